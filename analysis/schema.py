@@ -1,0 +1,195 @@
+"""The one place where the columns of a sweep's Parquet files are named, typed and explained. Imports only pyarrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from analysis.errors import InputError
+
+SCHEMA_VERSION = 1
+VERSION_KEY = b"lnl_sweep_schema"
+
+_TEXT, _FLOAT, _INT, _BOOL = pa.string(), pa.float64(), pa.int64(), pa.bool_()
+_TIME = pa.timestamp("us", tz="UTC")
+
+Columns = Mapping[str, tuple[pa.DataType, str]]
+
+TRIALS: Columns = {
+    "sweep": (_TEXT, "Name of the sweep."),
+    "trial_id": (_TEXT, "Key of the row: what the trial trains."),
+    "phase": (_TEXT, "search (never sees test data) or confirm (fresh seeds, evaluated on test)."),
+    "cell": (_TEXT, "Identifier of (data set, bias values, fold, network, method)."),
+    "dataset": (_TEXT, "Registered name of the data set."),
+    "network": (_TEXT, "Registered name of the network."),
+    "weights": (_TEXT, "Pretrained weights the network started from; null = none."),
+    "image_size": (_INT, "Side of the square input images, pixels."),
+    "method": (_TEXT, "Registered name of the method."),
+    "label": (_TEXT, "Name of the method in this sweep; tells two variants of one method apart."),
+    "bias_axis": (_TEXT, "Bias parameter on the x axis."),
+    "bias_value": (_FLOAT, "Its value, in its own units."),
+    "bias_strength": (_FLOAT, "I(b; y) / H(y) on the training law, in [0, 1], larger = stronger."),
+    "rho": (_FLOAT, "Bias parameter rho; null where the data set has none."),
+    "gamma": (_FLOAT, "Bias parameter gamma; null where the data set has none."),
+    "color_variance": (
+        _FLOAT,
+        "Bias parameter color_variance (smaller = stronger); null where there is none.",
+    ),
+    "fold": (_INT, "Fold of a cross-validated data set; null = one fixed split."),
+    "seed": (_INT, "Seed of initialisation, batch order, painted images and split."),
+    "repeat": (_INT, "Repetition of search and confirm."),
+    "lambda_": (_FLOAT, "Weight of L_MI; null where the method has none."),
+    "mu": (_FLOAT, "Strength of the gradient reversal; null where the method has none."),
+    "lr": (_FLOAT, "Learning rate of f and g."),
+    "lr_bias": (_FLOAT, "Learning rate of h; null where the method has none."),
+    "weight_decay": (_FLOAT, "Weight decay."),
+    "hyperparameters": (_TEXT, "All hyperparameters as JSON text, keys sorted."),
+    "batch_size": (_INT, "Images a step."),
+    "optimizer": (_TEXT, "adam or sgd."),
+    "precision": (_TEXT, "fp32 or bf16."),
+    "epochs": (_INT, "Epochs trained (fewer than planned where pruned)."),
+    "best_epoch": (_INT, "The epoch whose figures this row reports, counted from 1."),
+    "status": (_TEXT, "completed, pruned or failed."),
+    "collapsed": (_BOOL, "Final training accuracy at chance, or every feature constant over images."),
+    "error": (_TEXT, "Reason of a failure; null otherwise."),
+    "metric": (_TEXT, "The sweep's metric, in which the val_* columns are."),
+    "val_biased": (_FLOAT, "Validation images drawn like the training images."),
+    "val_reweighted": (_FLOAT, "The same, re-weighted to independence of bias and class."),
+    "val_reweighted_se": (_FLOAT, "Its standard error, by group."),
+    "val_reweighted_n_eff": (_FLOAT, "Its effective number of images."),
+    "val_counterfactual": (_FLOAT, "Validation images annotated independently of the class."),
+    "val_unbiased": (_FLOAT, "Validation side of the unbiased test variant: an oracle."),
+    "enqueued_from": (_TEXT, "Cell whose best hyperparameters these were; null = drawn in this cell."),
+    "numerics": (_INT, "trainable.NUMERICS: rows of different numerics are not comparable."),
+    "gpu_share": (_FLOAT, "Share of a GPU the trial had; 0 = CPU."),
+    "test_accuracy": (_FLOAT, "Accuracy on the unbiased test variant. Test columns are null in search rows."),
+    "test_balanced_accuracy": (_FLOAT, "Mean recall over classes, unbiased variant."),
+    "test_auroc": (_FLOAT, "Macro one-vs-rest area under the ROC curve, unbiased variant."),
+    "test_aligned_accuracy": (_FLOAT, "Accuracy where every image carries its own class's bias."),
+    "test_independent_accuracy": (_FLOAT, "Accuracy where the bias is independent of the class."),
+    "test_conflicting_accuracy": (_FLOAT, "Accuracy where every image carries another class's bias."),
+    "test_worst_group_accuracy": (_FLOAT, "Lowest accuracy over groups of (class, bias attribute)."),
+    "test_worst_class_accuracy": (_FLOAT, "Lowest recall over classes, unbiased variant."),
+    "flip_rate": (_FLOAT, "Share of test images whose prediction changes with the bias alone."),
+    "ece": (_FLOAT, "Expected calibration error, 15 equal bins, unbiased variant."),
+    "bias_probe_accuracy": (_FLOAT, "Accuracy of a fresh head that reads the bias from the frozen features."),
+    "n_train": (_INT, "Training images."),
+    "n_conflicting": (_INT, "Training images whose bias is that of another class; null where undefined."),
+    "n_val": (_INT, "Validation images."),
+    "n_test": (_INT, "Test images; null in search rows."),
+    "train_seconds": (_FLOAT, "Seconds of training and validation, without waiting."),
+    "images_per_second": (_FLOAT, "Training images a second, validation excluded."),
+    "peak_memory_mb": (_FLOAT, "Peak memory on the device (GPU), or of the process (CPU)."),
+    "device": (_TEXT, "cpu or cuda."),
+    "device_name": (_TEXT, "Name of the processor or card."),
+    "node": (_TEXT, "Host name of the node."),
+    "threads": (_INT, "CPU threads of the trial."),
+    "attempts": (_INT, "Times the trial was started for a reason of its own: 1 + its errors."),
+    "preemptions": (_INT, "Times it was started again because its node or driver was lost."),
+    "started_at": (_TIME, "First start."),
+    "finished_at": (_TIME, "End."),
+    "lnl_sweep_version": (_TEXT, "Version of this package."),
+    "git_commit": (_TEXT, "Commit of the source, where it is a checkout."),
+    "data_checksum": (_TEXT, "Checksum of the data set."),
+    "method_checksum": (_TEXT, "Checksum of the method's source."),
+    "torch_version": (_TEXT, "Version of torch."),
+    "ray_version": (_TEXT, "Version of Ray; null where the trial ran without it."),
+}
+
+HISTORY: Columns = {
+    "trial_id": (_TEXT, "The trial."),
+    "epoch": (_INT, "Counted from 1; with trial_id the key of the row."),
+    "train_loss": (_FLOAT, "Sum of the weighted loss terms, mean over the epoch."),
+    "label_loss": (_FLOAT, "L_c, nats."),
+    "mi_loss": (_FLOAT, "L_MI, negative conditional entropy of h, nats; null without a bias head."),
+    "bias_loss": (_FLOAT, "L_B, h's cross-entropy, nats, summed over heads; null without a bias head."),
+    "train_accuracy": (_FLOAT, "Accuracy on the training batches as they were trained on."),
+    "val_biased": (_FLOAT, "As in trials."),
+    "val_reweighted": (_FLOAT, "As in trials."),
+    "val_counterfactual": (_FLOAT, "As in trials."),
+    "val_unbiased": (_FLOAT, "As in trials."),
+    "test_accuracy": (_FLOAT, "Unbiased test accuracy, confirm trials only: to look at, never to choose."),
+    "bias_accuracy": (_FLOAT, "Accuracy of h on the training batches; null without a bias head."),
+    "lr": (_FLOAT, "Learning rate of f and g at the end of the epoch."),
+    "lambda_": (_FLOAT, "Weight of L_MI at the end of the epoch, ramp included."),
+    "seconds": (_FLOAT, "Seconds of the epoch."),
+}
+
+PREDICTIONS: Columns = {
+    "trial_id": (_TEXT, "The trial; with variant and image the key of the row."),
+    "variant": (_TEXT, "unbiased, aligned, independent or conflicting."),
+    "image": (_TEXT, "Keyed hash of the image."),
+    "patient": (_TEXT, "Keyed hash of the patient; null where there are none."),
+    "label": (_INT, "True class."),
+    "attribute": (_INT, "Bias attribute painted on the image."),
+    "predicted": (_INT, "Predicted class."),
+}
+"""Besides one column ``p_<class>`` for each class: its probability (float32)."""
+
+SPLITS: Columns = {
+    "seed": (_INT, "The seed; with fold and image the key of the row."),
+    "fold": (_INT, "The fold; null = one fixed split."),
+    "image": (_TEXT, "Keyed hash of the image."),
+    "patient": (_TEXT, "Keyed hash of the patient; null where there are none."),
+    "label": (_INT, "Class."),
+    "split": (_TEXT, "train, val or test."),
+    "u": (_FLOAT, "The uniform draw in [0, 1) that decides the image's annotation; null where none does."),
+}
+
+TABLES: Mapping[str, Columns] = {
+    "trials": TRIALS,
+    "history": HISTORY,
+    "predictions": PREDICTIONS,
+    "splits": SPLITS,
+}
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "trials": ("trial_id",),
+    "history": ("trial_id", "epoch"),
+    "predictions": ("trial_id", "variant", "image"),
+    "splits": ("seed", "fold", "image"),
+}
+_PREFIXES: Mapping[str, tuple[str, pa.DataType]] = {
+    "trials": ("recall_", _FLOAT),
+    "predictions": ("p_", pa.float32()),
+}
+
+
+def arrow_schema(table: str, columns: Iterable[str] = ()) -> pa.Schema:
+    """Arrow schema of one table.
+
+    Args:
+        table: ``trials``, ``history``, ``predictions`` or ``splits``.
+        columns: Column names found in the rows; those of a class (``recall_<class>``, ``p_<class>``) are added.
+
+    Returns:
+        The schema, with its version in the metadata.
+
+    Raises:
+        InputError: A column that the table does not have.
+    """
+    known = TABLES[table]
+    fields = [pa.field(name, kind) for name, (kind, _) in known.items()]
+    prefix, kind = _PREFIXES.get(table, ("", _FLOAT))
+    for name in columns:
+        if name in known:
+            continue
+        if not prefix or not name.startswith(prefix):
+            raise InputError(f"table '{table}' has no column '{name}'")
+        fields.append(pa.field(name, kind))
+    return pa.schema(fields, metadata={VERSION_KEY: str(SCHEMA_VERSION).encode()})
+
+
+def to_table(table: str, rows: list[dict[str, Any]]) -> pa.Table:
+    """Build a typed Arrow table; absent columns are null, unknown ones an error.
+
+    Args:
+        table: Name of the table.
+        rows: The rows.
+
+    Returns:
+        The table, with the columns in the schema's order.
+    """
+    names = dict.fromkeys(name for row in rows for name in row)
+    return pa.Table.from_pylist(rows, schema=arrow_schema(table, names))

@@ -1,0 +1,1 @@
+"""Many trials: a sweep over cells of bias strength. Knows Ray and Optuna."""

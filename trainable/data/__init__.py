@@ -1,0 +1,1 @@
+"""Data sets: what one is (base.py) and one file for each."""

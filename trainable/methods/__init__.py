@@ -1,0 +1,1 @@
+"""Methods: what one is (base.py) and one file for each."""

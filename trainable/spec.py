@@ -1,0 +1,113 @@
+"""What one trial is, as plain data: it travels to a worker as JSON and stands in ``trials_open/<id>/spec.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Phase = Literal["search", "confirm"]
+Metric = Literal["accuracy", "balanced_accuracy", "auroc"]
+Rule = Literal["val_counterfactual", "val_reweighted", "val_biased", "val_unbiased"]
+
+RULES: tuple[Rule, ...] = ("val_counterfactual", "val_reweighted", "val_biased", "val_unbiased")
+VARIANTS: tuple[str, ...] = ("unbiased", "aligned", "independent", "conflicting")
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a network is trained; the same for every method of a sweep.
+
+    Attributes:
+        epochs: Passes over the training images, ``pretrain_epochs`` of a method included (>= 1).
+        batch_size: Images a step (>= 2; a last batch of one image is dropped: BatchNorm needs two).
+        optimizer: ``adam`` or ``sgd`` (momentum 0.9).
+        schedule: Learning rate over the steps: ``cosine`` to zero, ``constant``, or ``step`` (x 0.1 at 40 % and 80 %).
+        clip_norm: Largest gradient norm, clipped over f, g and over h apart; None = no clipping.
+        ramp: Share of the steps over which the adversarial weights rise from 0 to their value
+            (Ganin & Lempitsky 2015); 0 = full weight from the first step.
+        precision: ``fp32`` or ``bf16`` (autocast).
+        class_weights: ``none`` or ``balanced`` (inverse class frequency in the label loss).
+        augmentation: Names out of ``trainable.augment.AUGMENTATIONS``, applied on the device.
+        epoch: Which epoch is reported: the ``last`` or the ``best`` by the rule's validation metric.
+    """
+
+    epochs: int = 20
+    batch_size: int = 128
+    optimizer: Literal["adam", "sgd"] = "adam"
+    schedule: Literal["cosine", "constant", "step"] = "cosine"
+    clip_norm: float | None = 1.0
+    ramp: float = 0.3
+    precision: Literal["fp32", "bf16"] = "fp32"
+    class_weights: Literal["none", "balanced"] = "none"
+    augmentation: tuple[str, ...] = ()
+    epoch: Literal["last", "best"] = "last"
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One trial: everything that decides its numbers, and the names under which they are filed.
+
+    Attributes:
+        dataset: Registered name of the data set.
+        dataset_options: Options of the data set (``image_size`` ...).
+        bias: Value of every bias parameter of the data set, e.g. ``{"color_variance": 0.02}``.
+        network: Registered name of the network, or of a torchvision classifier.
+        network_options: Options of the network (``split_at``, ``weights`` ...).
+        method: Registered name of the method.
+        hyperparameters: All of them, resolved: those searched, those fixed and the method's defaults.
+        seed: Fixes initialisation, batch order, which images carry the bias, and the split.
+        phase: ``search`` never sees test data; ``confirm`` is evaluated on it.
+        training: How it is trained.
+        metric: The sweep's metric; the ``val_*`` columns are in it.
+        rule: The rule whose validation value is this trial's objective (and chooses ``best_epoch``).
+        fold: Fold of a cross-validated data set, or None for the fixed split.
+        repeat: Which repetition of search and confirm this belongs to.
+        label: Tells two variants of one method apart; the method's name by default.
+        sweep: Name of the sweep.
+        cell: Identifier of the cell.
+        trial_id: Identifier of the trial (a file name: letters, digits, ``._-``).
+        enqueued_from: Identifier of the cell whose best hyperparameters these are, or None.
+        keep_model: Keep the network's weights (confirm only).
+        threads: CPU threads the trial computes with; part of its identity, since sums depend on it.
+    """
+
+    dataset: str
+    bias: Mapping[str, float]
+    method: str
+    hyperparameters: Mapping[str, Any]
+    network: str
+    seed: int
+    phase: Phase
+    trial_id: str
+    training: Training = field(default_factory=Training)
+    dataset_options: Mapping[str, Any] = field(default_factory=dict)
+    network_options: Mapping[str, Any] = field(default_factory=dict)
+    metric: Metric = "accuracy"
+    rule: Rule = "val_counterfactual"
+    fold: int | None = None
+    repeat: int = 0
+    label: str = ""
+    sweep: str = ""
+    cell: str = ""
+    enqueued_from: str | None = None
+    keep_model: bool = False
+    threads: int = 1
+
+    def to_json(self) -> str:
+        """Serialise to JSON text."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> TrialSpec:
+        """Read back what ``to_json`` wrote.
+
+        Raises:
+            ValueError: The text is not JSON or lacks a field.
+        """
+        fields = json.loads(text)
+        training = fields.pop("training")
+        training["augmentation"] = tuple(training["augmentation"])
+        return cls(**fields, training=Training(**training))
