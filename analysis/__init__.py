@@ -1,1 +1,83 @@
-"""Finished trials: from a sweep's Parquet files to curves, figures and a report. Knows neither Ray nor torch."""
+"""Finished trials: from a sweep's Parquet files to curves, figures and a report. Knows neither Ray nor torch.
+
+Names are imported on first use, so that ``import analysis`` (and ``analysis.schema``, which the orchestrator
+writes with) loads neither pandas nor plotly.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis.breaking import breaking_points
+    from analysis.comparisons import areas, primary_comparison, won_back
+    from analysis.curves import accuracy_vs_bias
+    from analysis.errors import InputError
+    from analysis.figures import plot_accuracy_vs_bias
+    from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
+    from analysis.load import load, load_config, load_history, load_predictions, load_splits
+    from analysis.published import published_numbers
+    from analysis.report import write_report
+    from analysis.tables import cost, selected_hyperparameters, summary_table, test_figures
+
+_HOME = {
+    "InputError": "errors",
+    "accuracy_vs_bias": "curves",
+    "areas": "comparisons",
+    "breaking_points": "breaking",
+    "cost": "tables",
+    "load": "load",
+    "load_config": "load",
+    "load_history": "load",
+    "load_predictions": "load",
+    "load_splits": "load",
+    "plot_accuracy_vs_bias": "figures",
+    "plot_lambda_map": "figures_search",
+    "plot_learning_curves": "figures_search",
+    "plot_search_budget": "figures_search",
+    "primary_comparison": "comparisons",
+    "published_numbers": "published",
+    "selected_hyperparameters": "tables",
+    "summary_table": "tables",
+    "test_figures": "tables",
+    "won_back": "comparisons",
+    "write_report": "report",
+}
+
+__all__ = [
+    "InputError",
+    "accuracy_vs_bias",
+    "areas",
+    "breaking_points",
+    "cost",
+    "load",
+    "load_config",
+    "load_history",
+    "load_predictions",
+    "load_splits",
+    "plot_accuracy_vs_bias",
+    "plot_lambda_map",
+    "plot_learning_curves",
+    "plot_search_budget",
+    "primary_comparison",
+    "published_numbers",
+    "selected_hyperparameters",
+    "summary_table",
+    "test_figures",
+    "won_back",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'analysis' has no attribute '{name}'")
+    value = getattr(importlib.import_module(f"analysis.{_HOME[name]}"), name)
+    # The import has bound the submodule ``analysis.load`` over the function of the same name.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

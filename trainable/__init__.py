@@ -1,4 +1,61 @@
 """One trial: a data set with a bias of a chosen strength, a network, a method. Knows torch, never Ray."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trainable.api import Classifier, Run, load_model, train
+    from trainable.data.base import list_datasets, load_dataset, register_dataset
+    from trainable.errors import InputError
+    from trainable.methods.base import list_methods, register_method
+    from trainable.networks import list_networks, register_network
+    from trainable.spec import Training
+
 NUMERICS = 1
 """Raised by any commit that changes a number a trial produces: rows of different numerics are not comparable."""
+
+_HOMES = {
+    "Classifier": "api",
+    "Run": "api",
+    "load_model": "api",
+    "train": "api",
+    "list_datasets": "data.base",
+    "load_dataset": "data.base",
+    "register_dataset": "data.base",
+    "InputError": "errors",
+    "list_methods": "methods.base",
+    "register_method": "methods.base",
+    "list_networks": "networks",
+    "register_network": "networks",
+    "Training": "spec",
+}
+
+__all__ = [
+    "NUMERICS",
+    "Classifier",
+    "InputError",
+    "Run",
+    "Training",
+    "list_datasets",
+    "list_methods",
+    "list_networks",
+    "load_dataset",
+    "load_model",
+    "register_dataset",
+    "register_method",
+    "register_network",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # Torch takes seconds to import, and the command line and the driver need only the small modules of this package.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'trainable' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"trainable.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

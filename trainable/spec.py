@@ -111,3 +111,22 @@ class TrialSpec:
         training = fields.pop("training")
         training["augmentation"] = tuple(training["augmentation"])
         return cls(**fields, training=Training(**training))
+
+
+def objective(rule: Rule, values: Mapping[str, Any]) -> float:
+    """What a selection rule maximises: its validation value; for ``val_reweighted`` the estimate minus 1 SE.
+
+    Args:
+        rule: The rule.
+        values: A trial row or a history row.
+
+    Returns:
+        The objective, larger = better; NaN where the row has no value.
+    """
+    value = values.get(rule)
+    if value is None:
+        return float("nan")
+    if rule == "val_reweighted":
+        error = values.get("val_reweighted_se")
+        return float(value) - (float(error) if error is not None else 0.0)
+    return float(value)

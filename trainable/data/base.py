@@ -278,6 +278,19 @@ def list_datasets() -> list[str]:
     return sorted(_DATASETS)
 
 
+def dataset_factory(name: str) -> DatasetFactory:
+    """The registered factory of a data set.
+
+    Raises:
+        InputError: No such data set; the nearest known name is given.
+    """
+    if name not in _DATASETS:
+        _import_all()
+    if name not in _DATASETS:
+        raise unknown_name("data set", name, _DATASETS)
+    return _DATASETS[name]
+
+
 def load_dataset(name: str, **options: Any) -> Dataset:
     """Load a data set once per process; the same name and options return the same object.
 
@@ -296,11 +309,7 @@ def load_dataset(name: str, **options: Any) -> Dataset:
 
 @functools.lru_cache(maxsize=4)
 def _load(name: str, options: str) -> Dataset:
-    if name not in _DATASETS:
-        _import_all()
-    if name not in _DATASETS:
-        raise unknown_name("data set", name, _DATASETS)
-    return _DATASETS[name](**json.loads(options))
+    return dataset_factory(name)(**json.loads(options))
 
 
 def resolve_bias(dataset: Dataset, bias: Mapping[str, float]) -> dict[str, float]:

@@ -72,14 +72,16 @@ class Batch:
     Attributes:
         x: float32 ``[B, 3, H, W]`` in [0, 1].
         y: int64 ``[B]``.
-        b: int64 ``[B, heads]``, or ``[B, heads, H', W']`` at the resolution of f's output; ``IGNORED`` = not counted.
+        b: integer ``[B, heads]``, or ``[B, heads, H', W']`` at the resolution of f's output; ``IGNORED`` = not counted.
         class_weight: float32 ``[classes]`` or None.
+        places: bool ``[B, H', W']``, positions where any head has a label; None = to be read off ``b``.
     """
 
     x: Tensor
     y: Tensor
     b: Tensor
     class_weight: Tensor | None = None
+    places: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -91,14 +93,16 @@ class Losses:
         label: L_c.
         mi: L_MI, the negative conditional entropy of h's prediction (nats).
         bias: L_B, h's cross-entropy, summed over heads.
-        bias_correct: Correct bias predictions and the number of them.
+        bias_correct: Correct bias predictions and the number of them, scalar tensors (no wait for the device).
+        total: What f minimises, the weighted sum of the terms; None = L_c alone.
     """
 
     logits: Tensor
     label: Tensor
     mi: Tensor | None = None
     bias: Tensor | None = None
-    bias_correct: tuple[Tensor, int] | None = None
+    bias_correct: tuple[Tensor, Tensor] | None = None
+    total: Tensor | None = None
 
 
 StepFunction = Callable[[Nets, Batch, Mapping[str, Any], float], Losses]

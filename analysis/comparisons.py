@@ -1,0 +1,278 @@
+"""Comparisons between methods, paired on (data set, bias value, seed): normalised areas, and what is won back."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.axis import normalised_area
+from analysis.pairing import (
+    LINE,
+    Curve,
+    band_name,
+    common_seeds,
+    counterpart,
+    finished_points,
+    grid_of,
+    least_points,
+    line_names,
+    paired_left_out,
+)
+from analysis.recovery import recovery
+from analysis.replicates import CEILING, ERM, Point, by_label
+from analysis.statistics import Interval, PairedTest, holm, paired_test, seeds_and_patients
+
+_NONE = Interval(math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Difference of the normalised areas of two methods, paired by seed.
+
+    Attributes:
+        method: Label of the first.
+        reference: Label of the second.
+        rule: The selection rule of both.
+        areas: Their areas, means over the common seeds.
+        difference: First minus second, with its interval.
+        band: What the interval covers.
+        n_seeds: Common seeds.
+        test: The paired test over seeds; None for a single seed.
+        reason: Why there is no comparison; "" where there is one.
+    """
+
+    method: str
+    reference: str
+    rule: str
+    areas: tuple[float, float]
+    difference: Interval
+    band: str
+    n_seeds: int
+    test: PairedTest | None
+    reason: str = ""
+
+
+def won_back(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rule: str | None = None,
+) -> pd.DataFrame:
+    """How much of the gap between plain training and the ceiling each method wins back.
+
+    R = (m - e) / (c - e), a ratio of means over the seeds that all three have, with Fieller's interval; with
+    predictions the interval counts patients too (``statistics.recovery``).
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column; default: the sweep's metric.
+        rule: Selection rule to keep; default: all.
+
+    Returns:
+        One row per line and bias value: ``ratio``, ``low``, ``high``, ``g``, ``n_seeds``, ``band`` and ``text``, which
+        is "-" where the gap is not significant (g >= 1); no rows without both erm and ceiling.
+    """
+    return won_back_of(finished_points(trials, predictions, column, rule))
+
+
+def won_back_of(points: list[Point]) -> pd.DataFrame:
+    """The rows of ``won_back`` from points already gathered."""
+    rows = []
+    curves = by_label(points)
+    for point in points:
+        if point.line.method in (ERM, CEILING):
+            continue
+        erm, ceiling = (counterpart(curves, point, method) for method in (ERM, CEILING))
+        seeds = common_seeds(point, erm, ceiling) if erm and ceiling else []
+        if erm is None or ceiling is None or len(seeds) < 2:
+            continue
+        outs = paired_left_out([point, erm, ceiling], seeds)
+        found = recovery(
+            point.of_seeds(seeds),
+            erm.of_seeds(seeds),
+            ceiling.of_seeds(seeds),
+            None if outs is None else (outs[0], outs[1], outs[2]),
+        )
+        rows.append(
+            {
+                **line_names(point),
+                "bias_value": point.bias_value,
+                "bias_strength": point.bias_strength,
+                "ratio": found.ratio,
+                "low": found.low,
+                "high": found.high,
+                "g": found.g,
+                "n_seeds": len(seeds),
+                "band": band_name(point, outs),
+                "text": f"{found.ratio:.2f} [{found.low:.2f}, {found.high:.2f}]" if found.bounded else "-",
+            }
+        )
+    more = ["bias_value", "bias_strength", "ratio", "low", "high", "g", "n_seeds", "band", "text"]
+    return pd.DataFrame(rows, columns=[*LINE, *more])
+
+
+def areas(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rule: str | None = None,
+    reference: str = ERM,
+) -> pd.DataFrame:
+    """Normalised area under each curve, and its paired difference to a reference.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column; default: the sweep's metric.
+        rule: Selection rule to keep; default: all.
+        reference: Label the others are compared with.
+
+    Returns:
+        One row per line: ``area`` with ``low``, ``high`` over the seeds present at every bias value; ``difference``,
+        ``difference_low``, ``difference_high``; ``p`` of the paired t test, ``p_holm`` (Holm over the methods of the
+        same rule and facet), ``sign_flip_p``; ``reason`` where a missing cell or too few points void it.
+    """
+    return areas_of(finished_points(trials, predictions, column, rule), reference)
+
+
+def areas_of(points: list[Point], reference: str = ERM) -> pd.DataFrame:
+    """The rows of ``areas`` from points already gathered."""
+    curves = by_label(points)
+    rows: list[dict[str, Any]] = []
+    for key, curve in curves.items():
+        first = next(iter(curve.values()))
+        grid = grid_of(curves, key)
+        comparison = compare_curves(curve, curves.get((*key[:-1], reference), {}), grid, reference)
+        area, reason = _area(curve, grid)
+        test = comparison.test if first.line.label != reference else None
+        rows.append(
+            {
+                **line_names(first),
+                "area": area.mean,
+                "low": area.low,
+                "high": area.high,
+                "difference": comparison.difference.mean if test else math.nan,
+                "difference_low": comparison.difference.low if test else math.nan,
+                "difference_high": comparison.difference.high if test else math.nan,
+                "p": test.p if test else math.nan,
+                "sign_flip_p": test.sign_flip_p if test else math.nan,
+                "n_seeds": comparison.n_seeds if test else 0,
+                "reason": reason,
+            }
+        )
+    names = ["area", "low", "high", "difference", "difference_low", "difference_high", "p", "sign_flip_p", "n_seeds"]
+    frame = pd.DataFrame(rows, columns=[*LINE, *names, "reason"])
+    frame["p_holm"] = math.nan
+    tested = frame[frame["p"].notna() & ~frame["method"].isin([CEILING, ERM])]
+    for _, group in tested.groupby(["sweep", "dataset", "rule", "facet"]):
+        frame.loc[group.index, "p_holm"] = holm(list(group["p"]))
+    return frame
+
+
+def primary_comparison(
+    trials: pd.DataFrame,
+    compare: tuple[str, str],
+    rule: str,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+) -> Comparison:
+    """The one comparison that is tested: the difference of two methods' normalised areas.
+
+    Args:
+        trials: What ``analysis.load`` returned, of one sweep.
+        compare: Labels (or methods) of the two.
+        rule: The selection rule of both.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column; default: the sweep's metric.
+
+    Returns:
+        The comparison; with a ``reason`` and no numbers where it cannot be made.
+    """
+    return primary_of(finished_points(trials, predictions, column, rule), compare, rule)
+
+
+def primary_of(points: list[Point], compare: tuple[str, str], rule: str) -> Comparison:
+    """``primary_comparison`` from points already gathered."""
+    curves = by_label(point for point in points if point.line.rule == rule)
+    found: dict[str, tuple[tuple[str, ...], Curve]] = {}
+    for key, curve in curves.items():
+        line = next(iter(curve.values())).line
+        for name in compare:
+            if name in (line.label, line.method) and (name not in found or len(curve) > len(found[name][1])):
+                found[name] = key, curve
+    missing = [name for name in compare if name not in found]
+    if missing:
+        return _no_comparison(*compare, rule, f"{' and '.join(missing)} has no finished confirm trial under this rule")
+    (key, first), (_, second) = found[compare[0]], found[compare[1]]
+    return compare_curves(first, second, grid_of(curves, key), compare[1])
+
+
+def compare_curves(first: Curve, second: Curve, grid: list[float], reference: str) -> Comparison:
+    """Difference of two curves' normalised areas, paired on the seeds both have at every bias value.
+
+    The interval is the curve's band on the paired difference, patients included where both have predictions.
+
+    Args:
+        first: Points by bias value.
+        second: Points by bias value.
+        grid: Bias values that both must have.
+        reference: Label of the second.
+
+    Returns:
+        The comparison.
+    """
+    line = next(iter(first.values())).line
+    for curve, label in ((first, line.label), (second, reference)):
+        gaps = [value for value in grid if value not in curve or not curve[value].seeds]
+        if gaps or not curve:
+            values = ", ".join(f"{value:g}" for value in gaps)
+            return _no_comparison(
+                line.label, reference, line.rule, f"{label} has no finished seed at {line.bias_axis} {values}"
+            )
+    if len(grid) < least_points(line.facet):
+        return _no_comparison(line.label, reference, line.rule, "there are too few bias values for an area")
+    seeds = common_seeds(*(curve[value] for curve in (first, second) for value in grid))
+    if not seeds:
+        return _no_comparison(line.label, reference, line.rule, "no seed has finished at every bias value in both")
+    a, b = (normalised_area(grid, np.stack([c[v].of_seeds(seeds) for v in grid], axis=1)) for c in (first, second))
+    outs = paired_left_out([curve[value] for curve in (first, second) for value in grid], seeds)
+    out = None
+    if outs is not None:
+        halves = (np.stack(outs[: len(grid)], axis=1), np.stack(outs[len(grid) :], axis=1))
+        out = normalised_area(grid, halves[0]) - normalised_area(grid, halves[1])
+    return Comparison(
+        method=line.label,
+        reference=reference,
+        rule=line.rule,
+        areas=(float(a.mean()), float(b.mean())),
+        difference=seeds_and_patients(a - b, out, bounds=None),
+        band=band_name(first[grid[0]], outs) if len(seeds) > 1 else "none",
+        n_seeds=len(seeds),
+        test=paired_test(a, b) if len(seeds) > 1 else None,
+    )
+
+
+def _area(curve: Curve, grid: list[float]) -> tuple[Interval, str]:
+    line = next(iter(curve.values())).line
+    absent = [value for value in grid if value not in curve or not curve[value].seeds]
+    if absent:
+        return _NONE, f"no finished seed at {', '.join(f'{value:g}' for value in absent)}"
+    if len(grid) < least_points(line.facet):
+        return _NONE, "too few bias values"
+    seeds = common_seeds(*(curve[value] for value in grid))
+    if not seeds:
+        return _NONE, "no seed has finished at every bias value"
+    outs = paired_left_out([curve[value] for value in grid], seeds)
+    out = None if outs is None else normalised_area(grid, np.stack(outs, axis=1))
+    return seeds_and_patients(
+        normalised_area(grid, np.stack([curve[v].of_seeds(seeds) for v in grid], axis=1)), out
+    ), ""
+
+
+def _no_comparison(method: str, reference: str, rule: str, reason: str) -> Comparison:
+    return Comparison(method, reference, rule, (math.nan, math.nan), _NONE, "none", 0, None, reason)

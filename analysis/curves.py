@@ -1,0 +1,143 @@
+"""The curve: accuracy against bias, one row per rule, method and bias value, with its band."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.replicates import Point, collect
+from analysis.selection import rule_name
+from analysis.statistics import Interval, seeds_and_patients
+
+COLUMNS = (
+    "sweep",
+    "dataset",
+    "network",
+    "rule",
+    "method",
+    "label",
+    "bias_axis",
+    "facet",
+    "bias_value",
+    "bias_strength",
+    "mean",
+    "low",
+    "high",
+    "median",
+    "worst_case",
+    "n_seeds",
+    "n_planned",
+    "n_failed",
+    "n_collapsed",
+    "n_patients",
+    "n_test",
+    "band",
+    "values",
+    "seeds",
+    "hyperparameters",
+    "shared",
+    "caption",
+)
+
+
+def accuracy_vs_bias(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rules: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Accuracy against bias strength, from confirm rows only.
+
+    The band is mean +- sqrt(t^2 s^2 / K + 1.96^2 V_patients) where predictions are given ("seeds and patients", or
+    "seeds and images"), Student's t over seeds without them ("seeds only"), and none for a single seed.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column; default: the sweep's metric on the unbiased test variant.
+        rules: Selection rules to keep; default: all of the sweep.
+
+    Returns:
+        One row per (sweep, data set, network, rule, method label, facet, bias value), weak bias first: ``mean``,
+        ``low``, ``high`` (clipped to [0, 1]), ``median``, ``worst_case`` (mean if every missing seed had scored 0),
+        ``n_seeds`` of ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_patients`` (or images in the band), ``band``,
+        ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of JSON text), ``caption``.
+
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+    """
+    return curve_of(p for p in collect(trials, predictions, column) if rules is None or p.line.rule in rules)
+
+
+def curve_of(points: Iterable[Point]) -> pd.DataFrame:
+    """The rows of ``accuracy_vs_bias`` from points already gathered."""
+    return pd.DataFrame([_row(point) for point in points], columns=list(COLUMNS))
+
+
+def band(point: Point) -> tuple[Interval, str]:
+    """Interval of one point and the name of what it covers.
+
+    Args:
+        point: A point with at least one seed.
+
+    Returns:
+        The interval and ``seeds and patients``, ``seeds and images``, ``seeds only`` or ``none``.
+    """
+    if len(point.seeds) < 2:
+        return seeds_and_patients(point.values, None), "none"
+    left_out = point.left_out(point.seeds)
+    if point.scores is None or left_out is None or not bool(np.isfinite(left_out).all()):
+        return seeds_and_patients(point.values, None), "seeds only"
+    return seeds_and_patients(point.values, left_out), f"seeds and {point.scores.unit}"
+
+
+def _row(point: Point) -> dict[str, Any]:
+    line, n = point.line, len(point.seeds)
+    interval, kind = band(point) if n else (Interval(math.nan, math.nan, math.nan), "none")
+    row = {
+        **{name: getattr(line, name) for name in COLUMNS[:8]},
+        "bias_value": point.bias_value,
+        "bias_strength": point.bias_strength,
+        "mean": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "median": float(np.median(point.values)) if n else math.nan,
+        "worst_case": float(point.values.sum()) / point.n_planned if point.n_planned else math.nan,
+        "n_seeds": n,
+        "n_planned": point.n_planned,
+        "n_failed": point.n_failed,
+        "n_collapsed": point.n_collapsed,
+        "n_patients": len(point.scores.patients) if point.scores and kind.startswith("seeds and") else 0,
+        "n_test": point.n_test,
+        "band": kind,
+        "values": tuple(float(v) for v in point.values),
+        "seeds": point.seeds,
+        "hyperparameters": point.hyperparameters,
+        "shared": point.shared,
+    }
+    return {**row, "caption": caption(row)}
+
+
+def caption(row: dict[str, Any]) -> str:
+    """What one point of the curve says, in words: the interval, what it covers, and what is missing."""
+    words = [f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}, chosen by {rule_name(row['rule'])}:"]
+    if row["n_seeds"] == 0:
+        return f"{words[0]} no seed finished ({row['n_planned']} planned)"
+    words.append(f"mean {row['mean']:.3f}")
+    if row["band"] == "none":
+        words.append("of one seed (no interval),")
+    else:
+        words.append(f"[{row['low']:.3f}, {row['high']:.3f}], 95 % over {row['band']},")
+    words.append(f"{row['n_seeds']} of {row['n_planned']} seeds finished,")
+    if row["n_collapsed"]:
+        words.append(f"{row['n_collapsed']} collapsed,")
+    if row["n_seeds"] < row["n_planned"]:
+        words.append(f"at worst {row['worst_case']:.3f} (missing seeds counted as 0),")
+    unit = row["band"].removeprefix("seeds and ") if row["n_patients"] else "images"
+    count = row["n_patients"] or row["n_test"]
+    words.append(f"given the selected hyperparameters and these {count} test {unit}")
+    return " ".join(words)

@@ -1,0 +1,304 @@
+"""The figure: accuracy against bias strength, stronger bias to the right, with band and every seed as a dot."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.errors import InputError
+from analysis.pairing import least_points
+from analysis.selection import rule_name
+from analysis.style import Style, axis, layout, safe, styles
+
+_LOG_FROM = 4.0
+_DODGE = 0.006
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The x axis of a curve.
+
+    Attributes:
+        column: ``bias_value`` or ``bias_strength``.
+        title: Title.
+        stronger: Which direction is the stronger bias; it is drawn to the right.
+        log: True where the axis is logarithmic.
+        ticks: The values measured, weak to strong.
+        strengths: Bias strength at each tick.
+    """
+
+    column: str
+    title: str
+    stronger: str
+    log: bool
+    ticks: tuple[float, ...]
+    strengths: tuple[float, ...]
+
+    def range(self) -> list[float]:
+        """Ends of the axis in plotly's coordinates, weak bias first, with room for the outermost dots."""
+        ends = [math.log10(v) if self.log else v for v in (self.ticks[0], self.ticks[-1])]
+        pad = 0.06 * (ends[1] - ends[0]) or 0.05
+        return [ends[0] - pad, ends[1] + pad]
+
+    def shifted(self, value: float, share: float) -> float:
+        """A value moved by a share of the axis, so that the dots of two methods do not cover each other."""
+        low, high = self.range()
+        move = share * (high - low)
+        return float(value * 10**move) if self.log else float(value + move)
+
+
+def plot_accuracy_vs_bias(
+    curve: pd.DataFrame,
+    *,
+    rule: str | None = None,
+    x: Literal["bias_value", "bias_strength"] = "bias_value",
+    axis_title: str | None = None,
+    metric: str = "accuracy",
+    unbiased_at: float | None = None,
+    chance: float | None = None,
+    title: str | None = None,
+    note: str = "",
+    names: Mapping[str, str] | None = None,
+    published: pd.DataFrame | None = None,
+) -> go.Figure:
+    """Draw accuracy against bias: line, band and one dot per seed for each method, toggled together in the legend.
+
+    Args:
+        curve: What ``analysis.accuracy_vs_bias`` returned.
+        rule: Selection rule to draw; default: the first in the curve.
+        x: ``bias_strength`` lays data sets over one another.
+        axis_title: Title of the x axis; default: the parameter's name.
+        metric: Title of the y axis.
+        unbiased_at: Bias value without any bias, marked on the axis.
+        chance: Accuracy of guessing, marked as a line.
+        title: Title; default: the data set.
+        note: What the reader must know about data or network (synthetic, toy), under the title.
+        names: Long names of the labels.
+        published: What ``analysis.published_numbers`` returned: hollow marks of other networks and palettes.
+
+    Returns:
+        The figure; it is legible on light and dark ground.
+
+    Raises:
+        InputError: The curve has no row of that rule.
+    """
+    rule = rule or (str(curve["rule"].iloc[0]) if len(curve) else "")
+    rows = curve[(curve["rule"] == rule) & (curve["n_seeds"] > 0)]
+    if rows.empty:
+        raise InputError(f"a curve needs at least one confirm trial, but rule '{rule}' has none: finish the sweep")
+    place = make_axis(rows, x, axis_title)
+    look = styles(curve["label"])
+    figure = go.Figure()
+    lines = list(rows.groupby(["sweep", "dataset", "network", "label", "facet"], sort=False))
+    for i, (_, line) in enumerate(lines):
+        dodge = _DODGE * (i - (len(lines) - 1) / 2)
+        label = str(line["label"].iloc[0])
+        name = _line_name(line, curve, names or {})
+        for trace in _traces(line.sort_values(place.column), place, look[label], name, dodge):
+            figure.add_trace(trace)
+    if published is not None:
+        _add_published(figure, published, look, place)
+    heading = title if title is not None else f"{rows['dataset'].iloc[0]}: {metric} against bias"
+    figure.update_layout(**layout(f"{heading}, chosen by {rule_name(rule)}" if title is None else heading, note))
+    figure.update_layout(xaxis=_x_axis(place), yaxis=_y_axis(curve, metric), uirevision="curve", hovermode="closest")
+    _annotate(figure, place, unbiased_at, chance)
+    return figure
+
+
+def make_axis(rows: pd.DataFrame, x: str, title: str | None) -> Axis:
+    """Lay the axis so that stronger bias is to the right; logarithmic where positive values span a factor of four."""
+    places = rows.drop_duplicates(["bias_value", "bias_strength"]).sort_values(["bias_strength", "bias_value"])
+    values, strengths = places[x].to_numpy(dtype=float), places["bias_strength"].to_numpy(dtype=float)
+    if x == "bias_strength":
+        name, larger = "bias strength I(b; y) / H(y)", True
+    else:
+        name = str(rows["bias_axis"].iloc[0])
+        larger = bool(np.ptp(strengths) == 0 or np.corrcoef(values, strengths)[0, 1] > 0) if len(values) > 1 else True
+        larger = larger and not (len(values) < 2 and name == "color_variance")
+    order = np.argsort(values if larger else -values, kind="stable")
+    log = bool((values > 0).all() and values.max() / values.min() >= _LOG_FROM and x == "bias_value")
+    return Axis(
+        column=x,
+        title=title or name,
+        stronger="larger" if larger else "smaller",
+        log=log,
+        ticks=tuple(values[order]),
+        strengths=tuple(strengths[order]),
+    )
+
+
+def _traces(line: pd.DataFrame, place: Axis, style: Style, name: str, dodge: float) -> list[go.Scatter]:
+    x = line[place.column].to_numpy(dtype=float)
+    marks_only = len(line) < least_points(str(line["facet"].iloc[0])) and len(line) < 3
+    common: dict[str, Any] = {"legendgroup": name, "name": safe(name)}
+    banded = line[line["band"] != "none"]
+    traces = []
+    if not marks_only and len(banded) > 1:
+        edge_x = banded[place.column].to_numpy(dtype=float)
+        traces.append(
+            go.Scatter(
+                x=np.concatenate([edge_x, edge_x[::-1]]),
+                y=np.concatenate([banded["high"].to_numpy(), banded["low"].to_numpy()[::-1]]),
+                fill="toself",
+                fillcolor=style.fill(0.16),
+                line={"width": 0},
+                mode="lines",
+                hoverinfo="skip",
+                showlegend=False,
+                uid=f"{name}/band",
+                meta="band",
+                **common,
+            )
+        )
+    traces.append(
+        go.Scatter(
+            x=[place.shifted(v, dodge) for v, values in zip(x, line["values"], strict=True) for _ in values],
+            y=[v for values in line["values"] for v in values],
+            mode="markers",
+            marker={"size": 5, "color": style.fill(0.75), "symbol": style.symbol, "line": {"width": 0}},
+            text=[f"seed {i + 1}" for values in line["values"] for i in range(len(values))],
+            hovertemplate=f"{safe(name)}, %{{text}}: %{{y:.3f}}<extra></extra>",
+            showlegend=False,
+            uid=f"{name}/dots",
+            meta="dots",
+            **common,
+        )
+    )
+    mean = line["mean"].to_numpy(dtype=float)
+    bars = marks_only or len(banded) == 1
+    traces.append(
+        go.Scatter(
+            x=x,
+            y=mean,
+            mode="markers" if marks_only else "lines+markers",
+            line={"color": style.color, "dash": style.dash, "width": 2.4},
+            marker={"size": 9, "color": style.color, "symbol": style.symbol},
+            error_y={
+                "type": "data",
+                "symmetric": False,
+                "array": line["high"].to_numpy(dtype=float) - mean,
+                "arrayminus": mean - line["low"].to_numpy(dtype=float),
+                "color": style.color,
+            }
+            if bars
+            else None,
+            customdata=[hover(row, place) for row in line.to_dict("records")],
+            hovertemplate=f"<b>{safe(name)}</b><br>%{{customdata}}<extra></extra>",
+            uid=f"{name}/mean",
+            meta="mean",
+            **common,
+        )
+    )
+    return traces
+
+
+def hover(row: dict[Any, Any], place: Axis) -> str:
+    """What the pointer shows on a mean: value, interval, seeds and hyperparameters."""
+    interval = "no interval (one seed)"
+    if row["band"] != "none":
+        interval = f"[{row['low']:.3f}, {row['high']:.3f}] 95 %, {row['band']}"
+    seeds = f"{row['n_seeds']} of {row['n_planned']} seeds"
+    collapsed = f", {row['n_collapsed']} collapsed" if row["n_collapsed"] else ""
+    texts = [_short(text) for text in row["hyperparameters"]]
+    return "<br>".join(
+        [
+            f"{safe(row['bias_axis'])} = {row['bias_value']:g} (strength {row['bias_strength']:.2f})",
+            f"mean {row['mean']:.3f} {interval}",
+            f"median {row['median']:.3f}, {seeds}{collapsed}",
+            *(safe(text) for text in texts[:1]),
+            *([f"and {len(texts) - 1} more configurations"] if len(texts) > 1 else []),
+        ]
+    )
+
+
+def _short(text: str) -> str:
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return text
+    return ", ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items())
+
+
+def _line_name(line: pd.DataFrame, curve: pd.DataFrame, names: Mapping[str, str]) -> str:
+    label = str(line["label"].iloc[0])
+    long = names.get(label, "")
+    parts = [f"{label}: {long}" if long and long != label else label, str(line["facet"].iloc[0])]
+    parts += [str(line[key].iloc[0]) for key in ("dataset", "network", "sweep") if curve[key].nunique() > 1]
+    return ", ".join(part for part in parts if part)
+
+
+def _x_axis(place: Axis) -> dict[str, Any]:
+    text = [f"{v:g}" for v in place.ticks]
+    title = safe(place.title)
+    if place.column == "bias_value":
+        small = "<span style='font-size:10px'>"
+        text = [f"{v}<br>{small}{s:.2f}</span>" for v, s in zip(text, place.strengths, strict=True)]
+        title += f"<br>{small}below each value: bias strength I(b; y) / H(y)</span>"
+    return axis(
+        title,
+        type="log" if place.log else "linear",
+        range=place.range(),
+        tickmode="array",
+        tickvals=list(place.ticks),
+        ticktext=text,
+        tickangle=0,
+    )
+
+
+def _y_axis(curve: pd.DataFrame, metric: str) -> dict[str, Any]:
+    """The same range for every rule, so that switching rules does not move the scale."""
+    seen = [v for values in curve["values"] for v in values]
+    seen += [v for name in ("low", "high") for v in curve[name].dropna()]
+    low, high = min(seen), max(seen)
+    return axis(safe(metric), range=[max(-0.02, low - 0.05), min(1.02, high + 0.05)], tickformat=".2f")
+
+
+def _annotate(figure: go.Figure, place: Axis, unbiased_at: float | None, chance: float | None) -> None:
+    figure.add_annotation(
+        text="stronger bias",
+        xref="paper",
+        yref="paper",
+        x=0.995,
+        y=0.035,
+        ax=-62,
+        ay=0,
+        xanchor="right",
+        showarrow=True,
+        arrowhead=2,
+        arrowwidth=1.5,
+        arrowcolor="#808080",
+        font={"size": 12},
+    )
+    if unbiased_at is not None and place.column == "bias_value":
+        low, high = sorted(place.range())
+        where = math.log10(unbiased_at) if place.log and unbiased_at > 0 else unbiased_at
+        if low <= where <= high and not (place.log and unbiased_at <= 0):
+            line = {"dash": "dot", "width": 1, "color": "#808080"}
+            figure.add_vline(x=unbiased_at, line=line, annotation={"text": "unbiased", "yref": "paper", "y": 0.02})
+    if chance is not None:
+        figure.add_hline(y=chance, line={"dash": "dot", "width": 1, "color": "#808080"})
+
+
+def _add_published(figure: go.Figure, published: pd.DataFrame, look: Mapping[str, Style], place: Axis) -> None:
+    for (source, method, name), rows in published.groupby(["source", "method", "name"], sort=False):
+        style = look.get(str(method))
+        if style is None or place.column != "bias_value":
+            continue
+        figure.add_trace(
+            go.Scatter(
+                x=rows["bias_value"],
+                y=rows["accuracy"],
+                mode="markers",
+                name=safe(f"{name} ({source}, another network)"),
+                marker={"size": 9, "symbol": f"{style.symbol}-open", "color": style.color, "line": {"width": 1.5}},
+                hovertemplate=f"{safe(name)}, {safe(source)}: %{{y:.4f}}<extra>published, one run</extra>",
+                meta="published",
+            )
+        )

@@ -1,0 +1,181 @@
+"""Figures of the search and of training: lambda x bias map, learning curves, what a larger search would give."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.errors import InputError
+from analysis.selection import objective, picks, rule_name
+from analysis.statistics import expected_maximum
+from analysis.style import axis, layout, safe, styles
+from analysis.tables import headline_rule
+
+
+def plot_lambda_map(
+    trials: pd.DataFrame, label: str, parameter: str = "lambda_", rule: str | None = None, title: str | None = None
+) -> go.Figure:
+    """Search trials of one method: validation value over (bias value, weight), the chosen ones ringed.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        label: The method.
+        parameter: ``lambda_`` or ``mu``.
+        rule: Selection rule whose validation value is shown; default: the headline rule.
+        title: Title; default: in words.
+
+    Returns:
+        The figure; a weight of 0 (the anchor, no debiasing) lies on the bottom line.
+
+    Raises:
+        InputError: No completed search trial with that parameter.
+    """
+    rule = rule or headline_rule(trials)
+    rows = trials[(trials["phase"] == "search") & (trials["status"] == "completed") & (trials["label"] == label)]
+    rows = rows.assign(value=objective(rows, rule)).dropna(subset=[parameter, "value"]).sort_values("bias_strength")
+    if rows.empty:
+        raise InputError(f"a map needs search trials with {parameter}, but {label} has none under {rule}: search first")
+    weights = rows[parameter].to_numpy(dtype=float)
+    floor = float(weights[weights > 0].min()) / 4 if (weights > 0).any() else 1e-4
+    chosen = set(picks(rows, [rule])["trial_id"])
+    ring = [2.5 if trial in chosen else 0.0 for trial in rows["trial_id"]]
+    figure = go.Figure(
+        go.Scatter(
+            x=[f"{v:g}" for v in rows["bias_value"]],
+            y=np.where(weights > 0, weights, floor),
+            mode="markers",
+            marker={
+                "size": 15,
+                "color": rows["value"],
+                "colorscale": "Cividis",
+                "colorbar": {"title": {"text": "validation"}, "thickness": 12, "outlinewidth": 0},
+                "line": {"width": ring, "color": "#D55E00"},
+            },
+            customdata=rows[[parameter, "lr"]],
+            hovertemplate=f"{safe(parameter)} %{{customdata[0]:.3g}}, lr %{{customdata[1]:.3g}}"
+            "<br>validation %{marker.color:.3f}<extra></extra>",
+        )
+    )
+    heading = f"{label}: {parameter.rstrip('_')} against bias, {rule_name(rule)}" if title is None else title
+    figure.update_layout(**layout(heading), showlegend=False)
+    ticks = [
+        10.0**k for k in range(int(np.ceil(np.log10(floor))), int(np.floor(np.log10(max(weights.max(), floor)))) + 1)
+    ]
+    anchored = bool((weights <= 0).any())
+    figure.update_layout(
+        xaxis=axis(f"{safe(rows['bias_axis'].iloc[0])} (stronger bias →)", type="category"),
+        yaxis=axis(
+            parameter.rstrip("_"),
+            type="log",
+            tickvals=[*([floor] if anchored else []), *(t for t in ticks if not anchored or t > floor * 2)],
+            ticktext=[*(["0"] if anchored else []), *(f"{t:g}" for t in ticks if not anchored or t > floor * 2)],
+        ),
+    )
+    return figure
+
+
+def plot_learning_curves(
+    trials: pd.DataFrame,
+    history: pd.DataFrame,
+    rule: str | None = None,
+    bias_value: float | None = None,
+    title: str | None = None,
+) -> go.Figure:
+    """Test accuracy by epoch of the confirm trials, a thin line per seed. To look at: it never chooses anything.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        history: What ``analysis.load_history`` returned.
+        rule: Selection rule; default: the headline rule.
+        bias_value: Where on the axis; default: the strongest bias.
+        title: Title; default: in words.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: No epoch of such a confirm trial.
+    """
+    rule = rule or headline_rule(trials)
+    rows = trials[(trials["phase"] == "confirm") & trials["rules"].map(lambda rules: rule in rules)]
+    rows = rows[rows["method"].notna()].sort_values("bias_strength")
+    if bias_value is None and len(rows):
+        bias_value = float(rows["bias_value"].iloc[-1])
+    rows = rows[(rows["bias_value"] == bias_value) | rows["whole_axis"]]
+    epochs = history.merge(rows[["trial_id", "label", "seed"]], on="trial_id").dropna(subset=["test_accuracy"])
+    if epochs.empty:
+        raise InputError(f"learning curves need confirm trials with a history, but {rule} has none: finish the sweep")
+    look, named = styles(trials["label"]), set[str]()
+    figure = go.Figure()
+    for (label, _), line in epochs.sort_values("epoch").groupby(["label", "trial_id"], sort=False):
+        style = look[str(label)]
+        figure.add_trace(
+            go.Scatter(
+                x=line["epoch"],
+                y=line["test_accuracy"],
+                mode="lines+markers" if len(line) == 1 else "lines",
+                line={"color": style.color, "dash": style.dash, "width": 1.3},
+                marker={"symbol": style.symbol, "color": style.color},
+                opacity=0.8,
+                name=safe(label),
+                legendgroup=str(label),
+                showlegend=label not in named,
+                hovertemplate=f"{safe(label)}, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
+            )
+        )
+        named.add(str(label))
+    axis_name = str(rows["bias_axis"].iloc[0])
+    figure.update_layout(**layout(f"Learning curves at {axis_name} = {bias_value:g}" if title is None else title))
+    figure.update_layout(xaxis=axis("epoch"), yaxis=axis("test accuracy", tickformat=".2f"), height=380)
+    return figure
+
+
+def plot_search_budget(
+    trials: pd.DataFrame, rule: str | None = None, bias_value: float | None = None, title: str | None = None
+) -> go.Figure:
+    """Expected best validation value of the first n search trials (Dodge et al. 2019), a line per method.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        rule: Selection rule; default: the headline rule.
+        bias_value: Where on the axis; default: the strongest bias.
+        title: Title; default: in words.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: No method has two completed search trials there.
+    """
+    rule = rule or headline_rule(trials)
+    rows = trials[(trials["phase"] == "search") & (trials["status"] == "completed")].sort_values("bias_strength")
+    rows = rows.assign(value=objective(rows, rule)).dropna(subset=["value"])
+    if bias_value is None and len(rows):
+        bias_value = float(rows["bias_value"].iloc[-1])
+    rows = rows[(rows["bias_value"] == bias_value) | rows["whole_axis"]]
+    look = styles(trials["label"])
+    figure = go.Figure()
+    for label, group in rows.groupby("label", sort=False):
+        if len(group) < 2:
+            continue
+        expected = expected_maximum(group["value"])
+        style = look[str(label)]
+        figure.add_trace(
+            go.Scatter(
+                x=np.arange(1, len(expected) + 1),
+                y=expected,
+                mode="lines",
+                line={"color": style.color, "dash": style.dash, "width": 2.2},
+                name=safe(label),
+                hovertemplate=f"{safe(label)}, %{{x}} trials: %{{y:.3f}}<extra></extra>",
+            )
+        )
+    if not figure.data:
+        raise InputError("the budget curve needs two or more completed search trials of a method: search more")
+    axis_name = str(rows["bias_axis"].iloc[0])
+    figure.update_layout(**layout(f"Best of n trials at {axis_name} = {bias_value:g}" if title is None else title))
+    figure.update_layout(
+        xaxis=axis("search trials"), yaxis=axis(f"expected best, {rule_name(rule)}", tickformat=".2f"), height=380
+    )
+    return figure

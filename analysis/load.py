@@ -1,0 +1,184 @@
+"""A sweep's folder into tidy data frames; also while the sweep is still running."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import yaml
+
+from analysis.errors import InputError
+from analysis.parts import read_parts
+from analysis.selection import RULES, mark
+from analysis.source import Folder, Location, open_folder
+
+
+def load(directories: Location | Sequence[Location], superseded: bool = False) -> pd.DataFrame:
+    """Load the finished trials of one or several sweeps.
+
+    Args:
+        directories: A sweep's folder, ``s3://`` address or packed zip file, or several of them.
+        superseded: Keep confirm rows of configurations that no rule of the sweep chooses any more.
+
+    Returns:
+        One row per trial with the columns of ``analysis.schema.TRIALS`` and, added here, ``rules`` (tuple of the
+        selection rules that chose this configuration), ``superseded``, ``seeds_planned`` (confirm seeds the sweep
+        asks for), ``headline_rule``, ``whole_axis`` (this ceiling serves every bias value) and ``directory``.
+        Sweeps of the same name are told apart by their folder in ``sweep``.
+
+    Raises:
+        InputError: A folder is not a sweep's, holds no finished trial yet, or was written by a newer version.
+    """
+    places = [directories] if isinstance(directories, str) or not isinstance(directories, Sequence) else directories
+    if not places:
+        raise InputError("load needs at least one folder, but got none: give the folder a sweep was run in")
+    frames = [_load_one(open_folder(place)) for place in places]
+    names = [str(frame["sweep"].iloc[0]) for frame in frames]
+    for frame, name in zip(frames, names, strict=True):
+        if names.count(name) > 1:
+            frame["sweep"] = f"{name} ({PurePath(str(frame['directory'].iloc[0])).name})"
+    trials = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
+    return trials if superseded else trials[~trials["superseded"]].reset_index(drop=True)
+
+
+def load_history(directory: Location) -> pd.DataFrame:
+    """Load the epochs of all trials: one row per trial and epoch, no rows where none has been written.
+
+    Args:
+        directory: A sweep's folder.
+
+    Returns:
+        The columns of ``analysis.schema.HISTORY``, sorted by trial and epoch.
+
+    Raises:
+        InputError: Not a sweep's folder, or written by a newer version.
+    """
+    frame = _frame(read_parts(open_folder(directory), "history"))
+    return frame.sort_values(["trial_id", "epoch"], ignore_index=True)
+
+
+def load_predictions(directory: Location, variant: str | None = None) -> pd.DataFrame:
+    """Load the confirm trials' predictions: one row per trial, test variant and image, no rows where there are none.
+
+    Args:
+        directory: A sweep's folder.
+        variant: Keep one test variant (``unbiased``, ``aligned``, ``independent`` or ``conflicting``); None = all.
+
+    Returns:
+        The columns of ``analysis.schema.PREDICTIONS`` and one ``p_<class>`` for each class.
+
+    Raises:
+        InputError: Not a sweep's folder, or written by a newer version.
+    """
+    table = read_parts(open_folder(directory), "predictions")
+    if variant is not None:
+        table = table.filter(pc.equal(table["variant"], variant))
+    return _frame(table)
+
+
+def load_splits(directory: Location) -> pd.DataFrame:
+    """Load the splits: one row per seed, fold and image, no rows where none has been written.
+
+    Args:
+        directory: A sweep's folder.
+
+    Returns:
+        The columns of ``analysis.schema.SPLITS``.
+
+    Raises:
+        InputError: Not a sweep's folder, or written by a newer version.
+    """
+    return _frame(read_parts(open_folder(directory), "splits"))
+
+
+def load_config(directory: Location) -> dict[str, Any]:
+    """Load a sweep's resolved configuration.
+
+    Args:
+        directory: A sweep's folder.
+
+    Returns:
+        The content of ``sweep.yaml``; empty where there is no such file.
+
+    Raises:
+        InputError: Not a sweep's folder, or a file that is not YAML.
+    """
+    return read_config(open_folder(directory))
+
+
+def read_config(folder: Folder) -> dict[str, Any]:
+    """Read ``sweep.yaml`` of an open folder; empty where there is none.
+
+    Raises:
+        InputError: The file is not YAML.
+    """
+    try:
+        config = yaml.safe_load(folder.read("sweep.yaml"))
+    except FileNotFoundError:
+        return {}
+    except yaml.YAMLError as error:
+        raise InputError(f"{folder.name}/sweep.yaml must be YAML, but it is damaged: restore it from a copy") from error
+    return dict(config) if isinstance(config, Mapping) else {}
+
+
+def confirm_rules(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The selection rules of a sweep, the headline rule first; all four where the configuration names none."""
+    rules = section(config, "confirm").get("rules")
+    listed = [str(rule) for rule in rules] if isinstance(rules, Sequence) and not isinstance(rules, str) else []
+    headline = section(config, "primary").get("rule") or section(config, "search").get("rule")
+    if headline in listed:
+        listed.remove(str(headline))
+        listed.insert(0, str(headline))
+    return tuple(listed) or RULES
+
+
+def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A mapping inside a configuration; empty where it is missing or something else."""
+    value = config.get(name)
+    return value if isinstance(value, Mapping) else {}
+
+
+def _load_one(folder: Folder) -> pd.DataFrame:
+    config = read_config(folder)
+    frame = _frame(read_parts(folder, "trials"))
+    if frame.empty:
+        raise InputError(f"no trial of {folder.name} has finished yet: try again when the first one has")
+    frame = mark(frame, confirm_rules(config))
+    seeds = section(config, "confirm").get("seeds")
+    frame["seeds_planned"] = float(seeds) if isinstance(seeds, int) else float("nan")
+    frame["headline_rule"] = confirm_rules(config)[0]
+    frame["whole_axis"] = (frame["method"] == "ceiling") & _one_ceiling(frame, config)
+    frame["directory"] = folder.name
+    frame["sweep"] = frame["sweep"].fillna(str(config.get("name") or PurePath(folder.name).name))
+    return frame.sort_values(["cell", "phase", "trial_id"], ascending=[True, False, True], ignore_index=True)
+
+
+def _one_ceiling(frame: pd.DataFrame, config: Mapping[str, Any]) -> bool:
+    """True where one ceiling cell serves the whole axis: a half-finished sweep may hold one of several."""
+    cells = [cell for cell in config.get("cells") or () if isinstance(cell, Mapping)]
+    ceilings = {str(cell.get("bias_value")) for cell in cells if cell.get("method") == "ceiling"}
+    if cells:
+        return len(ceilings) == 1
+    strengths = frame.loc[frame["method"] == "ceiling", "bias_strength"]
+    return bool((strengths.fillna(0.0) == 0.0).all())
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    booleans = {pa.bool_(): pd.BooleanDtype()}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=booleans.get)
+    return frame
+
+
+class _CallableModule(ModuleType):
+    def __call__(self, directories: Location | Sequence[Location], superseded: bool = False) -> pd.DataFrame:
+        return load(directories, superseded)
+
+
+# Importing this module binds it to ``analysis.load``, over the function of the same name: calling either must load.
+sys.modules[__name__].__class__ = _CallableModule

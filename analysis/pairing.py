@@ -1,0 +1,72 @@
+"""Points of different methods brought onto the same bias values, seeds and patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.replicates import Point, collect
+
+Curve = Mapping[float, Point]
+LINE = ("sweep", "dataset", "network", "rule", "label", "method", "bias_axis", "facet")
+
+
+def finished_points(
+    trials: pd.DataFrame, predictions: pd.DataFrame | None, column: str | None, rule: str | None
+) -> list[Point]:
+    """Points of one rule (None = all rules); those without a finished seed included, so that gaps are seen."""
+    return [p for p in collect(trials, predictions, column) if rule is None or p.line.rule == rule]
+
+
+def counterpart(curves: Mapping[tuple[str, ...], Curve], point: Point, method: str) -> Point | None:
+    """The point of another method at the same place; None where it is not there.
+
+    A method run under several labels has no single counterpart, unless one label is the method's own name.
+    """
+    own = curves.get(point.line.like(method), {}).get(point.bias_value)
+    if own is not None:
+        return own
+    found = [
+        curve[point.bias_value]
+        for key, curve in curves.items()
+        if key[:-1] == point.line.like("")[:-1]
+        and point.bias_value in curve
+        and curve[point.bias_value].line.method == method
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def grid_of(curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...]) -> list[float]:
+    """Bias values of all methods on comparable lines, sorted: one missing cell must be seen as missing."""
+    return sorted({value for other, curve in curves.items() if other[:-1] == key[:-1] for value in curve})
+
+
+def least_points(facet: str) -> int:
+    """Fewest bias values of a line that has an area: a facet of fewer than three points is marks only."""
+    return 3 if facet else 2
+
+
+def common_seeds(*points: Point) -> list[int]:
+    """Seeds that all points have, sorted."""
+    return sorted(set.intersection(*(set(point.seeds) for point in points)))
+
+
+def paired_left_out(points: Sequence[Point], seeds: Sequence[int]) -> list[NDArray[np.float64]] | None:
+    """Means over the seeds with each patient left out, ``[P]`` per point; None unless all share their patients."""
+    if any(p.scores is None for p in points) or len({p.scores.patients for p in points if p.scores}) != 1:
+        return None
+    outs = [out for out in (p.left_out(seeds) for p in points) if out is not None]
+    return outs if all(bool(np.isfinite(out).all()) for out in outs) else None
+
+
+def band_name(point: Point, left_out: Sequence[NDArray[np.float64]] | None) -> str:
+    """What an interval covers: ``seeds and patients``, ``seeds and images`` or ``seeds only``."""
+    return f"seeds and {point.scores.unit}" if left_out is not None and point.scores else "seeds only"
+
+
+def line_names(point: Point) -> dict[str, str]:
+    """The columns that name a line."""
+    return {name: getattr(point.line, name) for name in LINE}

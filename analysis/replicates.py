@@ -1,0 +1,248 @@
+"""Confirm rows gathered into points of a curve: one number per seed, folds pooled, patients beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.errors import InputError
+from analysis.scores import MEASURES, PredictionStore, Scores
+from analysis.selection import RULES
+
+CEILING, ERM = "ceiling", "erm"
+BIAS_COLUMNS = ("rho", "gamma", "color_variance")
+_COLUMNS = (
+    "trial_id",
+    "cell",
+    "seed",
+    "status",
+    "collapsed",
+    "bias_value",
+    "bias_strength",
+    "n_test",
+    "hyperparameters",
+    "seeds_planned",
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """What tells one line of the figure from another."""
+
+    sweep: str
+    dataset: str
+    network: str
+    rule: str
+    method: str
+    label: str
+    bias_axis: str
+    facet: str
+
+    def like(self, method: str) -> tuple[str, ...]:
+        """Key of the lines this one may be compared with, for a method or label."""
+        return (self.sweep, self.dataset, self.network, self.rule, self.bias_axis, self.facet, method)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve.
+
+    Attributes:
+        line: The line it lies on.
+        bias_value: Its place on the axis.
+        bias_strength: I(b; y) / H(y).
+        seeds: The K seeds that finished.
+        values: ``[K]``, the metric of each.
+        scores: Predictions of the same seeds, or None where they are missing.
+        n_planned: Confirm seeds the sweep asks for.
+        n_failed: Seeds whose trial failed.
+        n_collapsed: Seeds whose training collapsed; they are among the values.
+        n_test: Test images.
+        hyperparameters: JSON text of each configuration (one, or one a fold).
+        shared: True where one cell serves the whole axis (a ceiling that does not depend on the bias).
+    """
+
+    line: Line
+    bias_value: float
+    bias_strength: float
+    seeds: tuple[int, ...]
+    values: NDArray[np.float64]
+    scores: Scores | None
+    n_planned: int
+    n_failed: int
+    n_collapsed: int
+    n_test: int
+    hyperparameters: tuple[str, ...]
+    shared: bool = False
+
+    def of_seeds(self, seeds: Sequence[int]) -> NDArray[np.float64]:
+        """Values of the given seeds, in their order."""
+        return self.values[[self.seeds.index(seed) for seed in seeds]]
+
+    def left_out(self, seeds: Sequence[int]) -> NDArray[np.float64] | None:
+        """``[P]``: mean over the given seeds with each patient left out; None without predictions."""
+        if self.scores is None:
+            return None
+        rows = [self.seeds.index(seed) for seed in seeds]
+        return np.asarray(self.scores.left_out[rows].mean(axis=0), dtype=float)
+
+
+def default_column(trials: pd.DataFrame) -> str:
+    """Test column in the sweep's metric.
+
+    Raises:
+        InputError: The trials are of sweeps with different metrics.
+    """
+    metrics = sorted(trials["metric"].dropna().unique())
+    if len(metrics) > 1:
+        raise InputError(f"one curve has one metric, but these sweeps have {', '.join(metrics)}: name a column")
+    return f"test_{metrics[0]}" if metrics else "test_accuracy"
+
+
+def collect(trials: pd.DataFrame, predictions: pd.DataFrame | None = None, column: str | None = None) -> list[Point]:
+    """Gather confirm rows into points, weakest bias first within each line.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned, or None.
+        column: Test column; default: the sweep's metric.
+
+    Returns:
+        The points; one of a rule only where that rule chose the configuration.
+
+    Raises:
+        InputError: No such column, or a frame that ``load`` did not return.
+    """
+    column = column or default_column(trials)
+    for needed in ("rules", "seeds_planned", "whole_axis", column):
+        if needed not in trials:
+            raise InputError(f"trials have no column '{needed}': pass what analysis.load returned and a test column")
+    metric, variant = MEASURES.get(column, ("", ""))
+    store = PredictionStore(predictions, variant) if predictions is not None and metric and len(predictions) else None
+    rows = trials[(trials["phase"] == "confirm") & ~trials["superseded"]]
+    rows = (
+        rows.assign(facet=facets(trials).reindex(rows.index), rule=rows["rules"])
+        .explode("rule")
+        .dropna(subset=["rule"])
+    )
+    keys = [field.name for field in dataclasses.fields(Line)]
+    rows = rows[[*keys, *_COLUMNS, column]]
+    known: dict[Hashable, tuple[NDArray[np.float64], Scores | None, tuple[int, ...]]] = {}
+    points = []
+    for key, group in rows.groupby([*keys, "bias_value"], dropna=False, sort=False):
+        line = Line(*("" if isinstance(part, float) else str(part) for part in key[:-1]))
+        ids = tuple(group["trial_id"])
+        if ids not in known:
+            known[ids] = _values(group, column, store, metric)
+        values, scores, seeds = known[ids]
+        done = group[group["seed"].isin(seeds) & (group["status"] == "completed")]
+        planned = group["seeds_planned"].max()
+        points.append(
+            Point(
+                line=line,
+                bias_value=float(group["bias_value"].iloc[0]),
+                bias_strength=float(group["bias_strength"].iloc[0]),
+                seeds=seeds,
+                values=values,
+                scores=scores,
+                n_planned=max(0 if math.isnan(planned) else int(planned), group["seed"].nunique()),
+                n_failed=int(group.loc[group["status"] == "failed", "seed"].nunique()),
+                n_collapsed=int(done.loc[done["collapsed"].fillna(False).astype(bool), "seed"].nunique()),
+                n_test=_n_test(group, scores),
+                hyperparameters=tuple(dict.fromkeys(group["hyperparameters"].dropna())),
+            )
+        )
+    return sorted(_share_ceilings(points, set(trials.loc[trials["whole_axis"], "sweep"])), key=_order)
+
+
+def facets(trials: pd.DataFrame) -> pd.Series:
+    """Words for the bias parameters off the axis that vary within a sweep, e.g. ``gamma = 1``; "" where none does."""
+    text = pd.Series("", index=trials.index, dtype=object)
+    for _, group in trials.groupby("sweep", sort=False):
+        for name in (name for name in BIAS_COLUMNS if name in group):
+            off_axis = group[(group["bias_axis"] != name) & (group["method"] != CEILING)]
+            if off_axis[name].nunique() < 2:
+                continue
+            rows = group.index[(group["bias_axis"] != name) & group[name].notna()]
+            words = group.loc[rows, name].map(lambda value, name=name: f"{name} = {value:g}")
+            text.loc[rows] = (text.loc[rows] + ", " + words).str.removeprefix(", ")
+    return text
+
+
+def by_label(points: Iterable[Point]) -> dict[tuple[str, ...], dict[float, Point]]:
+    """Points by comparable line and label (``Line.like(label)``), then by bias value."""
+    found: dict[tuple[str, ...], dict[float, Point]] = {}
+    for point in points:
+        found.setdefault(point.line.like(point.line.label), {})[point.bias_value] = point
+    return found
+
+
+def stronger_direction(points: Iterable[Point]) -> str:
+    """``larger`` or ``smaller``: which direction of the axis is the stronger bias, from the strengths themselves."""
+    pairs = {(p.bias_value, p.bias_strength) for p in points if math.isfinite(p.bias_value + p.bias_strength)}
+    value, strength = np.array(sorted(pairs)).T if pairs else (np.zeros(0), np.zeros(0))
+    if len(value) > 1 and np.ptp(strength) > 0:
+        return "larger" if float(np.cov(value, strength)[0, 1]) > 0 else "smaller"
+    return "smaller" if any(p.line.bias_axis == "color_variance" for p in points) else "larger"
+
+
+def _values(
+    group: pd.DataFrame, column: str, store: PredictionStore | None, metric: str
+) -> tuple[NDArray[np.float64], Scores | None, tuple[int, ...]]:
+    """One value a seed; a seed counts once every cell (fold) of the point has its trial."""
+    done = group[(group["status"] == "completed") & group[column].notna()]
+    cells = group["cell"].nunique()
+    whole = done.groupby("seed")["cell"].nunique()
+    seeds = tuple(int(seed) for seed in sorted(whole.index[whole == cells]))
+    by_seed = [done[done["seed"] == seed] for seed in seeds]
+    scores = store.scores([list(rows["trial_id"]) for rows in by_seed], metric) if store and seeds else None
+    if scores is not None and any(len(rows) > 1 for rows in by_seed):
+        return scores.values, scores, seeds
+    weights = [rows["n_test"].fillna(1).to_numpy(dtype=float) for rows in by_seed]
+    values = [
+        float(np.average(rows[column].to_numpy(dtype=float), weights=w))
+        for rows, w in zip(by_seed, weights, strict=True)
+    ]
+    return np.array(values, dtype=float), scores, seeds
+
+
+def _n_test(group: pd.DataFrame, scores: Scores | None) -> int:
+    if scores is not None:
+        return scores.n_images
+    per_cell = group.groupby("cell")["n_test"].max()
+    return int(per_cell.fillna(0).sum())
+
+
+def _share_ceilings(points: list[Point], alone: set[str]) -> list[Point]:
+    """Repeat a ceiling that serves the whole axis (of the sweeps in ``alone``) at every bias value."""
+    result = [p for p in points if p.line.method != CEILING or p.line.sweep not in alone]
+    for point in (p for p in points if p.line.method == CEILING and p.line.sweep in alone):
+        places = {
+            (p.line.facet, p.bias_value): p
+            for p in points
+            if p.line.method != CEILING and p.line.like("")[:5] == point.line.like("")[:5]
+        }
+        result.extend(
+            dataclasses.replace(
+                point,
+                line=dataclasses.replace(point.line, facet=facet),
+                bias_value=value,
+                bias_strength=other.bias_strength,
+                shared=True,
+            )
+            for (facet, value), other in places.items()
+        )
+        if not places:
+            result.append(point)
+    return result
+
+
+def _order(point: Point) -> tuple[object, ...]:
+    rule = RULES.index(point.line.rule) if point.line.rule in RULES else len(RULES)
+    return (point.line.sweep, rule, point.line.facet, point.line.label, point.bias_strength, point.bias_value)

@@ -1,0 +1,110 @@
+"""Which configuration each selection rule chose, derived from the search rows and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+RULES: tuple[str, ...] = ("val_counterfactual", "val_reweighted", "val_biased", "val_unbiased")
+ORACLE = "val_unbiased"
+
+_RULE_NAMES = {
+    "val_counterfactual": "counterfactual validation",
+    "val_reweighted": "re-weighted validation",
+    "val_biased": "biased validation",
+    ORACLE: "oracle",
+}
+
+
+def rule_name(rule: str) -> str:
+    """Name of a selection rule in figures; the one that needs unbiased validation data is called oracle."""
+    return _RULE_NAMES.get(rule, rule)
+
+
+def objective(trials: pd.DataFrame, rule: str) -> pd.Series:
+    """What a rule maximises, one value a row.
+
+    ``val_reweighted`` counts its estimate minus one standard error: with few images in a rare group the highest
+    estimate is mostly the luckiest.
+
+    Args:
+        trials: Trial rows.
+        rule: A selection rule.
+
+    Returns:
+        The values; missing where the rule's column is null.
+    """
+    if rule not in trials:
+        return pd.Series(np.nan, index=trials.index, dtype=float)
+    value = pd.to_numeric(trials[rule], errors="coerce").astype(float)
+    if rule == "val_reweighted" and "val_reweighted_se" in trials:
+        value = value - pd.to_numeric(trials["val_reweighted_se"], errors="coerce").astype(float).fillna(0.0)
+    return value
+
+
+def search_number(trial_id: pd.Series) -> pd.Series:
+    """The number that a search trial's identifier ends in; -1 where there is none."""
+    return trial_id.str.extract(r"(\d+)$", expand=False).fillna("-1").astype("int64")
+
+
+def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
+    """The configuration each rule chose in each cell and repeat.
+
+    Only completed search trials with a value of the rule count; the highest value wins, ties go to the lower
+    search number.
+
+    Args:
+        trials: Trial rows of one sweep.
+        rules: The rules.
+
+    Returns:
+        One row per (cell, repeat, rule): the chosen search row's columns, ``rule``, ``rank_value`` (what the rule
+        maximised) and ``configuration`` (canonical JSON of the hyperparameters).
+    """
+    search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
+    search = search.assign(_number=search_number(search["trial_id"]), configuration=_canonical(search))
+    chosen = []
+    for rule in rules:
+        ranked = search.assign(rule=rule, rank_value=objective(search, rule)).dropna(subset=["rank_value"])
+        ranked = ranked.sort_values(["rank_value", "_number"], ascending=[False, True], kind="stable")
+        chosen.append(ranked.drop_duplicates(["cell", "repeat"], keep="first"))
+    return pd.concat(chosen, ignore_index=True).drop(columns="_number")
+
+
+def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
+    """Add ``rules`` (tuple of the rules that chose the row's configuration) and ``superseded``.
+
+    Args:
+        trials: Trial rows of one sweep.
+        rules: The rules of the sweep, the headline rule first.
+
+    Returns:
+        The rows with the two columns; a confirm row whose configuration no rule chooses (any more) is superseded.
+    """
+    chosen = picks(trials, rules)
+    choosers: dict[tuple[str, str], tuple[str, ...]] = {}
+    for cell, configuration, rule in zip(chosen["cell"], chosen["configuration"], chosen["rule"], strict=True):
+        known = choosers.get((cell, configuration), ())
+        choosers[cell, configuration] = known if rule in known else (*known, rule)
+    found = [choosers.get(key, ()) for key in zip(trials["cell"], _canonical(trials), strict=True)]
+    confirm = (trials["phase"] == "confirm").to_numpy()
+    marked = trials.copy()
+    marked["rules"] = pd.Series(found, index=trials.index, dtype=object)
+    marked["superseded"] = confirm & np.array([not rules_of for rules_of in found], dtype=bool)
+    return marked
+
+
+def _canonical(trials: pd.DataFrame) -> pd.Series:
+    """Hyperparameters as JSON with sorted keys: equal configurations have equal text."""
+    text = trials["hyperparameters"].astype(object)
+    return text.map({value: _sorted_json(value) for value in text.unique()}).astype(object)
+
+
+def _sorted_json(text: object) -> str:
+    try:
+        return json.dumps(json.loads(str(text)), sort_keys=True)
+    except ValueError:
+        return str(text)

@@ -1,0 +1,88 @@
+"""House style of the figures: colour-blind-safe colours, and for each method its own dash and marker as well."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+GRID = "rgba(128, 128, 128, 0.25)"
+TEXT = "#333333"
+FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+# Okabe & Ito 2008; black is replaced by a grey that is legible on dark ground too, yellow left out.
+_GREY, _ORANGE, _SKY, _GREEN = "#808080", "#E69F00", "#56B4E9", "#009E73"
+_BLUE, _VERMILLION, _PURPLE = "#0072B2", "#D55E00", "#CC79A7"
+
+
+@dataclass(frozen=True)
+class Style:
+    """Look of one method: colour, dash of its line, symbol of its marks."""
+
+    color: str
+    dash: str
+    symbol: str
+
+    def fill(self, opacity: float) -> str:
+        """The colour at an opacity, as rgba text."""
+        red, green, blue = (int(self.color[i : i + 2], 16) for i in (1, 3, 5))
+        return f"rgba({red}, {green}, {blue}, {opacity})"
+
+
+_KNOWN = {
+    "ceiling": Style(_GREY, "dot", "diamond"),
+    "erm": Style(_VERMILLION, "solid", "circle"),
+    "lnl": Style(_BLUE, "dash", "square"),
+    "grl": Style(_GREEN, "dashdot", "triangle-up"),
+    "blind_eye": Style(_PURPLE, "longdash", "star"),
+    "permuted_bias": Style(_ORANGE, "longdashdot", "x"),
+}
+_OTHERS = [
+    Style(color, dash, symbol)
+    for dash, symbol in (("solid", "hexagon"), ("dash", "cross"), ("dot", "triangle-down"), ("dashdot", "pentagon"))
+    for color in (_SKY, _ORANGE, _PURPLE, _GREEN, _BLUE, _VERMILLION)
+]
+
+
+def styles(labels: Iterable[str]) -> dict[str, Style]:
+    """A style for each label: fixed for the methods every sweep has, in order of appearance for the rest."""
+    found: dict[str, Style] = {}
+    free = iter(_OTHERS * 8)
+    for label in labels:
+        if label not in found:
+            found[label] = _KNOWN[label] if label in _KNOWN else next(free)
+    return found
+
+
+def layout(title: str, note: str = "") -> dict[str, Any]:
+    """Layout that all figures share: transparent ground (light and dark), legend above, note under the title."""
+    under = f"<br><span style='font-size:12px'>{safe(note)}</span>" if note else ""
+    return {
+        "title": {"text": f"{safe(title)}{under}" if title else "", "x": 0, "xanchor": "left", "font": {"size": 16}},
+        "font": {"family": FONT, "size": 13, "color": TEXT},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 58, "r": 16, "t": 70 if note else 50 if title else 16, "b": 64},
+        "hoverlabel": {"align": "left", "font": {"size": 12}},
+        "legend": {"orientation": "h", "y": -0.24, "x": 0, "yanchor": "top"},
+        "template": "none",
+        "height": 460,
+    }
+
+
+def axis(title: str, **more: Any) -> dict[str, Any]:
+    """An axis with light grid lines."""
+    return {
+        "title": {"text": title},
+        "gridcolor": GRID,
+        "linecolor": "rgba(128, 128, 128, 0.7)",
+        "zeroline": False,
+        "automargin": True,
+        **more,
+    }
+
+
+def safe(text: object) -> str:
+    """Text without markup: plotly reads a subset of HTML in every label."""
+    return html.escape(str(text), quote=False)

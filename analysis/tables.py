@@ -1,0 +1,186 @@
+"""Tables: the literature's table with intervals, the selected hyperparameters, other test figures, and the cost."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pandas as pd
+
+from analysis.curves import accuracy_vs_bias
+from analysis.selection import RULES, picks
+
+DECIMALS = 3
+_KEEP = ("sweep", "dataset", "network", "label", "facet")
+TEST_FIGURES = (
+    "test_aligned_accuracy",
+    "test_conflicting_accuracy",
+    "test_worst_group_accuracy",
+    "test_worst_class_accuracy",
+    "flip_rate",
+    "ece",
+    "bias_probe_accuracy",
+)
+
+
+def summary_table(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rule: str | None = None,
+) -> pd.DataFrame:
+    """The literature's table: methods down, bias values across (weak to strong), with confidence intervals.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column; default: the sweep's metric.
+        rule: Selection rule; default: the headline rule, which stands first in the sweep's rules.
+
+    Returns:
+        Text cells: "0.930 ± 0.020", "0.980 [0.950, 1.000]" where the band was clipped, "0.930 (1 seed)" without a
+        band, "" where no seed has finished.
+    """
+    curve = accuracy_vs_bias(trials, predictions, column)
+    return table_of(curve[curve["rule"] == (rule or headline_rule(trials))])
+
+
+def headline_rule(trials: pd.DataFrame) -> str:
+    """The rule of the headline curve: the sweep's own, or the first that chose a confirm row where it chose none."""
+    chosen = {rule for rules in trials.loc[trials["phase"] == "confirm", "rules"] for rule in rules}
+    ranked = [*trials["headline_rule"].unique(), *RULES]
+    return str(next((rule for rule in ranked if rule in chosen), ranked[0]))
+
+
+def table_of(curve: pd.DataFrame) -> pd.DataFrame:
+    """Lay one rule's curve out as a table of text.
+
+    Args:
+        curve: Rows of ``accuracy_vs_bias`` of one rule.
+
+    Returns:
+        Methods down, bias values across.
+    """
+    shown = [name for name in _KEEP if name == "label" or (name in curve and curve[name].nunique() > 1)]
+    values = curve.drop_duplicates("bias_value").sort_values("bias_strength")["bias_value"]
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in curve.to_dict("records"):
+        cells = rows.setdefault(tuple(str(row[name]) for name in shown), {})
+        cells[f"{row['bias_value']:g}"] = cell_text(row)
+    names = [_method_name(key, shown) for key in rows]
+    axis = str(curve["bias_axis"].iloc[0]) if len(curve) else "bias"
+    columns = [f"{value:g}" for value in values]
+    table = pd.DataFrame([[cells.get(c, "") for c in columns] for cells in rows.values()], index=names, columns=columns)
+    table.index.name, table.columns.name = "method", axis
+    return table
+
+
+def cell_text(row: dict[Any, Any]) -> str:
+    """One cell: mean with its interval, symmetric as ± and clipped as a range."""
+    if not row["n_seeds"]:
+        return ""
+    if row["band"] == "none":
+        return f"{row['mean']:.{DECIMALS}f} (1 seed)"
+    up, down = row["high"] - row["mean"], row["mean"] - row["low"]
+    if math.isclose(up, down, abs_tol=10**-DECIMALS / 2):
+        return f"{row['mean']:.{DECIMALS}f} ± {up:.{DECIMALS}f}"
+    return f"{row['mean']:.{DECIMALS}f} [{row['low']:.{DECIMALS}f}, {row['high']:.{DECIMALS}f}]"
+
+
+def table_csv(curve: pd.DataFrame) -> str:
+    """The numbers of ``table_of``, rounded as there, one line per method and bias value, as CSV text."""
+    names = [*_KEEP[:3], "rule", "label", "facet", "bias_axis", "bias_value", "bias_strength", "mean", "plus_minus"]
+    rounded = curve.assign(plus_minus=(curve["high"] - curve["mean"]).where(curve["band"] != "none"))
+    clipped = (curve["high"] - curve["mean"] - (curve["mean"] - curve["low"])).abs() > 10**-DECIMALS / 2
+    rounded.loc[clipped, "plus_minus"] = math.nan
+    for name in ("mean", "plus_minus", "low", "high", "bias_strength"):
+        rounded[name] = rounded[name].map(lambda v: "" if pd.isna(v) else f"{v:.{DECIMALS}f}")
+    more = ["low", "high", "band", "n_seeds", "n_planned", "n_collapsed", "n_test"]
+    return rounded[[*names, *more]].to_csv(index=False, lineterminator="\n")
+
+
+def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
+    """What each rule chose in each cell, from the search rows.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+
+    Returns:
+        One row per (sweep, cell, repeat, rule): label, bias value, validation value of the rule, ``candidates`` (search
+        trials completed), one column per hyperparameter, and ``anchor`` (True where an adversarial method's own
+        weights are all 0, so that the rule preferred no debiasing).
+    """
+    found = []
+    for sweep, group in trials.groupby("sweep", sort=False):
+        done = group[(group["phase"] == "search") & (group["status"] == "completed")]
+        rules = [rule for rule in RULES if any(rule in chosen for chosen in group["rules"])]
+        chosen = picks(group, rules) if rules else group.iloc[:0]
+        counts = done.groupby(["cell", "repeat"]).size()
+        for row in chosen.to_dict("records"):
+            values = _json(row["hyperparameters"])
+            pressures = [values[name] for name in ("lambda_", "mu") if isinstance(values.get(name), (int, float))]
+            found.append(
+                {
+                    "sweep": sweep,
+                    **{k: row[k] for k in ("rule", "label", "method", "cell", "repeat", "bias_value", "bias_strength")},
+                    "validation": row[row["rule"]],
+                    "candidates": int(counts.get((row["cell"], row["repeat"]), 0)),
+                    "anchor": bool(pressures) and not any(pressures),
+                    "trial_id": row["trial_id"],
+                    **values,
+                }
+            )
+    return pd.DataFrame(found)
+
+
+def test_figures(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
+    """Means over seeds of the other test figures: worst group, conflicting images, flip rate, bias probe ...
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        rule: Selection rule; default: the headline rule.
+
+    Returns:
+        One row per (label, bias value); columns that are null everywhere are left out.
+    """
+    name = rule or headline_rule(trials)
+    rows = trials[(trials["phase"] == "confirm") & (trials["status"] == "completed")]
+    rows = rows[rows["rules"].map(lambda rules: name in rules)]
+    columns = [c for c in TEST_FIGURES if c in rows and rows[c].notna().any()]
+    keys = ["sweep", "label", "bias_axis", "bias_value", "bias_strength"]
+    means = rows.groupby(keys, dropna=False)[columns].mean().reset_index()
+    return means.sort_values(["sweep", "label", "bias_strength"], ignore_index=True)
+
+
+def cost(trials: pd.DataFrame) -> pd.DataFrame:
+    """What each method cost: trials, epochs and hours of training, search and confirm apart.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+
+    Returns:
+        One row per (sweep, label, phase): ``trials``, ``completed``, ``pruned``, ``failed``, ``epochs``, ``hours``.
+    """
+    counted = trials.assign(
+        trials=1,
+        hours=pd.to_numeric(trials["train_seconds"], errors="coerce") / 3600,
+        **{status: (trials["status"] == status).astype(int) for status in ("completed", "pruned", "failed")},
+    )
+    keys = ["sweep", "label", "phase"]
+    table = counted.groupby(keys)[["trials", "completed", "pruned", "failed", "epochs", "hours"]].sum().reset_index()
+    return table.sort_values(["sweep", "label", "phase"], ascending=[True, True, False], ignore_index=True)
+
+
+def _method_name(key: tuple[str, ...], shown: list[str]) -> str:
+    label = key[shown.index("label")]
+    rest = [part for part, name in zip(key, shown, strict=True) if name != "label" and part]
+    return f"{label} ({', '.join(rest)})" if rest else label
+
+
+def _json(text: Any) -> dict[str, Any]:
+    try:
+        value = json.loads(str(text))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

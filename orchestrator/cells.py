@@ -1,0 +1,225 @@
+"""The grid: one cell for each (data set, bias values, fold, network, method)."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from orchestrator.config import EarlyStopping, MethodConfig, SpaceEntry, SweepConfig
+from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
+from trainable.errors import InputError, unknown_name
+from trainable.methods.base import Choices, Method, Range, Space, get_method
+from trainable.spec import Rule
+
+QMC_UNDER = 25
+"""``sampler: auto`` is quasi-random below this number of trials: TPE has too few observations to learn from."""
+LARGEST_CLASS = 0.6
+"""Share of the largest class above which plain accuracy says too little."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid. Each cell has its own Optuna study and its own early stopping.
+
+    Attributes:
+        id: Name of the cell, usable as a file name.
+        label: Name of the method in this sweep.
+        method: Registered name of the method.
+        bias: Value of every bias parameter.
+        bias_axis: The parameter on the x axis.
+        bias_strength: I(b; y) / H(y) on the training law, in [0, 1].
+        fold: Fold, or None.
+        space: What is searched.
+        fixed: Value of every hyperparameter that is not searched.
+        anchor: All hyperparameters of trial 0 where it is plain training, or None.
+        trials: Search trials, the anchor included.
+    """
+
+    id: str
+    label: str
+    method: str
+    bias: Mapping[str, float]
+    bias_axis: str
+    bias_strength: float
+    fold: int | None
+    space: Space
+    fixed: Mapping[str, Any]
+    anchor: Mapping[str, Any] | None
+    trials: int
+
+    @property
+    def bias_value(self) -> float:
+        """Position on the x axis, in its own units."""
+        return self.bias[self.bias_axis]
+
+
+def load_sweep_dataset(config: SweepConfig) -> Dataset:
+    """Load the sweep's data set with its options checked by name.
+
+    Raises:
+        InputError: Unknown data set or option, or data that cannot be read.
+    """
+    known = set(inspect.signature(dataset_factory(config.dataset.name)).parameters)
+    for option in config.dataset.options:
+        if option not in known:
+            raise unknown_name(f"option of data set {config.dataset.name}", option, known | {"name", "bias"})
+    return load_dataset(config.dataset.name, **config.dataset.options)
+
+
+def resolve(config: SweepConfig, dataset: Dataset) -> SweepConfig:
+    """Replace every default that depends on the data set or on other keys by its value.
+
+    Args:
+        config: The configuration as read.
+        dataset: Its data set.
+
+    Returns:
+        The configuration that is written to ``sweep.yaml``: nothing is left to be decided.
+
+    Raises:
+        InputError: A rule that the data set cannot compute.
+    """
+    counts = np.bincount(dataset.labels())
+    metric = config.metric or ("balanced_accuracy" if counts.max() > LARGEST_CLASS * counts.sum() else "accuracy")
+    rule: Rule = config.search.rule or ("val_counterfactual" if dataset.has_renderer else "val_reweighted")
+    rules = config.confirm.rules or [rule]
+    primary = config.primary and config.primary.model_copy(update={"rule": config.primary.rule or rule})
+    confirm = config.confirm.model_copy(update={"rules": rules})
+    for name in {rule, *confirm.seeds_of(), *([primary.rule] if primary else [])}:
+        if name not in dataset.rules:
+            raise InputError(
+                f"rule '{name}' cannot be computed on {dataset.name} (its column would be null in every cell): "
+                f"choose one of {', '.join(dataset.rules)}"
+            )
+    sampler = config.search.sampler
+    if sampler == "auto":
+        sampler = "qmc" if config.search.trials < QMC_UNDER else "tpe"
+    stopping = config.search.early_stopping
+    if stopping == "auto":
+        stopping = "off" if config.training.epochs < 10 else EarlyStopping(min_epochs=_beyond_ramp(config))
+    return config.model_copy(
+        update={
+            "name": config.name or config.dataset.name,
+            "metric": metric,
+            "methods": [m.model_copy(update={"label": m.label or m.name}) for m in config.methods],
+            "search": config.search.model_copy(update={"rule": rule, "sampler": sampler, "early_stopping": stopping}),
+            "confirm": confirm,
+            "primary": primary,
+        }
+    )
+
+
+def _beyond_ramp(config: SweepConfig) -> int:
+    # An adversarial method is at its worst while its weights rise: stopping there would kill the good trials.
+    return max(2, math.ceil(1.3 * config.training.ramp * config.training.epochs))
+
+
+def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
+    """Build the grid in the order of the file: bias values outside, methods inside.
+
+    Args:
+        config: The resolved configuration.
+        dataset: Its data set.
+
+    Returns:
+        The cells; their ids are unique.
+
+    Raises:
+        InputError: An impossible bias value, an unknown method or hyperparameter.
+    """
+    points = bias_points(config, dataset)
+    axis = bias_axis(points, dataset)
+    methods = [(entry, get_method(entry.name)) for entry in config.methods]
+    cells = [_cell(config, dataset, point, axis, entry, method) for point in points for entry, method in methods]
+    ids = [cell.id for cell in cells]
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise InputError(f"every cell must stand once, but '{twice[0]}' stands twice: remove the repeated bias value")
+    return cells
+
+
+def bias_points(config: SweepConfig, dataset: Dataset) -> list[dict[str, float]]:
+    """Every combination of bias values the sweep asks for, checked against the data set's axes."""
+    given = config.dataset.bias
+    if isinstance(given, dict):
+        given = [dict(zip(given, values, strict=True)) for values in itertools.product(*given.values())]
+    return [resolve_bias(dataset, point) for point in given]
+
+
+def bias_axis(points: list[dict[str, float]], dataset: Dataset) -> str:
+    """The x axis: the first declared parameter that varies, or the first one."""
+    for axis in dataset.axes:
+        if len({point[axis.name] for point in points}) > 1:
+            return axis.name
+    return dataset.axes[0].name
+
+
+def _cell(
+    config: SweepConfig, dataset: Dataset, bias: dict[str, float], axis: str, entry: MethodConfig, method: Method
+) -> Cell:
+    label = entry.label or entry.name
+    space, fixed = _space(entry, method)
+    trials = config.search.trials if space else 1
+    place = "-".join(f"{name}{value:g}" for name, value in bias.items())
+    return Cell(
+        id=f"{config.dataset.name}-{place}-{config.network.name}-{label}",
+        label=label,
+        method=method.name,
+        bias=bias,
+        bias_axis=axis,
+        bias_strength=dataset.bias_strength(bias),
+        fold=None,
+        space=space,
+        fixed=fixed,
+        anchor=_anchor(method, space, fixed) if trials > 1 else None,
+        trials=trials,
+    )
+
+
+def _space(entry: MethodConfig, method: Method) -> tuple[dict[str, Range | Choices], dict[str, Any]]:
+    for name in [*entry.space, *entry.fixed]:
+        if name not in method.defaults:
+            raise unknown_name(f"hyperparameter of {method.name}", name, method.defaults)
+    both = sorted(set(entry.space) & set(entry.fixed))
+    if both:
+        raise InputError(f"{entry.label or entry.name}: '{both[0]}' is both in space and in fixed: remove it from one")
+    space = {**method.space, **{name: _range(value) for name, value in entry.space.items()}}
+    space = {name: value for name, value in space.items() if name not in entry.fixed}
+    fixed = {name: value for name, value in {**method.defaults, **entry.fixed}.items() if name not in space}
+    return space, fixed
+
+
+def _range(entry: SpaceEntry) -> Range | Choices:
+    if entry.choice is not None:
+        return Choices(tuple(entry.choice))
+    if entry.integer is not None:
+        return Range(*entry.integer, integer=True)
+    if entry.log is not None:
+        return Range(*entry.log, log=True)
+    assert entry.uniform is not None
+    return Range(*entry.uniform)
+
+
+def _anchor(method: Method, space: Space, fixed: Mapping[str, Any]) -> dict[str, Any] | None:
+    if not any(name in space for name in method.anchor):
+        return None
+    if any(name in fixed and fixed[name] != value for name, value in method.anchor.items()):
+        return None
+    others = {name: default_in(entry, method.defaults[name]) for name, entry in space.items()}
+    return {**fixed, **others, **method.anchor}
+
+
+def default_in(entry: Range | Choices, default: Any) -> Any:
+    """The default where it lies in the searched set, else the middle of the set."""
+    if isinstance(entry, Choices):
+        return default if default in entry.values else entry.values[len(entry.values) // 2]
+    if entry.low <= default <= entry.high:
+        return default
+    middle = math.sqrt(entry.low * entry.high) if entry.log else (entry.low + entry.high) / 2
+    return round(middle) if entry.integer else middle

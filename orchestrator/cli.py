@@ -1,0 +1,160 @@
+"""The command line. Imports nothing heavy: each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Bad arguments get one sentence with the nearest known name, like every other bad input."""
+
+    def error(self, message: str) -> NoReturn:
+        choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if choice:
+            known = re.findall(r"[\w.-]+", choice[2])
+            near = difflib.get_close_matches(choice[1], known, n=1, cutoff=0.4)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            message = f"unknown command or choice '{choice[1]}': {hint}known: {', '.join(known)}"
+        self.exit(BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: Words after the program's name; those of the process by default.
+
+    Returns:
+        Exit code: 0 done, 1 incomplete, 2 bad input, 130 interrupted.
+    """
+    parser = build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and not _takes_bias(options):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    options.rest = rest
+    command: Callable[[argparse.Namespace], int] = _command(options.command)
+    try:
+        return command(options)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone; what was asked for was done.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except Exception as error:
+        if not _is_bad_input(error):
+            raise
+        print(f"lnl-sweep: error: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = _Parser(
+        prog="lnl-sweep",
+        description="Sweeps over bias strength: how a classifier's accuracy falls as its training data gets more "
+        "biased, and how much of it a debiasing method wins back.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    run = commands.add_parser("run", help="run a sweep, or what is missing of it")
+    run.add_argument("sweep", nargs="?", metavar="SWEEP.yaml", help="the sweep file; none = the embedded demo")
+    _add_set(run)
+    run.add_argument("--out", metavar="DIR", help="directory of the sweep, local or s3://... (results/NAME)")
+    run.add_argument("--dry-run", action="store_true", help="print cells, trials and estimated time; start nothing")
+    run.add_argument("--smoke", action="store_true", help="1 epoch, 1 trial a cell, 1 seed: does it run at all")
+    _add_running(run)
+
+    resume = commands.add_parser("resume", help="finish, extend or repair a sweep")
+    resume.add_argument("dir", metavar="DIR")
+    resume.add_argument("--failed", action="store_true", help="run failed trials again")
+    _add_set(resume)
+    _add_running(resume)
+
+    status = commands.add_parser("status", help="progress of a sweep, running or not")
+    status.add_argument("dir", metavar="DIR")
+
+    report = commands.add_parser("report", help="rebuild report.html from a sweep's Parquet files")
+    report.add_argument("dir", metavar="DIR")
+
+    data = commands.add_parser("data", help="the data sets")
+    actions = data.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
+    actions.add_parser("list", help="names, images, classes and bias parameters, and where the cache lies")
+    preview = actions.add_parser("preview", help="a contact sheet: one row a class, one column a bias value")
+    preview.add_argument("name", metavar="NAME")
+    preview.add_argument("--out", required=True, metavar="SHEET.png")
+    preview.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="option of the data set")
+    preview.add_argument("--bias", action="append", default=[], metavar="NAME=VALUE,...", help="bias values to show")
+
+    train = commands.add_parser("train", help="one trial in this process, without Ray")
+    train.add_argument("dataset", metavar="DATASET")
+    train.add_argument("--method", default="erm")
+    train.add_argument("--epochs", type=int, default=20)
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--network")
+    train.add_argument("--device", default="auto")
+    train.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a hyperparameter (lr=1e-2), or training.KEY, network.KEY, dataset.KEY",
+    )
+
+    commands.add_parser("schema", help="JSON schema of the sweep file, for editors")
+    return parser
+
+
+def _add_set(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the sweep file (dotted)"
+    )
+
+
+def _add_running(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--address", help="Ray cluster to connect to (RAY_ADDRESS; else a Ray of its own)")
+    parser.add_argument("--cpus", type=int, metavar="N", help="processors of a Ray of its own (all)")
+    parser.add_argument(
+        "--mix-versions", action="store_true", help="go on although the code that makes numbers changed"
+    )
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import importlib.metadata
+
+        print(f"lnl-sweep {importlib.metadata.version('lnl-sweep')}")
+        parser.exit(DONE)
+
+
+def _takes_bias(options: argparse.Namespace) -> bool:
+    # A bias parameter is an option of its data set (--rho 1), which only the data set can check.
+    return options.command == "train" or getattr(options, "action", None) == "preview"
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], int]:
+    from orchestrator import commands
+
+    found: Callable[[argparse.Namespace], int] = getattr(commands, name)
+    return found
+
+
+def _is_bad_input(error: Exception) -> bool:
+    from analysis.errors import InputError as AnalysisError
+    from trainable.errors import InputError
+
+    return isinstance(error, (InputError, AnalysisError))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

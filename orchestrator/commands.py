@@ -1,0 +1,303 @@
+"""What each command does; a function for each, named like it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.resources
+import json
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator.config import SweepConfig, apply_override, load_yaml, parse_config, read_config, validate
+from trainable.errors import InputError, unknown_name
+
+DEMO = "coloured_digits"
+SMOKE = (
+    "training.epochs=1",
+    "search.trials=1",
+    "search.early_stopping=off",
+    "confirm.seeds=1",
+)
+LATE_SECONDS = 60
+
+
+def run(options: argparse.Namespace) -> int:
+    """``lnl-sweep run``: run a sweep, or what is missing of it."""
+    config = _read_sweep(options.sweep, options.set)
+    if options.smoke:
+        config = _smoke(config)
+    name = config.name or config.dataset.name
+    out = options.out or f"results/{name}{'-smoke' if options.smoke else ''}"
+    if options.dry_run:
+        return _dry_run(config)
+    return _run(config, out, options)
+
+
+def resume(options: argparse.Namespace) -> int:
+    """``lnl-sweep resume``: finish, extend or repair a sweep."""
+    from orchestrator.results import SweepDirectory
+    from orchestrator.sweep import resume_config
+
+    directory = SweepDirectory(options.dir)
+    tree = resume_config(directory)
+    for override in options.set:
+        apply_override(tree, override)
+    return _run(validate(tree, f"{directory.uri}/sweep.yaml"), options.dir, options)
+
+
+def status(options: argparse.Namespace) -> int:
+    """``lnl-sweep status``: progress, from what the directory says."""
+    from orchestrator.dispatch import CellStatus
+    from orchestrator.progress import STATUS_FILE, cell_table, status_line
+    from orchestrator.results import SweepDirectory
+    from orchestrator.sweep import resume_config
+
+    directory = SweepDirectory(options.dir)
+    resume_config(directory)
+    try:
+        snapshot = json.loads(directory.folder.read(STATUS_FILE))
+    except (FileNotFoundError, ValueError):
+        raise InputError(
+            f"{directory.uri} has no readable {STATUS_FILE} yet: the sweep is starting, ask again"
+        ) from None
+    console = Console()
+    console.print(cell_table([CellStatus(**cell) for cell in snapshot["cells"]]))
+    print(status_line(snapshot))
+    state, age = snapshot["state"], time.time() - snapshot["heartbeat"]
+    if state == "running" and age > LATE_SECONDS:
+        print(f"no sign of life for {age:.0f} s: if its driver is gone, run lnl-sweep resume {options.dir}")
+    else:
+        print(f"state: {state}")
+    for line in snapshot["failed"]:
+        print(f"failed: {line}")
+    return 0
+
+
+def report(options: argparse.Namespace) -> int:
+    """``lnl-sweep report``: rebuild report.html."""
+    from analysis import write_report
+
+    print(_as_uri(write_report(options.dir)))
+    return 0
+
+
+def data(options: argparse.Namespace) -> int:
+    """``lnl-sweep data list | preview``."""
+    return _data_list() if options.action == "list" else _data_preview(options)
+
+
+def train(options: argparse.Namespace) -> int:
+    """``lnl-sweep train``: one trial in this process."""
+    from trainable import train as train_one
+    from trainable.spec import Training
+
+    bias = _bias_options(options.rest)
+    groups: dict[str, dict[str, Any]] = {"training": {}, "network": {}, "dataset": {}, "": {}}
+    for key, value in _assignments(options.set):
+        group, _, rest = key.rpartition(".")
+        if group not in groups:
+            raise unknown_name("group in --set", group, [name for name in groups if name])
+        groups[group][rest] = value
+    known = set(Training.__dataclass_fields__)
+    for key in groups["training"]:
+        if key not in known:
+            raise unknown_name("key of training", key, known)
+    training = Training(**{**groups["training"], "epochs": options.epochs})
+    result = train_one(
+        options.dataset,
+        method=options.method,
+        seed=options.seed,
+        training=training,
+        network=options.network,
+        network_options=groups["network"],
+        dataset_options=groups["dataset"],
+        hyperparameters=groups[""],
+        device=options.device,
+        **bias,
+    )
+    for entry in result.history:
+        shown = {key: value for key, value in entry.items() if isinstance(value, float)}
+        print(f"epoch {entry['epoch']:>3}  " + "  ".join(f"{key} {value:.4g}" for key, value in shown.items()))
+    for key, value in result.row.items():
+        if value is not None and (
+            key.startswith(("test_", "val_", "bias_")) or key in ("flip_rate", "ece", "collapsed")
+        ):
+            print(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")
+    if result.row["status"] == "failed":
+        print(f"failed: {result.row['error']}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def schema(options: argparse.Namespace) -> int:
+    """``lnl-sweep schema``: JSON schema of the sweep file."""
+    print(json.dumps(SweepConfig.model_json_schema(), indent=2))
+    return 0
+
+
+def _read_sweep(name: str | None, overrides: list[str]) -> SweepConfig:
+    embedded = importlib.resources.files("sweeps")
+    if name is None:
+        return parse_config((embedded / f"{DEMO}.yaml").read_text(encoding="utf-8"), overrides, name=f"{DEMO}.yaml")
+    if not Path(name).exists():
+        known = {entry.name for entry in embedded.iterdir() if entry.name.endswith(".yaml")}
+        shipped = Path(name).name if name.endswith(".yaml") else f"{Path(name).name}.yaml"
+        if shipped in known and str(Path(name).parent) in (".", "sweeps"):
+            return parse_config((embedded / shipped).read_text(encoding="utf-8"), overrides, name=shipped)
+    return read_config(name, overrides)
+
+
+def _smoke(config: SweepConfig) -> SweepConfig:
+    tree = config.model_dump(mode="json", by_alias=True)
+    for override in SMOKE:
+        apply_override(tree, override)
+    tree["confirm"]["rules"] = list(config.confirm.seeds_of())
+    return validate(tree)
+
+
+def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
+    from orchestrator.lease import LeaseLost
+    from orchestrator.progress import duration
+    from orchestrator.sweep import Options, run_sweep
+
+    began = time.monotonic()
+    running = Options(
+        address=options.address,
+        cpus=options.cpus,
+        mix_versions=options.mix_versions,
+        failed=getattr(options, "failed", False),
+    )
+    try:
+        result = run_sweep(config, out, running)
+    except KeyboardInterrupt:
+        print(f"interrupted; nothing is lost. Go on with: lnl-sweep resume {out}", file=sys.stderr)
+        return 130
+    except LeaseLost as lost:
+        print(f"lnl-sweep: {lost}", file=sys.stderr)
+        return 1
+    _finish(result.directory)
+    print(f"planned = {result.planned}, finished = {result.finished}, in {duration(time.monotonic() - began)}")
+    if result.diverged:
+        print(f"{result.diverged} search trials diverged (counted, never selected)")
+    for line in result.problems:
+        print(f"problem: {line}", file=sys.stderr)
+    if result.planned != result.finished:
+        print(f"not finished; go on with: lnl-sweep resume {out}", file=sys.stderr)
+    return 0 if result.complete else 1
+
+
+def _finish(directory: str) -> None:
+    from analysis import load, summary_table, write_report
+    from analysis.errors import InputError as AnalysisError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            print(summary_table(load(directory)).to_string())
+            print(f"report: {_as_uri(write_report(directory))}")
+    except AnalysisError as error:
+        # A sweep stopped before its first confirm trial has no curve yet; its rows are safe all the same.
+        print(f"no report yet: {error}", file=sys.stderr)
+
+
+def _as_uri(path: Any) -> str:
+    return Path(path).absolute().as_uri() if "://" not in str(path) else str(path)
+
+
+def _dry_run(config: SweepConfig) -> int:
+    from orchestrator.estimate import estimate
+    from orchestrator.plan import make_plan
+    from orchestrator.progress import duration
+
+    plan = make_plan(config)
+    found = estimate(plan)
+    for cell in plan.cells:
+        anchor = ", the anchor among them" if cell.anchor is not None else ""
+        print(f"{cell.id}: {cell.trials} search trials{anchor}; searched: {', '.join(cell.space) or 'nothing'}")
+    print(
+        f"{found['cells']} cells, {found['search']} search trials + at most {found['confirm']} confirm trials "
+        f"= at most {found['trials']}"
+    )
+    for label, seconds in found["seconds_per_trial"].items():
+        print(f"  a trial of {label}: about {duration(seconds)} on this machine")
+    print(f"at most {duration(found['seconds'])} of computing; divide by the number of trials that run at once")
+    return 0
+
+
+def _data_list() -> int:
+    from trainable.data.base import list_datasets, load_dataset
+    from trainable.data.cache import cache_folder
+
+    for name in list_datasets():
+        dataset = load_dataset(name)
+        axes = ", ".join(f"{a.name} in [{a.low:g}, {a.high:g}], {a.stronger} = stronger" for a in dataset.axes)
+        print(
+            f"{name}: {dataset.long_name}, {len(dataset.labels())} images, {len(dataset.classes)} classes; bias: {axes}"
+        )
+    print(f"cache: {cache_folder()}")
+    return 0
+
+
+def _data_preview(options: argparse.Namespace) -> int:
+    from trainable.data.base import load_dataset, resolve_bias
+    from trainable.data.samples import contact_sheet
+
+    dataset = load_dataset(options.name, **dict(_assignments(options.set)))
+    points = _preview_points(options.bias, options.rest, [axis.name for axis in dataset.axes])
+    if not points:
+        raise InputError(f"give bias values to show, e.g. --bias {dataset.axes[0].name}=0.02,0.1")
+    sheet = contact_sheet(dataset, [resolve_bias(dataset, point) for point in points])
+    try:
+        sheet.save(options.out)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write the picture '{options.out}': {error}") from error
+    print(options.out)
+    return 0
+
+
+def _preview_points(entries: list[str], rest: list[str], axes: list[str]) -> list[dict[str, float]]:
+    values: dict[str, list[float]] = {}
+    for entry in entries:
+        name, _, text = entry.partition("=")
+        try:
+            values[name] = [float(part) for part in text.split(",")]
+        except ValueError:
+            raise InputError(f"--bias takes NAME=VALUE,VALUE,..., but got '{entry}'") from None
+    values.update({name: [value] for name, value in _bias_options(rest).items()})
+    for name in values:
+        if name not in axes:
+            raise unknown_name("bias parameter", name, axes)
+    import itertools
+
+    return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())] if values else []
+
+
+def _bias_options(rest: list[str]) -> dict[str, float]:
+    bias: dict[str, float] = {}
+    words = iter(rest)
+    for word in words:
+        if not word.startswith("--"):
+            raise InputError(f"unexpected argument '{word}': bias values are given like --color_variance 0.02")
+        name, separator, text = word[2:].partition("=")
+        if not separator:
+            text = next(words, "")
+        try:
+            bias[name] = float(text)
+        except ValueError:
+            raise InputError(f"--{name} takes a number, but got '{text}'") from None
+    return bias
+
+
+def _assignments(entries: list[str]) -> list[tuple[str, Any]]:
+    pairs = []
+    for entry in entries:
+        key, separator, text = entry.partition("=")
+        if not separator or not key:
+            raise InputError(f"--set takes key=value, but got '{entry}'")
+        pairs.append((key, load_yaml(text)))
+    return pairs

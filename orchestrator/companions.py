@@ -1,0 +1,62 @@
+"""What stands beside the rows: which image was in which split, and the same images at every bias strength."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+from orchestrator.identity import confirm_seed, search_seed
+from orchestrator.plan import Plan
+from orchestrator.results import SweepDirectory, Writer
+
+
+def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
+    """Write ``splits/`` for every seed of the sweep that is not there yet."""
+    seeds = [search_seed(plan.config.seed)]
+    seeds += [confirm_seed(plan.config.seed, k) for k in range(max(plan.config.confirm.seeds_of().values()))]
+    known = {row["seed"] for row in directory.rows("splits")}
+    rows: list[dict[str, Any]] = []
+    images, patients, labels = plan.dataset.image_keys(), plan.dataset.patient_keys(), plan.dataset.labels()
+    for seed in (seed for seed in seeds if seed not in known):
+        split, draws = plan.dataset.split(seed), plan.dataset.annotation_draws(seed)
+        for part in ("train", "val", "test"):
+            rows += [
+                {
+                    "seed": seed,
+                    "fold": None,
+                    "image": images[i],
+                    "patient": patients[i] if patients else None,
+                    "label": int(labels[i]),
+                    "split": part,
+                    "u": float(draws[i]),
+                }
+                for i in split.part(part)
+            ]
+    writer.append("splits", plan.config.dataset.name, rows)
+
+
+def write_samples(plan: Plan, directory: SweepDirectory) -> None:
+    """Write ``samples/``: one strip of images for each bias value, and their index."""
+    from trainable.data.samples import strips
+
+    values = [dict(cell.bias) for cell in plan.cells]
+    points = list({tuple(sorted(value.items())): value for value in values}.values())
+    axis = plan.cells[0].bias_axis
+    place = directory.folder.child("samples")
+    entries = []
+    for point, image in strips(plan.dataset, points):
+        name = "_".join(f"{key}_{value:g}" for key, value in point.items()) + ".png"
+        if not place.exists(name):
+            buffer = io.BytesIO()
+            image.save(buffer, "PNG")
+            place.write(name, buffer.getvalue())
+        entries.append(
+            {"value": point[axis], "file": name, "caption": ", ".join(f"{k} = {v:g}" for k, v in point.items())}
+        )
+    index = {
+        "axis": axis,
+        "strips": entries,
+        "alt": f"The same training images of {plan.dataset.long_name} at each bias value",
+    }
+    place.write("index.json", json.dumps(index).encode())

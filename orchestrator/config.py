@@ -1,0 +1,412 @@
+"""The sweep file: pydantic models in which every field has a default, a range and a sentence."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from trainable.errors import InputError
+from trainable.spec import Metric, Rule
+
+Sampler = Literal["auto", "tpe", "random", "qmc", "gp"]
+BiasValues = dict[str, list[float]] | list[dict[str, float]]
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 numbers: PyYAML reads ``1e-3`` as text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
+
+
+def load_yaml(text: str) -> Any:
+    """Parse YAML text; numbers as in YAML 1.2 (``1e-3`` is one)."""
+    return yaml.load(text, Loader=_Loader)
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+class DatasetConfig(BaseModel):
+    """What is learnt, and the grid of bias strengths. Further keys are options of the data set."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field(description="Registered name; `lnl-sweep data list` shows all.")
+    bias: BiasValues = Field(
+        description="Values of each bias parameter (several parameters: their product), or a list of maps: "
+        "exactly those points. The first parameter that varies is the x axis.",
+    )
+
+    @field_validator("bias", mode="before")
+    @classmethod
+    def _scalars_are_lists(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: entry if isinstance(entry, (list, tuple)) else [entry] for key, entry in value.items()}
+        return value
+
+    @field_validator("bias")
+    @classmethod
+    def _not_empty(cls, value: BiasValues) -> BiasValues:
+        if not value or (isinstance(value, dict) and not all(value.values())):
+            raise ValueError("needs at least one bias value, e.g. bias: {color_variance: [0.02, 0.05]}")
+        return value
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the data set itself."""
+        return dict(self.model_extra or {})
+
+
+class NetworkConfig(BaseModel):
+    """The network. Further keys are options of the network (``split_at``, ``weights`` ...)."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str = Field("pixel_front", description="A registered network, or any torchvision classifier.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the network itself."""
+        return dict(self.model_extra or {})
+
+
+class SpaceEntry(_Strict):
+    """What is searched for one hyperparameter; exactly one of the four forms."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    log: tuple[float, float] | None = Field(None, description="[low, high], uniform in the logarithm; low > 0.")
+    uniform: tuple[float, float] | None = Field(None, description="[low, high], uniform.")
+    integer: tuple[int, int] | None = Field(
+        None, alias="int", description="[low, high], whole numbers, both ends included."
+    )
+    choice: list[Any] | None = Field(None, description="The values to choose from.")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> SpaceEntry:
+        forms = [name for name in ("log", "uniform", "integer", "choice") if getattr(self, name) is not None]
+        if len(forms) != 1:
+            raise ValueError(f"needs exactly one of log, uniform, int, choice, but got {forms or 'none'}")
+        return self
+
+
+class MethodConfig(_Strict):
+    """One method of the sweep; ``erm`` alone is short for ``{name: erm}``."""
+
+    name: str = Field(description="Registered name.")
+    label: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]*$", description="Tells two variants of one method apart; the name by default."
+    )
+    space: dict[str, SpaceEntry] = Field(default_factory=dict, description="Replaces the method's own ranges.")
+    fixed: dict[str, Any] = Field(default_factory=dict, description="Hyperparameters that are not searched.")
+
+
+class EarlyStopping(_Strict):
+    """Asynchronous successive halving within each cell (Li et al. 2018, arXiv 1810.05934)."""
+
+    min_epochs: int = Field(ge=1, description="No trial is stopped before; beyond the ramp of the adversarial weights.")
+    reduction_factor: int = Field(3, ge=2, description="One trial in this many goes on at each rung.")
+
+
+class SearchConfig(_Strict):
+    """How hyperparameters are looked for in each cell. Never sees test data."""
+
+    trials: int = Field(8, ge=1, le=100_000, description="Search trials of each cell, the anchor included.")
+    sampler: Sampler = Field("auto", description="auto = qmc under 25 trials, else tpe.")
+    rule: Rule | None = Field(
+        None,
+        description="What the search and the early stopping follow; default: val_counterfactual where a renderer "
+        "exists, else val_reweighted.",
+    )
+    early_stopping: EarlyStopping | Literal["auto", "off"] = Field(
+        "auto", description="auto = off below 10 epochs, else from 1.3 x ramp x epochs on."
+    )
+
+    @field_validator("early_stopping", mode="before")
+    @classmethod
+    def _yaml_off_is_false(cls, value: Any) -> Any:
+        return "off" if value is False else value
+
+
+class RuleSeeds(_Strict):
+    """A selection rule with its own number of seeds."""
+
+    rule: Rule = Field(description="The selection rule.")
+    seeds: int = Field(ge=1, le=1000, description="Confirm seeds for what this rule chose.")
+
+
+class ConfirmConfig(_Strict):
+    """The selected hyperparameters trained again from scratch with fresh seeds, and evaluated on test."""
+
+    seeds: int = Field(5, ge=1, le=1000, description="Fresh seeds of each selected configuration.")
+    rules: list[Rule | RuleSeeds] = Field(
+        default_factory=list, description="Selection rules whose choice is confirmed; default: the search's rule."
+    )
+    keep_models: bool = Field(True, description="Keep the weights of confirm trials in models/.")
+
+    def seeds_of(self) -> dict[Rule, int]:
+        """Number of confirm seeds for each rule, in the file's order."""
+        return {
+            entry.rule if isinstance(entry, RuleSeeds) else entry: entry.seeds
+            if isinstance(entry, RuleSeeds)
+            else self.seeds
+            for entry in self.rules
+        }
+
+
+class TrainingConfig(_Strict):
+    """How every trial is trained: the same for all methods."""
+
+    epochs: int = Field(20, ge=1, le=100_000, description="Epochs, a method's pretrain_epochs included.")
+    batch_size: int = Field(128, ge=2, description="Images a step.")
+    optimizer: Literal["adam", "sgd"] = Field("adam", description="adam, or sgd with momentum 0.9.")
+    schedule: Literal["cosine", "constant", "step"] = Field("cosine", description="Learning rate over the steps.")
+    clip_norm: float | None = Field(1.0, gt=0, description="Largest gradient norm, over f, g and over h apart.")
+    ramp: float = Field(0.3, ge=0, le=1, description="Share of the steps over which the adversarial weights rise.")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 = autocast.")
+    class_weights: Literal["none", "balanced"] = Field("none", description="Weights in the label loss.")
+    augmentation: list[str] = Field(default_factory=list, description="Names of augmentations.")
+    epoch: Literal["last", "best"] = Field("last", description="Which epoch is reported.")
+
+
+class ResourcesConfig(_Strict):
+    """What one trial gets."""
+
+    cpu: int = Field(1, ge=1, description="CPU threads; part of a trial's identity, since sums depend on it.")
+    gpu: int | str = Field(
+        "auto", description="GPUs of a trial: a whole number or a fraction 1/k; auto = one where there are any, else 0."
+    )
+
+    @field_validator("gpu", mode="before")
+    @classmethod
+    def _share(cls, value: Any) -> Any:
+        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        if not (whole or value == "auto" or re.fullmatch(r"1/[1-9][0-9]*", str(value))):
+            raise ValueError(
+                f"must be auto, a whole number, or a fraction 1/k (only those fill a GPU), but got {value!r}"
+            )
+        return value
+
+    def gpu_share(self, gpus: float) -> float:
+        """Share of a GPU that a trial gets on a cluster with this many."""
+        if self.gpu == "auto":
+            return 1.0 if gpus >= 1 else 0.0
+        return 1 / int(self.gpu[2:]) if isinstance(self.gpu, str) else float(self.gpu)
+
+
+class LimitsConfig(_Strict):
+    """Bounds on time."""
+
+    trial_minutes: float | None = Field(None, gt=0, description="A trial that takes longer is ended as failed.")
+    max_hours: float | None = Field(None, gt=0, description="The sweep stops issuing trials after this time.")
+    checkpoint_seconds: float = Field(60, ge=0, description="Seconds between the checkpoints of a trial.")
+
+
+class PrimaryConfig(_Strict):
+    """The one comparison that is tested; everything else is descriptive."""
+
+    compare: tuple[str, str] = Field(description="Labels of two methods; the first minus the second.")
+    rule: Rule | None = Field(None, description="Selection rule; default: the search's rule.")
+
+
+class SweepConfig(_Strict):
+    """A sweep: data set, grid of bias strengths, network, methods, search and confirmation."""
+
+    name: str = Field("", pattern=r"^[A-Za-z0-9._-]*$", description="Name of the sweep; the data set's by default.")
+    seed: int = Field(0, ge=0, description="Everything random in the sweep derives from it.")
+    dataset: DatasetConfig = Field(description="The data set and the grid of bias strengths.")
+    network: NetworkConfig = Field(
+        default_factory=lambda: NetworkConfig(name="pixel_front"), description="The network."
+    )
+    methods: list[MethodConfig] = Field(min_length=1, description="The methods that are compared.")
+    metric: Metric | None = Field(
+        None, description="One per sweep; default accuracy, balanced_accuracy where the largest class holds over 60 %."
+    )
+    search: SearchConfig = Field(default_factory=lambda: SearchConfig(), description="The search.")
+    confirm: ConfirmConfig = Field(default_factory=lambda: ConfirmConfig(), description="The confirmation.")
+    training: TrainingConfig = Field(default_factory=lambda: TrainingConfig(), description="The training.")
+    resources: ResourcesConfig = Field(default_factory=lambda: ResourcesConfig(), description="What one trial gets.")
+    limits: LimitsConfig = Field(default_factory=lambda: LimitsConfig(), description="Bounds on time.")
+    primary: PrimaryConfig | None = Field(None, description="The one comparison that is tested.")
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _names_are_methods(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            return [{"name": entry} if isinstance(entry, str) else entry for entry in value]
+        return value
+
+    @field_validator("network", mode="before")
+    @classmethod
+    def _name_is_network(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _labels_differ(self) -> SweepConfig:
+        labels = [method.label or method.name for method in self.methods]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice:
+            raise ValueError(f"methods must have different labels, but '{twice[0]}' stands twice: give one a label")
+        if self.primary:
+            for label in self.primary.compare:
+                if label not in labels:
+                    raise ValueError(f"primary.compare names '{label}', which is not among the methods {labels}")
+        return self
+
+
+def read_config(path: str | Path, overrides: list[str] | None = None) -> SweepConfig:
+    """Read a sweep file.
+
+    Args:
+        path: The YAML file.
+        overrides: ``key=value`` with dotted keys; values are YAML.
+
+    Returns:
+        The validated configuration.
+
+    Raises:
+        InputError: The file cannot be read, is not a YAML mapping, or breaks a rule.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read the sweep file '{path}': {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"the sweep file '{path}' is not text in UTF-8") from error
+    return parse_config(text, overrides, name=str(path))
+
+
+def parse_config(text: str, overrides: list[str] | None = None, name: str = "sweep file") -> SweepConfig:
+    """Parse and validate the text of a sweep file; see ``read_config``."""
+    try:
+        tree = load_yaml(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise InputError(
+            f"{name} is not valid YAML{line}: {getattr(error, 'problem', None) or 'cannot parse'}"
+        ) from error
+    if not isinstance(tree, dict):
+        raise InputError(f"{name} must hold a mapping with the keys dataset, methods, ..., but holds {_kind(tree)}")
+    for override in overrides or []:
+        apply_override(tree, override)
+    return validate(tree, name)
+
+
+def validate(tree: Mapping[str, Any], name: str = "sweep file") -> SweepConfig:
+    """Validate a mapping as a sweep configuration.
+
+    Raises:
+        InputError: The first rule that is broken, with the key, the value found and the nearest known key.
+    """
+    try:
+        return SweepConfig.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"{name}: {_sentence(error)}") from error
+
+
+def apply_override(tree: dict[str, Any], override: str) -> None:
+    """Apply one ``key=value`` in place.
+
+    Args:
+        tree: The sweep file as a mapping.
+        override: A dotted key (list positions as numbers, methods also by their name) and a YAML value.
+
+    Raises:
+        InputError: No ``=``, a key that goes through a scalar, or a list position that does not exist.
+    """
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise InputError(f"--set takes key=value, but got '{override}'")
+    try:
+        value = load_yaml(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {key}: '{text}' is not valid YAML") from error
+    node: Any = tree
+    parts = key.split(".")
+    for part, following in zip(parts, [*parts[1:], None], strict=True):
+        if isinstance(node, list):
+            index = _list_index(node, part, override)
+            if following is None:
+                node[index] = value
+                return
+            if isinstance(node[index], str):
+                node[index] = {"name": node[index]}
+            node = node[index]
+        elif isinstance(node, dict):
+            if following is None:
+                node[part] = value
+                return
+            if not isinstance(node.get(part), (dict, list)):
+                node[part] = {"name": node[part]} if part == "network" and isinstance(node.get(part), str) else {}
+            node = node[part]
+        else:
+            raise InputError(f"--set {key}: '{part}' lies below a single value, which has no keys")
+
+
+def _list_index(node: list[Any], part: str, override: str) -> int:
+    names = [entry if isinstance(entry, str) else entry.get("label", entry.get("name")) for entry in node]
+    if part in names:
+        return names.index(part)
+    if part.isdigit() and int(part) < len(node):
+        return int(part)
+    raise InputError(f"--set {override}: the list has no entry '{part}'; it has {names}")
+
+
+def _sentence(error: ValidationError) -> str:
+    errors = error.errors(include_url=False)
+    # A union reports one error for each of its forms: the deepest one is the form that was meant.
+    first = max(errors, key=lambda entry: (entry["type"] == "extra_forbidden", len(entry["loc"])))
+    path = [str(part) for part in first["loc"] if not _is_union_tag(part)]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(SweepConfig, list(first["loc"][:-1]))
+        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.4)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        return f"unknown key '{key}': {hint}known here: {', '.join(known)}"
+    if first["type"] == "missing":
+        return f"the key '{key}' is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    found = "" if first["type"] == "value_error" else f", but got {first['input']!r}"
+    return f"{key}: {message}{found}" if key else f"{message}{found}"
+
+
+def _is_union_tag(part: int | str) -> bool:
+    return isinstance(part, str) and (
+        part[:1].isupper() or "[" in part or part in ("constrained-int", "constrained-str")
+    )
+
+
+def _known_keys(model: type[BaseModel], path: list[int | str]) -> list[str]:
+    for part in path:
+        if isinstance(part, int) or part not in model.model_fields:
+            continue
+        for inner in _models_in(model.model_fields[part].annotation):
+            model = inner
+            break
+    return sorted(field.alias or name for name, field in model.model_fields.items())
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is not None:
+        return [model for inner in typing.get_args(annotation) for model in _models_in(inner)]
+    return []
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"

@@ -1,0 +1,111 @@
+"""May a directory's sweep go on under this configuration? Names what differs, and refuses what would mix rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.config import SweepConfig
+from trainable.errors import InputError
+
+_MAY_CHANGE = (
+    "name",
+    "dataset.bias",
+    "methods",
+    "search.trials",
+    "confirm",
+    "limits",
+    "resources.gpu",
+    "primary",
+)
+"""Keys that add to a sweep or change nothing in a trial; any other would make rows incomparable."""
+_VERSIONS = ("lnl_sweep_version", "torch_version")
+"""What is named when it differs; only ``numerics`` and a method's source make rows incomparable."""
+
+
+def check_config(old: Mapping[str, Any], new: SweepConfig, directory: str) -> dict[str, tuple[Any, Any]]:
+    """Compare the configuration of a directory with a new one.
+
+    Args:
+        old: The configuration in ``sweep.yaml``.
+        new: The resolved configuration.
+        directory: Its address, for the message.
+
+    Returns:
+        What differs and may: dotted key -> (old, new).
+
+    Raises:
+        InputError: A difference that would make new rows incomparable with those that are there.
+    """
+    before, after = _flat(old), _flat(new.model_dump(mode="json", by_alias=True))
+    differs = {
+        key: (before.get(key), after.get(key)) for key in sorted({*before, *after}) if before.get(key) != after.get(key)
+    }
+    allowed = {key: pair for key, pair in differs.items() if key.startswith(_MAY_CHANGE)}
+    refused = {key: pair for key, pair in differs.items() if key not in allowed}
+    if refused:
+        key, (had, has) = next(iter(refused.items()))
+        raise InputError(
+            f"the sweep in {directory} was run with {key} = {had!r}, and {has!r} would make its rows incomparable: "
+            "keep the old value, or choose another --out"
+        )
+    _check_methods(
+        old.get("methods", []), [method.model_dump(mode="json", by_alias=True) for method in new.methods], directory
+    )
+    return allowed
+
+
+def check_provenance(old: Mapping[str, Any], new: Mapping[str, Any], mix_versions: bool, directory: str) -> list[str]:
+    """Compare what produced the rows of a directory with what would produce the next ones.
+
+    Args:
+        old: ``provenance`` of ``sweep.yaml``.
+        new: That of this run.
+        mix_versions: Go on although numerics or a method's source differ.
+        directory: Its address, for the message.
+
+    Returns:
+        Differences that do not matter for the numbers, in words.
+
+    Raises:
+        InputError: Changed data; changed numerics or method source without ``mix_versions``.
+    """
+    if old.get("data_checksum") != new.get("data_checksum"):
+        raise InputError(
+            f"the data have changed since the sweep in {directory} began (checksum {old.get('data_checksum')}, "
+            f"now {new.get('data_checksum')}): restore them, or choose another --out"
+        )
+    changed = []
+    if old.get("numerics") != new.get("numerics"):
+        changed.append(f"numerics {old.get('numerics')} -> {new.get('numerics')}")
+    sources = new.get("method_checksums", {})
+    for label, checksum in old.get("method_checksums", {}).items():
+        if label in sources and sources[label] != checksum:
+            changed.append(f"the source of method {label}")
+    if changed and not mix_versions:
+        raise InputError(
+            f"since the sweep in {directory} began, {' and '.join(changed)} changed, so new rows would not be "
+            "comparable: go back to that version, choose another --out, or accept it with --mix-versions"
+        )
+    return changed + [f"{key} {old.get(key)} -> {new.get(key)}" for key in _VERSIONS if old.get(key) != new.get(key)]
+
+
+def _check_methods(old: list[Mapping[str, Any]], new: list[Mapping[str, Any]], directory: str) -> None:
+    before = {method["label"]: method for method in old}
+    for method in new:
+        had = before.get(method["label"])
+        if had is not None and had != method:
+            raise InputError(
+                f"the sweep in {directory} ran method '{method['label']}' with other settings (name, space or fixed): "
+                "give the new variant a label of its own"
+            )
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flat(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

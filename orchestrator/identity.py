@@ -1,0 +1,73 @@
+"""What a trial is called and which seed it has: named by what it trains, never by the rule that chose it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.cells import Cell
+from orchestrator.config import SweepConfig
+from trainable.randomness import derive
+from trainable.spec import Phase, Training, TrialSpec
+
+
+def search_seed(sweep_seed: int, repeat: int = 0) -> int:
+    """The seed that all search trials of a repeat share; even, so that no confirm seed can equal it."""
+    return 2 * derive(sweep_seed, "search", repeat)
+
+
+def confirm_seed(sweep_seed: int, k: int) -> int:
+    """Confirm seed k: the same in every cell, for every method and rule; odd."""
+    return 2 * derive(sweep_seed, "confirm", k) + 1
+
+
+def hyperparameter_text(hyperparameters: Mapping[str, Any]) -> str:
+    """The canonical JSON text of hyperparameters: the column, and what a confirm trial's id hashes."""
+    return json.dumps(dict(hyperparameters), sort_keys=True)
+
+
+def search_id(cell_id: str, repeat: int, number: int) -> str:
+    """Identifier of a search trial."""
+    return f"{cell_id}-r{repeat}-{number:03d}"
+
+
+def confirm_id(cell_id: str, hyperparameters: Mapping[str, Any], k: int) -> str:
+    """Identifier of a confirm trial: cell, hash of the hyperparameters, seed index."""
+    digest = hashlib.sha256(hyperparameter_text(hyperparameters).encode()).hexdigest()[:8]
+    return f"{cell_id}-{digest}-s{k}"
+
+
+def search_number(trial_id: object) -> int:
+    """Search number of a search trial's id."""
+    return int(str(trial_id).rsplit("-", 1)[1])
+
+
+def trial_spec(
+    config: SweepConfig, cell: Cell, phase: Phase, trial_id: str, hyperparameters: Mapping[str, Any], seed: int
+) -> TrialSpec:
+    """Everything a worker needs to know of one trial of a resolved sweep."""
+    assert config.metric is not None
+    assert config.search.rule is not None
+    return TrialSpec(
+        dataset=config.dataset.name,
+        dataset_options=config.dataset.options,
+        bias=dict(cell.bias),
+        network=config.network.name,
+        network_options=config.network.options,
+        method=cell.method,
+        hyperparameters=dict(hyperparameters),
+        seed=seed,
+        phase=phase,
+        training=Training(**{**config.training.model_dump(), "augmentation": tuple(config.training.augmentation)}),
+        metric=config.metric,
+        rule=config.search.rule,
+        fold=cell.fold,
+        label=cell.label,
+        sweep=config.name,
+        cell=cell.id,
+        trial_id=trial_id,
+        keep_model=phase == "confirm" and config.confirm.keep_models,
+        threads=config.resources.cpu,
+    )

@@ -1,0 +1,144 @@
+"""The lease on a sweep's directory: one driver at a time, without any conditional write, so NFS and S3 serve alike."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.parts import part_generation
+from trainable.errors import InputError
+from trainable.files import Folder
+
+FILE = "driver.json"
+HEARTBEAT_SECONDS = 10.0
+EXPIRES_SECONDS = 60.0
+SETTLE_SECONDS = 0.3
+
+
+class LeaseLost(RuntimeError):
+    """Another driver has taken the directory over; nothing more may be written by this one."""
+
+
+@dataclass
+class Lease:
+    """A held lease. Its generation stands in the name of every part: a superseded driver's rows never win.
+
+    Attributes:
+        folder: The sweep's directory.
+        id: Identifier of this driver.
+        generation: Higher than that of every driver before.
+    """
+
+    folder: Folder
+    id: str
+    generation: int
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._lost = False
+        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+
+    def start(self) -> None:
+        """Start the heartbeat."""
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raise where the lease is lost.
+
+        Raises:
+            LeaseLost: Another driver holds it.
+        """
+        if self._lost:
+            raise LeaseLost("another driver has taken over this directory; this one stops without writing")
+
+    def release(self) -> None:
+        """Give the lease back, so that the next driver need not wait."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(HEARTBEAT_SECONDS)
+        if not self._lost and _holder(self.folder).get("id") == self.id:
+            self.folder.write(FILE, _record(self, released=True))
+
+    def _beat(self) -> None:
+        while not self._stop.wait(HEARTBEAT_SECONDS):
+            with contextlib.suppress(OSError, InputError):
+                if _holder(self.folder).get("id") not in (None, self.id):
+                    self._lost = True
+                    return
+                self.folder.write(FILE, _record(self))
+
+
+def acquire(folder: Folder) -> Lease:
+    """Take the lease on a directory.
+
+    Args:
+        folder: The sweep's directory.
+
+    Returns:
+        The lease, its heartbeat running.
+
+    Raises:
+        InputError: Another driver is at work there.
+    """
+    holder = _holder(folder)
+    if _is_alive(holder):
+        raise InputError(
+            f"{folder.uri} is in use by another driver (pid {holder['pid']} on {holder['host']}): "
+            "wait for it, stop it, or choose another --out"
+        )
+    parts = [part_generation(name) for name in folder.child("trials").names()]
+    lease = Lease(folder, secrets.token_hex(4), 1 + max([int(holder.get("generation", 0)), *parts]))
+    folder.write(FILE, _record(lease))
+    # Of two drivers that start in the same instant the last one to write stays.
+    time.sleep(SETTLE_SECONDS)
+    if _holder(folder).get("id") != lease.id:
+        raise InputError(f"{folder.uri} was taken by another driver in the same moment: run again when it has ended")
+    lease.start()
+    return lease
+
+
+def _record(lease: Lease, released: bool = False) -> bytes:
+    entry = {
+        "id": lease.id,
+        "generation": lease.generation,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "process_started": _process_started(os.getpid()),
+        "heartbeat": time.time(),
+        "released": released,
+    }
+    return json.dumps(entry).encode()
+
+
+def _holder(folder: Folder) -> dict[str, Any]:
+    try:
+        entry = json.loads(folder.read(FILE))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+def _is_alive(holder: dict[str, Any]) -> bool:
+    if not holder or holder.get("released"):
+        return False
+    if holder.get("host") == socket.gethostname():
+        started = _process_started(int(holder["pid"]))
+        if started is not None or Path("/proc").is_dir():
+            return started is not None and started == holder.get("process_started")
+    return time.time() - float(holder["heartbeat"]) < EXPIRES_SECONDS
+
+
+def _process_started(pid: int) -> str | None:
+    # The start time tells a process from a later one that was given the same pid.
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+    except (OSError, IndexError):
+        return None

@@ -1,0 +1,164 @@
+"""What the user sees while a sweep runs: a live table in a terminal, plain lines elsewhere, and ``status.json``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.dispatch import CellStatus, Dispatcher
+from trainable.errors import InputError
+from trainable.files import Folder
+
+STATUS_FILE = "status.json"
+WRITE_SECONDS = 5.0
+PLAIN_SECONDS = 15.0
+
+
+class Progress:
+    """Shows and writes a sweep's progress.
+
+    Args:
+        name: Name of the sweep.
+        folder: Its directory, for ``status.json``; None writes nothing.
+        dispatcher: What is planned and done.
+        console: Where it is shown; the standard error by default.
+    """
+
+    def __init__(
+        self, name: str, folder: Folder | None, dispatcher: Dispatcher, console: Console | None = None
+    ) -> None:
+        self._name = name
+        self._folder = folder
+        self._dispatcher = dispatcher
+        self._console = console or Console(stderr=True)
+        self._started = time.monotonic()
+        self._finished_before = dispatcher.totals()[2]
+        self._train_seconds = 0.0
+        self._slots = 0
+        self._last_write = 0.0
+        self._last_line = self._started
+        self._live: Live | None = None
+        self._state = "running"
+
+    def start(self, slots: int) -> None:
+        """Begin to show; ``slots`` trials run at once."""
+        self._slots = slots
+        if self._console.is_terminal:
+            self._live = Live(console=self._console, refresh_per_second=2, transient=True, get_renderable=self._render)
+            self._live.start()
+        self.update(force=True)
+
+    def trial_ended(self, row: Mapping[str, Any]) -> None:
+        """Count a trial's time, and show that it ended."""
+        self._train_seconds += float(row.get("train_seconds") or 0.0)
+        self.update()
+
+    def update(self, force: bool = False) -> None:
+        """Refresh ``status.json`` and the plain lines, each no more often than it should be."""
+        now = time.monotonic()
+        if force or now - self._last_write >= WRITE_SECONDS:
+            self._last_write = now
+            self._write()
+        if self._live is None and now - self._last_line >= PLAIN_SECONDS:
+            self._last_line = now
+            self._console.print(self._line(), highlight=False)
+
+    def stop(self, state: str) -> None:
+        """End the display; ``state`` (finished, interrupted, failed) goes into ``status.json``."""
+        self._state = state
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+        with contextlib.suppress(OSError, InputError):
+            self._write()
+
+    def eta_seconds(self) -> float | None:
+        """Seconds to go, from the rate so far; None before the first trials have ended."""
+        planned, _, finished = self._dispatcher.totals()
+        done = finished - self._finished_before
+        if done < max(2, self._slots):
+            return None
+        return (planned - finished) * (time.monotonic() - self._started) / done
+
+    def snapshot(self) -> dict[str, Any]:
+        """The content of ``status.json``."""
+        planned, exact, finished = self._dispatcher.totals()
+        elapsed = time.monotonic() - self._started
+        return {
+            "name": self._name,
+            "state": self._state,
+            "heartbeat": time.time(),
+            "planned": planned,
+            "planned_is_exact": exact,
+            "finished": finished,
+            "running": self._dispatcher.running,
+            "slots": self._slots,
+            "seconds": round(elapsed, 1),
+            "eta_seconds": self.eta_seconds(),
+            "busy": round(min(1.0, self._train_seconds / (elapsed * self._slots)), 3) if self._slots else None,
+            "failed": self._dispatcher.problems(),
+            "cells": [asdict(cell) for cell in self._dispatcher.status()],
+        }
+
+    def _write(self) -> None:
+        if self._folder is not None:
+            self._folder.write(STATUS_FILE, json.dumps(self.snapshot()).encode())
+
+    def _line(self) -> str:
+        return status_line(self.snapshot())
+
+    def _render(self) -> Group:
+        snapshot = self.snapshot()
+        return Group(cell_table([CellStatus(**cell) for cell in snapshot["cells"]]), Text(status_line(snapshot)))
+
+
+def status_line(snapshot: Mapping[str, Any]) -> str:
+    """One line: trials done of planned, running, time and ETA."""
+    bound = "" if snapshot["planned_is_exact"] else "<= "
+    eta = snapshot["eta_seconds"]
+    rest = "" if eta is None else f", about {duration(eta)} to go"
+    return (
+        f"{snapshot['name']}: {snapshot['finished']} of {bound}{snapshot['planned']} trials finished, "
+        f"{snapshot['running']} running, {duration(snapshot['seconds'])}{rest}"
+    )
+
+
+def cell_table(cells: list[CellStatus]) -> Table:
+    """The table of cells: what is planned, done, running, pruned and failed, and the best value so far."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("method", "bias value", "phase", "finished", "running", "pruned", "failed", "best", "lambda"):
+        table.add_column(heading, justify="left" if heading in ("method", "phase") else "right")
+    for cell in cells:
+        bound = "" if cell.exact else "<="
+        phase = "search" if cell.searching else "confirm" if cell.finished < cell.planned else "done"
+        table.add_row(
+            cell.label,
+            f"{cell.bias_value:g}",
+            phase,
+            f"{cell.finished}/{bound}{cell.planned}",
+            str(cell.running),
+            str(cell.pruned),
+            str(cell.failed),
+            "" if cell.best is None else f"{cell.best:.3f}",
+            "" if cell.best_lambda is None else f"{cell.best_lambda:.3g}",
+        )
+    return table
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,166 @@
+"""A sweep's directory is its state: rows in write-once Parquet parts, open trials beside their checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from analysis.parts import part_cell, part_name, read_parts
+from analysis.schema import arrow_schema, to_table
+from analysis.source import open_folder
+from orchestrator.lease import Lease
+from trainable.files import Folder
+from trainable.spec import TrialSpec
+
+OPEN = "trials_open"
+COMPACTED = ("history", "predictions", "trials")
+
+
+class SweepDirectory:
+    """Reads everything that is true about a sweep.
+
+    Args:
+        uri: A local folder or ``s3://...``.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.folder = Folder(uri)
+
+    @property
+    def uri(self) -> str:
+        """Absolute path or URI."""
+        return self.folder.uri
+
+    def exists(self) -> bool:
+        """Whether a sweep was started here."""
+        return self.folder.exists("sweep.yaml")
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """The rows of a table, one for each key."""
+        if not self.exists():
+            return []
+        rows: list[dict[str, Any]] = read_parts(open_folder(self.uri), table).to_pylist()
+        return rows
+
+    def histories(self) -> dict[str, list[dict[str, Any]]]:
+        """History rows of every finished trial, in the order of the epochs."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in self.rows("history"):
+            found.setdefault(row["trial_id"], []).append(row)
+        for rows in found.values():
+            rows.sort(key=lambda row: row["epoch"])
+        return found
+
+    def open_trials(self) -> list[TrialSpec]:
+        """Trials that were issued and have no row yet; a half-made entry counts as never issued."""
+        specs = []
+        for name in self.folder.child(OPEN).folders():
+            with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
+                specs.append(TrialSpec.from_json(self.folder.child(OPEN, name).read("spec.json").decode()))
+        return specs
+
+    def attempts(self, trial_id: str) -> int:
+        """How many drivers have issued an open trial."""
+        return sum(name.startswith("issued-") for name in self.folder.child(OPEN, trial_id).names())
+
+
+class Writer:
+    """The one driver's pen: every file it writes is new, and carries its generation.
+
+    Args:
+        directory: The sweep's directory.
+        lease: The lease on it.
+    """
+
+    def __init__(self, directory: SweepDirectory, lease: Lease) -> None:
+        self.directory = directory
+        self._folder = directory.folder
+        self._lease = lease
+        self._sequence = 0
+
+    def append(self, table: str, about: str, rows: list[dict[str, Any]] | pa.Table) -> None:
+        """Write rows as one new part.
+
+        Args:
+            table: Name of the table.
+            about: The cell, or what else the part is about.
+            rows: The rows; none = nothing is written.
+
+        Raises:
+            LeaseLost: Another driver has taken over.
+            InputError: The directory cannot be written.
+        """
+        self._lease.check()
+        data = rows if isinstance(rows, pa.Table) else to_table(table, rows)
+        if not len(data):
+            return
+        self._sequence += 1
+        buffer = io.BytesIO()
+        pq.write_table(data, buffer, compression="zstd")
+        name = part_name(about, self._lease.generation, self._lease.id, self._sequence)
+        self._folder.child(table).write(name, buffer.getvalue())
+
+    def issue(self, spec: TrialSpec) -> None:
+        """Leave the mark of a trial that is about to run."""
+        self._lease.check()
+        place = self._folder.child(OPEN, spec.trial_id)
+        place.write("spec.json", spec.to_json().encode())
+        place.write(f"issued-{self._lease.generation:04d}", b"")
+
+    def finish(self, row: dict[str, Any], history: list[dict[str, Any]]) -> None:
+        """Write a trial that ended; its row comes last, since a trial is finished when its row is readable."""
+        trial_id, cell = row["trial_id"], row["cell"]
+        place = self._folder.child(OPEN, trial_id)
+        predictions = _predictions(place, trial_id)
+        if predictions is not None:
+            self.append("predictions", cell, predictions)
+        self.append("history", cell, [{"trial_id": trial_id, **entry} for entry in history])
+        self.append("trials", cell, [row])
+        place.remove_tree()
+
+    def drop(self, trial_id: str) -> None:
+        """Forget an open trial that is not wanted any more."""
+        self._lease.check()
+        self._folder.child(OPEN, trial_id).remove_tree()
+
+    def compact(self, cell: str) -> None:
+        """Merge the parts of a cell into one a table; the new part is written before the old ones are removed."""
+        for table in COMPACTED:
+            self._lease.check()
+            place = self._folder.child(table)
+            old = [name for name in place.names() if part_cell(name) == cell]
+            if len(old) < 2:
+                continue
+            self.append(table, cell, read_parts(open_folder(self.directory.uri), table, cell=cell))
+            for name in old:
+                place.remove(name)
+
+    def note_change(self, entry: dict[str, Any]) -> None:
+        """Add a line to ``changes.jsonl``."""
+        self._lease.check()
+        try:
+            old = self._folder.read("changes.jsonl")
+        except FileNotFoundError:
+            old = b""
+        self._folder.write("changes.jsonl", old + json.dumps(entry).encode() + b"\n")
+
+
+def _predictions(place: Folder, trial_id: str) -> pa.Table | None:
+    try:
+        data = place.read("predictions.arrow")
+    except FileNotFoundError:
+        return None
+    table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+    if "trial_id" not in table.column_names:
+        table = table.add_column(0, "trial_id", pa.array([trial_id] * len(table), pa.string()))
+    schema = arrow_schema("predictions", table.column_names)
+    columns = [
+        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)

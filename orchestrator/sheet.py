@@ -1,0 +1,105 @@
+"""``sweep.yaml``: the resolved configuration, and what a reader of the rows needs to know."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from orchestrator.config import load_yaml, validate
+from orchestrator.identity import search_seed
+from orchestrator.plan import Plan
+from orchestrator.results import SweepDirectory
+from trainable.errors import InputError
+
+SWEEP_FILE = "sweep.yaml"
+NOT_CONFIGURATION = ("provenance", "dataset_info", "methods_info", "cells")
+
+
+def read_sheet(directory: SweepDirectory) -> dict[str, Any]:
+    """The whole ``sweep.yaml``.
+
+    Raises:
+        InputError: It cannot be parsed.
+    """
+    try:
+        sheet = load_yaml(directory.folder.read(SWEEP_FILE).decode())
+    except (ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{directory.uri}/{SWEEP_FILE} is damaged: restore it from a copy") from error
+    if not isinstance(sheet, dict) or "dataset" not in sheet:
+        raise InputError(f"{directory.uri}/{SWEEP_FILE} is not a sweep's file: restore it from a copy")
+    return sheet
+
+
+def configuration_of(sheet: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of ``sweep.yaml`` that is the configuration, normalised by this version's models."""
+    tree = {key: value for key, value in sheet.items() if key not in NOT_CONFIGURATION}
+    return validate(tree, SWEEP_FILE).model_dump(mode="json", by_alias=True)
+
+
+def sweep_sheet(plan: Plan) -> dict[str, Any]:
+    """Content of ``sweep.yaml``: the resolved configuration, and what a reader of the rows needs to know."""
+    from trainable import NUMERICS, provenance
+    from trainable.methods.base import get_method
+    from trainable.networks import network_note
+
+    config, dataset = plan.config, plan.dataset
+    methods = {entry.label: get_method(entry.name) for entry in config.methods}
+    sizes = dataset.split(search_seed(config.seed))
+    return {
+        **config.model_dump(mode="json", by_alias=True, exclude_none=True),
+        "provenance": {
+            "lnl_sweep_version": provenance.package_version(),
+            "git_commit": provenance.git_commit(),
+            "numerics": NUMERICS,
+            "data_checksum": dataset.checksum,
+            "method_checksums": {label: provenance.method_checksum(method) for label, method in methods.items()},
+            "torch_version": importlib.metadata.version("torch"),
+            "ray_version": importlib.metadata.version("ray"),
+            "python_version": sys.version.split()[0],
+        },
+        "dataset_info": {
+            "long_name": dataset.long_name,
+            "note": " ".join(note for note in (dataset.note, network_note(config.network.name)) if note),
+            "citation": dataset.citation,
+            "classes": list(dataset.classes),
+            "axes": [
+                {
+                    "name": axis.name,
+                    "long_name": axis.long_name,
+                    "low": axis.low,
+                    "high": axis.high,
+                    "stronger": axis.stronger,
+                    "unbiased_at": axis.unbiased_at,
+                }
+                for axis in dataset.axes
+            ],
+            "n_images": len(dataset.labels()),
+            "n_train": len(sizes.train),
+            "n_val": len(sizes.val),
+            "n_test": len(sizes.test),
+            "rules": list(dataset.rules),
+            "attributes": list(dataset.attributes),
+        },
+        "methods_info": {
+            label: {"method": method.name, "long_name": method.long_name, "reference": method.reference}
+            for label, method in methods.items()
+        },
+        "cells": [
+            {
+                "cell": cell.id,
+                "label": cell.label,
+                "method": cell.method,
+                "bias": dict(cell.bias),
+                "bias_axis": cell.bias_axis,
+                "bias_value": cell.bias_value,
+                "bias_strength": round(cell.bias_strength, 6),
+                "trials": cell.trials,
+                "anchor": cell.anchor is not None,
+            }
+            for cell in plan.cells
+        ],
+    }

@@ -1,0 +1,188 @@
+"""A sweep from its configuration to its last row: read what the directory holds, run what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from orchestrator.companions import write_samples, write_splits
+from orchestrator.config import SweepConfig
+from orchestrator.continuation import check_config, check_provenance
+from orchestrator.dispatch import Dispatcher
+from orchestrator.lease import acquire
+from orchestrator.plan import make_plan
+from orchestrator.progress import Progress
+from orchestrator.results import SweepDirectory, Writer
+from orchestrator.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
+from trainable.errors import InputError
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a sweep is run, as opposed to what it is.
+
+    Attributes:
+        address: Ray cluster to connect to; None = ``RAY_ADDRESS`` or a Ray of our own.
+        cpus: Processors of a Ray of our own; None = all.
+        mix_versions: Go on although numerics or a method's source differ from those of the rows.
+        failed: Run failed trials again.
+        console: Where progress is shown.
+    """
+
+    address: str | None = None
+    cpus: int | None = None
+    mix_versions: bool = False
+    failed: bool = False
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a sweep ended.
+
+    Attributes:
+        directory: Its address.
+        planned: Trials planned.
+        finished: Trials whose row is readable.
+        problems: What keeps it from being complete, a line each.
+        diverged: Search trials that failed (counted, not errors).
+    """
+
+    directory: str
+    planned: int
+    finished: int
+    problems: list[str]
+    diverged: int
+
+    @property
+    def complete(self) -> bool:
+        """Every planned trial has its row and none of the confirm trials failed."""
+        return self.planned == self.finished and not self.problems
+
+
+def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> Result:
+    """Run a sweep, or what is missing of it where the directory exists.
+
+    Args:
+        config: The configuration.
+        out: Its directory: local, NFS or ``s3://...``.
+        options: How it is run.
+
+    Returns:
+        How it ended; every row is readable in the directory.
+
+    Raises:
+        InputError: Bad input, or a directory that cannot be used; nothing was changed there.
+        KeyboardInterrupt: SIGINT or SIGTERM; the directory can be resumed.
+    """
+    options = options or Options()
+    plan = make_plan(config)
+    directory = SweepDirectory(out)
+    dispatcher = Dispatcher(plan.config, plan.cells)
+    sheet = sweep_sheet(plan)
+    changes: Mapping[str, Any] = {}
+    if directory.exists():
+        old = read_sheet(directory)
+        changes = check_config(configuration_of(old), plan.config, directory.uri)
+        for difference in check_provenance(
+            old.get("provenance", {}), sheet["provenance"], options.mix_versions, directory.uri
+        ):
+            options.console.print(f"since this sweep began: {difference}", highlight=False)
+    with _terminate_as_interrupt():
+        lease = acquire(directory.folder)
+        try:
+            writer = Writer(directory, lease)
+            known = _restore(dispatcher, directory, writer, options.failed)
+            _write_sheet(directory, writer, sheet, changes, known)
+            write_splits(plan, directory, writer)
+            write_samples(plan, directory)
+            progress = Progress(plan.config.name, directory.folder, dispatcher, options.console)
+            state = "interrupted"
+            try:
+                if not dispatcher.finished:
+                    _run(plan.config, dispatcher, writer, progress, options, f"{lease.generation}_{lease.id}")
+                state = "finished" if dispatcher.finished else "stopped"
+            finally:
+                progress.stop(state)
+        finally:
+            lease.release()
+    planned, _, finished = dispatcher.totals()
+    return Result(directory.uri, planned, finished, dispatcher.problems(), dispatcher.failed_search_trials())
+
+
+def resume_config(directory: SweepDirectory) -> dict[str, Any]:
+    """The configuration of a directory's sweep, as a mapping that ``--set`` can change."""
+    if not directory.exists():
+        raise InputError(f"{directory.uri} holds no sweep (no {SWEEP_FILE}): give the folder named by --out")
+    return configuration_of(read_sheet(directory))
+
+
+def _restore(dispatcher: Dispatcher, directory: SweepDirectory, writer: Writer, failed: bool) -> int:
+    rows = [row for row in directory.rows("trials") if not (failed and row["status"] == "failed")]
+    done = {row["trial_id"] for row in rows}
+    waiting = [spec for spec in directory.open_trials() if spec.trial_id not in done]
+    for spec in dispatcher.restore(rows, directory.histories(), waiting):
+        writer.drop(spec.trial_id)
+    return len(rows)
+
+
+def _run(
+    config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progress: Progress, options: Options, driver: str
+) -> None:
+    import ray
+
+    from orchestrator.cluster import start_ray
+    from orchestrator.tuning import run_tuner
+
+    ours = not ray.is_initialized()
+    start_ray(options.address, options.cpus)
+    try:
+        run_tuner(config, dispatcher, writer, progress, driver)
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _write_sheet(
+    directory: SweepDirectory, writer: Writer, sheet: Mapping[str, Any], changes: Mapping[str, Any], rows: int
+) -> None:
+    if directory.exists():
+        if not changes:
+            return
+        confirmed = sum(row["phase"] == "confirm" for row in directory.rows("trials"))
+        writer.note_change(
+            {
+                "when": datetime.now(UTC).isoformat(timespec="seconds"),
+                "what": {key: {"old": old, "new": new} for key, (old, new) in changes.items()},
+                "rows": rows,
+                "test_results": confirmed,
+            }
+        )
+    text = yaml.safe_dump(dict(sheet), sort_keys=False, allow_unicode=True, width=110)
+    directory.folder.write(SWEEP_FILE, text.encode())
+
+
+@contextlib.contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends a sweep like Ctrl-C does: in a state that can be resumed."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,34 @@
+"""A folder of SYNTHETIC results (made-up numbers) that the tests of ``analysis`` read."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+def _synthetic() -> ModuleType:
+    name = "lnl_sweep_synthetic"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("synthetic.py"))
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    """The writer of synthetic sweeps."""
+    return _synthetic()
+
+
+@pytest.fixture(scope="session")
+def sweep_dir(tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType) -> Path:
+    """A finished synthetic sweep; tests must not write into it."""
+    folder: Path = synthetic.write_sweep(tmp_path_factory.mktemp("results") / "synthetic")
+    return folder

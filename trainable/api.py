@@ -1,0 +1,227 @@
+"""One trial in this process, without Ray; and models read back from the file a sweep kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from trainable.data.base import BiasHeads, load_dataset, resolve_bias
+from trainable.errors import InputError
+from trainable.methods.base import Method, get_method
+from trainable.networks import build_nets
+from trainable.spec import RULES, Metric, Phase, Rule, Training, TrialSpec
+from trainable.trainer import Trainer
+
+DEFAULT_NETWORKS: Mapping[str, str] = {"coloured_digits": "pixel_front"}
+OTHERWISE = "resnet18"
+
+
+class Classifier(nn.Module):
+    """A trained classifier, x -> g(f(x)), with the input transform of its method.
+
+    Attributes:
+        f: The features.
+        g: The label head.
+        classes: Names of the classes, in the order of the logits.
+    """
+
+    def __init__(self, f: nn.Module, g: nn.Module, method: Method, classes: tuple[str, ...]) -> None:
+        super().__init__()
+        self.f, self.g = f, g
+        self.classes = classes
+        self._transform = method.transform
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Label logits.
+
+        Args:
+            images: ``[N, 3, H, W]``, uint8 or float in [0, 1].
+
+        Returns:
+            float32 ``[N, classes]``.
+        """
+        device = next(self.parameters()).device
+        x = images.to(device)
+        x = x if x.is_floating_point() else x.float().div_(255)
+        logits: Tensor = self.g(self.f(x if self._transform is None else self._transform(x)))
+        return logits
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained trial.
+
+    Attributes:
+        row: Columns of ``trials``.
+        history: Columns of ``history``, one dict for each epoch.
+        model: The classifier of the reported epoch, in evaluation mode: images in, logits out.
+        predictions: Columns of ``predictions``: every test image and variant; None in the search phase.
+    """
+
+    row: dict[str, Any]
+    history: list[dict[str, Any]]
+    model: Classifier
+    predictions: dict[str, Any] | None
+
+    def predict(self, images: Tensor, batch_size: int = 512) -> Tensor:
+        """Class probabilities.
+
+        Args:
+            images: ``[N, 3, H, W]``, uint8 or float in [0, 1].
+            batch_size: Images a forward pass.
+
+        Returns:
+            float32 ``[N, classes]``, on the CPU.
+
+        Raises:
+            InputError: The images have another shape.
+        """
+        if images.dim() != 4 or images.shape[1] != 3:
+            raise InputError(f"images must have the shape [N, 3, H, W], but got {list(images.shape)}")
+        with torch.inference_mode():
+            parts = [self.model(images[i : i + batch_size]).softmax(dim=1) for i in range(0, len(images), batch_size)]
+        return torch.cat(parts).cpu() if parts else torch.empty(0, len(self.model.classes))
+
+
+def make_spec(
+    dataset: str,
+    *,
+    method: str = "erm",
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    network: str | None = None,
+    hyperparameters: Mapping[str, Any] | None = None,
+    dataset_options: Mapping[str, Any] | None = None,
+    network_options: Mapping[str, Any] | None = None,
+    phase: Phase = "confirm",
+    metric: Metric = "accuracy",
+    rule: Rule | None = None,
+    training: Training | None = None,
+    fold: int | None = None,
+    threads: int = 1,
+    keep_model: bool = False,
+    **bias: float,
+) -> TrialSpec:
+    """Specify a trial by the few things one wants to say; see ``train`` for the arguments.
+
+    Raises:
+        InputError: A name or a value is wrong.
+    """
+    data = load_dataset(dataset, **(dataset_options or {}))
+    training = training or Training()
+    training = dataclasses.replace(
+        training,
+        epochs=training.epochs if epochs is None else epochs,
+        batch_size=training.batch_size if batch_size is None else batch_size,
+    )
+    for name, least in (("epochs", 1), ("batch_size", 2)):
+        value = getattr(training, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise InputError(f"{name} must be a whole number of at least {least}, but got {value!r}")
+    chosen: Rule = rule if rule is not None else next(known for known in RULES if known in data.rules)
+    resolved = resolve_bias(data, bias)
+    return TrialSpec(
+        dataset=dataset,
+        dataset_options=dict(dataset_options or {}),
+        bias=resolved,
+        network=network or DEFAULT_NETWORKS.get(dataset, OTHERWISE),
+        network_options=dict(network_options or {}),
+        method=method,
+        hyperparameters={**get_method(method).defaults, **(hyperparameters or {})},
+        seed=seed,
+        phase=phase,
+        training=training,
+        metric=metric,
+        rule=chosen,
+        fold=fold,
+        threads=threads,
+        trial_id=f"{dataset}-{method}-{seed}",
+        keep_model=keep_model,
+    )
+
+
+def train(dataset: str, *, method: str = "erm", device: str = "auto", **options: Any) -> Run:
+    """Train one trial in this process: to debug a method or a data set, or to have a model.
+
+    Args:
+        dataset: Registered name of the data set.
+        method: Registered name of the method.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        **options: ``epochs`` and ``batch_size``, or ``training`` (a ``Training``); ``seed`` (that of a row repeats
+            it); ``network``, ``network_options``, ``dataset_options``; ``hyperparameters`` (those not named take the
+            method's defaults); ``phase`` (``confirm`` is evaluated on the test images, ``search`` is not); ``metric``,
+            ``rule``, ``fold``, ``threads``. Everything else is a bias parameter of the data set: ``rho=1``,
+            ``color_variance=0.02``.
+
+    Returns:
+        The run: row, history, model, predictions.
+
+    Raises:
+        InputError: A name or a value is wrong.
+        TrialFailed: A loss or a parameter became infinite or not a number.
+
+    Example:
+        >>> run = train("coloured_digits", method="lnl", color_variance=0.05, epochs=1, phase="search")
+        >>> run.row["status"]
+        'completed'
+    """
+    trainer = Trainer(make_spec(dataset, method=method, **options), device)
+    while not trainer.finished:
+        trainer.train_epoch()
+    outcome = trainer.finish()
+    nets = trainer.reported_nets()
+    model = Classifier(nets.f, nets.g, trainer.method, trainer.dataset.classes).eval()
+    return Run(outcome.row, outcome.history, model, outcome.predictions)
+
+
+def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
+    """Read a classifier back from ``models/<trial_id>.safetensors``; the data set is not needed.
+
+    Args:
+        path: The file.
+        device: Where the model shall live.
+
+    Returns:
+        The classifier, in evaluation mode: images ``[N, 3, H, W]`` (uint8, or float in [0, 1]) in, logits out.
+
+    Raises:
+        InputError: There is no such file, or a sweep did not write it.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise InputError(
+            f"there is no model file '{file}': a sweep keeps them in models/ where confirm.keep_models is true"
+        )
+    try:
+        with safetensors.safe_open(file, framework="pt", device=device) as opened:
+            meta = opened.metadata() or {}
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118, it is no dict
+    except (safetensors.SafetensorError, OSError) as error:
+        raise InputError(f"'{file}' is not a readable safetensors file: {error}") from error
+    if "spec" not in meta or "network" not in meta:
+        raise InputError(f"'{file}' was not written by lnl-sweep: its metadata name no network")
+    heads = json.loads(meta["bias_heads"])
+    classes = tuple(json.loads(meta["classes"]))
+    # All that a network asks of its data set; pretrained weights would be overwritten at once.
+    data: Any = SimpleNamespace(
+        classes=classes,
+        image_size=int(meta["image_size"]),
+        heads=BiasHeads(tuple(heads["names"]), heads["n_values"], heads["spatial"]),
+    )
+    options = {k: v for k, v in json.loads(meta["network_options"]).items() if k != "weights"}
+    nets = build_nets(meta["network"], options, data, seed=0, with_bias_head=False)
+    for name, part in (("f", nets.f), ("g", nets.g)):
+        part.load_state_dict({k[2:]: tensor for k, tensor in tensors.items() if k.startswith(f"{name}.")})
+    return Classifier(nets.f, nets.g, get_method(meta["method"]), classes).to(device).eval()

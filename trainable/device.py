@@ -1,0 +1,44 @@
+"""Where a trial computes, and in which precision."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainable.errors import InputError, unknown_name
+
+
+def choose_device(device: str) -> torch.device:
+    """Resolve ``auto`` to the first GPU, or to the CPU where there is none.
+
+    Raises:
+        InputError: An unknown device, or a GPU where there is none.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.split(":")[0] not in ("cpu", "cuda"):
+        raise unknown_name("device", device, ("auto", "cpu", "cuda"))
+    if device != "cpu" and not torch.cuda.is_available():
+        raise InputError(f"device '{device}' needs a GPU that torch can use, and there is none: choose cpu or auto")
+    return torch.device(device)
+
+
+class LowPrecision(nn.Module):
+    """A network whose forward runs in bfloat16 and whose output is float32 again; losses are never rounded.
+
+    Args:
+        inner: The network, which keeps its float32 parameters.
+        device: Where it lives.
+    """
+
+    def __init__(self, inner: nn.Module, device: torch.device) -> None:
+        super().__init__()
+        self.inner, self.device_type = inner, device.type
+
+    def forward(self, *inputs: Any) -> Tensor:
+        """Call the network under autocast."""
+        with torch.autocast(self.device_type, dtype=torch.bfloat16):
+            output: Tensor = self.inner(*inputs)
+        return output.float()

@@ -1,0 +1,81 @@
+"""Learning Not to Learn (Kim, Kim, Kim, Kim & Kim, CVPR 2019, arXiv 1812.10352), and its control.
+
+A network x -> f(x) -> g(f(x)) should tell the label y without using the bias b. A head h guesses b from the features,
+Q(b | f(x)) = softmax(h(f(x))), and f is trained so that the features tell h nothing:
+
+    min over f, g of  E[L_c(y, g(f(x)))] + lambda * I(b(X); f(X))                                   (2)
+
+H(b) being constant, the mutual information is replaced by the negative conditional entropy of Q,
+
+    L_MI = E[ sum_b Q(b | f(x)) log Q(b | f(x)) ],   least, -log K, where Q is uniform               (4)
+
+which is worth something only while Q predicts as well as it can. So h minimises its cross-entropy L_B, and f maximises
+it, through a gradient reversed with strength mu:
+
+    theta_g: min L_c      theta_f: min L_c + lambda L_MI - mu L_B      theta_h: min L_B              (6)
+
+The authors' code steps twice a batch; here all three take the gradients of the same point, in one forward. Both weights
+rise from 0 with Ganin & Lempitsky's ramp. At full bias b is a function of y, and a perfect f could not tell y: what LNL
+gains there is incomplete unlearning, and accuracy against lambda is an inverted U, which the search range brackets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import autograd
+
+from trainable.methods.adversary import adversary, label_loss
+from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Losses, Nets, register_method
+
+
+def lnl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
+    """One step of equation 6.
+
+    Args:
+        nets: f, g and h.
+        batch: Images, labels and bias labels.
+        hyperparameters: ``lambda_`` (weight of L_MI) and ``mu`` (strength of the reversed gradient), both >= 0.
+        ramp: Share of both weights that is in force, in [0, 1].
+
+    Returns:
+        The terms, in nats.
+    """
+    lambda_, mu = ramp * hyperparameters["lambda_"], ramp * hyperparameters["mu"]
+    assert nets.h is not None
+
+    feat = nets.f(batch.x)
+    logits = nets.g(feat)
+    L_c = label_loss(logits, batch)
+
+    from_h = adversary(nets.h, feat, batch, lambda_, mu)  # theta_h: L_B
+    if from_h.gradient is None:
+        autograd.backward(L_c)
+    else:
+        autograd.backward([L_c, feat], [None, from_h.gradient])  # theta_g: L_c; theta_f: all three
+
+    L_c = L_c.detach()
+    return Losses(
+        logits=logits.detach(),
+        label=L_c,
+        mi=from_h.mi,
+        bias=from_h.bias,
+        bias_correct=from_h.bias_correct,
+        total=L_c + from_h.total,
+    )
+
+
+SPACE = {"lambda_": PRESSURE, "mu": PRESSURE, "lr_bias": LEARNING_RATE}
+DEFAULTS = {"lambda_": 1.0, "mu": 1.0, "lr_bias": 1e-3}
+ANCHOR = {"lambda_": 0.0, "mu": 0.0}
+
+register_method(
+    "lnl",
+    long_name="Learning Not to Learn",
+    reference="Kim et al. 2019, equations 2 to 6",
+    space=SPACE,
+    defaults=DEFAULTS,
+    adversarial=True,
+    anchor=ANCHOR,
+)(lnl)

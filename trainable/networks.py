@@ -1,0 +1,340 @@
+"""The networks: features f, label head g, bias head h (Kim et al., CVPR 2019, section 3). A registry and two of them.
+
+Any torchvision classifier is a network as well, by its name (``networks_torchvision.py``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainable.data.base import BiasHeads, Dataset
+from trainable.errors import InputError, unknown_name
+from trainable.methods.base import Nets
+from trainable.randomness import derive
+
+
+@dataclass(frozen=True)
+class Blueprint:
+    """How to build one network for one data set.
+
+    Attributes:
+        body: Builds f and g: f maps float32 ``[B, 3, H, W]`` to features, g features to logits ``[B, classes]``.
+        head: Builds h: ``h(features, places) -> logits``. With ``places``, bool ``[B, H', W']``, the positions of f's
+            grid that count: ``[M, heads, n_values]``, M = number of True, in row-major order. With None (bias labels
+            of the whole image): ``[B, heads, n_values]``.
+    """
+
+    body: Callable[[], tuple[nn.Module, nn.Module]]
+    head: Callable[[], nn.Module]
+
+
+NetworkBuilder = Callable[..., Blueprint]
+"""(dataset, **options) -> blueprint."""
+
+Transform = Callable[[Tensor], Tensor]
+"""A method's change of float images ``[B, 3, H, W]``."""
+
+
+@dataclass(frozen=True)
+class _Registered:
+    builder: NetworkBuilder
+    note: str
+
+
+_NETWORKS: dict[str, _Registered] = {}
+
+
+def register_network(name: str, note: str = "") -> Callable[[NetworkBuilder], NetworkBuilder]:
+    """Register a function that lays a network out.
+
+    Args:
+        name: The name in ``network: {name: ...}``.
+        note: One sentence that figures made with this network must carry, or "".
+
+    Returns:
+        The decorator; it returns the builder unchanged.
+
+    Raises:
+        InputError: The name is taken by another builder.
+    """
+
+    def decorate(builder: NetworkBuilder) -> NetworkBuilder:
+        known = _NETWORKS.get(name)
+        if known is not None and known.builder.__module__ != builder.__module__:
+            raise InputError(f"network '{name}' is registered twice: choose another name")
+        _NETWORKS[name] = _Registered(builder, note)
+        return builder
+
+    return decorate
+
+
+def list_networks() -> list[str]:
+    """Names of the registered networks, sorted; torchvision's classifiers can be named besides."""
+    return sorted(_NETWORKS)
+
+
+def network_note(name: str) -> str:
+    """The sentence that figures made with this network must carry, or "".
+
+    Args:
+        name: A registered name or that of a torchvision classifier.
+    """
+    return _NETWORKS[name].note if name in _NETWORKS else ""
+
+
+def blueprint(network: str, options: Mapping[str, Any], dataset: Dataset) -> Blueprint:
+    """Lay a network out for a data set.
+
+    Args:
+        network: Registered name, or name of a torchvision classifier.
+        options: Options of the network.
+        dataset: The data set: its classes, bias heads and image size.
+
+    Returns:
+        What builds f, g and h.
+
+    Raises:
+        InputError: Unknown network or option.
+    """
+    if network in _NETWORKS:
+        builder = _NETWORKS[network].builder
+        _check_options(network, builder, options)
+        return builder(dataset, **options)
+    # Imported here: torchvision's models take a second to import, and the small networks do not need them.
+    from trainable import networks_torchvision
+
+    if network not in networks_torchvision.classifiers():
+        raise unknown_name("network", network, [*_NETWORKS, *networks_torchvision.classifiers()])
+    _check_options(network, networks_torchvision.lay_out, options, skip=2)
+    plan: Blueprint = networks_torchvision.lay_out(dataset, network, **options)
+    return plan
+
+
+def _check_options(network: str, builder: Callable[..., Any], options: Mapping[str, Any], skip: int = 1) -> None:
+    parameters = list(inspect.signature(builder).parameters.values())
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters[skip:]]
+    for name in options:
+        if name not in known:
+            raise (
+                unknown_name(f"option of network {network}", name, known)
+                if known
+                else InputError(f"network {network} has no options, but got '{name}': leave it out")
+            )
+
+
+def build_nets(network: str, options: Mapping[str, Any], dataset: Dataset, seed: int, with_bias_head: bool) -> Nets:
+    """Build f, g and h with fresh weights, in training mode, on the CPU.
+
+    f and g are initialised under the role "init" and h under "init_head", so f and g are the same with and without h.
+
+    Args:
+        network: Registered name, or name of a torchvision classifier.
+        options: Options of the network.
+        dataset: The data set: its classes, bias heads and image size.
+        seed: The trial's seed.
+        with_bias_head: False = h is None.
+
+    Returns:
+        The networks. Convolution weights are stored channels last (a layout: the numbers are the same).
+
+    Raises:
+        InputError: Unknown network or option.
+    """
+    plan = blueprint(network, options, dataset)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "init"))
+        f, g = plan.body()
+    h: nn.Module | None = None
+    if with_bias_head:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "init_head"))
+            h = plan.head()
+    for part in (f, g, h):
+        if part is not None:
+            part.to(memory_format=torch.channels_last)
+    return Nets(f, g, h)
+
+
+def feature_shape(f: nn.Module, image_size: int) -> tuple[int, ...]:
+    """Shape of f's output for one image, without the batch dimension: ``(C, H', W')`` for a convolutional f.
+
+    Args:
+        f: The features; its mode, buffers and gradients are left as they are.
+        image_size: Side of the images, pixels.
+    """
+    device = next((parameter.device for parameter in f.parameters()), torch.device("cpu"))
+    with evaluating(f), torch.inference_mode():
+        return tuple(f(torch.zeros(1, 3, image_size, image_size, device=device)).shape[1:])
+
+
+@contextlib.contextmanager
+def evaluating(*parts: nn.Module) -> Iterator[None]:
+    """Evaluation mode within the block; afterwards every module is in the mode it had, frozen ones included."""
+    modes = [(module, module.training) for part in parts for module in part.modules()]
+    try:
+        for part in parts:
+            part.eval()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def to_float(images: Tensor, transform: Transform | None = None, device: torch.device | str = "cpu") -> Tensor:
+    """What f sees: the same in training and in evaluation.
+
+    Args:
+        images: uint8 ``[B, 3, H, W]``.
+        transform: The method's transform, applied last, or None.
+        device: Where to compute.
+
+    Returns:
+        float32 ``[B, 3, H, W]`` in [0, 1] before the transform, stored channels last (a fifth faster on a CPU).
+    """
+    x = images.to(device).float().div_(255).contiguous(memory_format=torch.channels_last)
+    return x if transform is None else transform(x)
+
+
+def downsample_bias(b: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring spatial bias labels to f's grid by nearest neighbour; done once a trial.
+
+    Args:
+        b: int64 ``[N, heads, H, W]``.
+        size: ``(H', W')`` of f's output.
+
+    Returns:
+        int64 ``[N, heads, H', W']``: position i takes row floor(i H / H'); the tensor itself where the sizes agree.
+    """
+    if tuple(b.shape[-2:]) == tuple(size):
+        return b
+    rows = torch.arange(size[0], device=b.device) * b.shape[-2] // size[0]
+    columns = torch.arange(size[1], device=b.device) * b.shape[-1] // size[1]
+    return b[..., rows[:, None], columns].contiguous()
+
+
+class PointwiseHead(nn.Module):
+    """h at single positions: two 1x1 convolutions with BatchNorm and ReLU between, computed only where they count.
+
+    A 1x1 convolution over gathered positions is a linear layer on ``[M, C]``; on digits four fifths of the grid is
+    background, which this saves. For labels of the whole image the hidden layer's maximum over positions is read.
+    """
+
+    def __init__(self, channels: int, hidden: int, heads: BiasHeads) -> None:
+        super().__init__()
+        self.shape = (len(heads.names), heads.n_values)
+        self.hidden = nn.Linear(channels, hidden)
+        self.norm = nn.BatchNorm1d(hidden)
+        self.out = nn.Linear(hidden, self.shape[0] * self.shape[1])
+
+    def forward(self, z: Tensor, places: Tensor | None) -> Tensor:
+        """Bias logits of features ``[B, C, H', W']``, as ``Blueprint.head`` says."""
+        rows = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1])
+        if places is not None:
+            rows = rows.index_select(0, places.reshape(-1).nonzero().squeeze(1))
+        x = torch.relu(self.norm(self.hidden(rows)))
+        if places is None:
+            x = x.reshape(len(z), -1, x.shape[1]).amax(dim=1)
+        logits: Tensor = self.out(x)
+        return logits.reshape(-1, *self.shape)
+
+
+class ConvHead(nn.Module):
+    """h as the paper's: for every bias label a conv3x3, BatchNorm, ReLU, conv3x3 of its own.
+
+    For labels of the whole image the second convolution's mean over positions is read.
+    """
+
+    def __init__(self, channels: int, hidden: int, heads: BiasHeads) -> None:
+        super().__init__()
+        self.predictors = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(channels, hidden, 3, padding=1),
+                nn.BatchNorm2d(hidden),
+                nn.ReLU(),
+                nn.Conv2d(hidden, heads.n_values, 3, padding=1),
+            )
+            for _ in heads.names
+        )
+
+    def forward(self, z: Tensor, places: Tensor | None) -> Tensor:
+        """Bias logits of features ``[B, C, H', W']``, as ``Blueprint.head`` says."""
+        logits = torch.stack([predictor(z) for predictor in self.predictors], dim=1)
+        if places is None:
+            return logits.mean(dim=(3, 4))
+        return logits.permute(0, 3, 4, 1, 2)[places]
+
+
+@register_network("pixel_front", note="toy network: its first stage sees colour only")
+def pixel_front(dataset: Dataset) -> Blueprint:
+    """A toy network that shows the effect within seconds on a CPU; it is not the paper's network.
+
+    f looks at single pixels (1x1 convolutions 3-8 and 8-8, each followed by Hardtanh to [0, 1]), so all it can carry
+    is colour and ink, and a pointwise h finds the colour there within a few hundred steps. f has no invariance built
+    in: plain training falls as with any other network. g = conv5x5 stride 2 to 16, conv3x3 stride 2 to 32, each with
+    BatchNorm and ReLU, and a linear layer. h = 8 - 32 - heads x values at each position.
+    """
+    # Two convolutions of stride 2, each rounding up.
+    side = (dataset.image_size + 3) // 4
+
+    def body() -> tuple[nn.Module, nn.Module]:
+        f = nn.Sequential(
+            nn.BatchNorm2d(3),
+            nn.Conv2d(3, 8, 1),
+            nn.Hardtanh(0.0, 1.0),
+            nn.Conv2d(8, 8, 1),
+            nn.Hardtanh(0.0, 1.0),
+        )
+        g = nn.Sequential(
+            nn.Conv2d(8, 16, 5, stride=2, padding=2),
+            nn.BatchNorm2d(16),
+            nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1),
+            nn.BatchNorm2d(32),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(32 * side * side, len(dataset.classes)),
+        )
+        return f, g
+
+    return Blueprint(body, lambda: PointwiseHead(8, 32, dataset.heads))
+
+
+@register_network("kim2019")
+def kim2019(dataset: Dataset) -> Blueprint:
+    """The network of Kim et al. (CVPR 2019) for coloured digits; its layers as the published code has them.
+
+    f = BatchNorm on the input, conv5x5-32, ReLU, max-pool 3x3 stride 2, conv3x3-32, ReLU (grid 14 x 14 at 28 pixels,
+    7 x 7 at 14); g = conv3x3-64 stride 2, ReLU, conv3x3-64, ReLU, average pool, linear; h = for each colour channel
+    conv3x3-32, BatchNorm, ReLU, conv3x3 to the values of its label.
+    """
+
+    def body() -> tuple[nn.Module, nn.Module]:
+        f = nn.Sequential(
+            nn.BatchNorm2d(3),
+            nn.Conv2d(3, 32, 5, padding=2),
+            nn.ReLU(),
+            nn.MaxPool2d(3, stride=2, padding=1),
+            nn.Conv2d(32, 32, 3, padding=1),
+            nn.ReLU(),
+        )
+        g = nn.Sequential(
+            nn.Conv2d(32, 64, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(64, len(dataset.classes)),
+        )
+        return f, g
+
+    return Blueprint(body, lambda: ConvHead(32, 32, dataset.heads))

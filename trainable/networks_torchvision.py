@@ -1,0 +1,333 @@
+"""Any torchvision classifier as f, g and h: its graph is cut in two after a named layer.
+
+The seed study (Peretz 2020) cuts an untrained ResNet-18 after ``layer2``: what comes before is f, the rest g, and each
+bias head h a copy of the rest.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+import torchvision
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from trainable.data.base import BiasHeads, Dataset
+from trainable.errors import InputError, unknown_name
+from trainable.networks import Blueprint, ConvHead, evaluating
+
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+_Pieces = Callable[[int], tuple[nn.Module, nn.Module]]
+_NAMED = 24
+_FEW = 8
+
+
+@functools.cache
+def classifiers() -> tuple[str, ...]:
+    """Names of torchvision's classifiers, sorted."""
+    return tuple(sorted(torchvision.models.list_models(module=torchvision.models)))
+
+
+def lay_out(
+    dataset: Dataset,
+    network: str,
+    split_at: str | None = None,
+    weights: str | None = None,
+    image_size: int | None = None,
+) -> Blueprint:
+    """Lay a torchvision classifier out as f, g and h.
+
+    Args:
+        dataset: The data set: its classes, bias heads and image size.
+        network: Name of the classifier, e.g. ``resnet18``.
+        split_at: The layer after which it is cut, e.g. ``layer2`` or ``features.denseblock2``; ``layer2`` by default
+            for the ResNet family, to be named otherwise.
+        weights: None (random), ``imagenet`` (torchvision's default weights, from torch hub's local folder: nothing is
+            downloaded), or the path of a state dict (``.pt``, ``.pth`` or ``.safetensors``). With weights f begins
+            with ImageNet's normalisation; without, it sees images in [0, 1].
+        image_size: Side in pixels to which f resizes its images (bilinear), None = as they come.
+
+    Returns:
+        f, g, and h: a fresh copy of the rest for every bias label, or, where bias labels belong to pixels, two
+        convolutions on f's features.
+
+    Raises:
+        InputError: A layer where no cut is possible, weights that cannot be read or do not fit, or an image size that
+            the network cannot work with.
+    """
+    side = dataset.image_size if image_size is None else image_size
+    if isinstance(side, bool) or not isinstance(side, int) or side < 1:
+        raise InputError(f"network.image_size must be a whole number of pixels above 0, but got {side!r}")
+    if split_at is None:
+        if "resnet" not in network and not network.startswith("resnext"):
+            known = ", ".join(layers(_model(network, len(dataset.classes), side)))
+            raise InputError(f"network {network} needs split_at, the layer after which it is cut: e.g. one of {known}")
+        split_at = "layer2"
+    state = None if weights is None else _read_weights(network, weights)
+    size = side if side != dataset.image_size else None
+
+    def pieces(outputs: int) -> tuple[nn.Module, nn.Module]:
+        model = _model(network, outputs, side)
+        if state is not None:
+            _load(model, state, network)
+        return cut(model, split_at)
+
+    def body() -> tuple[nn.Module, nn.Module]:
+        f, g = pieces(len(dataset.classes))
+        shape = _check(f, g, network, side)
+        before: list[nn.Module] = []
+        if size is not None:
+            before.append(Resize(size))
+        if state is not None:
+            before.append(Normalise(_IMAGENET_MEAN, _IMAGENET_STD))
+        if _channels_last(network, shape):
+            f, g = nn.Sequential(f, _Permute(0, 3, 1, 2)), nn.Sequential(_Permute(0, 2, 3, 1), g)
+        return (nn.Sequential(*before, f) if before else f), g
+
+    def head() -> nn.Module:
+        if not dataset.heads.spatial:
+            return _tail_heads(pieces, dataset.heads, network, side)
+        f, _ = body()
+        with evaluating(f), torch.inference_mode():
+            shape = f(torch.zeros(1, 3, dataset.image_size, dataset.image_size)).shape
+        if len(shape) != 4:
+            raise InputError(
+                f"bias labels of pixels need features on a grid, but {network} at {split_at} has shape "
+                f"{tuple(shape[1:])}: use bias_label: image, or cut at another layer"
+            )
+        return ConvHead(int(shape[1]), 32, dataset.heads)
+
+    return Blueprint(body, head)
+
+
+class Resize(nn.Module):
+    """Bilinear resizing to a square."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, H, W]`` to ``[B, C, size, size]``."""
+        return functional.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False)
+
+
+class Normalise(nn.Module):
+    """(x - mean) / std of each channel, in [0, 1] units."""
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``[B, C, H, W]``, same shape out."""
+        return (x - self.get_buffer("mean")) / self.get_buffer("std")
+
+
+class _Permute(nn.Module):
+    def __init__(self, *order: int) -> None:
+        super().__init__()
+        self.order = order
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(self.order)
+
+
+class TailHeads(nn.Module):
+    """h of the seed study: one copy of the network's rest for every bias label, each with its own weights."""
+
+    def __init__(self, tails: list[nn.Module]) -> None:
+        super().__init__()
+        self.tails = nn.ModuleList(tails)
+
+    def forward(self, z: Tensor, places: Tensor | None) -> Tensor:
+        """Bias logits ``[B, heads, n_values]``; ``places`` is None, since the labels belong to images."""
+        return torch.stack([tail(z) for tail in self.tails], dim=1)
+
+
+class _Tracer(fx.Tracer):
+    """Looks only into the modules that hold the cut; all others stay whole, with their control flow and train mode."""
+
+    def __init__(self, opened: set[str]) -> None:
+        super().__init__()
+        self.opened = opened
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return module_qualified_name not in self.opened
+
+
+def cut(model: nn.Module, split_at: str) -> tuple[fx.GraphModule, fx.GraphModule]:
+    """Cut a model's graph after a module; ``g(f(x))`` computes what ``model(x)`` does, to the last bit.
+
+    Args:
+        model: Takes one tensor and returns one.
+        split_at: Dotted name of a module that is called once.
+
+    Returns:
+        What comes before, that module included, and the rest. They share the model's modules and no parameter.
+
+    Raises:
+        InputError: No such module, or more than its output crosses the cut.
+    """
+    if split_at not in dict(model.named_modules()) or not split_at:
+        raise unknown_name("layer in split_at", split_at, layers(model))
+    parts = split_at.split(".")
+    try:
+        graph = _Tracer({".".join(parts[:n]) for n in range(1, len(parts))}).trace(model)
+    except (fx.proxy.TraceError, TypeError, RuntimeError):
+        graph = fx.Graph()
+    calls = [node for node in graph.nodes if node.op == "call_module" and node.target == split_at]
+    if len(calls) != 1 or not _divides(graph, calls[0]):
+        raise InputError(
+            f"split_at must be a layer whose output alone carries on, but '{split_at}' is none: choose e.g. one of "
+            f"{', '.join(layers(model))}"
+        )
+    return _part(model, graph, None, calls[0]), _part(model, graph, calls[0], None)
+
+
+def layers(model: nn.Module) -> list[str]:
+    """Layers after which the model can be cut, at most 24: its children and, where these are few, theirs."""
+    found = _dividing(model, set())
+    if len(found) < _FEW:
+        opened = set()
+        for name, module in model.named_modules():
+            holder, _, _ = name.rpartition(".")
+            if type(module) is nn.Sequential and (name in found or holder in found):
+                opened |= {name, holder} - {""}
+        found += [name for name in _dividing(model, opened) if name not in found]
+    return found[:_NAMED]
+
+
+def _dividing(model: nn.Module, opened: set[str]) -> list[str]:
+    graph = _Tracer(opened).trace(model)
+    calls = [node for node in graph.nodes if node.op == "call_module"]
+    names = [str(node.target) for node in calls]
+    return [str(n.target) for n in calls if names.count(str(n.target)) == 1 and _divides(graph, n)]
+
+
+def _divides(graph: fx.Graph, last: fx.Node) -> bool:
+    """Does the value of ``last`` alone reach what comes after it, and is there anything after it?"""
+    before: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node is last:
+            break
+        before.add(node)
+    passing = any(user is not last and user not in before for node in before for user in node.users)
+    return not passing and last.next.op != "output"
+
+
+def _part(model: nn.Module, whole: fx.Graph, first: fx.Node | None, last: fx.Node | None) -> fx.GraphModule:
+    """The nodes after ``first`` (None = from the start) up to ``last`` (None = to the end) as a module."""
+    nodes = list(whole.nodes)
+    begin = 0 if first is None else nodes.index(first) + 1
+    end = len(nodes) if last is None else nodes.index(last) + 1
+    graph = fx.Graph()
+    copies = {} if first is None else {first: graph.placeholder("features")}
+    for node in nodes[begin:end]:
+        copies[node] = graph.node_copy(node, copies.__getitem__)
+    if last is not None:
+        graph.output(copies[last])
+    return fx.GraphModule(model, graph)
+
+
+def _model(network: str, outputs: int, side: int) -> nn.Module:
+    options: dict[str, Any] = {"num_classes": outputs}
+    if network.startswith("vit_"):
+        options["image_size"] = side
+    elif network.startswith("maxvit"):
+        options["input_size"] = (side, side)
+    elif network in ("googlenet", "inception_v3"):
+        # Their auxiliary outputs exist in training mode only, where they would make the output a tuple.
+        options |= {"aux_logits": False, "init_weights": True}
+    try:
+        model: nn.Module = torchvision.models.get_model(network, weights=None, **options)
+    except (ValueError, RuntimeError, AssertionError) as error:
+        raise InputError(_size_message(network, side, error)) from error
+    return model
+
+
+def _size_message(network: str, side: int, error: Exception) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"network {network} cannot work with images of {side} pixels ({reason}): set network.image_size, e.g. 224"
+
+
+def _check(f: nn.Module, g: nn.Module, network: str, side: int) -> tuple[int, ...]:
+    with evaluating(f, g), torch.inference_mode():
+        try:
+            z = f(torch.zeros(1, 3, side, side))
+            g(z)
+        except (ValueError, RuntimeError, AssertionError) as error:
+            raise InputError(_size_message(network, side, error)) from error
+    return tuple(z.shape[1:])
+
+
+def _channels_last(network: str, shape: tuple[int, ...]) -> bool:
+    return network.startswith("swin") and len(shape) == 3
+
+
+def _tail_heads(pieces: _Pieces, heads: BiasHeads, network: str, side: int) -> TailHeads:
+    tails = []
+    for _ in heads.names:
+        f, tail = pieces(heads.n_values)
+        if _channels_last(network, _check(f, tail, network, side)):
+            tail = nn.Sequential(_Permute(0, 2, 3, 1), tail)
+        tails.append(tail)
+    return TailHeads(tails)
+
+
+def _read_weights(network: str, weights: str) -> Mapping[str, Tensor]:
+    path = Path(weights).expanduser()
+    if weights == "imagenet":
+        enum = torchvision.models.get_model_weights(network)
+        url = enum.DEFAULT.url
+        path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+        if not path.is_file():
+            raise InputError(
+                f"weights: imagenet takes {path.name} from {path.parent} and downloads nothing, but it is not there: "
+                f"put {url} there, or give weights: FILE"
+            )
+    if not path.is_file():
+        raise InputError(f"network.weights must be null, imagenet or the path of a state dict, but got '{weights}'")
+    try:
+        if path.suffix == ".safetensors":
+            import safetensors.torch
+
+            state = safetensors.torch.load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(
+            f"{path} must be a state dict of {network}, but cannot be read: save one with torch.save"
+        ) from error
+    if not isinstance(state, Mapping):
+        raise InputError(f"{path} must hold a state dict, but holds a {type(state).__name__}: save model.state_dict()")
+    return state
+
+
+def _load(model: nn.Module, state: Mapping[str, Tensor], network: str) -> None:
+    """Load all weights but those of the last layer, whose outputs are other classes."""
+    # Published DenseNet weights predate torchvision's names ("norm.1" instead of "norm1").
+    state = {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)", r"\1", name): w for name, w in state.items()}
+    own = model.state_dict()
+    last = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]
+    wrong = [
+        name
+        for name in own
+        if not name.startswith(f"{last}.")
+        and not name.endswith("num_batches_tracked")
+        and (name not in state or state[name].shape != own[name].shape)
+    ]
+    if wrong:
+        raise InputError(
+            f"the weights do not fit network {network} ({len(wrong)} tensors missing or of another shape, the first "
+            f"{wrong[0]}): give weights of this very network"
+        )
+    model.load_state_dict({k: v for k, v in state.items() if k in own and v.shape == own[k].shape}, strict=False)

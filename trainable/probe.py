@@ -1,0 +1,93 @@
+"""The bias probe: can a fresh head read the bias from frozen features?
+
+A trained h at chance proves nothing: f may hide the bias from that h and still carry it. And a probe on training-law
+images would read the label as if it were the bias. So a new head is trained on images whose bias is independent of
+the class, and scored on other such images.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from trainable.data.base import DataView, ImageSet
+from trainable.networks import Transform, evaluating, to_float
+from trainable.randomness import torch_generator
+
+_IMAGES = 2000
+_HIDDEN = 64
+_STEPS = 150
+_LEARNING_RATE = 0.02
+_WEIGHT_DECAY = 1e-4
+
+
+def bias_probe(
+    f: nn.Module, view: DataView, transform: Transform | None, seed: int, device: torch.device | str = "cpu"
+) -> float:
+    """Accuracy of a fresh head that predicts the bias attribute from f's frozen features.
+
+    The head has one hidden layer of 64 units and sees, for each channel of f's output, its mean, maximum and standard
+    deviation over positions. It is trained on at most 2,000 images of ``view.probe_train()`` by 150 full-batch steps
+    of Adam and scored on ``view.test("independent")``. Chance is the share of the commonest attribute.
+
+    Args:
+        f: The trained features; left unchanged.
+        view: A confirm view of the data.
+        transform: The method's transform of float images, or None.
+        seed: Fixes the choice of images and the head's initial weights.
+        device: Where f lives.
+
+    Returns:
+        Accuracy in [0, 1].
+
+    Raises:
+        InputError: The view is one of the search phase, which never sees test data.
+    """
+    train, test = view.probe_train(), view.test("independent")
+    order = torch.randperm(len(train), generator=torch_generator(seed, "probe/images"))[:_IMAGES]
+    # The head is small: on the CPU it costs less than the launches on a GPU, and is the same on every device.
+    x = _summaries(f, train, order, transform, device)
+    x_test = _summaries(f, test, torch.arange(len(test)), transform, device)
+    mean, spread = x.mean(dim=0), x.std(dim=0, correction=0)
+    # A constant feature carries nothing; dividing by its spread of rounding errors would make noise of it.
+    scale = torch.where(spread > 1e-6, 1 / spread.clamp_min(1e-6), torch.zeros_like(spread))
+    weights = _fit((x - mean) * scale, train.attribute[order], len(view.dataset.attributes), seed)
+    predicted = _head((x_test - mean) * scale, weights).argmax(dim=1)
+    return float((predicted == test.attribute).double().mean())
+
+
+def _summaries(
+    f: nn.Module, images: ImageSet, rows: Tensor, transform: Transform | None, device: torch.device | str
+) -> Tensor:
+    parts = []
+    with evaluating(f), torch.inference_mode():
+        for batch in torch.split(rows, 500):
+            z = f(to_float(images.images[batch], transform, device)).float()
+            if z.dim() == 3:
+                z = z.transpose(1, 2)
+            z = z.reshape(z.shape[0], z.shape[1], -1)
+            spread = z.std(dim=2, correction=0)
+            parts.append(torch.cat([z.mean(dim=2), z.amax(dim=2), spread], dim=1).cpu())
+    return torch.cat(parts).clone()
+
+
+def _head(x: Tensor, weights: list[Tensor]) -> Tensor:
+    w1, b1, w2, b2 = weights
+    return torch.relu(x @ w1 + b1) @ w2 + b2
+
+
+def _fit(x: Tensor, y: Tensor, n_values: int, seed: int) -> list[Tensor]:
+    generator = torch_generator(seed, "probe/weights")
+    w1 = torch.randn(x.shape[1], _HIDDEN, generator=generator) * (2 / x.shape[1]) ** 0.5
+    w2 = torch.randn(_HIDDEN, n_values, generator=generator) * (1 / _HIDDEN) ** 0.5
+    weights = [w1, torch.zeros(_HIDDEN), w2, torch.zeros(n_values)]
+    for weight in weights:
+        weight.requires_grad_()
+    optimizer = torch.optim.Adam(weights, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, fused=True)
+    with torch.enable_grad():
+        for _ in range(_STEPS):
+            optimizer.zero_grad()
+            torch.autograd.backward(functional.cross_entropy(_head(x, weights), y))
+            optimizer.step()
+    return [weight.detach() for weight in weights]

@@ -1,0 +1,278 @@
+"""One trial from its specification to its row: the training loop, its checkpoint and its report.
+
+Everything random is a function of (seed, role, epoch or step), and the learning rate and the ramp are functions of the
+step: a trial that goes on from ``state`` computes, bit for bit, what it would have computed undisturbed.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import io
+import json
+import math
+import time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainable import evaluate, report
+from trainable.data.base import Dataset, DataView, load_dataset, resolve_bias
+from trainable.device import LowPrecision, choose_device
+from trainable.errors import InputError, unknown_name
+from trainable.feed import Feed
+from trainable.methods.base import Losses, Method, Nets, get_method
+from trainable.methods.erm import erm
+from trainable.networks import build_nets, feature_shape
+from trainable.optimise import Optimiser, ramp, schedule
+from trainable.randomness import derive
+from trainable.report import Outcome
+from trainable.spec import TrialSpec, objective
+
+
+class TrialFailed(RuntimeError):
+    """A trial that cannot go on: a loss or a parameter that is not a number, or an undefined objective."""
+
+
+class Trainer:
+    """Trains one trial, one epoch a call.
+
+    Args:
+        spec: The trial.
+        device: ``auto``, ``cpu`` or ``cuda``.
+
+    Attributes:
+        spec: The trial.
+        epoch: Epochs done.
+        history: Their rows (columns of ``history``).
+        nets: f, g and h; h is None for a method without one.
+        reported: ``epoch`` and the ``val_*`` columns of the epoch that the row reports.
+
+    Raises:
+        InputError: A name, option or value of the specification is wrong.
+    """
+
+    def __init__(self, spec: TrialSpec, device: str = "auto") -> None:
+        self.spec, self.device = spec, choose_device(device)
+        torch.set_num_threads(spec.threads)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self.method: Method = get_method(spec.method)
+        for name in spec.hyperparameters:
+            if name not in self.method.defaults:
+                raise unknown_name(f"hyperparameter of {spec.method}", name, self.method.defaults)
+        self.hyper: dict[str, Any] = {**self.method.defaults, **spec.hyperparameters}
+        self.dataset: Dataset = load_dataset(spec.dataset, **spec.dataset_options)
+        if spec.rule not in self.dataset.rules:
+            known = ", ".join(self.dataset.rules)
+            raise InputError(f"rule {spec.rule} is not defined for {spec.dataset}: choose one of {known}")
+        self.bias = resolve_bias(self.dataset, spec.bias)
+        self.view = DataView(self.dataset, self.bias, spec.seed, spec.fold, spec.phase)
+        self.nets = build_nets(
+            spec.network, spec.network_options, self.dataset, spec.seed, with_bias_head=self.method.adversarial
+        )
+        for part in self.parts().values():
+            part.to(self.device)
+
+        training, train = spec.training, self.view.train(self.method.training_draw)
+        grid: tuple[int, int] | None = None
+        if self.nets.h is not None:
+            shape = feature_shape(self.nets.f, train.images.shape[-1])
+            grid = (shape[-2], shape[-1]) if len(shape) == 3 else (1, 1)
+        n_classes = len(self.dataset.classes)
+        self.feed = Feed(train, self.method, training, spec.seed, n_classes, grid, self.device)
+        self._validation = evaluate.validation_sets(self.view)
+        self._reweighting = None
+        if "val_reweighted" in self._validation:
+            groups = self.dataset.groups()[self._validation["val_reweighted"].index.numpy()]
+            self._reweighting = evaluate.Reweighting(getattr(self.dataset, "reweighting_target", None), groups)
+        self.n_conflicting = report.count_conflicting(self.dataset, train)
+        self._test = self.view.test("unbiased") if spec.phase == "confirm" else None
+
+        body = [*self.nets.f.parameters(), *self.nets.g.parameters()]
+        self._optimisers = [Optimiser(body, training, self.hyper["lr"], self.hyper["weight_decay"])]
+        if self.nets.h is not None:
+            self._optimisers.append(Optimiser(self.nets.h.parameters(), training, self.hyper["lr_bias"], 0.0))
+        self._step_nets = self.nets
+        if training.precision == "bf16":
+            low = {name: LowPrecision(part, self.device) for name, part in self.parts().items()}
+            self._step_nets = Nets(low["f"], low["g"], low.get("h"))
+
+        self.epoch = 0
+        self.history: list[dict[str, Any]] = []
+        self.reported: dict[str, Any] = {}
+        self.started_at = datetime.datetime.now(datetime.UTC)
+        self.seconds = {"all": 0.0, "steps": 0.0}
+        self._best: dict[str, dict[str, Tensor]] | None = None
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The networks there are, by the letters of the paper."""
+        parts = {"f": self.nets.f, "g": self.nets.g, "h": self.nets.h}
+        return {name: part for name, part in parts.items() if part is not None}
+
+    @property
+    def finished(self) -> bool:
+        """Have all epochs been trained?"""
+        return self.epoch >= self.spec.training.epochs
+
+    @property
+    def objective(self) -> float:
+        """The rule's value at the reported epoch (``val_reweighted``: minus 1 SE); NaN before the first epoch."""
+        return objective(self.spec.rule, self.reported)
+
+    def _ramp(self, step: int) -> float:
+        per_epoch = len(self.feed.sizes)
+        first = self.hyper["pretrain_epochs"] * per_epoch
+        rest = self.spec.training.epochs * per_epoch - first
+        return ramp(self.spec.training.ramp, (step - first) / rest) if rest > 0 else 0.0
+
+    def train_epoch(self) -> dict[str, Any]:
+        """Train one epoch and evaluate on the validation images.
+
+        Returns:
+            Its row (columns of ``history``), which is also appended to ``history``.
+
+        Raises:
+            TrialFailed: A loss, a parameter or the objective is not a finite number.
+            RuntimeError: All epochs have been trained.
+        """
+        if self.finished:
+            raise RuntimeError(f"trial {self.spec.trial_id} has trained all its {self.epoch} epochs")
+        torch.set_num_threads(self.spec.threads)
+        begin = time.perf_counter()
+        means = self._train_steps()
+        self._fail_unless_finite(means)
+        trained = time.perf_counter()
+
+        values = evaluate.validation_values(
+            self.nets, self._validation, self.spec.metric, self.method.transform, self.device, self._reweighting
+        )
+        self.epoch += 1
+        row: dict[str, Any] = {"trial_id": self.spec.trial_id, "epoch": self.epoch, **means}
+        row.update({name: values.get(name) for name in report.HISTORY_VALUES})
+        row["test_accuracy"] = self._test_accuracy()
+        row["lr"] = self._optimisers[0].lr
+        last = self.epoch * len(self.feed.sizes) - 1
+        row["lambda_"] = self.hyper["lambda_"] * self._ramp(last) if "lambda_" in self.hyper else None
+        row["seconds"] = time.perf_counter() - begin
+        self.seconds["all"] += row["seconds"]
+        self.seconds["steps"] += trained - begin
+        self.history.append(row)
+        self._choose_reported(values)
+        return row
+
+    def _train_steps(self) -> dict[str, float | None]:
+        """One pass over the training images; the device is asked for numbers once, at its end."""
+        per_epoch, training = len(self.feed.sizes), self.spec.training
+        warming = self.epoch < self.hyper["pretrain_epochs"]
+        step_function = erm if warming else self.method.step
+        for part in self.parts().values():
+            part.train()
+        dropout = derive(self.spec.seed, "dropout")
+        done: list[Losses] = []
+        for i, batch in enumerate(self.feed.batches(self.epoch)):
+            step = self.epoch * per_epoch + i
+            # Seeded each step, so that h's draws never shift those of f and g, and nothing need be kept to resume.
+            torch.default_generator.manual_seed(dropout + step)
+            if self.device.type == "cuda":
+                torch.cuda.manual_seed(dropout + step)
+            for optimiser in self._optimisers:
+                optimiser.zero_grad()
+            share = self._ramp(step) if not warming else 0.0
+            done.append(step_function(self._step_nets, batch, self.hyper, share))
+            factor = schedule(training, step, training.epochs * per_epoch)
+            for optimiser in self._optimisers[: 1 if warming else 2]:
+                optimiser.step(factor)
+        return report.epoch_means(done, self.feed.y[self.feed.order(self.epoch)], self.feed.sizes)
+
+    def _fail_unless_finite(self, means: dict[str, float | None]) -> None:
+        for term, value in means.items():
+            if value is not None and not math.isfinite(value):
+                raise TrialFailed(f"epoch {self.epoch + 1}: {term} is {value}")
+        for name, part in self.parts().items():
+            tensors = [t.detach() for t in (*part.parameters(), *part.buffers()) if t.is_floating_point()]
+            if tensors and not torch.isfinite(torch.stack(torch._foreach_norm(tensors, math.inf))).all():
+                raise TrialFailed(f"epoch {self.epoch + 1}: a parameter of {name} is not a finite number")
+
+    def _test_accuracy(self) -> float | None:
+        if self._test is None:
+            return None
+        probabilities = evaluate.predict(self.nets, self._test, self.method.transform, self.device)
+        return evaluate.accuracy(probabilities, self._test.labels.numpy())
+
+    def _choose_reported(self, values: dict[str, Any]) -> None:
+        value = objective(self.spec.rule, values)
+        if not math.isfinite(value):
+            raise TrialFailed(f"epoch {self.epoch}: {self.spec.rule} is undefined on these validation images")
+        best = self.spec.training.epoch == "best"
+        if best and self.reported and value <= self.objective:
+            return
+        self.reported = {"epoch": self.epoch, **values}
+        if best:
+            parts = self.parts()
+            self._best = {n: {k: t.clone() for k, t in parts[n].state_dict().items()} for n in ("f", "g")}
+
+    def state(self) -> bytes:
+        """All that a trial needs to go on bit for bit, as a torch file; random states are functions of the seed."""
+        kept = {
+            "spec": self.spec.to_json(),
+            "epoch": self.epoch,
+            "nets": {name: part.state_dict() for name, part in self.parts().items()},
+            "optimisers": [optimiser.torch.state_dict() for optimiser in self._optimisers],
+            "history": self.history,
+            "reported": self.reported,
+            "best": self._best,
+            "seconds": self.seconds,
+            "started_at": self.started_at.isoformat(),
+        }
+        file = io.BytesIO()
+        torch.save(kept, file)
+        return file.getvalue()
+
+    def load_state(self, data: bytes) -> None:
+        """Go on from what ``state`` returned.
+
+        Raises:
+            InputError: It is the state of another trial.
+            Exception: Whatever torch raises on bytes that are torn or no state at all.
+        """
+        kept = torch.load(io.BytesIO(data), map_location=self.device, weights_only=True)
+        if json.loads(kept["spec"]) != json.loads(self.spec.to_json()):
+            raise InputError(f"the checkpoint of {self.spec.trial_id} belongs to another trial: remove it")
+        for name, part in self.parts().items():
+            part.load_state_dict(kept["nets"][name])
+        for optimiser, state in zip(self._optimisers, kept["optimisers"], strict=True):
+            optimiser.torch.load_state_dict(state)
+        self.epoch, self.history, self.reported = kept["epoch"], kept["history"], kept["reported"]
+        self.seconds, self._best = kept["seconds"], kept["best"]
+        self.started_at = datetime.datetime.fromisoformat(kept["started_at"])
+
+    def reported_nets(self) -> Nets:
+        """f and g of the reported epoch, in evaluation mode, without h."""
+        f, g = self.nets.f, self.nets.g
+        if self._best is not None and self.reported["epoch"] != self.epoch:
+            f, g = copy.deepcopy(f), copy.deepcopy(g)
+            f.load_state_dict(self._best["f"])
+            g.load_state_dict(self._best["g"])
+        return Nets(f.eval(), g.eval(), None)
+
+    def row(self, status: str = "pruned", error: str | None = None) -> dict[str, Any]:
+        """The trial's row as it stands; ``collapsed`` is judged from the last epoch's training accuracy.
+
+        Args:
+            status: ``completed``, ``pruned`` or ``failed``.
+            error: Reason of a failure, one line.
+
+        Returns:
+            Columns of ``trials``; those that only the driver knows are left out.
+        """
+        return report.trial_row(self, status, error)
+
+    def finish(self) -> Outcome:
+        """Judge the reported network; in the confirm phase evaluate it on the test variants and probe it.
+
+        Returns:
+            Row, history, predictions and model.
+        """
+        return report.finish(self)

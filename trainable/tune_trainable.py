@@ -1,0 +1,196 @@
+"""A trial as Ray Tune runs it; the only file of this package that imports Ray.
+
+The truth about a trial lies in the sweep's directory, not in Ray: a worker that is given a trial goes on from the
+checkpoint it finds there, whoever wrote it. One mechanism serves the loss of a worker, of a node and of the driver.
+"""
+
+from __future__ import annotations
+
+import gc
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.tune import Trainable
+
+from trainable.files import Folder
+from trainable.spec import TrialSpec
+
+if TYPE_CHECKING:
+    from trainable.trainer import Trainer
+
+CHECKPOINT = "checkpoint.pt"
+PREDICTIONS = "predictions.arrow"
+_WRITE_ONCE = re.compile(r"checkpoint-(\d+)-[0-9a-f]+\.pt")
+
+
+def trial_folder(sweep: Folder, trial_id: str) -> Folder:
+    """Directory of an unfinished trial: ``trials_open/<trial_id>``."""
+    return sweep.child("trials_open", trial_id)
+
+
+def checkpoint_names(folder: Folder) -> list[str]:
+    """Names of a trial's checkpoints, the newest first: more than one only in an object store."""
+    names = folder.names()
+    numbered = sorted(((int(m[1]), name) for name in names if (m := _WRITE_ONCE.fullmatch(name))), reverse=True)
+    return [name for name in names if name == CHECKPOINT] + [name for _, name in numbered]
+
+
+def write_checkpoint(folder: Folder, data: bytes, epoch: int) -> None:
+    """Write a checkpoint and remove those it replaces.
+
+    A local file is replaced by renaming. In an object store a reader of a key that is being overwritten gets bytes of
+    both, so each checkpoint is a new key, ``checkpoint-<epoch>-<random>.pt``, and the old ones go after it is whole.
+    """
+    if folder.local is not None:
+        folder.write(CHECKPOINT, data)
+        return
+    old = checkpoint_names(folder)
+    folder.write(f"checkpoint-{epoch:06d}-{secrets.token_hex(4)}.pt", data)
+    for name in old:
+        folder.remove(name)
+
+
+def resume(trainer: Trainer, folder: Folder) -> bool:
+    """Go on from the newest checkpoint that can be read and belongs to this trial.
+
+    Args:
+        trainer: A fresh trainer.
+        folder: The trial's directory.
+
+    Returns:
+        False where there is none: the trial starts from its first epoch.
+    """
+    for name in checkpoint_names(folder):
+        try:
+            trainer.load_state(folder.read(name))
+            return True
+        except Exception:
+            # A torn or outdated file costs epochs, never the trial.
+            continue
+    return False
+
+
+def _one_line(error: Exception) -> str:
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+class SweepTrainable(Trainable):
+    """One trial, one epoch a step.
+
+    ``config``: ``spec`` (JSON of a ``TrialSpec``), ``dir`` (URI of the sweep's directory, or None), and
+    ``checkpoint_seconds`` (least time between two checkpoints), ``rungs`` (epochs at which one is forced).
+
+    Every result holds ``epoch``, ``value`` (the objective), ``history`` (epochs not yet reported by this process),
+    ``row`` and ``done``. An exception never leaves this class: it would cost the process, and with it the import of
+    torch. It becomes a last result whose row has the status ``failed``.
+    """
+
+    def setup(self, config: Mapping[str, Any]) -> None:
+        """Build the trial, or remember why it cannot be built: the first step reports it."""
+        self._trainer: Trainer | None = None
+        self._error: Exception | None = None
+        self._told = 0
+        self._spec = TrialSpec.from_json(config["spec"])
+        self._dir = Folder(config["dir"]) if config.get("dir") else None
+        self._checkpoint_seconds = float(config.get("checkpoint_seconds", 60.0))
+        self._rungs = {int(epoch) for epoch in config.get("rungs", ())}
+        try:
+            from trainable.trainer import Trainer
+
+            self._trainer = Trainer(self._spec)
+            if self._dir is not None:
+                resume(self._trainer, trial_folder(self._dir, self._spec.trial_id))
+        except Exception as error:
+            self._error = error
+        self._saved_at = time.monotonic()
+
+    def reset_config(self, new_config: Mapping[str, Any]) -> bool:
+        """Take over another trial in the same process, so that torch is imported once a worker."""
+        self._trainer = None
+        gc.collect()
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.config = new_config
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Train one epoch, or finish a trial that has trained all of them.
+
+        Returns:
+            The result described above.
+        """
+        try:
+            if self._error is not None:
+                raise self._error
+            assert self._trainer is not None
+            return self._advance(self._trainer)
+        except Exception as error:
+            return self._failed(error)
+
+    def _advance(self, trainer: Trainer) -> dict[str, Any]:
+        if not trainer.finished:
+            trainer.train_epoch()
+            due = time.monotonic() - self._saved_at >= self._checkpoint_seconds
+            if self._dir is not None and (due or trainer.finished or trainer.epoch in self._rungs):
+                write_checkpoint(trial_folder(self._dir, self._spec.trial_id), trainer.state(), trainer.epoch)
+                self._saved_at = time.monotonic()
+        if not trainer.finished:
+            return self._result(trainer, trainer.row("pruned"), done=False)
+        outcome = trainer.finish()
+        if self._dir is not None:
+            if outcome.predictions is not None:
+                trial_folder(self._dir, self._spec.trial_id).write(PREDICTIONS, arrow_bytes(outcome.predictions))
+            if outcome.model is not None:
+                self._dir.child("models").write(f"{self._spec.trial_id}.safetensors", outcome.model)
+        return self._result(trainer, outcome.row, done=True)
+
+    def _result(self, trainer: Trainer, row: dict[str, Any], done: bool) -> dict[str, Any]:
+        news = trainer.history[self._told :]
+        self._told = len(trainer.history)
+        row = {**row, "ray_version": ray.__version__}
+        return {"epoch": trainer.epoch, "value": trainer.objective, "history": news, "row": row, "done": done}
+
+    def _failed(self, error: Exception) -> dict[str, Any]:
+        reason = _one_line(error)
+        if self._trainer is not None:
+            return self._result(self._trainer, self._trainer.row("failed", reason), done=True)
+        from trainable.report import spec_row
+
+        row = {**spec_row(self._spec, "failed", reason), "ray_version": ray.__version__}
+        return {"epoch": 0, "value": float("nan"), "history": [], "row": row, "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: the checkpoint lies in the sweep's directory."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing: ``setup`` has read the checkpoint in the sweep's directory."""
+
+    def cleanup(self) -> None:
+        """Free the model."""
+        self._trainer = None
+
+
+def arrow_bytes(columns: Mapping[str, Any]) -> bytes:
+    """Columns as an Arrow IPC file, which the driver turns into Parquet.
+
+    Args:
+        columns: Lists or NumPy arrays of one length.
+
+    Returns:
+        The file; read it with ``pyarrow.ipc.open_file``.
+    """
+    import pyarrow as pa
+
+    table = pa.table(dict(columns))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
