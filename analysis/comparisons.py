@@ -37,6 +37,7 @@ class Comparison:
         method: Label of the first.
         reference: Label of the second.
         rule: The selection rule of both.
+        facet: The facet both lie on.
         areas: Their areas, means over the common seeds.
         difference: First minus second, with its interval.
         band: What the interval covers.
@@ -48,6 +49,7 @@ class Comparison:
     method: str
     reference: str
     rule: str
+    facet: str
     areas: tuple[float, float]
     difference: Interval
     band: str
@@ -209,7 +211,7 @@ def primary_of(points: list[Point], compare: tuple[str, str], rule: str) -> Comp
     if missing:
         return _no_comparison(*compare, rule, f"{' and '.join(missing)} has no finished confirm trial under this rule")
     (key, first), (_, second) = found[compare[0]], found[compare[1]]
-    return compare_curves(first, second, grid_of(curves, key), compare[1])
+    return compare_curves(first, second, grid_of(curves, key), next(iter(second.values())).line.label)
 
 
 def compare_curves(first: Curve, second: Curve, grid: list[float], reference: str) -> Comparison:
@@ -249,6 +251,7 @@ def compare_curves(first: Curve, second: Curve, grid: list[float], reference: st
         method=line.label,
         reference=reference,
         rule=line.rule,
+        facet=line.facet,
         areas=(float(a.mean()), float(b.mean())),
         difference=seeds_and_patients(a - b, out, bounds=None),
         band=band_name(first[grid[0]], outs) if len(seeds) > 1 else "none",
@@ -275,4 +278,4 @@ def _area(curve: Curve, grid: list[float]) -> tuple[Interval, str]:
 
 
 def _no_comparison(method: str, reference: str, rule: str, reason: str) -> Comparison:
-    return Comparison(method, reference, rule, (math.nan, math.nan), _NONE, "none", 0, None, reason)
+    return Comparison(method, reference, rule, "", (math.nan, math.nan), _NONE, "none", 0, None, reason)

@@ -127,7 +127,8 @@ def plot_learning_curves(
         named.add(str(label))
     axis_name = str(rows["bias_axis"].iloc[0])
     figure.update_layout(**layout(f"Learning curves at {axis_name} = {bias_value:g}" if title is None else title))
-    figure.update_layout(xaxis=axis("epoch"), yaxis=axis("test accuracy", tickformat=".2f"), height=380)
+    steps = {"dtick": 1} if epochs["epoch"].max() <= 12 else {}
+    figure.update_layout(xaxis=axis("epoch", **steps), yaxis=axis("test accuracy", tickformat=".2f"), height=380)
     return figure
 
 
@@ -175,7 +176,5 @@ def plot_search_budget(
         raise InputError("the budget curve needs two or more completed search trials of a method: search more")
     axis_name = str(rows["bias_axis"].iloc[0])
     figure.update_layout(**layout(f"Best of n trials at {axis_name} = {bias_value:g}" if title is None else title))
-    figure.update_layout(
-        xaxis=axis("search trials"), yaxis=axis(f"expected best, {rule_name(rule)}", tickformat=".2f"), height=380
-    )
+    figure.update_layout(xaxis=axis("search trials"), yaxis=axis("expected best validation"), height=380)
     return figure

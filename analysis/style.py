@@ -65,7 +65,7 @@ def layout(title: str, note: str = "") -> dict[str, Any]:
         "plot_bgcolor": "rgba(0,0,0,0)",
         "margin": {"l": 58, "r": 16, "t": 70 if note else 50 if title else 16, "b": 64},
         "hoverlabel": {"align": "left", "font": {"size": 12}},
-        "legend": {"orientation": "h", "y": -0.24, "x": 0, "yanchor": "top"},
+        "legend": {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
         "template": "none",
         "height": 460,
     }

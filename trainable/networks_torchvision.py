@@ -71,7 +71,6 @@ def lay_out(
             raise InputError(f"network {network} needs split_at, the layer after which it is cut: e.g. one of {known}")
         split_at = "layer2"
     state = None if weights is None else _read_weights(network, weights)
-    size = side if side != dataset.image_size else None
 
     def pieces(outputs: int) -> tuple[nn.Module, nn.Module]:
         model = _model(network, outputs, side)
@@ -81,15 +80,9 @@ def lay_out(
 
     def body() -> tuple[nn.Module, nn.Module]:
         f, g = pieces(len(dataset.classes))
-        shape = _check(f, g, network, side)
-        before: list[nn.Module] = []
-        if size is not None:
-            before.append(Resize(size))
-        if state is not None:
-            before.append(Normalise(_IMAGENET_MEAN, _IMAGENET_STD))
-        if _channels_last(network, shape):
+        if _channels_last(network, _check(f, g, network, side)):
             f, g = nn.Sequential(f, _Permute(0, 3, 1, 2)), nn.Sequential(_Permute(0, 2, 3, 1), g)
-        return (nn.Sequential(*before, f) if before else f), g
+        return nn.Sequential(Front(side, normalised=state is not None), f), g
 
     def head() -> nn.Module:
         if not dataset.heads.spatial:
@@ -107,29 +100,29 @@ def lay_out(
     return Blueprint(body, head)
 
 
-class Resize(nn.Module):
-    """Bilinear resizing to a square."""
+class Front(nn.Module):
+    """Resizes images and normalises them; what it normalises by is saved with the weights.
 
-    def __init__(self, size: int) -> None:
+    Args:
+        size: Side of its output, pixels.
+        normalised: (x - mean) / std with ImageNet's values for each channel; False = the images as they are.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, size: int, normalised: bool) -> None:
         super().__init__()
         self.size = size
+        mean, std = (_IMAGENET_MEAN, _IMAGENET_STD) if normalised else ((0.0,) * 3, (1.0,) * 3)
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """``[B, C, H, W]`` to ``[B, C, size, size]``."""
-        return functional.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False)
-
-
-class Normalise(nn.Module):
-    """(x - mean) / std of each channel, in [0, 1] units."""
-
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``[B, C, H, W]``, same shape out."""
-        return (x - self.get_buffer("mean")) / self.get_buffer("std")
+        """``[B, 3, H, W]`` in [0, 1] to ``[B, 3, size, size]``, bilinear."""
+        if x.shape[-1] != self.size or x.shape[-2] != self.size:
+            x = functional.interpolate(x, (self.size, self.size), mode="bilinear", align_corners=False)
+        return (x - self.mean) / self.std
 
 
 class _Permute(nn.Module):

@@ -20,6 +20,7 @@ _HIDDEN = 64
 _STEPS = 150
 _LEARNING_RATE = 0.02
 _WEIGHT_DECAY = 1e-4
+_BETA_1, _BETA_2 = 0.9, 0.999
 
 
 def bias_probe(
@@ -52,8 +53,9 @@ def bias_probe(
     mean, spread = x.mean(dim=0), x.std(dim=0, correction=0)
     # A constant feature carries nothing; dividing by its spread of rounding errors would make noise of it.
     scale = torch.where(spread > 1e-6, 1 / spread.clamp_min(1e-6), torch.zeros_like(spread))
-    weights = _fit((x - mean) * scale, train.attribute[order], len(view.dataset.attributes), seed)
-    predicted = _head((x_test - mean) * scale, weights).argmax(dim=1)
+    n_values = len(view.dataset.attributes)
+    weights = _fit((x - mean) * scale, train.attribute[order], n_values, seed)
+    predicted = _head((x_test - mean) * scale, weights, n_values).argmax(dim=1)
     return float((predicted == test.attribute).double().mean())
 
 
@@ -72,22 +74,27 @@ def _summaries(
     return torch.cat(parts).clone()
 
 
-def _head(x: Tensor, weights: list[Tensor]) -> Tensor:
-    w1, b1, w2, b2 = weights
-    return torch.relu(x @ w1 + b1) @ w2 + b2
+def _head(x: Tensor, weights: Tensor, n_values: int) -> Tensor:
+    sizes = [x.shape[1] * _HIDDEN, _HIDDEN, _HIDDEN * n_values, n_values]
+    w1, b1, w2, b2 = weights.split_with_sizes(sizes)
+    return torch.relu(x @ w1.view(-1, _HIDDEN) + b1) @ w2.view(_HIDDEN, -1) + b2
 
 
-def _fit(x: Tensor, y: Tensor, n_values: int, seed: int) -> list[Tensor]:
+def _fit(x: Tensor, y: Tensor, n_values: int, seed: int) -> Tensor:
     generator = torch_generator(seed, "probe/weights")
-    w1 = torch.randn(x.shape[1], _HIDDEN, generator=generator) * (2 / x.shape[1]) ** 0.5
-    w2 = torch.randn(_HIDDEN, n_values, generator=generator) * (1 / _HIDDEN) ** 0.5
-    weights = [w1, torch.zeros(_HIDDEN), w2, torch.zeros(n_values)]
-    for weight in weights:
-        weight.requires_grad_()
-    optimizer = torch.optim.Adam(weights, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, fused=True)
-    with torch.enable_grad():
-        for _ in range(_STEPS):
-            optimizer.zero_grad()
-            torch.autograd.backward(functional.cross_entropy(_head(x, weights), y))
-            optimizer.step()
-    return [weight.detach() for weight in weights]
+    w1 = torch.randn(x.shape[1] * _HIDDEN, generator=generator) * (2 / x.shape[1]) ** 0.5
+    w2 = torch.randn(_HIDDEN * n_values, generator=generator) * (1 / _HIDDEN) ** 0.5
+    weights = torch.cat([w1, torch.zeros(_HIDDEN), w2, torch.zeros(n_values)]).requires_grad_()
+    # Adam (Kingma & Ba 2015, algorithm 1) on one vector: torch.optim would cost a process seconds of imports.
+    first, second = torch.zeros_like(weights), torch.zeros_like(weights)
+    for step in range(1, _STEPS + 1):
+        with torch.enable_grad():
+            loss = functional.cross_entropy(_head(x, weights, n_values), y)
+            (gradient,) = torch.autograd.grad(loss, weights)
+        with torch.no_grad():
+            gradient.add_(weights, alpha=_WEIGHT_DECAY)
+            first.lerp_(gradient, 1 - _BETA_1)
+            second.mul_(_BETA_2).addcmul_(gradient, gradient, value=1 - _BETA_2)
+            spread = (second / (1 - _BETA_2**step)).sqrt_().add_(1e-8)
+            weights.addcdiv_(first, spread, value=-_LEARNING_RATE / (1 - _BETA_1**step))
+    return weights.detach()

@@ -14,6 +14,7 @@ import math
 import time
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -83,10 +84,7 @@ class Trainer:
         n_classes = len(self.dataset.classes)
         self.feed = Feed(train, self.method, training, spec.seed, n_classes, grid, self.device)
         self._validation = evaluate.validation_sets(self.view)
-        self._reweighting = None
-        if "val_reweighted" in self._validation:
-            groups = self.dataset.groups()[self._validation["val_reweighted"].index.numpy()]
-            self._reweighting = evaluate.Reweighting(getattr(self.dataset, "reweighting_target", None), groups)
+        self._reweighting = self._prepare_reweighting()
         self.n_conflicting = report.count_conflicting(self.dataset, train)
         self._test = self.view.test("unbiased") if spec.phase == "confirm" else None
 
@@ -111,6 +109,24 @@ class Trainer:
         parts = {"f": self.nets.f, "g": self.nets.g, "h": self.nets.h}
         return {name: part for name, part in parts.items() if part is not None}
 
+    def _prepare_reweighting(self) -> evaluate.Reweighting | None:
+        images = self._validation.get("val_reweighted")
+        if images is None:
+            return None
+        labels, bias = images.labels.numpy(), images.attribute.numpy()
+        target = getattr(self.dataset, "reweighting_target", None)
+        if target is None:
+            target = np.bincount(bias) / len(bias)
+        try:
+            evaluate.bias_weights(labels, bias, target)
+        except InputError:
+            # At full bias a class has no image left to weight: the column is null, unless the trial is chosen by it.
+            if self.spec.rule == "val_reweighted":
+                raise
+            del self._validation["val_reweighted"]
+            return None
+        return evaluate.Reweighting(target, self.dataset.groups()[images.index.numpy()])
+
     @property
     def finished(self) -> bool:
         """Have all epochs been trained?"""
@@ -125,7 +141,7 @@ class Trainer:
         per_epoch = len(self.feed.sizes)
         first = self.hyper["pretrain_epochs"] * per_epoch
         rest = self.spec.training.epochs * per_epoch - first
-        return ramp(self.spec.training.ramp, (step - first) / rest) if rest > 0 else 0.0
+        return ramp(self.spec.training.ramp, (step - first) / rest) if step >= first else 0.0
 
     def train_epoch(self) -> dict[str, Any]:
         """Train one epoch and evaluate on the validation images.
@@ -179,8 +195,7 @@ class Trainer:
                 torch.cuda.manual_seed(dropout + step)
             for optimiser in self._optimisers:
                 optimiser.zero_grad()
-            share = self._ramp(step) if not warming else 0.0
-            done.append(step_function(self._step_nets, batch, self.hyper, share))
+            done.append(step_function(self._step_nets, batch, self.hyper, self._ramp(step)))
             factor = schedule(training, step, training.epochs * per_epoch)
             for optimiser in self._optimisers[: 1 if warming else 2]:
                 optimiser.step(factor)

@@ -1,0 +1,46 @@
+# `make demo` and `make test` are all a fresh clone needs: the environment is made once, in .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export UV_PYTHON_DOWNLOADS ?= never
+
+.PHONY: demo test test-fast lint types check clean help
+
+help:
+	@echo "make demo       run the embedded sweep and write results/coloured_digits/report.html"
+	@echo "make test       run the whole test suite"
+	@echo "make test-fast  run the tests that take seconds"
+	@echo "make check      lint and types"
+
+$(STAMP): pyproject.toml
+	@if command -v uv >/dev/null 2>&1; then \
+	  echo "making $(VENV) with uv"; \
+	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+	  uv pip install --quiet --python $(BIN)/python --editable ".[dev]"; \
+	else \
+	  echo "making $(VENV) with pip (torch is large: this takes some minutes)"; \
+	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"; \
+	fi
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/lnl-sweep run
+
+test: $(STAMP)
+	$(BIN)/python -m pytest
+
+test-fast: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+check: lint types
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

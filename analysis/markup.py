@@ -1,0 +1,119 @@
+"""Pieces of HTML, every text escaped."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+Cell = str | float | int | bool | None
+
+
+def text(value: object) -> str:
+    """Escape a text for element content and attributes."""
+    return html.escape(str(value), quote=True)
+
+
+def paragraph(content: object, kind: str = "") -> str:
+    """One paragraph; nothing for an empty text."""
+    attribute = f' class="{text(kind)}"' if kind else ""
+    return f"<p{attribute}>{text(content)}</p>" if content else ""
+
+
+def section(identifier: str, title: str, *parts: str) -> str:
+    """A section with its heading; nothing where it has no content."""
+    content = "\n".join(part for part in parts if part)
+    return f'<section id="{text(identifier)}"><h2>{text(title)}</h2>\n{content}\n</section>' if content else ""
+
+
+def bullets(items: Iterable[object], kind: str = "") -> str:
+    """A list; nothing without items."""
+    lines = "".join(f"<li>{text(item)}</li>" for item in items)
+    return f'<ul class="{text(kind)}">{lines}</ul>' if lines else ""
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "") -> str:
+    """A table that scrolls inside its own box; the first column names the row, numbers are set right."""
+    lines = []
+    for row in rows:
+        head, *rest = row
+        cells = "".join(f"<td{_numeric(cell)}>{text(cell_text(cell))}</td>" for cell in rest)
+        lines.append(f'<tr><th scope="row">{text(cell_text(head))}</th>{cells}</tr>')
+    if not lines:
+        return ""
+    header = "".join(f'<th scope="col">{text(name)}</th>' for name in columns)
+    title = f"<caption>{text(caption)}</caption>" if caption else ""
+    body = "\n".join(lines)
+    return (
+        f'<div class="scroll" tabindex="0"><table>{title}<thead><tr>{header}</tr></thead>\n'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def cell_text(cell: Cell) -> str:
+    """A cell's text: numbers to four significant digits, missing ones empty."""
+    if cell is None or cell != cell:
+        return ""
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def per_rule(parts: Mapping[str, str]) -> str:
+    """Content of which one rule's is shown at a time; the first without scripts."""
+    return "\n".join(
+        f'<div data-rule="{text(rule)}"{"" if i == 0 else " hidden"}>{part}</div>'
+        for i, (rule, part) in enumerate(parts.items())
+    )
+
+
+def download(name: str, content: str, label: str) -> str:
+    """A link that saves a text as a file, without a server or a script."""
+    data = base64.b64encode(content.encode("utf-8")).decode("ascii")
+    return (
+        f'<a class="button" download="{text(name)}" href="data:text/csv;charset=utf-8;base64,{data}">{text(label)}</a>'
+    )
+
+
+def image(png: bytes, alt: str) -> str:
+    """A picture inside the page."""
+    return f'<img alt="{text(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">'
+
+
+def plot(identifier: str, figures: Mapping[str, go.Figure], summaries: Mapping[str, str], caption: str) -> str:
+    """A figure with its data, a caption (HTML) and a text summary per rule for screen readers.
+
+    Args:
+        identifier: Identifier of the element.
+        figures: A figure per rule; a single one under "" does not change with the rule.
+        summaries: What each shows, in words.
+        caption: HTML under the figure.
+
+    Returns:
+        The HTML; ``report.js`` draws it.
+    """
+    data = {
+        rule: {**json.loads(figure.to_json()), "summary": summaries.get(rule, "")} for rule, figure in figures.items()
+    }
+    height = int(next(iter(figures.values())).layout.height or 460)
+    first = next(iter(summaries.values()), "")
+    return (
+        f'<figure><div class="plot" id="{text(identifier)}" role="img" aria-label="{text(first)}" '
+        f'style="min-height:{height}px" data-height="{height}"></div>\n'
+        f'<script type="application/json" data-for="{text(identifier)}">{script_json(data)}</script>\n'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def script_json(data: Any) -> str:
+    """JSON that cannot end its script element."""
+    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c").replace("\u2028", "\\u2028")
+
+
+def _numeric(cell: Cell) -> str:
+    number = isinstance(cell, (int, float)) and not isinstance(cell, bool)
+    return ' class="number"' if number or (isinstance(cell, str) and cell[:1] in "+-0123456789" and cell) else ""

@@ -1,0 +1,53 @@
+"use strict";
+(() => {
+  const narrow = window.matchMedia("(max-width: 600px)");
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const plots = [...document.querySelectorAll(".plot")].map((div) => ({
+    div,
+    byRule: JSON.parse(document.querySelector(`script[data-for="${div.id}"]`).textContent),
+  }));
+  let rule = document.querySelector("[data-set-rule]")?.dataset.setRule ?? null;
+
+  const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  function layoutFor(figure, height) {
+    const layout = structuredClone(figure.layout);
+    layout.font.color = color("--text");
+    layout.hoverlabel = { ...layout.hoverlabel, bgcolor: color("--hover"), font: { size: 12, color: color("--text") } };
+    if (narrow.matches) {
+      layout.font.size = 11;
+      layout.margin = { ...layout.margin, l: 44, r: 8 };
+      layout.height = Math.max(360, height);
+    }
+    return layout;
+  }
+
+  function draw({ div, byRule }) {
+    const figure = byRule[rule] ?? byRule[""] ?? (rule === null ? Object.values(byRule)[0] : undefined);
+    div.closest("figure").hidden = figure === undefined;
+    if (figure === undefined) return;
+    div.setAttribute("aria-label", figure.summary);
+    Plotly.react(div, structuredClone(figure.data), layoutFor(figure, Number(div.dataset.height)), {
+      responsive: true,
+      displaylogo: false,
+      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+      displayModeBar: narrow.matches ? false : "hover",
+    });
+  }
+
+  function show(next) {
+    rule = next;
+    for (const element of document.querySelectorAll("[data-rule]")) element.hidden = element.dataset.rule !== rule;
+    for (const button of document.querySelectorAll("[data-set-rule]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.setRule === rule));
+    }
+    plots.forEach(draw);
+  }
+
+  for (const button of document.querySelectorAll("[data-set-rule]")) {
+    button.addEventListener("click", () => show(button.dataset.setRule));
+  }
+  for (const query of [narrow, dark]) query.addEventListener("change", () => plots.forEach(draw));
+  window.addEventListener("beforeprint", () => plots.forEach(({ div }) => Plotly.Plots.resize(div)));
+  plots.forEach(draw);
+})();

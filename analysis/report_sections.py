@@ -1,0 +1,317 @@
+"""The report's sections, each from the findings to HTML."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+
+from analysis import markup as m
+from analysis import report_words as words
+from analysis.comparisons import compare_curves
+from analysis.errors import InputError
+from analysis.figures import plot_accuracy_vs_bias
+from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
+from analysis.load import section
+from analysis.pairing import grid_of
+from analysis.replicates import by_label
+from analysis.report_data import Findings
+from analysis.selection import ORACLE, rule_name
+from analysis.tables import cost, table_csv, table_of, test_figures
+
+_PRESSURES = ("lambda_", "mu")
+
+
+def rule_buttons(findings: Findings) -> str:
+    """Buttons that switch every curve and table to another rule; none where there is one rule only."""
+    if len(findings.rules) < 2:
+        return ""
+    buttons = "".join(
+        f'<button type="button" data-set-rule="{m.text(rule)}" aria-pressed="{str(i == 0).lower()}">'
+        f"{m.text(rule_name(rule))}{' (headline)' if i == 0 else ''}</button>"
+        for i, rule in enumerate(findings.rules)
+    )
+    return f'<div class="rules" role="group" aria-label="Selection rule"><span>Chosen by</span> {buttons}</div>'
+
+
+def curve_section(findings: Findings) -> str:
+    """The curve with its buttons, caption and sample images."""
+    if not findings.rules:
+        text = "No confirm trial has finished yet: there is no curve. Search trials never see test data."
+        return m.section("curve", "Accuracy against bias", m.paragraph(text))
+    info = section(findings.sweeps[0].config, "dataset_info")
+    name = str(findings.curve["bias_axis"].iloc[0])
+    axis = findings.sweeps[0].axis(name)
+    classes = info.get("classes") or ()
+    mixed = findings.curve["dataset"].nunique() > 1 or findings.curve["bias_axis"].nunique() > 1
+    figures, summaries, captions = {}, {}, {}
+    for rule in findings.rules:
+        captions[rule] = m.paragraph(words.curve_caption(findings, rule))
+        summaries[rule] = words.curve_summary(findings, rule)
+        try:
+            figures[rule] = plot_accuracy_vs_bias(
+                findings.curve,
+                rule=rule,
+                x="bias_strength" if mixed else "bias_value",
+                axis_title=str(axis.get("long_name") or name),
+                metric=f"{findings.metric} on unbiased test images",
+                unbiased_at=axis.get("unbiased_at"),
+                chance=1 / len(classes) if findings.metric == "accuracy" and len(classes) > 1 else None,
+                title="",
+                names=findings.names(),
+            )
+        except InputError:
+            summaries[rule] = captions[rule]
+    notes = [str(section(s.config, "dataset_info").get("note") or "") for s in findings.sweeps]
+    notes.append(str(section(findings.sweeps[0].config, "network").get("note") or ""))
+    return m.section(
+        "curve",
+        f"{findings.metric[:1].upper()}{findings.metric[1:]} against bias",
+        "".join(m.paragraph(f"Note: {note}.".replace("..", "."), "note") for note in dict.fromkeys(notes) if note),
+        rule_buttons(findings),
+        m.plot("figure-curve", figures, summaries, m.per_rule(captions)) if figures else "",
+        m.bullets(words.coincidences(findings)),
+        strip(findings),
+    )
+
+
+def strip(findings: Findings) -> str:
+    """The same images at every bias strength, weak to strong, under the axis."""
+    parts = []
+    for sweep in findings.sweeps:
+        boxes = "".join(
+            f"<figure>{m.image(s.png, f'{sweep.alt}, {s.caption}')}"
+            f"<figcaption>{m.text(s.caption)}</figcaption></figure>"
+            for s in sweep.strips
+        )
+        if boxes:
+            parts.append(
+                f'<div class="strip-title"><span>The same images, weak bias</span><span>stronger bias →</span></div>'
+                f'<div class="strip">{boxes}</div>'
+            )
+    return "".join(parts)
+
+
+def table_section(findings: Findings) -> str:
+    """The table of the curve, and its numbers to download."""
+    parts = {}
+    for rule in findings.rules:
+        rows = findings.curve[findings.curve["rule"] == rule]
+        frame = table_of(rows)
+        body = [
+            [str(name), *(str(cell) for cell in row)] for name, row in zip(frame.index, frame.to_numpy(), strict=True)
+        ]
+        caption = f"{findings.metric}, mean with 95 % interval, chosen by {rule_name(rule)}; weak bias to the left"
+        columns = ["method", *(f"{frame.columns.name} {value}" for value in frame.columns)]
+        file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}.csv")
+        parts[rule] = m.table(columns, body, caption) + m.download(file, table_csv(rows), "Download this table (CSV)")
+    return m.section("table", "Table", m.per_rule(parts)) if parts else ""
+
+
+def won_back_section(findings: Findings) -> str:
+    """What each method wins back of the gap between plain training and the ceiling, areas and breaking points."""
+    parts = {}
+    for rule in findings.rules:
+        won = findings.won_back[findings.won_back["rule"] == rule]
+        rows = [
+            [r["label"] + _facet(r), f"{r['bias_value']:g}", r["text"], f"{r['g']:.3f}", r["n_seeds"], r["band"]]
+            for r in won.to_dict("records")
+        ]
+        text = m.table(
+            ["method", str(findings.curve["bias_axis"].iloc[0]), "won back", "g", "seeds", "interval over"],
+            rows,
+            "(method - erm) / (ceiling - erm), paired by seed, 95 %",
+        )
+        parts[rule] = text + _areas(findings, rule)
+    note = 'A "-" means that the gap between erm and the ceiling is itself not significant (g >= 1).'
+    return m.section("won-back", "What is won back", m.paragraph(note), m.per_rule(parts)) if parts else ""
+
+
+def _areas(findings: Findings, rule: str) -> str:
+    places = ["sweep", "dataset", "network", "rule", "label", "facet"]
+    rows = findings.areas[findings.areas["rule"] == rule]
+    columns = [*places, "text", "low", "high", "not_better_from"]
+    broken = findings.breaking[columns].rename(columns={"low": "from", "high": "to"})
+    merged = rows.merge(broken, on=places, how="left")
+    lines = [
+        [
+            r["label"] + _facet(r),
+            r["reason"] or f"{r['area']:.3f} {_ends(r['low'], r['high'])}",
+            ""
+            if pd.isna(r["difference"])
+            else f"{r['difference']:+.3f} {_ends(r['difference_low'], r['difference_high'])}",
+            "" if pd.isna(r["p_holm"]) else words.p_text(r["p_holm"]),
+            _breaking(r),
+            "" if pd.isna(r["not_better_from"]) else r["not_better_from"],
+        ]
+        for r in merged.to_dict("records")
+    ]
+    caption = (
+        "Normalised area under each curve (a mean over the axis), its paired difference to erm with the p value "
+        "adjusted by Holm (descriptive), where the curve falls .05 below the ceiling, and the weakest bias at which "
+        "the method is not better than erm any more"
+    )
+    return m.table(["method", "area", "minus erm", "p (Holm)", "breaks at", "not better from"], lines, caption)
+
+
+def hyperparameter_section(findings: Findings) -> str:
+    """What each rule chose in each cell."""
+    rows = findings.selected
+    if rows.empty:
+        return ""
+    known = ["sweep", "rule", "label", "method", "cell", "repeat", "bias_value", "bias_strength", "validation"]
+    names = [str(c) for c in rows if c not in [*known, "candidates", "anchor", "trial_id"] and rows[c].notna().any()]
+    parts = {}
+    for rule in findings.rules:
+        chosen = rows[rows["rule"] == rule].sort_values(["sweep", "label", "bias_strength"])
+        lines = [
+            [
+                r["label"],
+                f"{r['bias_value']:g}",
+                f"{r['validation']:.3f}",
+                r["candidates"],
+                *(_value(r[name]) for name in names),
+                "no debiasing preferred" if r["anchor"] else "",
+            ]
+            for r in chosen.to_dict("records")
+        ]
+        headers = ["method", str(findings.trials["bias_axis"].iloc[0]), "validation", "candidates"]
+        parts[rule] = m.table([*headers, *(n.rstrip("_") for n in names), ""], lines, f"Chosen by {rule_name(rule)}")
+    return m.section("hyperparameters", "Selected hyperparameters", m.per_rule(parts))
+
+
+def search_section(findings: Findings) -> str:
+    """Maps of the search over (bias, weight), and what a larger search would give."""
+    plots = []
+    search = findings.trials[(findings.trials["phase"] == "search") & (findings.trials["status"] == "completed")]
+    for label, rows in search.groupby("label", sort=False):
+        for parameter in (p for p in _PRESSURES if rows[p].nunique() > 1):
+            try:
+                figure = plot_lambda_map(findings.trials, str(label), parameter, findings.headline, title="")
+            except InputError:
+                continue
+            symbol = parameter.rstrip("_")
+            caption = (
+                f"{label}: validation value of every search trial over bias and {symbol}, by "
+                f"{rule_name(findings.headline)}; the chosen one is ringed, {symbol} = 0 is no debiasing."
+            )
+            identifier = re.sub(r"\W+", "-", f"figure-map-{label}-{parameter}")
+            plots.append(m.plot(identifier, {"": figure}, {"": caption}, m.paragraph(caption)))
+            break
+    budget = ""
+    try:
+        figure = plot_search_budget(findings.trials, findings.headline, title="")
+        caption = (
+            f"Expected best validation value ({rule_name(findings.headline)}) of the first n search trials at the "
+            "strongest bias: does a method win only with a large search?"
+        )
+        budget = m.plot("figure-budget", {"": figure}, {"": caption}, m.paragraph(caption))
+    except InputError:
+        pass
+    return m.section("search", "Search", *plots, budget)
+
+
+def learning_section(findings: Findings) -> str:
+    """Learning curves of the confirm trials at the strongest bias."""
+    figures, summaries = {}, {}
+    for rule in findings.rules:
+        try:
+            figures[rule] = plot_learning_curves(findings.trials, findings.history, rule, title="")
+        except InputError:
+            continue
+        summaries[rule] = f"Test accuracy by epoch at the strongest bias, chosen by {rule_name(rule)}."
+    if not figures:
+        return ""
+    caption = m.paragraph(
+        "Unbiased test accuracy by epoch at the strongest bias, a line per seed. To look at, never to choose: "
+        "the reported epoch is fixed beforehand or chosen on validation."
+    )
+    return m.section("learning", "Learning curves", m.plot("figure-learning", figures, summaries, caption))
+
+
+def rule_cost_section(findings: Findings) -> str:
+    """What the selection rule costs: each method's area under one rule minus that under the headline rule."""
+    curves = by_label(findings.points)
+    rows: list[list[m.Cell]] = []
+    for key, curve in curves.items():
+        line = next(iter(curve.values())).line
+        if line.rule == findings.headline:
+            continue
+        other = curves.get((*line.like("")[:3], findings.headline, *key[4:]), {})
+        if not other:
+            continue
+        gap = compare_curves(curve, other, grid_of(curves, key), line.label)
+        same = not gap.reason and gap.difference.low == gap.difference.high == 0
+        text = gap.reason or ("0 (the same configurations)" if same else words.signed(gap.difference))
+        rows.append([line.label + (f" ({line.facet})" if line.facet else ""), rule_name(line.rule), text, gap.n_seeds])
+    if not rows:
+        return ""
+    words_ = (
+        f"Mean over the axis under another rule minus that under {rule_name(findings.headline)}, paired by seed. "
+        + (
+            "The gap to the oracle is the price of having no unbiased validation data."
+            if ORACLE in findings.rules
+            else ""
+        )
+    )
+    table = m.table(["method", "rule", f"minus {rule_name(findings.headline)}", "seeds"], rows)
+    return m.section("rule-cost", "What the selection rule costs", m.paragraph(words_), table)
+
+
+def more_figures_section(findings: Findings) -> str:
+    """Other test figures: worst group, conflicting images, flip rate, bias probe."""
+    parts = {}
+    for rule in findings.rules:
+        frame = test_figures(findings.trials, rule)
+        columns = [str(c) for c in frame if c not in ("sweep", "label", "bias_axis", "bias_value", "bias_strength")]
+        lines = [
+            [r["label"], f"{r['bias_value']:g}", *(_value(r[c]) for c in columns)] for r in frame.to_dict("records")
+        ]
+        headers = [c.removeprefix("test_").replace("_", " ") for c in columns]
+        axis = str(findings.trials["bias_axis"].iloc[0])
+        if columns:
+            parts[rule] = m.table(["method", axis, *headers], lines, "Means over seeds")
+    return m.section("more", "Other test figures", m.per_rule(parts)) if parts else ""
+
+
+def cost_section(findings: Findings) -> str:
+    """Trials, epochs and hours of each method."""
+    rows = [
+        [
+            r["label"],
+            r["phase"],
+            *(int(r[k]) for k in ("trials", "completed", "pruned", "failed", "epochs")),
+            f"{r['hours']:.3g}",
+        ]
+        for r in cost(findings.trials).to_dict("records")
+    ]
+    headers = ["method", "phase", "trials", "completed", "pruned", "failed", "epochs", "hours of training"]
+    totals = []
+    for sweep in findings.sweeps:
+        seconds, money = sweep.status.get("seconds"), sweep.status.get("cost")
+        if isinstance(seconds, (int, float)):
+            totals.append(f"{sweep.name}: {seconds / 60:.1f} minutes from start to end")
+        if isinstance(money, (int, float)):
+            totals.append(f"{sweep.name}: cost {money:.2f}")
+    return m.section("cost", "Cost", m.table(headers, rows), m.bullets(totals))
+
+
+def _breaking(row: dict[Any, Any]) -> str:
+    if pd.isna(row["text"]):
+        return ""
+    return f"{row['text']} [{row['from']}, {row['to']}]" if row["from"] else str(row["text"])
+
+
+def _facet(row: dict[Any, Any]) -> str:
+    return f" ({row['facet']})" if row["facet"] else ""
+
+
+def _ends(low: float, high: float) -> str:
+    return "" if pd.isna(low) else f"[{low:.3f}, {high:.3f}]"
+
+
+def _value(value: Any) -> m.Cell:
+    if isinstance(value, (bool, int, str)):
+        return value
+    return f"{value:.3g}" if isinstance(value, float) and value == value else ""

@@ -1,0 +1,199 @@
+"""What a reader must know before the curve: everything missing, failed, doubtful or changed, as sentences."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from analysis.load import section
+from analysis.replicates import CEILING
+from analysis.report_data import Findings, Sweep
+from analysis.selection import rule_name
+
+_FEW_SEEDS = 5
+_FEW_TRIALS = 8
+_EDGE = 0.02
+_LISTED = 6
+
+
+def warnings_of(findings: Findings) -> list[str]:
+    """All warnings, the gravest first.
+
+    Args:
+        findings: The report's content.
+
+    Returns:
+        Sentences; empty where there is nothing to warn of.
+    """
+    found: list[str] = []
+    for sweep in findings.sweeps:
+        mark = f"{sweep.name}: " if len(findings.sweeps) > 1 else ""
+        for check in (_unfinished, _missing_methods, _primary, _seeds_added):
+            found += [mark + text for text in check(findings, sweep)]
+    for overall in (_failed, _short_of_seeds, _collapsed, _few_search_trials, _edges, _mixed):
+        found += overall(findings)
+    return [*found, *(f"{text[0].upper()}{text[1:]}." for text in findings.unread)]
+
+
+def unfinished_cells(findings: Findings, sweep: Sweep) -> list[str]:
+    """Cells that are not finished: by ``status.json`` where it counts them, else those without a confirm row."""
+    cells = [cell for cell in sweep.status.get("cells") or () if isinstance(cell, Mapping)]
+    if cells:
+        return [str(c.get("cell")) for c in cells if _number(c.get("finished")) < _number(c.get("planned"))]
+    rows = findings.trials[findings.trials["sweep"] == sweep.name]
+    done = set(rows.loc[rows["phase"] == "confirm", "cell"])
+    return [str(cell.get("cell")) for cell in sweep.cells if cell.get("cell") not in done]
+
+
+def _unfinished(findings: Findings, sweep: Sweep) -> Iterator[str]:
+    cells = unfinished_cells(findings, sweep)
+    planned, finished = sweep.status.get("planned"), sweep.status.get("finished")
+    count = f" ({finished} of {planned} trials)" if planned and finished is not None else ""
+    if cells:
+        yield f"The sweep is not finished{count}: {_number_of(cells, 'cell')} unfinished: {_list(cells)}."
+    elif isinstance(planned, int) and isinstance(finished, int) and finished < planned:
+        yield f"The sweep is not finished{count}."
+
+
+def _missing_methods(findings: Findings, sweep: Sweep) -> Iterator[str]:
+    named = [m.get("label") or m.get("name") if isinstance(m, Mapping) else m for m in _methods(sweep)]
+    present = set(findings.curve.loc[findings.curve["sweep"] == sweep.name, "label"])
+    absent = [str(name) for name in named if name not in present]
+    if absent:
+        yield f"No curve of {_list(absent)}: no confirm trial of it has finished."
+
+
+def _methods(sweep: Sweep) -> Sequence[Any]:
+    methods = sweep.config.get("methods")
+    return methods if isinstance(methods, Sequence) and not isinstance(methods, str) else ()
+
+
+def _primary(findings: Findings, sweep: Sweep) -> Iterator[str]:
+    if sweep.primary is not None and sweep.primary.reason:
+        p = sweep.primary
+        yield f"The primary comparison ({p.method} against {p.reference}) is not available: {p.reason}."
+
+
+def _seeds_added(findings: Findings, sweep: Sweep) -> Iterator[str]:
+    for change in sweep.changes:
+        if "seed" in str(change.get("what", "")).lower():
+            yield (
+                f"Seeds were changed after the start ({change.get('when', 'no date')}: {change['what']}). If results "
+                "had been seen by then, p values are too small: adding three seeds until significance takes an error "
+                "of .05 to .08, twice to .105."
+            )
+
+
+def _failed(findings: Findings) -> Iterator[str]:
+    failed = findings.trials[findings.trials["status"] == "failed"]
+    for phase, rows in failed.groupby("phase"):
+        if phase == "confirm":
+            reasons = [f"{t} ({e or 'no reason'})" for t, e in zip(rows["trial_id"], rows["error"], strict=True)]
+            yield f"{_number_of(reasons, 'confirm trial')} failed: {_list(reasons)}."
+        else:
+            reasons = sorted({str(error) for error in rows["error"].dropna()})
+            yield f"{len(rows)} search trials failed or diverged and count as such: {_list(reasons) or 'no reason'}."
+
+
+def _short_of_seeds(findings: Findings) -> Iterator[str]:
+    curve = findings.curve[findings.curve["rule"] == findings.headline]
+    short = [
+        f"{r['label']} at {r['bias_value']:g} ({r['n_seeds']} of {r['n_planned']} seeds finished, at worst "
+        f"{r['worst_case']:.3f})"
+        for r in curve.to_dict("records")
+        if r["n_seeds"] < r["n_planned"] and not r["shared"]
+    ]
+    if short:
+        yield f"Short of seeds: {_list(short)}."
+    planned = curve["n_planned"].max() if len(curve) else _FEW_SEEDS
+    if planned < _FEW_SEEDS:
+        word = "one seed has no interval" if planned == 1 else "intervals over so few seeds are wide and fragile"
+        yield f"Only {planned:g} seed{'s' if planned > 1 else ''} a point: {word}; five or more are advised."
+
+
+def _collapsed(findings: Findings) -> Iterator[str]:
+    rows = findings.curve[(findings.curve["rule"] == findings.headline) & (findings.curve["n_collapsed"] > 0)]
+    found = [
+        f"{r['label']} at {r['bias_value']:g} ({r['n_collapsed']} of {r['n_seeds']})" for r in rows.to_dict("records")
+    ]
+    if found:
+        yield f"Collapsed seeds: {_list(found)}. No interval is right when runs collapse: look at the single seeds."
+
+
+def _few_search_trials(findings: Findings) -> Iterator[str]:
+    spaces = _spaces(findings)
+    search = findings.trials[findings.trials["phase"] == "search"]
+    counts = search.groupby("cell").size()
+    few = [str(cell) for cell, n in counts.items() if n < _FEW_TRIALS and (n > 1 or spaces.get(str(cell)))]
+    if few:
+        yield f"Fewer than {_FEW_TRIALS} search trials in {_number_of(few, 'cell')}: {_list(few)}."
+
+
+def _edges(findings: Findings) -> Iterator[str]:
+    spaces = _spaces(findings)
+    rows = findings.selected
+    found = []
+    for row in rows[rows["rule"] == findings.headline].to_dict("records") if len(rows) else ():
+        for name, bounds in spaces.get(str(row["cell"]), {}).items():
+            edge = _edge(row.get(name), bounds)
+            if edge:
+                found.append(f"{row['label']} at {row['bias_value']:g}: {name} = {row[name]:.3g} ({edge})")
+    if found:
+        yield f"The best value lies at the edge of the search space, a wider range may hold a better: {_list(found)}."
+
+
+def _spaces(findings: Findings) -> dict[str, Mapping[str, Any]]:
+    return {str(cell.get("cell")): section(cell, "space") for sweep in findings.sweeps for cell in sweep.cells}
+
+
+def _edge(value: Any, bounds: Any) -> str:
+    """Whether a value lies within 2 % of the end of its range: ``lower end``, ``upper end`` or ""."""
+    if not isinstance(bounds, Mapping) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        return ""
+    pair = bounds.get("log") if isinstance(bounds.get("log"), Sequence) else bounds.get("uniform")
+    low, high = pair if isinstance(pair, Sequence) and len(pair) == 2 else (bounds.get("low"), bounds.get("high"))
+    if not isinstance(low, (int, float)) or not isinstance(high, (int, float)) or not low < high:
+        return ""
+    if value < low:  # the anchor's 0, which lies outside a log range
+        return ""
+    if bounds.get("log") and low > 0:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+    share = (value - low) / (high - low)
+    return "lower end" if share <= _EDGE else "upper end" if share >= 1 - _EDGE else ""
+
+
+def _mixed(findings: Findings) -> Iterator[str]:
+    trials = findings.trials
+    for name, words in (
+        ("numerics", "versions whose numbers differ"),
+        ("data_checksum", "different versions of the data"),
+    ):
+        for dataset, rows in trials.groupby("dataset"):
+            kinds = sorted(str(value) for value in rows[name].dropna().unique())
+            if len(kinds) > 1:
+                yield f"Rows of {dataset} come from {words} ({name} {', '.join(kinds)}): they are not comparable."
+    if findings.n_superseded:
+        yield (
+            f"{findings.n_superseded} confirm trials of configurations that are not chosen any more are left out: "
+            "a longer search chose others."
+        )
+    has_ceiling = (findings.curve["method"] == CEILING).any() if len(findings.curve) else True
+    if not has_ceiling:
+        yield "There is no ceiling (training without bias): what is won back cannot be said."
+    missing = [rule for sweep in findings.sweeps for rule in sweep.rules if rule not in findings.rules]
+    if findings.rules and missing and findings.sweeps[0].config:
+        yield f"No curve under {_list([rule_name(rule) for rule in dict.fromkeys(missing)])}: it chose nothing yet."
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else 0.0
+
+
+def _number_of(items: Sequence[str], noun: str) -> str:
+    return f"{len(items)} {noun}{'' if len(items) == 1 else 's'}"
+
+
+def _list(items: Sequence[str]) -> str:
+    more = len(items) - _LISTED
+    return ", ".join(items[:_LISTED]) + (f" and {more} more" if more > 0 else "")

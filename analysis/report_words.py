@@ -1,0 +1,202 @@
+"""The report in words: the answer, captions, what a rule means. The same words whether a method wins or loses."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from analysis.comparisons import Comparison
+from analysis.load import section
+from analysis.report_data import Findings, Sweep
+from analysis.report_warnings import unfinished_cells
+from analysis.selection import ORACLE, rule_name
+from analysis.statistics import Interval
+
+_RULE_MEANS = {
+    "val_counterfactual": "validation images with the bias painted independently of the class",
+    "val_reweighted": "biased validation images re-weighted as if bias and class were independent, less one s.e.",
+    "val_biased": "validation images drawn like the training images",
+    ORACLE: "unbiased validation images, which nobody has in practice: an upper bound, not a method",
+}
+_ADAPTIVE_FROM = 25
+
+
+def answer(findings: Findings, sweep: Sweep) -> str:
+    """The sweep's result in one sentence, computed from its rows.
+
+    Args:
+        findings: The report's content.
+        sweep: The sweep.
+
+    Returns:
+        The sentence; it claims nothing where there is no interval.
+    """
+    so_far = "So far, " if unfinished_cells(findings, sweep) else ""
+    primary = sweep.primary
+    if primary is None:
+        return "No primary comparison is declared: the curve below is descriptive."
+    if primary.reason:
+        return f"{so_far or 'There is '}no answer to {primary.method} against {primary.reference}: {primary.reason}."
+    names = [_name(findings, label) for label in (primary.method, primary.reference)]
+    return (
+        f"{so_far}{names[0]} {verdict(primary)} {names[1]}: mean {findings.metric} over the axis differs by "
+        f"{signed(primary.difference)}{_strongest(findings, sweep, primary)}."
+    )
+
+
+def verdict(comparison: Comparison) -> str:
+    """``scores higher than``, ``scores lower than``, or that the two cannot be told apart, by the interval alone."""
+    interval = comparison.difference
+    if math.isnan(interval.low):
+        return "was run with one seed, which allows no statement against"
+    if interval.low > 0:
+        return "scores higher than"
+    if interval.high < 0:
+        return "scores lower than"
+    return "cannot be told apart from"
+
+
+def test_words(comparison: Comparison) -> str:
+    """The tests behind the primary comparison, with what few seeds cannot show."""
+    test = comparison.test
+    if test is None:
+        return "One seed: no test."
+    words = f"Paired over {comparison.n_seeds} seeds: t test p = {p_text(test.p)}, exact sign-flip test p = "
+    words += p_text(test.sign_flip_p)
+    if test.smallest_sign_flip_p > 0.05:
+        words += (
+            f" (with {comparison.n_seeds} seeds it cannot fall below {p_text(test.smallest_sign_flip_p)}, so it "
+            "cannot reach .05; six seeds can)"
+        )
+    return (
+        f"{words}. The tests are over seeds alone; the interval is over {comparison.band}. "
+        "This is the one comparison declared beforehand; everything else here is descriptive."
+    )
+
+
+def curve_caption(findings: Findings, rule: str) -> str:
+    """Caption of the curve under one rule: what the band is, the seeds, the rule, the test images."""
+    rows = findings.curve[(findings.curve["rule"] == rule) & (findings.curve["n_seeds"] > 0)]
+    if rows.empty:
+        return f"No confirm trial chosen by {rule_name(rule)} has finished."
+    kinds = sorted(set(rows["band"]) - {"none"})
+    seeds = _span(rows["n_seeds"])
+    units = _span(rows.loc[rows["n_patients"] > 0, "n_patients"]) if (rows["n_patients"] > 0).any() else ""
+    tested = f"{units} test {kinds[0].removeprefix('seeds and ')}" if units and len(kinds) == 1 else ""
+    tested = tested or f"{_span(rows['n_test'])} test images"
+    words = [f"Lines are means over {seeds} seeds, each seed a dot."]
+    if kinds:
+        words.append(f"Bands are 95 % intervals over {' or '.join(kinds)},")
+        words.append(f"given the selected hyperparameters and these {tested}.")
+    if (rows["band"] == "none").any():
+        words.append("A point of one seed has no band.")
+    if kinds == ["seeds only"]:
+        words.append("Without predictions they say nothing about other test images.")
+    words.append(f"Hyperparameters chosen by {rule_name(rule)}: {_RULE_MEANS.get(rule, rule)}.")
+    for sweep in findings.sweeps:
+        words.append(search_words(sweep, rule))
+    return " ".join(word for word in words if word)
+
+
+def search_words(sweep: Sweep, rule: str) -> str:
+    """What must be said where a rule chose among candidates that another rule's search found."""
+    search = section(sweep.config, "search")
+    own = str(search.get("rule") or "")
+    if not own or own == rule or search.get("per_rule"):
+        return ""
+    trials = search.get("trials")
+    sampler = str(search.get("sampler", "auto"))
+    few = isinstance(trials, int) and trials < _ADAPTIVE_FROM
+    stopping = search.get("early_stopping")
+    pruned = stopping not in (None, False, "off", "none") and not (stopping == "auto" and _short_training(sweep))
+    if (sampler in ("random", "qmc") or (sampler == "auto" and few)) and not pruned:
+        return ""
+    return f"Chosen among candidates found with {rule_name(own)}."
+
+
+def coincidences(findings: Findings) -> list[str]:
+    """Sentences about rules that chose the same configuration, in every cell or in some."""
+    rows = findings.selected
+    if rows.empty:
+        return []
+    found = []
+    wide = rows.pivot_table(index=["sweep", "cell", "repeat"], columns="rule", values="trial_id", aggfunc="first")
+    rules = [rule for rule in findings.rules if rule in wide]
+    for i, first in enumerate(rules):
+        for second in rules[i + 1 :]:
+            both = wide[[first, second]].dropna()
+            same = int((both[first] == both[second]).sum())
+            if same == len(both) > 0:
+                found.append(
+                    f"{_upper(rule_name(first))} and {rule_name(second)} chose the same configuration in every cell: "
+                    "their curves are the same."
+                )
+            elif same:
+                found.append(
+                    f"{_upper(rule_name(first))} and {rule_name(second)} chose the same configuration in {same} of "
+                    f"{len(both)} cells."
+                )
+    return found
+
+
+def curve_summary(findings: Findings, rule: str) -> str:
+    """The curve read aloud: each line's means from weak to strong bias."""
+    parts = []
+    rows = findings.curve[(findings.curve["rule"] == rule) & (findings.curve["n_seeds"] > 0)]
+    for (label, facet), line in rows.groupby(["label", "facet"], sort=False):
+        means = ", ".join(f"{m:.2f} at {v:g}" for m, v in zip(line["mean"], line["bias_value"], strict=True))
+        parts.append(f"{label}{f' ({facet})' if facet else ''}: {means}")
+    return f"{findings.metric} from weak to strong bias, chosen by {rule_name(rule)}. " + "; ".join(parts) + "."
+
+
+def signed(interval: Interval) -> str:
+    """A difference with its sign and interval."""
+    if math.isnan(interval.low):
+        return f"{interval.mean:+.3f} (no interval)"
+    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+
+
+def p_text(p: float) -> str:
+    """A p value, at most four decimals."""
+    if math.isnan(p):
+        return "not computed"
+    return "< .0001" if p < 0.0001 else f"{p:.4f}".rstrip("0").removeprefix("0") if p < 1 else "1"
+
+
+def _strongest(findings: Findings, sweep: Sweep, primary: Comparison) -> str:
+    rows = findings.curve[(findings.curve["sweep"] == sweep.name) & (findings.curve["rule"] == primary.rule)]
+    both = rows[
+        rows["label"].isin([primary.method, primary.reference])
+        & (rows["n_seeds"] > 0)
+        & (rows["facet"] == primary.facet)
+    ]
+    if both.empty:
+        return ""
+    strongest = both[both["bias_strength"] == both["bias_strength"].max()]
+    texts = [f"{r['label']} {r['mean']:.3f}{_interval(r)}" for r in strongest.to_dict("records")]
+    place = f"{both['bias_axis'].iloc[0]} = {strongest['bias_value'].iloc[0]:g}"
+    return f"; at the strongest bias ({place}): {', '.join(texts)}"
+
+
+def _interval(row: pd.Series | dict[str, object]) -> str:
+    return "" if row["band"] == "none" else f" [{row['low']:.3f}, {row['high']:.3f}]"
+
+
+def _name(findings: Findings, label: str) -> str:
+    long = findings.names().get(label, "")
+    return f"{long} ({label})" if long and long != label else label
+
+
+def _short_training(sweep: Sweep) -> bool:
+    epochs = section(sweep.config, "training").get("epochs")
+    return isinstance(epochs, int) and epochs < 10
+
+
+def _span(counts: pd.Series) -> str:
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,78 @@
+"""Files appear whole or not at all; errors of a place that cannot be used are one sentence."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trainable.errors import InputError
+from trainable.files import Folder
+
+
+@pytest.fixture(params=["local", "file", "object store"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
+    if request.param == "object store":
+        # pyarrow's in-memory file system takes the way of s3:// without a server.
+        return Folder("mock:///sweep")
+    return Folder(f"file://{tmp_path}/sweep" if request.param == "file" else str(tmp_path / "sweep"))
+
+
+def test_round_trip(folder: Folder) -> None:
+    if folder.local is None:
+        folder._remote.create_dir(folder.child("a", "b")._path)
+    assert folder.names() == [] or folder.local is None
+    deep = folder.child("a", "b")
+    deep.write("x.bin", b"one")
+    deep.write("x.bin", b"two")
+    deep.write(".hidden", b"")
+    deep.write("draft.tmp", b"")
+    assert deep.read("x.bin") == b"two" and deep.exists("x.bin") and not deep.exists("y.bin")
+    assert deep.names() == ["x.bin"] and deep.folders() == []
+    assert folder.folders() == ["a"] and folder.child("a").folders() == ["b"] and folder.names() == []
+    deep.remove("x.bin")
+    deep.remove("x.bin")
+    assert deep.names() == []
+    folder.child("a").remove_tree()
+    folder.child("a").remove_tree()
+    assert folder.folders() == []
+    with pytest.raises(FileNotFoundError):
+        deep.read("x.bin")
+
+
+def test_missing_folder_is_empty(folder: Folder) -> None:
+    missing = folder.child("none")
+    assert missing.names() == missing.folders() == [] and not missing.exists()
+
+
+def test_uri_names_the_same_folder(tmp_path: Path) -> None:
+    child = Folder(tmp_path).child("trials", "x")
+    child.write("f", b"1")
+    assert Folder(child.uri).read("f") == b"1" and child.local == tmp_path / "trials" / "x"
+    remote = Folder("s3://bucket/sweep/?endpoint_override=http://127.0.0.1:1&region=us-east-1").child("trials")
+    assert remote.uri == "s3://bucket/sweep/trials?endpoint_override=http://127.0.0.1:1&region=us-east-1"
+    assert Folder(remote.uri).uri == remote.uri and remote.local is None
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder(tmp_path)
+    folder.write("f", b"old")
+
+    def broken(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        folder.write("f", b"new")
+    assert folder.read("f") == b"old" and os.listdir(tmp_path) == ["f"]
+
+
+def test_places_that_cannot_be_used(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot write to .*file.* name a place that exists and is writable"):
+        Folder(tmp_path / "file").write("f", b"")
+    with pytest.raises(InputError, match="cannot list"):
+        Folder(tmp_path / "file").names()
+    with pytest.raises(InputError, match="is not a directory that can be used"):
+        Folder("ftp://host/path")

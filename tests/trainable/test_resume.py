@@ -1,0 +1,92 @@
+"""A trial that goes on from a checkpoint computes what it would have computed undisturbed, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from trainable.errors import InputError
+from trainable.spec import TrialSpec
+from trainable.trainer import Trainer
+
+MakeSpec = Callable[..., TrialSpec]
+TIMES = ("started_at", "finished_at", "train_seconds", "images_per_second", "peak_memory_mb", "seconds")
+
+
+def identical(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        keys = [key for key in a if key not in TIMES]
+        return keys == [key for key in b if key not in TIMES] and all(identical(a[k], b[k]) for k in keys)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(identical, a, b))
+    return bool(a == b)
+
+
+def unpacked(trainer: Trainer) -> Any:
+    import io
+
+    return torch.load(io.BytesIO(trainer.state()), weights_only=True)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"method": "lnl"},
+        {"method": "lnl", "optimizer": "sgd", "epoch": "best", "schedule": "step"},
+        {"method": "blind_eye", "augmentation": ("flip", "shift"), "dataset_options": {"spatial": False}},
+        {"method": "permuted_bias", "hyperparameters": {"pretrain_epochs": 2}, "epoch": "best"},
+        {"method": "erm", "precision": "bf16", "phase": "confirm"},
+    ],
+)
+@pytest.mark.parametrize("stop", [1, 3, 4])
+def test_resume_is_bit_identical(options: dict[str, Any], stop: int, tiny: MakeSpec) -> None:
+    spec = tiny(epochs=4, **options)
+    undisturbed = Trainer(spec, "cpu")
+    for _ in range(4):
+        undisturbed.train_epoch()
+
+    interrupted = Trainer(spec, "cpu")
+    for _ in range(stop):
+        interrupted.train_epoch()
+    saved = interrupted.state()
+    torch.manual_seed(99)
+
+    resumed = Trainer(TrialSpec.from_json(spec.to_json()), "cpu")
+    resumed.load_state(saved)
+    assert resumed.epoch == stop and len(resumed.history) == stop
+    assert resumed.started_at == interrupted.started_at
+    assert resumed.seconds == interrupted.seconds
+    while not resumed.finished:
+        resumed.train_epoch()
+    assert identical(unpacked(undisturbed), unpacked(resumed))
+    assert identical(undisturbed.finish().row, resumed.finish().row)
+
+
+def test_finishing_leaves_the_state_as_it_was(tiny: MakeSpec) -> None:
+    trainer = Trainer(tiny("lnl", epochs=3, epoch="best", phase="confirm"), "cpu")
+    while not trainer.finished:
+        trainer.train_epoch()
+    before = unpacked(trainer)
+    first = trainer.finish()
+    assert identical(before, unpacked(trainer))
+    assert identical(first.row, trainer.finish().row)
+
+
+def test_a_checkpoint_of_another_trial_is_refused(tiny: MakeSpec) -> None:
+    spec = tiny("lnl")
+    state = Trainer(spec, "cpu").state()
+    with pytest.raises(InputError, match="belongs to another trial"):
+        Trainer(dataclasses.replace(spec, seed=6), "cpu").load_state(state)
+
+
+def test_no_epoch_after_the_last(tiny: MakeSpec) -> None:
+    trainer = Trainer(tiny(epochs=1), "cpu")
+    trainer.train_epoch()
+    with pytest.raises(RuntimeError, match="has trained all its 1 epochs"):
+        trainer.train_epoch()

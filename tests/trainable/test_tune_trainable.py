@@ -1,0 +1,195 @@
+"""The trial as a Ray worker runs it: what it reports, where it goes on, and that nothing ends its process."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from analysis import schema
+from trainable.files import Folder
+from trainable.spec import TrialSpec
+from trainable.trainer import Trainer
+from trainable.tune_trainable import (
+    CHECKPOINT,
+    SweepTrainable,
+    checkpoint_names,
+    resume,
+    trial_folder,
+    write_checkpoint,
+)
+
+MakeSpec = Callable[..., TrialSpec]
+TIMES = ("started_at", "finished_at", "train_seconds", "images_per_second", "peak_memory_mb", "seconds")
+
+
+def config(spec: TrialSpec, folder: Path | None, **options: Any) -> dict[str, Any]:
+    return {"spec": spec.to_json(), "dir": str(folder) if folder else None, "checkpoint_seconds": 3600.0, **options}
+
+
+def worker(settings: dict[str, Any]) -> SweepTrainable:
+    """A worker without Ray's own bookkeeping."""
+    trainable = object.__new__(SweepTrainable)
+    trainable.setup(settings)
+    return trainable
+
+
+def to_the_end(trainable: SweepTrainable) -> list[dict[str, Any]]:
+    results = [trainable.step()]
+    while not results[-1]["done"]:
+        results.append(trainable.step())
+    return results
+
+
+def untimed(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in TIMES}
+
+
+def test_results(tiny: MakeSpec, tmp_path: Path) -> None:
+    spec = tiny("lnl", epochs=3, phase="confirm", keep_model=True)
+    results = to_the_end(worker(config(spec, tmp_path)))
+    assert [r["epoch"] for r in results] == [1, 2, 3] and [r["done"] for r in results] == [False, False, True]
+    assert [[row["epoch"] for row in r["history"]] for r in results] == [[1], [2], [3]]
+    assert [r["row"]["status"] for r in results] == ["pruned", "pruned", "completed"]
+    assert all(r["value"] == r["row"]["val_counterfactual"] for r in results)
+    assert all(r["row"]["ray_version"] for r in results)
+    schema.to_table("trials", [r["row"] for r in results])
+    folder = trial_folder(Folder(str(tmp_path)), spec.trial_id)
+    assert folder.names() == [CHECKPOINT, "predictions.arrow"]
+    table = pa.ipc.open_file(folder.read("predictions.arrow")).read_all()
+    schema.arrow_schema("predictions", table.column_names)
+    assert table.num_rows == 4 * results[-1]["row"]["n_test"]
+    assert Folder(str(tmp_path)).child("models").names() == ["t-1.safetensors"]
+
+
+def test_checkpoints_at_rungs_and_after_the_last_epoch_only(tiny: MakeSpec, tmp_path: Path) -> None:
+    trainable = worker(config(tiny(epochs=4), tmp_path, rungs=[2]))
+    folder, epochs = trial_folder(Folder(str(tmp_path)), "t-1"), []
+    for _ in range(4):
+        trainable.step()
+        if folder.exists(CHECKPOINT):
+            trainer = Trainer(tiny(epochs=4), "cpu")
+            resume(trainer, folder)
+            epochs.append(trainer.epoch)
+    assert epochs == [2, 2, 4]
+    often = worker(config(tiny(epochs=4, trial_id="t-2"), tmp_path, checkpoint_seconds=0))
+    often.step()
+    assert trial_folder(Folder(str(tmp_path)), "t-2").exists(CHECKPOINT)
+
+
+@pytest.mark.parametrize("lost_after", [2, 3])
+def test_another_worker_goes_on_and_tells_everything(lost_after: int, tiny: MakeSpec, tmp_path: Path) -> None:
+    spec = tiny("lnl", epochs=3, phase="confirm")
+    undisturbed = to_the_end(worker(config(spec, None)))
+    first = worker(config(spec, tmp_path, rungs=[2]))
+    for _ in range(lost_after):
+        first.step()
+    results = to_the_end(worker(config(spec, tmp_path)))
+    assert len(results) == 1
+    assert [row["epoch"] for row in results[0]["history"]] == [1, 2, 3]
+    assert untimed(results[-1]["row"]) == untimed(undisturbed[-1]["row"])
+    told = [untimed(row) for result in undisturbed for row in result["history"]]
+    assert [untimed(row) for row in results[0]["history"]] == told
+
+
+def test_torn_or_foreign_checkpoints_cost_epochs_not_the_trial(tiny: MakeSpec, tmp_path: Path) -> None:
+    folder = trial_folder(Folder(str(tmp_path)), "t-1")
+    folder.write(CHECKPOINT, b"torn")
+    assert len(to_the_end(worker(config(tiny(epochs=2), tmp_path)))) == 2
+    other = dataclasses.replace(tiny(epochs=2), seed=9)
+    assert len(to_the_end(worker(config(other, tmp_path)))) == 2
+
+
+def test_in_an_object_store_every_checkpoint_is_a_new_key(
+    tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Folder, "local", property(lambda self: None))
+    folder, spec = Folder(str(tmp_path)), tiny(epochs=3)
+    trainer = Trainer(spec, "cpu")
+    trainer.train_epoch()
+    write_checkpoint(folder, trainer.state(), 1)
+    (first,) = checkpoint_names(folder)
+    trainer.train_epoch()
+    write_checkpoint(folder, trainer.state(), 2)
+    (second,) = checkpoint_names(folder)
+    assert first != second
+    folder.write("checkpoint-000003-00000000.pt", b"torn")
+    fresh = Trainer(spec, "cpu")
+    assert resume(fresh, folder) and fresh.epoch == 2
+
+
+def test_failures_are_results(tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad = worker(config(tiny(bias={"rho": 7.0}), tmp_path))
+    result = bad.step()
+    assert result["done"] and result["row"]["status"] == "failed" and math.isnan(result["value"])
+    assert result["row"]["error"] == "InputError: rho must lie in [0, 1], but got 7.0"
+    schema.to_table("trials", [result["row"]])
+
+    assert bad.reset_config(
+        config(tiny(trial_id="t-3", optimizer="sgd", clip_norm=None, hyperparameters={"lr": 1e35}), tmp_path)
+    )
+    result = to_the_end(bad)[-1]
+    assert result["row"]["status"] == "failed" and result["row"]["error"].startswith("TrialFailed: epoch ")
+
+    def broken(self: Trainer) -> None:
+        raise ValueError("two\nlines")
+
+    monkeypatch.setattr(Trainer, "finish", broken)
+    assert bad.reset_config(config(tiny(trial_id="t-4", epochs=1), tmp_path))
+    result = bad.step()
+    assert result["done"] and result["row"]["error"] == "ValueError: two lines"
+    assert [row["epoch"] for row in result["history"]] == [1]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_with_a_real_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+    from ray import tune
+
+    monkeypatch.setenv("RAY_AIR_NEW_OUTPUT", "0")
+    with tempfile.TemporaryDirectory(prefix="ls", dir="/tmp") as short:
+        sweep = Path(short) / "sweep"
+        specs = [
+            TrialSpec(
+                dataset="coloured_digits",
+                dataset_options={"subset": "development"},
+                bias={"color_variance": variance},
+                method="erm",
+                hyperparameters={"lr": 1e-2},
+                network="pixel_front",
+                seed=1,
+                phase="search",
+                trial_id=f"t-{i}",
+                training=dataclasses.replace(TrialSpec.from_json(_PLAIN).training, epochs=2, batch_size=64),
+            )
+            for i, variance in enumerate((0.02, 0.05, -1.0))
+        ]
+        ray.init(num_cpus=1, include_dashboard=False, _temp_dir=f"{short}/ray", log_to_driver=False)
+        try:
+            tuner = tune.Tuner(
+                SweepTrainable,
+                param_space={"spec": tune.grid_search([s.to_json() for s in specs]), "dir": str(sweep)},
+                tune_config=tune.TuneConfig(reuse_actors=True),
+                run_config=tune.RunConfig(
+                    storage_path=f"{short}/out",
+                    verbose=0,
+                    checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                ),
+            )
+            results = sorted((r.metrics for r in tuner.fit()), key=lambda m: str(m["row"]["trial_id"]))
+        finally:
+            ray.shutdown()
+        assert [m["row"]["status"] for m in results] == ["completed", "completed", "failed"]
+        assert [m["epoch"] for m in results] == [2, 2, 0]
+        assert (sweep / "trials_open" / "t-0" / CHECKPOINT).is_file()
+        assert len({m["pid"] for m in results}) == 1
+
+
+_PLAIN = TrialSpec("d", {}, "erm", {}, "n", 0, "search", "t").to_json()
