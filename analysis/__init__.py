@@ -73,8 +73,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'analysis' has no attribute '{name}'")
-    value = getattr(importlib.import_module(f"analysis.{_HOME[name]}"), name)
-    # The import has bound the submodule ``analysis.load`` over the function of the same name.
+    module = importlib.import_module(f"analysis.{_HOME[name]}")
+    # ``analysis.load`` is both: the import binds the module to the name, and that module is callable.
+    value = module if name == _HOME[name] else getattr(module, name)
     globals()[name] = value
     return value
 

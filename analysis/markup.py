@@ -30,6 +30,11 @@ def section(identifier: str, title: str, *parts: str) -> str:
     return f'<section id="{text(identifier)}"><h2>{text(title)}</h2>\n{content}\n</section>' if content else ""
 
 
+def heading(title: object) -> str:
+    """A heading inside a section."""
+    return f"<h3>{text(title)}</h3>"
+
+
 def bullets(items: Iterable[object], kind: str = "") -> str:
     """A list; nothing without items."""
     lines = "".join(f"<li>{text(item)}</li>" for item in items)
@@ -46,10 +51,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str =
     if not lines:
         return ""
     header = "".join(f'<th scope="col">{text(name)}</th>' for name in columns)
-    title = f"<caption>{text(caption)}</caption>" if caption else ""
+    label = f' aria-label="{text(caption)}"' if caption else ""
     body = "\n".join(lines)
     return (
-        f'<div class="scroll" tabindex="0"><table>{title}<thead><tr>{header}</tr></thead>\n'
+        f"{paragraph(caption, 'caption')}"
+        f'<div class="scroll" tabindex="0"><table{label}><thead><tr>{header}</tr></thead>\n'
         f"<tbody>{body}</tbody></table></div>"
     )
 
@@ -61,6 +67,13 @@ def cell_text(cell: Cell) -> str:
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
+
+
+def short(value: Any) -> Cell:
+    """A value for a cell: floats to three significant digits, missing ones empty."""
+    if isinstance(value, (bool, int, str)):
+        return value
+    return f"{value:.3g}" if isinstance(value, float) and value == value else ""
 
 
 def per_rule(parts: Mapping[str, str]) -> str:
@@ -116,4 +129,4 @@ def script_json(data: Any) -> str:
 
 def _numeric(cell: Cell) -> str:
     number = isinstance(cell, (int, float)) and not isinstance(cell, bool)
-    return ' class="number"' if number or (isinstance(cell, str) and cell[:1] in "+-0123456789" and cell) else ""
+    return ' class="number"' if number or (isinstance(cell, str) and cell and cell[0] in "+-<>.0123456789") else ""

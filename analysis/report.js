@@ -10,6 +10,14 @@
 
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  // The darkest blue and the faint bands do not show on a dark ground.
+  const onDark = (data) => JSON.parse(
+    JSON.stringify(data)
+      .replaceAll("#0072B2", "#4FA8E8")
+      .replaceAll("rgba(0, 114, 178,", "rgba(79, 168, 232,")
+      .replaceAll(", 0.16)", ", 0.24)"),
+  );
+
   function layoutFor(figure, height) {
     const layout = structuredClone(figure.layout);
     layout.font.color = color("--text");
@@ -27,7 +35,8 @@
     div.closest("figure").hidden = figure === undefined;
     if (figure === undefined) return;
     div.setAttribute("aria-label", figure.summary);
-    Plotly.react(div, structuredClone(figure.data), layoutFor(figure, Number(div.dataset.height)), {
+    const data = dark.matches ? onDark(figure.data) : structuredClone(figure.data);
+    Plotly.react(div, data, layoutFor(figure, Number(div.dataset.height)), {
       responsive: true,
       displaylogo: false,
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],

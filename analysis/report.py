@@ -13,6 +13,7 @@ import yaml
 from plotly.offline import get_plotlyjs
 
 from analysis import markup as m
+from analysis import report_results as results
 from analysis import report_sections as sections
 from analysis import report_words as words
 from analysis.errors import InputError
@@ -66,13 +67,13 @@ def render(findings: Findings) -> str:
         _header(findings, title),
         _warnings(findings),
         sections.curve_section(findings),
-        sections.table_section(findings),
-        sections.won_back_section(findings),
+        results.table_section(findings),
+        results.won_back_section(findings),
         sections.hyperparameter_section(findings),
         sections.search_section(findings),
         sections.learning_section(findings),
-        sections.rule_cost_section(findings),
-        sections.more_figures_section(findings),
+        results.rule_cost_section(findings),
+        results.more_figures_section(findings),
         sections.cost_section(findings),
         *(_provenance(findings, sweep) for sweep in findings.sweeps),
     ]

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
-
-import pandas as pd
 
 from analysis import markup as m
 from analysis import report_words as words
-from analysis.comparisons import compare_curves
 from analysis.errors import InputError
 from analysis.figures import plot_accuracy_vs_bias
 from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
 from analysis.load import section
-from analysis.pairing import grid_of
-from analysis.replicates import by_label
 from analysis.report_data import Findings
-from analysis.selection import ORACLE, rule_name
-from analysis.tables import cost, table_csv, table_of, test_figures
+from analysis.selection import rule_name
+from analysis.tables import cost
 
 _PRESSURES = ("lambda_", "mu")
 
@@ -67,7 +61,7 @@ def curve_section(findings: Findings) -> str:
     notes.append(str(section(findings.sweeps[0].config, "network").get("note") or ""))
     return m.section(
         "curve",
-        f"{findings.metric[:1].upper()}{findings.metric[1:]} against bias",
+        f"{words.upper_first(findings.metric)} against bias",
         "".join(m.paragraph(f"Note: {note}.".replace("..", "."), "note") for note in dict.fromkeys(notes) if note),
         rule_buttons(findings),
         m.plot("figure-curve", figures, summaries, m.per_rule(captions)) if figures else "",
@@ -93,68 +87,6 @@ def strip(findings: Findings) -> str:
     return "".join(parts)
 
 
-def table_section(findings: Findings) -> str:
-    """The table of the curve, and its numbers to download."""
-    parts = {}
-    for rule in findings.rules:
-        rows = findings.curve[findings.curve["rule"] == rule]
-        frame = table_of(rows)
-        body = [
-            [str(name), *(str(cell) for cell in row)] for name, row in zip(frame.index, frame.to_numpy(), strict=True)
-        ]
-        caption = f"{findings.metric}, mean with 95 % interval, chosen by {rule_name(rule)}; weak bias to the left"
-        columns = ["method", *(f"{frame.columns.name} {value}" for value in frame.columns)]
-        file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}.csv")
-        parts[rule] = m.table(columns, body, caption) + m.download(file, table_csv(rows), "Download this table (CSV)")
-    return m.section("table", "Table", m.per_rule(parts)) if parts else ""
-
-
-def won_back_section(findings: Findings) -> str:
-    """What each method wins back of the gap between plain training and the ceiling, areas and breaking points."""
-    parts = {}
-    for rule in findings.rules:
-        won = findings.won_back[findings.won_back["rule"] == rule]
-        rows = [
-            [r["label"] + _facet(r), f"{r['bias_value']:g}", r["text"], f"{r['g']:.3f}", r["n_seeds"], r["band"]]
-            for r in won.to_dict("records")
-        ]
-        text = m.table(
-            ["method", str(findings.curve["bias_axis"].iloc[0]), "won back", "g", "seeds", "interval over"],
-            rows,
-            "(method - erm) / (ceiling - erm), paired by seed, 95 %",
-        )
-        parts[rule] = text + _areas(findings, rule)
-    note = 'A "-" means that the gap between erm and the ceiling is itself not significant (g >= 1).'
-    return m.section("won-back", "What is won back", m.paragraph(note), m.per_rule(parts)) if parts else ""
-
-
-def _areas(findings: Findings, rule: str) -> str:
-    places = ["sweep", "dataset", "network", "rule", "label", "facet"]
-    rows = findings.areas[findings.areas["rule"] == rule]
-    columns = [*places, "text", "low", "high", "not_better_from"]
-    broken = findings.breaking[columns].rename(columns={"low": "from", "high": "to"})
-    merged = rows.merge(broken, on=places, how="left")
-    lines = [
-        [
-            r["label"] + _facet(r),
-            r["reason"] or f"{r['area']:.3f} {_ends(r['low'], r['high'])}",
-            ""
-            if pd.isna(r["difference"])
-            else f"{r['difference']:+.3f} {_ends(r['difference_low'], r['difference_high'])}",
-            "" if pd.isna(r["p_holm"]) else words.p_text(r["p_holm"]),
-            _breaking(r),
-            "" if pd.isna(r["not_better_from"]) else r["not_better_from"],
-        ]
-        for r in merged.to_dict("records")
-    ]
-    caption = (
-        "Normalised area under each curve (a mean over the axis), its paired difference to erm with the p value "
-        "adjusted by Holm (descriptive), where the curve falls .05 below the ceiling, and the weakest bias at which "
-        "the method is not better than erm any more"
-    )
-    return m.table(["method", "area", "minus erm", "p (Holm)", "breaks at", "not better from"], lines, caption)
-
-
 def hyperparameter_section(findings: Findings) -> str:
     """What each rule chose in each cell."""
     rows = findings.selected
@@ -171,7 +103,7 @@ def hyperparameter_section(findings: Findings) -> str:
                 f"{r['bias_value']:g}",
                 f"{r['validation']:.3f}",
                 r["candidates"],
-                *(_value(r[name]) for name in names),
+                *(m.short(r[name]) for name in names),
                 "no debiasing preferred" if r["anchor"] else "",
             ]
             for r in chosen.to_dict("records")
@@ -197,6 +129,7 @@ def search_section(findings: Findings) -> str:
                 f"{rule_name(findings.headline)}; the chosen one is ringed, {symbol} = 0 is no debiasing."
             )
             identifier = re.sub(r"\W+", "-", f"figure-map-{label}-{parameter}")
+            plots.append(m.heading(f"{label}: {symbol} against bias"))
             plots.append(m.plot(identifier, {"": figure}, {"": caption}, m.paragraph(caption)))
             break
     budget = ""
@@ -206,7 +139,9 @@ def search_section(findings: Findings) -> str:
             f"Expected best validation value ({rule_name(findings.headline)}) of the first n search trials at the "
             "strongest bias: does a method win only with a large search?"
         )
-        budget = m.plot("figure-budget", {"": figure}, {"": caption}, m.paragraph(caption))
+        budget = m.heading("What a larger search gives") + m.plot(
+            "figure-budget", {"": figure}, {"": caption}, m.paragraph(caption)
+        )
     except InputError:
         pass
     return m.section("search", "Search", *plots, budget)
@@ -230,51 +165,6 @@ def learning_section(findings: Findings) -> str:
     return m.section("learning", "Learning curves", m.plot("figure-learning", figures, summaries, caption))
 
 
-def rule_cost_section(findings: Findings) -> str:
-    """What the selection rule costs: each method's area under one rule minus that under the headline rule."""
-    curves = by_label(findings.points)
-    rows: list[list[m.Cell]] = []
-    for key, curve in curves.items():
-        line = next(iter(curve.values())).line
-        if line.rule == findings.headline:
-            continue
-        other = curves.get((*line.like("")[:3], findings.headline, *key[4:]), {})
-        if not other:
-            continue
-        gap = compare_curves(curve, other, grid_of(curves, key), line.label)
-        same = not gap.reason and gap.difference.low == gap.difference.high == 0
-        text = gap.reason or ("0 (the same configurations)" if same else words.signed(gap.difference))
-        rows.append([line.label + (f" ({line.facet})" if line.facet else ""), rule_name(line.rule), text, gap.n_seeds])
-    if not rows:
-        return ""
-    words_ = (
-        f"Mean over the axis under another rule minus that under {rule_name(findings.headline)}, paired by seed. "
-        + (
-            "The gap to the oracle is the price of having no unbiased validation data."
-            if ORACLE in findings.rules
-            else ""
-        )
-    )
-    table = m.table(["method", "rule", f"minus {rule_name(findings.headline)}", "seeds"], rows)
-    return m.section("rule-cost", "What the selection rule costs", m.paragraph(words_), table)
-
-
-def more_figures_section(findings: Findings) -> str:
-    """Other test figures: worst group, conflicting images, flip rate, bias probe."""
-    parts = {}
-    for rule in findings.rules:
-        frame = test_figures(findings.trials, rule)
-        columns = [str(c) for c in frame if c not in ("sweep", "label", "bias_axis", "bias_value", "bias_strength")]
-        lines = [
-            [r["label"], f"{r['bias_value']:g}", *(_value(r[c]) for c in columns)] for r in frame.to_dict("records")
-        ]
-        headers = [c.removeprefix("test_").replace("_", " ") for c in columns]
-        axis = str(findings.trials["bias_axis"].iloc[0])
-        if columns:
-            parts[rule] = m.table(["method", axis, *headers], lines, "Means over seeds")
-    return m.section("more", "Other test figures", m.per_rule(parts)) if parts else ""
-
-
 def cost_section(findings: Findings) -> str:
     """Trials, epochs and hours of each method."""
     rows = [
@@ -295,23 +185,3 @@ def cost_section(findings: Findings) -> str:
         if isinstance(money, (int, float)):
             totals.append(f"{sweep.name}: cost {money:.2f}")
     return m.section("cost", "Cost", m.table(headers, rows), m.bullets(totals))
-
-
-def _breaking(row: dict[Any, Any]) -> str:
-    if pd.isna(row["text"]):
-        return ""
-    return f"{row['text']} [{row['from']}, {row['to']}]" if row["from"] else str(row["text"])
-
-
-def _facet(row: dict[Any, Any]) -> str:
-    return f" ({row['facet']})" if row["facet"] else ""
-
-
-def _ends(low: float, high: float) -> str:
-    return "" if pd.isna(low) else f"[{low:.3f}, {high:.3f}]"
-
-
-def _value(value: Any) -> m.Cell:
-    if isinstance(value, (bool, int, str)):
-        return value
-    return f"{value:.3g}" if isinstance(value, float) and value == value else ""

@@ -127,16 +127,11 @@ def coincidences(findings: Findings) -> list[str]:
         for second in rules[i + 1 :]:
             both = wide[[first, second]].dropna()
             same = int((both[first] == both[second]).sum())
+            names = f"{upper_first(rule_name(first))} and {rule_name(second)}"
             if same == len(both) > 0:
-                found.append(
-                    f"{_upper(rule_name(first))} and {rule_name(second)} chose the same configuration in every cell: "
-                    "their curves are the same."
-                )
+                found.append(f"{names} chose the same configuration in every cell: their curves are the same.")
             elif same:
-                found.append(
-                    f"{_upper(rule_name(first))} and {rule_name(second)} chose the same configuration in {same} of "
-                    f"{len(both)} cells."
-                )
+                found.append(f"{names} chose the same configuration in {same} of {len(both)} cells.")
     return found
 
 
@@ -174,6 +169,7 @@ def _strongest(findings: Findings, sweep: Sweep, primary: Comparison) -> str:
     if both.empty:
         return ""
     strongest = both[both["bias_strength"] == both["bias_strength"].max()]
+    strongest = strongest.sort_values("label", key=lambda labels: labels != primary.method)
     texts = [f"{r['label']} {r['mean']:.3f}{_interval(r)}" for r in strongest.to_dict("records")]
     place = f"{both['bias_axis'].iloc[0]} = {strongest['bias_value'].iloc[0]:g}"
     return f"; at the strongest bias ({place}): {', '.join(texts)}"
@@ -198,5 +194,6 @@ def _span(counts: pd.Series) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _upper(text: str) -> str:
+def upper_first(text: str) -> str:
+    """A text with its first letter in upper case."""
     return text[:1].upper() + text[1:]

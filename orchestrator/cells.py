@@ -160,13 +160,19 @@ def bias_axis(points: list[dict[str, float]], dataset: Dataset) -> str:
     return dataset.axes[0].name
 
 
+def short(value: float) -> str:
+    """A number as part of a name: six digits where they say it exactly, else all of them."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)
+
+
 def _cell(
     config: SweepConfig, dataset: Dataset, bias: dict[str, float], axis: str, entry: MethodConfig, method: Method
 ) -> Cell:
     label = entry.label or entry.name
     space, fixed = _space(entry, method)
     trials = config.search.trials if space else 1
-    place = "-".join(f"{name}{value:g}" for name, value in bias.items())
+    place = "-".join(f"{name}{short(value)}" for name, value in bias.items())
     return Cell(
         id=f"{config.dataset.name}-{place}-{config.network.name}-{label}",
         label=label,
@@ -189,10 +195,31 @@ def _space(entry: MethodConfig, method: Method) -> tuple[dict[str, Range | Choic
     both = sorted(set(entry.space) & set(entry.fixed))
     if both:
         raise InputError(f"{entry.label or entry.name}: '{both[0]}' is both in space and in fixed: remove it from one")
-    space = {**method.space, **{name: _range(value) for name, value in entry.space.items()}}
+    where = f"{entry.label or entry.name}: the value of"
+    own = {name: _searched(f"{where} '{name}'", value, method.defaults[name]) for name, value in entry.space.items()}
+    for name, value in entry.fixed.items():
+        _check_number(f"{where} '{name}'", value, method.defaults[name])
+    space = {**method.space, **own}
     space = {name: value for name, value in space.items() if name not in entry.fixed}
     fixed = {name: value for name, value in {**method.defaults, **entry.fixed}.items() if name not in space}
     return space, fixed
+
+
+def _searched(where: str, entry: SpaceEntry, default: Any) -> Range | Choices:
+    try:
+        found = _range(entry)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+    for value in found.values if isinstance(found, Choices) else (found.low, found.high):
+        _check_number(where, value, default)
+    return found
+
+
+def _check_number(where: str, value: Any, default: Any) -> None:
+    if not isinstance(default, (int, float)) or isinstance(default, bool):
+        return
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise InputError(f"{where} must be a finite number, but got {value!r}")
 
 
 def _range(entry: SpaceEntry) -> Range | Choices:

@@ -357,7 +357,7 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
 
 
 def _list_index(node: list[Any], part: str, override: str) -> int:
-    names = [entry if isinstance(entry, str) else entry.get("label", entry.get("name")) for entry in node]
+    names = [(entry.get("label") or entry.get("name")) if isinstance(entry, dict) else entry for entry in node]
     if part in names:
         return names.index(part)
     if part.isdigit() and int(part) < len(node):
@@ -368,7 +368,10 @@ def _list_index(node: list[Any], part: str, override: str) -> int:
 def _sentence(error: ValidationError) -> str:
     errors = error.errors(include_url=False)
     # A union reports one error for each of its forms: the deepest one is the form that was meant.
-    first = max(errors, key=lambda entry: (entry["type"] == "extra_forbidden", len(entry["loc"])))
+    first = max(
+        errors,
+        key=lambda entry: (entry["type"] == "extra_forbidden", entry["type"] != "model_type", len(entry["loc"])),
+    )
     path = [str(part) for part in first["loc"] if not _is_union_tag(part)]
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
@@ -379,6 +382,8 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"the key '{key}' is missing"
     message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "model_type":
+        message = "must be a mapping of keys to values"
     message = message[0].lower() + message[1:]
     found = "" if first["type"] == "value_error" else f", but got {first['input']!r}"
     return f"{key}: {message}{found}" if key else f"{message}{found}"

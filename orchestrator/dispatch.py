@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,8 +42,11 @@ class _Progress:
     search: dict[int, Row] = field(default_factory=dict)
     confirm: dict[str, Row] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
-    issued: set[int] = field(default_factory=set)
     picks: dict[Rule, Pick] | None = None
+    wanted: dict[str, tuple[Mapping[str, Any], int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.unissued = deque(range(self.cell.trials))
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ class Dispatcher:
             Open trials that no longer belong to the sweep.
         """
         known = [row for row in rows if row["cell"] in self._cells]
-        for row in sorted(known, key=lambda row: str(row["trial_id"])):
+        for row in sorted(known, key=_search_order):
             progress = self._cells[row["cell"]]
             history = histories.get(row["trial_id"], [])
             if row["phase"] == "search":
@@ -116,7 +120,7 @@ class Dispatcher:
                 if number >= progress.cell.trials:
                     continue
                 progress.study.restore(number, json.loads(row["hyperparameters"]))
-                progress.issued.add(number)
+                progress.unissued.remove(number)
                 self._replay(progress, str(row["trial_id"]), history)
             self._file(progress, row, history)
         stale = []
@@ -128,7 +132,7 @@ class Dispatcher:
             if spec.phase == "search":
                 number = search_number(spec.trial_id)
                 owner.study.restore(number, spec.hyperparameters)
-                owner.issued.add(number)
+                owner.unissued.remove(number)
                 self._replay(owner, spec.trial_id, histories.get(spec.trial_id, []))
             owner.running.add(spec.trial_id)
             self._waiting.append(spec)
@@ -196,7 +200,7 @@ class Dispatcher:
         for progress in self._cells.values():
             if progress.picks is not None and not progress.picks:
                 lines.append(f"{progress.cell.id}: no search trial completed")
-            rows = [progress.confirm[name] for name in self._confirm_ids(progress) if name in progress.confirm]
+            rows = [progress.confirm[name] for name in progress.wanted if name in progress.confirm]
             lines += [f"{row['trial_id']}: {row['error']}" for row in rows if row["status"] == "failed"]
         return lines
 
@@ -244,50 +248,45 @@ class Dispatcher:
         if spec.phase == "search":
             return search_number(spec.trial_id) < progress.cell.trials
         self._choose(progress)
-        return spec.trial_id in self._confirm_ids(progress)
+        return spec.trial_id in progress.wanted
 
     def _choose(self, progress: _Progress) -> bool:
         if progress.picks is not None or len(progress.search) < progress.cell.trials:
             return False
         picks = {rule: _best(progress.search, rule) for rule in self.config.confirm.seeds_of()}
         progress.picks = {rule: pick for rule, pick in picks.items() if pick is not None}
+        progress.wanted = self._wanted(progress)
         return True
 
-    def _confirm_ids(self, progress: _Progress) -> dict[str, tuple[Mapping[str, Any], int]]:
-        wanted: dict[str, tuple[Mapping[str, Any], int]] = {}
+    def _wanted(self, progress: _Progress) -> dict[str, tuple[Mapping[str, Any], int]]:
+        """Confirm trials by id; a configuration that two rules chose is trained once."""
         seeds = self.config.confirm.seeds_of()
-        for rule, pick in (progress.picks or {}).items():
-            for k in range(seeds[rule]):
-                wanted[confirm_id(progress.cell.id, pick.hyperparameters, k)] = (pick.hyperparameters, k)
-        return wanted
+        return {
+            confirm_id(progress.cell.id, pick.hyperparameters, k): (pick.hyperparameters, k)
+            for rule, pick in (progress.picks or {}).items()
+            for k in range(seeds[rule])
+        }
 
     def _planned(self, progress: _Progress) -> tuple[int, bool]:
         if progress.picks is None:
             return progress.cell.trials + sum(self.config.confirm.seeds_of().values()), False
-        return progress.cell.trials + len(self._confirm_ids(progress)), True
+        return progress.cell.trials + len(progress.wanted), True
 
     def _done(self, progress: _Progress) -> int:
-        return len(progress.search) + sum(name in progress.confirm for name in self._confirm_ids(progress))
+        return len(progress.search) + sum(name in progress.confirm for name in progress.wanted)
 
     def _started(self, progress: _Progress) -> int:
         return self._done(progress) + len(progress.running)
 
     def _next_search(self, progress: _Progress) -> TrialSpec | None:
-        for number in range(progress.cell.trials):
-            if number not in progress.issued:
-                progress.issued.add(number)
-                return trial_spec(
-                    self.config,
-                    progress.cell,
-                    "search",
-                    search_id(progress.cell.id, 0, number),
-                    progress.study.propose(number),
-                    search_seed(self.config.seed),
-                )
-        return None
+        if not progress.unissued:
+            return None
+        number = progress.unissued.popleft()
+        name, seed = search_id(progress.cell.id, 0, number), search_seed(self.config.seed)
+        return trial_spec(self.config, progress.cell, "search", name, progress.study.propose(number), seed)
 
     def _next_confirm(self, progress: _Progress) -> TrialSpec | None:
-        for name, (hyperparameters, k) in self._confirm_ids(progress).items():
+        for name, (hyperparameters, k) in progress.wanted.items():
             if name not in progress.confirm and name not in progress.running:
                 seed = confirm_seed(self.config.seed, k)
                 return trial_spec(self.config, progress.cell, "confirm", name, hyperparameters, seed)
@@ -303,3 +302,7 @@ def _best(rows: Mapping[int, Row], rule: Rule) -> Pick | None:
         if best is None or value > best.value:
             best = Pick(json.loads(rows[number]["hyperparameters"]), number, value)
     return best
+
+
+def _search_order(row: Row) -> tuple[str, int]:
+    return str(row["cell"]), search_number(row["trial_id"]) if row["phase"] == "search" else -1

@@ -19,7 +19,7 @@ from trainable.errors import InputError
 _TEMPORARY = ".tmp"
 _NOT_OURS = (PermissionError, NotADirectoryError, FileNotFoundError, IsADirectoryError, FileExistsError)
 _NOT_OURS_NUMBERS = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
-_NOT_OURS_REMOTE = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "Bucket")
+_NOT_OURS_REMOTE = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "Bucket '")
 
 
 def _visible(name: str) -> bool:
@@ -68,8 +68,11 @@ class Folder:
         base, _, query = text.partition("?")
         self._query = f"?{query}" if query else ""
         self._scheme = base.partition("://")[0]
+        if self._scheme == "s3" and "allow_delayed_open" not in query:
+            # One request for a small file instead of three.
+            query = f"{query}&allow_delayed_open=true".lstrip("&")
         try:
-            self._remote, self._path = fs.FileSystem.from_uri(f"{base.rstrip('/')}{self._query}")
+            self._remote, self._path = fs.FileSystem.from_uri(f"{base.rstrip('/')}?{query}".rstrip("?"))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
             raise InputError(f"'{text}' is not a directory that can be used: {str(error).splitlines()[0]}") from error
 

@@ -6,6 +6,7 @@ Any torchvision classifier is a network as well, by its name (``networks_torchvi
 from __future__ import annotations
 
 import contextlib
+import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainable.data.base import BiasHeads, Dataset
+from trainable.data.base import Dataset
 from trainable.errors import InputError, unknown_name
+from trainable.heads import ConvHead, PointwiseHead
 from trainable.methods.base import Nets
 from trainable.randomness import derive
 
@@ -111,7 +113,12 @@ def blueprint(network: str, options: Mapping[str, Any], dataset: Dataset) -> Blu
     from trainable import networks_torchvision
 
     if network not in networks_torchvision.classifiers():
-        raise unknown_name("network", network, [*_NETWORKS, *networks_torchvision.classifiers()])
+        near = difflib.get_close_matches(network, [*_NETWORKS, *networks_torchvision.classifiers()], n=1)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        raise InputError(
+            f"unknown network '{network}': {hint}known: {', '.join(list_networks())} and torchvision's classifiers "
+            f"(resnet18, densenet121 ...)"
+        )
     _check_options(network, networks_torchvision.lay_out, options, skip=2)
     plan: Blueprint = networks_torchvision.lay_out(dataset, network, **options)
     return plan
@@ -219,58 +226,6 @@ def downsample_bias(b: Tensor, size: tuple[int, int]) -> Tensor:
     rows = torch.arange(size[0], device=b.device) * b.shape[-2] // size[0]
     columns = torch.arange(size[1], device=b.device) * b.shape[-1] // size[1]
     return b[..., rows[:, None], columns].contiguous()
-
-
-class PointwiseHead(nn.Module):
-    """h at single positions: two 1x1 convolutions with BatchNorm and ReLU between, computed only where they count.
-
-    A 1x1 convolution over gathered positions is a linear layer on ``[M, C]``; on digits four fifths of the grid is
-    background, which this saves. For labels of the whole image the hidden layer's maximum over positions is read.
-    """
-
-    def __init__(self, channels: int, hidden: int, heads: BiasHeads) -> None:
-        super().__init__()
-        self.shape = (len(heads.names), heads.n_values)
-        self.hidden = nn.Linear(channels, hidden)
-        self.norm = nn.BatchNorm1d(hidden)
-        self.out = nn.Linear(hidden, self.shape[0] * self.shape[1])
-
-    def forward(self, z: Tensor, places: Tensor | None) -> Tensor:
-        """Bias logits of features ``[B, C, H', W']``, as ``Blueprint.head`` says."""
-        rows = z.permute(0, 2, 3, 1).reshape(-1, z.shape[1])
-        if places is not None:
-            rows = rows.index_select(0, places.reshape(-1).nonzero().squeeze(1))
-        x = torch.relu(self.norm(self.hidden(rows)))
-        if places is None:
-            x = x.reshape(len(z), -1, x.shape[1]).amax(dim=1)
-        logits: Tensor = self.out(x)
-        return logits.reshape(-1, *self.shape)
-
-
-class ConvHead(nn.Module):
-    """h as the paper's: for every bias label a conv3x3, BatchNorm, ReLU, conv3x3 of its own.
-
-    For labels of the whole image the second convolution's mean over positions is read.
-    """
-
-    def __init__(self, channels: int, hidden: int, heads: BiasHeads) -> None:
-        super().__init__()
-        self.predictors = nn.ModuleList(
-            nn.Sequential(
-                nn.Conv2d(channels, hidden, 3, padding=1),
-                nn.BatchNorm2d(hidden),
-                nn.ReLU(),
-                nn.Conv2d(hidden, heads.n_values, 3, padding=1),
-            )
-            for _ in heads.names
-        )
-
-    def forward(self, z: Tensor, places: Tensor | None) -> Tensor:
-        """Bias logits of features ``[B, C, H', W']``, as ``Blueprint.head`` says."""
-        logits = torch.stack([predictor(z) for predictor in self.predictors], dim=1)
-        if places is None:
-            return logits.mean(dim=(3, 4))
-        return logits.permute(0, 3, 4, 1, 2)[places]
 
 
 @register_network("pixel_front", note="toy network: its first stage sees colour only")

@@ -293,3 +293,23 @@ def _write_samples(folder: Path, sweep: Sweep) -> None:
         strips.append({"value": value, "file": name, "caption": f"σ² = {value:g}"})
     index = {"axis": "color_variance", "strips": strips, "alt": "six digits, SYNTHETIC"}
     (samples / "index.json").write_text(json.dumps(index))
+
+
+def write_values(
+    folder: Path, accuracies: dict[tuple[str, float], list[float | None]], seeds: int | None = None, **config: Any
+) -> Path:
+    """Write a sweep with exactly these test accuracies, one a seed; None = the trial failed."""
+    methods = tuple(dict.fromkeys(method for method, _ in accuracies))
+    values = tuple(dict.fromkeys(value for _, value in accuracies))
+    most = max(len(a) for a in accuracies.values())
+    sweep = Sweep(values=values, methods=methods, seeds=tuple(range(seeds or most)), config=config)
+    folder.mkdir(parents=True, exist_ok=True)
+    for (method, value), listed in accuracies.items():
+        text = json.dumps(hyperparameters(method, 5), sort_keys=True)
+        rows = [search_row(method, value, 5, hyperparameters=text, val_counterfactual=0.9)]
+        for k, accuracy in enumerate(listed):
+            failed = {"status": "failed", "error": "loss is not finite"} if accuracy is None else {}
+            rows.append(confirm_row(method, value, k, k, hyperparameters=text, test_accuracy=accuracy, **failed))
+        write_part(folder, "trials", cell_name(method, value), rows, (0, "d", 1))
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(config_of(sweep) | config))
+    return folder

@@ -11,6 +11,7 @@ from torch import nn
 
 from trainable.data.base import load_dataset
 from trainable.errors import InputError
+from trainable.graph_cut import cut, layers
 from trainable.methods.base import Nets
 from trainable.networks import (
     Blueprint,
@@ -23,7 +24,7 @@ from trainable.networks import (
     register_network,
     to_float,
 )
-from trainable.networks_torchvision import Front, cut, layers
+from trainable.networks_torchvision import Front
 
 DIGITS = load_dataset("coloured_digits")
 DIGITS_28 = load_dataset("coloured_digits", image_size=28)

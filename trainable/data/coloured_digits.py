@@ -29,27 +29,10 @@ from trainable.data.base import (
     register_dataset,
 )
 from trainable.data.cache import cached_array, digest
+from trainable.data.palette import COLOURS, PALETTE, bias_strength
 from trainable.errors import InputError, unknown_name
-from trainable.randomness import derive, numpy_generator
+from trainable.randomness import numpy_generator
 from trainable.spec import VARIANTS, Rule
-
-COLOURS: Mapping[str, tuple[int, int, int]] = {
-    "navy": (15, 15, 150),
-    "lemon": (240, 240, 120),
-    "maroon": (150, 15, 15),
-    "ice": (130, 240, 240),
-    "emerald": (15, 240, 110),
-    "rose": (240, 15, 135),
-    "olive": (130, 180, 15),
-    "violet": (135, 15, 240),
-    "pink": (240, 130, 240),
-    "azure": (15, 140, 240),
-}
-"""Mean colour of the digits 0 to 9, in that order, as red, green, blue in [0, 255]."""
-
-PALETTE: NDArray[np.float32] = (np.array(list(COLOURS.values())) / 255).astype(np.float32)
-"""The mean colours as float32 ``[10, 3]`` in [0, 1]: the ten points of the colour cube that lie farthest apart
-(smallest distance 0.59) among those that are neither dark nor grey, rounded."""
 
 BIN_WIDTH = 32
 """Width of a bin of the bias label: channel values 0 .. 255 make 8 bins."""
@@ -161,6 +144,10 @@ class ColouredDigits:
 
     def image_keys(self) -> list[str]:
         """Hash of every digit's 28 x 28 pixels, 16 hex characters, ``[5000]``; the same at every size and subset."""
+        return list(self._keys)
+
+    @functools.cached_property
+    def _keys(self) -> list[str]:
         return [hashlib.blake2b(ink.tobytes(), digest_size=8, key=b"lnl-sweep").hexdigest() for ink in self._native]
 
     def patient_keys(self) -> list[str] | None:
@@ -267,7 +254,7 @@ class ColouredDigits:
 
     def bias_strength(self, bias: Mapping[str, float]) -> float:
         """I(colour; digit) / H(digit) on the training law, before the clipping to [0, 1]."""
-        return _bias_strength(float(bias["color_variance"]))
+        return bias_strength(float(bias["color_variance"]))
 
     def _paint(
         self,
@@ -297,32 +284,3 @@ class ColouredDigits:
             return images.amax(dim=(2, 3)).div(BIN_WIDTH, rounding_mode="floor").long()
         bins = images.div(BIN_WIDTH, rounding_mode="floor").long()
         return bins.masked_fill_((ink < FOREGROUND)[:, None], IGNORED)
-
-
-@functools.lru_cache(maxsize=256)
-def _bias_strength(variance: float, draws: int = 4096) -> float:
-    """I(x; y) / H(y) of x ~ N(mean of y, variance I), y uniform: 1 - E[H(y | x)] / log 10.
-
-    The expectation is a Monte Carlo mean with the same draws for every variance, so it falls smoothly with it.
-
-    Args:
-        variance: sigma^2 >= 0.
-        draws: Draws of z for each class.
-
-    Returns:
-        A number in [0, 1]; exactly 1 at variance 0.
-    """
-    if variance == 0:
-        return 1.0
-    z = np.random.Generator(np.random.PCG64(derive("coloured_digits/strength"))).standard_normal((draws, 3))
-    z = np.concatenate([z, -z])
-    means = PALETTE.astype(np.float64)
-    sigma = np.sqrt(variance)
-    entropy = 0.0
-    for mean in means:
-        distance = (((mean + sigma * z)[:, None] - means) ** 2).sum(axis=2)
-        logits = -(distance - distance.min(axis=1, keepdims=True)) / (2 * variance)
-        weights = np.exp(logits)
-        total = weights.sum(axis=1)
-        entropy += float(np.mean(np.log(total) - (weights * logits).sum(axis=1) / total)) / len(means)
-    return float(np.clip(1 - entropy / np.log(len(means)), 0, 1))

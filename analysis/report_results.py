@@ -1,0 +1,142 @@
+"""The report's tables of results: the curve's numbers, what is won back, what the rule costs, other test figures."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pandas as pd
+
+from analysis import markup as m
+from analysis import report_words as words
+from analysis.comparisons import compare_curves
+from analysis.pairing import grid_of
+from analysis.replicates import by_label
+from analysis.report_data import Findings
+from analysis.selection import ORACLE, rule_name
+from analysis.tables import table_csv, table_of, test_figures
+
+
+def table_section(findings: Findings) -> str:
+    """The table of the curve, and its numbers to download."""
+    parts = {}
+    for rule in findings.rules:
+        rows = findings.curve[findings.curve["rule"] == rule]
+        frame = table_of(rows)
+        body = [
+            [str(name), *(str(cell) for cell in row)] for name, row in zip(frame.index, frame.to_numpy(), strict=True)
+        ]
+        metric = words.upper_first(findings.metric)
+        caption = f"{metric}, mean with 95 % interval, chosen by {rule_name(rule)}; weak bias to the left"
+        columns = ["method", *(f"{frame.columns.name} {value}" for value in frame.columns)]
+        file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}.csv")
+        parts[rule] = m.table(columns, body, caption) + m.download(file, table_csv(rows), "Download this table (CSV)")
+    return m.section("table", "Table", m.per_rule(parts)) if parts else ""
+
+
+def won_back_section(findings: Findings) -> str:
+    """What each method wins back of the gap between plain training and the ceiling, areas and breaking points."""
+    parts = {}
+    axis = str(findings.curve["bias_axis"].iloc[0]) if len(findings.curve) else ""
+    for rule in findings.rules:
+        won = findings.won_back[findings.won_back["rule"] == rule]
+        values = list(won.sort_values("bias_strength")["bias_value"].unique())
+        lines: dict[str, dict[float, str]] = {}
+        for r in won.to_dict("records"):
+            lines.setdefault(r["label"] + _facet(r), {})[r["bias_value"]] = r["text"]
+        rows = [[name, *(cells.get(value, "") for value in values)] for name, cells in lines.items()]
+        bands, seeds = " or ".join(sorted(set(won["band"]))), sorted(set(won["n_seeds"]))
+        caption = (
+            f"Won back: (method - erm) / (ceiling - erm) with its 95 % interval (Fieller) over {bands}, paired on "
+            f'{" to ".join(str(n) for n in seeds[:: max(1, len(seeds) - 1)])} seeds. "-": the gap between erm and the '
+            "ceiling is itself not significant, so that no share of it can be given."
+        )
+        headers = ["method", *(f"{axis} {value:g}" for value in values)]
+        parts[rule] = m.table(headers, rows, caption) + _areas(findings, rule)
+    return m.section("won-back", "What is won back", m.per_rule(parts)) if parts else ""
+
+
+def _areas(findings: Findings, rule: str) -> str:
+    places = ["sweep", "dataset", "network", "rule", "label", "facet"]
+    rows = findings.areas[findings.areas["rule"] == rule]
+    columns = [*places, "text", "low", "high", "not_better_from"]
+    broken = findings.breaking[columns].rename(columns={"low": "from", "high": "to"})
+    merged = rows.merge(broken, on=places, how="left")
+    lines = [
+        [
+            r["label"] + _facet(r),
+            r["reason"] or f"{r['area']:.3f} {_ends(r['low'], r['high'])}",
+            ""
+            if pd.isna(r["difference"])
+            else f"{r['difference']:+.3f} {_ends(r['difference_low'], r['difference_high'])}",
+            "" if pd.isna(r["p_holm"]) else words.p_text(r["p_holm"]),
+            _breaking(r),
+            "" if pd.isna(r["not_better_from"]) else r["not_better_from"],
+        ]
+        for r in merged.to_dict("records")
+    ]
+    caption = (
+        "Normalised area under each curve (a mean over the axis), its paired difference to erm with the p value "
+        "adjusted by Holm (descriptive), where the curve falls .05 below the ceiling (95 % interval by the crossed "
+        "bootstrap, weaker bias first), and the weakest bias at which the method is not better than erm any more"
+    )
+    return m.table(["method", "area", "minus erm", "p (Holm)", "breaks at", "not better from"], lines, caption)
+
+
+def rule_cost_section(findings: Findings) -> str:
+    """What the selection rule costs: each method's area under one rule minus that under the headline rule."""
+    curves = by_label(findings.points)
+    rows: list[list[m.Cell]] = []
+    for key, curve in curves.items():
+        line = next(iter(curve.values())).line
+        if line.rule == findings.headline:
+            continue
+        other = curves.get((*line.like("")[:3], findings.headline, *key[4:]), {})
+        if not other:
+            continue
+        gap = compare_curves(curve, other, grid_of(curves, key), line.label)
+        same = not gap.reason and gap.difference.low == gap.difference.high == 0
+        text = gap.reason or ("0 (the same configurations)" if same else words.signed(gap.difference))
+        rows.append([line.label + (f" ({line.facet})" if line.facet else ""), rule_name(line.rule), text, gap.n_seeds])
+    if not rows:
+        return ""
+    words_ = (
+        f"Mean over the axis under another rule minus that under {rule_name(findings.headline)}, paired by seed. "
+        + (
+            "The gap to the oracle is the price of having no unbiased validation data."
+            if ORACLE in findings.rules
+            else ""
+        )
+    )
+    table = m.table(["method", "rule", f"minus {rule_name(findings.headline)}", "seeds"], rows)
+    return m.section("rule-cost", "What the selection rule costs", m.paragraph(words_), table)
+
+
+def more_figures_section(findings: Findings) -> str:
+    """Other test figures: worst group, conflicting images, flip rate, bias probe."""
+    parts = {}
+    for rule in findings.rules:
+        frame = test_figures(findings.trials, rule)
+        columns = [str(c) for c in frame if c not in ("sweep", "label", "bias_axis", "bias_value", "bias_strength")]
+        lines = [
+            [r["label"], f"{r['bias_value']:g}", *(m.short(r[c]) for c in columns)] for r in frame.to_dict("records")
+        ]
+        headers = [c.removeprefix("test_").replace("_", " ") for c in columns]
+        axis = str(findings.trials["bias_axis"].iloc[0])
+        if columns:
+            parts[rule] = m.table(["method", axis, *headers], lines, "Means over seeds")
+    return m.section("more", "Other test figures", m.per_rule(parts)) if parts else ""
+
+
+def _breaking(row: dict[Any, Any]) -> str:
+    if pd.isna(row["text"]):
+        return ""
+    return f"{row['text']} [{row['from']}, {row['to']}]" if row["from"] else str(row["text"])
+
+
+def _facet(row: dict[Any, Any]) -> str:
+    return f" ({row['facet']})" if row["facet"] else ""
+
+
+def _ends(low: float, high: float) -> str:
+    return "" if pd.isna(low) else f"[{low:.3f}, {high:.3f}]"

@@ -1,0 +1,50 @@
+"""Simulated coverage of the nominal 95 % band in the three regimes it is meant for, as a statement about new data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analysis.statistics import seeds_and_patients, t_interval
+
+DRAWS = 800
+
+
+def coverage(
+    seeds: int, patients: int, patient_sd: float, seed_sd: float, images: int = 1, mean: float = 0.6
+) -> tuple[float, float]:
+    """Share of intervals that hold the true mean: the band, and Student's t over seeds."""
+    rng = np.random.default_rng(seeds)
+    hits = np.zeros(2)
+    for _ in range(DRAWS):
+        skill = rng.normal(mean, patient_sd, patients) if patient_sd else np.full(patients, mean)
+        level = skill[None, :] + rng.normal(0, seed_sd, seeds)[:, None]
+        correct = rng.binomial(images, np.clip(level, 0, 1)) / images
+        left_out = (correct.sum(axis=1, keepdims=True) - correct).mean(axis=0) / (patients - 1)
+        for i, interval in enumerate(
+            (seeds_and_patients(correct.mean(axis=1), left_out), t_interval(correct.mean(axis=1)))
+        ):
+            hits[i] += interval.low <= mean <= interval.high
+    return float(hits[0] / DRAWS), float(hits[1] / DRAWS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+@pytest.mark.parametrize(
+    "regime",
+    [
+        pytest.param({"patients": 1000, "patient_sd": 0.0, "seed_sd": 0.05}, id="digits"),
+        pytest.param({"patients": 35, "patient_sd": 0.2, "seed_sd": 0.03, "images": 13}, id="mri"),
+        pytest.param({"patients": 35, "patient_sd": 0.2, "seed_sd": 0.12, "images": 13}, id="unstable"),
+    ],
+)
+def test_the_band_covers(seeds: int, regime: dict[str, float]) -> None:
+    band, _ = coverage(seeds, **regime)  # type: ignore[arg-type]
+    # three standard errors of 800 draws below .95
+    assert band > 0.925
+
+
+@pytest.mark.slow
+def test_seeds_alone_do_not_cover_new_patients() -> None:
+    band, seeds_only = coverage(10, 35, 0.2, 0.03, images=13)
+    assert seeds_only < 0.7 < band

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+import zipfile
+from pathlib import Path
+from types import ModuleType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import analysis
+from analysis.errors import InputError
+from analysis.parts import read_parts
+from analysis.schema import VERSION_KEY, to_table
+from analysis.source import open_folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, synthetic: ModuleType) -> Path:
+    """A small sweep that a test may change."""
+    made: Path = synthetic.write_sweep(
+        tmp_path / "sweep",
+        synthetic.Sweep(values=(0.10, 0.02), methods=("erm", "lnl"), seeds=(1, 2), n_search=3, n_images=10),
+    )
+    return made
+
+
+def row(synthetic: ModuleType, **more: object) -> dict[str, object]:
+    made: dict[str, object] = synthetic.search_row("erm", 0.1, 0, hyperparameters="{}", **more)
+    return made
+
+
+def test_rows_and_added_columns(folder: Path, synthetic: ModuleType) -> None:
+    trials = analysis.load(folder)
+    assert trials["trial_id"].is_unique
+    assert set(trials["phase"]) == {"search", "confirm"}
+    assert set(trials["seeds_planned"]) == {2.0}
+    assert set(trials["headline_rule"]) == {"val_counterfactual"}
+
+
+def test_seeds_beyond_two_to_the_53_stay_exact(tmp_path: Path, synthetic: ModuleType) -> None:
+    seeds = (9007199254740993, 2)
+    made = synthetic.write_sweep(tmp_path / "s", synthetic.Sweep(values=(0.1,), methods=("erm",), seeds=seeds))
+    confirm = analysis.load(made).query("phase == 'confirm'")
+    assert set(confirm["seed"]) == set(seeds)
+
+
+def test_the_newest_row_of_a_key_wins(folder: Path, synthetic: ModuleType) -> None:
+    orders = [((1, "a", 1), 0.3), ((0, "zz", 9), 0.2), ((1, "b", 1), 0.4), ((1, "a", 2), 0.5)]
+    for order, value in orders:
+        synthetic.write_part(folder, "trials", "cell", [row(synthetic, val_biased=value)], order)
+        found = analysis.load(folder)
+        found = found[found["trial_id"] == row(synthetic)["trial_id"]]
+        assert len(found) == 1
+    assert found["val_biased"].item() == 0.5
+
+
+def test_history_and_splits_are_deduplicated_by_their_keys(folder: Path, synthetic: ModuleType) -> None:
+    epochs = [{"trial_id": "x", "epoch": e, "train_loss": float(e)} for e in (1, 2)]
+    synthetic.write_part(folder, "history", "x", epochs, (0, "d", 1))
+    synthetic.write_part(folder, "history", "x", [{**epochs[1], "train_loss": 9.0}], (1, "d", 1))
+    found = analysis.load_history(folder).query("trial_id == 'x'")
+    assert list(found["train_loss"]) == [1.0, 9.0]
+    split = {"seed": 1, "image": "i", "label": 0, "split": "train", "u": 0.5}
+    synthetic.write_part(folder, "splits", "x", [split], (0, "d", 1))
+    synthetic.write_part(folder, "splits", "x", [{**split, "split": "val"}], (0, "d", 2))
+    assert list(analysis.load_splits(folder)["split"]) == ["val"]
+
+
+def test_truncated_foreign_and_misnamed_parts_are_named_and_left_out(folder: Path, synthetic: ModuleType) -> None:
+    before = len(analysis.load(folder))
+    good = next((folder / "trials").glob("*.parquet"))
+    (folder / "trials" / "cut.0001-d-000001.parquet").write_bytes(good.read_bytes()[:-300])
+    pq.write_table(pa.table({"trial_id": ["x"]}), folder / "trials" / "foreign.0001-d-000001.parquet")
+    shutil.copy(good, folder / "trials" / "copy of something.parquet")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert len(analysis.load(folder)) == before
+    texts = " ".join(str(w.message) for w in caught)
+    for name in ("cut.0001", "foreign.0001", "copy of something"):
+        assert name in texts
+
+
+def test_files_being_written_are_ignored(folder: Path) -> None:
+    before = len(analysis.load(folder))
+    for name in (
+        ".hidden.0001-d-000001.parquet",
+        "_x.0001-d-000001.parquet",
+        "x.0001-d-000001.parquet.tmp",
+        "notes.txt",
+    ):
+        (folder / "trials" / name).write_bytes(b"half")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(analysis.load(folder)) == before
+
+
+def test_a_newer_schema_is_refused_in_one_sentence(folder: Path, synthetic: ModuleType) -> None:
+    table = to_table("trials", [row(synthetic)]).replace_schema_metadata({VERSION_KEY: b"99"})
+    pq.write_table(table, folder / "trials" / "new.0001-d-000001.parquet")
+    with pytest.raises(InputError, match=r"up to schema version 1, but .*new\.0001.* has version 99: update"):
+        analysis.load(folder)
+
+
+def test_columns_that_a_part_lacks_are_null(folder: Path, synthetic: ModuleType) -> None:
+    old = to_table("trials", [row(synthetic) | {"trial_id": "old-007"}]).drop_columns(["flip_rate", "ece"])
+    pq.write_table(old, folder / "trials" / "old.0001-d-000001.parquet")
+    found = analysis.load(folder).query("trial_id == 'old-007'")
+    assert found["flip_rate"].isna().all()
+
+
+def test_a_compaction_during_the_read_loses_and_repeats_nothing(folder: Path, synthetic: ModuleType) -> None:
+    opened = open_folder(folder)
+    expected = read_parts(opened, "trials").num_rows
+    parts = sorted((folder / "trials").glob("*.parquet"))
+    compacted = pa.concat_tables([pq.read_table(p) for p in parts])
+    read = opened.read
+
+    def read_and_compact(path: str) -> bytes:
+        if parts[0].exists():
+            pq.write_table(compacted, folder / "trials" / "all.0001-d-000001.parquet")
+            for part in parts:
+                part.unlink()
+        return read(path)
+
+    opened.read = read_and_compact  # type: ignore[method-assign]
+    table = read_parts(opened, "trials")
+    assert table.num_rows == expected == len(set(table["trial_id"].to_pylist()))
+
+
+@pytest.mark.parametrize("make", ["absent", "empty", "file"])
+def test_a_wrong_folder_is_one_sentence(tmp_path: Path, make: str) -> None:
+    place = tmp_path / "place"
+    if make == "empty":
+        place.mkdir()
+    elif make == "file":
+        place.write_text("x")
+    with pytest.raises(InputError) as caught:
+        analysis.load(place)
+    assert "give" in str(caught.value)
+
+
+def test_no_rows_yet_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "sweep.yaml").write_text("name: x\n")
+    with pytest.raises(InputError, match="has finished yet"):
+        analysis.load(tmp_path)
+    assert analysis.load_history(tmp_path).empty
+    assert analysis.load_predictions(tmp_path).empty
+
+
+def test_damaged_yaml_is_named(folder: Path) -> None:
+    (folder / "sweep.yaml").write_text("a: [")
+    with pytest.raises(InputError, match=r"sweep\.yaml must be YAML"):
+        analysis.load_config(folder)
+
+
+def test_without_a_configuration_the_rows_still_load(folder: Path) -> None:
+    (folder / "sweep.yaml").unlink()
+    trials = analysis.load(folder)
+    assert len(trials) and trials["seeds_planned"].isna().all()
+
+
+def test_a_packed_sweep_reads_like_its_folder(folder: Path, tmp_path: Path) -> None:
+    packed = tmp_path / "sweep.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for path in folder.rglob("*"):
+            archive.write(path, Path("sweep") / path.relative_to(folder))
+    assert len(analysis.load(packed)) == len(analysis.load(folder))
+    assert len(analysis.load_predictions(packed, "unbiased")) == len(analysis.load_predictions(folder))
+
+
+def test_several_sweeps_of_one_name_are_told_apart(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "second")
+    trials = analysis.load([folder, tmp_path / "second"])
+    assert set(trials["sweep"]) == {"synthetic (sweep)", "synthetic (second)"}
+
+
+def test_calling_the_package_name_loads_also_after_the_module_was_imported(folder: Path) -> None:
+    import analysis.load
+
+    assert len(analysis.load(folder)) == len(analysis.load.load(folder))
+
+
+def test_importing_analysis_is_light() -> None:
+    code = (
+        "import sys, analysis, analysis.schema, analysis.errors\n"
+        "bad = {'pandas', 'plotly', 'scipy', 'torch', 'ray', 'trainable', 'orchestrator'} & set(sys.modules)\n"
+        "assert not bad, bad\n"
+        "import analysis.report\n"
+        "bad = {'torch', 'ray', 'trainable', 'orchestrator'} & set(sys.modules)\n"
+        "assert not bad, bad\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+def test_20_000_trials_load_fast(tmp_path: Path, synthetic: ModuleType) -> None:
+    for part in range(100):
+        cell = f"c{part:03d}"
+        rows = [
+            row(synthetic, cell=cell) | {"trial_id": f"{cell}-r0-{i:03d}", "val_biased": i / 200} for i in range(200)
+        ]
+        synthetic.write_part(tmp_path, "trials", cell, rows, (0, "d", 1))
+    start = time.perf_counter()
+    assert len(analysis.load(tmp_path)) == 20_000
+    assert time.perf_counter() - start < 5

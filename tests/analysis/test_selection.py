@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from analysis.selection import mark, picks, rule_name
+
+
+def frame(
+    synthetic: ModuleType, search: list[dict[str, Any]], confirm: list[dict[str, Any]] | None = None
+) -> pd.DataFrame:
+    rows = []
+    for number, more in enumerate(search):
+        values = {"hyperparameters": json.dumps({"lr": number}), **more}
+        rows.append(synthetic.search_row("erm", 0.1, number, **values))
+    for k, more in enumerate(confirm or []):
+        rows.append(synthetic.confirm_row("erm", 0.1, k, seed=k, **more))
+    return pd.DataFrame(rows)
+
+
+def chosen(trials: pd.DataFrame, rule: str) -> list[str]:
+    found = picks(trials, [rule])
+    return [text[-3:] for text in found["trial_id"]]
+
+
+def test_the_highest_completed_value_wins(synthetic: ModuleType) -> None:
+    trials = frame(
+        synthetic,
+        [
+            {"val_biased": 0.5},
+            {"val_biased": 0.9, "status": "pruned"},
+            {"val_biased": 0.95, "status": "failed"},
+            {"val_biased": None},
+            {"val_biased": 0.7},
+        ],
+    )
+    assert chosen(trials, "val_biased") == ["004"]
+
+
+def test_ties_go_to_the_lower_number_not_to_the_lower_text(synthetic: ModuleType) -> None:
+    trials = frame(synthetic, [{"val_biased": 0.1}, {"val_biased": 0.8}, {"val_biased": 0.8}])
+    trials["trial_id"] = ["a-r0-900", "a-r0-1000", "a-r0-999"]
+    assert picks(trials, ["val_biased"])["trial_id"].tolist() == ["a-r0-999"]
+
+
+def test_reweighted_counts_its_standard_error(synthetic: ModuleType) -> None:
+    trials = frame(
+        synthetic,
+        [{"val_reweighted": 0.90, "val_reweighted_se": 0.10}, {"val_reweighted": 0.85, "val_reweighted_se": 0.01}],
+    )
+    assert chosen(trials, "val_reweighted") == ["001"]
+
+
+def test_a_rule_without_values_chooses_nothing(synthetic: ModuleType) -> None:
+    assert chosen(frame(synthetic, [{"val_biased": 0.5}]), "val_unbiased") == []
+
+
+def test_each_repeat_has_its_own_pick(synthetic: ModuleType) -> None:
+    trials = frame(synthetic, [{"val_biased": 0.5}, {"val_biased": 0.9}, {"val_biased": 0.7, "repeat": 1}])
+    assert chosen(trials, "val_biased") == ["001", "002"]
+
+
+def test_confirm_rows_know_their_rules_and_superseded_ones_are_marked(synthetic: ModuleType) -> None:
+    search = [{"val_biased": 0.9, "val_unbiased": 0.1}, {"val_biased": 0.1, "val_unbiased": 0.9}, {"val_biased": 0.2}]
+    confirm = [{"hyperparameters": json.dumps({"lr": number})} for number in range(3)]
+    confirm[1]["status"] = "failed"
+    marked = mark(frame(synthetic, search, confirm), ["val_unbiased", "val_biased"])
+    rows = marked[marked["phase"] == "confirm"]
+    assert rows["rules"].tolist() == [("val_biased",), ("val_unbiased",), ()]
+    assert rows["superseded"].tolist() == [False, False, True]
+    assert not marked.loc[marked["phase"] == "search", "superseded"].any()
+
+
+def test_a_configuration_of_two_rules_stands_once_with_both(synthetic: ModuleType) -> None:
+    search = [{"val_biased": 0.9, "val_unbiased": 0.9}]
+    confirm = [{"hyperparameters": '{"lr":  0}'}]
+    marked = mark(frame(synthetic, search, confirm), ["val_unbiased", "val_biased"])
+    assert marked["rules"].tolist()[-1] == ("val_unbiased", "val_biased")
+
+
+def test_rules_that_the_sweep_does_not_name_choose_nothing(synthetic: ModuleType) -> None:
+    confirm = [{"hyperparameters": '{"lr": 0}'}]
+    marked = mark(frame(synthetic, [{"val_biased": 0.9}], confirm), ["val_unbiased"])
+    assert marked["superseded"].tolist()[-1]
+
+
+@pytest.mark.parametrize(("rule", "name"), [("val_unbiased", "oracle"), ("val_biased", "biased validation")])
+def test_names(rule: str, name: str) -> None:
+    assert rule_name(rule) == name

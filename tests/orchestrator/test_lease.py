@@ -1,0 +1,213 @@
+"""One driver at a time, and what becomes of the one that was taken for dead."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.parts import read_parts
+from analysis.source import open_folder
+from orchestrator import lease as lease_module
+from orchestrator.lease import EXPIRES_SECONDS, FILE, Lease, LeaseLost, acquire
+from orchestrator.results import SweepDirectory, Writer
+from tests.orchestrator.support import fake_row, sweep_cells, sweep_config
+from trainable.errors import InputError
+from trainable.files import Folder
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(lease_module, "SETTLE_SECONDS", 0.01)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Folder:
+    return Folder(tmp_path / "sweep")
+
+
+@pytest.fixture
+def held(folder: Folder) -> Iterator[Lease]:
+    lease = acquire(folder)
+    yield lease
+    lease.release()
+
+
+def entry(folder: Folder) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(folder.read(FILE))
+    return found
+
+
+def leave(folder: Folder, **changes: Any) -> None:
+    """What a driver on another host left behind, its last heartbeat a second ago."""
+    left = {
+        "id": "other",
+        "generation": 7,
+        "host": "elsewhere",
+        "pid": 1,
+        "process_started": "1",
+        "heartbeat": time.time() - 1,
+        "released": False,
+    }
+    folder.write(FILE, json.dumps({**left, **changes}).encode())
+
+
+def wait_until(done: Any, seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.005)
+
+
+def started_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
+
+
+def test_a_second_driver_is_refused_and_told_who_is_there(folder: Folder, held: Lease) -> None:
+    with pytest.raises(InputError, match=f"pid {os.getpid()} on {socket.gethostname()}"):
+        acquire(folder)
+    held.check()
+
+
+def test_a_refused_driver_changes_nothing(folder: Folder) -> None:
+    leave(folder)
+    before = folder.read(FILE)
+    with pytest.raises(InputError):
+        acquire(folder)
+    assert folder.read(FILE) == before and folder.names() == [FILE]
+
+
+def test_a_released_directory_is_free_at_once(folder: Folder) -> None:
+    acquire(folder).release()
+    acquire(folder).release()
+
+
+def test_a_driver_elsewhere_that_sends_heartbeats_is_alive(folder: Folder) -> None:
+    leave(folder)
+    with pytest.raises(InputError, match="pid 1 on elsewhere"):
+        acquire(folder)
+
+
+def test_a_driver_elsewhere_without_heartbeat_is_gone(folder: Folder) -> None:
+    leave(folder, heartbeat=time.time() - EXPIRES_SECONDS - 1)
+    lease = acquire(folder)
+    assert lease.generation == 8
+    lease.release()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a process is told from a later one by /proc")
+class TestSameHost:
+    def test_a_living_process_holds_however_old_its_heartbeat(self, folder: Folder) -> None:
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        try:
+            here = {"host": socket.gethostname(), "pid": child.pid, "process_started": started_of(child.pid)}
+            leave(folder, heartbeat=time.time() - 10 * EXPIRES_SECONDS, **here)
+            with pytest.raises(InputError, match=f"pid {child.pid}"):
+                acquire(folder)
+        finally:
+            child.kill()
+            child.wait()
+
+    def test_a_dead_process_does_not_hold_however_fresh_its_heartbeat(self, folder: Folder) -> None:
+        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        started = started_of(child.pid)
+        child.kill()
+        child.wait()
+        leave(folder, host=socket.gethostname(), pid=child.pid, process_started=started, heartbeat=time.time())
+        acquire(folder).release()
+
+    def test_another_process_of_the_same_pid_does_not_hold(self, folder: Folder) -> None:
+        leave(folder, host=socket.gethostname(), pid=os.getpid(), process_started="1", heartbeat=time.time())
+        acquire(folder).release()
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b'{"id": "x"}', b'{"host": "a", "heartbeat": "soon"}'])
+def test_a_damaged_entry_holds_nobody_up(folder: Folder, text: bytes) -> None:
+    folder.write(FILE, text)
+    acquire(folder).release()
+
+
+def test_the_heartbeat_goes_on(folder: Folder, held: Lease) -> None:
+    first = entry(folder)["heartbeat"]
+    wait_until(lambda: entry(folder)["heartbeat"] > first)
+    assert entry(folder)["id"] == held.id
+
+
+def test_each_driver_has_a_higher_generation(folder: Folder) -> None:
+    generations = []
+    for _ in range(3):
+        lease = acquire(folder)
+        generations.append(lease.generation)
+        lease.release()
+    assert generations == [1, 2, 3]
+
+
+def test_a_lost_entry_does_not_lower_the_generation(folder: Folder) -> None:
+    folder.child("trials").write("cell.0041-abc-000001.parquet", b"")
+    lease = acquire(folder)
+    assert lease.generation == 42
+    lease.release()
+
+
+class TestSuperseded:
+    def test_it_notices_and_stops(self, folder: Folder, held: Lease) -> None:
+        held.check()
+        leave(folder)
+
+        def lost() -> bool:
+            try:
+                held.check()
+            except LeaseLost:
+                return True
+            return False
+
+        wait_until(lost)
+
+    def test_it_does_not_write_any_more(self, folder: Folder, held: Lease) -> None:
+        leave(folder)
+        wait_until(lambda: not held._thread.is_alive())
+        writer = Writer(SweepDirectory(folder.uri), held)
+        row = some_row()
+        for work in (lambda: writer.append("trials", "cell", [row]), lambda: writer.drop("x"),
+                     lambda: writer.compact("cell"), lambda: writer.note_change({})):  # fmt: skip
+            with pytest.raises(LeaseLost):
+                work()
+        assert folder.names() == [FILE] and folder.folders() == []
+
+    def test_it_does_not_release_what_is_no_longer_its_own(self, folder: Folder, held: Lease) -> None:
+        leave(folder)
+        held.release()
+        assert (entry(folder)["id"], entry(folder)["released"]) == ("other", False)
+
+    @pytest.mark.parametrize("late_first", [False, True])
+    def test_what_it_writes_late_never_wins(self, folder: Folder, late_first: bool) -> None:
+        directory = SweepDirectory(folder.uri)
+        folder.write("sweep.yaml", b"")
+        old = Lease(folder, "ffffffff", 1)
+        new = Lease(folder, "00000000", 2)
+        row = some_row()
+        late, good = {**row, "val_biased": 0.1}, {**row, "val_biased": 0.9}
+        writers = [(Writer(directory, old), late), (Writer(directory, new), good)]
+        for _ in range(5):
+            writers[0][0].append("splits", "x", [{"seed": 1, "image": "i"}])  # a high sequence number does not help
+        for writer, values in writers if late_first else writers[::-1]:
+            writer.append("trials", row["cell"], [values])
+        table = read_parts(open_folder(folder.uri), "trials")
+        assert table["val_biased"].to_pylist() == [0.9]
+
+
+def some_row() -> dict[str, Any]:
+    from orchestrator.identity import trial_spec
+
+    config = sweep_config()
+    cell = sweep_cells(config)[0]
+    return fake_row(trial_spec(config, cell, "search", f"{cell.id}-r0-000", {"lr": 1e-3}, 0), 0.5)

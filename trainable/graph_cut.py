@@ -1,0 +1,95 @@
+"""Cuts a network's graph in two after a named layer."""
+
+from __future__ import annotations
+
+from torch import fx, nn
+
+from trainable.errors import InputError, unknown_name
+
+_NAMED = 24
+_FEW = 8
+
+
+class _Tracer(fx.Tracer):
+    """Looks only into the modules that hold the cut; all others stay whole, with their control flow and train mode."""
+
+    def __init__(self, opened: set[str]) -> None:
+        super().__init__()
+        self.opened = opened
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return module_qualified_name not in self.opened
+
+
+def cut(model: nn.Module, split_at: str) -> tuple[fx.GraphModule, fx.GraphModule]:
+    """Cut a model's graph after a module; ``g(f(x))`` computes what ``model(x)`` does, to the last bit.
+
+    Args:
+        model: Takes one tensor and returns one.
+        split_at: Dotted name of a module that is called once.
+
+    Returns:
+        What comes before, that module included, and the rest. They share the model's modules and no parameter.
+
+    Raises:
+        InputError: No such module, or more than its output crosses the cut.
+    """
+    if split_at not in dict(model.named_modules()) or not split_at:
+        raise unknown_name("layer in split_at", split_at, layers(model))
+    parts = split_at.split(".")
+    try:
+        graph = _Tracer({".".join(parts[:n]) for n in range(1, len(parts))}).trace(model)
+    except (fx.proxy.TraceError, TypeError, RuntimeError):
+        graph = fx.Graph()
+    calls = [node for node in graph.nodes if node.op == "call_module" and node.target == split_at]
+    if len(calls) != 1 or not _divides(graph, calls[0]):
+        raise InputError(
+            f"split_at must be a layer whose output alone carries on, but '{split_at}' is none: choose e.g. one of "
+            f"{', '.join(layers(model))}"
+        )
+    return _part(model, graph, None, calls[0]), _part(model, graph, calls[0], None)
+
+
+def layers(model: nn.Module) -> list[str]:
+    """Layers after which the model can be cut, at most 24: its children and, where these are few, theirs."""
+    found = _dividing(model, set())
+    if len(found) < _FEW:
+        opened = set()
+        for name, module in model.named_modules():
+            holder, _, _ = name.rpartition(".")
+            if type(module) is nn.Sequential and (name in found or holder in found):
+                opened |= {name, holder} - {""}
+        found += [name for name in _dividing(model, opened) if name not in found]
+    return found[:_NAMED]
+
+
+def _dividing(model: nn.Module, opened: set[str]) -> list[str]:
+    graph = _Tracer(opened).trace(model)
+    calls = [node for node in graph.nodes if node.op == "call_module"]
+    names = [str(node.target) for node in calls]
+    return [str(n.target) for n in calls if names.count(str(n.target)) == 1 and _divides(graph, n)]
+
+
+def _divides(graph: fx.Graph, last: fx.Node) -> bool:
+    """Does the value of ``last`` alone reach what comes after it, and is there anything after it?"""
+    before: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node is last:
+            break
+        before.add(node)
+    passing = any(user is not last and user not in before for node in before for user in node.users)
+    return not passing and last.next.op != "output"
+
+
+def _part(model: nn.Module, whole: fx.Graph, first: fx.Node | None, last: fx.Node | None) -> fx.GraphModule:
+    """The nodes after ``first`` (None = from the start) up to ``last`` (None = to the end) as a module."""
+    nodes = list(whole.nodes)
+    begin = 0 if first is None else nodes.index(first) + 1
+    end = len(nodes) if last is None else nodes.index(last) + 1
+    graph = fx.Graph()
+    copies = {} if first is None else {first: graph.placeholder("features")}
+    for node in nodes[begin:end]:
+        copies[node] = graph.node_copy(node, copies.__getitem__)
+    if last is not None:
+        graph.output(copies[last])
+    return fx.GraphModule(model, graph)
