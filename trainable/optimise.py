@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from trainable.spec import Training
 
@@ -48,6 +50,9 @@ def ramp(share: float, progress: float) -> float:
 class Optimiser:
     """Adam or SGD over some parameters, whose gradient norm is clipped by itself.
 
+    The updates are torch's own functions. Its optimiser classes import the compiler with their first instance, which
+    costs every worker process some five seconds of computing: more than a short trial.
+
     Args:
         parameters: The parameters; frozen ones are left out.
         training: Optimiser, schedule and clipping norm.
@@ -59,26 +64,78 @@ class Optimiser:
         self.parameters = [p for p in parameters if p.requires_grad]
         self.lr = self.base_lr = lr
         self.clip_norm = training.clip_norm
-        self.torch: torch.optim.Optimizer
-        if training.optimizer == "sgd":
-            self.torch = torch.optim.SGD(self.parameters, lr, momentum=0.9, weight_decay=weight_decay, fused=True)
-        else:
-            self.torch = torch.optim.Adam(self.parameters, lr, weight_decay=weight_decay, fused=True)
+        self.weight_decay = weight_decay
+        self._sgd = training.optimizer == "sgd"
+        names = ("momentum",) if self._sgd else ("mean", "square", "steps")
+        self._moments: dict[str, list[Tensor]] = {
+            name: [
+                torch.zeros((), device=p.device) if name == "steps" else torch.zeros_like(p, requires_grad=False)
+                for p in self.parameters
+            ]
+            for name in names
+        }
 
     def zero_grad(self) -> None:
         """Drop the gradients."""
         for p in self.parameters:
             p.grad = None
 
+    @torch.no_grad()
     def step(self, factor: float) -> None:
         """Clip the gradients and take one step with ``factor`` times the first learning rate."""
-        if self.clip_norm is not None:
-            gradients = [p.grad for p in self.parameters if p.grad is not None]
-            if gradients:
-                # The same as clip_grad_norm_, at a quarter of its overhead a step.
-                norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-                torch._foreach_mul_(gradients, (self.clip_norm / (norm + 1e-6)).clamp(max=1.0))
+        chosen = [i for i, p in enumerate(self.parameters) if p.grad is not None]
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
         self.lr = self.base_lr * factor
-        for group in self.torch.param_groups:
-            group["lr"] = self.lr
-        self.torch.step()
+        if not gradients:
+            return
+        if self.clip_norm is not None:
+            # The same as clip_grad_norm_, at a quarter of its overhead a step.
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+            torch._foreach_mul_(gradients, (self.clip_norm / (norm + 1e-6)).clamp(max=1.0))
+        parameters: list[Tensor] = [self.parameters[i] for i in chosen]
+        moments = {name: [held[i] for i in chosen] for name, held in self._moments.items()}
+        if self._sgd:
+            # From a momentum of zero the first step is the gradient itself, as in torch.optim.SGD.
+            sgd(
+                parameters,
+                gradients,
+                list(moments["momentum"]),
+                fused=True,
+                weight_decay=self.weight_decay,
+                momentum=0.9,
+                lr=self.lr,
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+            )
+            return
+        adam(
+            parameters,
+            gradients,
+            moments["mean"],
+            moments["square"],
+            [],
+            moments["steps"],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=self.lr,
+            weight_decay=self.weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
+
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        """The moments of every parameter, by name."""
+        return self._moments
+
+    def load_state_dict(self, state: Mapping[str, list[Tensor]]) -> None:
+        """Go on from the moments that ``state_dict`` returned.
+
+        Raises:
+            KeyError: They are of another optimiser.
+        """
+        for name, held in self._moments.items():
+            for tensor, kept in zip(held, state[name], strict=True):
+                tensor.copy_(kept)

@@ -234,7 +234,7 @@ class Trainer:
             "spec": self.spec.to_json(),
             "epoch": self.epoch,
             "nets": {name: part.state_dict() for name, part in self.parts().items()},
-            "optimisers": [optimiser.torch.state_dict() for optimiser in self._optimisers],
+            "optimisers": [optimiser.state_dict() for optimiser in self._optimisers],
             "history": self.history,
             "reported": self.reported,
             "best": self._best,
@@ -258,7 +258,7 @@ class Trainer:
         for name, part in self.parts().items():
             part.load_state_dict(kept["nets"][name])
         for optimiser, state in zip(self._optimisers, kept["optimisers"], strict=True):
-            optimiser.torch.load_state_dict(state)
+            optimiser.load_state_dict(state)
         self.epoch, self.history, self.reported = kept["epoch"], kept["history"], kept["reported"]
         self.seconds, self._best = kept["seconds"], kept["best"]
         self.started_at = datetime.datetime.fromisoformat(kept["started_at"])

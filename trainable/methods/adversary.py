@@ -134,6 +134,24 @@ def confusion_loss(p: Prediction) -> tuple[Tensor, Tensor]:
     return -(p.log_Q.mean(dim=-1) * weight).sum(), gradient
 
 
+def _pairing(q: Tensor, gradient: Tensor) -> Tensor:
+    """A scalar whose gradient on q is the given one: with ``grad_tensors`` torch would import sympy for seconds."""
+    return (q * gradient.to(q.dtype)).sum()
+
+
+def send_back(L_c: Tensor, feat: Tensor, gradient: Tensor | None) -> None:
+    """Backward of L_c in which f receives a further gradient on its output: one pass through g, one through f.
+
+    Args:
+        L_c: The label loss, scalar.
+        feat: f(x), with its graph.
+        gradient: What is added to dL_c/dfeat, in the shape of ``feat``; None adds nothing.
+    """
+    if gradient is not None:
+        feat.register_hook(lambda from_g: from_g + gradient)  # type: ignore[no-untyped-call]
+    torch.autograd.backward(L_c)
+
+
 @dataclass(frozen=True)
 class Adversary:
     """What one step with h leaves behind, all detached; h's gradients stand in its parameters.
@@ -186,8 +204,8 @@ def adversary(
 
     pull = [w * g for w, g in ((lambda_, dL_dq), (-mu, dLB_dq)) if w]
     theta_h = [w for w in h.parameters() if w.requires_grad]
-    torch.autograd.backward(q, dLB_dq.to(q.dtype), retain_graph=bool(pull), inputs=theta_h)
-    gradient = torch.autograd.grad(q, z, sum(pull[1:], pull[0]).to(q.dtype))[0] if pull else None
+    torch.autograd.backward(_pairing(q, dLB_dq), retain_graph=bool(pull), inputs=theta_h)
+    gradient = torch.autograd.grad(_pairing(q, sum(pull[1:], pull[0])), z)[0] if pull else None
 
     at_label = p.log_Q.gather(-1, p.labels.unsqueeze(-1)).squeeze(-1)
     correct = ((at_label >= p.log_Q.amax(dim=-1)) * p.mask).sum()

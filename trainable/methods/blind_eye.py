@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import autograd
-
-from trainable.methods.adversary import adversary, confusion_loss, label_loss
+from trainable.methods.adversary import adversary, confusion_loss, label_loss, send_back
 from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Losses, Nets, register_method
 
 
@@ -43,10 +41,7 @@ def blind_eye(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp
     L_c = label_loss(logits, batch)
 
     from_h = adversary(nets.h, feat, batch, ramp * hyperparameters["lambda_"], 0.0, confusion_loss)
-    if from_h.gradient is None:
-        autograd.backward(L_c)
-    else:
-        autograd.backward([L_c, feat], [None, from_h.gradient])
+    send_back(L_c, feat, from_h.gradient)
 
     L_c = L_c.detach()
     return Losses(logits.detach(), L_c, from_h.mi, from_h.bias, from_h.bias_correct, L_c + from_h.total)

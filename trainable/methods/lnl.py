@@ -24,9 +24,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import autograd
-
-from trainable.methods.adversary import adversary, label_loss
+from trainable.methods.adversary import adversary, label_loss, send_back
 from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Losses, Nets, register_method
 
 
@@ -50,10 +48,7 @@ def lnl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: floa
     L_c = label_loss(logits, batch)
 
     from_h = adversary(nets.h, feat, batch, lambda_, mu)  # theta_h: L_B
-    if from_h.gradient is None:
-        autograd.backward(L_c)
-    else:
-        autograd.backward([L_c, feat], [None, from_h.gradient])  # theta_g: L_c; theta_f: all three
+    send_back(L_c, feat, from_h.gradient)  # theta_g: L_c; theta_f: all three
 
     L_c = L_c.detach()
     return Losses(
