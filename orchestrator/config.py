@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from trainable.errors import InputError
 from trainable.spec import Metric, Rule
@@ -100,6 +109,10 @@ class SpaceEntry(_Strict):
         if len(forms) != 1:
             raise ValueError(f"needs exactly one of log, uniform, int, choice, but got {forms or 'none'}")
         return self
+
+    @model_serializer(mode="wrap")
+    def _that_form_alone(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value is not None}
 
 
 class MethodConfig(_Strict):

@@ -21,6 +21,7 @@ FILE = "driver.json"
 HEARTBEAT_SECONDS = 10.0
 EXPIRES_SECONDS = 60.0
 SETTLE_SECONDS = 0.3
+READ_AGAIN_SECONDS = 0.2
 
 
 class LeaseLost(RuntimeError):
@@ -95,7 +96,7 @@ def acquire(folder: Folder) -> Lease:
             "wait for it, stop it, or choose another --out"
         )
     parts = [part_generation(name) for name in folder.child("trials").names()]
-    lease = Lease(folder, secrets.token_hex(4), 1 + max([int(holder.get("generation", 0)), *parts]))
+    lease = Lease(folder, secrets.token_hex(4), 1 + max([holder.get("generation", 0), *parts]))
     folder.write(FILE, _record(lease))
     # Of two drivers that start in the same instant the last one to write stays.
     time.sleep(SETTLE_SECONDS)
@@ -119,21 +120,28 @@ def _record(lease: Lease, released: bool = False) -> bytes:
 
 
 def _holder(folder: Folder) -> dict[str, Any]:
-    try:
-        entry = json.loads(folder.read(FILE))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return entry if isinstance(entry, dict) else {}
+    """The entry of whoever holds the lease; empty where there is none, or none that can be understood."""
+    for _ in range(3):
+        try:
+            entry = json.loads(folder.read(FILE))
+            numbers = {"pid": int(entry["pid"]), "generation": int(entry["generation"])}
+            return {**entry, **numbers, "heartbeat": float(entry["heartbeat"])}
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
+            return {}
+        except (KeyError, TypeError, ValueError):
+            # An object store may give bytes of two heartbeats: the next reading is whole.
+            time.sleep(READ_AGAIN_SECONDS)
+    return {}
 
 
 def _is_alive(holder: dict[str, Any]) -> bool:
     if not holder or holder.get("released"):
         return False
     if holder.get("host") == socket.gethostname():
-        started = _process_started(int(holder["pid"]))
+        started = _process_started(holder["pid"])
         if started is not None or Path("/proc").is_dir():
             return started is not None and started == holder.get("process_started")
-    return time.time() - float(holder["heartbeat"]) < EXPIRES_SECONDS
+    return bool(time.time() - holder["heartbeat"] < EXPIRES_SECONDS)
 
 
 def _process_started(pid: int) -> str | None:

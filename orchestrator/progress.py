@@ -92,7 +92,7 @@ class Progress:
     def snapshot(self) -> dict[str, Any]:
         """The content of ``status.json``."""
         planned, exact, finished = self._dispatcher.totals()
-        elapsed = time.monotonic() - self._started
+        elapsed = max(time.monotonic() - self._started, 1e-6)
         return {
             "name": self._name,
             "state": self._state,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import warnings
 from typing import Any
 
 import pyarrow as pa
@@ -60,7 +61,7 @@ class SweepDirectory:
         """Trials that were issued and have no row yet; a half-made entry counts as never issued."""
         specs = []
         for name in self.folder.child(OPEN).folders():
-            with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
+            with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
                 specs.append(TrialSpec.from_json(self.folder.child(OPEN, name).read("spec.json").decode()))
         return specs
 
@@ -136,7 +137,15 @@ class Writer:
             old = [name for name in place.names() if part_cell(name) == cell]
             if len(old) < 2:
                 continue
-            self.append(table, cell, read_parts(open_folder(self.directory.uri), table, cell=cell))
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error", UserWarning)
+                    rows = read_parts(open_folder(self.directory.uri), table, cell=cell)
+            except UserWarning as unreadable:
+                # What could not be read must not be removed: the next time its rows may be readable.
+                warnings.warn(f"{unreadable}; the parts of {cell} are left as they are", stacklevel=2)
+                continue
+            self.append(table, cell, rows)
             for name in old:
                 place.remove(name)
 

@@ -50,7 +50,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
     methods = {entry.label: get_method(entry.name) for entry in config.methods}
     sizes = dataset.split(search_seed(config.seed))
     return {
-        **config.model_dump(mode="json", by_alias=True, exclude_none=True),
+        **config.model_dump(mode="json", by_alias=True),
         "provenance": {
             "lnl_sweep_version": provenance.package_version(),
             "git_commit": provenance.git_commit(),
