@@ -49,7 +49,7 @@ class Axis:
 
 def make_axis(rows: pd.DataFrame, x: str, title: str | None) -> Axis:
     """Lay the axis so that stronger bias is to the right; logarithmic where positive values span a factor of four."""
-    places = rows.drop_duplicates(["bias_value", "bias_strength"]).sort_values(["bias_strength", "bias_value"])
+    places = rows.sort_values(["bias_strength", "bias_value"]).drop_duplicates(x)
     values, strengths = places[x].to_numpy(dtype=float), places["bias_strength"].to_numpy(dtype=float)
     if x == "bias_strength":
         name, larger = "bias strength I(b; y) / H(y)", True

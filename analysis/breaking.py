@@ -17,6 +17,7 @@ from analysis.pairing import (
     counterpart,
     finished_points,
     grid_of,
+    least_points,
     line_names,
     paired_left_out,
 )
@@ -62,7 +63,11 @@ def breaking_of(points: list[Point], threshold: float | None = None) -> pd.DataF
     for key, curve in curves.items():
         first = next(iter(curve.values()))
         grid = grid_of(curves, key)
-        if first.line.method == CEILING or any(v not in curve or not curve[v].seeds for v in grid):
+        if (
+            first.line.method == CEILING
+            or len(grid) < least_points(first.line.facet)
+            or any(v not in curve or not curve[v].seeds for v in grid)
+        ):
             continue
         line = [curve[value] for value in grid]
         ceilings = [counterpart(curves, point, CEILING) for point in line] if threshold is None else []

@@ -17,7 +17,7 @@ from analysis.pairing import least_points
 from analysis.selection import rule_name
 from analysis.style import Style, axis, layout, safe, styles
 
-_DODGE = 0.006
+_DODGE = 0.008
 
 
 def plot_accuracy_vs_bias(
@@ -67,7 +67,8 @@ def plot_accuracy_vs_bias(
         dodge = _DODGE * (i - (len(lines) - 1) / 2)
         label = str(line["label"].iloc[0])
         name = _line_name(line, curve, names or {})
-        for trace in _traces(line.sort_values(place.column), place, look[label], name, dodge):
+        style = look[label] if line["facet"].iloc[0] == rows["facet"].iloc[0] else look[label].hollow()
+        for trace in _traces(line.sort_values(["bias_strength", "bias_value"]), place, style, name, dodge):
             figure.add_trace(trace)
     if published is not None:
         _add_published(figure, published, look, place)
@@ -207,7 +208,7 @@ def _annotate(figure: go.Figure, place: Axis, unbiased_at: float | None, chance:
         where = math.log10(unbiased_at) if place.log and unbiased_at > 0 else unbiased_at
         if low <= where <= high and not (place.log and unbiased_at <= 0):
             line = {"dash": "dot", "width": 1, "color": "#808080"}
-            figure.add_vline(x=unbiased_at, line=line, annotation={"text": "unbiased", "yref": "paper", "y": 0.02})
+            figure.add_vline(x=unbiased_at, line=line, annotation={"text": "unbiased"}, annotation_position="top right")
     if chance is not None:
         figure.add_hline(y=chance, line={"dash": "dot", "width": 1, "color": "#808080"})
 

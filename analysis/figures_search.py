@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.errors import InputError
+from analysis.replicates import facets
 from analysis.selection import objective, picks, rule_name
 from analysis.statistics import expected_maximum
 from analysis.style import axis, layout, safe, styles
@@ -33,7 +34,8 @@ def plot_lambda_map(
     """
     rule = rule or headline_rule(trials)
     rows = trials[(trials["phase"] == "search") & (trials["status"] == "completed") & (trials["label"] == label)]
-    rows = rows.assign(value=objective(rows, rule)).dropna(subset=[parameter, "value"]).sort_values("bias_strength")
+    rows = rows.assign(value=objective(rows, rule), facet=facets(trials).reindex(rows.index))
+    rows = rows.dropna(subset=[parameter, "value"]).sort_values(["facet", "bias_strength"])
     if rows.empty:
         raise InputError(f"a map needs search trials with {parameter}, but {label} has none under {rule}: search first")
     weights = rows[parameter].to_numpy(dtype=float)
@@ -42,7 +44,7 @@ def plot_lambda_map(
     ring = [2.5 if trial in chosen else 0.0 for trial in rows["trial_id"]]
     figure = go.Figure(
         go.Scatter(
-            x=[f"{v:g}" for v in rows["bias_value"]],
+            x=[f"{v:g}{f'<br>{safe(f)}' if f else ''}" for v, f in zip(rows["bias_value"], rows["facet"], strict=True)],
             y=np.where(weights > 0, weights, floor),
             mode="markers",
             marker={
@@ -98,17 +100,18 @@ def plot_learning_curves(
         InputError: No epoch of such a confirm trial.
     """
     rule = rule or headline_rule(trials)
-    rows = trials[(trials["phase"] == "confirm") & trials["rules"].map(lambda rules: rule in rules)]
-    rows = rows[rows["method"].notna()].sort_values("bias_strength")
+    rows = trials.assign(name=_line_names(trials))
+    rows = rows[(rows["phase"] == "confirm") & rows["rules"].map(lambda rules: rule in rules)]
+    rows = rows.sort_values("bias_strength")
     if bias_value is None and len(rows):
         bias_value = float(rows["bias_value"].iloc[-1])
     rows = rows[(rows["bias_value"] == bias_value) | rows["whole_axis"]]
-    epochs = history.merge(rows[["trial_id", "label", "seed"]], on="trial_id").dropna(subset=["test_accuracy"])
+    epochs = history.merge(rows[["trial_id", "label", "name"]], on="trial_id").dropna(subset=["test_accuracy"])
     if epochs.empty:
         raise InputError(f"learning curves need confirm trials with a history, but {rule} has none: finish the sweep")
     look, named = styles(trials["label"]), set[str]()
     figure = go.Figure()
-    for (label, _), line in epochs.sort_values("epoch").groupby(["label", "trial_id"], sort=False):
+    for (label, name, _), line in epochs.sort_values("epoch").groupby(["label", "name", "trial_id"], sort=False):
         style = look[str(label)]
         figure.add_trace(
             go.Scatter(
@@ -118,13 +121,13 @@ def plot_learning_curves(
                 line={"color": style.color, "dash": style.dash, "width": 1.3},
                 marker={"symbol": style.symbol, "color": style.color},
                 opacity=0.8,
-                name=safe(label),
-                legendgroup=str(label),
-                showlegend=label not in named,
-                hovertemplate=f"{safe(label)}, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
+                name=safe(name),
+                legendgroup=str(name),
+                showlegend=name not in named,
+                hovertemplate=f"{safe(name)}, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
             )
         )
-        named.add(str(label))
+        named.add(str(name))
     axis_name = str(rows["bias_axis"].iloc[0])
     figure.update_layout(**layout(f"Learning curves at {axis_name} = {bias_value:g}" if title is None else title))
     steps = {"dtick": 1} if epochs["epoch"].max() <= 12 else {}
@@ -150,14 +153,18 @@ def plot_search_budget(
         InputError: No method has two completed search trials there.
     """
     rule = rule or headline_rule(trials)
-    rows = trials[(trials["phase"] == "search") & (trials["status"] == "completed")].sort_values("bias_strength")
+    rows = trials.assign(name=_line_names(trials)).sort_values("bias_strength")
+    rows = rows[(rows["phase"] == "search") & (rows["status"] == "completed")]
     rows = rows.assign(value=objective(rows, rule)).dropna(subset=["value"])
     if bias_value is None and len(rows):
         bias_value = float(rows["bias_value"].iloc[-1])
     rows = rows[(rows["bias_value"] == bias_value) | rows["whole_axis"]]
     look = styles(trials["label"])
     figure = go.Figure()
-    for label, group in rows.groupby("label", sort=False):
+    first = rows[rows["repeat"] == rows["repeat"].min()]
+    for (label, name), group in first.groupby(["label", "name"], sort=False):
+        # Folds are searched one by one: one of them stands for all.
+        group = group[group["cell"] == group["cell"].iloc[0]]
         if len(group) < 2:
             continue
         expected = expected_maximum(group["value"])
@@ -168,8 +175,8 @@ def plot_search_budget(
                 y=expected,
                 mode="lines",
                 line={"color": style.color, "dash": style.dash, "width": 2.2},
-                name=safe(label),
-                hovertemplate=f"{safe(label)}, %{{x}} trials: %{{y:.3f}}<extra></extra>",
+                name=safe(name),
+                hovertemplate=f"{safe(name)}, %{{x}} trials: %{{y:.3f}}<extra></extra>",
             )
         )
     if not figure.data:
@@ -178,3 +185,9 @@ def plot_search_budget(
     figure.update_layout(**layout(f"Best of n trials at {axis_name} = {bias_value:g}" if title is None else title))
     figure.update_layout(xaxis=axis("search trials"), yaxis=axis("expected best validation"), height=380)
     return figure
+
+
+def _line_names(trials: pd.DataFrame) -> pd.Series:
+    """Label, and the facet where there is one: trials of different cells are never compared."""
+    facet = facets(trials)
+    return trials["label"].where(facet == "", trials["label"].astype(str) + ", " + facet)

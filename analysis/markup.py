@@ -76,6 +76,11 @@ def short(value: Any) -> Cell:
     return f"{value:.3g}" if isinstance(value, float) and value == value else ""
 
 
+def label(row: Mapping[Any, Any]) -> str:
+    """Name of a line: the method's label and its facet."""
+    return f"{row['label']} ({row['facet']})" if row["facet"] else str(row["label"])
+
+
 def per_rule(parts: Mapping[str, str]) -> str:
     """Content of which one rule's is shown at a time; the first without scripts."""
     return "\n".join(

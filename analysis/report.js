@@ -10,6 +10,17 @@
 
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  // Breaks the first line of an axis title, which may have a second line of its own.
+  function wrap(text, width) {
+    const [first, ...rest] = text.split("<br>");
+    const lines = [""];
+    for (const word of first.split(" ")) {
+      if (lines.at(-1) && lines.at(-1).length + word.length > width) lines.push("");
+      lines.push(`${lines.pop()} ${word}`.trim());
+    }
+    return [...lines, ...rest].join("<br>");
+  }
+
   // The darkest blue and the faint bands do not show on a dark ground.
   const onDark = (data) => JSON.parse(
     JSON.stringify(data)
@@ -25,7 +36,8 @@
     if (narrow.matches) {
       layout.font.size = 11;
       layout.margin = { ...layout.margin, l: 44, r: 8 };
-      layout.height = Math.max(360, height);
+      layout.height = height + 18 * Math.max(0, figure.data.filter((trace) => trace.showlegend !== false).length - 3);
+      layout.xaxis.title.text = wrap(layout.xaxis.title.text, 42);
     }
     return layout;
   }

@@ -75,7 +75,7 @@ def render(findings: Findings) -> str:
         results.rule_cost_section(findings),
         results.more_figures_section(findings),
         sections.cost_section(findings),
-        *(_provenance(findings, sweep) for sweep in findings.sweeps),
+        *(_provenance(findings, sweep, i) for i, sweep in enumerate(findings.sweeps)),
     ]
     body = "\n".join(part for part in parts if part)
     files = resources.files("analysis")
@@ -137,7 +137,7 @@ def _warnings(findings: Findings) -> str:
     return f'<aside class="warnings" id="warnings"><h2>Before you read on</h2>{m.bullets(found)}</aside>'
 
 
-def _provenance(findings: Findings, sweep: Sweep) -> str:
+def _provenance(findings: Findings, sweep: Sweep, number: int) -> str:
     facts = dict(_facts(findings, sweep))
     items = "".join(f"<dt>{m.text(name)}</dt><dd>{m.text(value)}</dd>" for name, value in facts.items())
     changes = [
@@ -157,7 +157,7 @@ def _provenance(findings: Findings, sweep: Sweep) -> str:
     )
     history = m.paragraph("Changes after the start:") + m.bullets(changes) if changes else ""
     title = "Provenance" if len(findings.sweeps) == 1 else f"Provenance of {sweep.name}"
-    return m.section(f"provenance-{sweep.name}", title, f"<dl>{items}</dl>", history, command, config)
+    return m.section(f"provenance-{number}", title, f"<dl>{items}</dl>", history, command, config)
 
 
 def _facts(findings: Findings, sweep: Sweep) -> Iterator[tuple[str, str]]:

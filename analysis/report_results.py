@@ -43,7 +43,7 @@ def won_back_section(findings: Findings) -> str:
         values = list(won.sort_values("bias_strength")["bias_value"].unique())
         lines: dict[str, dict[float, str]] = {}
         for r in won.to_dict("records"):
-            lines.setdefault(r["label"] + _facet(r), {})[r["bias_value"]] = r["text"]
+            lines.setdefault(m.label(r), {})[r["bias_value"]] = r["text"]
         rows = [[name, *(cells.get(value, "") for value in values)] for name, cells in lines.items()]
         bands, seeds = " or ".join(sorted(set(won["band"]))), sorted(set(won["n_seeds"]))
         caption = (
@@ -64,7 +64,7 @@ def _areas(findings: Findings, rule: str) -> str:
     merged = rows.merge(broken, on=places, how="left")
     lines = [
         [
-            r["label"] + _facet(r),
+            m.label(r),
             r["reason"] or f"{r['area']:.3f} {_ends(r['low'], r['high'])}",
             ""
             if pd.isna(r["difference"])
@@ -97,7 +97,7 @@ def rule_cost_section(findings: Findings) -> str:
         gap = compare_curves(curve, other, grid_of(curves, key), line.label)
         same = not gap.reason and gap.difference.low == gap.difference.high == 0
         text = gap.reason or ("0 (the same configurations)" if same else words.signed(gap.difference))
-        rows.append([line.label + (f" ({line.facet})" if line.facet else ""), rule_name(line.rule), text, gap.n_seeds])
+        rows.append([m.label({"label": line.label, "facet": line.facet}), rule_name(line.rule), text, gap.n_seeds])
     if not rows:
         return ""
     words_ = (
@@ -117,9 +117,11 @@ def more_figures_section(findings: Findings) -> str:
     parts = {}
     for rule in findings.rules:
         frame = test_figures(findings.trials, rule)
-        columns = [str(c) for c in frame if c not in ("sweep", "label", "bias_axis", "bias_value", "bias_strength")]
+        columns = [
+            str(c) for c in frame if c not in ("sweep", "label", "facet", "bias_axis", "bias_value", "bias_strength")
+        ]
         lines = [
-            [r["label"], f"{r['bias_value']:g}", *(m.short(r[c]) for c in columns)] for r in frame.to_dict("records")
+            [m.label(r), f"{r['bias_value']:g}", *(m.short(r[c]) for c in columns)] for r in frame.to_dict("records")
         ]
         headers = [c.removeprefix("test_").replace("_", " ") for c in columns]
         axis = str(findings.trials["bias_axis"].iloc[0])
@@ -132,10 +134,6 @@ def _breaking(row: dict[Any, Any]) -> str:
     if pd.isna(row["text"]):
         return ""
     return f"{row['text']} [{row['from']}, {row['to']}]" if row["from"] else str(row["text"])
-
-
-def _facet(row: dict[Any, Any]) -> str:
-    return f" ({row['facet']})" if row["facet"] else ""
 
 
 def _ends(low: float, high: float) -> str:

@@ -92,14 +92,14 @@ def hyperparameter_section(findings: Findings) -> str:
     rows = findings.selected
     if rows.empty:
         return ""
-    known = ["sweep", "rule", "label", "method", "cell", "repeat", "bias_value", "bias_strength", "validation"]
+    known = ["sweep", "rule", "label", "facet", "method", "cell", "repeat", "bias_value", "bias_strength", "validation"]
     names = [str(c) for c in rows if c not in [*known, "candidates", "anchor", "trial_id"] and rows[c].notna().any()]
     parts = {}
     for rule in findings.rules:
-        chosen = rows[rows["rule"] == rule].sort_values(["sweep", "label", "bias_strength"])
+        chosen = rows[rows["rule"] == rule].sort_values(["sweep", "label", "facet", "bias_strength"])
         lines = [
             [
-                r["label"],
+                m.label(r),
                 f"{r['bias_value']:g}",
                 f"{r['validation']:.3f}",
                 r["candidates"],

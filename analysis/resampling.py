@@ -2,7 +2,8 @@
 
 K seeds and P patients are drawn with replacement independently; a cell (seed, patient) weighs the product of the two
 counts, and each patient brings all its images. It serves figures that have no formula of their own (breaking points);
-means, differences and ratios have one (``analysis.statistics``), which covers better at three to five seeds.
+means, differences and ratios have one (``analysis.statistics``, ``analysis.recovery``), which covers better at three
+to five seeds: .96 / .97 against .83 / .90 for a paired difference of 35 patients and unstable seeds.
 """
 
 from __future__ import annotations

@@ -9,10 +9,12 @@ from typing import Any
 import pandas as pd
 
 from analysis.curves import accuracy_vs_bias
+from analysis.replicates import facets
 from analysis.selection import RULES, picks
 
 DECIMALS = 3
 _KEEP = ("sweep", "dataset", "network", "label", "facet")
+_PICK = ("rule", "label", "method", "facet", "cell", "repeat", "bias_value", "bias_strength")
 TEST_FIGURES = (
     "test_aligned_accuracy",
     "test_conflicting_accuracy",
@@ -107,12 +109,12 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
         trials: What ``analysis.load`` returned.
 
     Returns:
-        One row per (sweep, cell, repeat, rule): label, bias value, validation value of the rule, ``candidates`` (search
-        trials completed), one column per hyperparameter, and ``anchor`` (True where an adversarial method's own
-        weights are all 0, so that the rule preferred no debiasing).
+        One row per (sweep, cell, repeat, rule): label, facet, bias value, validation value of the rule,
+        ``candidates`` (search trials completed), one column per hyperparameter, and ``anchor`` (True where an
+        adversarial method's own weights are all 0, so that the rule preferred no debiasing).
     """
     found = []
-    for sweep, group in trials.groupby("sweep", sort=False):
+    for sweep, group in trials.assign(facet=facets(trials)).groupby("sweep", sort=False):
         done = group[(group["phase"] == "search") & (group["status"] == "completed")]
         rules = [rule for rule in RULES if any(rule in chosen for chosen in group["rules"])]
         chosen = picks(group, rules) if rules else group.iloc[:0]
@@ -123,7 +125,7 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
             found.append(
                 {
                     "sweep": sweep,
-                    **{k: row[k] for k in ("rule", "label", "method", "cell", "repeat", "bias_value", "bias_strength")},
+                    **{k: row[k] for k in _PICK},
                     "validation": row[row["rule"]],
                     "candidates": int(counts.get((row["cell"], row["repeat"]), 0)),
                     "anchor": bool(pressures) and not any(pressures),
@@ -142,15 +144,16 @@ def test_figures(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
         rule: Selection rule; default: the headline rule.
 
     Returns:
-        One row per (label, bias value); columns that are null everywhere are left out.
+        One row per (label, facet, bias value); columns that are null everywhere are left out.
     """
     name = rule or headline_rule(trials)
-    rows = trials[(trials["phase"] == "confirm") & (trials["status"] == "completed")]
+    rows = trials.assign(facet=facets(trials))
+    rows = rows[(rows["phase"] == "confirm") & (rows["status"] == "completed")]
     rows = rows[rows["rules"].map(lambda rules: name in rules)]
     columns = [c for c in TEST_FIGURES if c in rows and rows[c].notna().any()]
-    keys = ["sweep", "label", "bias_axis", "bias_value", "bias_strength"]
+    keys = ["sweep", "label", "facet", "bias_axis", "bias_value", "bias_strength"]
     means = rows.groupby(keys, dropna=False)[columns].mean().reset_index()
-    return means.sort_values(["sweep", "label", "bias_strength"], ignore_index=True)
+    return means.sort_values(["sweep", "label", "facet", "bias_strength"], ignore_index=True)
 
 
 def cost(trials: pd.DataFrame) -> pd.DataFrame:
