@@ -22,7 +22,7 @@ from analysis.pairing import (
     line_names,
     paired_left_out,
 )
-from analysis.recovery import recovery
+from analysis.recovery import Recovery, recovery
 from analysis.replicates import CEILING, ERM, Point, by_label
 from analysis.statistics import Interval, PairedTest, holm, paired_test, seeds_and_patients
 
@@ -111,7 +111,7 @@ def won_back_of(points: list[Point]) -> pd.DataFrame:
                 "g": found.g,
                 "n_seeds": len(seeds),
                 "band": band_name(point, outs),
-                "text": f"{found.ratio:.2f} [{found.low:.2f}, {found.high:.2f}]" if found.bounded else "-",
+                "text": _share(found) if found.bounded else "-",
             }
         )
     more = ["bias_value", "bias_strength", "ratio", "low", "high", "g", "n_seeds", "band", "text"]
@@ -258,6 +258,11 @@ def compare_curves(first: Curve, second: Curve, grid: list[float], reference: st
         n_seeds=len(seeds),
         test=paired_test(a, b) if len(seeds) > 1 else None,
     )
+
+
+def _share(found: Recovery) -> str:
+    ratio, low, high = (f"{round(value, 2) + 0.0:.2f}" for value in (found.ratio, found.low, found.high))
+    return f"{ratio} [{low}, {high}]"
 
 
 def _area(curve: Curve, grid: list[float]) -> tuple[Interval, str]:

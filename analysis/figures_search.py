@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -61,9 +63,10 @@ def plot_lambda_map(
     )
     heading = f"{label}: {parameter.rstrip('_')} against bias, {rule_name(rule)}" if title is None else title
     figure.update_layout(**layout(heading), showlegend=False)
-    ticks = [
-        10.0**k for k in range(int(np.ceil(np.log10(floor))), int(np.floor(np.log10(max(weights.max(), floor)))) + 1)
-    ]
+    top = max(float(weights.max()), floor)
+    decades = range(math.floor(math.log10(floor)), math.ceil(math.log10(top)) + 1)
+    steps = (1,) if len(decades) > 4 else (1, 2, 5)
+    ticks = [t for k in decades for step in steps if floor <= (t := step * 10.0**k) <= top]
     anchored = bool((weights <= 0).any())
     figure.update_layout(
         xaxis=axis(f"{safe(rows['bias_axis'].iloc[0])} (stronger bias →)", type="category"),
@@ -183,7 +186,8 @@ def plot_search_budget(
         raise InputError("the budget curve needs two or more completed search trials of a method: search more")
     axis_name = str(rows["bias_axis"].iloc[0])
     figure.update_layout(**layout(f"Best of n trials at {axis_name} = {bias_value:g}" if title is None else title))
-    figure.update_layout(xaxis=axis("search trials"), yaxis=axis("expected best validation"), height=380)
+    steps = {"dtick": 1} if max(len(trace.x) for trace in figure.data) <= 12 else {}
+    figure.update_layout(xaxis=axis("search trials", **steps), yaxis=axis("expected best validation"), height=380)
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
@@ -129,13 +130,28 @@ def read_config(folder: Folder) -> dict[str, Any]:
 
 def confirm_rules(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The selection rules of a sweep, the headline rule first; all four where the configuration names none."""
-    rules = section(config, "confirm").get("rules")
-    listed = [str(rule) for rule in rules] if isinstance(rules, Sequence) and not isinstance(rules, str) else []
+    listed = list(seeds_of_rules(config))
     headline = section(config, "primary").get("rule") or section(config, "search").get("rule")
     if headline in listed:
         listed.remove(str(headline))
         listed.insert(0, str(headline))
     return tuple(listed) or RULES
+
+
+def seeds_of_rules(config: Mapping[str, Any]) -> dict[str, float]:
+    """Confirm seeds of each rule; an entry of ``confirm.rules`` is a name, or ``{rule, seeds}``."""
+    confirm = section(config, "confirm")
+    rules, seeds = confirm.get("rules"), confirm.get("seeds")
+    common = float(seeds) if isinstance(seeds, int) else math.nan
+    if not isinstance(rules, Sequence) or isinstance(rules, str):
+        return {}
+    return {
+        str(rule["rule"] if isinstance(rule, Mapping) else rule): float(rule.get("seeds", common))
+        if isinstance(rule, Mapping)
+        else common
+        for rule in rules
+        if not isinstance(rule, Mapping) or "rule" in rule
+    }
 
 
 def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -150,8 +166,10 @@ def _load_one(folder: Folder) -> pd.DataFrame:
     if frame.empty:
         raise InputError(f"no trial of {folder.name} has finished yet: try again when the first one has")
     frame = mark(frame, confirm_rules(config))
-    seeds = section(config, "confirm").get("seeds")
-    frame["seeds_planned"] = float(seeds) if isinstance(seeds, int) else float("nan")
+    seeds = seeds_of_rules(config)
+    frame["seeds_planned"] = [
+        max((seeds.get(r, math.nan) for r in rules), default=math.nan) for rules in frame["rules"]
+    ]
     frame["headline_rule"] = confirm_rules(config)[0]
     frame["whole_axis"] = (frame["method"] == "ceiling") & _one_ceiling(frame, config)
     frame["directory"] = folder.name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -71,8 +72,10 @@ def cell_text(cell: Cell) -> str:
 
 def short(value: Any) -> Cell:
     """A value for a cell: floats to three significant digits, missing ones empty."""
-    if isinstance(value, (bool, int, str)):
+    if isinstance(value, (bool, str)):
         return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
     return f"{value:.3g}" if isinstance(value, float) and value == value else ""
 
 

@@ -140,9 +140,7 @@ def _warnings(findings: Findings) -> str:
 def _provenance(findings: Findings, sweep: Sweep, number: int) -> str:
     facts = dict(_facts(findings, sweep))
     items = "".join(f"<dt>{m.text(name)}</dt><dd>{m.text(value)}</dd>" for name, value in facts.items())
-    changes = [
-        f"{change.get('when', 'no date')}: {change.get('what', '')}" for change in sweep.changes if change.get("what")
-    ]
+    changes = [f"{what}{'' if seen is None else f' ({seen} test results existed)'}" for what, seen in sweep.changed()]
     text = yaml.safe_dump(dict(sweep.config), sort_keys=False, allow_unicode=True) if sweep.config else ""
     config = (
         f"<details><summary>The resolved configuration (sweep.yaml)</summary>"

@@ -63,6 +63,21 @@ class Sweep:
         """The cells the sweep consists of; empty where the configuration does not list them."""
         return [cell for cell in self.config.get("cells") or () if isinstance(cell, Mapping)]
 
+    def changed(self) -> list[tuple[str, int | None]]:
+        """Every extension in words, and how many test results existed by then (None = not recorded)."""
+        found = []
+        for change in self.changes:
+            what, seen = change.get("what"), change.get("test_results")
+            if isinstance(what, Mapping):
+                parts = [
+                    f"{key} {v.get('old')} -> {v.get('new')}" if isinstance(v, Mapping) else f"{key} {v}"
+                    for key, v in what.items()
+                ]
+                what = ", ".join(parts)
+            if what:
+                found.append((f"{change.get('when', 'no date')}: {what}", seen if isinstance(seen, int) else None))
+        return found
+
     def axis(self, name: str) -> Mapping[str, Any]:
         """What the data set says about one bias parameter."""
         axes = section(self.config, "dataset_info").get("axes") or ()

@@ -94,6 +94,9 @@ def hyperparameter_section(findings: Findings) -> str:
         return ""
     known = ["sweep", "rule", "label", "facet", "method", "cell", "repeat", "bias_value", "bias_strength", "validation"]
     names = [str(c) for c in rows if c not in [*known, "candidates", "anchor", "trial_id"] and rows[c].notna().any()]
+    fixed = [name for name in names if len(rows) > 1 and rows[name].notna().all() and rows[name].nunique() == 1]
+    names = [name for name in names if name not in fixed]
+    same = ", ".join(f"{name} {m.cell_text(m.short(rows[name].iloc[0]))}" for name in fixed)
     parts = {}
     for rule in findings.rules:
         chosen = rows[rows["rule"] == rule].sort_values(["sweep", "label", "facet", "bias_strength"])
@@ -104,12 +107,15 @@ def hyperparameter_section(findings: Findings) -> str:
                 f"{r['validation']:.3f}",
                 r["candidates"],
                 *(m.short(r[name]) for name in names),
-                "no debiasing preferred" if r["anchor"] else "",
             ]
             for r in chosen.to_dict("records")
         ]
+        anchors = [f"{m.label(r)} at {r['bias_value']:g}" for r in chosen.to_dict("records") if r["anchor"]]
+        words_ = [f"Chosen by {rule_name(rule)}.", f"The same everywhere: {same}." if same else ""]
+        words_.append(f"No debiasing was preferred (all its weights are 0): {', '.join(anchors)}." if anchors else "")
         headers = ["method", str(findings.trials["bias_axis"].iloc[0]), "validation", "candidates"]
-        parts[rule] = m.table([*headers, *(n.rstrip("_") for n in names), ""], lines, f"Chosen by {rule_name(rule)}")
+        caption = " ".join(word for word in words_ if word)
+        parts[rule] = m.table([*headers, *(n.rstrip("_") for n in names)], lines, caption)
     return m.section("hyperparameters", "Selected hyperparameters", m.per_rule(parts))
 
 
@@ -181,7 +187,7 @@ def cost_section(findings: Findings) -> str:
     for sweep in findings.sweeps:
         seconds, money = sweep.status.get("seconds"), sweep.status.get("cost")
         if isinstance(seconds, (int, float)):
-            totals.append(f"{sweep.name}: {seconds / 60:.1f} minutes from start to end")
+            totals.append(f"{sweep.name}: {seconds / 60:.1f} minutes of wall time in its last run")
         if isinstance(money, (int, float)):
             totals.append(f"{sweep.name}: cost {money:.2f}")
     return m.section("cost", "Cost", m.table(headers, rows), m.bullets(totals))

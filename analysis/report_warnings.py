@@ -29,7 +29,7 @@ def warnings_of(findings: Findings) -> list[str]:
     found: list[str] = []
     for sweep in findings.sweeps:
         mark = f"{sweep.name}: " if len(findings.sweeps) > 1 else ""
-        for check in (_unfinished, _missing_methods, _primary, _seeds_added):
+        for check in (_unfinished, _problems, _missing_methods, _primary, _seeds_added):
             found += [mark + text for text in check(findings, sweep)]
     for overall in (_failed, _short_of_seeds, _collapsed, _few_search_trials, _edges, _mixed):
         found += overall(findings)
@@ -46,12 +46,26 @@ def unfinished_cells(findings: Findings, sweep: Sweep) -> list[str]:
     return [str(cell.get("cell")) for cell in sweep.cells if cell.get("cell") not in done]
 
 
+def _cell_names(findings: Findings, cells: Sequence[str]) -> list[str]:
+    """Cells as a reader knows them: method and bias value."""
+    known = {str(c.get("cell")): c for sweep in findings.sweeps for c in sweep.cells}
+    names = []
+    for cell in cells:
+        entry = known.get(cell, {})
+        bias = section(entry, "bias")
+        place = ", ".join(f"{k} = {v:g}" for k, v in bias.items() if isinstance(v, (int, float)))
+        names.append(f"{entry['label']} at {place}" if place and entry.get("label") else cell)
+    return names
+
+
 def _unfinished(findings: Findings, sweep: Sweep) -> Iterator[str]:
     cells = unfinished_cells(findings, sweep)
     planned, finished = sweep.status.get("planned"), sweep.status.get("finished")
-    count = f" ({finished} of {planned} trials)" if planned and finished is not None else ""
+    bound = "" if sweep.status.get("planned_is_exact", True) else "<= "
+    count = f" ({finished} of {bound}{planned} trials)" if planned and finished is not None else ""
     if cells:
-        yield f"The sweep is not finished{count}: {_number_of(cells, 'cell')} unfinished: {_list(cells)}."
+        names = _list(_cell_names(findings, cells))
+        yield f"The sweep is not finished{count}: {_number_of(cells, 'cell')} unfinished: {names}."
     elif isinstance(planned, int) and isinstance(finished, int) and finished < planned:
         yield f"The sweep is not finished{count}."
 
@@ -76,13 +90,22 @@ def _primary(findings: Findings, sweep: Sweep) -> Iterator[str]:
 
 
 def _seeds_added(findings: Findings, sweep: Sweep) -> Iterator[str]:
-    for change in sweep.changes:
-        if "seed" in str(change.get("what", "")).lower():
+    for what, seen in sweep.changed():
+        if "seed" in what.lower() and seen != 0:
+            known = "If results had been seen by then" if seen is None else f"{seen} test results existed by then"
             yield (
-                f"Seeds were changed after the start ({change.get('when', 'no date')}: {change['what']}). If results "
-                "had been seen by then, p values are too small: adding three seeds until significance takes an error "
-                "of .05 to .08, twice to .105."
+                f"Seeds were changed after the start ({what}). {known}: p values are too small, since adding three "
+                "seeds until significance takes an error of .05 to .08, twice to .105."
             )
+
+
+def _problems(findings: Findings, sweep: Sweep) -> Iterator[str]:
+    """Problems that ``status.json`` names and no row shows, such as a cell without a completed search trial."""
+    failed = set(findings.trials.loc[findings.trials["status"] == "failed", "trial_id"])
+    lines = [str(line) for line in sweep.status.get("failed") or ()]
+    told = [line for line in lines if not any(line.startswith(trial.split("/")[-1]) for trial in failed)]
+    if told:
+        yield f"{_number_of(told, 'problem')} when the status was last written: {_list(told)}."
 
 
 def _failed(findings: Findings) -> Iterator[str]:
@@ -123,11 +146,17 @@ def _collapsed(findings: Findings) -> Iterator[str]:
 
 def _few_search_trials(findings: Findings) -> Iterator[str]:
     spaces = _spaces(findings)
+    planned = {str(c.get("cell")): _number(c.get("trials")) for sweep in findings.sweeps for c in sweep.cells}
     search = findings.trials[findings.trials["phase"] == "search"]
-    counts = search.groupby("cell").size()
-    few = [str(cell) for cell, n in counts.items() if n < _FEW_TRIALS and (n > 1 or spaces.get(str(cell)))]
+    counts = {str(cell): n for cell, n in search.groupby("cell").size().items()}
+    few = [
+        cell
+        for cell, n in counts.items()
+        if n < _FEW_TRIALS and (n > 1 or planned.get(cell, 0) > 1 or spaces.get(cell))
+    ]
     if few:
-        yield f"Fewer than {_FEW_TRIALS} search trials in {_number_of(few, 'cell')}: {_list(few)}."
+        names = _list(_cell_names(findings, few))
+        yield f"Fewer than {_FEW_TRIALS} search trials in {_number_of(few, 'cell')}: {names}."
 
 
 def _edges(findings: Findings) -> Iterator[str]:
@@ -144,14 +173,21 @@ def _edges(findings: Findings) -> Iterator[str]:
 
 
 def _spaces(findings: Findings) -> dict[str, Mapping[str, Any]]:
-    return {str(cell.get("cell")): section(cell, "space") for sweep in findings.sweeps for cell in sweep.cells}
+    """Search space of each cell; where a cell does not state it, the ranges its method has in the sweep file."""
+    found = {}
+    for sweep in findings.sweeps:
+        of_label = {str(m.get("label") or m.get("name")): m for m in _methods(sweep) if isinstance(m, Mapping)}
+        for cell in sweep.cells:
+            own = section(cell, "space") or section(of_label.get(str(cell.get("label")), {}), "space")
+            found[str(cell.get("cell"))] = own
+    return found
 
 
 def _edge(value: Any, bounds: Any) -> str:
     """Whether a value lies within 2 % of the end of its range: ``lower end``, ``upper end`` or ""."""
     if not isinstance(bounds, Mapping) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return ""
-    pair = bounds.get("log") if isinstance(bounds.get("log"), Sequence) else bounds.get("uniform")
+    pair = next((bounds[k] for k in ("log", "uniform", "int") if isinstance(bounds.get(k), Sequence)), None)
     low, high = pair if isinstance(pair, Sequence) and len(pair) == 2 else (bounds.get("low"), bounds.get("high"))
     if not isinstance(low, (int, float)) or not isinstance(high, (int, float)) or not low < high:
         return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pandas as pd
 
@@ -175,13 +176,15 @@ def _strongest(findings: Findings, sweep: Sweep, primary: Comparison) -> str:
     return f"; at the strongest bias ({place}): {', '.join(texts)}"
 
 
-def _interval(row: pd.Series | dict[str, object]) -> str:
-    return "" if row["band"] == "none" else f" [{row['low']:.3f}, {row['high']:.3f}]"
+def _interval(row: dict[Any, Any]) -> str:
+    interval = "" if row["band"] == "none" else f" [{row['low']:.3f}, {row['high']:.3f}]"
+    collapsed = f" ({row['n_collapsed']} of {row['n_seeds']} seeds collapsed)" if row["n_collapsed"] else ""
+    return interval + collapsed
 
 
 def _name(findings: Findings, label: str) -> str:
     long = findings.names().get(label, "")
-    return f"{long} ({label})" if long and long != label else label
+    return f"{label} ({long})" if long and long != label else label
 
 
 def _short_training(sweep: Sweep) -> bool:

@@ -197,7 +197,7 @@ def _write_cell(
     difficulty: np.ndarray,
 ) -> None:
     cell = cell_name(method, value)
-    best = 7 if method in ("lnl", "grl") else 5
+    best = min(7 if method in ("lnl", "grl") else 5, sweep.n_search - 1)
     rows, history = [], []
     for number in range(sweep.n_search):
         fit = 0.9 - 0.05 * abs(number - best) / sweep.n_search

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from analysis.recovery import recovery
 from analysis.statistics import seeds_and_patients, t_interval
 
 DRAWS = 800
@@ -48,3 +49,32 @@ def test_the_band_covers(seeds: int, regime: dict[str, float]) -> None:
 def test_seeds_alone_do_not_cover_new_patients() -> None:
     band, seeds_only = coverage(10, 35, 0.2, 0.03, images=13)
     assert seeds_only < 0.7 < band
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_paired_gains_and_what_is_won_back_cover_new_patients(seeds: int) -> None:
+    """Gain of .15 over erm at .55, ceiling at .9: 35 patients over whom the gain varies by sd .2."""
+    rng = np.random.default_rng(seeds)
+    hits = np.zeros(3)
+    for _ in range(DRAWS):
+        erm = rng.normal(0.55, 0.05, 35)
+        means = (erm + rng.normal(0.15, 0.2, 35), erm, np.full(35, 0.9))
+        shifts = (0.03, 0.03, 0.01)
+        cells = [
+            rng.binomial(13, np.clip(p + rng.normal(0, s, (seeds, 1)), 0, 1)) / 13
+            for p, s in zip(means, shifts, strict=True)
+        ]
+        m, e, c = (x.mean(axis=1) for x in cells)
+        outs = [(x.sum(axis=1, keepdims=True) - x).mean(axis=0) / 34 for x in cells]
+        gain = seeds_and_patients(m - e, outs[0] - outs[1], bounds=None)
+        won, seeds_only = recovery(m, e, c, (outs[0], outs[1], outs[2])), recovery(m, e, c)
+        ratio = 0.15 / 0.35
+        hits += [
+            gain.low <= 0.15 <= gain.high,
+            won.low <= ratio <= won.high,
+            seeds_only.low <= ratio <= seeds_only.high,
+        ]
+    coverage_of = hits / DRAWS
+    assert coverage_of[0] > 0.92 and coverage_of[1] > 0.92
+    assert coverage_of[2] < 0.9

@@ -83,6 +83,15 @@ def test_a_short_facet_is_drawn_as_marks(curve: pd.DataFrame) -> None:
     assert marks.mode == "markers" and marks.error_y.array is not None
 
 
+def test_search_figures_keep_facets_apart(trials: pd.DataFrame) -> None:
+    rows = trials.copy()
+    rows["gamma"] = rows["bias_value"].map({0.40: 0.0, 0.10: 0.0, 0.05: 0.0, 0.02: 1.0})
+    rows.loc[rows["bias_value"] == 0.02, "bias_value"] = 0.05
+    names = {trace.name for trace in analysis.plot_search_budget(rows).data}
+    assert {"lnl, gamma = 0", "lnl, gamma = 1"} <= names
+    assert "0.05<br>gamma = 1" in analysis.plot_lambda_map(rows, "lnl").data[0].x
+
+
 def test_strength_lays_data_sets_over_one_another(curve: pd.DataFrame) -> None:
     figure = analysis.plot_accuracy_vs_bias(curve, x="bias_strength")
     assert figure.layout.xaxis.range[0] < figure.layout.xaxis.range[1]

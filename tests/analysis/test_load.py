@@ -12,6 +12,7 @@ from types import ModuleType
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import analysis
 from analysis.errors import InputError
@@ -39,7 +40,7 @@ def test_rows_and_added_columns(folder: Path, synthetic: ModuleType) -> None:
     trials = analysis.load(folder)
     assert trials["trial_id"].is_unique
     assert set(trials["phase"]) == {"search", "confirm"}
-    assert set(trials["seeds_planned"]) == {2.0}
+    assert set(trials.query("phase == 'confirm'")["seeds_planned"]) == {2.0}
     assert set(trials["headline_rule"]) == {"val_counterfactual"}
 
 
@@ -165,6 +166,16 @@ def test_without_a_configuration_the_rows_still_load(folder: Path) -> None:
     assert len(trials) and trials["seeds_planned"].isna().all()
 
 
+def test_a_rule_may_have_its_own_number_of_seeds(folder: Path) -> None:
+    config = analysis.load_config(folder)
+    config["confirm"]["rules"] = ["val_counterfactual", {"rule": "val_biased", "seeds": 7}]
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(config))
+    trials = analysis.load(folder).query("phase == 'confirm'")
+    planned = {rules: set(rows["seeds_planned"]) for rules, rows in trials.groupby("rules")}
+    assert planned[("val_biased",)] == {7.0}
+    assert planned[("val_counterfactual",)] == {2.0}
+
+
 def test_a_packed_sweep_reads_like_its_folder(folder: Path, tmp_path: Path) -> None:
     packed = tmp_path / "sweep.zip"
     with zipfile.ZipFile(packed, "w") as archive:
@@ -172,6 +183,12 @@ def test_a_packed_sweep_reads_like_its_folder(folder: Path, tmp_path: Path) -> N
             archive.write(path, Path("sweep") / path.relative_to(folder))
     assert len(analysis.load(packed)) == len(analysis.load(folder))
     assert len(analysis.load_predictions(packed, "unbiased")) == len(analysis.load_predictions(folder))
+
+
+def test_an_address_reads_like_a_path(folder: Path) -> None:
+    assert len(analysis.load(folder.as_uri())) == len(analysis.load(folder))
+    with pytest.raises(InputError, match="check the address"):
+        analysis.load("nothing://bucket/sweep")
 
 
 def test_several_sweeps_of_one_name_are_told_apart(folder: Path, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_nothing_is_fetched(report: Path) -> None:
 
 def test_the_answer_is_computed_and_hedged(report: Path) -> None:
     text = visible(report)
-    assert "Learning Not to Learn (lnl) scores higher than plain training (erm)" in text
+    assert "lnl (Learning Not to Learn) scores higher than erm (plain training)" in text
     assert "cannot reach .05; six seeds can" in text
     assert "the interval is over seeds and images" in text
 
@@ -60,7 +60,7 @@ def test_the_loser_is_named_in_the_same_words(tmp_path: Path, synthetic: ModuleT
     wins = visible(made(synthetic, tmp_path / "w", GOOD, BAD))
     loses = visible(made(synthetic, tmp_path / "l", BAD, GOOD))
     equal = visible(made(synthetic, tmp_path / "e", GOOD, [0.93, 0.91, 0.88, 0.92, 0.90]))
-    head = "Learning Not to Learn (lnl) {} plain training (erm): mean accuracy over the axis differs by"
+    head = "lnl (Learning Not to Learn) {} erm (plain training): mean accuracy over the axis differs by"
     assert head.format("scores higher than") in wins
     assert head.format("scores lower than") in loses
     assert head.format("cannot be told apart from") in equal
@@ -126,7 +126,10 @@ def test_user_text_is_escaped(tmp_path: Path, synthetic: ModuleType) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"lnl": [*GOOD[:4], None]}, "1 confirm trial failed: digits-color_variance=0.05-lnl"),
+        (
+            {"lnl": [*GOOD[:4], None]},
+            "2 confirm trials failed: digits-color_variance=0.02-lnl-0123abcd-s4 (loss is not finite)",
+        ),
         ({"lnl": [*GOOD[:4], None]}, "lnl at 0.05 (4 of 5 seeds finished"),
         ({"methods": ["erm", "lnl", "dfr"]}, "No curve of dfr"),
         ({"primary": {"compare": ["dfr", "erm"]}}, "The primary comparison (dfr against erm) is not available"),
@@ -164,10 +167,22 @@ def test_added_seeds_and_a_running_sweep_are_named(sweep_dir: Path, tmp_path: Pa
     (folder / "trials" / "cut.0001-d-000001.parquet").write_bytes(b"PAR1")
     text = visible(analysis.write_report(folder))
     assert "Seeds were changed after the start (2026-01-02: confirm.seeds 5 -&gt; 8)" in text
-    assert "So far, Learning Not to Learn" in text
+    assert "So far, lnl (Learning" in text
     assert "not finished (352 of 400 trials): 1 cell unfinished: x" in text
     assert "Left out" in text and "cut.0001" in text
-    assert "1.5 minutes from start to end" in text
+    assert "1.5 minutes of wall time" in text
+
+
+@pytest.mark.parametrize(("seen", "warned"), [(40, True), (0, False)])
+def test_a_recorded_extension_says_what_had_been_seen(sweep_dir: Path, tmp_path: Path, seen: int, warned: bool) -> None:
+    folder = shutil.copytree(sweep_dir, tmp_path / "s")
+    change = {"when": "2026-01-02", "what": {"confirm.seeds": {"old": 5, "new": 8}}, "rows": 90, "test_results": seen}
+    (folder / "changes.jsonl").write_text(json.dumps(change))
+    (folder / "status.json").write_text(json.dumps({"failed": ["some-cell: no search trial completed"]}))
+    text = visible(analysis.write_report(folder))
+    assert f"2026-01-02: confirm.seeds 5 -&gt; 8 ({seen} test results existed)" in text
+    assert (f"{seen} test results existed by then: p values are too small" in text) is warned
+    assert "1 problem when the status was last written: some-cell: no search trial completed." in text
 
 
 def test_a_sweep_that_only_searched_has_a_report_without_a_claim(tmp_path: Path, synthetic: ModuleType) -> None:
