@@ -59,17 +59,21 @@ class Cell:
         return self.bias[self.bias_axis]
 
 
-def load_sweep_dataset(config: SweepConfig) -> Dataset:
-    """Load the sweep's data set with its options checked by name.
+def load_checked(name: str, options: Mapping[str, Any]) -> Dataset:
+    """Load a data set with its options checked by name.
+
+    Args:
+        name: Registered name.
+        options: Its options.
 
     Raises:
         InputError: Unknown data set or option, or data that cannot be read.
     """
-    known = set(inspect.signature(dataset_factory(config.dataset.name)).parameters)
-    for option in config.dataset.options:
+    known = set(inspect.signature(dataset_factory(name)).parameters)
+    for option in options:
         if option not in known:
-            raise unknown_name(f"option of data set {config.dataset.name}", option, known | {"name", "bias"})
-    return load_dataset(config.dataset.name, **config.dataset.options)
+            raise unknown_name(f"option of data set {name}", option, known | {"name", "bias"})
+    return load_dataset(name, **options)
 
 
 def resolve(config: SweepConfig, dataset: Dataset) -> SweepConfig:

@@ -90,6 +90,10 @@ def build_parser() -> argparse.ArgumentParser:
     data = commands.add_parser("data", help="the data sets")
     actions = data.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
     actions.add_parser("list", help="names, images, classes and bias parameters, and where the cache lies")
+    prepare = actions.add_parser("prepare", help="make a data set of files you have, or can fetch: brain_mri")
+    prepare.add_argument("name", metavar="NAME")
+    prepare.add_argument("--from", dest="source", metavar="PATH", help="1512427.zip, or the folder it unpacks to")
+    prepare.add_argument("--download", metavar="FOLDER", help="fetch the files from figshare into this folder first")
     preview = actions.add_parser("preview", help="a contact sheet: one row a class, one column a bias value")
     preview.add_argument("name", metavar="NAME")
     preview.add_argument("--out", required=True, metavar="SHEET.png")
@@ -123,10 +127,16 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", help="Ray cluster to connect to (RAY_ADDRESS; else a Ray of its own)")
-    parser.add_argument("--cpus", type=int, metavar="N", help="processors of a Ray of its own (all)")
+    parser.add_argument("--cpus", type=_at_least_one, metavar="N", help="processors of a Ray of its own (all)")
     parser.add_argument(
         "--mix-versions", action="store_true", help="go on although the code that makes numbers changed"
     )
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, but got '{text}'")
+    return int(text)
 
 
 class _Version(argparse.Action):

@@ -34,7 +34,10 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
     if address or os.environ.get("RAY_ADDRESS"):
         ray.init(address=address or "auto", **quiet)
     else:
-        ray.init(num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet)
+        # Without "local" Ray would join whatever cluster was last started on this machine.
+        ray.init(
+            address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet
+        )
 
 
 def count_slots(config: SweepConfig) -> tuple[int, float]:

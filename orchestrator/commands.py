@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 
 from orchestrator.config import SweepConfig, apply_override, load_yaml, parse_config, read_config, validate
@@ -61,13 +62,15 @@ def status(options: argparse.Namespace) -> int:
     resume_config(directory)
     try:
         snapshot = json.loads(directory.folder.read(STATUS_FILE))
-    except (FileNotFoundError, ValueError):
+        cells = [CellStatus(**cell) for cell in snapshot["cells"]]
+        line = status_line(snapshot)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         raise InputError(
             f"{directory.uri} has no readable {STATUS_FILE} yet: the sweep is starting, ask again"
         ) from None
     console = Console()
-    console.print(cell_table([CellStatus(**cell) for cell in snapshot["cells"]]))
-    print(status_line(snapshot))
+    console.print(cell_table(cells))
+    print(line)
     state, age = snapshot["state"], time.time() - snapshot["heartbeat"]
     if state == "running" and age > LATE_SECONDS:
         print(f"no sign of life for {age:.0f} s: if its driver is gone, run lnl-sweep resume {options.dir}")
@@ -87,13 +90,19 @@ def report(options: argparse.Namespace) -> int:
 
 
 def data(options: argparse.Namespace) -> int:
-    """``lnl-sweep data list | preview``."""
+    """``lnl-sweep data list | prepare | preview``."""
+    if options.action == "prepare":
+        from orchestrator.data_prepare import prepare
+
+        return prepare(options)
     return _data_list() if options.action == "list" else _data_preview(options)
 
 
 def train(options: argparse.Namespace) -> int:
     """``lnl-sweep train``: one trial in this process."""
+    from orchestrator.plan import make_plan
     from trainable import train as train_one
+    from trainable.api import DEFAULT_NETWORKS, OTHERWISE
     from trainable.spec import Training
 
     bias = _bias_options(options.rest)
@@ -103,17 +112,25 @@ def train(options: argparse.Namespace) -> int:
         if group not in groups:
             raise unknown_name("group in --set", group, [name for name in groups if name])
         groups[group][rest] = value
-    known = set(Training.__dataclass_fields__)
-    for key in groups["training"]:
-        if key not in known:
-            raise unknown_name("key of training", key, known)
-    training = Training(**{**groups["training"], "epochs": options.epochs})
+    network = options.network or DEFAULT_NETWORKS.get(options.dataset, OTHERWISE)
+    # A trial is checked like a sweep of one cell, by the same rules and in the same words.
+    one = validate(
+        {
+            "dataset": {**groups["dataset"], "name": options.dataset, "bias": [bias]},
+            "network": {**groups["network"], "name": network},
+            "methods": [{"name": options.method, "fixed": groups[""]}],
+            "training": {**groups["training"], "epochs": options.epochs},
+        },
+        "train",
+    )
+    make_plan(one)
+    training = Training(**{**one.training.model_dump(), "augmentation": tuple(one.training.augmentation)})
     result = train_one(
         options.dataset,
         method=options.method,
         seed=options.seed,
         training=training,
-        network=options.network,
+        network=network,
         network_options=groups["network"],
         dataset_options=groups["dataset"],
         hyperparameters=groups[""],
@@ -234,7 +251,11 @@ def _data_list() -> int:
     from trainable.data.cache import cache_folder
 
     for name in list_datasets():
-        dataset = load_dataset(name)
+        try:
+            dataset = load_dataset(name)
+        except InputError as error:
+            print(f"{name}: {error}")
+            continue
         axes = ", ".join(f"{a.name} in [{a.low:g}, {a.high:g}], {a.stronger} = stronger" for a in dataset.axes)
         print(
             f"{name}: {dataset.long_name}, {len(dataset.labels())} images, {len(dataset.classes)} classes; bias: {axes}"
@@ -244,10 +265,11 @@ def _data_list() -> int:
 
 
 def _data_preview(options: argparse.Namespace) -> int:
-    from trainable.data.base import load_dataset, resolve_bias
+    from orchestrator.cells import load_checked
+    from trainable.data.base import resolve_bias
     from trainable.data.samples import contact_sheet
 
-    dataset = load_dataset(options.name, **dict(_assignments(options.set)))
+    dataset = load_checked(options.name, dict(_assignments(options.set)))
     points = _preview_points(options.bias, options.rest, [axis.name for axis in dataset.axes])
     if not points:
         raise InputError(f"give bias values to show, e.g. --bias {dataset.axes[0].name}=0.02,0.1")
@@ -299,5 +321,8 @@ def _assignments(entries: list[str]) -> list[tuple[str, Any]]:
         key, separator, text = entry.partition("=")
         if not separator or not key:
             raise InputError(f"--set takes key=value, but got '{entry}'")
-        pairs.append((key, load_yaml(text)))
+        try:
+            pairs.append((key, load_yaml(text)))
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {key}: '{text}' is not valid YAML") from error
     return pairs

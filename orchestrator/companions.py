@@ -6,6 +6,7 @@ import io
 import json
 from typing import Any
 
+from orchestrator.cells import short
 from orchestrator.identity import confirm_seed, search_seed
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory, Writer
@@ -46,7 +47,7 @@ def write_samples(plan: Plan, directory: SweepDirectory) -> None:
     place = directory.folder.child("samples")
     entries = []
     for point, image in strips(plan.dataset, points):
-        name = "_".join(f"{key}_{value:g}" for key, value in point.items()) + ".png"
+        name = "_".join(f"{key}_{short(value)}" for key, value in point.items()) + ".png"
         if not place.exists(name):
             buffer = io.BytesIO()
             image.save(buffer, "PNG")

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import optuna
+
 from orchestrator.cells import Cell
 from orchestrator.config import SweepConfig
 from orchestrator.identity import confirm_id, confirm_seed, search_id, search_number, search_seed, trial_spec
@@ -98,6 +100,10 @@ class Dispatcher:
         """The study of a cell."""
         return self._cells[cell_id].study
 
+    def studies(self) -> list[optuna.Study]:
+        """The Optuna studies of all cells."""
+        return [progress.study.study for progress in self._cells.values()]
+
     def restore(
         self, rows: Iterable[Row], histories: Mapping[str, Sequence[Row]], open_trials: Iterable[TrialSpec]
     ) -> list[TrialSpec]:
@@ -161,7 +167,8 @@ class Dispatcher:
 
     def rung_epochs(self, spec: TrialSpec) -> tuple[int, ...]:
         """Epochs at which a checkpoint of the trial is forced."""
-        return self._cells[spec.cell].rungs.levels if spec.phase == "search" else ()
+        known = spec.phase == "search" and spec.cell in self._cells
+        return self._cells[spec.cell].rungs.levels if known else ()
 
     def record(self, row: Row, history: Sequence[Row]) -> bool:
         """Take in the row of a trial that ended.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.cells import Cell, build_cells, load_sweep_dataset, resolve
+from orchestrator.cells import Cell, build_cells, load_checked, resolve
 from orchestrator.config import SweepConfig
 from trainable.data.base import Dataset
 
@@ -24,6 +24,20 @@ def make_plan(config: SweepConfig) -> Plan:
     Raises:
         InputError: Anything in the configuration that cannot be.
     """
-    dataset = load_sweep_dataset(config)
+    dataset = load_checked(config.dataset.name, config.dataset.options)
     resolved = resolve(config, dataset)
-    return Plan(resolved, dataset, build_cells(resolved, dataset))
+    plan = Plan(resolved, dataset, build_cells(resolved, dataset))
+    _check_network(plan)
+    return plan
+
+
+def _check_network(plan: Plan) -> None:
+    # Built once here: a wrong name, option or weights file would otherwise fail every trial, one by one.
+    from trainable.augment import resolve as resolve_augmentation
+    from trainable.methods.base import get_method
+    from trainable.networks import build_nets
+
+    network = plan.config.network
+    with_head = any(get_method(cell.method).adversarial for cell in plan.cells)
+    build_nets(network.name, network.options, plan.dataset, seed=0, with_bias_head=with_head)
+    resolve_augmentation(plan.config.training.augmentation)

@@ -70,7 +70,7 @@ class Progress:
             self._write()
         if self._live is None and now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            self._console.print(self._line(), highlight=False)
+            self._console.print(self._line(), highlight=False, soft_wrap=True)
 
     def stop(self, state: str) -> None:
         """End the display; ``state`` (finished, interrupted, failed) goes into ``status.json``."""

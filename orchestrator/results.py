@@ -48,6 +48,15 @@ class SweepDirectory:
         rows: list[dict[str, Any]] = read_parts(open_folder(self.uri), table).to_pylist()
         return rows
 
+    def check_readable(self) -> None:
+        """Refuse a directory before anything is changed in it.
+
+        Raises:
+            InputError: Its rows were written by a newer version.
+        """
+        if self.exists():
+            read_parts(open_folder(self.uri), "trials", columns=("trial_id",))
+
     def histories(self) -> dict[str, list[dict[str, Any]]]:
         """History rows of every finished trial, in the order of the epochs."""
         found: dict[str, list[dict[str, Any]]] = {}
@@ -64,6 +73,18 @@ class SweepDirectory:
             with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
                 specs.append(TrialSpec.from_json(self.folder.child(OPEN, name).read("spec.json").decode()))
         return specs
+
+    def open_history(self, spec: TrialSpec) -> list[dict[str, Any]]:
+        """Epochs in the newest readable checkpoint of an open trial; none where it has no checkpoint."""
+        from trainable.trainer import kept_history
+        from trainable.tune_trainable import checkpoint_names, trial_folder
+
+        place = trial_folder(self.folder, spec.trial_id)
+        for name in checkpoint_names(place):
+            # A torn checkpoint is passed over by the trial too.
+            with contextlib.suppress(Exception):
+                return kept_history(place.read(name))
+        return []
 
     def attempts(self, trial_id: str) -> int:
         """How many drivers have issued an open trial."""

@@ -116,7 +116,7 @@ class CellStudy:
         dimensions = len(self._distributions)
         if self._sampler == "random":
             seed = derive(self._sweep_seed, self.cell.id, self._repeat, number)
-            unit = np.random.default_rng(seed).random(dimensions)
+            unit = list(np.random.default_rng(seed).random(dimensions))
         else:
             # Without the cell in the seed: the same draws at every bias value, so that cells are paired.
             unit = sobol_point(derive(self._sweep_seed, "qmc", self._repeat), dimensions, number)
@@ -134,17 +134,13 @@ class CellStudy:
         return optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup)
 
 
-def sobol_point(seed: int, dimensions: int, number: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Point ``number`` of a scrambled Sobol sequence (Owen 1998), ``[dimensions]`` in [0, 1)."""
-    from scipy.stats import qmc
+def sobol_point(seed: int, dimensions: int, number: int) -> list[float]:
+    """Point ``number`` of a scrambled Sobol sequence (Owen 1998), ``dimensions`` numbers in [0, 1)."""
+    import torch
 
-    engine = qmc.Sobol(dimensions, scramble=True, rng=np.random.default_rng(seed))
-    if number:
-        engine.fast_forward(number)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        point: np.ndarray[tuple[int], np.dtype[np.float64]] = engine.random(1)[0]
-    return point
+    engine = torch.quasirandom.SobolEngine(dimensions, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+    engine.fast_forward(number)  # type: ignore[no-untyped-call]
+    return [float(u) for u in engine.draw(1, dtype=torch.float64)[0]]
 
 
 def distribution(entry: Range | Choices) -> BaseDistribution:

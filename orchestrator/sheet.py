@@ -14,6 +14,7 @@ from orchestrator.identity import search_seed
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory
 from trainable.errors import InputError
+from trainable.methods.base import Choices, Range
 
 SWEEP_FILE = "sweep.yaml"
 NOT_CONFIGURATION = ("provenance", "dataset_info", "methods_info", "cells")
@@ -99,7 +100,15 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
                 "bias_strength": round(cell.bias_strength, 6),
                 "trials": cell.trials,
                 "anchor": cell.anchor is not None,
+                "space": {name: _space_entry(entry) for name, entry in cell.space.items()},
             }
             for cell in plan.cells
         ],
     }
+
+
+def _space_entry(entry: Range | Choices) -> dict[str, Any]:
+    if isinstance(entry, Choices):
+        return {"choice": list(entry.values)}
+    form = "log" if entry.log else "int" if entry.integer else "uniform"
+    return {form: [entry.low, entry.high]}

@@ -18,6 +18,7 @@ from orchestrator.companions import write_samples, write_splits
 from orchestrator.config import SweepConfig
 from orchestrator.continuation import check_config, check_provenance
 from orchestrator.dispatch import Dispatcher
+from orchestrator.journal import write_journal
 from orchestrator.lease import acquire
 from orchestrator.plan import make_plan
 from orchestrator.progress import Progress
@@ -97,6 +98,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             old.get("provenance", {}), sheet["provenance"], options.mix_versions, directory.uri
         ):
             options.console.print(f"since this sweep began: {difference}", highlight=False)
+        directory.check_readable()
     with _terminate_as_interrupt():
         lease = acquire(directory.folder)
         try:
@@ -113,6 +115,8 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
                 state = "finished" if dispatcher.finished else "stopped"
             finally:
                 progress.stop(state)
+                with contextlib.suppress(OSError, InputError):
+                    write_journal(directory.folder, dispatcher.studies())
         finally:
             lease.release()
     planned, _, finished = dispatcher.totals()
@@ -129,8 +133,16 @@ def resume_config(directory: SweepDirectory) -> dict[str, Any]:
 def _restore(dispatcher: Dispatcher, directory: SweepDirectory, writer: Writer, failed: bool) -> int:
     rows = [row for row in directory.rows("trials") if not (failed and row["status"] == "failed")]
     done = {row["trial_id"] for row in rows}
-    waiting = [spec for spec in directory.open_trials() if spec.trial_id not in done]
-    for spec in dispatcher.restore(rows, directory.histories(), waiting):
+    histories, waiting = directory.histories(), []
+    for spec in directory.open_trials():
+        if spec.trial_id in done:
+            # The last driver wrote the row and was lost before it could clear away.
+            writer.drop(spec.trial_id)
+            continue
+        waiting.append(spec)
+        if dispatcher.rung_epochs(spec):
+            histories[spec.trial_id] = directory.open_history(spec)
+    for spec in dispatcher.restore(rows, histories, waiting):
         writer.drop(spec.trial_id)
     return len(rows)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.progress import Progress
 from orchestrator.results import Writer
+from trainable.errors import InputError
 from trainable.report import spec_row
-from trainable.spec import TrialSpec
+from trainable.spec import TrialSpec, objective
 from trainable.tune_trainable import SweepTrainable
 
 MAX_FAILURES = 2
@@ -50,6 +51,10 @@ class _Session:
         self.error: BaseException | None = None
         self.checkpoint_seconds = config.limits.checkpoint_seconds
         hours = config.limits.max_hours
+        minutes = config.limits.trial_minutes
+        self.limit = None if minutes is None else 60 * minutes
+        self.started: dict[str, float] = {}
+        self.overdue: set[str] = set()
         self.deadline = None if hours is None else time.monotonic() + 3600 * hours
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
@@ -91,17 +96,52 @@ class _Session:
 
     def result(self, ray_id: str, result: Row) -> None:
         """Keep what an epoch reported."""
+        if result.get("halt"):
+            # Not a fault of the trial: it stays open, and the sweep ends in order.
+            self.specs.pop(ray_id, None)
+            raise InputError(str(result["halt"]))
         history = self.histories.setdefault(ray_id, {})
         history.update({int(entry["epoch"]): entry for entry in result["history"]})
         self.last_row[ray_id] = result["row"]
 
     def keep_going(self, ray_id: str, result: Row) -> bool:
-        """Ask the cell's rungs; every epoch counts, also those of an earlier attempt."""
-        spec = self.specs[ray_id]
-        return self.dispatcher.report(spec, int(result["epoch"]), float(result["value"]))
+        """Ask the cell's rungs; every epoch counts, also those of an earlier attempt.
+
+        The values are those of the history, from which a resumed sweep rebuilds its rungs: the two must agree.
+        """
+        spec, going = self.specs[ray_id], True
+        for entry in result["history"]:
+            going = self.dispatcher.report(spec, int(entry["epoch"]), objective(self.dispatcher.rule, entry))
+        return going
+
+    def end_overdue(self, trials: Sequence[Any]) -> None:
+        """End trials that took longer than ``limits.trial_minutes``: a trial that hangs never ends by itself."""
+        if self.limit is None:
+            return
+        now = time.monotonic()
+        for trial in trials:
+            started = self.started.get(trial.trial_id)
+            actor = trial.temporary_state.ray_actor
+            if started is None or actor is None or now - started < self.limit:
+                continue
+            del self.started[trial.trial_id]
+            self.overdue.add(trial.trial_id)
+            # It would hang again: this end counts as the last one.
+            trial.max_failures = trial.num_failures
+            ray.kill(actor)
+
+    def reason(self, trial: Any) -> str:
+        """Why a trial's process is gone, in words."""
+        if trial.trial_id in self.overdue:
+            assert self.limit is not None
+            return f"took longer than limits.trial_minutes = {self.limit / 60:g}"
+        error = trial.get_error()
+        cause = "unknown reason" if error is None else type(error).__name__
+        return f"the worker process died {max(1, _attempts(trial) - 1)} times ({cause})"
 
     def ended(self, ray_id: str, attempts: int, error: str | None = None) -> None:
         """Write the row of a trial that ended."""
+        self.started.pop(ray_id, None)
         spec = self.specs.pop(ray_id, None)
         if spec is None:
             return
@@ -171,6 +211,14 @@ class Recorder(tune.Callback):
     def __init__(self, session: _Session) -> None:
         self._session = session
 
+    def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
+        """Look for trials that hang."""
+        self._session.guarded(lambda: self._session.end_overdue(trials), None)
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """Start a trial's clock."""
+        self._session.started[trial.trial_id] = time.monotonic()
+
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
         """Keep a result."""
         self._session.guarded(lambda: self._session.result(trial.trial_id, result), None)
@@ -181,8 +229,9 @@ class Recorder(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Write the row of a trial whose process died too often."""
-        reason = f"the worker process died {_attempts(trial)} times ({_reason(trial)})"
-        self._session.guarded(lambda: self._session.ended(trial.trial_id, _attempts(trial), reason), None)
+        # Every start of this trial has failed, so there were as many attempts as failures.
+        died, reason = max(1, _attempts(trial) - 1), self._session.reason(trial)
+        self._session.guarded(lambda: self._session.ended(trial.trial_id, died, reason), None)
 
 
 def run_tuner(config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progress: Progress, driver: str) -> None:
@@ -244,8 +293,3 @@ def _bundle(config: SweepConfig, share: float) -> dict[str, float]:
 
 def _attempts(trial: Any) -> int:
     return 1 + int(getattr(trial, "num_failures", 0))
-
-
-def _reason(trial: Any) -> str:
-    error = trial.get_error()
-    return "unknown reason" if error is None else type(error).__name__

@@ -291,3 +291,19 @@ class Trainer:
             Row, history, predictions and model.
         """
         return report.finish(self)
+
+
+def kept_history(state: bytes) -> list[dict[str, Any]]:
+    """The epochs that a trial's ``state`` holds.
+
+    Args:
+        state: What ``Trainer.state`` returned.
+
+    Returns:
+        Columns of ``history``, one dict for each epoch.
+
+    Raises:
+        Exception: Whatever torch raises on bytes that are torn or no state at all.
+    """
+    history: list[dict[str, Any]] = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)["history"]
+    return history

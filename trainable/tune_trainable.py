@@ -6,16 +6,18 @@ checkpoint it finds there, whoever wrote it. One mechanism serves the loss of a 
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.tune import Trainable
 
+from trainable.errors import InputError
 from trainable.files import Folder
 from trainable.spec import TrialSpec
 
@@ -79,6 +81,18 @@ def _one_line(error: Exception) -> str:
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
+class DirectoryError(RuntimeError):
+    """The sweep's directory cannot be written: the trial is not to blame, and goes on when the sweep is resumed."""
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except (OSError, InputError) as error:
+        raise DirectoryError(str(error)) from error
+
+
 class SweepTrainable(Trainable):
     """One trial, one epoch a step.
 
@@ -87,7 +101,8 @@ class SweepTrainable(Trainable):
 
     Every result holds ``epoch``, ``value`` (the objective), ``history`` (epochs not yet reported by this process),
     ``row`` and ``done``. An exception never leaves this class: it would cost the process, and with it the import of
-    torch. It becomes a last result whose row has the status ``failed``.
+    torch. It becomes a last result whose row has the status ``failed``; where the directory could not be written it
+    holds ``halt`` instead, the reason in words, and the trial stays open.
     """
 
     def setup(self, config: Mapping[str, Any]) -> None:
@@ -132,6 +147,8 @@ class SweepTrainable(Trainable):
                 raise self._error
             assert self._trainer is not None
             return self._advance(self._trainer)
+        except DirectoryError as error:
+            return {"epoch": 0, "value": float("nan"), "history": [], "row": None, "halt": str(error), "done": True}
         except Exception as error:
             return self._failed(error)
 
@@ -140,16 +157,18 @@ class SweepTrainable(Trainable):
             trainer.train_epoch()
             due = time.monotonic() - self._saved_at >= self._checkpoint_seconds
             if self._dir is not None and (due or trainer.finished or trainer.epoch in self._rungs):
-                write_checkpoint(trial_folder(self._dir, self._spec.trial_id), trainer.state(), trainer.epoch)
+                with _writing():
+                    write_checkpoint(trial_folder(self._dir, self._spec.trial_id), trainer.state(), trainer.epoch)
                 self._saved_at = time.monotonic()
         if not trainer.finished:
             return self._result(trainer, trainer.row("pruned"), done=False)
         outcome = trainer.finish()
         if self._dir is not None:
-            if outcome.predictions is not None:
-                trial_folder(self._dir, self._spec.trial_id).write(PREDICTIONS, arrow_bytes(outcome.predictions))
-            if outcome.model is not None:
-                self._dir.child("models").write(f"{self._spec.trial_id}.safetensors", outcome.model)
+            with _writing():
+                if outcome.predictions is not None:
+                    trial_folder(self._dir, self._spec.trial_id).write(PREDICTIONS, arrow_bytes(outcome.predictions))
+                if outcome.model is not None:
+                    self._dir.child("models").write(f"{self._spec.trial_id}.safetensors", outcome.model)
         return self._result(trainer, outcome.row, done=True)
 
     def _result(self, trainer: Trainer, row: dict[str, Any], done: bool) -> dict[str, Any]:

@@ -1,0 +1,34 @@
+"""The studies as a journal file that optuna-dashboard opens. Derived from the rows, rebuilt at will."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from trainable.files import Folder
+
+FOLDER, FILE = "optuna", "journal.log"
+
+
+def write_journal(folder: Folder, studies: Iterable[optuna.Study]) -> None:
+    """Write ``optuna/journal.log`` anew.
+
+    Args:
+        folder: The sweep's directory.
+        studies: The studies of all cells; those without a trial are left out.
+    """
+    with tempfile.TemporaryDirectory(prefix="lnl-sweep-") as place:
+        path = Path(place) / FILE
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        for study in studies:
+            trials = study.get_trials(deepcopy=False)
+            if trials:
+                copy = optuna.create_study(study_name=study.study_name, storage=storage, directions=study.directions)
+                copy.add_trials(trials)
+        if path.exists():
+            folder.child(FOLDER).write(FILE, path.read_bytes())
