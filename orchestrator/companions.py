@@ -14,8 +14,11 @@ from orchestrator.results import SweepDirectory, Writer
 
 def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
     """Write ``splits/`` for every seed of the sweep that is not there yet."""
-    seeds = [search_seed(plan.config.seed)]
-    seeds += [confirm_seed(plan.config.seed, k) for k in range(max(plan.config.confirm.seeds_of().values()))]
+    most = max(plan.config.confirm.seeds_of().values())
+    seeds: list[int] = []
+    for repeat in range(plan.config.search.repeats):
+        seeds.append(search_seed(plan.config.seed, repeat))
+        seeds += [confirm_seed(plan.config.seed, k, repeat) for k in range(most)]
     known = {row["seed"] for row in directory.rows("splits")}
     rows: list[dict[str, Any]] = []
     images, patients, labels = plan.dataset.image_keys(), plan.dataset.patient_keys(), plan.dataset.labels()

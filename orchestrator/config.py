@@ -147,6 +147,14 @@ class SearchConfig(_Strict):
         "auto", description="auto = off below 10 epochs, else from 1.3 x ramp x epochs on."
     )
 
+    per_rule: bool = Field(
+        False, description="A search of its own for each of confirm.rules; else all choose from the search's trials."
+    )
+    repeats: int = Field(1, ge=1, le=1000, description="Repetitions of search and confirmation, each with fresh seeds.")
+    neighbours: bool = Field(
+        False, description="Also try the best hyperparameters found so far at the neighbouring bias values."
+    )
+
     @field_validator("early_stopping", mode="before")
     @classmethod
     def _yaml_off_is_false(cls, value: Any) -> Any:

@@ -13,6 +13,7 @@ _MAY_CHANGE = (
     "dataset.bias",
     "methods",
     "search.trials",
+    "search.repeats",
     "confirm",
     "limits",
     "resources.gpu",

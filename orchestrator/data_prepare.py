@@ -53,9 +53,7 @@ def _download(folder: str) -> Path:
 
     with _bar(DownloadColumn()) as bar:
         task = bar.add_task("fetching from figshare", total=None)
-        return download(
-            Path(folder).expanduser(), lambda done, total: bar.update(task, completed=done, total=total)
-        )
+        return download(Path(folder).expanduser(), lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def _bar(count: MofNCompleteColumn | DownloadColumn) -> Progress:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.cells import Cell
 from orchestrator.config import SweepConfig
 from trainable.randomness import derive
-from trainable.spec import Phase, Training, TrialSpec
+from trainable.spec import Phase, Rule, Training, TrialSpec
 
 
 def search_seed(sweep_seed: int, repeat: int = 0) -> int:
@@ -18,9 +19,9 @@ def search_seed(sweep_seed: int, repeat: int = 0) -> int:
     return 2 * derive(sweep_seed, "search", repeat)
 
 
-def confirm_seed(sweep_seed: int, k: int) -> int:
-    """Confirm seed k: the same in every cell, for every method and rule; odd."""
-    return 2 * derive(sweep_seed, "confirm", k) + 1
+def confirm_seed(sweep_seed: int, k: int, repeat: int = 0) -> int:
+    """Confirm seed k of a repeat: the same in every cell, for every method and rule; odd."""
+    return 2 * derive(sweep_seed, "confirm", k, *([repeat] if repeat else [])) + 1
 
 
 def hyperparameter_text(hyperparameters: Mapping[str, Any]) -> str:
@@ -28,15 +29,22 @@ def hyperparameter_text(hyperparameters: Mapping[str, Any]) -> str:
     return json.dumps(dict(hyperparameters), sort_keys=True)
 
 
-def search_id(cell_id: str, repeat: int, number: int) -> str:
-    """Identifier of a search trial."""
-    return f"{cell_id}-r{repeat}-{number:03d}"
+def search_id(cell_id: str, repeat: int, number: int, rule: Rule | None = None) -> str:
+    """Identifier of a search trial; ``rule`` where the rule has a search of its own."""
+    own = f".{rule}" if rule else ""
+    return f"{cell_id}-r{repeat}{own}-{number:03d}"
 
 
-def confirm_id(cell_id: str, hyperparameters: Mapping[str, Any], k: int) -> str:
-    """Identifier of a confirm trial: cell, hash of the hyperparameters, seed index."""
+def own_rule(trial_id: object) -> str | None:
+    """The rule whose own search a search trial belongs to; None where all rules choose from one search."""
+    match = re.search(r"-r\d+\.(val_[a-z]+)-\d+$", str(trial_id))
+    return match[1] if match else None
+
+
+def confirm_id(cell_id: str, hyperparameters: Mapping[str, Any], k: int, repeat: int = 0) -> str:
+    """Identifier of a confirm trial: cell, hash of the hyperparameters, seed index (and repeat, after the first)."""
     digest = hashlib.sha256(hyperparameter_text(hyperparameters).encode()).hexdigest()[:8]
-    return f"{cell_id}-{digest}-s{k}"
+    return f"{cell_id}-{digest}-r{repeat}-s{k}" if repeat else f"{cell_id}-{digest}-s{k}"
 
 
 def search_number(trial_id: object) -> int:
@@ -45,7 +53,15 @@ def search_number(trial_id: object) -> int:
 
 
 def trial_spec(
-    config: SweepConfig, cell: Cell, phase: Phase, trial_id: str, hyperparameters: Mapping[str, Any], seed: int
+    config: SweepConfig,
+    cell: Cell,
+    phase: Phase,
+    trial_id: str,
+    hyperparameters: Mapping[str, Any],
+    seed: int,
+    repeat: int = 0,
+    rule: Rule | None = None,
+    enqueued_from: str | None = None,
 ) -> TrialSpec:
     """Everything a worker needs to know of one trial of a resolved sweep."""
     assert config.metric is not None
@@ -62,8 +78,10 @@ def trial_spec(
         phase=phase,
         training=Training(**{**config.training.model_dump(), "augmentation": tuple(config.training.augmentation)}),
         metric=config.metric,
-        rule=config.search.rule,
+        rule=rule or config.search.rule,
         fold=cell.fold,
+        repeat=repeat,
+        enqueued_from=enqueued_from,
         label=cell.label,
         sweep=config.name,
         cell=cell.id,

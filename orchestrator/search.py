@@ -34,25 +34,40 @@ class CellStudy:
         study: Its Optuna study (maximising); the anchor is not part of it, since 0 lies outside a log range.
     """
 
-    def __init__(self, cell: Cell, sampler: str, sweep_seed: int, repeat: int = 0) -> None:
+    def __init__(self, cell: Cell, sampler: str, sweep_seed: int, repeat: int = 0, rule: str | None = None) -> None:
         self.cell = cell
+        self._rule = [rule] if rule else []
         self._sampler = sampler
         self._sweep_seed = sweep_seed
         self._repeat = repeat
         self._distributions = {name: distribution(entry) for name, entry in cell.space.items()}
         self._numbers: dict[int, int] = {}
         self.study = optuna.create_study(
-            study_name=f"{cell.id}-r{repeat}",
+            study_name="-".join([cell.id, f"r{repeat}", *self._rule]),
             direction="maximize",
             storage=None,
             sampler=optuna.samplers.RandomSampler(0),
         )
 
-    def propose(self, number: int) -> dict[str, Any]:
+    def holds(self, hyperparameters: Mapping[str, Any]) -> bool:
+        """Do hyperparameters of another cell lie in what this cell searches?"""
+        if not self._distributions:
+            return False
+        for name, entry in self._distributions.items():
+            value = hyperparameters.get(name)
+            if isinstance(entry, CategoricalDistribution):
+                if value not in entry.choices:
+                    return False
+            elif value is None or not entry._contains(value):
+                return False
+        return True
+
+    def propose(self, number: int, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Hyperparameters of search trial ``number``, and a running trial for them in the study.
 
         Args:
             number: 0 .. trials - 1; 0 is the anchor where the cell has one.
+            given: Searched hyperparameters to try instead of asking the sampler.
 
         Returns:
             Every hyperparameter of the method.
@@ -61,9 +76,10 @@ class CellStudy:
             return dict(self.cell.anchor or {})
         if not self._distributions:
             return dict(self.cell.fixed)
-        if self._sampler in ("random", "qmc"):
-            params = self._point(number)
-            self.study.enqueue_trial(params)
+        if given is not None:
+            self.study.enqueue_trial({name: given[name] for name in self._distributions})
+        elif self._sampler in ("random", "qmc"):
+            self.study.enqueue_trial(self._point(number))
         else:
             self.study.sampler = self._adaptive_sampler(number)
         with warnings.catch_warnings():
@@ -115,7 +131,7 @@ class CellStudy:
     def _point(self, number: int) -> dict[str, Any]:
         dimensions = len(self._distributions)
         if self._sampler == "random":
-            seed = derive(self._sweep_seed, self.cell.id, self._repeat, number)
+            seed = derive(self._sweep_seed, self.cell.id, self._repeat, number, *self._rule)
             unit = list(np.random.default_rng(seed).random(dimensions))
         else:
             # Without the cell in the seed: the same draws at every bias value, so that cells are paired.
@@ -125,7 +141,7 @@ class CellStudy:
         }
 
     def _adaptive_sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        seed = derive(self._sweep_seed, self.cell.id, self._repeat, number)
+        seed = derive(self._sweep_seed, self.cell.id, self._repeat, number, *self._rule)
         startup = max(4, self.cell.trials // 4)
         if self._sampler == "gp":
             with warnings.catch_warnings():

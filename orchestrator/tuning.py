@@ -160,13 +160,9 @@ class _Session:
             ray_version=ray.__version__,
         )
         self.writer.finish(row, history)
-        if self.dispatcher.record(row, history) or self._cell_is_done(spec.cell):
+        if self.dispatcher.record(row, history) or self.dispatcher.cell_is_done(spec.cell):
             self.writer.compact(spec.cell)
         self.progress.trial_ended(row)
-
-    def _cell_is_done(self, cell_id: str) -> bool:
-        status = next(status for status in self.dispatcher.status() if status.cell == cell_id)
-        return status.exact and status.finished == status.planned
 
 
 class CellSearcher(Searcher):

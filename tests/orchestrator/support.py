@@ -66,7 +66,7 @@ def fake_row(
     error: str | None = None,
 ) -> Row:
     """The row of a trial: ``value`` under every rule, except those named in ``rules``."""
-    values = {rule: value for rule in RULES} | dict(rules or {})
+    values = dict.fromkeys(RULES, value) | dict(rules or {})
     error = error or ("made to fail" if status == "failed" else None)
     return {**spec_row(spec, status, error), **values}
 

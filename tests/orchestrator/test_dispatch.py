@@ -330,10 +330,8 @@ class TestRestore:
         config = stopping_sweep("qmc")
         killed = Simulation(dispatcher_for(config), slots=4).run(rows=9)
         resumed = killed.crash(config)
-        for old, new in zip(
-            killed.dispatcher._cells.values(), resumed.dispatcher._cells.values(), strict=True
-        ):
-            assert new.rungs == old.rungs and old.rungs._records
+        for old, new in zip(killed.dispatcher._states.values(), resumed.dispatcher._states.values(), strict=True):
+            assert new.searches[0].rungs == old.searches[0].rungs and old.searches[0].rungs._records
 
     def test_open_trials_go_on_first_and_under_their_own_name(self) -> None:
         config = sweep_config()
@@ -427,7 +425,7 @@ class TestExtension:
         assert [spec.phase for spec in drain(resumed)] == ["confirm", "confirm"]
 
     def test_a_shorter_search_counts_only_its_own_trials(self) -> None:
-        finished, issued = self.extended(sweep_config(search={"trials": 9}), sweep_config(search={"trials": 5}))
+        _, issued = self.extended(sweep_config(search={"trials": 9}), sweep_config(search={"trials": 5}))
         assert all(spec.phase == "confirm" for spec in issued)
 
     def test_rows_of_cells_that_are_not_in_the_grid_are_left_alone(self) -> None:

@@ -28,6 +28,7 @@ from trainable.files import Folder
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease_module, "HEARTBEAT_SECONDS", 0.02)
     monkeypatch.setattr(lease_module, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(lease_module, "READ_AGAIN_SECONDS", 0.01)
 
 
 @pytest.fixture
@@ -134,6 +135,15 @@ class TestSameHost:
 def test_a_damaged_entry_holds_nobody_up(folder: Folder, text: bytes) -> None:
     folder.write(FILE, text)
     acquire(folder).release()
+
+
+def test_an_entry_that_is_torn_once_is_read_again(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(folder)
+    whole = folder.read(FILE)
+    readings = [whole[:20], whole]
+    monkeypatch.setattr(Folder, "read", lambda self, name: readings.pop(0))
+    with pytest.raises(InputError, match="in use by another driver"):
+        acquire(folder)
 
 
 def test_the_heartbeat_goes_on(folder: Folder, held: Lease) -> None:

@@ -1,0 +1,300 @@
+"""One cell as it stands: its searches, what the selection rules chose, and which confirm trials are wanted.
+
+Pure: knows neither Ray nor files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.cells import Cell
+from orchestrator.config import SweepConfig
+from orchestrator.identity import (
+    confirm_id,
+    confirm_seed,
+    own_rule,
+    search_id,
+    search_number,
+    search_seed,
+    trial_spec,
+)
+from orchestrator.scheduler import Rungs, build_rungs
+from orchestrator.search import CellStudy
+from trainable.spec import Rule, TrialSpec, objective
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What one rule chose in one cell."""
+
+    hyperparameters: Mapping[str, Any]
+    number: int
+    value: float
+
+
+@dataclass(frozen=True)
+class CellStatus:
+    """Progress of one cell, for the display and ``status.json``."""
+
+    cell: str
+    label: str
+    bias_value: float
+    planned: int
+    exact: bool
+    finished: int
+    running: int
+    pruned: int
+    failed: int
+    best: float | None
+    best_lambda: float | None
+    searching: bool
+    repeat: int = 0
+
+
+@dataclass
+class Search:
+    """One search of a cell: a study, its rungs and its rows.
+
+    Attributes:
+        rule: What it follows, the early stopping too.
+        own: True where only this rule chooses among its trials (``search.per_rule``).
+        study: Proposes and learns.
+        rungs: Stops early.
+        rows: Rows by search number.
+        unissued: Numbers that were never issued, ascending.
+        neighbours: Cells whose best hyperparameters were tried already.
+    """
+
+    rule: Rule
+    own: bool
+    study: CellStudy
+    rungs: Rungs
+    unissued: deque[int]
+    rows: dict[int, Row] = field(default_factory=dict)
+    neighbours: set[str] = field(default_factory=set)
+
+    @property
+    def trials(self) -> int:
+        """Trials planned."""
+        return self.study.cell.trials
+
+    @property
+    def ended(self) -> bool:
+        """Every planned trial has a row."""
+        return len(self.rows) >= self.trials
+
+    def best(self, rule: Rule) -> Pick | None:
+        """The completed trial with the highest value of a rule at its reported epoch; ties to the lower number."""
+        best: Pick | None = None
+        for number in sorted(self.rows):
+            row = self.rows[number]
+            value = objective(rule, row)
+            if row["status"] == "completed" and math.isfinite(value) and (best is None or value > best.value):
+                best = Pick(json.loads(row["hyperparameters"]), number, value)
+        return best
+
+
+class CellState:
+    """Everything known about one cell in one repeat of the sweep.
+
+    Args:
+        config: The resolved configuration.
+        cell: The cell.
+        repeat: Which repetition of search and confirm.
+    """
+
+    def __init__(self, config: SweepConfig, cell: Cell, repeat: int = 0) -> None:
+        assert config.search.rule is not None
+        self.config = config
+        self.cell = cell
+        self.repeat = repeat
+        self._seeds = config.confirm.seeds_of()
+        rules: list[Rule] = [config.search.rule]
+        own = config.search.per_rule
+        if own:
+            rules += [rule for rule in self._seeds if rule not in rules]
+        self.searches = [self._search(rule, own) for rule in rules]
+        self.confirm: dict[str, Row] = {}
+        self.running: set[str] = set()
+        self.picks: dict[Rule, Pick] | None = None
+        self.wanted: dict[str, tuple[Mapping[str, Any], int]] = {}
+
+    def _search(self, rule: Rule, own: bool) -> Search:
+        study = CellStudy(self.cell, self.config.search.sampler, self.config.seed, self.repeat, rule if own else None)
+        rungs = build_rungs(self.config.search.early_stopping, self.config.training.epochs)
+        return Search(rule, own, study, rungs, deque(range(self.cell.trials)))
+
+    def search_of(self, trial_id: object) -> Search | None:
+        """The search a search trial belongs to; None where the sweep has no such search (any more)."""
+        rule = own_rule(trial_id)
+        return next((s for s in self.searches if (s.rule if s.own else None) == rule), None)
+
+    @property
+    def planned(self) -> tuple[int, bool]:
+        """(trials planned, whether that is exact: an upper bound until the searches end)."""
+        searches = sum(search.trials for search in self.searches)
+        if self.picks is None:
+            return searches + sum(self._seeds.values()), False
+        return searches + len(self.wanted), True
+
+    @property
+    def finished(self) -> int:
+        """Planned trials that have their row."""
+        return sum(len(s.rows) for s in self.searches) + sum(name in self.confirm for name in self.wanted)
+
+    @property
+    def share(self) -> float:
+        """Share of the plan that is finished or running."""
+        return (self.finished + len(self.running)) / self.planned[0]
+
+    def restore_row(self, row: Row, history: Sequence[Row]) -> None:
+        """Take in a row that the directory holds."""
+        if row["phase"] == "search":
+            search, number = self.search_of(row["trial_id"]), search_number(row["trial_id"])
+            if search is None or number >= search.trials:
+                return
+            self._put_back(search, number, json.loads(row["hyperparameters"]), row.get("enqueued_from"))
+            self._replay(search, str(row["trial_id"]), history)
+        self._file(row, history)
+
+    def restore_open(self, spec: TrialSpec, history: Sequence[Row]) -> bool:
+        """Take in a trial that was issued and has no row; False where it no longer belongs to the sweep."""
+        if spec.phase == "search":
+            search, number = self.search_of(spec.trial_id), search_number(spec.trial_id)
+            if search is None or number >= search.trials:
+                return False
+            self._put_back(search, number, spec.hyperparameters, spec.enqueued_from)
+            self._replay(search, spec.trial_id, history)
+        else:
+            self.choose()
+            if spec.trial_id not in self.wanted:
+                return False
+        self.running.add(spec.trial_id)
+        return True
+
+    def next(self, neighbours: Sequence[CellState] = ()) -> TrialSpec | None:
+        """The next trial of this cell, or None where nothing can be issued now."""
+        spec = self._next_search(neighbours) or self._next_confirm()
+        if spec is not None:
+            self.running.add(spec.trial_id)
+        return spec
+
+    def record(self, row: Row, history: Sequence[Row]) -> bool:
+        """Take in the row of a trial that ended; True where this ended the cell's search."""
+        self.running.discard(str(row["trial_id"]))
+        self._file(row, history)
+        return row["phase"] == "search" and self.choose()
+
+    def report(self, spec: TrialSpec, epoch: int, value: float) -> bool:
+        """Record an epoch's objective in the rungs; False where the trial is to be stopped."""
+        search = self.search_of(spec.trial_id) if spec.phase == "search" else None
+        return search is None or search.rungs.report(spec.trial_id, epoch, value)
+
+    def choose(self) -> bool:
+        """Let the rules choose, once, when the searches have ended; True where they chose now."""
+        if self.picks is not None or not all(search.ended for search in self.searches):
+            return False
+        found = {rule: self._searched_for(rule).best(rule) for rule in self._seeds}
+        self.picks = {rule: pick for rule, pick in found.items() if pick is not None}
+        # By id: a configuration that two rules chose is trained once, for the larger number of seeds.
+        self.wanted = {
+            confirm_id(self.cell.id, pick.hyperparameters, k, self.repeat): (pick.hyperparameters, k)
+            for rule, pick in self.picks.items()
+            for k in range(self._seeds[rule])
+        }
+        return True
+
+    def best(self) -> Pick | None:
+        """Best hyperparameters so far by the search's rule."""
+        return self.searches[0].best(self.searches[0].rule)
+
+    def status(self) -> CellStatus:
+        """Progress of the cell."""
+        rows = [row for search in self.searches for row in search.rows.values()] + list(self.confirm.values())
+        best, (planned, exact) = self.best(), self.planned
+        return CellStatus(
+            cell=self.cell.id,
+            label=self.cell.label,
+            bias_value=self.cell.bias_value,
+            planned=planned,
+            exact=exact,
+            finished=self.finished,
+            running=len(self.running),
+            pruned=sum(row["status"] == "pruned" for row in rows),
+            failed=sum(row["status"] == "failed" for row in rows),
+            best=best.value if best else None,
+            best_lambda=best.hyperparameters.get("lambda_") if best else None,
+            searching=self.picks is None,
+            repeat=self.repeat,
+        )
+
+    def _searched_for(self, rule: Rule) -> Search:
+        return next((search for search in self.searches if search.own and search.rule == rule), self.searches[0])
+
+    def _put_back(self, search: Search, number: int, hyperparameters: Mapping[str, Any], neighbour: str | None) -> None:
+        search.study.restore(number, hyperparameters)
+        search.unissued.remove(number)
+        if neighbour:
+            search.neighbours.add(neighbour)
+
+    def _file(self, row: Row, history: Sequence[Row]) -> None:
+        if row["phase"] == "confirm":
+            self.confirm[str(row["trial_id"])] = row
+            return
+        search, number = self.search_of(row["trial_id"]), search_number(row["trial_id"])
+        assert search is not None
+        search.rows[number] = row
+        values = [(int(entry["epoch"]), objective(search.rule, entry)) for entry in history]
+        search.study.tell(number, row["status"], objective(search.rule, row), values)
+
+    @staticmethod
+    def _replay(search: Search, trial_id: str, history: Sequence[Row]) -> None:
+        for entry in history:
+            search.rungs.report(trial_id, int(entry["epoch"]), objective(search.rule, entry))
+
+    def _next_search(self, neighbours: Sequence[CellState]) -> TrialSpec | None:
+        waiting = [search for search in self.searches if search.unissued]
+        if not waiting:
+            return None
+        search = max(waiting, key=lambda s: len(s.unissued))
+        number = search.unissued.popleft()
+        given, source = self._from_neighbour(search, number, neighbours)
+        return trial_spec(
+            self.config,
+            self.cell,
+            "search",
+            search_id(self.cell.id, self.repeat, number, search.rule if search.own else None),
+            search.study.propose(number, given),
+            search_seed(self.config.seed, self.repeat),
+            repeat=self.repeat,
+            rule=search.rule,
+            enqueued_from=source,
+        )
+
+    def _from_neighbour(
+        self, search: Search, number: int, neighbours: Sequence[CellState]
+    ) -> tuple[Mapping[str, Any] | None, str | None]:
+        if not self.config.search.neighbours or (number == 0 and self.cell.anchor is not None):
+            return None, None
+        for other in neighbours:
+            if other.cell.id in search.neighbours or 2 * len(other.searches[0].rows) < other.cell.trials:
+                continue
+            best = other.best()
+            if best is not None and search.study.holds(best.hyperparameters):
+                search.neighbours.add(other.cell.id)
+                return best.hyperparameters, other.cell.id
+        return None, None
+
+    def _next_confirm(self) -> TrialSpec | None:
+        for name, (hyperparameters, k) in self.wanted.items():
+            if name not in self.confirm and name not in self.running:
+                seed = confirm_seed(self.config.seed, k, self.repeat)
+                return trial_spec(self.config, self.cell, "confirm", name, hyperparameters, seed, repeat=self.repeat)
+        return None

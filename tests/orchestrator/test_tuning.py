@@ -1,0 +1,219 @@
+"""What Ray Tune's searcher, scheduler and recorder share, driven by hand: no cluster, no training."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.tune.search import Searcher
+from rich.console import Console
+
+from orchestrator.config import SweepConfig
+from orchestrator.lease import Lease, LeaseLost
+from orchestrator.progress import Progress
+from orchestrator.results import SweepDirectory, Writer
+from orchestrator.tuning import Recorder, _Session
+from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, sweep_config
+from trainable.spec import TrialSpec
+
+EPOCHS = 6
+
+
+def stopping_config(**changes: Any) -> SweepConfig:
+    return sweep_config(
+        **{
+            "dataset": {"name": "fake", "bias": {"rho": [1.0]}},
+            "methods": ["erm"],
+            "search": {"trials": 3, "early_stopping": {"min_epochs": 2, "reduction_factor": 2}},
+            "confirm": {"seeds": 1},
+            "training": {"epochs": EPOCHS},
+            **changes,
+        }
+    )
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> SweepDirectory:
+    found = SweepDirectory(str(tmp_path / "sweep"))
+    found.folder.write("sweep.yaml", b"name: fake\n")
+    return found
+
+
+def make_session(directory: SweepDirectory, config: SweepConfig, slots: int = 2) -> _Session:
+    dispatcher = dispatcher_for(config)
+    writer = Writer(directory, Lease(directory.folder, "abcd1234", 1))
+    progress = Progress("fake", None, dispatcher, Console(file=io.StringIO()))
+    return _Session(config, dispatcher, writer, progress, slots, 0.0)
+
+
+@pytest.fixture
+def session(directory: SweepDirectory) -> _Session:
+    return make_session(directory, stopping_config())
+
+
+def suggested(session: _Session, ray_id: str) -> TrialSpec:
+    found = session.suggest(ray_id)
+    assert isinstance(found, dict)
+    return TrialSpec.from_json(found["spec"])
+
+
+def tell(session: _Session, ray_id: str, values: list[float], told: int = 0) -> bool:
+    """Report the epochs after the first ``told`` ones, as a worker does; is the trial to go on?"""
+    spec = session.specs[ray_id]
+    row = fake_row(spec, values[-1], "pruned")
+    result = {"epoch": len(values), "value": values[-1], "history": fake_history(values)[told:], "row": row}
+    going = session.keep_going(ray_id, result)
+    session.result(ray_id, result)
+    return going
+
+
+def end(session: _Session, ray_id: str, values: list[float]) -> None:
+    spec = session.specs[ray_id]
+    result = {"epoch": EPOCHS, "value": values[-1], "history": fake_history(values), "row": fake_row(spec, values[-1])}
+    session.result(ray_id, result)
+    session.ended(ray_id, 1)
+
+
+def test_a_suggestion_is_marked_as_issued_and_says_where_its_directory_is(
+    session: _Session, directory: SweepDirectory
+) -> None:
+    found = session.suggest("a")
+    assert isinstance(found, dict)
+    spec = TrialSpec.from_json(found["spec"])
+    assert directory.open_trials() == [spec]
+    assert (found["dir"], found["rungs"], found["checkpoint_seconds"]) == (directory.uri, [2, 4], 60.0)
+
+
+def test_no_more_trials_are_open_than_there_are_slots(session: _Session) -> None:
+    assert isinstance(session.suggest("a"), dict) and isinstance(session.suggest("b"), dict)
+    assert session.suggest("c") is None
+    end(session, "a", [0.5] * EPOCHS)
+    assert isinstance(session.suggest("c"), dict)
+
+
+def test_while_a_cell_waits_for_its_search_the_searcher_waits(session: _Session) -> None:
+    for name in ("a", "b"):
+        suggested(session, name)
+    end(session, "a", [0.5] * EPOCHS)
+    suggested(session, "c")
+    end(session, "b", [0.5] * EPOCHS)
+    assert session.suggest("d") is None
+    end(session, "c", [0.5] * EPOCHS)
+    assert suggested(session, "d").phase == "confirm"
+    end(session, "d", [0.5] * EPOCHS)
+    assert session.suggest("e") == Searcher.FINISHED
+
+
+def test_a_finished_trial_has_its_row_and_its_cell(session: _Session, directory: SweepDirectory) -> None:
+    spec = suggested(session, "a")
+    end(session, "a", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    (row,) = directory.rows("trials")
+    assert (row["trial_id"], row["status"], row["bias_axis"], row["bias_value"]) == (
+        spec.trial_id, "completed", "rho", 1.0,
+    )  # fmt: skip
+    assert (row["attempts"], row["preemptions"]) == (1, 0)
+    assert [entry["val_biased"] for entry in directory.histories()[spec.trial_id]] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert directory.open_trials() == []
+
+
+def test_a_trial_that_the_rungs_stop_is_pruned(session: _Session, directory: SweepDirectory) -> None:
+    suggested(session, "a")
+    suggested(session, "b")
+    assert tell(session, "a", [0.1]) and tell(session, "a", [0.1, 0.9], told=1)
+    assert tell(session, "b", [0.1])
+    assert not tell(session, "b", [0.1, 0.2], told=1)
+    session.ended("b", 1)
+    (row,) = directory.rows("trials")
+    assert (row["status"], row["val_biased"]) == ("pruned", 0.2)
+
+
+def test_the_epochs_of_an_earlier_attempt_stand_in_the_rungs(session: _Session) -> None:
+    suggested(session, "a")
+    suggested(session, "b")
+    # A resumed worker starts at its checkpoint and reports the epochs before it at once.
+    assert tell(session, "a", [0.5, 0.9, 0.9])
+    assert not tell(session, "b", [0.5, 0.2])
+
+
+def test_an_epoch_that_is_reported_twice_is_kept_once(session: _Session, directory: SweepDirectory) -> None:
+    spec = suggested(session, "a")
+    tell(session, "a", [0.1, 0.2, 0.3])
+    tell(session, "a", [0.1, 0.2, 0.3, 0.4])
+    end(session, "a", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    assert [entry["epoch"] for entry in directory.histories()[spec.trial_id]] == [1, 2, 3, 4, 5, 6]
+
+
+@dataclass
+class RayTrial:
+    """As much of a Tune trial as the recorder asks for."""
+
+    trial_id: str
+    num_failures: int = 0
+    error: Exception | None = None
+
+    def get_error(self) -> Exception | None:
+        return self.error
+
+
+def test_a_trial_whose_process_died_too_often_is_a_failed_row_with_the_reason(
+    session: _Session, directory: SweepDirectory
+) -> None:
+    spec = suggested(session, "a")
+    Recorder(session).on_trial_error(0, [], RayTrial("a", 3, MemoryError()))
+    (row,) = directory.rows("trials")
+    assert (row["trial_id"], row["status"], row["attempts"]) == (spec.trial_id, "failed", 3)
+    assert row["error"] == "the worker process died 3 times (MemoryError)"
+
+
+def test_a_trial_that_completes_after_a_death_counts_both_attempts(
+    session: _Session, directory: SweepDirectory
+) -> None:
+    suggested(session, "a")
+    tell(session, "a", [0.5])
+    Recorder(session).on_trial_complete(0, [], RayTrial("a", 1))
+    (row,) = directory.rows("trials")
+    assert (row["status"], row["attempts"]) == ("pruned", 2)
+
+
+def test_a_trial_that_is_not_ours_any_more_is_left_alone(session: _Session, directory: SweepDirectory) -> None:
+    session.ended("unknown", 1)
+    assert directory.rows("trials") == []
+
+
+def test_a_cell_is_compacted_when_its_search_has_ended_and_when_it_is_done(
+    session: _Session, directory: SweepDirectory
+) -> None:
+    counts = []
+    for name in ("a", "b", "c", "d"):
+        suggested(session, name)
+        end(session, name, [0.5] * EPOCHS)
+        counts.append(len(directory.folder.child("trials").names()))
+    assert counts == [1, 2, 1, 1]
+
+
+def test_an_exception_ends_the_sweep_in_order(session: _Session) -> None:
+    def lost() -> None:
+        raise LeaseLost("taken over")
+
+    suggested(session, "a")
+    assert session.guarded(lost, "otherwise") == "otherwise"
+    assert isinstance(session.error, LeaseLost)
+    assert session.suggest("b") == Searcher.FINISHED
+
+
+def test_after_its_time_no_trial_is_issued(directory: SweepDirectory) -> None:
+    session = make_session(directory, stopping_config(limits={"max_hours": 1e-9}))
+    assert session.suggest("a") == Searcher.FINISHED
+
+
+def test_ray_pickles_nothing_of_it(session: _Session) -> None:
+    assert pickle.loads(pickle.dumps(session)) is None
+
+
+def test_a_suggestion_is_plain_data(session: _Session) -> None:
+    json.dumps(session.suggest("a"))
