@@ -59,6 +59,46 @@ class Cell:
         return self.bias[self.bias_axis]
 
 
+def choose_cells(cells: list[Cell], only: str) -> list[Cell]:
+    """Cells that ``--only method=lnl,rho=0.9`` names.
+
+    Args:
+        cells: The grid.
+        only: Conditions joined by commas: ``method`` (the label), a bias parameter, or ``fold``.
+
+    Returns:
+        The cells that meet all of them.
+
+    Raises:
+        InputError: No condition, an unknown name, or no such cell.
+    """
+    chosen = cells
+    for condition in only.split(","):
+        name, separator, text = condition.strip().partition("=")
+        if not separator:
+            raise InputError(f"--only takes name=value,name=value, but got '{only}'")
+        known = {"method", "fold", *cells[0].bias}
+        if name not in known:
+            raise unknown_name("name in --only", name, known)
+        values = [str({"method": cell.label, "fold": cell.fold, **cell.bias}[name]) for cell in cells]
+        wanted = text if name in ("method", "fold") else _number(name, text)
+        if wanted not in values:
+            there = ", ".join(dict.fromkeys(values))
+            raise InputError(f"--only {name}={text}: the sweep has no such cell; it has {there}")
+        keep = {cell.id for cell, value in zip(cells, values, strict=True) if value == wanted}
+        chosen = [cell for cell in chosen if cell.id in keep]
+    if not chosen:
+        raise InputError(f"--only {only}: no cell meets all conditions")
+    return chosen
+
+
+def _number(name: str, text: str) -> str:
+    try:
+        return str(float(text))
+    except ValueError:
+        raise InputError(f"--only {name} takes a number, but got '{text}'") from None
+
+
 def load_checked(name: str, options: Mapping[str, Any]) -> Dataset:
     """Load a data set with its options checked by name.
 

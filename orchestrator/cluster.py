@@ -21,6 +21,8 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
     """
     for name, value in {
         "RAY_USAGE_STATS_ENABLED": "0",
+        # A SIGTERM is an orderly end here, not a crash whose addresses the user should read.
+        "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",

@@ -188,6 +188,7 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
         cpus=options.cpus,
         mix_versions=options.mix_versions,
         failed=getattr(options, "failed", False),
+        only=options.only,
     )
     try:
         result = run_sweep(config, out, running)

@@ -25,7 +25,7 @@ class Dispatcher:
 
     Args:
         config: The resolved configuration.
-        cells: The grid.
+        cells: The grid, or the part of it that is to run.
     """
 
     def __init__(self, config: SweepConfig, cells: list[Cell]) -> None:
@@ -72,7 +72,7 @@ class Dispatcher:
             open_trials: Trials that were issued and have no row: they go on first.
 
         Returns:
-            Open trials that no longer belong to the sweep.
+            Open trials of these cells that no longer belong to the sweep; those of other cells are left alone.
         """
         known = [row for row in rows if (row["cell"], row["repeat"]) in self._states]
         for row in sorted(known, key=_search_order):
@@ -80,7 +80,9 @@ class Dispatcher:
         stale = []
         for spec in open_trials:
             state = self._states.get((spec.cell, spec.repeat))
-            if state is not None and state.restore_open(spec, histories.get(spec.trial_id, [])):
+            if state is None:
+                continue
+            if state.restore_open(spec, histories.get(spec.trial_id, [])):
                 self._waiting.append(spec)
             else:
                 stale.append(spec)

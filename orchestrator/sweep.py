@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from orchestrator.cells import choose_cells
 from orchestrator.companions import write_samples, write_splits
 from orchestrator.config import SweepConfig
 from orchestrator.continuation import check_config, check_provenance
@@ -36,6 +37,7 @@ class Options:
         cpus: Processors of a Ray of our own; None = all.
         mix_versions: Go on although numerics or a method's source differ from those of the rows.
         failed: Run failed trials again.
+        only: Run only these cells, e.g. ``method=lnl,rho=0.9``; None = all.
         console: Where progress is shown.
     """
 
@@ -43,6 +45,7 @@ class Options:
     cpus: int | None = None
     mix_versions: bool = False
     failed: bool = False
+    only: str | None = None
     console: Console = field(default_factory=lambda: Console(stderr=True))
 
 
@@ -88,7 +91,8 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     options = options or Options()
     plan = make_plan(config)
     directory = SweepDirectory(out)
-    dispatcher = Dispatcher(plan.config, plan.cells)
+    cells = plan.cells if options.only is None else choose_cells(plan.cells, options.only)
+    dispatcher = Dispatcher(plan.config, cells)
     sheet = sweep_sheet(plan)
     changes: Mapping[str, Any] = {}
     if directory.exists():
@@ -158,7 +162,9 @@ def _run(
     ours = not ray.is_initialized()
     start_ray(options.address, options.cpus)
     try:
-        run_tuner(config, dispatcher, writer, progress, driver)
+        # Again, since ray.init has replaced the handler by one that ends the process with another exit code.
+        with _terminate_as_interrupt():
+            run_tuner(config, dispatcher, writer, progress, driver)
     finally:
         if ours:
             ray.shutdown()

@@ -433,9 +433,17 @@ class TestExtension:
         assert issued == []
 
     def test_open_trials_that_are_not_wanted_any_more_are_returned(self) -> None:
-        killed = Simulation(dispatcher_for(sweep_config()), slots=4).run(rows=1)
-        unwanted = [spec for spec in killed.running if spec.method == "lnl"]
+        killed = Simulation(dispatcher_for(sweep_config()), slots=8).run(rows=1)
+        unwanted = [spec for spec in killed.running if search_number(spec.trial_id) >= 1]
         assert unwanted
-        dispatcher = dispatcher_for(sweep_config(methods=["erm"]))
+        dispatcher = dispatcher_for(sweep_config(search={"trials": 1}))
         assert dispatcher.restore(killed.rows.values(), {}, killed.running) == unwanted
         assert dispatcher.running == len(killed.running) - len(unwanted)
+
+    def test_open_trials_of_other_cells_are_left_alone(self) -> None:
+        killed = Simulation(dispatcher_for(sweep_config()), slots=4).run(rows=1)
+        others = [spec for spec in killed.running if spec.method == "lnl"]
+        assert others
+        dispatcher = dispatcher_for(sweep_config(methods=["erm"]))
+        assert dispatcher.restore(killed.rows.values(), {}, killed.running) == []
+        assert dispatcher.running == len(killed.running) - len(others)
