@@ -90,7 +90,8 @@ class CellStudy:
 
     def restore(self, number: int, hyperparameters: Mapping[str, Any]) -> None:
         """Put a trial that was proposed by an earlier driver back into the study as running."""
-        if self._is_anchor(number) or not self._distributions:
+        # An anchor of a longer search lies outside the ranges: it has its row, and Optuna is not told.
+        if self._is_anchor(number) or not self.holds(hyperparameters):
             return
         params = {name: hyperparameters[name] for name in self._distributions}
         trial = create_trial(state=TrialState.RUNNING, params=params, distributions=self._distributions)
