@@ -23,7 +23,7 @@ from trainable.networks import build_nets
 from trainable.spec import RULES, Metric, Phase, Rule, Training, TrialSpec
 from trainable.trainer import Trainer
 
-DEFAULT_NETWORKS: Mapping[str, str] = {"coloured_digits": "pixel_front"}
+DEFAULT_NETWORKS: Mapping[str, str] = {"coloured_digits": "pixel_front", "brain_phantom": "small_cnn"}
 OTHERWISE = "resnet18"
 
 

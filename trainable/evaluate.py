@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainable.data.base import DataView, ImageSet
+from trainable.data.base import Dataset, DataView, ImageSet
 from trainable.errors import InputError
 from trainable.methods.base import Nets
 from trainable.metrics import (
@@ -166,7 +166,7 @@ def test_report(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Evaluate on the test images; confirm trials only.
 
-    Worst-group accuracy takes the groups (class, test variant) over ``dataset.worst_group_variants``.
+    Worst-group accuracy takes the groups (class, ``dataset.worst_group_by``) over ``dataset.worst_group_variants``.
 
     Args:
         nets: The networks.
@@ -186,14 +186,14 @@ def test_report(
     names = list(VARIANTS)
     sets: dict[str, ImageSet] = {}
     probs: dict[str, NDArray[np.float32]] = {}
-    for name in names:
+    for name in dict.fromkeys((*names, *dataset.flip_pair)):
         if name == "independent" and dataset.unbiased_is_independent:
             sets[name], probs[name] = sets["unbiased"], probs["unbiased"]
             continue
         sets[name] = view.test(name)
         probs[name] = predict(nets, sets[name], transform, device)
-    labels = {name: sets[name].labels.numpy() for name in names}
-    predicted = {name: probs[name].argmax(axis=1) for name in names}
+    labels = {name: sets[name].labels.numpy() for name in sets}
+    predicted = {name: probs[name].argmax(axis=1) for name in sets}
 
     by_class = recalls(probs["unbiased"], labels["unbiased"])
     columns: dict[str, Any] = {
@@ -201,7 +201,7 @@ def test_report(
         "test_balanced_accuracy": balanced_accuracy(probs["unbiased"], labels["unbiased"]),
         "test_auroc": auroc(probs["unbiased"], labels["unbiased"]),
         **{f"test_{name}_accuracy": accuracy(probs[name], labels[name]) for name in names if name != "unbiased"},
-        "test_worst_group_accuracy": _worst_group(labels, predicted, dataset.worst_group_variants),
+        "test_worst_group_accuracy": _worst_group(sets, predicted, dataset),
         "test_worst_class_accuracy": float(np.nanmin(by_class)) if not np.isnan(by_class).all() else float("nan"),
         "flip_rate": flip_rate(*(predicted[name] for name in dataset.flip_pair)),
         "ece": calibration_error(probs["unbiased"], labels["unbiased"]),
@@ -225,13 +225,15 @@ def test_report(
     return columns, predictions
 
 
-def _worst_group(
-    labels: Mapping[str, NDArray[np.int64]], predicted: Mapping[str, NDArray[np.int64]], variants: tuple[str, ...]
-) -> float:
-    y = np.concatenate([labels[name] for name in variants])
-    right = np.concatenate([predicted[name] == labels[name] for name in variants])
-    variant = np.repeat(np.arange(len(variants)), [len(labels[name]) for name in variants])
-    return worst_group_accuracy(right, y * len(variants) + variant)
+def _worst_group(sets: Mapping[str, ImageSet], predicted: Mapping[str, NDArray[np.int64]], dataset: Dataset) -> float:
+    variants = dataset.worst_group_variants
+    y = np.concatenate([sets[name].labels.numpy() for name in variants])
+    right = np.concatenate([predicted[name] for name in variants]) == y
+    if dataset.worst_group_by == "attribute":
+        b, values = np.concatenate([sets[name].attribute.numpy() for name in variants]), len(dataset.attributes)
+    else:
+        b, values = np.repeat(np.arange(len(variants)), [len(sets[name]) for name in variants]), len(variants)
+    return worst_group_accuracy(right, y * values + b)
 
 
 def _defined(value: float) -> float | None:

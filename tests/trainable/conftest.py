@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,9 @@ from trainable.data import base
 from trainable.data.base import IGNORED, Axis, BiasHeads, ImageSet, Split
 from trainable.randomness import numpy_generator
 from trainable.spec import Training, TrialSpec
+
+# Makes ``tests.trainable.figshare_files`` importable, however pytest was started.
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 N, SIDE, CLASSES = 132, 8, 4
 
@@ -36,6 +41,7 @@ class Tiny:
     n_folds = 0
     image_size = SIDE
     worst_group_variants = ("aligned", "conflicting")
+    worst_group_by = "variant"
     flip_pair = ("aligned", "conflicting")
     variants_depend_on_bias = False
     checksum = "tiny"
@@ -131,7 +137,7 @@ def tiny_network(dataset: Any) -> networks.Blueprint:
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrialSpec]:
     """Register both, and return a function that makes specifications: ``tiny(method="lnl", epochs=2, ...)``."""
     monkeypatch.setitem(base._DATASETS, "tiny", Tiny)
-    monkeypatch.setitem(networks._NETWORKS, "tiny_net", networks._Registered(tiny_network, ""))
+    monkeypatch.setitem(networks._NETWORKS, "tiny_net", networks._Registered(tiny_network, "", ""))
 
     def make(method: str = "erm", epochs: int = 2, hyperparameters: Any = None, **options: Any) -> TrialSpec:
         training = {f.name for f in dataclasses.fields(Training)}

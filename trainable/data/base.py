@@ -119,8 +119,10 @@ class Dataset(Protocol):
             ``val_unbiased`` and ``val_counterfactual`` are equal.
         n_folds: Number of folds for cross-validation, 0 = none.
         image_size: Side of the square images, pixels.
-        worst_group_variants: Test variants whose images together make the (class, attribute) groups.
-        flip_pair: Two test variants of the same images between which predictions are compared (``flip_rate``).
+        worst_group_variants: Test variants whose images together make the groups of worst-group accuracy.
+        worst_group_by: What makes a group with the class: the ``variant``, or the ``attribute`` painted on the image.
+        flip_pair: Two test variants of the same images between which predictions are compared (``flip_rate``); one
+            that is not in ``VARIANTS`` is predicted for this alone.
         variants_depend_on_bias: True where the ``unbiased`` law depends on the bias value (so ``ceiling`` does).
     """
 
@@ -138,6 +140,7 @@ class Dataset(Protocol):
     n_folds: int
     image_size: int
     worst_group_variants: tuple[str, ...]
+    worst_group_by: Literal["variant", "attribute"]
     flip_pair: tuple[str, str]
     variants_depend_on_bias: bool
 
@@ -231,8 +234,9 @@ class DataView:
         """
         if self.phase != "confirm":
             raise InputError("test images cannot be loaded in the search phase: they never choose anything")
-        if variant not in VARIANTS:
-            raise unknown_name("test variant", variant, VARIANTS)
+        known = dict.fromkeys((*VARIANTS, *self.dataset.flip_pair))
+        if variant not in known:
+            raise unknown_name("test variant", variant, known)
         return self.dataset.variant_images(variant, self.bias, self.split.test, "test")
 
 

@@ -110,6 +110,7 @@ class ColouredDigits:
     unbiased_is_independent = True
     n_folds = 0
     worst_group_variants: tuple[str, ...] = ("aligned", "conflicting")
+    worst_group_by: Literal["variant", "attribute"] = "variant"
     flip_pair: tuple[str, str] = ("aligned", "conflicting")
     variants_depend_on_bias = True
 

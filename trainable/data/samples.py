@@ -12,8 +12,9 @@ from trainable.data.base import Dataset
 from trainable.randomness import derive, numpy_generator
 
 _IMAGES = 12
-_SIDE = 56
-_LARGEST = 128
+_STRIP = (56, 128)
+_SHEET = (112, 256)
+"""Images with a smaller side than the first number are enlarged to about it, larger ones than the second shrunk."""
 _GAP = 4
 _LABEL = 12
 _PAPER = (255, 255, 255)
@@ -31,8 +32,7 @@ def sample_index(dataset: Dataset, most: int = _IMAGES) -> NDArray[np.int64]:
         int64 ``[about most]``, by class.
     """
     seed = derive("samples")
-    fold = 0 if dataset.n_folds else None
-    train = numpy_generator(seed, "sample").permutation(dataset.split(seed, fold).train)
+    train = numpy_generator(seed, "sample").permutation(dataset.split(seed).train)
     labels = dataset.labels()[train]
     each = max(1, most // len(dataset.classes))
     return np.concatenate([train[labels == k][:each] for k in range(len(dataset.classes))])
@@ -52,7 +52,7 @@ def strips(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> list[tupl
     index = sample_index(dataset)
     rows = []
     for value in values:
-        tiles = _tiles(dataset, value, index)
+        tiles = _tiles(dataset, value, index, _STRIP)
         row = Image.new("RGB", (len(tiles) * (tiles[0].width + _GAP) - _GAP, tiles[0].height), _PAPER)
         for i, tile in enumerate(tiles):
             row.paste(tile, (i * (tile.width + _GAP), 0))
@@ -63,6 +63,8 @@ def strips(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> list[tupl
 def contact_sheet(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> Image.Image:
     """One image of each class (rows) at every bias value (columns), drawn like training images, with labels.
 
+    Small images are enlarged to about 112 pixels by whole factors; images above 256 pixels are shrunk to that.
+
     Args:
         dataset: The data set.
         values: Bias values, each a value of every bias parameter.
@@ -71,7 +73,7 @@ def contact_sheet(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> Im
         RGB image.
     """
     index = sample_index(dataset, len(dataset.classes))
-    columns = [_tiles(dataset, value, index) for value in values]
+    columns = [_tiles(dataset, value, index, _SHEET) for value in values]
     side = columns[0][0].width
     heads = ["\n".join(f"{name} {number:g}" for name, number in value.items()) for value in values]
     pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
@@ -92,15 +94,18 @@ def contact_sheet(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> Im
     return sheet
 
 
-def _tiles(dataset: Dataset, value: Mapping[str, float], index: NDArray[np.int64]) -> list[Image.Image]:
+def _tiles(
+    dataset: Dataset, value: Mapping[str, float], index: NDArray[np.int64], sides: tuple[int, int]
+) -> list[Image.Image]:
+    least, most = sides
     images = dataset.train_images(value, derive("samples"), index, "biased").images
     tiles = []
     for pixels in images.permute(0, 2, 3, 1).contiguous().numpy():
         tile = Image.fromarray(pixels)
-        if tile.width > _LARGEST:
-            tile = tile.resize((_LARGEST, _LARGEST), Image.Resampling.BOX)
-        elif tile.width < _SIDE:
-            factor = max(1, round(_SIDE / tile.width))
+        if tile.width > most:
+            tile = tile.resize((most, most), Image.Resampling.BOX)
+        elif tile.width < least:
+            factor = max(1, round(least / tile.width))
             tile = tile.resize((tile.width * factor, tile.height * factor), Image.Resampling.NEAREST)
         tiles.append(tile)
     return tiles

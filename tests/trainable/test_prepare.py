@@ -1,0 +1,292 @@
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orchestrator import cli
+from tests.trainable.figshare_files import (
+    all_files,
+    folds_file,
+    label_of,
+    patient_of,
+    slice_file,
+    write_folder,
+    write_zips,
+    zipped,
+)
+from trainable.data import prepare_brain_mri
+from trainable.data.array_folder import load_arrays
+from trainable.data.figshare_file import read_slice, to_grey
+from trainable.data.prepare_brain_mri import BLOCK, prepare
+from trainable.data.resize import area_resize
+from trainable.data.slice_store import FIELD_MM, SliceStore
+from trainable.errors import InputError
+
+N = 12
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    return all_files(N, small=tuple(range(4, N + 1)))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(folder))
+    return folder
+
+
+def store(cache: Path) -> SliceStore:
+    found = load_arrays(cache / "brain_mri")
+    assert found is not None
+    return SliceStore.of(*found, FIELD_MM)
+
+
+def test_a_file_is_read_as_it_was_drawn() -> None:
+    for side in (512, 256):
+        one = read_slice(slice_file(3, side))
+        assert (one.label, one.patient, one.image.shape) == (label_of(3) - 1, patient_of(3), (side, side))
+        rows, columns = np.nonzero(one.mask)
+        assert (columns.mean() + 0.5) / side == pytest.approx(0.6, abs=0.002)
+        assert (rows.mean() + 0.5) / side == pytest.approx(0.35, abs=0.002)
+        assert one.image[one.mask].mean() > one.image[~one.mask].mean() + 500
+        assert one.outline.mean(axis=0) == pytest.approx([0.6, 0.35], abs=0.002)
+
+
+def test_an_outline_that_names_rows_first_is_turned() -> None:
+    one = read_slice(slice_file(3))
+    border = one.outline * 512 + 0.5
+    turned = read_slice(slice_file(3, tumorBorder=border[:, ::-1].reshape(1, -1)))
+    assert turned.outline == pytest.approx(one.outline)
+
+
+def test_intensities_are_stretched_between_the_percentiles() -> None:
+    image = np.arange(512 * 512, dtype=np.int64).reshape(512, 512) // 20
+    image[0, 0], image[-1, -1] = -30000, 30000
+    grey = to_grey(image.astype(np.int16))
+    assert (grey.min(), grey.max()) == (0, 255)
+    assert 120 < grey[256, 0] < 135
+    assert (grey == 0).mean() == pytest.approx(0.006, abs=0.003)
+    assert np.array_equal(to_grey((image // 2).astype(np.int16))[::97, ::89] // 8, grey[::97, ::89] // 8)
+
+
+def test_area_resize_is_the_mean_and_exact() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (3, 256, 256), dtype=np.uint8)
+    halves = images.reshape(3, 128, 2, 128, 2).astype(np.int64).sum(axis=(2, 4))
+    assert np.array_equal(area_resize(images, 128), (halves + 2) // 4)
+    assert area_resize(images, 256) is not None
+    odd = area_resize(np.full((1, 256, 256), 77, dtype=np.uint8), 100)
+    assert (odd == 77).all()
+    assert area_resize(images, 100).mean() == pytest.approx(images.mean(), abs=0.6)
+
+
+@pytest.mark.parametrize("form", ["folder of .mat", "four zips", "one zip", "folder around"])
+def test_every_form_of_the_archive_gives_the_same_arrays(
+    form: str, files: dict[str, bytes], cache: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    if form == "folder of .mat":
+        write_folder(source, files, folds_file(N))
+    else:
+        inner = write_zips(source, files, folds_file(N))
+        if form == "one zip":
+            source = tmp_path / "1512427.zip"
+            source.write_bytes(zipped(inner))
+        if form == "folder around":
+            (source / "deeper").mkdir()
+            for path in source.glob("*.zip"):
+                path.rename(source / "deeper" / path.name)
+    seen: list[tuple[int, int]] = []
+    made = prepare(source, lambda done, total: seen.append((done, total)))
+    assert (made.slices, made.patients, made.small) == ((4, 4, 4), 3, 9)
+    assert seen[-1] == (N, N)
+    assert made.checksum == prepare(write_folder(tmp_path / "plain", files, folds_file(N))).checksum
+    found = store(cache)
+    assert found.grey.shape == (N, 256, 256)
+    assert isinstance(found.grey, np.memmap)
+    assert found.labels.tolist() == [label_of(i) - 1 for i in range(1, N + 1)]
+    assert found.folds.tolist() == [0] * N
+    assert [len(set(found.groups[i : i + 4])) for i in (0, 4, 8)] == [1, 1, 1]
+    assert len(set(found.image_keys)) == N
+    for i in range(N):
+        rows, columns = np.nonzero(found.mask(i))
+        assert [(columns.mean() + 0.5) / 256, (rows.mean() + 0.5) / 256] == pytest.approx([0.6, 0.35], abs=0.01)
+        assert found.outline(i).mean(axis=0) == pytest.approx([0.6, 0.35], abs=0.002)
+    assert [path.name for path in cache.iterdir()] == ["brain_mri"]
+
+
+def test_patient_identifiers_leave_only_as_keyed_hashes(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
+    prepare(write_folder(tmp_path / "a", files, folds_file(N)))
+    # A preparation that failed leaves its blocks, and they must not tell either.
+    broken = {**files, "12.mat": b"torn"}
+    with pytest.raises(InputError):
+        prepare(write_folder(tmp_path / "b", broken, folds_file(N)))
+    written = [path for path in cache.rglob("*") if path.is_file()]
+    assert len(written) > 5
+    content = b"".join(path.read_bytes() for path in written) + "".join(map(str, written)).encode()
+    for number in range(1, N + 1):
+        for codec in ("utf-8", "utf-16-le", "utf-32-le"):
+            assert patient_of(number).encode(codec) not in content
+    keys = store(cache).patient_keys
+    assert len(set(keys)) == 3
+    plain = {hashlib.blake2b(patient_of(i).encode(), digest_size=8).hexdigest() for i in range(1, N + 1)}
+    assert not plain & set(keys.tolist())
+
+
+def change(files: dict[str, bytes], **named: Any) -> dict[str, bytes]:
+    """Replace files by number: bytes, None = leave it out."""
+    changed = {**files, **{f"{name.lstrip('n')}.mat": data for name, data in named.items() if data is not None}}
+    for name in [name for name, data in named.items() if data is None]:
+        del changed[f"{name.lstrip('n')}.mat"]
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"n3": b"not hdf5", "n5": b""}, "2 files are not.*2 corrupt.*3.mat, 5.mat"),
+        ({"n3": slice_file(3, image=None)}, "1 corrupt.*3.mat"),
+        ({"n7": None}, "1 missing: 7.mat"),
+        ({"n13": slice_file(13, 256)}, "1 extra .*cvind.mat knows 12 slices.*13.mat"),
+        ({"nnew": slice_file(13, 256)}, r"1 extra \(no number\): ew.mat"),
+        ({"n2": slice_file(2, 256, label=np.array([[4.0]]))}, "1 with a label outside 1..3: 2.mat"),
+        ({"n2": slice_file(2, 256, label=np.array([[np.nan]]))}, "1 with a label outside 1..3: 2.mat"),
+        ({"n2": slice_file(2, 256, tumorBorder=np.zeros((1, 0)))}, "1 with an empty outline .*2.mat"),
+        ({"n2": slice_file(2, 256, tumorBorder=np.full((1, 80), 900.0))}, "1 with an outline outside the image: 2.mat"),
+        ({"n2": slice_file(2, 256, tumorBorder=np.full((1, 81), 9.0))}, "no list of x, y pairs: 2.mat"),
+        ({"n2": slice_file(2, 256, tumorMask=np.zeros((256, 256), np.uint8))}, "1 with an empty mask: 2.mat"),
+        ({"n2": slice_file(2, 256, tumorMask=np.zeros((512, 512), np.uint8))}, "a mask of another size.*2.mat"),
+        ({"n2": slice_file(2, 256, image=np.zeros((128, 128), np.int16))}, "not 512 x 512 or 256 x 256: 2.mat"),
+        ({"n2": slice_file(2, 256, image=np.zeros((256, 256), np.int16))}, "an image that is constant.*2.mat"),
+        ({"n2": slice_file(2, 256, PID=np.zeros((0, 1), np.uint16))}, "without a patient identifier: 2.mat"),
+        ({"n1": b"torn", "n9": None}, "2 files are not.*1 missing: 9.mat; 1 corrupt.*1.mat"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_its_count(
+    changes: dict[str, Any], words: str, files: dict[str, bytes], cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=words) as caught:
+        prepare(write_folder(tmp_path / "source", change(files, **changes), folds_file(N)))
+    assert "\n" not in str(caught.value)
+    assert load_arrays(cache / "brain_mri") is None
+
+
+def test_many_bad_files_are_counted_and_five_named(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
+    broken = dict.fromkeys(files, b"torn")
+    with pytest.raises(InputError, match=r"12 corrupt .*: 1.mat, 2.mat, 3.mat, 4.mat, 5.mat and 7 more"):
+        prepare(write_folder(tmp_path / "source", broken, folds_file(N)))
+
+
+@pytest.mark.parametrize(
+    ("folds", "words"),
+    [
+        (b"torn", "cvind.mat must hold a fold from 1 to 5"),
+        (folds_file(N, np.arange(N)), "cvind.mat must hold a fold from 1 to 5"),
+        (folds_file(N, np.arange(N) % 2 + 1), "must not divide a patient, but 3 patients lie in two or more"),
+    ],
+)
+def test_bad_folds(folds: bytes, words: str, files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=words):
+        prepare(write_folder(tmp_path / "source", files, folds))
+
+
+def test_bad_archives(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no file or folder"):
+        prepare(tmp_path / "nowhere")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match=r"holds no files 1.mat"):
+        prepare(empty)
+    folder = write_folder(tmp_path / "source", files, folds_file(N))
+    (folder / "cvind.mat").unlink()
+    with pytest.raises(InputError, match=r"one cvind.mat, but there are 0"):
+        prepare(folder)
+    write_zips(tmp_path / "zips", files, folds_file(N))
+    damaged = tmp_path / "zips" / "_767-1532.zip"
+    damaged.write_bytes(damaged.read_bytes()[:-50])
+    with pytest.raises(InputError, match=r"1 corrupt .a zip that cannot be read.: _767-1532.zip; 3 missing"):
+        prepare(tmp_path / "zips")
+    (tmp_path / "zips" / "copy").mkdir()
+    (tmp_path / "zips" / "copy" / "1.mat").write_bytes(files["1.mat"])
+    with pytest.raises(InputError, match=r"1 extra .the same number twice.: 1.mat"):
+        prepare(tmp_path / "zips")
+
+
+def test_a_zip_member_with_a_wrong_checksum_is_corrupt(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
+    inner = write_zips(tmp_path / "zips", files, folds_file(N))
+    data = bytearray(inner["_767-1532.zip"])
+    at = data.index(b"4.mat") + 2000
+    data[at : at + 64] = bytes(64)
+    (tmp_path / "zips" / "_767-1532.zip").write_bytes(data)
+    with pytest.raises(InputError, match=r"1 corrupt .cannot be unpacked.: 4.mat"):
+        prepare(tmp_path / "zips")
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing of ours may catch it and tidy up."""
+
+
+def test_a_preparation_that_was_killed_goes_on(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    n = 2 * BLOCK + 12
+    one = slice_file(1, 256)
+    source = write_folder(tmp_path / "source", {f"{i}.mat": one for i in range(1, n + 1)}, folds_file(n, np.ones(n)))
+    read: list[int] = []
+    real = prepare_brain_mri.read_slice
+
+    def counted(data: bytes) -> Any:
+        read.append(1)
+        return real(data)
+
+    monkeypatch.setattr(prepare_brain_mri, "read_slice", counted)
+
+    def kill(done: int, total: int) -> None:
+        if done >= 2 * BLOCK:
+            raise Killed
+
+    with pytest.raises(Killed):
+        prepare(source, kill)
+    assert load_arrays(cache / "brain_mri") is None
+    first = len(read)
+    read.clear()
+    made = prepare(source)
+    assert sum(made.slices) == n
+    assert first >= 2 * BLOCK
+    assert len(read) == n - 2 * BLOCK + 1, "the finished blocks are not read again (the first file gives the key)"
+    # Files that changed meanwhile are other data: nothing of the old blocks is used.
+    with pytest.raises(Killed):
+        prepare(source, kill)
+    (source / "3.mat").write_bytes(slice_file(2, 256))
+    read.clear()
+    prepare(source)
+    assert len(read) == n + 1
+
+
+def test_preparing_again_replaces_what_was_there(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
+    first = prepare(write_folder(tmp_path / "a", files, folds_file(N)))
+    second = prepare(write_folder(tmp_path / "b", files, folds_file(N, np.full(N, 3))))
+    assert first.checksum != second.checksum
+    assert store(cache).folds.tolist() == [2] * N
+    shutil.rmtree(cache)
+    cache.write_text("a file")
+    with pytest.raises(InputError, match="cannot write to the cache"):
+        prepare(tmp_path / "a")
+
+
+def test_command(files: dict[str, bytes], cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = str(write_folder(tmp_path / "source", files, folds_file(N)))
+    assert cli.main(["data", "prepare", "brain_mri", "--from", source]) == 0
+    out = capsys.readouterr().out
+    for words in ("licence: CC BY 4.0", "figshare.1512427", "12 slices of 3 patients", "4 glioma", "checksum: "):
+        assert words in out
+    for words in (["brain_mri"], ["brain_mri", "--from", source, "--download", source]):
+        assert cli.main(["data", "prepare", *words]) == 2
+        assert "give either --from PATH" in capsys.readouterr().err
+    assert cli.main(["data", "prepare", "coloured_digits", "--from", source]) == 2
+    assert "needs no preparation" in capsys.readouterr().err

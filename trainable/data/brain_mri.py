@@ -1,0 +1,54 @@
+"""Real slices: the brain tumour data set of J. Cheng (figshare article 1512427), prepared once into the cache.
+
+The annotations are those of the seed study (G. Peretz 2020, "Biases in Machine Learning Models Using Medical Imaging").
+"""
+
+from __future__ import annotations
+
+import functools
+
+from trainable.data.array_folder import load_arrays
+from trainable.data.base import register_dataset
+from trainable.data.cache import cache_folder
+from trainable.data.paint import Lengths
+from trainable.data.prepare_brain_mri import CITATION, FOLDER
+from trainable.data.slice_store import FIELD_MM, SliceStore
+from trainable.data.tumour_slices import TumourSlices
+from trainable.errors import InputError
+
+
+@register_dataset("brain_mri")
+class BrainMRI(TumourSlices):
+    """T1 contrast-enhanced slices of 233 patients with three tumour types, annotations painted on them.
+
+    Folds 0 to 4 are the patient-wise folds of ``cvind.mat``.
+
+    Args:
+        image_size: Side of the images, 32 to 256 pixels; the stored 256 are shrunk by area.
+        lengths: What the painted lengths say: ``physical`` or ``seed``, see ``paint.length_text``.
+
+    Raises:
+        InputError: An option outside these values, or the files have not been prepared.
+    """
+
+    name = "brain_mri"
+    long_name = "Brain tumours (MRI)"
+    note = ""
+    citation = f"{CITATION}; annotations after Peretz 2020"
+
+    def __init__(self, image_size: int = 256, lengths: Lengths = "physical") -> None:
+        super().__init__(image_size, lengths)
+        # Asked at once, so that a sweep is refused before it starts.
+        _ = self.store
+
+    @functools.cached_property
+    def store(self) -> SliceStore:
+        """The slices at 256 pixels."""
+        folder = cache_folder() / FOLDER
+        found = load_arrays(folder)
+        if found is None:
+            raise InputError(
+                f"brain_mri is not prepared (nothing in {folder}): run lnl-sweep data prepare brain_mri --from "
+                "1512427.zip, or with --download FOLDER"
+            )
+        return SliceStore.of(*found, FIELD_MM)
