@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
 import os
 import re
 import sys
@@ -84,8 +85,16 @@ def build_parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="progress of a sweep, running or not")
     status.add_argument("dir", metavar="DIR")
 
-    report = commands.add_parser("report", help="rebuild report.html from a sweep's Parquet files")
-    report.add_argument("dir", metavar="DIR")
+    report = commands.add_parser("report", help="rebuild report.html from the Parquet files of one or several sweeps")
+    report.add_argument("dir", metavar="DIR", nargs="+", help="folder, s3://... address or packed zip of a sweep")
+    report.add_argument("--out", metavar="FILE", help="the report to write (report.html in the first DIR)")
+    report.add_argument("--png", action="store_true", help="the figures as PNG too, in figures/ beside the report")
+    report.add_argument("--paper", metavar="OUT", help="figures as PDF and SVG, table, methods paragraph, references")
+    report.add_argument("--csv", metavar="OUT", help="all tables as CSV, with a codebook")
+
+    pack = commands.add_parser("pack", help="a sweep's rows, configuration, splits, samples and report in one zip")
+    pack.add_argument("dir", metavar="DIR")
+    pack.add_argument("-o", "--out", metavar="SWEEP.zip", default="sweep.zip", help="the file to write (%(default)s)")
 
     data = commands.add_parser("data", help="the data sets")
     actions = data.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
@@ -154,9 +163,8 @@ def _takes_bias(options: argparse.Namespace) -> bool:
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], int]:
-    from orchestrator import commands
-
-    found: Callable[[argparse.Namespace], int] = getattr(commands, name)
+    home = "orchestrator.commands_report" if name in ("report", "pack") else "orchestrator.commands"
+    found: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(home), name)
     return found
 
 

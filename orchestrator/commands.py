@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from orchestrator.commands_report import as_uri
 from orchestrator.config import SweepConfig, apply_override, load_yaml, parse_config, read_config, validate
 from trainable.errors import InputError, unknown_name
 
@@ -78,14 +79,6 @@ def status(options: argparse.Namespace) -> int:
         print(f"state: {state}")
     for line in snapshot["failed"]:
         print(f"failed: {line}")
-    return 0
-
-
-def report(options: argparse.Namespace) -> int:
-    """``lnl-sweep report``: rebuild report.html."""
-    from analysis import write_report
-
-    print(_as_uri(write_report(options.dir)))
     return 0
 
 
@@ -217,14 +210,10 @@ def _finish(directory: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             print(summary_table(load(directory)).to_string())
-            print(f"report: {_as_uri(write_report(directory))}")
+            print(f"report: {as_uri(write_report(directory))}")
     except AnalysisError as error:
         # A sweep stopped before its first confirm trial has no curve yet; its rows are safe all the same.
         print(f"no report yet: {error}", file=sys.stderr)
-
-
-def _as_uri(path: Any) -> str:
-    return Path(path).absolute().as_uri() if "://" not in str(path) else str(path)
 
 
 def _dry_run(config: SweepConfig) -> int:

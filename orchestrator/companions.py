@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+
+import pyarrow as pa
 
 from orchestrator.cells import short
 from orchestrator.identity import confirm_seed, search_seed
 from orchestrator.plan import Plan
-from orchestrator.results import SweepDirectory, Writer
+from orchestrator.results import SweepDirectory, Writer, typed
 
 
 def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
@@ -19,25 +20,24 @@ def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
     for repeat in range(plan.config.search.repeats):
         seeds.append(search_seed(plan.config.seed, repeat))
         seeds += [confirm_seed(plan.config.seed, k, repeat) for k in range(most)]
-    known = {row["seed"] for row in directory.rows("splits")}
-    rows: list[dict[str, Any]] = []
+    known = directory.split_seeds()
     images, patients, labels = plan.dataset.image_keys(), plan.dataset.patient_keys(), plan.dataset.labels()
+    tables = []
     for seed in (seed for seed in seeds if seed not in known):
         split, draws = plan.dataset.split(seed), plan.dataset.annotation_draws(seed)
         for part in ("train", "val", "test"):
-            rows += [
-                {
-                    "seed": seed,
-                    "fold": None,
-                    "image": images[i],
-                    "patient": patients[i] if patients else None,
-                    "label": int(labels[i]),
-                    "split": part,
-                    "u": float(draws[i]),
-                }
-                for i in split.part(part)
-            ]
-    writer.append("splits", plan.config.dataset.name, rows)
+            index = split.part(part)
+            columns = {
+                "seed": [seed] * len(index),
+                "image": [images[i] for i in index],
+                "patient": [patients[i] if patients else None for i in index],
+                "label": labels[index],
+                "split": [part] * len(index),
+                "u": draws[index],
+            }
+            tables.append(typed("splits", pa.table(columns)))
+    if tables:
+        writer.append("splits", plan.config.dataset.name, pa.concat_tables(tables))
 
 
 def write_samples(plan: Plan, directory: SweepDirectory) -> None:

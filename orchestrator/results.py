@@ -48,6 +48,12 @@ class SweepDirectory:
         rows: list[dict[str, Any]] = read_parts(open_folder(self.uri), table).to_pylist()
         return rows
 
+    def split_seeds(self) -> set[int]:
+        """Seeds whose split is written."""
+        if not self.exists():
+            return set()
+        return set(read_parts(open_folder(self.uri), "splits", columns=("seed", "fold", "image"))["seed"].to_pylist())
+
     def check_readable(self) -> None:
         """Refuse a directory before anything is changed in it.
 
@@ -188,9 +194,14 @@ def _predictions(place: Folder, trial_id: str) -> pa.Table | None:
     table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
     if "trial_id" not in table.column_names:
         table = table.add_column(0, "trial_id", pa.array([trial_id] * len(table), pa.string()))
-    schema = arrow_schema("predictions", table.column_names)
+    return typed("predictions", table)
+
+
+def typed(table: str, data: pa.Table) -> pa.Table:
+    """Give columns the types and the order of a table's schema; absent ones are null."""
+    schema = arrow_schema(table, data.column_names)
     columns = [
-        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
+        data[field.name].cast(field.type) if field.name in data.column_names else pa.nulls(len(data), field.type)
         for field in schema
     ]
     return pa.Table.from_arrays(columns, schema=schema)

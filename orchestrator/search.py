@@ -7,6 +7,7 @@ finished trials and on nothing else.
 
 from __future__ import annotations
 
+import functools
 import math
 import warnings
 from collections.abc import Iterable, Mapping
@@ -153,11 +154,16 @@ class CellStudy:
 
 def sobol_point(seed: int, dimensions: int, number: int) -> list[float]:
     """Point ``number`` of a scrambled Sobol sequence (Owen 1998), ``dimensions`` numbers in [0, 1)."""
+    return _sobol_points(seed, dimensions, 1 << number.bit_length())[number]
+
+
+@functools.lru_cache(maxsize=64)
+def _sobol_points(seed: int, dimensions: int, n: int) -> list[list[float]]:
     import torch
 
     engine = torch.quasirandom.SobolEngine(dimensions, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
-    engine.fast_forward(number)  # type: ignore[no-untyped-call]
-    return [float(u) for u in engine.draw(1, dtype=torch.float64)[0]]
+    points: list[list[float]] = engine.draw(n, dtype=torch.float64).tolist()
+    return points
 
 
 def distribution(entry: Range | Choices) -> BaseDistribution:

@@ -44,6 +44,9 @@ class _Session:
         self.writer = writer
         self.progress = progress
         self.slots = slots
+        # A slot that falls free takes a waiting trial at once. An adaptive sampler's would be stale: asked for before
+        # the trial that just ended had told its value.
+        self.open_trials = slots + (1 if config.search.sampler in ("random", "qmc") else 0)
         self.share = share
         self.specs: dict[str, TrialSpec] = {}
         self.histories: dict[str, dict[int, Row]] = {}
@@ -77,11 +80,11 @@ class _Session:
     def suggest(self, ray_id: str) -> Row | str | None:
         """The next trial as a Tune configuration, None to be asked again, or FINISHED."""
         self.progress.update()
+        # Tune asks again and again while its slots are taken: that answer must cost nothing.
+        if len(self.specs) >= self.open_trials:
+            return None
         if self.stopping or self.dispatcher.finished:
             return Searcher.FINISHED
-        # Fresh suggestions: one that waits in Tune's queue would know less than one asked for when a slot is free.
-        if len(self.specs) >= self.slots:
-            return None
         spec = self.dispatcher.next()
         if spec is None:
             return None if self.specs else Searcher.FINISHED
@@ -111,7 +114,7 @@ class _Session:
         """
         spec, going = self.specs[ray_id], True
         for entry in result["history"]:
-            going = self.dispatcher.report(spec, int(entry["epoch"]), objective(self.dispatcher.rule, entry))
+            going = self.dispatcher.report(spec, int(entry["epoch"]), objective(spec.rule, entry))
         return going
 
     def end_overdue(self, trials: Sequence[Any]) -> None:
@@ -246,8 +249,8 @@ def run_tuner(config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progr
         KeyboardInterrupt: SIGINT or SIGTERM.
     """
     slots, share = count_slots(config)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(slots)
     session = _Session(config, dispatcher, writer, progress, slots, share)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(session.open_trials)
 
     # Ray registers trainables by name in the whole cluster: a second sweep must not run the first one's code.
     trainable = type(f"Sweep_{driver}", (SweepTrainable,), {})

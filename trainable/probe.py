@@ -15,9 +15,9 @@ from trainable.data.base import DataView, ImageSet
 from trainable.networks import Transform, evaluating, to_float
 from trainable.randomness import torch_generator
 
-_IMAGES = 2000
+_IMAGES = 1000
 _HIDDEN = 64
-_STEPS = 150
+_STEPS = 100
 _LEARNING_RATE = 0.02
 _WEIGHT_DECAY = 1e-4
 _BETA_1, _BETA_2 = 0.9, 0.999
@@ -29,7 +29,7 @@ def bias_probe(
     """Accuracy of a fresh head that predicts the bias attribute from f's frozen features.
 
     The head has one hidden layer of 64 units and sees, for each channel of f's output, its mean, maximum and standard
-    deviation over positions. It is trained on at most 2,000 images of ``view.probe_train()`` by 150 full-batch steps
+    deviation over positions. It is trained on at most 1,000 images of ``view.probe_train()`` by 100 full-batch steps
     of Adam and scored on ``view.test("independent")``. Chance is the share of the commonest attribute.
 
     Args:

@@ -1,0 +1,48 @@
+"""What the commands on finished trials do: ``report`` and ``pack``; a function for each, named like it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def report(options: argparse.Namespace) -> int:
+    """``lnl-sweep report``: rebuild report.html, and export figures, tables and what a paper needs."""
+    from analysis.report import place_report
+    from analysis.report_data import gather
+
+    findings = gather(options.dir)
+    written = place_report(findings, options.dir[0], options.out)
+    print(as_uri(written))
+    if options.csv:
+        from analysis.export_tables import csv_of
+
+        _told(csv_of(findings, options.csv))
+    if options.paper:
+        from analysis.export_paper import write_paper
+
+        _told(write_paper(findings, options.paper))
+    if options.png:
+        from analysis.export_png import write_png
+
+        folder = written.parent if isinstance(written, Path) else Path()
+        _told(write_png(findings, folder / "figures"))
+    return 0
+
+
+def pack(options: argparse.Namespace) -> int:
+    """``lnl-sweep pack``: rows, configuration, splits, samples and report in one file."""
+    from analysis.packing import pack as pack_sweep
+
+    print(as_uri(pack_sweep(options.dir, options.out)))
+    return 0
+
+
+def as_uri(path: Any) -> str:
+    """An address that a terminal can open."""
+    return Path(path).absolute().as_uri() if "://" not in str(path) else str(path)
+
+
+def _told(files: list[Path]) -> None:
+    print(f"{len(files)} files in {as_uri(files[0].parent)}")
