@@ -13,35 +13,49 @@ if TYPE_CHECKING:
     from analysis.breaking import breaking_points
     from analysis.comparisons import areas, primary_comparison, won_back
     from analysis.curves import accuracy_vs_bias
+    from analysis.diagnosis import confusion_by_strength
     from analysis.errors import InputError
+    from analysis.export_tables import write_csv
     from analysis.figures import plot_accuracy_vs_bias
+    from analysis.figures_diagnosis import plot_confusion
     from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
     from analysis.load import load, load_config, load_history, load_predictions, load_splits
-    from analysis.published import published_numbers
+    from analysis.packing import pack
+    from analysis.published import beside_published, published_numbers
     from analysis.report import write_report
+    from analysis.search_tables import expected_validation, lambda_map
+    from analysis.sharing import shared_properties
     from analysis.tables import cost, selected_hyperparameters, summary_table, test_figures
 
 _HOME = {
     "InputError": "errors",
     "accuracy_vs_bias": "curves",
     "areas": "comparisons",
+    "beside_published": "published",
     "breaking_points": "breaking",
+    "confusion_by_strength": "diagnosis",
     "cost": "tables",
+    "expected_validation": "search_tables",
+    "lambda_map": "search_tables",
     "load": "load",
     "load_config": "load",
     "load_history": "load",
     "load_predictions": "load",
     "load_splits": "load",
+    "pack": "packing",
     "plot_accuracy_vs_bias": "figures",
+    "plot_confusion": "figures_diagnosis",
     "plot_lambda_map": "figures_search",
     "plot_learning_curves": "figures_search",
     "plot_search_budget": "figures_search",
     "primary_comparison": "comparisons",
     "published_numbers": "published",
     "selected_hyperparameters": "tables",
+    "shared_properties": "sharing",
     "summary_table": "tables",
     "test_figures": "tables",
     "won_back": "comparisons",
+    "write_csv": "export_tables",
     "write_report": "report",
 }
 
@@ -49,23 +63,31 @@ __all__ = [
     "InputError",
     "accuracy_vs_bias",
     "areas",
+    "beside_published",
     "breaking_points",
+    "confusion_by_strength",
     "cost",
+    "expected_validation",
+    "lambda_map",
     "load",
     "load_config",
     "load_history",
     "load_predictions",
     "load_splits",
+    "pack",
     "plot_accuracy_vs_bias",
+    "plot_confusion",
     "plot_lambda_map",
     "plot_learning_curves",
     "plot_search_budget",
     "primary_comparison",
     "published_numbers",
     "selected_hyperparameters",
+    "shared_properties",
     "summary_table",
     "test_figures",
     "won_back",
+    "write_csv",
     "write_report",
 ]
 

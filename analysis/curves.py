@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.measures import measure_of
 from analysis.replicates import Point, collect
 from analysis.selection import rule_name
 from analysis.statistics import Interval, seeds_and_patients
@@ -58,24 +59,28 @@ def accuracy_vs_bias(
     Args:
         trials: What ``analysis.load`` returned.
         predictions: What ``analysis.load_predictions`` returned.
-        column: Test column; default: the sweep's metric on the unbiased test variant.
+        column: Test column, of accuracy or another (``analysis.measures`` lists them); default: the sweep's metric on
+            the unbiased test variant.
         rules: Selection rules to keep; default: all of the sweep.
 
     Returns:
         One row per (sweep, data set, network, rule, method label, facet, bias value), weak bias first: ``mean``,
-        ``low``, ``high`` (clipped to [0, 1]), ``median``, ``worst_case`` (mean if every missing seed had scored 0),
+        ``low``, ``high`` (clipped to [0, 1]), ``median``, ``worst_case`` (mean if every missing seed had scored 0,
+        or 1 where lower is better),
         ``n_seeds`` of ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_patients`` (or images in the band), ``band``,
         ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of JSON text), ``caption``.
 
     Raises:
         InputError: A column that the trials do not have, or sweeps of different metrics.
     """
-    return curve_of(p for p in collect(trials, predictions, column) if rules is None or p.line.rule in rules)
+    kept = (p for p in collect(trials, predictions, column) if rules is None or p.line.rule in rules)
+    return curve_of(kept, column)
 
 
-def curve_of(points: Iterable[Point]) -> pd.DataFrame:
+def curve_of(points: Iterable[Point], column: str | None = None) -> pd.DataFrame:
     """The rows of ``accuracy_vs_bias`` from points already gathered."""
-    return pd.DataFrame([_row(point) for point in points], columns=list(COLUMNS))
+    worst = 1.0 if column is not None and measure_of(column).better == "lower" else 0.0
+    return pd.DataFrame([_row(point, worst) for point in points], columns=list(COLUMNS))
 
 
 def band(point: Point) -> tuple[Interval, str]:
@@ -95,7 +100,7 @@ def band(point: Point) -> tuple[Interval, str]:
     return seeds_and_patients(point.values, left_out), f"seeds and {point.scores.unit}"
 
 
-def _row(point: Point) -> dict[str, Any]:
+def _row(point: Point, worst: float) -> dict[str, Any]:
     line, n = point.line, len(point.seeds)
     interval, kind = band(point) if n else (Interval(math.nan, math.nan, math.nan), "none")
     row = {
@@ -106,7 +111,9 @@ def _row(point: Point) -> dict[str, Any]:
         "low": interval.low,
         "high": interval.high,
         "median": float(np.median(point.values)) if n else math.nan,
-        "worst_case": float(point.values.sum()) / point.n_planned if point.n_planned else math.nan,
+        "worst_case": (float(point.values.sum()) + worst * (point.n_planned - n)) / point.n_planned
+        if point.n_planned
+        else math.nan,
         "n_seeds": n,
         "n_planned": point.n_planned,
         "n_failed": point.n_failed,
@@ -119,10 +126,10 @@ def _row(point: Point) -> dict[str, Any]:
         "hyperparameters": point.hyperparameters,
         "shared": point.shared,
     }
-    return {**row, "caption": caption(row)}
+    return {**row, "caption": caption(row, worst)}
 
 
-def caption(row: dict[str, Any]) -> str:
+def caption(row: dict[str, Any], worst: float = 0.0) -> str:
     """What one point of the curve says, in words: the interval, what it covers, and what is missing."""
     words = [f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}, chosen by {rule_name(row['rule'])}:"]
     if row["n_seeds"] == 0:
@@ -136,7 +143,7 @@ def caption(row: dict[str, Any]) -> str:
     if row["n_collapsed"]:
         words.append(f"{row['n_collapsed']} collapsed,")
     if row["n_seeds"] < row["n_planned"]:
-        words.append(f"at worst {row['worst_case']:.3f} (missing seeds counted as 0),")
+        words.append(f"at worst {row['worst_case']:.3f} (missing seeds counted as {worst:g}),")
     unit = row["band"].removeprefix("seeds and ") if row["n_patients"] else "images"
     count = row["n_patients"] or row["n_test"]
     words.append(f"given the selected hyperparameters and these {count} test {unit}")

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 
 from analysis.errors import InputError
 from analysis.replicates import facets
+from analysis.search_tables import expected_validation
 from analysis.selection import objective, picks, rule_name
-from analysis.statistics import expected_maximum
 from analysis.style import axis, layout, safe, styles
 from analysis.tables import headline_rule
 
@@ -43,7 +43,7 @@ def plot_lambda_map(
     weights = rows[parameter].to_numpy(dtype=float)
     floor = float(weights[weights > 0].min()) / 4 if (weights > 0).any() else 1e-4
     chosen = set(picks(rows, [rule])["trial_id"])
-    ring = [2.5 if trial in chosen else 0.0 for trial in rows["trial_id"]]
+    ring = [2.5 if trial in chosen else 0.7 for trial in rows["trial_id"]]
     figure = go.Figure(
         go.Scatter(
             x=[f"{v:g}{f'<br>{safe(f)}' if f else ''}" for v, f in zip(rows["bias_value"], rows["facet"], strict=True)],
@@ -54,7 +54,7 @@ def plot_lambda_map(
                 "color": rows["value"],
                 "colorscale": "Cividis",
                 "colorbar": {"title": {"text": "validation"}, "thickness": 12, "outlinewidth": 0},
-                "line": {"width": ring, "color": "#D55E00"},
+                "line": {"width": ring, "color": ["#D55E00" if width > 1 else "#808080" for width in ring]},
             },
             customdata=rows[[parameter, "lr"]],
             hovertemplate=f"{safe(parameter)} %{{customdata[0]:.3g}}, lr %{{customdata[1]:.3g}}"
@@ -155,27 +155,20 @@ def plot_search_budget(
     Raises:
         InputError: No method has two completed search trials there.
     """
-    rule = rule or headline_rule(trials)
-    rows = trials.assign(name=_line_names(trials)).sort_values("bias_strength")
-    rows = rows[(rows["phase"] == "search") & (rows["status"] == "completed")]
-    rows = rows.assign(value=objective(rows, rule)).dropna(subset=["value"])
+    rows = expected_validation(trials, rule)
+    rows = rows.assign(name=rows["label"].where(rows["facet"] == "", rows["label"].astype(str) + ", " + rows["facet"]))
     if bias_value is None and len(rows):
-        bias_value = float(rows["bias_value"].iloc[-1])
-    rows = rows[(rows["bias_value"] == bias_value) | rows["whole_axis"]]
+        bias_value = float(rows.sort_values("bias_strength", kind="stable")["bias_value"].iloc[-1])
+    whole = set(trials.loc[trials["whole_axis"], "label"])
+    rows = rows[(rows["bias_value"] == bias_value) | rows["label"].isin(whole)]
     look = styles(trials["label"])
     figure = go.Figure()
-    first = rows[rows["repeat"] == rows["repeat"].min()]
-    for (label, name), group in first.groupby(["label", "name"], sort=False):
-        # Folds are searched one by one: one of them stands for all.
-        group = group[group["cell"] == group["cell"].iloc[0]]
-        if len(group) < 2:
-            continue
-        expected = expected_maximum(group["value"])
+    for (_, label, name), line in rows.groupby(["sweep", "label", "name"], sort=False):
         style = look[str(label)]
         figure.add_trace(
             go.Scatter(
-                x=np.arange(1, len(expected) + 1),
-                y=expected,
+                x=line["n"],
+                y=line["expected"],
                 mode="lines",
                 line={"color": style.color, "dash": style.dash, "width": 2.2},
                 name=safe(name),

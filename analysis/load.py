@@ -17,7 +17,10 @@ import yaml
 from analysis.errors import InputError
 from analysis.parts import read_parts
 from analysis.selection import RULES, mark
-from analysis.source import Folder, Location, open_folder
+from analysis.source import Folder, Location, as_list, open_folder
+
+# The same safe loader in C, ten times as fast, where PyYAML was built with it.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load(directories: Location | Sequence[Location], superseded: bool = False) -> pd.DataFrame:
@@ -36,7 +39,7 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
     Raises:
         InputError: A folder is not a sweep's, holds no finished trial yet, or was written by a newer version.
     """
-    places = [directories] if isinstance(directories, str) or not isinstance(directories, Sequence) else directories
+    places = as_list(directories)
     if not places:
         raise InputError("load needs at least one folder, but got none: give the folder a sweep was run in")
     frames = [_load_one(open_folder(place)) for place in places]
@@ -120,7 +123,7 @@ def read_config(folder: Folder) -> dict[str, Any]:
         InputError: The file is not YAML.
     """
     try:
-        config = yaml.safe_load(folder.read("sweep.yaml"))
+        config = yaml.load(folder.read("sweep.yaml"), Loader=_LOADER)
     except FileNotFoundError:
         return {}
     except yaml.YAMLError as error:

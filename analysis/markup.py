@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import html
-import json
 import numbers
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import plotly.graph_objects as go
-
 Cell = str | float | int | bool | None
+_LINK = re.compile(r"\[([^\[\]]+)\]\((https?://[^\s()<>]+)\)")
 
 
 def text(value: object) -> str:
@@ -84,12 +83,15 @@ def label(row: Mapping[Any, Any]) -> str:
     return f"{row['label']} ({row['facet']})" if row["facet"] else str(row["label"])
 
 
-def per_rule(parts: Mapping[str, str]) -> str:
-    """Content of which one rule's is shown at a time; the first without scripts."""
-    return "\n".join(
-        f'<div data-rule="{text(rule)}"{"" if i == 0 else " hidden"}>{part}</div>'
-        for i, (rule, part) in enumerate(parts.items())
-    )
+def linked(content: object) -> str:
+    """A sentence that may hold Markdown links ``[text](https://...)``: those become links, all else is escaped."""
+    said, end = str(content), 0
+    parts = []
+    for found in _LINK.finditer(said):
+        parts.append(text(said[end : found.start()]))
+        parts.append(f'<a href="{text(found[2])}" rel="noopener noreferrer">{text(found[1])}</a>')
+        end = found.end()
+    return "".join([*parts, text(said[end:])])
 
 
 def download(name: str, content: str, label: str) -> str:
@@ -103,36 +105,6 @@ def download(name: str, content: str, label: str) -> str:
 def image(png: bytes, alt: str) -> str:
     """A picture inside the page."""
     return f'<img alt="{text(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">'
-
-
-def plot(identifier: str, figures: Mapping[str, go.Figure], summaries: Mapping[str, str], caption: str) -> str:
-    """A figure with its data, a caption (HTML) and a text summary per rule for screen readers.
-
-    Args:
-        identifier: Identifier of the element.
-        figures: A figure per rule; a single one under "" does not change with the rule.
-        summaries: What each shows, in words.
-        caption: HTML under the figure.
-
-    Returns:
-        The HTML; ``report.js`` draws it.
-    """
-    data = {
-        rule: {**json.loads(figure.to_json()), "summary": summaries.get(rule, "")} for rule, figure in figures.items()
-    }
-    height = int(next(iter(figures.values())).layout.height or 460)
-    first = next(iter(summaries.values()), "")
-    return (
-        f'<figure><div class="plot" id="{text(identifier)}" role="img" aria-label="{text(first)}" '
-        f'style="min-height:{height}px" data-height="{height}"></div>\n'
-        f'<script type="application/json" data-for="{text(identifier)}">{script_json(data)}</script>\n'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
-
-
-def script_json(data: Any) -> str:
-    """JSON that cannot end its script element."""
-    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c").replace("\u2028", "\\u2028")
 
 
 def _numeric(cell: Cell) -> str:

@@ -16,7 +16,8 @@ from analysis.source import Folder
 
 _NAME = re.compile(r"^(?P<cell>.+)\.(?P<generation>\d+)-(?P<driver>.+)-(?P<sequence>\d+)\.parquet$")
 _ROUNDS = 6
-_READERS = 8
+# Readers of a local folder only wait for one another; those of an object store wait for the network.
+_READERS, _REMOTE_READERS = 1, 8
 
 
 def read_parts(folder: Folder, table: str, columns: Sequence[str] | None = None, cell: str | None = None) -> pa.Table:
@@ -44,7 +45,7 @@ def read_parts(folder: Folder, table: str, columns: Sequence[str] | None = None,
         new = [name for name in names if name not in read]
         if not new:
             break
-        with ThreadPoolExecutor(_READERS) as pool:
+        with ThreadPoolExecutor(_REMOTE_READERS if "://" in folder.name else _READERS) as pool:
             for name, part in zip(new, pool.map(lambda n: _read(folder, table, n, columns), new), strict=True):
                 if isinstance(part, pa.Table):
                     read[name] = part
@@ -101,7 +102,7 @@ def _read(folder: Folder, table: str, name: str, columns: Sequence[str] | None) 
         if version < 1 or not set(KEYS[table]) <= set(file.schema_arrow.names):
             return "it is a Parquet file, but not one of lnl-sweep's"
         present = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
-        return file.read(columns=present)
+        return file.read(columns=present, use_threads=False)
     except FileNotFoundError:
         return None
     except InputError:

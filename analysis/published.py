@@ -1,16 +1,30 @@
-"""Published numbers of the coloured digits, to stand beside one's own: of another network and another palette.
+"""Published numbers to stand beside one's own: of other networks, palettes and splits, each a single run.
 
-Sources: Kim et al. 2019 (arXiv 1812.10352), section 4.1 (baseline, BlindEye, grayscale, LNL); one run a point, a fixed
-checkpoint, no interval.
+Sources: Kim et al. 2019 (arXiv 1812.10352), section 4.1, a fixed checkpoint; SABAF (arXiv 2310.04955), its figure read
+to +-1 point, chosen on unbiased data; G. Peretz 2020 (galprz/bias-in-medical-imaging), maximum over 30 epochs of test
+accuracy, slices of one patient on both sides of the split.
 """
 
 from __future__ import annotations
+
+import math
 
 import pandas as pd
 
 from analysis.errors import InputError
 
-KIM_2019 = "Kim et al. 2019"
+KIM_2019, SABAF_2023, PERETZ_2020 = "Kim et al. 2019", "SABAF 2023", "Peretz 2020"
+NOTES = {
+    KIM_2019: "another network and palette, one run a point, no interval",
+    SABAF_2023: "another network and palette, read off a figure to 0.01, chosen on unbiased data, no interval",
+    PERETZ_2020: "another network and split (patients on both sides), highest of 30 epochs' test accuracies, one run",
+}
+"""What a reader must know before comparing with a source."""
+
+COMPARABLE = "test_accuracy"
+"""The column that these numbers may stand beside."""
+
+_COLUMNS = ["source", "method", "name", "bias_axis", "bias_value", "gamma", "accuracy"]
 _VARIANCES = (0.020, 0.025, 0.030, 0.035, 0.040, 0.045, 0.050)
 _KIM = {
     "erm": ("baseline", (0.4055, 0.4813, 0.5996, 0.6626, 0.7333, 0.7973, 0.8450)),
@@ -18,25 +32,107 @@ _KIM = {
     "grayscale": ("grayscale input", (0.8374, 0.8751, 0.8996, 0.9166, 0.9325, 0.9472, 0.9596)),
     "lnl": ("LNL", (0.8185, 0.8854, 0.9137, 0.9306, 0.9406, 0.9555, 0.9618)),
 }
+_SABAF_VARIANCES = (0.0, 0.002, 0.005, 0.010, 0.015, 0.020, 0.030, 0.040, 0.050)
+_SABAF = {
+    "erm": ("baseline", (14, 26, 32, 43, 53, 59, 72, 79, 88)),
+    "lnl": ("LNL", (13, 20, 30, 49, 70, 77, 87, 91, 94)),
+    "end": ("EnD", (14, 24, 31, 44, 60, 76, 85, 90, 93)),
+}
+_PERETZ = [
+    ("erm", "ResNet-18", rho, 0.0, accuracy)
+    for rho, accuracy in zip(
+        (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0), (0.957, 0.957, 0.959, 0.945, 0.911, 0.839, 0.674), strict=True
+    )
+] + [
+    ("erm", "ResNet-18", 1.0, 1.0, 0.672),
+    ("grl", "one reversed bias head", 1.0, 0.0, 0.923),
+    ("grl", "two reversed bias heads", 1.0, 1.0, 0.911),
+]
 
 
 def published_numbers(dataset: str) -> pd.DataFrame:
     """Published accuracies on a data set.
 
     Args:
-        dataset: Registered name; ``coloured_digits`` is the one with numbers.
+        dataset: Registered name; ``coloured_digits`` and ``brain_mri`` have numbers.
 
     Returns:
-        ``source``, ``method`` (our name), ``name`` (theirs), ``bias_axis``, ``bias_value``, ``accuracy``.
+        ``source``, ``method`` (our name), ``name`` (theirs), ``bias_axis``, ``bias_value``, ``gamma`` (missing where
+        the data set has none), ``accuracy``.
 
     Raises:
         InputError: No numbers for that data set.
     """
-    if dataset != "coloured_digits":
-        raise InputError(f"published numbers exist for coloured_digits, but got '{dataset}': leave them out")
-    rows = [
-        (KIM_2019, method, name, "color_variance", variance, accuracy)
-        for method, (name, accuracies) in _KIM.items()
-        for variance, accuracy in zip(_VARIANCES, accuracies, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["source", "method", "name", "bias_axis", "bias_value", "accuracy"])
+    if dataset == "coloured_digits":
+        kim = [
+            (KIM_2019, method, name, "color_variance", variance, math.nan, accuracy)
+            for method, (name, accuracies) in _KIM.items()
+            for variance, accuracy in zip(_VARIANCES, accuracies, strict=True)
+        ]
+        sabaf = [
+            (SABAF_2023, method, name, "color_variance", variance, math.nan, percent / 100)
+            for method, (name, percents) in _SABAF.items()
+            for variance, percent in zip(_SABAF_VARIANCES, percents, strict=True)
+        ]
+        return pd.DataFrame([*kim, *sabaf], columns=_COLUMNS)
+    if dataset == "brain_mri":
+        rows = [(PERETZ_2020, method, name, "rho", rho, gamma, a) for method, name, rho, gamma, a in _PERETZ]
+        return pd.DataFrame(rows, columns=_COLUMNS)
+    raise InputError(f"published numbers exist for brain_mri and coloured_digits, but got '{dataset}': leave them out")
+
+
+def published_or_none(dataset: str) -> pd.DataFrame:
+    """The same; no rows for a data set without published numbers."""
+    try:
+        return published_numbers(dataset)
+    except InputError:
+        return pd.DataFrame(columns=_COLUMNS)
+
+
+def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
+    """One's own points beside the published numbers at the same bias value.
+
+    Inside or outside says whether the published number lies in one's own 95 % interval. As network, palette or split
+    differ, neither is a test of a reproduction.
+
+    Args:
+        curve: Rows of ``analysis.accuracy_vs_bias``; only unbiased accuracy is comparable with these numbers.
+
+    Returns:
+        One row per (point, published number): the curve's ``sweep``, ``dataset``, ``rule``, ``label``, ``facet``,
+        ``bias_axis``, ``bias_value``, ``mean``, ``low``, ``high``; ``source``, ``name``, ``published``, ``verdict``
+        ("inside the interval", "outside the interval" or "no interval") and ``note``.
+    """
+    keep = ["sweep", "dataset", "rule", "label", "facet", "bias_axis", "bias_value", "mean", "low", "high"]
+    rows = []
+    for dataset, points in curve[curve["n_seeds"] > 0].groupby("dataset", sort=False):
+        numbers = published_or_none(str(dataset)).to_dict("records")
+        for point in points.to_dict("records"):
+            for number in numbers:
+                if not _same_place(point, number):
+                    continue
+                inside = point["low"] <= number["accuracy"] <= point["high"]
+                verdict = f"{'inside' if inside else 'outside'} the interval"
+                rows.append(
+                    {
+                        **{name: point[name] for name in keep},
+                        "source": number["source"],
+                        "name": number["name"],
+                        "published": number["accuracy"],
+                        "verdict": "no interval" if point["band"] == "none" else verdict,
+                        "note": NOTES[number["source"]],
+                    }
+                )
+    return pd.DataFrame(rows, columns=[*keep, "source", "name", "published", "verdict", "note"])
+
+
+def _same_place(point: dict[object, object], number: dict[object, object]) -> bool:
+    """Whether a published number is of the point's method and place; a facet names the gamma it lies at."""
+    gamma = number["gamma"]
+    facet = f"gamma = {gamma:g}" if isinstance(gamma, float) and not math.isnan(gamma) else ""
+    return (
+        number["method"] == point["method"]
+        and number["bias_axis"] == point["bias_axis"]
+        and math.isclose(float(str(number["bias_value"])), float(str(point["bias_value"])), rel_tol=1e-9, abs_tol=1e-12)
+        and (point["facet"] == facet or (point["facet"] == "" and facet in ("", "gamma = 0")))
+    )

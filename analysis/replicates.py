@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,23 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.errors import InputError
+from analysis.groups import Group, cut
 from analysis.scores import MEASURES, PredictionStore, Scores
 from analysis.selection import RULES
 
 CEILING, ERM = "ceiling", "erm"
 BIAS_COLUMNS = ("rho", "gamma", "color_variance")
-_COLUMNS = (
-    "trial_id",
-    "cell",
-    "seed",
-    "status",
-    "collapsed",
-    "bias_value",
-    "bias_strength",
-    "n_test",
-    "hyperparameters",
-    "seeds_planned",
-)
 
 
 @dataclass(frozen=True)
@@ -47,6 +36,10 @@ class Line:
     def like(self, method: str) -> tuple[str, ...]:
         """Key of the lines this one may be compared with, for a method or label."""
         return (self.sweep, self.dataset, self.network, self.rule, self.bias_axis, self.facet, method)
+
+
+_LINE = tuple(field.name for field in dataclasses.fields(Line))
+_Values = tuple[NDArray[np.float64], Scores | None, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -120,45 +113,53 @@ def collect(trials: pd.DataFrame, predictions: pd.DataFrame | None = None, colum
         InputError: No such column, or a frame that ``load`` did not return.
     """
     column = column or default_column(trials)
-    for needed in ("rules", "seeds_planned", "whole_axis", column):
+    return collect_columns(trials, predictions, [column])[column]
+
+
+def collect_columns(
+    trials: pd.DataFrame, predictions: pd.DataFrame | None, columns: Sequence[str]
+) -> dict[str, list[Point]]:
+    """Gather the points of several test columns at once.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned, or None.
+        columns: The test columns.
+
+    Returns:
+        Points by column.
+
+    Raises:
+        InputError: No such column, or a frame that ``load`` did not return.
+    """
+    for needed in ("rules", "seeds_planned", "whole_axis", *columns):
         if needed not in trials:
             raise InputError(f"trials have no column '{needed}': pass what analysis.load returned and a test column")
-    metric, variant = MEASURES.get(column, ("", ""))
-    store = PredictionStore(predictions, variant) if predictions is not None and metric and len(predictions) else None
     rows = trials[(trials["phase"] == "confirm") & ~trials["superseded"]]
-    rows = (
-        rows.assign(facet=facets(trials).reindex(rows.index), rule=rows["rules"])
-        .explode("rule")
-        .dropna(subset=["rule"])
-    )
-    keys = [field.name for field in dataclasses.fields(Line)]
-    rows = rows[[*keys, *_COLUMNS, column]]
-    known: dict[Hashable, tuple[NDArray[np.float64], Scores | None, tuple[int, ...]]] = {}
-    points = []
-    for key, group in rows.groupby([*keys, "bias_value"], dropna=False, sort=False):
-        line = Line(*("" if isinstance(part, float) else str(part) for part in key[:-1]))
-        ids = tuple(group["trial_id"])
-        if ids not in known:
-            known[ids] = _values(group, column, store, metric)
-        values, scores, seeds = known[ids]
-        done = group[group["seed"].isin(seeds) & (group["status"] == "completed")]
-        planned = group["seeds_planned"].max()
-        points.append(
-            Point(
-                line=line,
-                bias_value=float(group["bias_value"].iloc[0]),
-                bias_strength=float(group["bias_strength"].iloc[0]),
-                seeds=seeds,
-                values=values,
-                scores=scores,
-                n_planned=max(0 if math.isnan(planned) else int(planned), group["seed"].nunique()),
-                n_failed=int(group.loc[group["status"] == "failed", "seed"].nunique()),
-                n_collapsed=int(done.loc[done["collapsed"].fillna(False).astype(bool), "seed"].nunique()),
-                n_test=_n_test(group, scores),
-                hyperparameters=tuple(dict.fromkeys(group["hyperparameters"].dropna())),
-            )
-        )
-    return sorted(_share_ceilings(points, set(trials.loc[trials["whole_axis"], "sweep"])), key=_order)
+    rows = rows.assign(facet=facets(trials).reindex(rows.index), rule=rows["rules"])
+    rows = rows.explode("rule").dropna(subset=["rule"])
+    groups = list(cut(rows, [*_LINE, "bias_value"]))
+    alone = set(trials.loc[trials["whole_axis"], "sweep"])
+    stores: dict[str, PredictionStore] = {}
+    found = {}
+    for column in columns:
+        metric, variant = MEASURES.get(column, ("", ""))
+        store = _store(predictions, variant, stores) if metric else None
+        numbers = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        known: dict[tuple[str, ...], _Values] = {}
+        points = [_point(group, numbers[group.rows], store, metric, known) for group in groups]
+        found[column] = sorted(_share_ceilings(points, alone), key=_order)
+    return found
+
+
+def _store(
+    predictions: pd.DataFrame | None, variant: str, stores: dict[str, PredictionStore]
+) -> PredictionStore | None:
+    if predictions is None or predictions.empty:
+        return None
+    if variant not in stores:
+        stores[variant] = PredictionStore(predictions, variant)
+    return stores[variant]
 
 
 def facets(trials: pd.DataFrame) -> pd.Series:
@@ -192,31 +193,44 @@ def stronger_direction(points: Iterable[Point]) -> str:
     return "smaller" if any(p.line.bias_axis == "color_variance" for p in points) else "larger"
 
 
-def _values(
-    group: pd.DataFrame, column: str, store: PredictionStore | None, metric: str
-) -> tuple[NDArray[np.float64], Scores | None, tuple[int, ...]]:
+def _point(
+    group: Group,
+    numbers: NDArray[np.float64],
+    store: PredictionStore | None,
+    metric: str,
+    known: dict[tuple[str, ...], _Values],
+) -> Point:
+    """One point; rules that chose the same configuration share their values in ``known``."""
+    if group.trials not in known:
+        known[group.trials] = _values(group, numbers, store, metric)
+    values, scores, seeds = known[group.trials]
+    collapsed = {s for s, c, done in zip(group.seeds, group.collapsed, group.completed, strict=True) if c and done}
+    return Point(
+        line=Line(*("" if isinstance(part, float) or part is None else str(part) for part in group.key[:-1])),
+        bias_value=float(str(group.key[-1])),
+        bias_strength=group.strength,
+        seeds=seeds,
+        values=values,
+        scores=scores,
+        n_planned=max(0 if math.isnan(group.planned) else int(group.planned), len(set(group.seeds))),
+        n_failed=len({s for s, failed in zip(group.seeds, group.failed, strict=True) if failed}),
+        n_collapsed=len(collapsed & set(seeds)),
+        n_test=group.images() if scores is None else scores.n_images,
+        hyperparameters=group.hyperparameters,
+    )
+
+
+def _values(group: Group, numbers: NDArray[np.float64], store: PredictionStore | None, metric: str) -> _Values:
     """One value a seed; a seed counts once every cell (fold) of the point has its trial."""
-    done = group[(group["status"] == "completed") & group[column].notna()]
-    cells = group["cell"].nunique()
-    whole = done.groupby("seed")["cell"].nunique()
-    seeds = tuple(int(seed) for seed in sorted(whole.index[whole == cells]))
-    by_seed = [done[done["seed"] == seed] for seed in seeds]
-    scores = store.scores([list(rows["trial_id"]) for rows in by_seed], metric) if store and seeds else None
-    if scores is not None and any(len(rows) > 1 for rows in by_seed):
+    places = group.by_seed(np.isfinite(numbers))
+    seeds = tuple(places)
+    trials = [[group.trials[i] for i in own] for own in places.values()]
+    scores = store.scores(trials, metric) if store and seeds else None
+    if scores is not None and any(len(own) > 1 for own in trials):
         return scores.values, scores, seeds
-    weights = [rows["n_test"].fillna(1).to_numpy(dtype=float) for rows in by_seed]
-    values = [
-        float(np.average(rows[column].to_numpy(dtype=float), weights=w))
-        for rows, w in zip(by_seed, weights, strict=True)
-    ]
+    weights = np.where(np.isfinite(group.n_test), group.n_test, 1.0)
+    values = [float(np.average(numbers[own], weights=weights[own])) for own in places.values()]
     return np.array(values, dtype=float), scores, seeds
-
-
-def _n_test(group: pd.DataFrame, scores: Scores | None) -> int:
-    if scores is not None:
-        return scores.n_images
-    per_cell = group.groupby("cell")["n_test"].max()
-    return int(per_cell.fillna(0).sum())
 
 
 def _share_ceilings(points: list[Point], alone: set[str]) -> list[Point]:

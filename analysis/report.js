@@ -4,13 +4,15 @@
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const plots = [...document.querySelectorAll(".plot")].map((div) => ({
     div,
-    byRule: JSON.parse(document.querySelector(`script[data-for="${div.id}"]`).textContent),
+    views: JSON.parse(document.querySelector(`script[data-for="${div.id}"]`).textContent),
   }));
-  let rule = document.querySelector("[data-set-rule]")?.dataset.setRule ?? null;
+  const buttons = [...document.querySelectorAll("button[data-switch]")];
+  const state = {};
+  for (const { dataset } of buttons) state[dataset.switch] ??= dataset.value;
 
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-  // Breaks the first line of an axis title, which may have a second line of its own.
+  // Breaks the first line of a title, which may have a second line of its own.
   function wrap(text, width) {
     const [first, ...rest] = text.split("<br>");
     const lines = [""];
@@ -29,45 +31,92 @@
       .replaceAll(", 0.16)", ", 0.24)"),
   );
 
-  function layoutFor(figure, height) {
+  function layoutFor(figure) {
     const layout = structuredClone(figure.layout);
     layout.font.color = color("--text");
     layout.hoverlabel = { ...layout.hoverlabel, bgcolor: color("--hover"), font: { size: 12, color: color("--text") } };
-    if (narrow.matches) {
-      layout.font.size = 11;
-      layout.margin = { ...layout.margin, l: 44, r: 8 };
-      layout.height = height + 18 * Math.max(0, figure.data.filter((trace) => trace.showlegend !== false).length - 3);
-      layout.xaxis.title.text = wrap(layout.xaxis.title.text, 42);
+    if (!narrow.matches) return layout;
+    const shown = figure.data.filter((trace) => trace.showlegend !== false && trace.type === "scatter").length;
+    layout.font.size = 11;
+    layout.margin = { ...layout.margin, l: 44, r: 8 };
+    layout.height += layout.showlegend === false ? 0 : 18 * Math.max(0, shown - 3);
+    if (layout.xaxis?.title?.text) layout.xaxis.title.text = wrap(layout.xaxis.title.text, 42);
+    if (layout.title?.text) {
+      // The second line, a note, is a span: it is broken as a title of its own.
+      const [title, note] = layout.title.text.split(/<br>(?=<span)/);
+      const words = note ? note.replace(/<[^>]+>/g, "") : "";
+      const lines = [...wrap(title, 40).split("<br>"), ...(words ? wrap(words, 52).split("<br>") : [])];
+      layout.title.text = [
+        wrap(title, 40),
+        ...(words ? [`<span style='font-size:11px'>${wrap(words, 52)}</span>`] : []),
+      ].join("<br>");
+      layout.title.font = { size: 14 };
+      layout.margin.t = 32 + 18 * lines.length;
+      layout.height += 18 * (lines.length - 1);
     }
+    const { height, top, annotations, ...axes } = figure.layout.meta?.narrow ?? {};
+    layout.margin.t += top ?? 0;
+    for (const [name, change] of Object.entries(axes)) layout[name] = { ...layout[name], ...change };
+    for (const [i, change] of (annotations ?? []).entries()) Object.assign(layout.annotations[i], change);
+    if (height) layout.height = height + (layout.margin.t ?? 0);
     return layout;
   }
 
-  function draw({ div, byRule }) {
-    const figure = byRule[rule] ?? byRule[""] ?? (rule === null ? Object.values(byRule)[0] : undefined);
+  // The legend of plotly answers to the pointer only.
+  function openLegend(div) {
+    const entries = [...div.querySelectorAll(".legend .traces")];
+    for (const [i, entry] of entries.entries()) {
+      const trace = entry.__data__?.[0]?.trace;
+      if (!trace || div.layout.showlegend === false) continue;
+      const visible = trace.visible === true;
+      entry.setAttribute("tabindex", "0");
+      entry.setAttribute("role", "checkbox");
+      entry.setAttribute("aria-checked", String(visible));
+      entry.setAttribute("aria-label", entry.textContent.trim());
+      entry.onkeydown = (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        const group = div.data.flatMap((other, k) =>
+          (trace.legendgroup ? other.legendgroup === trace.legendgroup : k === trace.index) ? [k] : []);
+        Plotly.restyle(div, { visible: visible ? "legendonly" : true }, group)
+          .then(() => div.querySelectorAll(".legend .traces")[i]?.focus());
+      };
+    }
+  }
+
+  const holds = (when) => Object.entries(when).every(([name, value]) => !(name in state) || state[name] === value);
+
+  function draw({ div, views }) {
+    const figure = views.find((view) => holds(view.when));
     div.closest("figure").hidden = figure === undefined;
     if (figure === undefined) return;
-    div.setAttribute("aria-label", figure.summary);
+    document.getElementById(`${div.id}-words`).textContent = figure.summary;
     const data = dark.matches ? onDark(figure.data) : structuredClone(figure.data);
-    Plotly.react(div, data, layoutFor(figure, Number(div.dataset.height)), {
+    const layout = layoutFor(figure);
+    div.style.minHeight = `${layout.height}px`;
+    Plotly.react(div, data, layout, {
       responsive: true,
       displaylogo: false,
       modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
       displayModeBar: narrow.matches ? false : "hover",
     });
+    if (!div.dataset.drawn) div.on("plotly_afterplot", () => openLegend(div));
+    div.dataset.drawn = "true";
+    openLegend(div);
   }
 
-  function show(next) {
-    rule = next;
-    for (const element of document.querySelectorAll("[data-rule]")) element.hidden = element.dataset.rule !== rule;
-    for (const button of document.querySelectorAll("[data-set-rule]")) {
-      button.setAttribute("aria-pressed", String(button.dataset.setRule === rule));
+  function set(name, value) {
+    state[name] = value;
+    for (const element of document.querySelectorAll("[data-switch-of]")) {
+      if (element.dataset.switchOf === name) element.hidden = element.dataset.value !== value;
     }
-    plots.forEach(draw);
+    for (const button of buttons) {
+      if (button.dataset.switch === name) button.setAttribute("aria-pressed", String(button.dataset.value === value));
+    }
+    plots.filter(({ views }) => views.some(({ when }) => name in when)).forEach(draw);
   }
 
-  for (const button of document.querySelectorAll("[data-set-rule]")) {
-    button.addEventListener("click", () => show(button.dataset.setRule));
-  }
+  for (const button of buttons) button.addEventListener("click", () => set(button.dataset.switch, button.dataset.value));
   for (const query of [narrow, dark]) query.addEventListener("change", () => plots.forEach(draw));
   window.addEventListener("beforeprint", () => plots.forEach(({ div }) => Plotly.Plots.resize(div)));
   plots.forEach(draw);

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import yaml
-from plotly.offline import get_plotlyjs
 
 from analysis import markup as m
+from analysis import report_curve as curves
 from analysis import report_results as results
-from analysis import report_sections as sections
+from analysis import report_search as search
 from analysis import report_words as words
 from analysis.errors import InputError
 from analysis.load import section
-from analysis.report_data import Findings, Sweep, gather
+from analysis.plotly_bundle import bundle
+from analysis.report_data import Findings, gather
+from analysis.report_diagnosis import diagnosis_section
+from analysis.report_files import Sweep
 from analysis.report_warnings import warnings_of
-from analysis.source import Location
+from analysis.source import Location, as_list, put
+from analysis.writing import write_text
 
 _ROW_FACTS = (
     "lnl_sweep_version",
@@ -34,47 +37,52 @@ _ROW_FACTS = (
 )
 
 
-def write_report(directory: Location | Sequence[Location], out: str | os.PathLike[str] | None = None) -> Path:
+def write_report(directory: Location | Sequence[Location], out: str | os.PathLike[str] | None = None) -> Path | str:
     """Write ``report.html`` of one or several sweeps, finished or still running.
 
     The file holds everything it shows and opens without a network. It appears whole or not at all.
 
     Args:
         directory: A sweep's folder, ``s3://`` address or packed zip file, or several of them.
-        out: The file to write; default: ``report.html`` in the (first) folder, which must then be local.
+        out: The file to write; default: ``report.html`` in the (first) folder.
 
     Returns:
-        The file.
+        The file; its address where the folder is an ``s3://`` address.
 
     Raises:
         InputError: A folder is not a sweep's, holds no finished trial, or has no place for the report.
     """
-    places = [directory] if isinstance(directory, str) or not isinstance(directory, Sequence) else list(directory)
-    findings = gather(places)
-    first = os.fspath(places[0])
-    if out is None and ("://" in first or not Path(first).expanduser().is_dir()):
-        raise InputError(f"a report needs a local file to be written to, but {first} is not a local folder: give out=")
-    target = Path(out if out is not None else Path(first).expanduser() / "report.html").absolute()
-    _replace(target, render(findings))
-    return target
+    places = as_list(directory)
+    return place_report(gather(places), places[0], out)
+
+
+def place_report(findings: Findings, first: Location, out: str | os.PathLike[str] | None = None) -> Path | str:
+    """Write the report of findings already gathered, by default into the first sweep's folder."""
+    name = os.fspath(first)
+    if out is None and "://" in name:
+        return put(name, "report.html", render(findings).encode("utf-8"))
+    if out is None and not Path(name).expanduser().is_dir():
+        raise InputError(f"a report needs a file to be written to, but {name} is not a folder: give out= (--out FILE)")
+    target = Path(out if out is not None else Path(name).expanduser() / "report.html").absolute()
+    return write_text(target, render(findings))
 
 
 def render(findings: Findings) -> str:
     """The report as HTML text."""
-    titles = [str(section(s.config, "dataset_info").get("long_name") or s.name) for s in findings.sweeps]
-    title = " and ".join(dict.fromkeys(titles))
+    title = " and ".join(dict.fromkeys(sweep.title for sweep in findings.sweeps))
     parts = [
         _header(findings, title),
         _warnings(findings),
-        sections.curve_section(findings),
+        curves.curve_section(findings),
         results.table_section(findings),
         results.won_back_section(findings),
-        sections.hyperparameter_section(findings),
-        sections.search_section(findings),
-        sections.learning_section(findings),
+        diagnosis_section(findings),
+        curves.measures_section(findings),
         results.rule_cost_section(findings),
-        results.more_figures_section(findings),
-        sections.cost_section(findings),
+        search.hyperparameter_section(findings),
+        search.search_section(findings),
+        search.learning_section(findings),
+        search.cost_section(findings),
         *(_provenance(findings, sweep, i) for i, sweep in enumerate(findings.sweeps)),
     ]
     body = "\n".join(part for part in parts if part)
@@ -94,7 +102,7 @@ def render(findings: Findings) -> str:
 <main>
 {body}
 </main>
-<script>{get_plotlyjs()}</script>
+<script>{bundle()}</script>
 <script>{script}</script>
 </body>
 </html>
@@ -118,16 +126,14 @@ def _header(findings: Findings, title: str) -> str:
 
 
 def _shared(findings: Findings) -> str:
-    """Which sweeps share data, network, metric and rule: only such curves can be read against one another."""
-    trials = findings.trials
-    facts = []
-    for column, word in (("data_checksum", "data"), ("network", "network"), ("metric", "metric")):
-        kinds = trials.groupby("sweep")[column].agg(lambda v: ", ".join(sorted({str(x) for x in v.dropna()})))
-        same = kinds.nunique() == 1
-        facts.append(f"{word}: the same" if same else f"{word}: {'; '.join(f'{k} {v}' for k, v in kinds.items())}")
-    rules = {sweep.rules[0] for sweep in findings.sweeps}
-    facts.append("headline rule: the same" if len(rules) == 1 else f"headline rules differ: {', '.join(sorted(rules))}")
-    return m.paragraph("What the sweeps share") + m.bullets(facts)
+    """Which sweeps share test images, split, network and rule: only such curves can be read against one another."""
+    table = findings.sharing
+    rows = [[str(name), *(str(cell) for cell in table.loc[name])] for name in table.index]
+    caption = (
+        "What the sweeps share. Methods of two sweeps compare only over the same test images, split, network and rule; "
+        "what differs in any of them is laid over one another to look at."
+    )
+    return m.table(["", *(str(c) for c in table.columns)], rows, caption)
 
 
 def _warnings(findings: Findings) -> str:
@@ -181,20 +187,3 @@ def _facts(findings: Findings, sweep: Sweep) -> Iterator[tuple[str, str]]:
     ended = rows["finished_at"].dropna()
     if len(ended):
         yield "last trial ended", f"{ended.max():%Y-%m-%d %H:%M} UTC"
-
-
-def _replace(target: Path, content: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never half of it."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".report-", suffix=".tmp", dir=target.parent)
-    except OSError as error:
-        raise InputError(f"{target} cannot be written ({error.strerror}): give another out=") from error
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

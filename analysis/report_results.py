@@ -1,4 +1,4 @@
-"""The report's tables of results: the curve's numbers, what is won back, what the rule costs, other test figures."""
+"""The report's tables of results: the curve's numbers, what is won back, what the rule costs."""
 
 from __future__ import annotations
 
@@ -10,28 +10,47 @@ import pandas as pd
 from analysis import markup as m
 from analysis import report_words as words
 from analysis.comparisons import compare_curves
+from analysis.measures import measure_of
 from analysis.pairing import grid_of
 from analysis.replicates import by_label
 from analysis.report_data import Findings
 from analysis.selection import ORACLE, rule_name
-from analysis.tables import table_csv, table_of, test_figures
+from analysis.switches import per
+from analysis.tables import table_csv, table_of, test_figures, with_published
 
 
 def table_section(findings: Findings) -> str:
-    """The table of the curve, and its numbers to download."""
+    """The table of the curve, one for each data set, and its numbers to download."""
     parts = {}
     for rule in findings.rules:
         rows = findings.curve[findings.curve["rule"] == rule]
-        frame = table_of(rows)
-        body = [
-            [str(name), *(str(cell) for cell in row)] for name, row in zip(frame.index, frame.to_numpy(), strict=True)
-        ]
-        metric = words.upper_first(findings.metric)
-        caption = f"{metric}, mean with 95 % interval, chosen by {rule_name(rule)}; weak bias to the left"
-        columns = ["method", *(f"{frame.columns.name} {value}" for value in frame.columns)]
+        pieces = []
+        for (dataset, _), own in rows.groupby(["dataset", "bias_axis"], sort=False):
+            frame = with_published(table_of(own), findings.beside[findings.beside["dataset"] == dataset], rule)
+            body = [
+                [str(name), *(str(cell) for cell in row)]
+                for name, row in zip(frame.index, frame.to_numpy(), strict=True)
+            ]
+            metric = words.upper_first(findings.metric)
+            place = f" on {dataset}" if rows["dataset"].nunique() > 1 else ""
+            caption = f"{metric}{place}, mean with 95 % interval, chosen by {rule_name(rule)}; weak bias to the left"
+            columns = ["method", *(f"{frame.columns.name} {value}" for value in frame.columns)]
+            pieces.append(m.table(columns, body, caption))
         file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}.csv")
-        parts[rule] = m.table(columns, body, caption) + m.download(file, table_csv(rows), "Download this table (CSV)")
-    return m.section("table", "Table", m.per_rule(parts)) if parts else ""
+        pieces.append(m.download(file, table_csv(rows), "Download this table (CSV)"))
+        parts[rule] = "".join(pieces)
+    sources = findings.beside.drop_duplicates("source")
+    notes = [f"{r['source']}: {r['note']}" for r in sources.to_dict("records")]
+    beside = (
+        m.paragraph(
+            "Published numbers, and whether they lie inside our interval (a comparison of settings, no test of a "
+            f"reproduction). {'; '.join(notes)}.",
+            "caption",
+        )
+        if notes
+        else ""
+    )
+    return m.section("table", "Table", per("rule", parts), beside) if parts else ""
 
 
 def won_back_section(findings: Findings) -> str:
@@ -53,7 +72,7 @@ def won_back_section(findings: Findings) -> str:
         )
         headers = ["method", *(f"{axis} {value:g}" for value in values)]
         parts[rule] = m.table(headers, rows, caption) + _areas(findings, rule)
-    return m.section("won-back", "What is won back", m.per_rule(parts)) if parts else ""
+    return m.section("won-back", "What is won back", per("rule", parts)) if parts else ""
 
 
 def _areas(findings: Findings, rule: str) -> str:
@@ -112,8 +131,8 @@ def rule_cost_section(findings: Findings) -> str:
     return m.section("rule-cost", "What the selection rule costs", m.paragraph(words_), table)
 
 
-def more_figures_section(findings: Findings) -> str:
-    """Other test figures: worst group, conflicting images, flip rate, bias probe."""
+def measures_table(findings: Findings) -> str:
+    """All test figures as a table, means over seeds."""
     parts = {}
     for rule in findings.rules:
         frame = test_figures(findings.trials, rule)
@@ -123,11 +142,12 @@ def more_figures_section(findings: Findings) -> str:
         lines = [
             [m.label(r), f"{r['bias_value']:g}", *(m.short(r[c]) for c in columns)] for r in frame.to_dict("records")
         ]
-        headers = [c.removeprefix("test_").replace("_", " ") for c in columns]
+        headers = [measure_of(c).name for c in columns]
         axis = str(findings.trials["bias_axis"].iloc[0])
         if columns:
-            parts[rule] = m.table(["method", axis, *headers], lines, "Means over seeds")
-    return m.section("more", "Other test figures", m.per_rule(parts)) if parts else ""
+            caption = f"Means over seeds, chosen by {rule_name(rule)}"
+            parts[rule] = m.table(["method", axis, *headers], lines, caption)
+    return per("rule", parts)
 
 
 def _breaking(row: dict[Any, Any]) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 from analysis.load import section
 from analysis.replicates import CEILING
-from analysis.report_data import Findings, Sweep
+from analysis.report_data import Findings
+from analysis.report_files import Sweep
 from analysis.selection import rule_name
 
 _FEW_SEEDS = 5
@@ -173,14 +174,7 @@ def _edges(findings: Findings) -> Iterator[str]:
 
 
 def _spaces(findings: Findings) -> dict[str, Mapping[str, Any]]:
-    """Search space of each cell; where a cell does not state it, the ranges its method has in the sweep file."""
-    found = {}
-    for sweep in findings.sweeps:
-        of_label = {str(m.get("label") or m.get("name")): m for m in _methods(sweep) if isinstance(m, Mapping)}
-        for cell in sweep.cells:
-            own = section(cell, "space") or section(of_label.get(str(cell.get("label")), {}), "space")
-            found[str(cell.get("cell"))] = own
-    return found
+    return {cell: space for sweep in findings.sweeps for cell, space in sweep.spaces().items()}
 
 
 def _edge(value: Any, bounds: Any) -> str:

@@ -9,7 +9,8 @@ import pandas as pd
 
 from analysis.comparisons import Comparison
 from analysis.load import section
-from analysis.report_data import Findings, Sweep
+from analysis.report_data import Findings
+from analysis.report_files import Sweep
 from analysis.report_warnings import unfinished_cells
 from analysis.selection import ORACLE, rule_name
 from analysis.statistics import Interval
@@ -76,9 +77,19 @@ def test_words(comparison: Comparison) -> str:
     )
 
 
-def curve_caption(findings: Findings, rule: str) -> str:
-    """Caption of the curve under one rule: what the band is, the seeds, the rule, the test images."""
-    rows = findings.curve[(findings.curve["rule"] == rule) & (findings.curve["n_seeds"] > 0)]
+def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = None) -> str:
+    """Caption of a curve under one rule: what the band is, the seeds, the rule, the test images.
+
+    Args:
+        findings: The report's content.
+        rule: The selection rule.
+        curve: Another test column's curve; default: the headline one.
+
+    Returns:
+        The caption.
+    """
+    rows = findings.curve if curve is None else curve
+    rows = rows[(rows["rule"] == rule) & (rows["n_seeds"] > 0)]
     if rows.empty:
         return f"No confirm trial chosen by {rule_name(rule)} has finished."
     kinds = sorted(set(rows["band"]) - {"none"})
@@ -93,11 +104,11 @@ def curve_caption(findings: Findings, rule: str) -> str:
     if (rows["band"] == "none").any():
         words.append("A point of one seed has no band.")
     if kinds == ["seeds only"]:
-        words.append("Without predictions they say nothing about other test images.")
+        words.append("They say nothing about other test images.")
     words.append(f"Hyperparameters chosen by {rule_name(rule)}: {_RULE_MEANS.get(rule, rule)}.")
     for sweep in findings.sweeps:
         words.append(search_words(sweep, rule))
-    return " ".join(word for word in words if word)
+    return " ".join(dict.fromkeys(word for word in words if word))
 
 
 def search_words(sweep: Sweep, rule: str) -> str:
@@ -136,21 +147,33 @@ def coincidences(findings: Findings) -> list[str]:
     return found
 
 
-def curve_summary(findings: Findings, rule: str) -> str:
-    """The curve read aloud: each line's means from weak to strong bias."""
+def curve_summary(curve: pd.DataFrame, metric: str, rule: str) -> str:
+    """A curve read aloud: each line's means from weak to strong bias.
+
+    Args:
+        curve: Rows of ``accuracy_vs_bias``.
+        metric: What is measured.
+        rule: The selection rule.
+
+    Returns:
+        The sentences.
+    """
     parts = []
-    rows = findings.curve[(findings.curve["rule"] == rule) & (findings.curve["n_seeds"] > 0)]
-    for (label, facet), line in rows.groupby(["label", "facet"], sort=False):
+    rows = curve[(curve["rule"] == rule) & (curve["n_seeds"] > 0)]
+    named = [name for name in ("dataset", "sweep") if curve[name].nunique() > 1]
+    for (_, _, label, facet), line in rows.groupby(["sweep", "dataset", "label", "facet"], sort=False):
         means = ", ".join(f"{m:.2f} at {v:g}" for m, v in zip(line["mean"], line["bias_value"], strict=True))
-        parts.append(f"{label}{f' ({facet})' if facet else ''}: {means}")
-    return f"{findings.metric} from weak to strong bias, chosen by {rule_name(rule)}. " + "; ".join(parts) + "."
+        more = ", ".join(part for part in (str(facet), *(str(line[name].iloc[0]) for name in named)) if part)
+        parts.append(f"{label}{f' ({more})' if more else ''}: {means}")
+    return f"{upper_first(metric)} from weak to strong bias, chosen by {rule_name(rule)}. {'; '.join(parts)}."
 
 
 def signed(interval: Interval) -> str:
     """A difference with its sign and interval."""
     if math.isnan(interval.low):
         return f"{interval.mean:+.3f} (no interval)"
-    return f"{interval.mean:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
+    mean, low, high = (round(value, 3) + 0.0 for value in (interval.mean, interval.low, interval.high))
+    return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
 def p_text(p: float) -> str:

@@ -65,13 +65,14 @@ def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
         maximised) and ``configuration`` (canonical JSON of the hyperparameters).
     """
     search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
-    search = search.assign(_number=search_number(search["trial_id"]), configuration=_canonical(search))
+    search = search.assign(_number=search_number(search["trial_id"]))
     chosen = []
     for rule in rules:
         ranked = search.assign(rule=rule, rank_value=objective(search, rule)).dropna(subset=["rank_value"])
         ranked = ranked.sort_values(["rank_value", "_number"], ascending=[False, True], kind="stable")
         chosen.append(ranked.drop_duplicates(["cell", "repeat"], keep="first"))
-    return pd.concat(chosen, ignore_index=True).drop(columns="_number")
+    found = pd.concat(chosen, ignore_index=True).drop(columns="_number")
+    return found.assign(configuration=_canonical(found))
 
 
 def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
@@ -89,8 +90,11 @@ def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     for cell, configuration, rule in zip(chosen["cell"], chosen["configuration"], chosen["rule"], strict=True):
         known = choosers.get((cell, configuration), ())
         choosers[cell, configuration] = known if rule in known else (*known, rule)
-    found = [choosers.get(key, ()) for key in zip(trials["cell"], _canonical(trials), strict=True)]
     confirm = (trials["phase"] == "confirm").to_numpy()
+    # Parsing the JSON of every search row is most of the time of loading: only those whose text was chosen matter.
+    compared = trials["hyperparameters"].where(confirm | trials["hyperparameters"].isin(chosen["hyperparameters"]))
+    configurations = _canonical(compared.to_frame())
+    found = [choosers.get(key, ()) for key in zip(trials["cell"], configurations, strict=True)]
     marked = trials.copy()
     marked["rules"] = pd.Series(found, index=trials.index, dtype=object)
     marked["superseded"] = confirm & np.array([not rules_of for rules_of in found], dtype=bool)

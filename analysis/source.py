@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +13,11 @@ from pyarrow import fs
 from analysis.errors import InputError
 
 Location = str | os.PathLike[str]
+
+
+def as_list(places: Location | Sequence[Location]) -> list[Location]:
+    """One place or several, as a list."""
+    return [places] if isinstance(places, (str, os.PathLike)) else list(places)
 
 
 class Folder(Protocol):
@@ -109,6 +115,30 @@ def open_folder(directory: Location) -> Folder:
     if not found:
         raise InputError(f"{name} is not a sweep's folder (no sweep.yaml, no trials/): give the one named by --out")
     return folder
+
+
+def put(address: str, name: str, content: bytes) -> str:
+    """Write one file into a folder with an address, whole or not at all, as object stores do.
+
+    Args:
+        address: An address such as ``s3://bucket/sweep``.
+        name: Name of the file.
+        content: Its content.
+
+    Returns:
+        The file's address.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    target = f"{address.rstrip('/')}/{name}"
+    try:
+        filesystem, path = fs.FileSystem.from_uri(target)
+        with filesystem.open_output_stream(path) as stream:
+            stream.write(content)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{target} cannot be written ({error}): check the address and the credentials") from error
+    return target
 
 
 def _is_sweep(folder: Folder) -> bool:

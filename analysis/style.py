@@ -30,11 +30,12 @@ class Style:
         red, green, blue = (int(self.color[i : i + 2], 16) for i in (1, 3, 5))
         return f"rgba({red}, {green}, {blue}, {opacity})"
 
-    def hollow(self) -> Style:
-        """The same with open marks: another facet of the same method."""
-        return dataclasses.replace(self, symbol=f"{self.symbol}-open")
+    def of_layer(self, layer: int) -> Style:
+        """The same with other marks: another facet, data set or sweep of the same method lying over the first."""
+        return dataclasses.replace(self, symbol=f"{self.symbol}{_LAYERS[layer % len(_LAYERS)]}")
 
 
+_LAYERS = ("", "-open", "-dot", "-open-dot")
 _KNOWN = {
     "ceiling": Style(_GREY, "dot", "diamond"),
     "erm": Style(_VERMILLION, "solid", "circle"),

@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.curves import accuracy_vs_bias
-from analysis.replicates import facets
+from analysis.published import COMPARABLE, beside_published
+from analysis.replicates import default_column, facets
 from analysis.selection import RULES, picks
 
 DECIMALS = 3
@@ -31,6 +32,7 @@ def summary_table(
     predictions: pd.DataFrame | None = None,
     column: str | None = None,
     rule: str | None = None,
+    published: bool = True,
 ) -> pd.DataFrame:
     """The literature's table: methods down, bias values across (weak to strong), with confidence intervals.
 
@@ -39,13 +41,43 @@ def summary_table(
         predictions: What ``analysis.load_predictions`` returned.
         column: Test column; default: the sweep's metric.
         rule: Selection rule; default: the headline rule, which stands first in the sweep's rules.
+        published: Add the published accuracies at the same bias values, of other networks, palettes and splits
+            (``analysis.published.NOTES``); only where ``column`` is accuracy.
 
     Returns:
         Text cells: "0.930 ± 0.020", "0.980 [0.950, 1.000]" where the band was clipped, "0.930 (1 seed)" without a
-        band, "" where no seed has finished.
+        band, "" where no seed has finished; of published numbers "0.406 outside" or "0.930 inside" the interval.
     """
-    curve = accuracy_vs_bias(trials, predictions, column)
-    return table_of(curve[curve["rule"] == (rule or headline_rule(trials))])
+    rule = rule or headline_rule(trials)
+    curve = accuracy_vs_bias(trials, predictions, column, [rule])
+    table = table_of(curve)
+    comparable = published and (column or default_column(trials)) == COMPARABLE
+    return with_published(table, beside_published(curve), rule) if comparable else table
+
+
+def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.DataFrame:
+    """Add a row for each method with published numbers, each inside or outside one's own interval.
+
+    Args:
+        table: What ``table_of`` returned.
+        beside: What ``analysis.published.beside_published`` returned.
+        rule: The table's selection rule.
+
+    Returns:
+        The table with the rows below; the same where nothing was published.
+    """
+    rows: dict[str, dict[str, str]] = {}
+    for r in beside[beside["rule"] == rule].to_dict("records"):
+        name = f"published {r['name']}, {r['source']}" + (f" ({r['facet']})" if r["facet"] else "")
+        word = r["verdict"].removesuffix(" the interval")
+        rows.setdefault(name, {})[f"{r['bias_value']:g}"] = f"{r['published']:.{DECIMALS}f} {word}"
+    if not rows:
+        return table
+    columns = list(table.columns)
+    more = pd.DataFrame([[cells.get(c, "") for c in columns] for cells in rows.values()], list(rows), columns)
+    result: pd.DataFrame = pd.concat([table, more])
+    result.index.name, result.columns.name = table.index.name, table.columns.name
+    return result
 
 
 def headline_rule(trials: pd.DataFrame) -> str:
@@ -156,22 +188,31 @@ def test_figures(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
     return means.sort_values(["sweep", "label", "facet", "bias_strength"], ignore_index=True)
 
 
-def cost(trials: pd.DataFrame) -> pd.DataFrame:
+def cost(trials: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFrame:
     """What each method cost: trials, epochs and hours of training, search and confirm apart.
 
     Args:
         trials: What ``analysis.load`` returned.
+        price_per_hour: Price of one whole device (GPU, or machine without one) for an hour; default: no prices.
 
     Returns:
-        One row per (sweep, label, phase): ``trials``, ``completed``, ``pruned``, ``failed``, ``epochs``, ``hours``.
+        One row per (sweep, label, phase): ``trials``, ``completed``, ``pruned``, ``failed``, ``epochs``, ``hours``,
+        ``device_hours`` (hours times the share of a GPU each trial had; hours themselves on a CPU) and, with a price,
+        ``price``: a lower bound, as starting and waiting cost too.
     """
+    hours = pd.to_numeric(trials["train_seconds"], errors="coerce") / 3600
+    share = pd.to_numeric(trials["gpu_share"], errors="coerce").fillna(0.0)
     counted = trials.assign(
         trials=1,
-        hours=pd.to_numeric(trials["train_seconds"], errors="coerce") / 3600,
+        hours=hours,
+        device_hours=hours.where(share == 0, hours * share),
         **{status: (trials["status"] == status).astype(int) for status in ("completed", "pruned", "failed")},
     )
     keys = ["sweep", "label", "phase"]
-    table = counted.groupby(keys)[["trials", "completed", "pruned", "failed", "epochs", "hours"]].sum().reset_index()
+    sums = ["trials", "completed", "pruned", "failed", "epochs", "hours", "device_hours"]
+    table = counted.groupby(keys)[sums].sum().reset_index()
+    if price_per_hour is not None:
+        table["price"] = table["device_hours"] * price_per_hour
     return table.sort_values(["sweep", "label", "phase"], ascending=[True, True, False], ignore_index=True)
 
 

@@ -72,7 +72,12 @@ def test_published_numbers_are_hollow_and_optional(curve: pd.DataFrame) -> None:
     assert not [t for t in plain.data if t.meta == "published"]
     figure = analysis.plot_accuracy_vs_bias(curve, published=analysis.published_numbers("coloured_digits"))
     hollow = [t for t in figure.data if t.meta == "published"]
-    assert {t.marker.symbol for t in hollow} == {"circle-open", "square-open"}
+    assert {t.marker.symbol for t in hollow if t.visible is True} == {"circle-open", "square-open"}
+    assert {t.legendgroup for t in hollow if t.visible == "legendonly"} == {"published/SABAF 2023"}
+    strength = analysis.plot_accuracy_vs_bias(
+        curve, x="bias_strength", published=analysis.published_numbers("coloured_digits")
+    )
+    assert not [t for t in strength.data if t.meta == "published"], "published numbers have no strength"
 
 
 def test_a_short_facet_is_drawn_as_marks(curve: pd.DataFrame) -> None:

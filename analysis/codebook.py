@@ -1,0 +1,123 @@
+"""What every column of every table means, in a sentence."""
+
+from __future__ import annotations
+
+from analysis.schema import HISTORY, PREDICTIONS, TRIALS
+
+_SHARED = {
+    "rule": "Selection rule that chose the hyperparameters (val_unbiased is an oracle).",
+    "rules": "Selection rules that chose this configuration, separated by semicolons.",
+    "superseded": "True where no rule chooses this configuration any more.",
+    "seeds_planned": "Confirm seeds the sweep asks for.",
+    "headline_rule": "Selection rule of the headline curve.",
+    "whole_axis": "True for a ceiling that serves every bias value.",
+    "directory": "Folder the row was read from.",
+    "facet": "Bias parameters off the axis that vary, in words.",
+    "mean": "Mean over the seeds.",
+    "low": "Lower end of the 95 % interval; empty without one.",
+    "high": "Upper end of the 95 % interval; empty without one.",
+    "median": "Median over the seeds.",
+    "worst_case": "Mean if every missing seed had the worst possible value.",
+    "n_seeds": "Seeds that finished.",
+    "n_planned": "Seeds planned.",
+    "n_failed": "Seeds whose trial failed.",
+    "n_collapsed": "Seeds whose training collapsed (they count).",
+    "n_patients": "Patients (images, where there are none) in the interval; 0 = seeds only.",
+    "n_test": "Test images.",
+    "band": "What the interval covers: seeds and patients, seeds and images, seeds only, none.",
+    "values": "The value of each seed, separated by semicolons.",
+    "seeds": "The seeds in the order of the values, separated by semicolons.",
+    "shared": "True where one cell serves the whole axis.",
+    "caption": "The row in words.",
+    "column": "The test column shown.",
+    "text": "The result as printed.",
+    "reason": "Why there is no number; empty where there is one.",
+    "validation": "Validation value that the rule maximises.",
+    "hyperparameters": "All hyperparameters as JSON text.",
+    "pretrain_epochs": "Epochs of plain training before the method starts.",
+}
+_OWN = {
+    "won_back": {
+        "ratio": "(method - erm) / (ceiling - erm), ratio of means over paired seeds.",
+        "g": "Fieller's g; at 1 or more the gap is not significant and no share can be given.",
+    },
+    "areas": {
+        "area": "Normalised area under the curve: a mean over the axis.",
+        "difference": "Area minus that of erm, paired by seed.",
+        "difference_low": "Lower end of its 95 % interval.",
+        "difference_high": "Upper end of its 95 % interval.",
+        "p": "Paired t test over seeds.",
+        "sign_flip_p": "Exact sign-flip test over seeds.",
+        "p_holm": "p adjusted by Holm over the methods of the same rule and facet.",
+    },
+    "breaking_points": {
+        "value": "Bias value at which the curve first falls below the threshold; empty where censored.",
+        "censored": "beyond or before the values measured, or empty.",
+        "low": "Weaker end of the 95 % interval by the crossed bootstrap, in words of the axis.",
+        "high": "Stronger end of it.",
+        "not_better_from": "Weakest bias at which the method is not better than erm any more.",
+        "threshold": "The threshold.",
+    },
+    "selected_hyperparameters": {
+        "candidates": "Completed search trials the choice was made from.",
+        "anchor": "True where the rule preferred no debiasing.",
+    },
+    "lambda_map": {"chosen": "True for the candidate that the rule chose."},
+    "expected_validation": {
+        "n": "Search trials.",
+        "expected": "Expected best validation value of n search trials (Dodge et al. 2019).",
+    },
+    "confusion": {
+        "variant": "Test variant.",
+        "true": "True class, a number in the order of the class names.",
+        "predicted": "Predicted class.",
+        "share": "Share of the true class's images that were called so, mean over seeds.",
+        "n_images": "Test images of the true class.",
+    },
+    "published": {
+        "source": "Publication.",
+        "name": "Its name for the method.",
+        "published": "Its number.",
+        "verdict": "Whether that lies inside the own 95 % interval.",
+        "note": "How its setting differs.",
+    },
+    "cost": {
+        "trials": "Trials.",
+        "completed": "Trials completed.",
+        "pruned": "Trials stopped early.",
+        "failed": "Trials failed.",
+        "epochs": "Epochs trained.",
+        "hours": "Hours of training and validation, waiting excluded.",
+        "device_hours": "Hours times the share of the device each trial had.",
+        "price": "Device hours times the price an hour.",
+    },
+    "sharing": {
+        "property": "What is compared.",
+        "shared by": "Sweeps that share it.",
+    },
+}
+
+
+def explain(table: str, column: str) -> str:
+    """What a column of an exported table means.
+
+    Args:
+        table: Name of the table, such as ``curve``.
+        column: Name of the column.
+
+    Returns:
+        A sentence.
+    """
+    own = _OWN.get(table, {}).get(column)
+    if own:
+        return own
+    if table == "history" and column in HISTORY:
+        return HISTORY[column][1]
+    if column.startswith("recall_"):
+        return f"Recall of class {column.removeprefix('recall_')}, unbiased test variant."
+    if table == "sharing":
+        return f"The property of sweep {column}, in words."
+    for known in (TRIALS, PREDICTIONS) if table == "trials" or column not in _SHARED else ():
+        if column in known:
+            return known[column][1]
+    return _SHARED.get(column, f"Hyperparameter {column} of the method.")

@@ -1,0 +1,105 @@
+"""Confirm rows cut into the points of a curve once, as arrays, for every test column to be read from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The confirm rows of one point.
+
+    Attributes:
+        key: Values of the columns that tell points apart.
+        rows: ``[N]``, positions of the rows in the frame that was cut.
+        trials: Their identifiers.
+        cells: ``[N]``, a number for each cell (fold).
+        seeds: The rows' seeds.
+        completed: ``[N]``.
+        failed: ``[N]``.
+        collapsed: ``[N]``.
+        n_test: ``[N]``, test images; missing where not recorded.
+        planned: Seeds the sweep asks for; missing where not recorded.
+        strength: Bias strength.
+        hyperparameters: JSON text of each configuration.
+    """
+
+    key: tuple[object, ...]
+    rows: NDArray[np.int64]
+    trials: tuple[str, ...]
+    cells: NDArray[np.int64]
+    seeds: tuple[int, ...]
+    completed: NDArray[np.bool_]
+    failed: NDArray[np.bool_]
+    collapsed: NDArray[np.bool_]
+    n_test: Floats
+    planned: float
+    strength: float
+    hyperparameters: tuple[str, ...]
+
+    def by_seed(self, present: NDArray[np.bool_]) -> dict[int, list[int]]:
+        """Places of the completed rows with a value, by seed; only seeds with a row of every cell (fold)."""
+        found: dict[int, list[int]] = {}
+        for i in np.flatnonzero(self.completed & present):
+            found.setdefault(self.seeds[i], []).append(int(i))
+        n_cells = len(set(self.cells.tolist()))
+        return {
+            s: places for s, places in sorted(found.items()) if len({int(self.cells[i]) for i in places}) == n_cells
+        }
+
+    def images(self) -> int:
+        """Test images, folds added up."""
+        most: dict[int, float] = {}
+        for cell, n in zip(self.cells.tolist(), np.nan_to_num(self.n_test).tolist(), strict=True):
+            most[cell] = max(most.get(cell, 0.0), n)
+        return int(sum(most.values()))
+
+
+def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
+    """Cut confirm rows into groups, in order of appearance.
+
+    Args:
+        rows: Confirm rows, one for each rule that chose them.
+        keys: The columns that tell points apart.
+
+    Yields:
+        The groups.
+    """
+    if rows.empty:
+        return
+    codes = rows.groupby(list(keys), dropna=False, sort=False).ngroup().to_numpy()
+    order = np.argsort(codes, kind="stable")
+    ends = np.cumsum(np.bincount(codes))
+    trials, texts = (rows[name].to_numpy(dtype=object) for name in ("trial_id", "hyperparameters"))
+    cells = pd.factorize(rows["cell"])[0]
+    seeds = rows["seed"].to_numpy(dtype=np.int64)
+    status = rows["status"].to_numpy(dtype=object)
+    collapsed = rows["collapsed"].fillna(False).to_numpy(dtype=bool)
+    n_test, planned, strength = (
+        rows[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("n_test", "seeds_planned", "bias_strength")
+    )
+    values = [rows[name].to_numpy(dtype=object) for name in keys]
+    for start, end in zip(np.concatenate([[0], ends[:-1]]), ends, strict=True):
+        own = order[start:end]
+        first = own[0]
+        yield Group(
+            key=tuple(value[first] for value in values),
+            rows=own,
+            trials=tuple(str(t) for t in trials[own]),
+            cells=cells[own],
+            seeds=tuple(seeds[own].tolist()),
+            completed=status[own] == "completed",
+            failed=status[own] == "failed",
+            collapsed=collapsed[own],
+            n_test=n_test[own],
+            planned=float(np.nanmax(planned[own])) if np.isfinite(planned[own]).any() else float("nan"),
+            strength=float(strength[first]),
+            hyperparameters=tuple(dict.fromkeys(str(t) for t in texts[own] if isinstance(t, str))),
+        )

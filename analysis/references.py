@@ -1,0 +1,109 @@
+"""The publications that a methods paragraph cites, as BibTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+_ENTRIES = {
+    "kim2019": """@inproceedings{kim2019,
+  author = {Kim, Byungju and Kim, Hyunwoo and Kim, Kyungsu and Kim, Sungjin and Kim, Junmo},
+  title = {Learning Not to Learn: Training Deep Neural Networks with Biased Data},
+  booktitle = {CVPR}, year = {2019}, eprint = {1812.10352}, archiveprefix = {arXiv}
+}""",
+    "ganin2015": """@inproceedings{ganin2015,
+  author = {Ganin, Yaroslav and Lempitsky, Victor},
+  title = {Unsupervised Domain Adaptation by Backpropagation},
+  booktitle = {ICML}, year = {2015}, eprint = {1409.7495}, archiveprefix = {arXiv}
+}""",
+    "alvi2018": """@inproceedings{alvi2018,
+  author = {Alvi, Mohsan and Zisserman, Andrew and Nell{\\aa}ker, Christoffer},
+  title = {Turning a Blind Eye: Explicit Removal of Biases and Variation from Deep Neural Network Embeddings},
+  booktitle = {ECCV Workshops}, year = {2018}, eprint = {1809.02169}, archiveprefix = {arXiv}
+}""",
+    "sagawa2020": """@inproceedings{sagawa2020,
+  author = {Sagawa, Shiori and Koh, Pang Wei and Hashimoto, Tatsunori B. and Liang, Percy},
+  title = {Distributionally Robust Neural Networks for Group Shifts},
+  booktitle = {ICLR}, year = {2020}, eprint = {1911.08731}, archiveprefix = {arXiv}
+}""",
+    "lecun1998": """@article{lecun1998,
+  author = {LeCun, Yann and Bottou, L{\\'e}on and Bengio, Yoshua and Haffner, Patrick},
+  title = {Gradient-based learning applied to document recognition},
+  journal = {Proceedings of the IEEE}, volume = {86}, number = {11}, pages = {2278--2324}, year = {1998}
+}""",
+    "cheng2017": """@misc{cheng2017,
+  author = {Cheng, Jun},
+  title = {Brain tumor dataset}, howpublished = {figshare, article 1512427, version 5}, year = {2017}
+}""",
+    "peretz2020": """@misc{peretz2020,
+  author = {Peretz, G.},
+  title = {Biases in Machine Learning Models Using Medical Imaging},
+  howpublished = {GitHub, galprz/bias-in-medical-imaging}, year = {2020}
+}""",
+    "he2016": """@inproceedings{he2016,
+  author = {He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian},
+  title = {Deep Residual Learning for Image Recognition},
+  booktitle = {CVPR}, year = {2016}, eprint = {1512.03385}, archiveprefix = {arXiv}
+}""",
+    "akiba2019": """@inproceedings{akiba2019,
+  author = {Akiba, Takuya and Sano, Shotaro and Yanase, Toshihiko and Ohta, Takeru and Koyama, Masanori},
+  title = {Optuna: A Next-generation Hyperparameter Optimization Framework},
+  booktitle = {KDD}, year = {2019}, eprint = {1907.10902}, archiveprefix = {arXiv}
+}""",
+    "liaw2018": """@misc{liaw2018,
+  author = {Liaw, Richard and Liang, Eric and Nishihara, Robert and Moritz, Philipp and Gonzalez, Joseph E. and
+    Stoica, Ion},
+  title = {Tune: A Research Platform for Distributed Model Selection and Training},
+  year = {2018}, eprint = {1807.05118}, archiveprefix = {arXiv}
+}""",
+    "li2020": """@inproceedings{li2020,
+  author = {Li, Liam and Jamieson, Kevin and Rostamizadeh, Afshin and Gonina, Ekaterina and Ben-tzur, Jonathan and
+    Hardt, Moritz and Recht, Benjamin and Talwalkar, Ameet},
+  title = {A System for Massively Parallel Hyperparameter Tuning},
+  booktitle = {MLSys}, year = {2020}, eprint = {1810.05934}, archiveprefix = {arXiv}
+}""",
+    "paszke2019": """@inproceedings{paszke2019,
+  author = {Paszke, Adam and others},
+  title = {PyTorch: An Imperative Style, High-Performance Deep Learning Library},
+  booktitle = {NeurIPS}, year = {2019}, eprint = {1912.01703}, archiveprefix = {arXiv}
+}""",
+    "fieller1954": """@article{fieller1954,
+  author = {Fieller, E. C.},
+  title = {Some Problems in Interval Estimation},
+  journal = {Journal of the Royal Statistical Society, Series B}, volume = {16}, number = {2}, pages = {175--185},
+  year = {1954}
+}""",
+    "holm1979": """@article{holm1979,
+  author = {Holm, Sture},
+  title = {A Simple Sequentially Rejective Multiple Test Procedure},
+  journal = {Scandinavian Journal of Statistics}, volume = {6}, number = {2}, pages = {65--70}, year = {1979}
+}""",
+    "dodge2019": """@inproceedings{dodge2019,
+  author = {Dodge, Jesse and Gururangan, Suchin and Card, Dallas and Schwartz, Roy and Smith, Noah A.},
+  title = {Show Your Work: Improved Reporting of Experimental Results},
+  booktitle = {EMNLP-IJCNLP}, year = {2019}, eprint = {1909.03004}, archiveprefix = {arXiv}
+}""",
+}
+METHODS = {
+    "lnl": ("kim2019",),
+    "permuted_bias": ("kim2019",),
+    "grl": ("ganin2015",),
+    "blind_eye": ("alvi2018",),
+    "group_dro": ("sagawa2020",),
+}
+DATA = {
+    "coloured_digits": ("lecun1998", "kim2019"),
+    "brain_mri": ("cheng2017", "peretz2020"),
+    "brain_phantom": ("peretz2020",),
+}
+
+
+def bibliography(keys: Iterable[str]) -> str:
+    """BibTeX entries of the given keys, each once, in their order.
+
+    Args:
+        keys: Keys of this module's entries.
+
+    Returns:
+        The text of a ``.bib`` file.
+    """
+    return "\n\n".join(_ENTRIES[key] for key in dict.fromkeys(keys)) + "\n"

@@ -1,0 +1,147 @@
+"""The report's curves: accuracy against bias with its sample images, and the other test figures beside it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pandas as pd
+
+from analysis import markup as m
+from analysis import report_words as words
+from analysis.errors import InputError
+from analysis.figures import plot_accuracy_vs_bias
+from analysis.measures import Measure, measure_of
+from analysis.published import published_or_none
+from analysis.report_data import Findings
+from analysis.report_results import measures_table
+from analysis.selection import rule_name
+from analysis.switches import View, buttons, per, plot
+
+X = Literal["bias_value", "bias_strength"]
+_AXES: tuple[X, ...] = ("bias_value", "bias_strength")
+
+
+def rule_buttons(findings: Findings) -> str:
+    """Buttons that switch every curve and table to another rule; none where there is one rule only."""
+    names = {rule: f"{rule_name(rule)}{' (headline)' if i == 0 else ''}" for i, rule in enumerate(findings.rules)}
+    return buttons("rule", "Chosen by", names)
+
+
+def x_axes(findings: Findings) -> dict[str, str]:
+    """The x axes that fit: the bias value in its own units only where all data sets share one."""
+    own = str(findings.curve["bias_axis"].iloc[0])
+    long = str(findings.sweeps[0].axis(own).get("long_name") or own)
+    if findings.curve["dataset"].nunique() > 1 or findings.curve["bias_axis"].nunique() > 1:
+        return {"bias_strength": "bias strength"}
+    if findings.curve["bias_strength"].nunique() < 2:
+        return {"bias_value": long}
+    return {"bias_value": long, "bias_strength": "bias strength"}
+
+
+def curve_section(findings: Findings) -> str:
+    """The curve with its buttons, caption and sample images."""
+    if not findings.rules:
+        text = "No confirm trial has finished yet: there is no curve. Search trials never see test data."
+        return m.section("curve", "Accuracy against bias", m.paragraph(text))
+    views, captions = [], {}
+    for rule in findings.rules:
+        captions[rule] = m.paragraph(words.curve_caption(findings, rule))
+        summary = words.curve_summary(findings.curve, findings.metric, rule)
+        views += _views(findings, findings.curve, rule, f"{findings.metric} (unbiased test)", summary)
+    notes = dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note)
+    remarks = dict.fromkeys(str(sweep.info["remark"]) for sweep in findings.sweeps if sweep.info.get("remark"))
+    title = f"{words.upper_first(findings.metric)} against bias"
+    return m.section(
+        "curve",
+        title,
+        "".join(m.paragraph(f"Note: {note}.", "note") for note in notes),
+        rule_buttons(findings),
+        buttons("x", "Axis", x_axes(findings)),
+        plot("figure-curve", title, views, per("rule", captions)) if views else "",
+        "".join(f'<p class="remark">{m.linked(remark)}</p>' for remark in remarks),
+        m.bullets(words.coincidences(findings)),
+        strip(findings),
+    )
+
+
+def measures_section(findings: Findings) -> str:
+    """Every other test figure against bias, one at a time, with what it does not say; and all of them as a table."""
+    views, captions, names = [], {}, {}
+    for column, curve in findings.measures.items():
+        measure = measure_of(column)
+        if not (curve["n_seeds"] > 0).any():
+            continue
+        better = f"{measure.name} ({measure.better} is better)"
+        by_rule = {}
+        for rule in findings.rules:
+            summary = f"{measure.says} {words.curve_summary(curve, measure.name, rule)}"
+            added = _views(findings, curve, rule, better, summary, measure)
+            if added:
+                views += added
+                by_rule[rule] = m.paragraph(f"{measure.says} {words.curve_caption(findings, rule, curve)}")
+        if by_rule:
+            captions[column], names[column] = per("rule", by_rule), measure.name
+    if not views:
+        return ""
+    return m.section(
+        "more",
+        "Other test figures",
+        buttons("measure", "Show", names),
+        plot("figure-measures", "Other test figures against bias", views, per("measure", captions)),
+        measures_table(findings),
+    )
+
+
+def strip(findings: Findings) -> str:
+    """The same images at every bias strength, weak to strong, under the axis."""
+    parts = []
+    for sweep in findings.sweeps:
+        boxes = "".join(
+            f"<figure>{m.image(s.png, f'{sweep.alt}, {s.caption}')}"
+            f"<figcaption>{m.text(s.caption)}</figcaption></figure>"
+            for s in sweep.strips
+        )
+        if boxes:
+            name = f"{sweep.name}: the same images" if len(findings.sweeps) > 1 else "The same images"
+            parts.append(
+                f'<div class="strip-title"><span>{m.text(name)}, weak bias</span><span>stronger bias →</span></div>'
+                f'<div class="strip" tabindex="0" role="group" aria-label="{m.text(sweep.alt)}">{boxes}</div>'
+            )
+    return "".join(parts)
+
+
+def _views(
+    findings: Findings, curve: pd.DataFrame, rule: str, y_title: str, summary: str, measure: Measure | None = None
+) -> list[View]:
+    """One view per x axis; the other test figures keep to the first axis, so that the file stays small."""
+    first = findings.sweeps[0]
+    name = str(curve["bias_axis"].iloc[0])
+    one = curve["dataset"].nunique() == 1
+    titles = " and ".join(dict.fromkeys(sweep.title for sweep in findings.sweeps))
+    headline = measure is None
+    chance = 1 / len(first.classes) if headline and one and len(first.classes) > 1 else None
+    published = published_or_none(str(curve["dataset"].iloc[0]))
+    views = []
+    axes = x_axes(findings)
+    shown: list[X] = [x for x in _AXES if x in axes]
+    for x in shown if headline else shown[:1]:
+        try:
+            figure = plot_accuracy_vs_bias(
+                curve,
+                rule=rule,
+                x=x,
+                axis_title=axes[x] if x == "bias_value" else None,
+                metric=y_title,
+                unbiased_at=first.axis(name).get("unbiased_at"),
+                chance=chance if findings.metric == "accuracy" else None,
+                title=f"{titles}: {measure.name if measure else findings.metric} against bias, "
+                f"chosen by {rule_name(rule)}",
+                note="; ".join(dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note)),
+                names=findings.names(),
+                published=published if headline and len(findings.beside) else None,
+            )
+        except InputError:
+            continue
+        when = {"rule": rule, "x": x} if headline else {"rule": rule, "measure": str(measure and measure.column)}
+        views.append(View(when, figure, summary))
+    return views

@@ -1,0 +1,172 @@
+"""The report's sections on search, training and cost, each from the findings to HTML."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis import markup as m
+from analysis.errors import InputError
+from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
+from analysis.report_data import Findings
+from analysis.search_tables import lambda_map
+from analysis.selection import rule_name
+from analysis.switches import View, per, plot
+from analysis.tables import cost, headline_rule
+
+_PRESSURES = ("lambda_", "mu")
+
+
+def hyperparameter_section(findings: Findings) -> str:
+    """What each rule chose in each cell."""
+    rows = findings.selected
+    if rows.empty:
+        return ""
+    known = ["sweep", "rule", "label", "facet", "method", "cell", "repeat", "bias_value", "bias_strength", "validation"]
+    names = [str(c) for c in rows if c not in [*known, "candidates", "anchor", "trial_id"] and rows[c].notna().any()]
+    fixed = [name for name in names if len(rows) > 1 and rows[name].notna().all() and rows[name].nunique() == 1]
+    names = [name for name in names if name not in fixed]
+    same = ", ".join(f"{name} {m.cell_text(m.short(rows[name].iloc[0]))}" for name in fixed)
+    parts = {}
+    for rule in findings.rules:
+        chosen = rows[rows["rule"] == rule].sort_values(["sweep", "label", "facet", "bias_strength"])
+        lines = [
+            [
+                m.label(r),
+                f"{r['bias_value']:g}",
+                f"{r['validation']:.3f}",
+                r["candidates"],
+                *(m.short(r[name]) for name in names),
+            ]
+            for r in chosen.to_dict("records")
+        ]
+        anchors = [f"{m.label(r)} at {r['bias_value']:g}" for r in chosen.to_dict("records") if r["anchor"]]
+        words_ = [f"Chosen by {rule_name(rule)}.", f"The same everywhere: {same}." if same else ""]
+        words_.append(f"No debiasing was preferred (all its weights are 0): {', '.join(anchors)}." if anchors else "")
+        headers = ["method", str(findings.trials["bias_axis"].iloc[0]), "validation", "candidates"]
+        caption = " ".join(word for word in words_ if word)
+        parts[rule] = m.table([*headers, *(n.rstrip("_") for n in names)], lines, caption)
+    return m.section("hyperparameters", "Selected hyperparameters", per("rule", parts))
+
+
+def search_section(findings: Findings) -> str:
+    """Maps of the search over (bias, weight), and what a larger search would give; of each sweep its own."""
+    parts = []
+    for number, sweep in enumerate(findings.sweeps):
+        trials = findings.trials[findings.trials["sweep"] == sweep.name]
+        own = [*_maps(trials, number), _budget(trials, number)]
+        if len(findings.sweeps) > 1 and any(own):
+            own.insert(0, m.paragraph(f"{sweep.name}:"))
+        parts += own
+    return m.section("search", "Search", *parts)
+
+
+def _maps(trials: pd.DataFrame, number: int) -> list[str]:
+    rule = headline_rule(trials)
+    search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
+    found = []
+    for label, rows in search.groupby("label", sort=False):
+        parameter = next((p for p in _PRESSURES if rows[p].nunique() > 1), None)
+        if parameter is None:
+            continue
+        symbol = parameter.rstrip("_")
+        title = f"{label}: {symbol} against bias, {rule_name(rule)}"
+        try:
+            figure = plot_lambda_map(trials, str(label), parameter, rule, title=title)
+        except InputError:
+            continue
+        caption = (
+            f"{label}: validation value of every search trial over bias and {symbol}, by {rule_name(rule)}; the chosen "
+            f"one is ringed, {symbol} = 0 is no debiasing. Validation images only."
+        )
+        identifier = re.sub(r"\W+", "-", f"figure-map-{number}-{label}-{parameter}")
+        summary = f"{caption} {map_words(lambda_map(trials, str(label), rule), parameter)}"
+        found.append(plot(identifier, title, [View({}, figure, summary)], m.paragraph(caption)))
+    return found
+
+
+def map_words(rows: pd.DataFrame, parameter: str) -> str:
+    """The chosen weight at each bias value, weak to strong, read aloud."""
+    chosen = rows[rows["chosen"]].sort_values("bias_strength")
+    said = [
+        f"{r[parameter]:.3g} at {r['bias_value']:g} (validation {r['validation']:.3f})"
+        for r in chosen.to_dict("records")
+    ]
+    return f"Chosen, weak to strong bias: {', '.join(said)}." if said else ""
+
+
+def _budget(trials: pd.DataFrame, number: int) -> str:
+    rule = headline_rule(trials)
+    try:
+        figure = plot_search_budget(trials, rule)
+    except InputError:
+        return ""
+    caption = (
+        f"Expected best validation value ({rule_name(rule)}) of the first n search trials at the strongest bias (Dodge "
+        "et al. 2019): does a method win only with a large search?"
+    )
+    last = "; ".join(f"{trace.name}: {trace.y[0]:.3f} after 1, {trace.y[-1]:.3f} after {len(trace.y)}"
+                     for trace in figure.data)  # fmt: skip
+    view = View({}, figure, f"{caption} {last}.")
+    return plot(f"figure-budget-{number}", "What a larger search gives", [view], m.paragraph(caption))
+
+
+def learning_section(findings: Findings) -> str:
+    """Learning curves of the confirm trials at the strongest bias, of each sweep its own."""
+    caption = m.paragraph(
+        "Unbiased test accuracy by epoch at the strongest bias, a line per seed. To look at, never to choose: "
+        "the reported epoch is fixed beforehand or chosen on validation."
+    )
+    parts = []
+    for number, sweep in enumerate(findings.sweeps):
+        trials = findings.trials[findings.trials["sweep"] == sweep.name]
+        views = []
+        for rule in findings.rules:
+            try:
+                figure = plot_learning_curves(trials, findings.history, rule)
+            except InputError:
+                continue
+            ends = _last_epochs(figure)
+            summary = f"Test accuracy by epoch at the strongest bias, chosen by {rule_name(rule)}. {ends}"
+            views.append(View({"rule": rule}, figure, summary))
+        if views:
+            name = f"Learning curves of {sweep.name}" if len(findings.sweeps) > 1 else "Learning curves"
+            parts.append(plot(f"figure-learning-{number}", name, views, caption))
+    return m.section("learning", "Learning curves", *parts)
+
+
+def _last_epochs(figure: go.Figure) -> str:
+    """First and last epoch of each method in words, means over its seeds."""
+    ends: dict[str, list[tuple[float, float]]] = {}
+    for trace in figure.data:
+        ends.setdefault(str(trace.name), []).append((float(trace.y[0]), float(trace.y[-1])))
+    said = [
+        f"{name}: {sum(a for a, _ in both) / len(both):.2f} after the first epoch, "
+        f"{sum(b for _, b in both) / len(both):.2f} after the last"
+        for name, both in ends.items()
+    ]
+    return f"Means over seeds: {'; '.join(said)}."
+
+
+def cost_section(findings: Findings) -> str:
+    """Trials, epochs and hours of each method."""
+    rows = [
+        [
+            r["label"],
+            r["phase"],
+            *(int(r[k]) for k in ("trials", "completed", "pruned", "failed", "epochs")),
+            f"{r['hours']:.3g}",
+        ]
+        for r in cost(findings.trials).to_dict("records")
+    ]
+    headers = ["method", "phase", "trials", "completed", "pruned", "failed", "epochs", "hours of training"]
+    totals = []
+    for sweep in findings.sweeps:
+        seconds, money = sweep.status.get("seconds"), sweep.status.get("cost")
+        if isinstance(seconds, (int, float)):
+            totals.append(f"{sweep.name}: {seconds / 60:.1f} minutes of wall time in its last run")
+        if isinstance(money, (int, float)):
+            totals.append(f"{sweep.name}: cost {money:.2f}")
+    return m.section("cost", "Cost", m.table(headers, rows), m.bullets(totals))

@@ -1,0 +1,73 @@
+"""What the search saw: every candidate over (bias value, weight), and what n search trials are expected to give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.replicates import facets
+from analysis.selection import objective, picks
+from analysis.statistics import expected_maximum
+from analysis.tables import headline_rule
+
+_LINE = ["sweep", "dataset", "network", "method", "label", "facet", "bias_axis", "bias_value", "bias_strength"]
+_WEIGHTS = ("lambda_", "mu")
+
+
+def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None = None) -> pd.DataFrame:
+    """Validation value over lambda x bias value, from the completed search rows; no test image was looked at.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        label: The method; default: all that have a weight.
+        rule: Selection rule whose validation value is shown; default: the headline rule.
+
+    Returns:
+        One row per search trial, weak bias first: ``label``, ``facet``, ``bias_value``, ``bias_strength``,
+        ``lambda_``, ``mu``, ``lr``, ``rule``, ``validation`` (what the rule maximises), ``chosen`` (by that rule) and
+        ``trial_id``. A weight of 0 is the anchor: no debiasing.
+    """
+    rule = rule or headline_rule(trials)
+    rows = _candidates(trials, rule)
+    rows = rows[rows[list(_WEIGHTS)].notna().any(axis=1)]
+    if label is not None:
+        rows = rows[rows["label"] == label]
+    chosen = set()
+    for _, group in rows.groupby("sweep", sort=False):
+        chosen |= set(picks(group, [rule])["trial_id"])
+    rows = rows.assign(rule=rule, chosen=rows["trial_id"].isin(chosen))
+    rows = rows.sort_values(["sweep", "label", "facet", "bias_strength", "trial_id"], ignore_index=True)
+    return rows[[*_LINE, *_WEIGHTS, "lr", "rule", "validation", "chosen", "trial_id"]]
+
+
+def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
+    """Expected best validation value of the first n search trials (Dodge et al. 2019, arXiv 1909.03004).
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        rule: Selection rule whose validation value is shown; default: the headline rule.
+
+    Returns:
+        One row per (method, place, n): ``n`` and ``expected``; only where two or more search trials completed. Folds
+        and repeats are searched one by one: the first of them stands for all.
+    """
+    rule = rule or headline_rule(trials)
+    rows = _candidates(trials, rule)
+    found = []
+    for key, group in rows.groupby(_LINE, dropna=False, sort=False):
+        first = group[(group["cell"] == group["cell"].iloc[0]) & (group["repeat"] == group["repeat"].min())]
+        if len(first) < 2:
+            continue
+        expected = expected_maximum(first["validation"])
+        line: dict[str, Any] = dict(zip(_LINE, key, strict=True))
+        found.append(pd.DataFrame({**line, "rule": rule, "n": range(1, len(expected) + 1), "expected": expected}))
+    columns = [*_LINE, "rule", "n", "expected"]
+    table = pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
+    return table.sort_values(["sweep", "label", "facet", "bias_strength", "n"], kind="stable", ignore_index=True)
+
+
+def _candidates(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
+    rows = trials.assign(facet=facets(trials))
+    rows = rows[(rows["phase"] == "search") & (rows["status"] == "completed")]
+    return rows.assign(validation=objective(rows, rule)).dropna(subset=["validation"])
