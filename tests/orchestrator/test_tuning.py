@@ -89,11 +89,18 @@ def test_a_suggestion_is_marked_as_issued_and_says_where_its_directory_is(
     assert (found["dir"], found["rungs"], found["checkpoint_seconds"]) == (directory.uri, [2, 4], 60.0)
 
 
-def test_no_more_trials_are_open_than_there_are_slots(session: _Session) -> None:
-    assert isinstance(session.suggest("a"), dict) and isinstance(session.suggest("b"), dict)
-    assert session.suggest("c") is None
+@pytest.mark.parametrize(("sampler", "most"), [("tpe", 2), ("qmc", 3), ("random", 3)])
+def test_open_trials_are_limited_to_the_slots_and_one_that_waits_where_the_sampler_does_not_learn(
+    directory: SweepDirectory, sampler: str, most: int
+) -> None:
+    session = make_session(directory, stopping_config(search={"trials": 6, "sampler": sampler}), slots=2)
+    names = ["a", "b", "c"][:most]
+    for name in names:
+        suggested(session, name)
+    assert session.suggest("d") is None
     end(session, "a", [0.5] * EPOCHS)
-    assert isinstance(session.suggest("c"), dict)
+    suggested(session, "d")
+    assert session.suggest("e") is None and len(session.specs) == most
 
 
 def test_while_a_cell_waits_for_its_search_the_searcher_waits(session: _Session) -> None:

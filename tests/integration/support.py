@@ -1,0 +1,161 @@
+"""A small sweep and the processes that run it; what two runs of one sweep must agree on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.parts import read_parts
+from analysis.source import open_folder
+
+# 2 bias values x 2 methods x (3 search + 1 confirm) trials. The sampler does not learn and nothing is stopped early:
+# whatever happens to the driver, the same trials must come out of it, bit for bit.
+SWEEP = """
+name: small
+dataset: {name: coloured_digits, bias: {color_variance: [0.02, 0.4]}}
+network: {name: pixel_front}
+methods: [erm, {name: lnl, fixed: {lr: 2e-2, lr_bias: 2e-2}}]
+search: {trials: 3, sampler: qmc, early_stopping: off}
+confirm: {seeds: 1}
+training: {epochs: 2, batch_size: 64}
+limits: {checkpoint_seconds: 0}
+"""
+SEARCHED = 2 * 2 * 3
+
+CIRCUMSTANCES = frozenset(
+    [
+        *("train_seconds", "images_per_second", "peak_memory_mb", "seconds", "node", "device_name", "attempts"),
+        *("preemptions", "started_at", "finished_at", "ray_version", "git_commit"),
+    ]
+)
+"""Columns that say when, where and how fast, not what."""
+KEYS = {"trials": ("trial_id",), "history": ("trial_id", "epoch"), "predictions": ("trial_id", "variant", "image")}
+
+Row = dict[str, Any]
+Rows = dict[tuple[Any, ...], Row]
+
+
+def rows(folder: Path, table: str = "trials") -> Rows:
+    """The rows of a table by their key; none where the folder holds no sweep yet."""
+    if not (folder / "sweep.yaml").exists():
+        return {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = read_parts(open_folder(folder), table).to_pylist()
+    return {tuple(row[name] for name in KEYS[table]): row for row in found}
+
+
+def results(folder: Path, table: str) -> Rows:
+    """The rows of a table without the circumstances."""
+    return {
+        key: {name: value for name, value in row.items() if name not in CIRCUMSTANCES}
+        for key, row in rows(folder, table).items()
+    }
+
+
+def assert_same_results(one: Path, other: Path) -> None:
+    """Every number of both sweeps is the same, to the last bit."""
+    for table in KEYS:
+        first, second = results(one, table), results(other, table)
+        assert first.keys() == second.keys() and first
+        assert not differences(first, second), table
+
+
+def differences(first: Rows, second: Rows) -> list[tuple[Any, str, Any, Any]]:
+    """(key, column, value, value) wherever the rows of ``first`` differ in ``second``; NaN is equal to itself."""
+    return [
+        (key, name, value, second.get(key, {}).get(name))
+        for key, row in first.items()
+        for name, value in row.items()
+        if repr(value) != repr(second.get(key, {}).get(name))
+    ]
+
+
+@dataclass
+class Driver:
+    """An ``lnl-sweep`` process in a session of its own."""
+
+    process: subprocess.Popen[bytes]
+    out: Path
+    log: Path
+
+    def wait(self, seconds: float = 240) -> int:
+        return self.process.wait(seconds)
+
+    def kill(self, number: int) -> None:
+        """Send a signal to the driver alone, as a terminal, a batch system or a failing machine would."""
+        os.kill(self.process.pid, number)
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def wait_for_rows(self, wanted: int, seconds: float = 240) -> Rows:
+        """Wait until so many trials have their row, while the driver still runs."""
+        self.wait_for(lambda: len(rows(self.out)) >= wanted, f"{wanted} rows", seconds)
+        return rows(self.out)
+
+    def wait_for(self, done: Callable[[], bool], what: str, seconds: float = 240) -> None:
+        """Wait for something that must happen while the driver runs."""
+        end = time.monotonic() + seconds
+        while not done():
+            assert self.process.poll() is None, f"it ended with {self.process.returncode}:\n{self.text()}"
+            assert time.monotonic() < end, f"no sign of {what} after {seconds} s:\n{self.text()}"
+            time.sleep(0.05)
+
+
+@contextmanager
+def driver(temporary: Path, out: Path, *words: object) -> Iterator[Driver]:
+    """Start ``lnl-sweep WORDS`` on a Ray of its own; at the end nothing that it started is left."""
+    log = temporary / f"driver-{time.monotonic_ns()}.log"
+    command = [str(Path(sys.executable).with_name("lnl-sweep")), *map(str, words), "--cpus", "2"]
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**environment, "RAY_TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
+        )
+    try:
+        yield Driver(process, out, log)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        end_session(process.pid)
+
+
+def session_members(session: int) -> list[int]:
+    """Living processes of a session that we started (field 6 of /proc/PID/stat), zombies left out."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = place.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session and fields[0] != "Z":
+            found.append(int(place.parent.name))
+    return found
+
+
+def end_session(session: int, seconds: float = 10) -> None:
+    """Wait until Ray has noticed that its driver is gone; end what is left of its session by pid."""
+    end = time.monotonic() + seconds
+    while session_members(session) and time.monotonic() < end:
+        time.sleep(0.1)
+    for pid in session_members(session):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue

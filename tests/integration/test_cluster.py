@@ -1,0 +1,118 @@
+"""A real Ray cluster of two nodes on this machine, and a trial through Ray against the same trial without it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.config import read_config
+from orchestrator.identity import trial_spec
+from orchestrator.plan import make_plan
+from tests.integration.support import CIRCUMSTANCES, assert_same_results, rows
+from trainable.spec import TrialSpec
+
+pytestmark = pytest.mark.slow
+
+OF_THE_DRIVER = {"bias_axis", "bias_value", "gpu_share"}
+
+
+@pytest.fixture(scope="module")
+def cluster(short_tmp: Path) -> Iterator[Any]:
+    """Two nodes with one processor each; Ray's files lie in a folder of our own."""
+    from ray.cluster_utils import Cluster
+
+    place = short_tmp / "c"
+    place.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", str(place))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.delenv("RAY_ADDRESS", raising=False)
+        node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+        started = Cluster(initialize_head=True, head_node_args=node)
+        try:
+            started.add_node(**node)
+            yield started
+        finally:
+            import ray
+
+            ray.shutdown()
+            started.shutdown()
+
+
+@pytest.fixture(scope="module")
+def swept(cluster: Any, short_tmp: Path, sweep_file: Path) -> tuple[Path, Any]:
+    from orchestrator.sweep import Options, run_sweep
+
+    out = short_tmp / "clustered"
+    result = run_sweep(read_config(sweep_file), str(out), Options(address=cluster.address))
+    return out, result
+
+
+def test_planned_is_finished(swept: tuple[Path, Any]) -> None:
+    out, result = swept
+    assert result.complete and result.planned == result.finished == len(rows(out))
+
+
+def test_both_nodes_did_work(cluster: Any, swept: tuple[Path, Any]) -> None:
+    out, _ = swept
+    assert len(cluster.list_all_nodes()) == 2
+    assert json.loads((out / "status.json").read_text())["slots"] == 2
+    times = sorted((row["started_at"], row["finished_at"]) for row in rows(out).values())
+    together = [(one, other) for one, other in itertools.pairwise(times) if other[0] < one[1]]
+    # A trial takes one processor and a node has one: two trials at the same time are on two nodes.
+    assert len(together) >= len(times) // 2
+
+
+def test_a_cluster_gives_the_same_results_as_one_machine(swept: tuple[Path, Any], undisturbed: Path) -> None:
+    assert_same_results(swept[0], undisturbed)
+
+
+@pytest.fixture(scope="module", params=["search", "confirm"])
+def pair(request: pytest.FixtureRequest, undisturbed: Path, sweep_file: Path) -> tuple[TrialSpec, dict[str, Any]]:
+    """The specification and the row of one trial of ``lnl``, which ran through Ray."""
+    plan = make_plan(read_config(sweep_file))
+    cell = next(cell for cell in plan.cells if cell.label == "lnl")
+    row = next(
+        row
+        for _, row in sorted(rows(undisturbed).items(), reverse=True)
+        if row["cell"] == cell.id and row["phase"] == request.param
+    )
+    hyperparameters = json.loads(row["hyperparameters"])
+    assert hyperparameters["lambda_"] > 0 or request.param == "confirm"
+    return trial_spec(plan.config, cell, request.param, row["trial_id"], hyperparameters, row["seed"]), row
+
+
+def test_a_trial_through_ray_is_the_trial_without_it(pair: tuple[TrialSpec, dict[str, Any]], undisturbed: Path) -> None:
+    from trainable.trainer import Trainer
+
+    spec, row = pair
+    trainer = Trainer(spec)
+    while not trainer.finished:
+        trainer.train_epoch()
+    outcome = trainer.finish()
+
+    left_out = CIRCUMSTANCES | OF_THE_DRIVER
+    assert {n: v for n, v in row.items() if n in outcome.row and n not in left_out} == {
+        n: v for n, v in outcome.row.items() if n not in left_out
+    }
+    history = [entry for key, entry in sorted(rows(undisturbed, "history").items()) if key[0] == spec.trial_id]
+    assert len(history) == len(outcome.history) == spec.training.epochs
+    for through_ray, alone in zip(history, outcome.history, strict=True):
+        assert {n: v for n, v in through_ray.items() if n != "seconds"} == {
+            n: alone.get(n) for n in through_ray if n != "seconds"
+        }
+    predictions = {key: p for key, p in rows(undisturbed, "predictions").items() if key[0] == spec.trial_id}
+    assert bool(predictions) == (spec.phase == "confirm") == (outcome.predictions is not None)
+    if outcome.predictions is not None:
+        columns = outcome.predictions
+        for i, image in enumerate(columns["image"]):
+            found = predictions[spec.trial_id, columns["variant"][i], image]
+            assert found["predicted"] == int(columns["predicted"][i])
+            assert found["p_0"] == float(columns["p_0"][i])
+        assert len(predictions) == len(columns["image"])

@@ -1,0 +1,88 @@
+"""The driver is killed in mid-sweep; ``lnl-sweep resume`` goes on from what the directory holds."""
+
+from __future__ import annotations
+
+import re
+import signal
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from orchestrator.results import SweepDirectory
+from tests.integration.support import SEARCHED, Rows, assert_same_results, differences, driver, rows
+from trainable.tune_trainable import CHECKPOINT
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Killed:
+    out: Path
+    before: Rows
+    open_before: list[str]
+    checkpoints: list[str]
+    when: datetime
+    code: int
+    text: str
+
+
+@pytest.fixture(scope="module")
+def killed(short_tmp: Path, sweep_file: Path) -> Killed:
+    out = short_tmp / "killed"
+    with driver(short_tmp, out, "run", sweep_file, "--out", out) as running:
+        running.wait_for_rows(4)
+        running.wait_for(lambda: any(out.glob(f"trials_open/*/{CHECKPOINT}")), "a checkpoint")
+        running.kill(signal.SIGKILL)
+        when = datetime.now(UTC)
+        assert running.wait() == -signal.SIGKILL
+    before = rows(out)
+    open_before = [spec.trial_id for spec in SweepDirectory(str(out)).open_trials()]
+    checkpoints = [name for name in open_before if (out / "trials_open" / name / CHECKPOINT).exists()]
+    with driver(short_tmp, out, "resume", out) as resumed:
+        code = resumed.wait()
+    return Killed(out, before, open_before, checkpoints, when, code, resumed.text())
+
+
+def test_it_was_killed_in_mid_sweep(killed: Killed) -> None:
+    assert 4 <= len(killed.before) < SEARCHED
+    assert killed.open_before and killed.checkpoints
+
+
+def test_resume_finishes_the_sweep(killed: Killed) -> None:
+    assert killed.code == 0, killed.text
+    counts = re.search(r"planned = (\d+), finished = (\d+)", killed.text)
+    assert counts and counts[1] == counts[2] == str(len(rows(killed.out)))
+
+
+def test_no_finished_trial_ran_again_and_none_is_lost(killed: Killed) -> None:
+    # The whole row is the same, its times included: it is the row of the run before the kill.
+    assert differences(killed.before, rows(killed.out)) == []
+
+
+def test_open_trials_went_on_and_are_counted_as_preempted(killed: Killed) -> None:
+    after = rows(killed.out)
+    assert {after[name,]["preemptions"] for name in killed.open_before} == {1}
+    assert {row["preemptions"] for key, row in after.items() if key[0] not in killed.open_before} == {0}
+
+
+def test_a_trial_with_a_checkpoint_went_on_from_it(killed: Killed) -> None:
+    after = rows(killed.out)
+    for name in killed.checkpoints:
+        row = after[name,]
+        assert row["started_at"] < killed.when < row["finished_at"]
+
+
+def test_nothing_is_left_open(killed: Killed) -> None:
+    assert list((killed.out / "trials_open").iterdir()) == []
+
+
+def test_a_cell_is_left_with_one_part_a_table(killed: Killed) -> None:
+    cells = {row["cell"] for row in rows(killed.out).values()}
+    for table in ("trials", "history", "predictions"):
+        assert len(list((killed.out / table).iterdir())) == len(cells)
+
+
+def test_the_results_are_those_of_an_undisturbed_sweep(killed: Killed, undisturbed: Path) -> None:
+    assert_same_results(killed.out, undisturbed)

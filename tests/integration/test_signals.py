@@ -1,0 +1,85 @@
+"""Ctrl-C and SIGTERM end a sweep in a state that can be resumed, and say how."""
+
+from __future__ import annotations
+
+import json
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.support import Rows, assert_same_results, differences, driver, rows
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Stopped:
+    """How the sweep stood when a signal had ended it."""
+
+    number: int
+    code: int
+    text: str
+    status: dict[str, Any]
+    lease: dict[str, Any]
+    finished: Rows
+
+
+@dataclass
+class Story:
+    out: Path
+    stops: list[Stopped]
+    last_code: int
+    last_text: str
+
+
+@pytest.fixture(scope="module")
+def story(short_tmp: Path, sweep_file: Path) -> Story:
+    """One sweep: interrupted, resumed, terminated, resumed to its end."""
+    out = short_tmp / "stopped"
+    stops: list[Stopped] = []
+    words: tuple[object, ...] = ("run", sweep_file, "--out", out)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with driver(short_tmp, out, *words) as running:
+            running.wait_for_rows(len(rows(out)) + 3)
+            running.kill(number)
+            code = running.wait(60)
+        status, lease = (json.loads((out / name).read_text()) for name in ("status.json", "driver.json"))
+        stops.append(Stopped(number, code, running.text(), status, lease, rows(out)))
+        words = ("resume", out)
+    with driver(short_tmp, out, *words) as running:
+        code = running.wait()
+    return Story(out, stops, code, running.text())
+
+
+@pytest.fixture(params=[0, 1], ids=["SIGINT", "SIGTERM"])
+def stopped(request: pytest.FixtureRequest, story: Story) -> Stopped:
+    return story.stops[request.param]
+
+
+def test_it_stops_with_exit_code_130_and_says_how_to_go_on(stopped: Stopped, story: Story) -> None:
+    assert stopped.code == 130, stopped.text
+    assert f"lnl-sweep resume {story.out}" in stopped.text
+    assert "Traceback" not in stopped.text
+
+
+def test_the_status_says_so(stopped: Stopped) -> None:
+    assert stopped.status["state"] == "interrupted"
+    assert stopped.status["finished"] < stopped.status["planned"]
+
+
+def test_the_directory_is_given_back(stopped: Stopped) -> None:
+    assert stopped.lease["released"] is True
+
+
+def test_no_finished_trial_runs_again(stopped: Stopped, story: Story) -> None:
+    assert differences(stopped.finished, rows(story.out)) == []
+
+
+def test_the_last_resume_completes_the_sweep(story: Story, undisturbed: Path) -> None:
+    assert story.last_code == 0, story.last_text
+    count = len(rows(story.out))
+    assert f"planned = {count}, finished = {count}" in story.last_text
+    assert_same_results(story.out, undisturbed)

@@ -1,0 +1,173 @@
+"""The house: which package may import which, and that nothing heavy is loaded before it is needed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.schema import TABLES, arrow_schema
+from trainable.report import spec_row
+from trainable.spec import TrialSpec
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("trainable", "orchestrator", "analysis")
+FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+HEAVY = ("torch", "ray", "pandas", "optuna", "plotly", "scipy", "torchvision")
+SCHEMA_SIDE = ("schema", "parts", "source", "errors")
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def modules(package: str) -> list[str]:
+    return [module_of(path) for path in FILES if path.relative_to(ROOT).parts[0] == package]
+
+
+def loaded_by(*statements: str) -> set[str]:
+    """Top-level packages in ``sys.modules`` of a fresh interpreter after these statements."""
+    code = "\n".join(
+        [*statements, "import json, sys", "print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))"]
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+def imports_of(path: Path, everywhere: bool = True) -> set[str]:
+    """Modules that a file imports; ``everywhere`` also inside functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = ast.walk(tree) if everywhere else iter(tree.body)
+    found: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            found.add(node.module)
+            found.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return found
+
+
+def belongs(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def test_there_are_files_to_check() -> None:
+    assert len(FILES) > 30
+
+
+def test_importing_analysis_loads_neither_ray_nor_torch() -> None:
+    assert not loaded_by("import analysis") & {"ray", "torch", "pandas", "plotly"}
+
+
+def test_no_module_of_analysis_loads_ray_or_torch() -> None:
+    loaded = loaded_by(*(f"import {name}" for name in modules("analysis")))
+    assert "pandas" in loaded and not loaded & {"ray", "torch"}
+
+
+def test_the_schema_side_of_analysis_imports_only_pyarrow() -> None:
+    loaded = loaded_by(*(f"import analysis.{name}" for name in SCHEMA_SIDE))
+    assert "pyarrow" in loaded and not loaded & set(HEAVY)
+
+
+def test_only_tune_trainable_loads_ray() -> None:
+    others = [name for name in modules("trainable") if name != "trainable.tune_trainable"]
+    loaded = loaded_by(*(f"import {name}" for name in others))
+    assert "torch" in loaded and "ray" not in loaded
+
+
+def test_only_tune_trainable_and_its_counterparts_name_ray() -> None:
+    naming = {module_of(path) for path in FILES if any(belongs(name, "ray") for name in imports_of(path))}
+    assert naming == {
+        "trainable.tune_trainable", "orchestrator.cluster", "orchestrator.tuning", "orchestrator.sweep",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("package", "others"), [("trainable", ("orchestrator", "analysis")), ("analysis", ("orchestrator", "trainable"))]
+)
+def test_arrows_point_one_way(package: str, others: tuple[str, ...]) -> None:
+    wrong = {
+        (module_of(path), name)
+        for path in FILES
+        if path.relative_to(ROOT).parts[0] == package
+        for name in imports_of(path)
+        if any(belongs(name, other) for other in others)
+    }
+    assert not wrong
+
+
+def test_the_driver_imports_only_the_schema_side_of_analysis_at_module_level() -> None:
+    allowed = tuple(f"analysis.{name}" for name in SCHEMA_SIDE)
+    wrong = {
+        (module_of(path), name)
+        for path in FILES
+        if path.relative_to(ROOT).parts[0] == "orchestrator"
+        for name in imports_of(path, everywhere=False)
+        if belongs(name, "analysis") and not any(belongs(name, entry) for entry in allowed)
+    }
+    assert not wrong
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["run", "--help"]])
+def test_help_and_version_load_nothing_heavy(words: list[str]) -> None:
+    loaded = loaded_by(
+        "import contextlib, io",
+        "from orchestrator.cli import main",
+        "out = io.StringIO()",
+        "with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):",
+        f"    main({words!r})",
+        "assert 'lnl-sweep' in out.getvalue()",
+    )
+    assert not loaded & {*HEAVY, "pyarrow", "pydantic", "numpy"}
+
+
+def test_the_sweep_file_is_read_without_torch_and_ray() -> None:
+    assert not loaded_by("from orchestrator import SweepConfig, read_config") & set(HEAVY)
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_every_module_says_what_it_is(path: Path) -> None:
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert text and text.splitlines()[0].rstrip().endswith((".", ":", "?"))
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_every_column_has_a_sentence(table: str) -> None:
+    assert all(sentence.strip() for _, sentence in TABLES[table].values())
+
+
+def one_epoch(phase: str) -> tuple[dict[str, object], list[dict[str, object]], dict[str, object] | None]:
+    from trainable import train
+
+    run = train("coloured_digits", method="lnl", color_variance=0.1, epochs=1, batch_size=256, phase=phase)
+    return run.row, run.history, run.predictions
+
+
+def test_everything_a_trial_writes_is_in_the_schema() -> None:
+    row, history, predictions = one_epoch("confirm")
+    assert predictions is not None
+    for table, names in (("trials", row), ("history", history[0]), ("predictions", predictions)):
+        arrow_schema(table, names)  # raises on a column that the table does not have
+
+
+def test_a_search_trial_has_no_test_columns() -> None:
+    row, history, predictions = one_epoch("search")
+    values = {**row, **history[0]}
+    seen = {name for name, value in values.items() if name.startswith("test_") and value is not None}
+    assert predictions is None and not seen and row.get("n_test") is None
+
+
+def test_the_row_of_a_trial_that_could_not_be_built_is_in_the_schema() -> None:
+    spec = TrialSpec(
+        dataset="d", bias={"rho": 1.0, "gamma": 0.5}, method="m", hyperparameters={"lr": 1.0}, network="n", seed=0,
+        phase="search", trial_id="t",
+    )  # fmt: skip
+    row = spec_row(spec, "failed", "why")
+    assert set(arrow_schema("trials", row).names) >= set(row)
+    assert (row["rho"], row["gamma"], row["lr"], row["error"]) == (1.0, 0.5, 1.0, "why")
