@@ -127,10 +127,11 @@ class SweepTrainable(Trainable):
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
         """Take over another trial in the same process, so that torch is imported once a worker."""
         self._trainer = None
-        gc.collect()
         import torch
 
         if torch.cuda.is_available():
+            # Reused processes keep the memory of a card; on a CPU a collection would only cost time.
+            gc.collect()
             torch.cuda.empty_cache()
         self.config = new_config
         self.setup(new_config)
