@@ -191,7 +191,6 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
     except LeaseLost as lost:
         print(f"lnl-sweep: {lost}", file=sys.stderr)
         return 1
-    _finish(result.directory)
     print(f"planned = {result.planned}, finished = {result.finished}, in {duration(time.monotonic() - began)}")
     if result.diverged:
         print(f"{result.diverged} search trials diverged (counted, never selected)")
@@ -199,10 +198,11 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
         print(f"problem: {line}", file=sys.stderr)
     if result.planned != result.finished:
         print(f"not finished; go on with: lnl-sweep resume {out}", file=sys.stderr)
-    return 0 if result.complete else 1
+    return 0 if _finish(result.directory) and result.complete else 1
 
 
-def _finish(directory: str) -> None:
+def _finish(directory: str) -> bool:
+    """Print the table and write the report; False where that failed, which costs no row."""
     from analysis import load, summary_table, write_report
     from analysis.errors import InputError as AnalysisError
 
@@ -210,10 +210,17 @@ def _finish(directory: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             print(summary_table(load(directory)).to_string())
-            print(f"report: {as_uri(write_report(directory))}")
+            print(f"report: {_as_uri(write_report(directory))}")
     except AnalysisError as error:
         # A sweep stopped before its first confirm trial has no curve yet; its rows are safe all the same.
         print(f"no report yet: {error}", file=sys.stderr)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(
+            f"the report failed ({reason}); all rows are in {directory}: lnl-sweep report {directory}", file=sys.stderr
+        )
+        return False
+    return True
 
 
 def _dry_run(config: SweepConfig) -> int:
