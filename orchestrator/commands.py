@@ -210,7 +210,7 @@ def _finish(directory: str) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             print(summary_table(load(directory)).to_string())
-            print(f"report: {_as_uri(write_report(directory))}")
+            print(f"report: {as_uri(write_report(directory))}")
     except AnalysisError as error:
         # A sweep stopped before its first confirm trial has no curve yet; its rows are safe all the same.
         print(f"no report yet: {error}", file=sys.stderr)
