@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import InputError
 from analysis.replicates import facets
+from analysis.selection import RULES
 from analysis.statistics import t_quantile
 
 _LINE = ["sweep", "dataset", "network", "rule", "method", "label", "facet", "bias_axis", "bias_value", "bias_strength"]
@@ -56,8 +57,10 @@ def confusion_by_strength(
             pooled = np.stack([counts[[index[t] for t in own["trial_id"]]].sum(axis=0) for own in by_seed])
             found.append(_rows(dict(zip(_LINE, key, strict=True)), pooled, variant))
     table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=_COLUMNS)
-    return table.sort_values(["sweep", "rule", "facet", "label", "bias_strength", "bias_value"], kind="stable",
-                             ignore_index=True)[_COLUMNS]  # fmt: skip
+    ranks = {known: i for i, known in enumerate(RULES)}
+    table = table.assign(rank=table["rule"].map(lambda name: ranks.get(str(name), len(ranks))))
+    order = ["sweep", "rank", "facet", "label", "bias_strength", "bias_value"]
+    return table.sort_values(order, kind="stable", ignore_index=True)[_COLUMNS]
 
 
 def worst_mistakes(confusion: pd.DataFrame, classes: Sequence[str] = ()) -> pd.DataFrame:

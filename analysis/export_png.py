@@ -57,6 +57,10 @@ def write_png(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
     except (RuntimeError, OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"the browser could not draw the figures ({reason}): try another Chrome") from error
+    absent = [file.name for file in files if not file.exists()]
+    if absent:
+        # Kaleido only logs what went wrong with a single figure.
+        raise InputError(f"the browser did not draw {', '.join(absent)}: try again, or another Chrome (BROWSER_PATH)")
     return files
 
 

@@ -17,7 +17,7 @@ from analysis.errors import InputError
 from analysis.figures_published import add_published
 from analysis.pairing import least_points
 from analysis.selection import rule_name
-from analysis.style import Style, axis, layout, safe, styles
+from analysis.style import Style, axis, layout, safe, styles, trace_id
 
 _DODGE = 0.008
 _OVERLAID = ["sweep", "dataset", "network", "facet"]
@@ -106,7 +106,7 @@ def _traces(line: pd.DataFrame, place: Axis, style: Style, name: str, dodge: flo
                 mode="lines",
                 hoverinfo="skip",
                 showlegend=False,
-                uid=f"{name}/band",
+                uid=trace_id(f"{name}/band"),
                 meta="band",
                 **common,
             )
@@ -120,7 +120,7 @@ def _traces(line: pd.DataFrame, place: Axis, style: Style, name: str, dodge: flo
             customdata=np.array([i + 1 for values in line["values"] for i in range(len(values))], dtype=np.int16),
             hovertemplate=f"{safe(name)}, seed %{{customdata}}: %{{y:.3f}}<extra></extra>",
             showlegend=False,
-            uid=f"{name}/dots",
+            uid=trace_id(f"{name}/dots"),
             meta="dots",
             **common,
         )
@@ -145,7 +145,7 @@ def _traces(line: pd.DataFrame, place: Axis, style: Style, name: str, dodge: flo
             else None,
             customdata=[hover(row, place) for row in line.to_dict("records")],
             hovertemplate=f"<b>{safe(name)}</b><br>%{{customdata}}<extra></extra>",
-            uid=f"{name}/mean",
+            uid=trace_id(f"{name}/mean"),
             meta="mean",
             **common,
         )

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.bias_axis import Axis
-from analysis.style import Style, safe
+from analysis.style import Style, safe, trace_id
 
 _MARKS = ("-open", "-open-dot")
 
@@ -57,7 +57,7 @@ def add_published(figure: go.Figure, published: pd.DataFrame, look: Mapping[str,
                         "opacity": 0.85,
                     },
                     hovertemplate=f"{safe(name)}, {safe(source)}: %{{y:.4g}}<extra>published, one run</extra>",
-                    uid=f"published/{source}/{method}/{name}",
+                    uid=trace_id(f"published/{source}/{method}/{name}"),
                     **common,
                 )
             )

@@ -150,12 +150,12 @@ def _provenance(findings: Findings, sweep: Sweep, number: int) -> str:
     text = yaml.safe_dump(dict(sweep.config), sort_keys=False, allow_unicode=True) if sweep.config else ""
     config = (
         f"<details><summary>The resolved configuration (sweep.yaml)</summary>"
-        f"<pre><code>{m.text(text)}</code></pre></details>"
+        f'<pre tabindex="0"><code>{m.text(text)}</code></pre></details>'
         if text
         else ""
     )
     command = (
-        "<p>To run this sweep again:</p><pre><code>lnl-sweep run sweep.yaml</code></pre>"
+        '<p>To run this sweep again:</p><pre tabindex="0"><code>lnl-sweep run sweep.yaml</code></pre>'
         f"<p>with the <code>sweep.yaml</code> of this folder; to rebuild this report: "
         f"<code>lnl-sweep report {m.text(sweep.address)}</code></p>"
     )

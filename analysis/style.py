@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -92,3 +93,8 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
 def safe(text: object) -> str:
     """Text without markup: plotly reads a subset of HTML in every label."""
     return html.escape(str(text), quote=False)
+
+
+def trace_id(name: str) -> str:
+    """What keeps a trace the same when another rule is shown; plotly puts it into CSS selectors, so it is one word."""
+    return f"t{zlib.crc32(name.encode()):08x}"

@@ -114,7 +114,7 @@ def test_search_figures(trials: pd.DataFrame, sweep_dir: Path) -> None:
     history = analysis.load_history(sweep_dir)
     figure = analysis.plot_lambda_map(trials, "lnl")
     assert list(dict.fromkeys(figure.data[0].x)) == ["0.4", "0.1", "0.05", "0.02"]
-    assert sum(width > 0 for width in figure.data[0].marker.line.width) == 4
+    assert sum(width > 1 for width in figure.data[0].marker.line.width) == 4
     assert figure.layout.yaxis.ticktext[0] == "0"
     assert len(analysis.plot_learning_curves(trials, history).data) == 4 * 5
     assert len(analysis.plot_search_budget(trials).data) == 4

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import analysis
 
@@ -29,7 +31,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    return analysis.write_report(module.write_sweep(tmp_path_factory.mktemp("browser") / "s"))
+    folder = module.write_sweep(tmp_path_factory.mktemp("browser") / "s")
+    config = yaml.safe_load((folder / "sweep.yaml").read_text())
+    config["dataset_info"]["remark"] = "Weak at 0.4; [why](https://example.org/why), [not this](javascript:alert(1))."
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(config))
+    return Path(analysis.write_report(folder))
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +97,11 @@ def test_rule_buttons_switch_curve_and_table(opened: Page) -> None:
     assert biased.keys() == headline.keys()
     assert all(b < h for name in headline for b, h in zip(biased[name], headline[name], strict=True))
     assert opened.page.locator("#table td:visible").first.inner_text() != cell
-    assert opened.page.locator('[aria-pressed="true"]').inner_text() == "biased validation"
+    assert opened.page.locator('[data-switch="rule"][aria-pressed="true"]').inner_text() == "biased validation"
     opened.page.get_by_role("button", name="oracle").click()
     assert opened.means() == headline, "the oracle chose the same configurations"
-    assert "oracle" in opened.page.locator("#figure-curve").get_attribute("aria-label")
+    assert "oracle" in opened.page.locator("#figure-curve-words").text_content()
+    assert "oracle" in opened.page.locator("#figure-curve .gtitle").text_content()
     assert opened.errors == []
 
 
@@ -129,7 +136,7 @@ def test_the_download_holds_the_tables_numbers(opened: Page) -> None:
         opened.page.locator("#table a:visible").click()
     csv = Path(caught.value.path()).read_text("utf-8")
     assert caught.value.suggested_filename == "synthetic-val_counterfactual.csv"
-    cells = opened.page.locator("#table td:visible").all_inner_texts()
+    cells = [c for c in opened.page.locator("#table td:visible").all_inner_texts() if "±" in c or "[" in c]
     assert len(cells) == 16
     for cell in cells:
         assert ",".join(re.findall(r"\d+\.\d+", cell)) in csv
@@ -158,5 +165,99 @@ def test_without_scripts_the_headline_table_is_there(browser: Any, report: Path)
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(report.as_uri())
-    assert page.locator("#table td:visible").count() == 16
+    assert page.locator("#table td:visible", has_text="±").count() == 16
     context.close()
+
+
+def test_the_note_is_in_the_title_and_the_remark_under_the_figure(opened: Page) -> None:
+    title = opened.page.locator("#figure-curve .gtitle").text_content()
+    assert "synthetic numbers of a test fixture" in title and "counterfactual validation" in title
+    remark = opened.page.locator("#curve .remark")
+    assert remark.locator("a").count() == 1
+    assert remark.locator("a").get_attribute("href") == "https://example.org/why"
+    assert "[not this](javascript:alert(1))" in remark.inner_text()
+
+
+def test_the_second_axis_lays_the_curve_over_the_bias_strength(opened: Page) -> None:
+    opened.page.get_by_role("button", name="bias strength").click()
+    axis = "document.getElementById('figure-curve').layout.xaxis"
+    assert opened.js(f"{axis}.type") == "linear"
+    assert "I(b; y) / H(y)" in opened.js(f"{axis}.title.text")
+    low, high = opened.js(f"{axis}.range")
+    assert low < 0.31 < 0.98 < high
+    assert opened.errors == []
+
+
+def test_other_figures_have_switches_of_their_own(opened: Page) -> None:
+    headline = opened.means()
+    opened.page.get_by_role("button", name="flip rate").click()
+    assert "flip rate (lower is better)" in opened.page.locator("#figure-measures .ytitle").text_content()
+    assert "Share of test images whose predicted class changes" in opened.page.locator("#more figcaption").inner_text()
+    opened.page.locator("#diagnosis").get_by_role("button", name="lnl").click()
+    assert opened.page.locator("#figure-confusion-0 .gtitle").text_content().startswith("lnl: predicted against true")
+    assert opened.page.locator("#figure-confusion-0 .hm").count() == 4
+    assert opened.means() == headline
+    assert opened.errors == []
+
+
+def test_everything_works_from_the_keyboard(opened: Page) -> None:
+    button = opened.page.get_by_role("button", name="biased validation", exact=True)
+    button.focus()
+    opened.page.keyboard.press("Enter")
+    assert button.get_attribute("aria-pressed") == "true"
+    entry = opened.page.locator("#figure-curve .legend .traces").nth(1)
+    assert entry.get_attribute("role") == "checkbox" and entry.get_attribute("aria-checked") == "true"
+    entry.focus()
+    opened.page.keyboard.press("Space")
+    opened.page.wait_for_timeout(300)
+    hidden = opened.js(
+        "document.getElementById('figure-curve').data.filter(t => t.legendgroup.startsWith('erm')).map(t => t.visible)"
+    )
+    assert hidden == ["legendonly"] * 3
+    assert entry.get_attribute("aria-checked") == "false"
+    assert opened.js("document.activeElement.getAttribute('role')") == "checkbox", "the focus stays where it was"
+    opened.page.keyboard.press("Enter")
+    opened.page.wait_for_timeout(300)
+    assert entry.get_attribute("aria-checked") == "true"
+
+
+def test_every_figure_is_told_in_words(opened: Page) -> None:
+    words = opened.js("[...document.querySelectorAll('.plot')].map(d => document.getElementById(d.id + '-words'))"
+                      ".map(p => p.textContent)")  # fmt: skip
+    assert len(words) >= 6 and all(re.search(r"\d", text) for text in words)
+    assert "erm: 0." in words[0] and "at 0.02" in words[0]
+
+
+@pytest.fixture(scope="module")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Source of axe-core, from npm into a temporary folder."""
+    npm = shutil.which("npm")
+    if npm is None:
+        pytest.skip("npm is not installed, so axe-core cannot be had")
+    folder = tmp_path_factory.mktemp("axe")
+    done = subprocess.run(
+        [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix", str(folder), "axe-core@4"],
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    if done.returncode:
+        pytest.skip(f"npm could not install axe-core: {(done.stderr.splitlines() or ['no reason'])[-1]}")
+    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text("utf-8")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+def test_axe_finds_no_serious_violation(browser: Any, report: Path, axe: str, scheme: str, width: int) -> None:
+    page = Page(browser, report, viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page.page.evaluate(axe)
+    page.js("document.querySelectorAll('details').forEach(d => d.open = true)")
+    found = page.js("axe.run(document, {resultTypes: ['violations']})")
+    page.context.close()
+    grave = [
+        f"{v['id']} ({v['impact']}): {v['help']}: {[n['html'][:160] for n in v['nodes'][:3]]}"
+        for v in found["violations"]
+        if v["impact"] in ("serious", "critical")
+    ]
+    assert not grave, "\n".join(grave)
+    assert len(found["passes"]) > 10

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import analysis
+from analysis.measures import TEST_MEASURES, measure_of, measures_in
+from analysis.schema import TRIALS
+
+
+@pytest.fixture(scope="module")
+def trials(sweep_dir: Path) -> pd.DataFrame:
+    return analysis.load(sweep_dir)
+
+
+def test_every_measure_is_a_column_with_a_sentence() -> None:
+    for measure in TEST_MEASURES:
+        assert measure.column in TRIALS and measure.says.endswith(".") and measure.better in ("higher", "lower")
+
+
+def test_only_measured_ones_are_shown(trials: pd.DataFrame) -> None:
+    assert [m.column for m in measures_in(trials)] == [
+        "test_accuracy", "test_conflicting_accuracy", "flip_rate", "bias_probe_accuracy",
+    ]  # fmt: skip
+
+
+def test_a_column_without_an_entry_has_a_plain_one() -> None:
+    assert measure_of("recall_3").name == "recall 3"
+
+
+@pytest.mark.parametrize(("column", "worst"), [("test_conflicting_accuracy", 0.64), ("flip_rate", 0.28)])
+def test_a_missing_seed_counts_as_the_worst_value(trials: pd.DataFrame, column: str, worst: float) -> None:
+    rows = trials[(trials["label"] == "lnl") & (trials["bias_value"] == 0.02)].copy()
+    rows[column] = rows[column].where(rows[column].isna(), 0.8 if column.startswith("test") else 0.1)
+    last = rows["trial_id"].str.endswith("0123abcd-s4")
+    rows.loc[last, "status"] = "failed"
+    curve = analysis.accuracy_vs_bias(rows, column=column, rules=["val_counterfactual"])
+    assert curve["worst_case"].iloc[0] == pytest.approx(worst)
+    assert "4 of 5 seeds finished" in curve["caption"].iloc[0]

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import analysis
+from analysis.errors import InputError
+from analysis.published import NOTES
+
+
+def point(**more: object) -> dict[str, object]:
+    return {
+        "sweep": "s", "dataset": "coloured_digits", "rule": "val_counterfactual", "label": "mine", "method": "lnl",
+        "facet": "", "bias_axis": "color_variance", "bias_value": 0.02, "mean": 0.8, "low": 0.78, "high": 0.82,
+        "band": "seeds only", "n_seeds": 5, **more,
+    }  # fmt: skip
+
+
+def test_inside_and_outside_the_interval() -> None:
+    found = analysis.beside_published(pd.DataFrame([point(), point(bias_value=0.05)]))
+    said = {(r["source"], r["bias_value"]): r["verdict"] for r in found.to_dict("records")}
+    assert said == {
+        ("Kim et al. 2019", 0.02): "inside the interval",
+        ("SABAF 2023", 0.02): "outside the interval",
+        ("Kim et al. 2019", 0.05): "outside the interval",
+        ("SABAF 2023", 0.05): "outside the interval",
+    }
+    assert found["note"].str.contains("another network").all()
+
+
+def test_one_seed_has_no_verdict() -> None:
+    found = analysis.beside_published(pd.DataFrame([point(band="none", low=math.nan, high=math.nan)]))
+    assert set(found["verdict"]) == {"no interval"}
+
+
+@pytest.mark.parametrize(
+    ("facet", "published"), [("", 0.674), ("gamma = 0", 0.674), ("gamma = 1", 0.672), ("gamma = 0.5", None)]
+)
+def test_the_seed_study_is_matched_by_its_second_parameter(facet: str, published: float | None) -> None:
+    row = point(dataset="brain_mri", method="erm", bias_axis="rho", bias_value=1.0, facet=facet)
+    found = analysis.beside_published(pd.DataFrame([row]))
+    assert list(found["published"]) == ([] if published is None else [published])
+
+
+def test_every_source_has_a_note_and_other_data_none() -> None:
+    for dataset in ("coloured_digits", "brain_mri"):
+        assert set(analysis.published_numbers(dataset)["source"]) <= set(NOTES)
+    with pytest.raises(InputError, match="leave them out"):
+        analysis.published_numbers("brain_phantom")
+
+
+def test_the_summary_table_stands_beside_them(sweep_dir: Path) -> None:
+    trials = analysis.load(sweep_dir)
+    table = analysis.summary_table(trials)
+    curve = analysis.accuracy_vs_bias(trials, rules=["val_counterfactual"])
+    low, high = curve.loc[(curve["label"] == "lnl") & (curve["bias_value"] == 0.02), ["low", "high"]].iloc[0]
+    verdict = "inside" if low <= 0.8185 <= high else "outside"
+    assert table.loc["published LNL, Kim et al. 2019", "0.02"] == f"0.819 {verdict}"
+    assert table.loc["published LNL, Kim et al. 2019", "0.1"] == ""
+    assert not analysis.summary_table(trials, published=False).index.str.startswith("published").any()
+    other = analysis.summary_table(trials, column="test_conflicting_accuracy")
+    assert not other.index.str.startswith("published").any(), "only accuracy on unbiased images compares"
