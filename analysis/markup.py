@@ -6,7 +6,7 @@ import base64
 import html
 import numbers
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 Cell = str | float | int | bool | None
@@ -76,11 +76,6 @@ def short(value: Any) -> Cell:
     if isinstance(value, numbers.Integral):
         return int(value)
     return f"{value:.3g}" if isinstance(value, float) and value == value else ""
-
-
-def label(row: Mapping[Any, Any]) -> str:
-    """Name of a line: the method's label and its facet."""
-    return f"{row['label']} ({row['facet']})" if row["facet"] else str(row["label"])
 
 
 def linked(content: object) -> str:

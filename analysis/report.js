@@ -50,7 +50,7 @@
         wrap(title, 40),
         ...(words ? [`<span style='font-size:11px'>${wrap(words, 52)}</span>`] : []),
       ].join("<br>");
-      layout.title.font = { size: 14 };
+      layout.title = { ...layout.title, font: { size: 14 }, yanchor: "top" };
       layout.margin.t = 32 + 18 * lines.length;
       layout.height += 18 * (lines.length - 1);
     }
@@ -59,6 +59,7 @@
     for (const [name, change] of Object.entries(axes)) layout[name] = { ...layout[name], ...change };
     for (const [i, change] of (annotations ?? []).entries()) Object.assign(layout.annotations[i], change);
     if (height) layout.height = height + (layout.margin.t ?? 0);
+    if (layout.title?.text) layout.title.y = 1 - 18 / layout.height;
     return layout;
   }
 

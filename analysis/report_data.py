@@ -6,6 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -75,6 +76,12 @@ class Findings:
     def metric(self) -> str:
         """The metric in words."""
         return self.column.removeprefix("test_").replace("_", " ").replace("auroc", "AUROC")
+
+    def line_name(self, row: Mapping[Any, Any]) -> str:
+        """Name of a line in a table: the method's label, its facet, and its sweep where there are several."""
+        more = [str(row["facet"]), str(row["sweep"]) if len(self.sweeps) > 1 else ""]
+        said = ", ".join(part for part in more if part)
+        return f"{row['label']} ({said})" if said else str(row["label"])
 
     def names(self) -> dict[str, str]:
         """Long names of the labels."""

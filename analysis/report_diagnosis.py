@@ -58,7 +58,7 @@ def _table(findings: Findings, number: int) -> str:
         worst = worst_mistakes(rows, sweep.classes)
         lines = [
             [
-                m.label(r),
+                findings.line_name(r),
                 f"{r['bias_value']:g}",
                 r["true"],
                 r["predicted"],

@@ -56,23 +56,29 @@ def table_section(findings: Findings) -> str:
 def won_back_section(findings: Findings) -> str:
     """What each method wins back of the gap between plain training and the ceiling, areas and breaking points."""
     parts = {}
-    axis = str(findings.curve["bias_axis"].iloc[0]) if len(findings.curve) else ""
     for rule in findings.rules:
         won = findings.won_back[findings.won_back["rule"] == rule]
-        values = list(won.sort_values("bias_strength")["bias_value"].unique())
-        lines: dict[str, dict[float, str]] = {}
-        for r in won.to_dict("records"):
-            lines.setdefault(m.label(r), {})[r["bias_value"]] = r["text"]
-        rows = [[name, *(cells.get(value, "") for value in values)] for name, cells in lines.items()]
-        bands, seeds = " or ".join(sorted(set(won["band"]))), sorted(set(won["n_seeds"]))
-        caption = (
-            f"Won back: (method - erm) / (ceiling - erm) with its 95 % interval (Fieller) over {bands}, paired on "
-            f'{" to ".join(str(n) for n in seeds[:: max(1, len(seeds) - 1)])} seeds. "-": the gap between erm and the '
-            "ceiling is itself not significant, so that no share of it can be given."
-        )
-        headers = ["method", *(f"{axis} {value:g}" for value in values)]
-        parts[rule] = m.table(headers, rows, caption) + _areas(findings, rule)
+        tables = [_won_back(findings, own) for _, own in won.groupby(["dataset", "bias_axis"], sort=False)]
+        parts[rule] = "".join(tables) + _areas(findings, rule)
     return m.section("won-back", "What is won back", per("rule", parts)) if parts else ""
+
+
+def _won_back(findings: Findings, won: pd.DataFrame) -> str:
+    """The shares won back on one data set."""
+    axis = str(won["bias_axis"].iloc[0])
+    values = list(won.sort_values("bias_strength")["bias_value"].unique())
+    lines: dict[str, dict[float, str]] = {}
+    for r in won.to_dict("records"):
+        lines.setdefault(findings.line_name(r), {})[r["bias_value"]] = r["text"]
+    rows = [[name, *(cells.get(value, "") for value in values)] for name, cells in lines.items()]
+    bands, seeds = " or ".join(sorted(set(won["band"]))), sorted(set(won["n_seeds"]))
+    place = f" on {won['dataset'].iloc[0]}" if findings.curve["dataset"].nunique() > 1 else ""
+    caption = (
+        f"Won back{place}: (method - erm) / (ceiling - erm) with its 95 % interval (Fieller) over {bands}, paired on "
+        f'{" to ".join(str(n) for n in seeds[:: max(1, len(seeds) - 1)])} seeds. "-": the gap between erm and the '
+        "ceiling is itself not significant, so that no share of it can be given."
+    )
+    return m.table(["method", *(f"{axis} {value:g}" for value in values)], rows, caption)
 
 
 def _areas(findings: Findings, rule: str) -> str:
@@ -83,7 +89,7 @@ def _areas(findings: Findings, rule: str) -> str:
     merged = rows.merge(broken, on=places, how="left")
     lines = [
         [
-            m.label(r),
+            findings.line_name(r),
             r["reason"] or f"{r['area']:.3f} {_ends(r['low'], r['high'])}",
             ""
             if pd.isna(r["difference"])
@@ -116,7 +122,8 @@ def rule_cost_section(findings: Findings) -> str:
         gap = compare_curves(curve, other, grid_of(curves, key), line.label)
         same = not gap.reason and gap.difference.low == gap.difference.high == 0
         text = gap.reason or ("0 (the same configurations)" if same else words.signed(gap.difference))
-        rows.append([m.label({"label": line.label, "facet": line.facet}), rule_name(line.rule), text, gap.n_seeds])
+        name = findings.line_name({"label": line.label, "facet": line.facet, "sweep": line.sweep})
+        rows.append([name, rule_name(line.rule), text, gap.n_seeds])
     if not rows:
         return ""
     words_ = (
@@ -140,7 +147,8 @@ def measures_table(findings: Findings) -> str:
             str(c) for c in frame if c not in ("sweep", "label", "facet", "bias_axis", "bias_value", "bias_strength")
         ]
         lines = [
-            [m.label(r), f"{r['bias_value']:g}", *(m.short(r[c]) for c in columns)] for r in frame.to_dict("records")
+            [findings.line_name(r), f"{r['bias_value']:g}", *(m.short(r[c]) for c in columns)]
+            for r in frame.to_dict("records")
         ]
         headers = [measure_of(c).name for c in columns]
         axis = str(findings.trials["bias_axis"].iloc[0])

@@ -34,7 +34,7 @@ def hyperparameter_section(findings: Findings) -> str:
         chosen = rows[rows["rule"] == rule].sort_values(["sweep", "label", "facet", "bias_strength"])
         lines = [
             [
-                m.label(r),
+                findings.line_name(r),
                 f"{r['bias_value']:g}",
                 f"{r['validation']:.3f}",
                 r["candidates"],
@@ -42,7 +42,7 @@ def hyperparameter_section(findings: Findings) -> str:
             ]
             for r in chosen.to_dict("records")
         ]
-        anchors = [f"{m.label(r)} at {r['bias_value']:g}" for r in chosen.to_dict("records") if r["anchor"]]
+        anchors = [f"{findings.line_name(r)} at {r['bias_value']:g}" for r in chosen.to_dict("records") if r["anchor"]]
         words_ = [f"Chosen by {rule_name(rule)}.", f"The same everywhere: {same}." if same else ""]
         words_.append(f"No debiasing was preferred (all its weights are 0): {', '.join(anchors)}." if anchors else "")
         headers = ["method", str(findings.trials["bias_axis"].iloc[0]), "validation", "candidates"]

@@ -221,7 +221,17 @@ def test_several_sweeps_in_one_report(sweep_dir: Path, tmp_path: Path) -> None:
         and "split not recorded not recorded none" in text
     )
     assert "Provenance of synthetic (second)" in text
-    assert "lnl (synthetic (second))" in text
+    for section in ("Table", "What is won back", "Selected hyperparameters", "What the selection rule costs"):
+        assert "lnl (synthetic (second))" in text.split(section)[1][:6000], section
+
+
+def test_a_second_sweep_does_not_hide_the_first(sweep_dir: Path, tmp_path: Path, synthetic: ModuleType) -> None:
+    other = synthetic.write_sweep(tmp_path / "other", synthetic.Sweep(sd=0.05, name="other"))
+    html = Path(analysis.write_report([sweep_dir, other], tmp_path / "both.html")).read_text("utf-8")
+    won = re.findall(r'<section id="won-back">.*?</section>', html, re.S)[0]
+    alone = analysis.won_back(analysis.load(sweep_dir), analysis.load_predictions(sweep_dir), rule="val_counterfactual")
+    for text in alone.loc[alone["text"] != "-", "text"]:
+        assert text in won
 
 
 def test_it_is_written_whole_or_not_at_all(sweep_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
