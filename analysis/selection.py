@@ -11,6 +11,9 @@ import pandas as pd
 RULES: tuple[str, ...] = ("val_counterfactual", "val_reweighted", "val_biased", "val_unbiased")
 ORACLE = "val_unbiased"
 
+_OWN_RULE = r"-r\d+\.(val_[a-z]+)-\d+$"
+"""What the identifier of a search trial says of the rule whose own search it belongs to."""
+
 _RULE_NAMES = {
     "val_counterfactual": "counterfactual validation",
     "val_reweighted": "re-weighted validation",
@@ -53,8 +56,8 @@ def search_number(trial_id: pd.Series) -> pd.Series:
 def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     """The configuration each rule chose in each cell and repeat.
 
-    Only completed search trials with a value of the rule count; the highest value wins, ties go to the lower
-    search number.
+    Only completed search trials with a value of the rule count, of its own search where it has one
+    (``search.per_rule``); the highest value wins, ties go to the lower search number.
 
     Args:
         trials: Trial rows of one sweep.
@@ -66,9 +69,11 @@ def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     """
     search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
     search = search.assign(_number=search_number(search["trial_id"]))
+    own = search["trial_id"].str.extract(_OWN_RULE, expand=False)
     chosen = []
     for rule in rules:
-        ranked = search.assign(rule=rule, rank_value=objective(search, rule)).dropna(subset=["rank_value"])
+        candidates = search[own.isna() | (own == rule)]
+        ranked = candidates.assign(rule=rule, rank_value=objective(candidates, rule)).dropna(subset=["rank_value"])
         ranked = ranked.sort_values(["rank_value", "_number"], ascending=[False, True], kind="stable")
         chosen.append(ranked.drop_duplicates(["cell", "repeat"], keep="first"))
     found = pd.concat(chosen, ignore_index=True).drop(columns="_number")
@@ -86,19 +91,26 @@ def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
         The rows with the two columns; a confirm row whose configuration no rule chooses (any more) is superseded.
     """
     chosen = picks(trials, rules)
-    choosers: dict[tuple[str, str], tuple[str, ...]] = {}
-    for cell, configuration, rule in zip(chosen["cell"], chosen["configuration"], chosen["rule"], strict=True):
-        known = choosers.get((cell, configuration), ())
-        choosers[cell, configuration] = known if rule in known else (*known, rule)
+    choosers: dict[tuple[str, int, str], tuple[str, ...]] = {}
+    for cell, repeat, configuration, rule in zip(
+        chosen["cell"], _repeat(chosen), chosen["configuration"], chosen["rule"], strict=True
+    ):
+        known = choosers.get((cell, repeat, configuration), ())
+        choosers[cell, repeat, configuration] = known if rule in known else (*known, rule)
     confirm = (trials["phase"] == "confirm").to_numpy()
     # Parsing the JSON of every search row is most of the time of loading: only those whose text was chosen matter.
     compared = trials["hyperparameters"].where(confirm | trials["hyperparameters"].isin(chosen["hyperparameters"]))
     configurations = _canonical(compared.to_frame())
-    found = [choosers.get(key, ()) for key in zip(trials["cell"], configurations, strict=True)]
+    keys = zip(trials["cell"], _repeat(trials), configurations, strict=True)
+    found = [choosers.get(key, ()) for key in keys]
     marked = trials.copy()
     marked["rules"] = pd.Series(found, index=trials.index, dtype=object)
     marked["superseded"] = confirm & np.array([not rules_of for rules_of in found], dtype=bool)
     return marked
+
+
+def _repeat(trials: pd.DataFrame) -> list[int]:
+    return [int(repeat) for repeat in trials["repeat"].fillna(0)]
 
 
 def _canonical(trials: pd.DataFrame) -> pd.Series:

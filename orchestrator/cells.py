@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.config import EarlyStopping, MethodConfig, SpaceEntry, SweepConfig
+from orchestrator.config import BiasValues, EarlyStopping, MethodConfig, SpaceEntry, SweepConfig
 from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
 from trainable.errors import InputError, unknown_name
 from trainable.methods.base import Choices, Method, Range, Space, get_method
@@ -180,7 +180,14 @@ def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
     points = bias_points(config, dataset)
     axis = bias_axis(points, dataset)
     methods = [(entry, get_method(entry.name)) for entry in config.methods]
-    cells = [_cell(config, dataset, point, axis, entry, method) for point in points for entry, method in methods]
+    own = {entry.label: _own_points(entry, method, points, dataset) for entry, method in methods}
+    cells = [
+        _cell(config, dataset, point, axis, fold, entry, method)
+        for fold in folds(config, dataset)
+        for point in [*_off_grid(own, points), *points]
+        for entry, method in methods
+        if point in own[entry.label]
+    ]
     ids = [cell.id for cell in cells]
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
@@ -190,10 +197,60 @@ def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
 
 def bias_points(config: SweepConfig, dataset: Dataset) -> list[dict[str, float]]:
     """Every combination of bias values the sweep asks for, checked against the data set's axes."""
-    given = config.dataset.bias
+    return _points(config.dataset.bias, dataset)
+
+
+def _points(given: BiasValues, dataset: Dataset) -> list[dict[str, float]]:
     if isinstance(given, dict):
         given = [dict(zip(given, values, strict=True)) for values in itertools.product(*given.values())]
     return [resolve_bias(dataset, point) for point in given]
+
+
+def _own_points(
+    entry: MethodConfig, method: Method, points: list[dict[str, float]], dataset: Dataset
+) -> list[dict[str, float]]:
+    """The points at which a method has a cell."""
+    if method.training_draw == "unbiased" and not dataset.variants_depend_on_bias:
+        # It never sees the bias: one cell, at the place that no change of the grid moves, serves the whole axis.
+        unbiased = {axis.name: axis.unbiased_at for axis in dataset.axes}
+        return [{name: value for name, value in unbiased.items() if value is not None}]
+    if entry.bias is None:
+        return points
+    own = _points(entry.bias, dataset)
+    for point in own:
+        if point not in points:
+            where = ", ".join(f"{name} = {short(value)}" for name, value in point.items())
+            raise InputError(
+                f"methods.{entry.label}.bias must be among the sweep's bias values, but {where} is not: add it to "
+                "dataset.bias, or leave it out"
+            )
+    return own
+
+
+def _off_grid(own: Mapping[str, list[dict[str, float]]], points: list[dict[str, float]]) -> list[dict[str, float]]:
+    found: list[dict[str, float]] = []
+    for point in (point for given in own.values() for point in given):
+        if point not in points and point not in found:
+            found.append(point)
+    return found
+
+
+def folds(config: SweepConfig, dataset: Dataset) -> list[int | None]:
+    """The folds of a sweep; ``[None]`` = one fixed split.
+
+    Raises:
+        InputError: The data set has no such fold.
+    """
+    wanted = config.dataset.folds
+    if wanted is None:
+        return [None]
+    if not dataset.n_folds:
+        raise InputError(f"dataset.folds: {dataset.name} has no folds: leave dataset.folds out")
+    known = list(range(dataset.n_folds))
+    for fold in [] if wanted == "all" else wanted:
+        if fold not in known:
+            raise InputError(f"dataset.folds: {dataset.name} has the folds 0 to {known[-1]}, but got {fold}")
+    return list(known if wanted == "all" else wanted)
 
 
 def bias_axis(points: list[dict[str, float]], dataset: Dataset) -> str:
@@ -211,12 +268,19 @@ def short(value: float) -> str:
 
 
 def _cell(
-    config: SweepConfig, dataset: Dataset, bias: dict[str, float], axis: str, entry: MethodConfig, method: Method
+    config: SweepConfig,
+    dataset: Dataset,
+    bias: dict[str, float],
+    axis: str,
+    fold: int | None,
+    entry: MethodConfig,
+    method: Method,
 ) -> Cell:
     label = entry.label or entry.name
     space, fixed = _space(entry, method)
     trials = config.search.trials if space else 1
     place = "-".join(f"{name}{short(value)}" for name, value in bias.items())
+    place += "" if fold is None else f"-fold{fold}"
     return Cell(
         id=f"{config.dataset.name}-{place}-{config.network.name}-{label}",
         label=label,
@@ -224,7 +288,7 @@ def _cell(
         bias=bias,
         bias_axis=axis,
         bias_strength=dataset.bias_strength(bias),
-        fold=None,
+        fold=fold,
         space=space,
         fixed=fixed,
         anchor=_anchor(method, space, fixed) if trials > 1 else None,

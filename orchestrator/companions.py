@@ -21,14 +21,16 @@ def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
         seeds.append(search_seed(plan.config.seed, repeat))
         seeds += [confirm_seed(plan.config.seed, k, repeat) for k in range(most)]
     known = directory.split_seeds()
+    folds = list(dict.fromkeys(cell.fold for cell in plan.cells))
     images, patients, labels = plan.dataset.image_keys(), plan.dataset.patient_keys(), plan.dataset.labels()
     tables = []
-    for seed in (seed for seed in seeds if seed not in known):
-        split, draws = plan.dataset.split(seed), plan.dataset.annotation_draws(seed)
+    for seed, fold in ((seed, fold) for seed in seeds for fold in folds if (seed, fold) not in known):
+        split, draws = plan.dataset.split(seed, fold), plan.dataset.annotation_draws(seed)
         for part in ("train", "val", "test"):
             index = split.part(part)
             columns = {
                 "seed": [seed] * len(index),
+                "fold": pa.array([fold] * len(index), pa.int64()),
                 "image": [images[i] for i in index],
                 "patient": [patients[i] if patients else None for i in index],
                 "label": labels[index],

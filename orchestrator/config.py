@@ -43,6 +43,12 @@ def load_yaml(text: str) -> Any:
     return yaml.load(text, Loader=_Loader)
 
 
+def _lists_of_values(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: entry if isinstance(entry, (list, tuple)) else [entry] for key, entry in value.items()}
+    return value
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -58,11 +64,22 @@ class DatasetConfig(BaseModel):
         "exactly those points. The first parameter that varies is the x axis.",
     )
 
+    folds: Literal["all"] | list[int] | None = Field(
+        None,
+        description="Folds whose patients are tested in turn, each with its own search; their predictions are pooled. "
+        "Default: one fixed split.",
+    )
+
     @field_validator("bias", mode="before")
     @classmethod
     def _scalars_are_lists(cls, value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: entry if isinstance(entry, (list, tuple)) else [entry] for key, entry in value.items()}
+        return _lists_of_values(value)
+
+    @field_validator("folds")
+    @classmethod
+    def _folds_differ(cls, value: Any) -> Any:
+        if isinstance(value, list) and (not value or len(set(value)) < len(value)):
+            raise ValueError(f"must be all, or different numbers of folds such as [0, 1], but got {value}")
         return value
 
     @field_validator("bias")
@@ -124,6 +141,14 @@ class MethodConfig(_Strict):
     )
     space: dict[str, SpaceEntry] = Field(default_factory=dict, description="Replaces the method's own ranges.")
     fixed: dict[str, Any] = Field(default_factory=dict, description="Hyperparameters that are not searched.")
+    bias: BiasValues | None = Field(
+        None, description="Only at these of the sweep's bias values (a control, say); default: at all of them."
+    )
+
+    @field_validator("bias", mode="before")
+    @classmethod
+    def _scalars_are_lists(cls, value: Any) -> Any:
+        return _lists_of_values(value)
 
 
 class EarlyStopping(_Strict):

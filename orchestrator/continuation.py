@@ -11,6 +11,7 @@ from trainable.errors import InputError
 _MAY_CHANGE = (
     "name",
     "dataset.bias",
+    "dataset.folds",
     "methods",
     "search.trials",
     "search.repeats",
@@ -92,10 +93,10 @@ def check_provenance(old: Mapping[str, Any], new: Mapping[str, Any], mix_version
 
 
 def _check_methods(old: list[Mapping[str, Any]], new: list[Mapping[str, Any]], directory: str) -> None:
-    before = {method["label"]: method for method in old}
+    before = {method["label"]: {**method, "bias": None} for method in old}
     for method in new:
         had = before.get(method["label"])
-        if had is not None and had != method:
+        if had is not None and had != {**method, "bias": None}:
             raise InputError(
                 f"the sweep in {directory} ran method '{method['label']}' with other settings (name, space or fixed): "
                 "give the new variant a label of its own"

@@ -48,11 +48,13 @@ class SweepDirectory:
         rows: list[dict[str, Any]] = read_parts(open_folder(self.uri), table).to_pylist()
         return rows
 
-    def split_seeds(self) -> set[int]:
-        """Seeds whose split is written."""
+    def split_seeds(self) -> set[tuple[int, int | None]]:
+        """Seeds and folds whose split is written."""
         if not self.exists():
             return set()
-        return set(read_parts(open_folder(self.uri), "splits", columns=("seed", "fold", "image"))["seed"].to_pylist())
+        table = read_parts(open_folder(self.uri), "splits", columns=("seed", "fold", "image"))
+        pairs = table.select(["seed", "fold"]).group_by(["seed", "fold"]).aggregate([])
+        return {(row["seed"], row["fold"]) for row in pairs.to_pylist()}
 
     def check_readable(self) -> None:
         """Refuse a directory before anything is changed in it.

@@ -6,6 +6,7 @@ Any torchvision classifier is a network as well, by its name (``networks_torchvi
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainable.data.base import Dataset
+from trainable.data.base import BiasHeads, Dataset
 from trainable.errors import InputError, unknown_name
 from trainable.heads import ConvHead, PointwiseHead
 from trainable.methods.base import Nets
@@ -149,7 +150,14 @@ def _check_options(network: str, builder: Callable[..., Any], options: Mapping[s
             )
 
 
-def build_nets(network: str, options: Mapping[str, Any], dataset: Dataset, seed: int, with_bias_head: bool) -> Nets:
+def build_nets(
+    network: str,
+    options: Mapping[str, Any],
+    dataset: Dataset,
+    seed: int,
+    with_bias_head: bool,
+    heads: BiasHeads | None = None,
+) -> Nets:
     """Build f, g and h with fresh weights, in training mode, on the CPU.
 
     f and g are initialised under the role "init" and h under "init_head", so f and g are the same with and without h.
@@ -160,6 +168,7 @@ def build_nets(network: str, options: Mapping[str, Any], dataset: Dataset, seed:
         dataset: The data set: its classes, bias heads and image size.
         seed: The trial's seed.
         with_bias_head: False = h is None.
+        heads: The bias labels that h predicts; None = all that the data set has.
 
     Returns:
         The networks. Convolution weights are stored channels last (a layout: the numbers are the same).
@@ -167,7 +176,7 @@ def build_nets(network: str, options: Mapping[str, Any], dataset: Dataset, seed:
     Raises:
         InputError: Unknown network or option.
     """
-    plan = blueprint(network, options, dataset)
+    plan = blueprint(network, options, dataset if heads is None else _narrowed(dataset, heads))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "init"))
         f, g = plan.body()
@@ -180,6 +189,12 @@ def build_nets(network: str, options: Mapping[str, Any], dataset: Dataset, seed:
         if part is not None:
             part.to(memory_format=torch.channels_last)
     return Nets(f, g, h)
+
+
+def _narrowed(dataset: Dataset, heads: BiasHeads) -> Dataset:
+    copied = copy.copy(dataset)
+    object.__setattr__(copied, "heads", heads)
+    return copied
 
 
 def feature_shape(f: nn.Module, image_size: int) -> tuple[int, ...]:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from trainable import evaluate, report
-from trainable.data.base import Dataset, DataView, load_dataset, resolve_bias
-from trainable.device import LowPrecision, choose_device
+from trainable.data.base import Dataset, DataView, heads_with_labels, load_dataset, resolve_bias
+from trainable.device import LowPrecision, choose_device, keep_freed_memory
 from trainable.errors import InputError, unknown_name
 from trainable.feed import Feed
 from trainable.methods.base import Losses, Method, Nets, get_method
@@ -55,6 +55,7 @@ class Trainer:
     """
 
     def __init__(self, spec: TrialSpec, device: str = "auto") -> None:
+        keep_freed_memory()
         self.spec, self.device = spec, choose_device(device)
         torch.set_num_threads(spec.threads)
         if self.device.type == "cuda":
@@ -70,13 +71,14 @@ class Trainer:
             raise InputError(f"rule {spec.rule} is not defined for {spec.dataset}: choose one of {known}")
         self.bias = resolve_bias(self.dataset, spec.bias)
         self.view = DataView(self.dataset, self.bias, spec.seed, spec.fold, spec.phase)
+        heads, train = heads_with_labels(self.dataset.heads, self.view.train(self.method.training_draw))
         self.nets = build_nets(
-            spec.network, spec.network_options, self.dataset, spec.seed, with_bias_head=self.method.adversarial
+            spec.network, spec.network_options, self.dataset, spec.seed, self.method.adversarial, heads
         )
         for part in self.parts().values():
             part.to(self.device)
 
-        training, train = spec.training, self.view.train(self.method.training_draw)
+        training = spec.training
         grid: tuple[int, int] | None = None
         if self.nets.h is not None:
             shape = feature_shape(self.nets.f, train.images.shape[-1])

@@ -91,3 +91,20 @@ def test_rules_that_the_sweep_does_not_name_choose_nothing(synthetic: ModuleType
 @pytest.mark.parametrize(("rule", "name"), [("val_unbiased", "oracle"), ("val_biased", "biased validation")])
 def test_names(rule: str, name: str) -> None:
     assert rule_name(rule) == name
+
+
+def test_a_search_of_its_own_serves_its_rule_alone(synthetic: ModuleType) -> None:
+    values = {"val_biased": 0.5, "val_unbiased": 0.5}
+    trials = frame(synthetic, [values, {**values, "val_biased": 0.9}, {**values, "val_unbiased": 0.9}])
+    trials["trial_id"] = ["a-r0.val_biased-000", "a-r0.val_unbiased-000", "a-r0.val_biased-001"]
+    assert picks(trials, ["val_biased"])["trial_id"].tolist() == ["a-r0.val_biased-000"]
+    assert picks(trials, ["val_unbiased"])["trial_id"].tolist() == ["a-r0.val_unbiased-000"]
+
+
+def test_a_confirm_row_counts_for_the_repeat_that_chose_its_configuration(synthetic: ModuleType) -> None:
+    lr = [json.dumps({"lr": number}) for number in range(2)]
+    search = [{"val_biased": 0.9}, {"val_biased": 0.1}, {"val_biased": 0.1, "repeat": 1, "hyperparameters": lr[0]}]
+    search.append({"val_biased": 0.9, "repeat": 1, "hyperparameters": lr[1]})
+    confirm = [{"hyperparameters": lr[i], "repeat": repeat} for i, repeat in ((0, 0), (1, 1), (0, 1))]
+    marked = mark(frame(synthetic, search, confirm), ["val_biased"])
+    assert marked.loc[marked["phase"] == "confirm", "superseded"].tolist() == [False, False, True]

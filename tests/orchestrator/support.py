@@ -29,6 +29,8 @@ class FakeData:
     )
     rules: tuple[str, ...] = RULES
     has_renderer: bool = True
+    variants_depend_on_bias: bool = True
+    n_folds: int = 3
     counts: tuple[int, ...] = (50, 50)
 
     def labels(self) -> np.ndarray:

@@ -237,3 +237,45 @@ def test_a_specification_survives_its_json() -> None:
     cell = sweep_cells(config)[0]
     spec = trial_spec(config, cell, "search", "t", {"lr": 1e-3}, 3)
     assert TrialSpec.from_json(spec.to_json()) == spec
+
+
+def test_a_ceiling_that_never_sees_the_bias_is_one_cell_that_no_change_of_the_grid_moves() -> None:
+    data = FakeData(variants_depend_on_bias=False)
+    short_grid, long_grid = (
+        sweep_cells(sweep_config(**grid({"rho": rho}), methods=["ceiling", "erm"]), data)
+        for rho in ([0.5, 1], [0, 0.5, 0.9, 1])
+    )
+    ceilings = [[cell.id for cell in cells if cell.method == "ceiling"] for cells in (short_grid, long_grid)]
+    assert len(ceilings[0]) == 1
+    assert ceilings[0] == ceilings[1]
+    assert [cell.bias_value for cell in short_grid if cell.method == "erm"] == [0.5, 1]
+
+
+def test_a_method_may_be_kept_to_some_of_the_bias_values() -> None:
+    config = sweep_config(**grid({"rho": [0.5, 1]}), methods=["erm", {"name": "permuted_bias", "bias": {"rho": 1}}])
+    assert [(cell.label, cell.bias_value) for cell in sweep_cells(config)] == [
+        ("erm", 0.5),
+        ("erm", 1),
+        ("permuted_bias", 1),
+    ]
+
+
+def test_a_method_at_a_bias_value_that_the_sweep_lacks_is_refused() -> None:
+    config = sweep_config(**grid({"rho": [0.5]}), methods=[{"name": "erm", "bias": {"rho": 1}}])
+    with pytest.raises(InputError, match=r"methods\.erm\.bias .* rho = 1, gamma = 0 is not: add it"):
+        sweep_cells(config)
+
+
+def test_each_fold_has_cells_of_its_own() -> None:
+    for folds, numbers in (("all", [0, 1, 2]), ([2, 0], [2, 0]), (None, [None])):
+        config = sweep_config(dataset={"name": "fake", "bias": {"rho": [1]}, "folds": folds}, methods=["erm"])
+        cells = sweep_cells(config)
+        assert [cell.fold for cell in cells] == numbers
+        assert len({cell.id for cell in cells}) == len(numbers)
+
+
+@pytest.mark.parametrize(("n_folds", "said"), [(0, "has no folds"), (3, "the folds 0 to 2, but got 4")])
+def test_a_fold_that_does_not_exist_is_refused(n_folds: int, said: str) -> None:
+    config = sweep_config(dataset={"name": "fake", "bias": {"rho": [1]}, "folds": [4]}, methods=["erm"])
+    with pytest.raises(InputError, match=said):
+        sweep_cells(config, FakeData(n_folds=n_folds))

@@ -7,7 +7,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -96,6 +96,23 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+def heads_with_labels(heads: BiasHeads, images: ImageSet) -> tuple[BiasHeads, ImageSet]:
+    """Leave out the bias heads that no image has a label for: they would be run and learn nothing.
+
+    Args:
+        heads: The data set's heads.
+        images: The training images.
+
+    Returns:
+        The heads with a label, and the images with their labels alone; the first head where none has one.
+    """
+    used = [i for i in range(len(heads.names)) if bool((images.bias[:, i] != IGNORED).any())] or [0]
+    if len(used) == len(heads.names):
+        return heads, images
+    names = tuple(heads.names[i] for i in used)
+    return replace(heads, names=names), replace(images, bias=images.bias[:, used].contiguous())
 
 
 class Dataset(Protocol):
