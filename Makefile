@@ -8,7 +8,7 @@ export UV_PYTHON_DOWNLOADS ?= never
 .PHONY: demo test test-fast lint types check clean help
 
 help:
-	@echo "make demo       run the embedded sweep and write results/coloured_digits/report.html"
+	@echo "make demo       run the embedded sweep and write results/brain_phantom/report.html"
 	@echo "make test       run the whole test suite"
 	@echo "make test-fast  run the tests that take seconds"
 	@echo "make check      lint and types"

@@ -17,7 +17,8 @@ KIM_2019, SABAF_2023, PERETZ_2020 = "Kim et al. 2019", "SABAF 2023", "Peretz 202
 NOTES = {
     KIM_2019: "another network and palette, one run a point, no interval",
     SABAF_2023: "another network and palette, read off a figure to 0.01, chosen on unbiased data, no interval",
-    PERETZ_2020: "another network and split (patients on both sides), highest of 30 epochs' test accuracies, one run",
+    PERETZ_2020: "slices of one patient on both sides of the split, about half of the pituitary class unused, no "
+    "validation images, highest of 30 epochs' test accuracies, one run",
 }
 """What a reader must know before comparing with a source."""
 

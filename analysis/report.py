@@ -173,6 +173,10 @@ def _facts(findings: Findings, sweep: Sweep) -> Iterator[tuple[str, str]]:
     classes: Any = info.get("classes")
     if isinstance(classes, Sequence) and not isinstance(classes, str):
         yield "classes", ", ".join(str(c) for c in classes)
+    for part, name in (("train", "training"), ("val", "validation"), ("test", "test")):
+        counts = section(section(info, "sizes"), part)
+        if counts:
+            yield f"{name} images", ", ".join(_size(str(label), own) for label, own in counts.items())
     for name, value in section(sweep.config, "provenance").items():
         if not isinstance(value, (Mapping, list)):
             yield str(name).replace("_", " "), str(value)
@@ -187,3 +191,10 @@ def _facts(findings: Findings, sweep: Sweep) -> Iterator[tuple[str, str]]:
     ended = rows["finished_at"].dropna()
     if len(ended):
         yield "last trial ended", f"{ended.max():%Y-%m-%d %H:%M} UTC"
+
+
+def _size(label: str, counts: Any) -> str:
+    if not isinstance(counts, Mapping):
+        return label
+    patients = f" of {counts['patients']} patients" if "patients" in counts else ""
+    return f"{label} {counts.get('images')}{patients}"

@@ -104,7 +104,7 @@ def strip(findings: Findings) -> str:
         if boxes:
             name = f"{sweep.name}: the same images" if len(findings.sweeps) > 1 else "The same images"
             parts.append(
-                f'<div class="strip-title"><span>{m.text(name)}, weak bias</span><span>stronger bias →</span></div>'
+                f'<div class="strip-title"><span>{m.text(name)}, weak bias above, stronger below</span></div>'
                 f'<div class="strip" tabindex="0" role="group" aria-label="{m.text(sweep.alt)}">{boxes}</div>'
             )
     return "".join(parts)

@@ -18,7 +18,7 @@ from orchestrator.commands_report import as_uri
 from orchestrator.config import SweepConfig, apply_override, load_yaml, parse_config, read_config, validate
 from trainable.errors import InputError, unknown_name
 
-DEMO = "coloured_digits"
+DEMO = "brain_phantom"
 SMOKE = (
     "training.epochs=1",
     "search.trials=1",

@@ -49,6 +49,7 @@ def write_samples(plan: Plan, directory: SweepDirectory) -> None:
     values = [dict(cell.bias) for cell in plan.cells]
     points = list({tuple(sorted(value.items())): value for value in values}.values())
     axis = plan.cells[0].bias_axis
+    varying = [name for name in points[0] if len({point[name] for point in points}) > 1] or [axis]
     place = directory.folder.child("samples")
     entries = []
     for point, image in strips(plan.dataset, points):
@@ -58,7 +59,7 @@ def write_samples(plan: Plan, directory: SweepDirectory) -> None:
             image.save(buffer, "PNG")
             place.write(name, buffer.getvalue())
         entries.append(
-            {"value": point[axis], "file": name, "caption": ", ".join(f"{k} = {v:g}" for k, v in point.items())}
+            {"value": point[axis], "file": name, "caption": ", ".join(f"{k} = {point[k]:g}" for k in varying)}
         )
     index = {
         "axis": axis,

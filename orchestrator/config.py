@@ -225,6 +225,9 @@ class TrainingConfig(_Strict):
     class_weights: Literal["none", "balanced"] = Field("none", description="Weights in the label loss.")
     augmentation: list[str] = Field(default_factory=list, description="Names of augmentations.")
     epoch: Literal["last", "best"] = Field("last", description="Which epoch is reported.")
+    evaluation: Literal["eval", "train"] = Field(
+        "eval", description="train = BatchNorm takes the evaluated batch's own statistics, as the seed study did."
+    )
 
 
 class ResourcesConfig(_Strict):

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from orchestrator.cells import Cell, build_cells, load_checked, resolve
 from orchestrator.config import SweepConfig
+from orchestrator.identity import search_seed
 from trainable.data.base import Dataset
+from trainable.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,32 @@ def make_plan(config: SweepConfig) -> Plan:
     resolved = resolve(config, dataset)
     plan = Plan(resolved, dataset, build_cells(resolved, dataset))
     _check_network(plan)
+    _check_rules(plan)
     return plan
+
+
+def _check_rules(plan: Plan) -> None:
+    # A rule whose column is null in a cell could choose nothing there, which would show after hours of search.
+    from trainable.data.base import DataView
+    from trainable.evaluate import reweighting
+
+    config = plan.config
+    if "val_reweighted" not in {config.search.rule, *config.confirm.seeds_of()}:
+        return
+    seen = set()
+    for cell in plan.cells:
+        place = (tuple(sorted(cell.bias.items())), cell.fold)
+        if place in seen:
+            continue
+        seen.add(place)
+        view = DataView(plan.dataset, cell.bias, search_seed(config.seed), cell.fold, "search")
+        try:
+            reweighting(view, view.validation("val_reweighted"))
+        except InputError as error:
+            raise InputError(
+                f"rule 'val_reweighted' cannot be computed on {plan.dataset.name} in cell {cell.id} (its column would "
+                f"be null): {error}"
+            ) from error
 
 
 def _check_network(plan: Plan) -> None:

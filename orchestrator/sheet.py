@@ -7,12 +7,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import yaml
 
 from orchestrator.config import load_yaml, validate
 from orchestrator.identity import search_seed
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory
+from trainable.data.base import Dataset, Split
 from trainable.errors import InputError
 from trainable.methods.base import Choices, Range
 
@@ -49,7 +51,8 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
 
     config, dataset = plan.config, plan.dataset
     methods = {entry.label: get_method(entry.name) for entry in config.methods}
-    sizes = dataset.split(search_seed(config.seed))
+    folds = [cell.fold for cell in plan.cells]
+    sizes = dataset.split(search_seed(config.seed), folds[0] if folds else None)
     return {
         **config.model_dump(mode="json", by_alias=True),
         "provenance": {
@@ -83,6 +86,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
             "n_train": len(sizes.train),
             "n_val": len(sizes.val),
             "n_test": len(sizes.test),
+            "sizes": _sizes(dataset, sizes),
             "rules": list(dataset.rules),
             "attributes": list(dataset.attributes),
         },
@@ -106,6 +110,21 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
             for cell in plan.cells
         ],
     }
+
+
+def _sizes(dataset: Dataset, split: Split) -> dict[str, dict[str, dict[str, int]]]:
+    """Images and patients of each class in each part; the same for every seed."""
+    labels, groups = dataset.labels(), dataset.groups()
+    counted: dict[str, dict[str, dict[str, int]]] = {}
+    for part in ("train", "val", "test"):
+        index = split.part(part)
+        own = counted.setdefault(part, {})
+        for k, name in enumerate(dataset.classes):
+            members = index[labels[index] == k]
+            own[name] = {"images": len(members)}
+            if dataset.patient_keys() is not None:
+                own[name]["patients"] = len(np.unique(groups[members]))
+    return counted
 
 
 def _space_entry(entry: Range | Choices) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from trainable.metrics import (
     score,
     worst_group_accuracy,
 )
-from trainable.networks import Transform, evaluating, to_float
+from trainable.networks import Transform, evaluating, to_float, with_batch_statistics
 from trainable.probe import bias_probe
 from trainable.spec import VARIANTS, Metric, Rule
 
@@ -62,7 +62,9 @@ def predict(
     device: torch.device | str = "cpu",
     batch_size: int = 500,
 ) -> NDArray[np.float32]:
-    """Class probabilities, in evaluation mode and without gradients; every module's mode is restored.
+    """Class probabilities without gradients, in evaluation mode unless ``nets.batch_statistics`` says otherwise.
+
+    Every module's mode and buffers are restored.
 
     Args:
         nets: The networks.
@@ -75,7 +77,9 @@ def predict(
         float32 ``[N, K]``, rows sum to 1.
     """
     parts = []
-    with evaluating(nets.f, nets.g), torch.inference_mode():
+    mode = evaluating if nets.batch_statistics is None else with_batch_statistics
+    batch_size = batch_size if nets.batch_statistics is None else nets.batch_statistics
+    with mode(nets.f, nets.g), torch.inference_mode():
         for batch in torch.split(images.images, batch_size):
             logits = nets.g(nets.f(to_float(batch, transform, device)))
             parts.append(logits.float().softmax(dim=1).cpu())
@@ -94,6 +98,27 @@ class Reweighting:
 
     target: NDArray[np.float64] | None
     groups: NDArray[np.int64]
+
+
+def reweighting(view: DataView, images: ImageSet) -> Reweighting:
+    """What ``val_reweighted`` needs on these validation images.
+
+    Args:
+        view: The data.
+        images: ``view.validation("val_reweighted")``.
+
+    Returns:
+        The target law of the bias (the data set's ``reweighting_target``, else that of the images) and the groups.
+
+    Raises:
+        InputError: A class has no image of a bias value that the target law contains, as at full bias.
+    """
+    labels, bias = images.labels.numpy(), images.attribute.numpy()
+    target = getattr(view.dataset, "reweighting_target", None)
+    if target is None:
+        target = np.bincount(bias) / len(bias)
+    bias_weights(labels, bias, target)
+    return Reweighting(target, view.dataset.groups()[images.index.numpy()])
 
 
 def validation_sets(view: DataView) -> dict[Rule, ImageSet]:

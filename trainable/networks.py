@@ -222,6 +222,23 @@ def evaluating(*parts: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+@contextlib.contextmanager
+def with_batch_statistics(*parts: nn.Module) -> Iterator[None]:
+    """Training mode within the block; afterwards every mode and buffer (running averages) is what it was."""
+    modes = [(module, module.training) for part in parts for module in part.modules()]
+    buffers = [(buffer, buffer.clone()) for part in parts for buffer in part.buffers()]
+    try:
+        for part in parts:
+            part.train()
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+
+
 def to_float(images: Tensor, transform: Transform | None = None, device: torch.device | str = "cpu") -> Tensor:
     """What f sees: the same in training and in evaluation.
 

@@ -32,6 +32,9 @@ class Training:
         class_weights: ``none`` or ``balanced`` (inverse class frequency in the label loss).
         augmentation: Names out of ``trainable.augment.AUGMENTATIONS``, applied on the device.
         epoch: Which epoch is reported: the ``last`` or the ``best`` by the rule's validation metric.
+        evaluation: ``eval``, or ``train``: the networks stay in training mode when they are evaluated, so that
+            BatchNorm takes the statistics of each batch of evaluated images, as in the seed study, which never calls
+            ``model.eval()``. Only to show what that is worth: a prediction then depends on its neighbours.
     """
 
     epochs: int = 20
@@ -44,6 +47,7 @@ class Training:
     class_weights: Literal["none", "balanced"] = "none"
     augmentation: tuple[str, ...] = ()
     epoch: Literal["last", "best"] = "last"
+    evaluation: Literal["eval", "train"] = "eval"
 
 
 @dataclass(frozen=True)

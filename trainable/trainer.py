@@ -7,6 +7,7 @@ step: a trial that goes on from ``state`` computes, bit for bit, what it would h
 from __future__ import annotations
 
 import copy
+import dataclasses
 import datetime
 import io
 import json
@@ -14,7 +15,6 @@ import math
 import time
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -79,6 +79,8 @@ class Trainer:
             part.to(self.device)
 
         training = spec.training
+        if training.evaluation == "train":
+            self.nets = dataclasses.replace(self.nets, batch_statistics=training.batch_size)
         grid: tuple[int, int] | None = None
         if self.nets.h is not None:
             shape = feature_shape(self.nets.f, train.images.shape[-1])
@@ -115,19 +117,14 @@ class Trainer:
         images = self._validation.get("val_reweighted")
         if images is None:
             return None
-        labels, bias = images.labels.numpy(), images.attribute.numpy()
-        target = getattr(self.dataset, "reweighting_target", None)
-        if target is None:
-            target = np.bincount(bias) / len(bias)
         try:
-            evaluate.bias_weights(labels, bias, target)
+            return evaluate.reweighting(self.view, images)
         except InputError:
             # At full bias a class has no image left to weight: the column is null, unless the trial is chosen by it.
             if self.spec.rule == "val_reweighted":
                 raise
             del self._validation["val_reweighted"]
             return None
-        return evaluate.Reweighting(target, self.dataset.groups()[images.index.numpy()])
 
     @property
     def finished(self) -> bool:
@@ -272,7 +269,7 @@ class Trainer:
             f, g = copy.deepcopy(f), copy.deepcopy(g)
             f.load_state_dict(self._best["f"])
             g.load_state_dict(self._best["g"])
-        return Nets(f.eval(), g.eval(), None)
+        return Nets(f.eval(), g.eval(), None, self.nets.batch_statistics)
 
     def row(self, status: str = "pruned", error: str | None = None) -> dict[str, Any]:
         """The trial's row as it stands; ``collapsed`` is judged from the last epoch's training accuracy.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -168,6 +169,24 @@ def test_predict_gives_probabilities_and_restores_the_mode() -> None:
     assert all(torch.equal(value, before[key]) for key, value in nets.f.state_dict().items())
     assert evaluate.predict(nets, images, batch_size=33) == pytest.approx(whole, abs=1e-6)
     assert not np.allclose(evaluate.predict(nets, images, lambda x: 1 - x), whole)
+
+
+def test_batch_statistics_make_a_prediction_depend_on_its_batch_and_leave_no_trace() -> None:
+    nets = replace(build_nets("pixel_front", {}, DIGITS, 0, False), batch_statistics=100)
+    images = view().validation("val_biased")
+    before = {key: value.clone() for key, value in nets.f.state_dict().items()}
+    whole = evaluate.predict(nets, images)
+    nets.f.train()
+    nets.g.train()
+    by_hand = nets.g(nets.f(images.images[:100].float() / 255)).softmax(dim=1)
+    assert np.allclose(whole[:100], by_hand.detach().numpy(), atol=1e-5)
+    assert not np.allclose(evaluate.predict(replace(nets, batch_statistics=50), images), whole, atol=1e-4)
+    # The running averages that the forward above moved are the only ones that moved.
+    moved = [key for key, value in before.items() if not torch.equal(nets.f.state_dict()[key], value)]
+    assert all("running" in key or "tracked" in key for key in moved)
+    kept = {key: value.clone() for key, value in nets.f.state_dict().items()}
+    evaluate.predict(nets, images)
+    assert all(torch.equal(value, kept[key]) for key, value in nets.f.state_dict().items())
 
 
 def test_validation_values_show_the_shortcut() -> None:

@@ -22,7 +22,9 @@ def test_is_registered() -> None:
 
 
 @pytest.mark.parametrize("size", [32, 64, 100, 256])
-@pytest.mark.parametrize("options", [{}, {"norm": "group"}, {"width": 7, "split_at": 1}, {"split_at": 3}])
+@pytest.mark.parametrize(
+    "options", [{}, {"norm": "group"}, {"width": 7, "split_at": 1}, {"split_at": 3}, {"stem": "stride"}]
+)
 @pytest.mark.parametrize("head", ["tail", "pooled"])
 def test_shapes(size: int, options: dict[str, Any], head: str) -> None:
     nets = build_nets("small_cnn", {**options, "head": head}, data(size), 0, True)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from trainable import evaluate
-from trainable.data.base import IGNORED, DataView, load_dataset, resolve_bias
+from trainable.data.base import IGNORED, DataView, heads_with_labels, load_dataset, resolve_bias
 from trainable.data.brain_phantom import BrainPhantom
 from trainable.data.paint import INKS, blend
 from trainable.data.samples import contact_sheet, sample_index, strips
@@ -217,3 +217,40 @@ def test_bad_requests(phantom: BrainPhantom) -> None:
         view(phantom, 1.0, phase="search").test(ANNOTATED)
     assert load_dataset("brain_phantom").name == "brain_phantom"
     assert phantom.classes == CLASSES
+
+
+def test_only_heads_with_a_label_are_kept(phantom: BrainPhantom) -> None:
+    for bias, names in ((BOTH[0], ("red",)), (BOTH[1], ("blue",)), (BOTH[2], ("red", "blue")), (BOTH[3], ("red",))):
+        images = phantom.train_images(bias, 0, phantom.split(0).train, "biased")
+        heads, kept = heads_with_labels(phantom.heads, images)
+        assert heads.names == names
+        columns = [phantom.heads.names.index(name) for name in names]
+        assert torch.equal(kept.bias, images.bias[:, columns])
+
+
+def test_a_split_by_slice_has_patients_on_both_sides(phantom: BrainPhantom) -> None:
+    groups = phantom.groups()
+    by_slice = BrainPhantom(image_size=32, patients=60, slices=4, split_by="slice")
+    for data, both in ((phantom, False), (by_slice, True)):
+        split = data.split(0)
+        assert bool(np.intersect1d(groups[split.train], groups[split.test]).size) is both
+        assert sum(len(split.part(part)) for part in ("train", "val", "test")) == len(groups)  # type: ignore[arg-type]
+    assert by_slice.checksum == phantom.checksum
+    with pytest.raises(InputError, match="folds of patients"):
+        by_slice.split(0, 1)
+
+
+def test_the_seed_study_never_reached_the_last_pituitary_slices() -> None:
+    data = BrainPhantom(image_size=32, patients=60, slices=4, pituitary="seed")
+    split = data.split(0)
+    used = np.concatenate([split.train, split.val, split.test])
+    counts = np.bincount(data.labels()[used])
+    assert counts.tolist() == [80, 80, 80 - 36]
+    unused = np.setdiff1d(np.arange(240), used)
+    assert unused.tolist() == np.flatnonzero(data.labels() == PITUITARY)[-36:].tolist()
+
+
+@pytest.mark.parametrize("option", [{"split_by": "slise"}, {"pituitary": "half"}])
+def test_an_unknown_switch_is_refused(option: dict[str, str]) -> None:
+    with pytest.raises(InputError, match=f"{next(iter(option))} of brain_phantom"):
+        BrainPhantom(image_size=32, patients=60, slices=4, **option)  # type: ignore[arg-type]

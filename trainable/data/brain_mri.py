@@ -13,7 +13,7 @@ from trainable.data.cache import cache_folder
 from trainable.data.paint import Lengths
 from trainable.data.prepare_brain_mri import CITATION, FOLDER
 from trainable.data.slice_store import FIELD_MM, SliceStore
-from trainable.data.tumour_slices import TumourSlices
+from trainable.data.tumour_slices import Pituitary, SplitBy, TumourSlices
 from trainable.errors import InputError
 
 
@@ -26,6 +26,8 @@ class BrainMRI(TumourSlices):
     Args:
         image_size: Side of the images, 32 to 256 pixels; the stored 256 are shrunk by area.
         lengths: What the painted lengths say: ``physical`` or ``seed``, see ``paint.length_text``.
+        split_by: ``patient`` or ``slice``, see ``TumourSlices``.
+        pituitary: ``all`` or ``seed``, see ``TumourSlices``.
 
     Raises:
         InputError: An option outside these values, or the files have not been prepared.
@@ -36,8 +38,14 @@ class BrainMRI(TumourSlices):
     note = ""
     citation = f"{CITATION}; annotations after Peretz 2020"
 
-    def __init__(self, image_size: int = 256, lengths: Lengths = "physical") -> None:
-        super().__init__(image_size, lengths)
+    def __init__(
+        self,
+        image_size: int = 256,
+        lengths: Lengths = "physical",
+        split_by: SplitBy = "patient",
+        pituitary: Pituitary = "all",
+    ) -> None:
+        super().__init__(image_size, lengths, split_by, pituitary)
         # Asked at once, so that a sweep is refused before it starts.
         _ = self.store
 

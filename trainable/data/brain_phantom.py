@@ -20,7 +20,7 @@ from trainable.data.base import register_dataset
 from trainable.data.paint import Lengths
 from trainable.data.phantom_anatomy import Floats, Heads, Tumours
 from trainable.data.slice_store import FIELD_MM, SliceStore
-from trainable.data.tumour_slices import CLASSES, TumourSlices
+from trainable.data.tumour_slices import CLASSES, Pituitary, SplitBy, TumourSlices
 from trainable.errors import InputError
 from trainable.randomness import derive
 
@@ -199,6 +199,8 @@ class BrainPhantom(TumourSlices):
         slices: Slices of each patient, 1 to 64.
         overlap: How far slices may look like another class's, in [0, 1]; 0 = the classes are well apart.
         lengths: What the painted lengths say: ``physical`` or ``seed``, see ``paint.length_text``.
+        split_by: ``patient`` or ``slice``, see ``TumourSlices``.
+        pituitary: ``all`` or ``seed``, see ``TumourSlices``.
 
     Raises:
         InputError: An option outside these values.
@@ -216,8 +218,10 @@ class BrainPhantom(TumourSlices):
         slices: int = 8,
         overlap: float = OVERLAP,
         lengths: Lengths = "physical",
+        split_by: SplitBy = "patient",
+        pituitary: Pituitary = "all",
     ) -> None:
-        super().__init__(image_size, lengths)
+        super().__init__(image_size, lengths, split_by, pituitary)
         for option, value, low, high in (("patients", patients, 30, 3000), ("slices", slices, 1, 64)):
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise InputError(f"{option} of brain_phantom must be a whole number in [{low}, {high}], got {value!r}")

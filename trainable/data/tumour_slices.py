@@ -18,12 +18,16 @@ from numpy.typing import NDArray
 
 from trainable.data.base import IGNORED, Axis, BiasHeads, ImageSet, Split, TrainingDraw, as_tensor_index
 from trainable.data.paint import INKS, Lengths, blend
-from trainable.data.patients import split_patients
+from trainable.data.patients import TEST_SHARE, split_patients
 from trainable.data.slice_store import Layers, SliceStore, layers
 from trainable.errors import InputError, unknown_name
 from trainable.randomness import numpy_generator
 from trainable.spec import VARIANTS, Rule
 
+SplitBy = Literal["patient", "slice"]
+Pituitary = Literal["all", "seed"]
+SPLIT_BY: tuple[SplitBy, ...] = ("patient", "slice")
+PITUITARY: tuple[Pituitary, ...] = ("all", "seed")
 CLASSES = ("meningioma", "glioma", "pituitary")
 """In the order of the figshare labels 1, 2, 3."""
 ANNOTATED = "annotated"
@@ -48,6 +52,9 @@ class TumourSlices(ABC):
     Args:
         image_size: Side of the images, 32 to 256 pixels.
         lengths: What the painted lengths say, see ``paint.length_text``.
+        split_by: ``patient``, or ``slice``: slices of one patient on both sides of the split, as in the seed study.
+        pituitary: ``all``, or ``seed``: without the last slices, 15 % of the whole list, all of them pituitary
+            tumours, which the seed study's iterator never reaches.
 
     Raises:
         InputError: An option outside these values.
@@ -75,11 +82,15 @@ class TumourSlices(ABC):
     reweighting_target = np.array([1.0, 0.0, 0.0, 0.0])
     """``val_reweighted`` estimates for images without any annotation."""
 
-    def __init__(self, image_size: int, lengths: Lengths) -> None:
+    def __init__(self, image_size: int, lengths: Lengths, split_by: SplitBy, pituitary: Pituitary) -> None:
         if isinstance(image_size, bool) or not isinstance(image_size, int) or not 32 <= image_size <= 256:
             raise InputError(f"image_size of {self.name} must be a whole number in [32, 256], but got {image_size!r}")
         if lengths not in ("physical", "seed"):
             raise unknown_name(f"lengths of {self.name}", str(lengths), ("physical", "seed"))
+        for option, value, known in (("split_by", split_by, SPLIT_BY), ("pituitary", pituitary, PITUITARY)):
+            if value not in known:
+                raise unknown_name(f"{option} of {self.name}", str(value), known)
+        self.split_by, self.pituitary = split_by, pituitary
         self.image_size = image_size
         self.lengths: Lengths = lengths
 
@@ -115,7 +126,7 @@ class TumourSlices(ABC):
         return np.array(self.store.labels)
 
     def split(self, seed: int, fold: int | None = None) -> Split:
-        """Split by patient, stratified by class; see ``patients.split_patients``.
+        """Split by patient (or by slice), stratified by class; see ``patients.split_patients``.
 
         Args:
             seed: Decides train / validation.
@@ -127,8 +138,16 @@ class TumourSlices(ABC):
         Raises:
             InputError: A class has no patient left in some part, or there is no such fold.
         """
-        store = self.store
-        return split_patients(self.name, store.labels, store.groups, CLASSES, seed, store.folds, fold)
+        store, groups = self.store, self.store.groups
+        if self.split_by == "slice":
+            if fold is not None:
+                raise InputError(f"folds of {self.name} are folds of patients: leave dataset.folds or split_by out")
+            groups = np.arange(len(store))
+        found = split_patients(self.name, store.labels, groups, CLASSES, seed, store.folds, fold)
+        if self.pituitary == "all":
+            return found
+        unreached = np.flatnonzero(store.labels == _PITUITARY)[-round(TEST_SHARE * len(store)) :]
+        return Split(*(np.setdiff1d(found.part(part), unreached) for part in ("train", "val", "test")))
 
     def annotation_draws(self, seed: int) -> NDArray[np.float64]:
         """The draw u of every image, ``[N]`` in [0, 1): it carries its class's annotation where u < rho (or gamma)."""

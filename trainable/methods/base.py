@@ -58,11 +58,16 @@ PRESSURE = Range(1e-3, 10.0, log=True)
 
 @dataclass(frozen=True)
 class Nets:
-    """The three networks of the paper: features f, label head g, bias head h (None for methods without one)."""
+    """The three networks of the paper: features f, label head g, bias head h (None for methods without one).
+
+    ``batch_statistics`` is None where the networks are evaluated in evaluation mode; else the number of images a
+    batch, in training mode (``Training.evaluation``).
+    """
 
     f: nn.Module
     g: nn.Module
     h: nn.Module | None
+    batch_statistics: int | None = None
 
 
 @dataclass(frozen=True)

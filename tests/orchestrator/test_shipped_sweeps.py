@@ -1,0 +1,52 @@
+"""The sweep files that ship: each is valid, and those whose data ship too can be planned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import sweeps
+from orchestrator.config import read_config
+from orchestrator.plan import make_plan
+from orchestrator.sheet import sweep_sheet
+from trainable.errors import InputError
+
+FILES = sorted(Path(sweeps.__path__[0]).glob("*.yaml"))
+SMALL = [
+    "dataset.patients=30",
+    "dataset.slices=2",
+    "dataset.image_size=32",
+    "dataset.name=brain_phantom",
+    "network={name: small_cnn}",
+]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_it_is_valid_and_named_after_its_file(path: Path) -> None:
+    assert read_config(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_it_can_be_planned(path: Path) -> None:
+    mri = "brain" in path.stem or "seed" in path.stem
+    plan = make_plan(read_config(path, SMALL if mri else []))
+    sheet = sweep_sheet(plan)
+    assert len({cell.id for cell in plan.cells}) == len(plan.cells)
+    assert set(sheet["dataset_info"]["sizes"]["test"]) == set(plan.dataset.classes)
+
+
+def test_the_sizes_count_images_and_patients() -> None:
+    plan = make_plan(read_config(Path(sweeps.__path__[0]) / "brain_phantom.yaml", SMALL))
+    sizes = sweep_sheet(plan)["dataset_info"]["sizes"]
+    counts = [sizes[part]["glioma"] for part in ("train", "val", "test")]
+    assert [entry["patients"] for entry in counts] == [7, 1, 2]
+    assert [entry["images"] for entry in counts] == [14, 2, 4]
+
+
+def test_a_rule_that_is_null_in_a_cell_is_refused_before_the_start() -> None:
+    config = read_config(
+        Path(sweeps.__path__[0]) / "brain_phantom.yaml", [*SMALL, "confirm.rules=[val_counterfactual, val_reweighted]"]
+    )
+    with pytest.raises(InputError, match=r"'val_reweighted' cannot be computed on brain_phantom in cell .*rho1-gamma0"):
+        make_plan(config)
