@@ -26,6 +26,8 @@ SMOKE = (
     "confirm.seeds=1",
 )
 LATE_SECONDS = 60
+GPU_SHARE_OF_PEAK = 0.25
+"""What small convolutional networks reach in fp32, roughly: a guess, and called one where it is used."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     name = config.name or config.dataset.name
     out = options.out or f"results/{name}{'-smoke' if options.smoke else ''}"
     if options.dry_run:
-        return _dry_run(config)
+        return _dry_run(config, out)
     return _run(config, out, options)
 
 
@@ -223,13 +225,16 @@ def _finish(directory: str) -> bool:
     return True
 
 
-def _dry_run(config: SweepConfig) -> int:
+def _dry_run(config: SweepConfig, out: str) -> int:
     from orchestrator.estimate import estimate
     from orchestrator.plan import make_plan
+    from orchestrator.prices import read_prices
     from orchestrator.progress import duration
+    from orchestrator.results import SweepDirectory
 
-    plan = make_plan(config)
-    found = estimate(plan)
+    plan, prices = make_plan(config), read_prices()
+    directory = SweepDirectory(out)
+    found = estimate(plan, directory.rows("trials") if directory.exists() else ())
     for cell in plan.cells:
         anchor = ", the anchor among them" if cell.anchor is not None else ""
         print(f"{cell.id}: {cell.trials} search trials{anchor}; searched: {', '.join(cell.space) or 'nothing'}")
@@ -238,8 +243,20 @@ def _dry_run(config: SweepConfig) -> int:
         f"= at most {found['trials']}"
     )
     for label, seconds in found["seconds_per_trial"].items():
-        print(f"  a trial of {label}: about {duration(seconds)} on this machine")
+        print(f"  a trial of {label}: about {duration(seconds)}, from {found['source'][label]}")
     print(f"at most {duration(found['seconds'])} of computing; divide by the number of trials that run at once")
+    gpu = f"{found['gpu_hours']:.1f} GPU-hours, " if found["gpu_hours"] else ""
+    cost = "a cost the table of prices cannot tell" if found["cost"] is None else prices.words(found["cost"])
+    print(f"at most {gpu}{cost}, start-up and idle time not counted")
+    if found["operations"]:
+        guesses = []
+        for name, peak in prices.tflops.items():
+            hours = found["operations"] / (peak * 1e12 * GPU_SHARE_OF_PEAK) / 3600
+            guesses.append(f"{name} {duration(3600 * hours)} ({prices.currency}{hours * prices.gpus[name]:.2f})")
+        print(
+            f"on one GPU, a guess from {found['operations']:.2g} operations at {GPU_SHARE_OF_PEAK:.0%} of its peak: "
+            f"{', '.join(guesses)}; measure it there with --smoke"
+        )
     return 0
 
 

@@ -1,46 +1,110 @@
-"""What a sweep will take, from one epoch of each method."""
+"""What a sweep will take, from its own finished trials, or from one epoch of each method."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.identity import search_seed, trial_spec
 from orchestrator.plan import Plan
+from orchestrator.prices import read_prices
+
+if TYPE_CHECKING:
+    from trainable.trainer import Trainer
 
 
-def estimate(plan: Plan) -> dict[str, Any]:
-    """What a sweep will take: cells, trials and seconds, from one epoch of each method on this machine.
+def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """What a sweep will take: cells, trials, time and money.
+
+    A method that has completed trials in the sweep's directory is judged by their mean, any other by one epoch of a
+    trial on this machine.
 
     Args:
         plan: The resolved sweep.
+        rows: Trial rows of the sweep's directory, if it exists.
 
     Returns:
-        ``cells``, ``search``, ``confirm`` (an upper bound), ``trials``, ``seconds`` (of one slot) and
-        ``seconds_per_trial`` by label.
+        ``cells``, ``search``, ``confirm`` (an upper bound), ``trials``, ``seconds`` (of one slot),
+        ``seconds_per_trial`` by label, ``source`` by label (where that is from), ``gpu_hours`` and ``cost`` (None where
+        the table of prices lacks the GPU), and ``operations`` (of training alone, by label; None where all methods have
+        completed trials or there is a GPU).
     """
+    import torch
+
+    from trainable.provenance import device_name
     from trainable.trainer import Trainer
 
     config = plan.config
     confirm = sum(config.confirm.seeds_of().values())
     per_trial: dict[str, float] = {}
+    like: dict[str, dict[str, Any]] = {}
+    source: dict[str, str] = {}
+    operations: dict[str, float] = {}
+    share = config.resources.gpu_share(float(torch.cuda.device_count()))
+    for label, own in _by_label(rows).items():
+        per_trial[label] = sum(float(row["train_seconds"]) for row in own) / len(own)
+        like[label], source[label] = dict(own[-1]), f"{len(own)} trials in the directory"
     for cell in plan.cells:
         if cell.label in per_trial:
             continue
         hyperparameters = cell.anchor or {**cell.fixed}
         spec = trial_spec(config, cell, "search", "probe", hyperparameters, search_seed(config.seed))
         trainer = Trainer(dataclasses.replace(spec, training=dataclasses.replace(spec.training, epochs=1)))
+        if not torch.cuda.is_available():
+            operations[cell.label] = _operations(trainer) * config.training.epochs
         began = time.perf_counter()
         trainer.train_epoch()
         per_trial[cell.label] = (time.perf_counter() - began) * config.training.epochs
+        source[cell.label] = f"one epoch on this machine ({device_name(trainer.device)})"
+        like[cell.label] = {
+            "threads": config.resources.cpu,
+            "gpu_share": share,
+            "device_name": device_name(trainer.device),
+        }
     search = sum(cell.trials for cell in plan.cells)
-    seconds = sum((cell.trials + confirm) * per_trial[cell.label] for cell in plan.cells)
+    each = {cell.label: 0.0 for cell in plan.cells}
+    for cell in plan.cells:
+        each[cell.label] += (cell.trials + confirm) * per_trial[cell.label]
+    seconds, prices = sum(each.values()), read_prices()
+    costs = [prices.of_trial({**like[label], "train_seconds": own}) for label, own in each.items()]
     return {
         "cells": len(plan.cells),
         "search": search,
         "confirm": confirm * len(plan.cells),
         "trials": search + confirm * len(plan.cells),
         "seconds": seconds,
-        "seconds_per_trial": per_trial,
+        "seconds_per_trial": {label: per_trial[label] for label in each},
+        "source": source,
+        "gpu_hours": sum(float(like[label].get("gpu_share") or 0.0) * own / 3600 for label, own in each.items()),
+        "cost": None if None in costs else sum(cost for cost in costs if cost is not None),
+        "operations": sum((cell.trials + confirm) * operations[cell.label] for cell in plan.cells)
+        if operations.keys() == each.keys()
+        else None,
     }
+
+
+def _operations(trainer: Trainer) -> float:
+    """Floating-point operations of one epoch's steps: counted forward on one batch, and twice that backward."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from trainable.methods.adversary import counted
+    from trainable.networks import evaluating
+
+    batch, nets = next(iter(trainer.feed.batches(0))), trainer.nets
+    with FlopCounterMode(display=False) as counter, evaluating(nets.f, nets.g), torch.no_grad():
+        features = nets.f(batch.x)
+        nets.g(features)
+        if nets.h is not None:
+            nets.h(features, counted(batch)[0])
+    return 3 * float(counter.get_total_flops()) / len(batch.y) * sum(trainer.feed.sizes)
+
+
+def _by_label(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["status"] == "completed" and row.get("train_seconds"):
+            found.setdefault(str(row["label"]), []).append(row)
+    return found

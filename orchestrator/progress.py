@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -15,12 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.dispatch import CellStatus, Dispatcher
+from orchestrator.prices import read_prices
 from trainable.errors import InputError
 from trainable.files import Folder
 
 STATUS_FILE = "status.json"
 WRITE_SECONDS = 5.0
 PLAIN_SECONDS = 15.0
+COST_SHOWN = 0.01
+"""Less than a cent is not worth a word."""
 
 
 class Progress:
@@ -43,6 +46,8 @@ class Progress:
         self._started = time.monotonic()
         self._finished_before = dispatcher.totals()[2]
         self._train_seconds = 0.0
+        self._prices = read_prices()
+        self._cost: float | None = 0.0
         self._slots = 0
         self._last_write = 0.0
         self._last_line = self._started
@@ -57,9 +62,24 @@ class Progress:
             self._live.start()
         self.update(force=True)
 
+    def count_earlier(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Count what the trials of earlier drivers cost."""
+        for row in rows:
+            self._add_cost(row)
+
+    @property
+    def cost(self) -> float | None:
+        """What the sweep has cost so far; None where the table of prices lacks a GPU that was used."""
+        return self._cost
+
+    def _add_cost(self, row: Mapping[str, Any]) -> None:
+        price = self._prices.of_trial(row)
+        self._cost = None if price is None or self._cost is None else self._cost + price
+
     def trial_ended(self, row: Mapping[str, Any]) -> None:
-        """Count a trial's time, and show that it ended."""
+        """Count a trial's time and cost, and show that it ended."""
         self._train_seconds += float(row.get("train_seconds") or 0.0)
+        self._add_cost(row)
         self.update()
 
     def update(self, force: bool = False) -> None:
@@ -105,6 +125,8 @@ class Progress:
             "seconds": round(elapsed, 1),
             "eta_seconds": self.eta_seconds(),
             "busy": round(min(1.0, self._train_seconds / (elapsed * self._slots)), 3) if self._slots else None,
+            "cost": None if self._cost is None else round(self._cost, 4),
+            "cost_in_words": None if self._cost is None else self._prices.words(self._cost),
             "failed": self._dispatcher.problems(),
             "cells": [asdict(cell) for cell in self._dispatcher.status()],
         }
@@ -122,10 +144,16 @@ class Progress:
 
 
 def status_line(snapshot: Mapping[str, Any]) -> str:
-    """One line: trials done of planned, running, time and ETA."""
+    """One line: trials done of planned, running, time and ETA, share of the slots' time spent training, cost."""
     bound = "" if snapshot["planned_is_exact"] else "<= "
     eta = snapshot["eta_seconds"]
     rest = "" if eta is None else f", about {duration(eta)} to go"
+    if snapshot.get("busy"):
+        rest += f", slots busy {snapshot['busy']:.0%}"
+    if snapshot.get("cost", 0.0) is None:
+        rest += ", cost unknown (a GPU without a price)"
+    elif snapshot.get("cost", 0.0) >= COST_SHOWN:
+        rest += f", {snapshot['cost_in_words']}"
     return (
         f"{snapshot['name']}: {snapshot['finished']} of {bound}{snapshot['planned']} trials finished, "
         f"{snapshot['running']} running, {duration(snapshot['seconds'])}{rest}"

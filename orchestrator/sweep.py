@@ -112,6 +112,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             write_splits(plan, directory, writer)
             write_samples(plan, directory)
             progress = Progress(plan.config.name, directory.folder, dispatcher, options.console)
+            progress.count_earlier(directory.rows("trials") if known else [])
             state = "interrupted"
             try:
                 if not dispatcher.finished:

@@ -59,6 +59,7 @@ class _Session:
         self.started: dict[str, float] = {}
         self.overdue: set[str] = set()
         self.deadline = None if hours is None else time.monotonic() + 3600 * hours
+        self.max_cost = config.limits.max_cost
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         # Tune pickles its searcher, scheduler and callbacks into its snapshots, which nothing here ever reads back.
@@ -75,7 +76,14 @@ class _Session:
     @property
     def stopping(self) -> bool:
         """No new trial is issued any more."""
-        return self.error is not None or (self.deadline is not None and time.monotonic() > self.deadline)
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        return self.error is not None or late or self._spent
+
+    @property
+    def _spent(self) -> bool:
+        # A cost that the table of prices cannot tell counts as too much: the bound is a promise.
+        cost = self.progress.cost
+        return self.max_cost is not None and (cost is None or cost >= self.max_cost)
 
     def suggest(self, ray_id: str) -> Row | str | None:
         """The next trial as a Tune configuration, None to be asked again, or FINISHED."""
