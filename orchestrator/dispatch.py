@@ -101,6 +101,10 @@ class Dispatcher:
                 return spec
         return None
 
+    def again(self, spec: TrialSpec) -> None:
+        """Put back an issued trial that is to be started anew: it goes first."""
+        self._waiting.insert(0, spec)
+
     def report(self, spec: TrialSpec, epoch: int, value: float) -> bool:
         """Record an epoch's objective in the cell's rungs; False where the trial is to be stopped."""
         return self._states[spec.cell, spec.repeat].report(spec, epoch, value)

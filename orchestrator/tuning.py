@@ -58,6 +58,7 @@ class _Session:
         self.limit = None if minutes is None else 60 * minutes
         self.started: dict[str, float] = {}
         self.overdue: set[str] = set()
+        self.lost: dict[str, int] = {}
         self.deadline = None if hours is None else time.monotonic() + 3600 * hours
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
@@ -117,6 +118,35 @@ class _Session:
             going = self.dispatcher.report(spec, int(entry["epoch"]), objective(spec.rule, entry))
         return going
 
+    def start(self, ray_id: str) -> None:
+        """Start a trial's clock."""
+        self.started[ray_id] = time.monotonic()
+        if ray_id in self.specs:
+            self.writer.start(self.specs[ray_id].trial_id)
+
+    def lose(self, trial: Any) -> bool:
+        """Where a trial died with its node, note that; True then: it is no error of the trial and costs no retry."""
+        if trial.trial_id not in self.specs or not _died_with_its_node(trial.get_error()):
+            return False
+        self.lost[trial.trial_id] = self.lost.get(trial.trial_id, 0) + 1
+        trial.max_failures += 1
+        self.writer.lose(self.specs[trial.trial_id].trial_id, self.lost[trial.trial_id])
+        return True
+
+    def attempts(self, trial: Any) -> int:
+        """How often a trial was started, those starts left out that were lost with their node."""
+        return 1 + int(getattr(trial, "num_failures", 0)) - self.lost.get(trial.trial_id, 0)
+
+    def give_up(self, trial: Any) -> None:
+        """A trial that Tune starts no more: its row says why, unless its node was lost; then it starts anew."""
+        if self.lose(trial):
+            self.histories.pop(trial.trial_id, None)
+            self.last_row.pop(trial.trial_id, None)
+            self.dispatcher.again(self.specs.pop(trial.trial_id))
+            return
+        # Every start of this trial has failed, so there were as many attempts as failures.
+        self.ended(trial.trial_id, max(1, self.attempts(trial) - 1), self.reason(trial))
+
     def end_overdue(self, trials: Sequence[Any]) -> None:
         """End trials that took longer than ``limits.trial_minutes``: a trial that hangs never ends by itself."""
         if self.limit is None:
@@ -140,7 +170,7 @@ class _Session:
             return f"took longer than limits.trial_minutes = {self.limit / 60:g}"
         error = trial.get_error()
         cause = "unknown reason" if error is None else type(error).__name__
-        return f"the worker process died {max(1, _attempts(trial) - 1)} times ({cause})"
+        return f"the worker process died {max(1, self.attempts(trial) - 1)} times ({cause})"
 
     def ended(self, ray_id: str, attempts: int, error: str | None = None) -> None:
         """Write the row of a trial that ended."""
@@ -158,7 +188,7 @@ class _Session:
             bias_value=cell.bias_value,
             bias_strength=cell.bias_strength,
             attempts=attempts,
-            preemptions=max(0, self.writer.directory.attempts(spec.trial_id) - 1),
+            preemptions=self.writer.directory.preemptions(spec.trial_id),
             gpu_share=self.share,
             ray_version=ray.__version__,
         )
@@ -216,7 +246,11 @@ class Recorder(tune.Callback):
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Start a trial's clock."""
-        self._session.started[trial.trial_id] = time.monotonic()
+        self._session.guarded(lambda: self._session.start(trial.trial_id), None)
+
+    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """Count a trial whose node was lost as preempted, not as failed."""
+        self._session.guarded(lambda: self._session.lose(trial), None)
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
         """Keep a result."""
@@ -224,13 +258,11 @@ class Recorder(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Write the row of a trial that completed or was stopped."""
-        self._session.guarded(lambda: self._session.ended(trial.trial_id, _attempts(trial)), None)
+        self._session.guarded(lambda: self._session.ended(trial.trial_id, self._session.attempts(trial)), None)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Write the row of a trial whose process died too often."""
-        # Every start of this trial has failed, so there were as many attempts as failures.
-        died, reason = max(1, _attempts(trial) - 1), self._session.reason(trial)
-        self._session.guarded(lambda: self._session.ended(trial.trial_id, died, reason), None)
+        self._session.guarded(lambda: self._session.give_up(trial), None)
 
 
 def run_tuner(config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progress: Progress, driver: str) -> None:
@@ -290,5 +322,6 @@ def _bundle(config: SweepConfig, share: float) -> dict[str, float]:
     return bundle
 
 
-def _attempts(trial: Any) -> int:
-    return 1 + int(getattr(trial, "num_failures", 0))
+def _died_with_its_node(error: object) -> bool:
+    # Ray says so in words only; its own ``preempted`` is set by an autoscaler alone.
+    return isinstance(error, ray.exceptions.RayActorError) and "node has died" in str(error)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 from rich.console import Console
 
@@ -162,9 +163,14 @@ class RayTrial:
     trial_id: str
     num_failures: int = 0
     error: Exception | None = None
+    max_failures: int = 2
 
     def get_error(self) -> Exception | None:
         return self.error
+
+
+def node_lost() -> Exception:
+    return RayActorError(error_msg="The actor is dead because its node has died. Node Id: 0")
 
 
 def test_a_trial_whose_process_died_too_often_is_a_failed_row_with_the_reason(
@@ -182,9 +188,35 @@ def test_a_trial_that_completes_after_a_death_counts_both_attempts(
 ) -> None:
     suggested(session, "a")
     tell(session, "a", [0.5])
+    Recorder(session).on_trial_recover(0, [], RayTrial("a", 1, RayActorError()))
     Recorder(session).on_trial_complete(0, [], RayTrial("a", 1))
     (row,) = directory.rows("trials")
-    assert (row["status"], row["attempts"]) == ("pruned", 2)
+    assert (row["status"], row["attempts"], row["preemptions"]) == ("pruned", 2, 0)
+
+
+def test_a_lost_node_costs_no_retry_and_is_counted_as_a_preemption(
+    session: _Session, directory: SweepDirectory
+) -> None:
+    suggested(session, "a")
+    tell(session, "a", [0.5])
+    trial = RayTrial("a", 1, node_lost())
+    Recorder(session).on_trial_recover(0, [], trial)
+    assert trial.max_failures == 3
+    Recorder(session).on_trial_complete(0, [], trial)
+    (row,) = directory.rows("trials")
+    assert (row["attempts"], row["preemptions"]) == (1, 1)
+
+
+def test_a_trial_whose_retries_were_used_up_starts_anew_where_its_last_end_was_a_lost_node(
+    session: _Session, directory: SweepDirectory
+) -> None:
+    spec = suggested(session, "a")
+    Recorder(session).on_trial_error(0, [], RayTrial("a", 3, node_lost()))
+    assert directory.rows("trials") == []
+    assert suggested(session, "b") == spec
+    end(session, "b", [0.5] * EPOCHS)
+    (row,) = directory.rows("trials")
+    assert (row["trial_id"], row["status"], row["preemptions"]) == (spec.trial_id, "completed", 1)
 
 
 def test_a_trial_that_is_not_ours_any_more_is_left_alone(session: _Session, directory: SweepDirectory) -> None:
@@ -214,7 +246,7 @@ def test_an_exception_ends_the_sweep_in_order(session: _Session) -> None:
 
 
 def test_after_its_time_no_trial_is_issued(directory: SweepDirectory) -> None:
-    session = make_session(directory, stopping_config(limits={"max_hours": 1e-9}))
+    session = make_session(directory, stopping_config(limits={"max_hours": 1e-13}))
     assert session.suggest("a") == Searcher.FINISHED
 
 
