@@ -6,7 +6,9 @@ study and a set of rungs for each cell.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pickle
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -126,7 +128,7 @@ class _Session:
 
     def lose(self, trial: Any) -> bool:
         """Where a trial died with its node, note that; True then: it is no error of the trial and costs no retry."""
-        if trial.trial_id not in self.specs or not _died_with_its_node(trial.get_error()):
+        if trial.trial_id not in self.specs or not _died_with_its_node(_last_error(trial)):
             return False
         self.lost[trial.trial_id] = self.lost.get(trial.trial_id, 0) + 1
         trial.max_failures += 1
@@ -168,7 +170,7 @@ class _Session:
         if trial.trial_id in self.overdue:
             assert self.limit is not None
             return f"took longer than limits.trial_minutes = {self.limit / 60:g}"
-        error = trial.get_error()
+        error = _last_error(trial)
         cause = "unknown reason" if error is None else type(error).__name__
         return f"the worker process died {max(1, self.attempts(trial) - 1)} times ({cause})"
 
@@ -182,7 +184,7 @@ class _Session:
         history = [entry for _, entry in sorted(self.histories.pop(ray_id, {}).items())]
         if error is not None:
             row.update(status="failed", error=error)
-        cell = next(cell for cell in self.dispatcher.cells if cell.id == spec.cell)
+        cell = self.dispatcher.cell(spec.cell)
         row.update(
             bias_axis=cell.bias_axis,
             bias_value=cell.bias_value,
@@ -320,6 +322,14 @@ def _bundle(config: SweepConfig, share: float) -> dict[str, float]:
     if share:
         bundle["GPU"] = share
     return bundle
+
+
+def _last_error(trial: Any) -> BaseException | None:
+    # Tune's own ``get_error`` gives the text of all errors so far, and nothing of what they were.
+    with contextlib.suppress(Exception):
+        error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
+        return error if isinstance(error, BaseException) else None
+    return None
 
 
 def _died_with_its_node(error: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, s
 from trainable.spec import TrialSpec
 
 EPOCHS = 6
+ERRORS = tempfile.TemporaryDirectory(prefix="lnl-errors-")
 
 
 def stopping_config(**changes: Any) -> SweepConfig:
@@ -165,8 +167,13 @@ class RayTrial:
     error: Exception | None = None
     max_failures: int = 2
 
-    def get_error(self) -> Exception | None:
-        return self.error
+    @property
+    def pickled_error_file(self) -> str | None:
+        if self.error is None:
+            return None
+        place = Path(ERRORS.name, self.trial_id)
+        place.write_bytes(pickle.dumps(self.error))
+        return str(place)
 
 
 def node_lost() -> Exception:
