@@ -11,7 +11,7 @@ import os
 import pickle
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,7 @@ class _Session:
         hours = config.limits.max_hours
         minutes = config.limits.trial_minutes
         self.limit = None if minutes is None else 60 * minutes
-        self.started: dict[str, float] = {}
+        self.started: dict[str, tuple[float, Any]] = {}
         self.overdue: set[str] = set()
         self.lost: dict[str, int] = {}
         self.deadline = None if hours is None else time.monotonic() + 3600 * hours
@@ -120,11 +120,11 @@ class _Session:
             going = self.dispatcher.report(spec, int(entry["epoch"]), objective(spec.rule, entry))
         return going
 
-    def start(self, ray_id: str) -> None:
+    def start(self, trial: Any) -> None:
         """Start a trial's clock."""
-        self.started[ray_id] = time.monotonic()
-        if ray_id in self.specs:
-            self.writer.start(self.specs[ray_id].trial_id)
+        self.started[trial.trial_id] = (time.monotonic(), trial)
+        if trial.trial_id in self.specs:
+            self.writer.start(self.specs[trial.trial_id].trial_id)
 
     def lose(self, trial: Any) -> bool:
         """Where a trial died with its node, note that; True then: it is no error of the trial and costs no retry."""
@@ -149,15 +149,14 @@ class _Session:
         # Every start of this trial has failed, so there were as many attempts as failures.
         self.ended(trial.trial_id, max(1, self.attempts(trial) - 1), self.reason(trial))
 
-    def end_overdue(self, trials: Sequence[Any]) -> None:
+    def end_overdue(self) -> None:
         """End trials that took longer than ``limits.trial_minutes``: a trial that hangs never ends by itself."""
         if self.limit is None:
             return
         now = time.monotonic()
-        for trial in trials:
-            started = self.started.get(trial.trial_id)
+        for begun, trial in list(self.started.values()):
             actor = trial.temporary_state.ray_actor
-            if started is None or actor is None or now - started < self.limit:
+            if actor is None or now - begun < self.limit:
                 continue
             del self.started[trial.trial_id]
             self.overdue.add(trial.trial_id)
@@ -244,11 +243,11 @@ class Recorder(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
         """Look for trials that hang."""
-        self._session.guarded(lambda: self._session.end_overdue(trials), None)
+        self._session.guarded(lambda: self._session.end_overdue(), None)
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Start a trial's clock."""
-        self._session.guarded(lambda: self._session.start(trial.trial_id), None)
+        self._session.guarded(lambda: self._session.start(trial), None)
 
     def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Count a trial whose node was lost as preempted, not as failed."""
