@@ -60,6 +60,7 @@ class _Session:
         self.limit = None if minutes is None else 60 * minutes
         self.started: dict[str, tuple[float, Any]] = {}
         self.overdue: set[str] = set()
+        self.deaths: dict[str, int] = {}
         self.lost: dict[str, int] = {}
         self.deadline = None if hours is None else time.monotonic() + 3600 * hours
 
@@ -126,28 +127,26 @@ class _Session:
         if trial.trial_id in self.specs:
             self.writer.start(self.specs[trial.trial_id].trial_id)
 
-    def lose(self, trial: Any) -> bool:
-        """Where a trial died with its node, note that; True then: it is no error of the trial and costs no retry."""
-        if trial.trial_id not in self.specs or not _died_with_its_node(_last_error(trial)):
-            return False
-        self.lost[trial.trial_id] = self.lost.get(trial.trial_id, 0) + 1
-        trial.max_failures += 1
-        self.writer.lose(self.specs[trial.trial_id].trial_id, self.lost[trial.trial_id])
-        return True
-
-    def attempts(self, trial: Any) -> int:
-        """How often a trial was started, those starts left out that were lost with their node."""
-        return 1 + int(getattr(trial, "num_failures", 0)) - self.lost.get(trial.trial_id, 0)
-
-    def give_up(self, trial: Any) -> None:
-        """A trial that Tune starts no more: its row says why, unless its node was lost; then it starts anew."""
-        if self.lose(trial):
-            self.histories.pop(trial.trial_id, None)
-            self.last_row.pop(trial.trial_id, None)
-            self.dispatcher.again(self.specs.pop(trial.trial_id))
+    def process_lost(self, trial: Any) -> None:
+        """A trial's process is gone: the trial starts anew, unless that has happened too often or it took too long."""
+        self.started.pop(trial.trial_id, None)
+        spec = self.specs.get(trial.trial_id)
+        if spec is None:
             return
-        # Every start of this trial has failed, so there were as many attempts as failures.
-        self.ended(trial.trial_id, max(1, self.attempts(trial) - 1), self.reason(trial))
+        error, overdue = _last_error(trial), trial.trial_id in self.overdue
+        if _died_with_its_node(error) and not overdue:
+            # No error of the trial: it costs no retry.
+            self.lost[spec.trial_id] = self.lost.get(spec.trial_id, 0) + 1
+            self.writer.lose(spec.trial_id, self.lost[spec.trial_id])
+        else:
+            self.deaths[spec.trial_id] = self.deaths.get(spec.trial_id, 0) + 1
+        died = self.deaths.get(spec.trial_id, 0)
+        if overdue or died > MAX_FAILURES:
+            self.ended(trial.trial_id, died, self.reason(trial.trial_id, died, error))
+            return
+        self.histories.pop(trial.trial_id, None)
+        self.last_row.pop(trial.trial_id, None)
+        self.dispatcher.again(self.specs.pop(trial.trial_id))
 
     def end_overdue(self) -> None:
         """End trials that took longer than ``limits.trial_minutes``: a trial that hangs never ends by itself."""
@@ -160,21 +159,18 @@ class _Session:
                 continue
             del self.started[trial.trial_id]
             self.overdue.add(trial.trial_id)
-            # It would hang again: this end counts as the last one.
-            trial.max_failures = trial.num_failures
             ray.kill(actor)
 
-    def reason(self, trial: Any) -> str:
+    def reason(self, ray_id: str, died: int, error: BaseException | None) -> str:
         """Why a trial's process is gone, in words."""
-        if trial.trial_id in self.overdue:
+        if ray_id in self.overdue:
             assert self.limit is not None
             return f"took longer than limits.trial_minutes = {self.limit / 60:g}"
-        error = _last_error(trial)
         cause = "unknown reason" if error is None else type(error).__name__
-        return f"the worker process died {max(1, self.attempts(trial) - 1)} times ({cause})"
+        return f"the worker process died {died} times ({cause})"
 
-    def ended(self, ray_id: str, attempts: int, error: str | None = None) -> None:
-        """Write the row of a trial that ended."""
+    def ended(self, ray_id: str, attempts: int | None = None, error: str | None = None) -> None:
+        """Write the row of a trial that ended; by default it was started once more than its process died."""
         self.started.pop(ray_id, None)
         spec = self.specs.pop(ray_id, None)
         if spec is None:
@@ -188,7 +184,7 @@ class _Session:
             bias_axis=cell.bias_axis,
             bias_value=cell.bias_value,
             bias_strength=cell.bias_strength,
-            attempts=attempts,
+            attempts=attempts or 1 + self.deaths.get(spec.trial_id, 0),
             preemptions=self.writer.directory.preemptions(spec.trial_id),
             gpu_share=self.share,
             ray_version=ray.__version__,
@@ -249,21 +245,17 @@ class Recorder(tune.Callback):
         """Start a trial's clock."""
         self._session.guarded(lambda: self._session.start(trial), None)
 
-    def on_trial_recover(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """Count a trial whose node was lost as preempted, not as failed."""
-        self._session.guarded(lambda: self._session.lose(trial), None)
-
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
         """Keep a result."""
         self._session.guarded(lambda: self._session.result(trial.trial_id, result), None)
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Write the row of a trial that completed or was stopped."""
-        self._session.guarded(lambda: self._session.ended(trial.trial_id, self._session.attempts(trial)), None)
+        self._session.guarded(lambda: self._session.ended(trial.trial_id), None)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """Write the row of a trial whose process died too often."""
-        self._session.guarded(lambda: self._session.give_up(trial), None)
+        """Start a trial whose process died anew, or write its row."""
+        self._session.guarded(lambda: self._session.process_lost(trial), None)
 
 
 def run_tuner(config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progress: Progress, driver: str) -> None:
@@ -305,7 +297,9 @@ def run_tuner(config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progr
                 name=f"run-{driver}",
                 storage_path=str(place / "ray") if place else elsewhere,
                 callbacks=[Recorder(session)],
-                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                # Tune hears of one death twice, and takes the second report for the end of the trial it is about to
+                # start again: retries are ours.
+                failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
