@@ -138,12 +138,13 @@ class Writer:
     def issue(self, spec: TrialSpec) -> None:
         """Leave the mark of a trial that is about to run."""
         self._lease.check()
-        self._folder.child(OPEN, spec.trial_id).write("spec.json", spec.to_json().encode())
+        # A trial whose mark does not survive a power failure is issued again: that is worth no wait for the disk.
+        self._folder.child(OPEN, spec.trial_id).write("spec.json", spec.to_json().encode(), durable=False)
 
     def start(self, trial_id: str) -> None:
         """Leave the mark of a trial that this driver has started."""
         self._lease.check()
-        self._folder.child(OPEN, trial_id).write(f"started-{self._lease.generation:04d}", b"")
+        self._folder.child(OPEN, trial_id).write(f"started-{self._lease.generation:04d}", b"", durable=False)
 
     def lose(self, trial_id: str, times: int) -> None:
         """Leave the mark of a trial whose node was lost, for the ``times``-th time under this driver."""
