@@ -48,7 +48,8 @@ def swept(short_tmp: Path, cluster: Any) -> Iterator[Swept]:
     ]
     tree["limits"]["trial_minutes"] = SECONDS / 60
     out = short_tmp / "misbehaving"
-    hook = {"worker_process_setup_hook": "tests.integration.faulty.register"}
+    root = str(Path(__file__).parents[2])
+    hook = {"worker_process_setup_hook": "tests.integration.faulty.register", "env_vars": {"PYTHONPATH": root}}
     ray.init(address=cluster.address, runtime_env=hook, log_to_driver=False, logging_level="error")
     try:
         yield Swept(out, run_sweep(validate(tree), str(out), Options(address=cluster.address)))
