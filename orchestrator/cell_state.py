@@ -79,6 +79,7 @@ class Search:
     unissued: deque[int]
     rows: dict[int, Row] = field(default_factory=dict)
     neighbours: set[str] = field(default_factory=set)
+    _best: dict[Rule, tuple[int, Pick | None]] = field(default_factory=dict)
 
     @property
     def trials(self) -> int:
@@ -92,12 +93,17 @@ class Search:
 
     def best(self, rule: Rule) -> Pick | None:
         """The completed trial with the highest value of a rule at its reported epoch; ties to the lower number."""
+        # The display asks again and again; rows are only ever added.
+        known = self._best.get(rule)
+        if known is not None and known[0] == len(self.rows):
+            return known[1]
         best: Pick | None = None
         for number in sorted(self.rows):
             row = self.rows[number]
             value = objective(rule, row)
             if row["status"] == "completed" and math.isfinite(value) and (best is None or value > best.value):
                 best = Pick(json.loads(row["hyperparameters"]), number, value)
+        self._best[rule] = (len(self.rows), best)
         return best
 
 

@@ -124,6 +124,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="a hyperparameter (lr=1e-2), or training.KEY, network.KEY, dataset.KEY",
     )
 
+    bench = commands.add_parser("bench", help="the benchmarks, as ratios to their peers (needs a checkout)")
+    bench.add_argument("names", nargs="*", metavar="NAME", help="which ones: analysis, driver, ray, search (all)")
+
     commands.add_parser("schema", help="JSON schema of the sweep file, for editors")
     return parser
 
@@ -163,7 +166,8 @@ def _takes_bias(options: argparse.Namespace) -> bool:
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], int]:
-    home = "orchestrator.commands_report" if name in ("report", "pack") else "orchestrator.commands"
+    homes = {"report": "commands_report", "pack": "commands_report", "bench": "commands_bench"}
+    home = f"orchestrator.{homes.get(name, 'commands')}"
     found: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(home), name)
     return found
 

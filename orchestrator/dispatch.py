@@ -6,6 +6,7 @@ trial; so it serves a fresh sweep, a resumed one and a simulated one alike.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping, Sequence
 
 import optuna
@@ -39,7 +40,25 @@ class Dispatcher:
             for cell in cells
         }
         self._waiting: list[TrialSpec] = []
+        self._cells = {cell.id: cell for cell in cells}
+        # With thousands of cells no answer may look at all of them: the order of the cells is a heap whose entries
+        # are outdated by the next one of the same cell.
+        self._keys = {key: i for i, key in enumerate(self._states)}
+        self._order: list[tuple[float, int, int, CellState]] = []
+        self._version = dict.fromkeys(self._states, 0)
+        self._unfinished = set(self._states)
+        for state in self._states.values():
+            self._changed(state)
         self._neighbours = self._find_neighbours() if config.search.neighbours else {}
+
+    def _changed(self, state: CellState) -> None:
+        key = (state.cell.id, state.repeat)
+        self._version[key] += 1
+        heapq.heappush(self._order, (state.share, self._keys[key], self._version[key], state))
+        if state.planned == (state.finished, True):
+            self._unfinished.discard(key)
+        else:
+            self._unfinished.add(key)
 
     def _find_neighbours(self) -> dict[tuple[str, int], list[CellState]]:
         lines: dict[object, list[CellState]] = {}
@@ -88,6 +107,7 @@ class Dispatcher:
                 stale.append(spec)
         for state in self._states.values():
             state.choose()
+            self._changed(state)
         return stale
 
     def next(self) -> TrialSpec | None:
@@ -95,11 +115,21 @@ class Dispatcher:
         if self._waiting:
             return self._waiting.pop(0)
         # Furthest behind first: the share of its plan that is finished or running.
-        for state in sorted(self._states.values(), key=lambda state: state.share):
-            spec = state.next(self._neighbours.get((state.cell.id, state.repeat), ()))
+        while self._order:
+            _, _, version, state = heapq.heappop(self._order)
+            key = (state.cell.id, state.repeat)
+            if version != self._version[key]:
+                continue
+            spec = state.next(self._neighbours.get(key, ()))
+            # A cell that has nothing to issue now will have something when one of its trials ends, not before.
             if spec is not None:
+                self._changed(state)
                 return spec
         return None
+
+    def again(self, spec: TrialSpec) -> None:
+        """Put back an issued trial that is to be started anew: it goes first."""
+        self._waiting.insert(0, spec)
 
     def report(self, spec: TrialSpec, epoch: int, value: float) -> bool:
         """Record an epoch's objective in the cell's rungs; False where the trial is to be stopped."""
@@ -117,7 +147,10 @@ class Dispatcher:
         Returns:
             True where this ended the search of its cell.
         """
-        return self._states[row["cell"], row["repeat"]].record(row, history)
+        state = self._states[row["cell"], row["repeat"]]
+        ended = state.record(row, history)
+        self._changed(state)
+        return ended
 
     @property
     def running(self) -> int:
@@ -127,12 +160,15 @@ class Dispatcher:
     @property
     def finished(self) -> bool:
         """True where every planned trial has its row."""
-        return all(state.planned == (state.finished, True) for state in self._states.values())
+        return not self._unfinished
+
+    def cell(self, cell_id: str) -> Cell:
+        """The cell of this identifier."""
+        return self._cells[cell_id]
 
     def cell_is_done(self, cell_id: str) -> bool:
         """True where every planned trial of a cell has its row, in all repeats."""
-        states = [state for state in self._states.values() if state.cell.id == cell_id]
-        return all(state.planned == (state.finished, True) for state in states)
+        return not any((cell_id, repeat) in self._unfinished for repeat in range(self.config.search.repeats))
 
     def totals(self) -> tuple[int, bool, int]:
         """(planned, whether that is exact, finished) over all cells."""

@@ -45,6 +45,7 @@ class Lease:
     def __post_init__(self) -> None:
         self._stop = threading.Event()
         self._lost = False
+        self._beaten = time.monotonic()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def start(self) -> None:
@@ -57,6 +58,10 @@ class Lease:
         Raises:
             LeaseLost: Another driver holds it.
         """
+        # A process that was stopped for long wakes up with its heartbeat still asleep: it must look for itself.
+        if not self._lost and time.monotonic() - self._beaten > EXPIRES_SECONDS / 2:
+            self._lost = _holder(self.folder).get("id") not in (None, self.id)
+            self._beaten = time.monotonic()
         if self._lost:
             raise LeaseLost("another driver has taken over this directory; this one stops without writing")
 
@@ -75,6 +80,7 @@ class Lease:
                     self._lost = True
                     return
                 self.folder.write(FILE, _record(self))
+                self._beaten = time.monotonic()
 
 
 def acquire(folder: Folder) -> Lease:

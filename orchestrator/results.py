@@ -94,9 +94,11 @@ class SweepDirectory:
                 return kept_history(place.read(name))
         return []
 
-    def attempts(self, trial_id: str) -> int:
-        """How many drivers have issued an open trial."""
-        return sum(name.startswith("issued-") for name in self.folder.child(OPEN, trial_id).names())
+    def preemptions(self, trial_id: str) -> int:
+        """How often an open trial lost its driver or its node; one that only waited to be started lost nothing."""
+        names = self.folder.child(OPEN, trial_id).names()
+        drivers = sum(name.startswith("started-") for name in names)
+        return max(0, drivers - 1) + sum(name.startswith("lost-") for name in names)
 
 
 class Writer:
@@ -138,9 +140,18 @@ class Writer:
     def issue(self, spec: TrialSpec) -> None:
         """Leave the mark of a trial that is about to run."""
         self._lease.check()
-        place = self._folder.child(OPEN, spec.trial_id)
-        place.write("spec.json", spec.to_json().encode())
-        place.write(f"issued-{self._lease.generation:04d}", b"")
+        # A trial whose mark does not survive a power failure is issued again: that is worth no wait for the disk.
+        self._folder.child(OPEN, spec.trial_id).write("spec.json", spec.to_json().encode(), durable=False)
+
+    def start(self, trial_id: str) -> None:
+        """Leave the mark of a trial that this driver has started."""
+        self._lease.check()
+        self._folder.child(OPEN, trial_id).write(f"started-{self._lease.generation:04d}", b"", durable=False)
+
+    def lose(self, trial_id: str, times: int) -> None:
+        """Leave the mark of a trial whose node was lost, for the ``times``-th time under this driver."""
+        self._lease.check()
+        self._folder.child(OPEN, trial_id).write(f"lost-{self._lease.generation:04d}-{times}", b"")
 
     def finish(self, row: dict[str, Any], history: list[dict[str, Any]]) -> None:
         """Write a trial that ended; its row comes last, since a trial is finished when its row is readable."""

@@ -6,10 +6,9 @@ bias, so shared rungs would stop whole cells.
 
 from __future__ import annotations
 
+import bisect
 import math
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from orchestrator.config import EarlyStopping
 
@@ -26,6 +25,7 @@ class Rungs:
     levels: tuple[int, ...]
     reduction_factor: int
     _records: dict[int, dict[str, float]] = field(default_factory=dict)
+    _ranked: dict[int, list[float]] = field(default_factory=dict)
 
     def report(self, trial_id: str, epoch: int, value: float) -> bool:
         """Record a value and decide whether the trial goes on.
@@ -44,12 +44,14 @@ class Rungs:
         if epoch not in self.levels:
             return True
         records = self._records.setdefault(epoch, {})
-        records.setdefault(trial_id, -math.inf if math.isnan(value) else value)
-        if len(records) < self.reduction_factor:
+        ranked = self._ranked.setdefault(epoch, [])
+        if trial_id not in records:
+            records[trial_id] = -math.inf if math.isnan(value) else value
+            bisect.insort(ranked, records[trial_id])
+        if len(ranked) < self.reduction_factor:
             return True
-        ranked = np.sort(list(records.values()))[::-1]
         places = max(1, len(ranked) // self.reduction_factor)
-        return bool(records[trial_id] >= ranked[places - 1])
+        return records[trial_id] >= ranked[-places]
 
 
 def build_rungs(stopping: EarlyStopping | str, epochs: int) -> Rungs:

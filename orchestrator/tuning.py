@@ -6,10 +6,12 @@ study and a set of rungs for each cell.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pickle
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +58,10 @@ class _Session:
         hours = config.limits.max_hours
         minutes = config.limits.trial_minutes
         self.limit = None if minutes is None else 60 * minutes
-        self.started: dict[str, float] = {}
+        self.started: dict[str, tuple[float, Any]] = {}
         self.overdue: set[str] = set()
+        self.deaths: dict[str, int] = {}
+        self.lost: dict[str, int] = {}
         self.deadline = None if hours is None else time.monotonic() + 3600 * hours
         self.max_cost = config.limits.max_cost
 
@@ -125,33 +129,56 @@ class _Session:
             going = self.dispatcher.report(spec, int(entry["epoch"]), objective(spec.rule, entry))
         return going
 
-    def end_overdue(self, trials: Sequence[Any]) -> None:
+    def start(self, trial: Any) -> None:
+        """Start a trial's clock."""
+        self.started[trial.trial_id] = (time.monotonic(), trial)
+        if trial.trial_id in self.specs:
+            self.writer.start(self.specs[trial.trial_id].trial_id)
+
+    def process_lost(self, trial: Any) -> None:
+        """A trial's process is gone: the trial starts anew, unless that has happened too often or it took too long."""
+        self.started.pop(trial.trial_id, None)
+        spec = self.specs.get(trial.trial_id)
+        if spec is None:
+            return
+        error, overdue = _last_error(trial), trial.trial_id in self.overdue
+        if _died_with_its_node(error) and not overdue:
+            # No error of the trial: it costs no retry.
+            self.lost[spec.trial_id] = self.lost.get(spec.trial_id, 0) + 1
+            self.writer.lose(spec.trial_id, self.lost[spec.trial_id])
+        else:
+            self.deaths[spec.trial_id] = self.deaths.get(spec.trial_id, 0) + 1
+        died = self.deaths.get(spec.trial_id, 0)
+        if overdue or died > MAX_FAILURES:
+            self.ended(trial.trial_id, died, self.reason(trial.trial_id, died, error))
+            return
+        self.histories.pop(trial.trial_id, None)
+        self.last_row.pop(trial.trial_id, None)
+        self.dispatcher.again(self.specs.pop(trial.trial_id))
+
+    def end_overdue(self) -> None:
         """End trials that took longer than ``limits.trial_minutes``: a trial that hangs never ends by itself."""
         if self.limit is None:
             return
         now = time.monotonic()
-        for trial in trials:
-            started = self.started.get(trial.trial_id)
+        for begun, trial in list(self.started.values()):
             actor = trial.temporary_state.ray_actor
-            if started is None or actor is None or now - started < self.limit:
+            if actor is None or now - begun < self.limit:
                 continue
             del self.started[trial.trial_id]
             self.overdue.add(trial.trial_id)
-            # It would hang again: this end counts as the last one.
-            trial.max_failures = trial.num_failures
             ray.kill(actor)
 
-    def reason(self, trial: Any) -> str:
+    def reason(self, ray_id: str, died: int, error: BaseException | None) -> str:
         """Why a trial's process is gone, in words."""
-        if trial.trial_id in self.overdue:
+        if ray_id in self.overdue:
             assert self.limit is not None
             return f"took longer than limits.trial_minutes = {self.limit / 60:g}"
-        error = trial.get_error()
         cause = "unknown reason" if error is None else type(error).__name__
-        return f"the worker process died {max(1, _attempts(trial) - 1)} times ({cause})"
+        return f"the worker process died {died} times ({cause})"
 
-    def ended(self, ray_id: str, attempts: int, error: str | None = None) -> None:
-        """Write the row of a trial that ended."""
+    def ended(self, ray_id: str, attempts: int | None = None, error: str | None = None) -> None:
+        """Write the row of a trial that ended; by default it was started once more than its process died."""
         self.started.pop(ray_id, None)
         spec = self.specs.pop(ray_id, None)
         if spec is None:
@@ -160,13 +187,13 @@ class _Session:
         history = [entry for _, entry in sorted(self.histories.pop(ray_id, {}).items())]
         if error is not None:
             row.update(status="failed", error=error)
-        cell = next(cell for cell in self.dispatcher.cells if cell.id == spec.cell)
+        cell = self.dispatcher.cell(spec.cell)
         row.update(
             bias_axis=cell.bias_axis,
             bias_value=cell.bias_value,
             bias_strength=cell.bias_strength,
-            attempts=attempts,
-            preemptions=max(0, self.writer.directory.attempts(spec.trial_id) - 1),
+            attempts=attempts or 1 + self.deaths.get(spec.trial_id, 0),
+            preemptions=self.writer.directory.preemptions(spec.trial_id),
             gpu_share=self.share,
             ray_version=ray.__version__,
         )
@@ -220,11 +247,11 @@ class Recorder(tune.Callback):
 
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
         """Look for trials that hang."""
-        self._session.guarded(lambda: self._session.end_overdue(trials), None)
+        self._session.guarded(lambda: self._session.end_overdue(), None)
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Start a trial's clock."""
-        self._session.started[trial.trial_id] = time.monotonic()
+        self._session.guarded(lambda: self._session.start(trial), None)
 
     def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
         """Keep a result."""
@@ -232,13 +259,11 @@ class Recorder(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Write the row of a trial that completed or was stopped."""
-        self._session.guarded(lambda: self._session.ended(trial.trial_id, _attempts(trial)), None)
+        self._session.guarded(lambda: self._session.ended(trial.trial_id), None)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """Write the row of a trial whose process died too often."""
-        # Every start of this trial has failed, so there were as many attempts as failures.
-        died, reason = max(1, _attempts(trial) - 1), self._session.reason(trial)
-        self._session.guarded(lambda: self._session.ended(trial.trial_id, died, reason), None)
+        """Start a trial whose process died anew, or write its row."""
+        self._session.guarded(lambda: self._session.process_lost(trial), None)
 
 
 def run_tuner(config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progress: Progress, driver: str) -> None:
@@ -280,7 +305,9 @@ def run_tuner(config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progr
                 name=f"run-{driver}",
                 storage_path=str(place / "ray") if place else elsewhere,
                 callbacks=[Recorder(session)],
-                failure_config=tune.FailureConfig(max_failures=MAX_FAILURES),
+                # Tune hears of one death twice, and takes the second report for the end of the trial it is about to
+                # start again: retries are ours.
+                failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),
@@ -298,5 +325,14 @@ def _bundle(config: SweepConfig, share: float) -> dict[str, float]:
     return bundle
 
 
-def _attempts(trial: Any) -> int:
-    return 1 + int(getattr(trial, "num_failures", 0))
+def _last_error(trial: Any) -> BaseException | None:
+    # Tune's own ``get_error`` gives the text of all errors so far, and nothing of what they were.
+    with contextlib.suppress(Exception):
+        error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
+        return error if isinstance(error, BaseException) else None
+    return None
+
+
+def _died_with_its_node(error: object) -> bool:
+    # Ray says so in words only; its own ``preempted`` is set by an autoscaler alone.
+    return isinstance(error, ray.exceptions.RayActorError) and "node has died" in str(error)

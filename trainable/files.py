@@ -110,7 +110,7 @@ class Folder:
         with self._remote.open_input_stream(self._at(name)) as stream:
             return bytes(stream.read())
 
-    def write(self, name: str, data: bytes) -> None:
+    def write(self, name: str, data: bytes, durable: bool = True) -> None:
         """Write a file whole or not at all; another file of that name is replaced.
 
         Locally the bytes reach the disk under a hidden name before the file appears (fsync, then rename).
@@ -118,6 +118,7 @@ class Folder:
         Args:
             name: File name without a path.
             data: Its bytes.
+            durable: Wait for the disk. False = after a power failure the file may be empty: for what can be missed.
 
         Raises:
             InputError: The place cannot be written: no permission, no space, no such bucket.
@@ -134,8 +135,9 @@ class Folder:
             try:
                 with hidden.open("xb") as file:
                     file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
+                    if durable:
+                        file.flush()
+                        os.fsync(file.fileno())
                 hidden.replace(self._at(name))
             finally:
                 hidden.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One undisturbed run of the small sweep, which all tests of this folder compare theirs with."""
+"""One undisturbed run of the small sweep, which all tests of this folder compare theirs with, and one Ray cluster."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.integration.support import SWEEP, driver
+from tests.integration.support import NODE, SWEEP, driver
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +38,30 @@ def undisturbed(short_tmp: Path, sweep_file: Path) -> Path:
     with driver(short_tmp, out, "run", sweep_file, "--out", out) as running:
         assert running.wait() == 0, running.text()
     return out
+
+
+@pytest.fixture(scope="session")
+def cluster(short_tmp: Path) -> Iterator[Any]:
+    """Two nodes with one processor each; Ray's files lie in a folder of our own."""
+    from ray.cluster_utils import Cluster
+
+    place = short_tmp / "c"
+    place.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", str(place))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        # A node that is gone is missed after seconds instead of a minute.
+        patch.setenv("RAY_health_check_period_ms", "1000")
+        patch.setenv("RAY_health_check_timeout_ms", "2000")
+        patch.setenv("RAY_health_check_failure_threshold", "5")
+        patch.delenv("RAY_ADDRESS", raising=False)
+        started = Cluster(initialize_head=True, head_node_args=NODE)
+        try:
+            started.add_node(**NODE)
+            yield started
+        finally:
+            import ray
+
+            ray.shutdown()
+            started.shutdown()

@@ -40,6 +40,9 @@ CIRCUMSTANCES = frozenset(
 """Columns that say when, where and how fast, not what."""
 KEYS = {"trials": ("trial_id",), "history": ("trial_id", "epoch"), "predictions": ("trial_id", "variant", "image")}
 
+NODE = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
+"""A node of the cluster that the tests share."""
+
 Row = dict[str, Any]
 Rows = dict[tuple[Any, ...], Row]
 
@@ -91,6 +94,10 @@ class Driver:
     def wait(self, seconds: float = 240) -> int:
         return self.process.wait(seconds)
 
+    def wait_for_open(self, seconds: float = 240) -> None:
+        """Wait until a trial has been started."""
+        self.wait_for(lambda: any(self.out.glob("trials_open/*/started-*")), "a trial that has begun", seconds)
+
     def kill(self, number: int) -> None:
         """Send a signal to the driver alone, as a terminal, a batch system or a failing machine would."""
         os.kill(self.process.pid, number)
@@ -114,9 +121,11 @@ class Driver:
 
 @contextmanager
 def driver(temporary: Path, out: Path, *words: object) -> Iterator[Driver]:
-    """Start ``lnl-sweep WORDS`` on a Ray of its own; at the end nothing that it started is left."""
+    """Start ``lnl-sweep WORDS``, on a Ray of its own where no address is given; at the end nothing of it is left."""
     log = temporary / f"driver-{time.monotonic_ns()}.log"
-    command = [str(Path(sys.executable).with_name("lnl-sweep")), *map(str, words), "--cpus", "2"]
+    command = [str(Path(sys.executable).with_name("lnl-sweep")), *map(str, words)]
+    if "--address" not in words:
+        command += ["--cpus", "2"]
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     with log.open("wb") as file:
         process = subprocess.Popen(
@@ -147,6 +156,24 @@ def session_members(session: int) -> list[int]:
         if int(fields[3]) == session and fields[0] != "Z":
             found.append(int(place.parent.name))
     return found
+
+
+def workers_of(raylet: int) -> list[int]:
+    """Processes of a node that run trials: children of its raylet, as Ray names them."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            parent = int((place / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            if parent == raylet and b"ray::Sweep_" in (place / "cmdline").read_bytes():
+                found.append(int(place.name))
+        except OSError:
+            continue
+    return found
+
+
+def raylet_of(node: Any) -> int:
+    """Process of a node's raylet."""
+    return int(node.all_processes["raylet"][0].process.pid)
 
 
 def end_session(session: int, seconds: float = 10) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,30 +18,6 @@ from trainable.spec import TrialSpec
 pytestmark = pytest.mark.slow
 
 OF_THE_DRIVER = {"bias_axis", "bias_value", "gpu_share"}
-
-
-@pytest.fixture(scope="module")
-def cluster(short_tmp: Path) -> Iterator[Any]:
-    """Two nodes with one processor each; Ray's files lie in a folder of our own."""
-    from ray.cluster_utils import Cluster
-
-    place = short_tmp / "c"
-    place.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_TMPDIR", str(place))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.delenv("RAY_ADDRESS", raising=False)
-        node = {"num_cpus": 1, "object_store_memory": 100 * 2**20, "include_dashboard": False}
-        started = Cluster(initialize_head=True, head_node_args=node)
-        try:
-            started.add_node(**node)
-            yield started
-        finally:
-            import ray
-
-            ray.shutdown()
-            started.shutdown()
 
 
 @pytest.fixture(scope="module")

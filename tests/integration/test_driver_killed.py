@@ -21,7 +21,8 @@ pytestmark = pytest.mark.slow
 class Killed:
     out: Path
     before: Rows
-    open_before: list[str]
+    started_before: list[str]
+    waiting_before: list[str]
     checkpoints: list[str]
     when: datetime
     code: int
@@ -39,15 +40,17 @@ def killed(short_tmp: Path, sweep_file: Path) -> Killed:
         assert running.wait() == -signal.SIGKILL
     before = rows(out)
     open_before = [spec.trial_id for spec in SweepDirectory(str(out)).open_trials()]
-    checkpoints = [name for name in open_before if (out / "trials_open" / name / CHECKPOINT).exists()]
+    started = [name for name in open_before if any((out / "trials_open" / name).glob("started-*"))]
+    waiting = [name for name in open_before if name not in started]
+    checkpoints = [name for name in started if (out / "trials_open" / name / CHECKPOINT).exists()]
     with driver(short_tmp, out, "resume", out) as resumed:
         code = resumed.wait()
-    return Killed(out, before, open_before, checkpoints, when, code, resumed.text())
+    return Killed(out, before, started, waiting, checkpoints, when, code, resumed.text())
 
 
 def test_it_was_killed_in_mid_sweep(killed: Killed) -> None:
     assert 4 <= len(killed.before) < SEARCHED
-    assert killed.open_before and killed.checkpoints
+    assert killed.checkpoints
 
 
 def test_resume_finishes_the_sweep(killed: Killed) -> None:
@@ -61,10 +64,16 @@ def test_no_finished_trial_ran_again_and_none_is_lost(killed: Killed) -> None:
     assert differences(killed.before, rows(killed.out)) == []
 
 
-def test_open_trials_went_on_and_are_counted_as_preempted(killed: Killed) -> None:
+def test_trials_that_ran_are_counted_as_preempted(killed: Killed) -> None:
     after = rows(killed.out)
-    assert {after[name,]["preemptions"] for name in killed.open_before} == {1}
-    assert {row["preemptions"] for key, row in after.items() if key[0] not in killed.open_before} == {0}
+    assert {after[name,]["preemptions"] for name in killed.started_before} == {1}
+
+
+def test_a_trial_that_only_waited_for_a_slot_was_not_preempted(killed: Killed) -> None:
+    # One more trial is issued than there are slots: two were running, the third had not begun.
+    assert killed.waiting_before
+    others = [row for key, row in rows(killed.out).items() if key[0] not in killed.started_before]
+    assert {row["preemptions"] for row in others} == {0}
 
 
 def test_a_trial_with_a_checkpoint_went_on_from_it(killed: Killed) -> None:

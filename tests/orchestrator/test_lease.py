@@ -193,6 +193,16 @@ class TestSuperseded:
                 work()
         assert folder.names() == [FILE] and folder.folders() == []
 
+    def test_a_process_that_slept_looks_for_itself_before_it_writes(
+        self, folder: Folder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lease = Lease(folder, "slept", 1)
+        folder.write(FILE, b'{"id": "other", "pid": 1, "generation": 2, "heartbeat": 0}')
+        lease.check()
+        monkeypatch.setattr(lease, "_beaten", time.monotonic() - EXPIRES_SECONDS)
+        with pytest.raises(LeaseLost):
+            lease.check()
+
     def test_it_does_not_release_what_is_no_longer_its_own(self, folder: Folder, held: Lease) -> None:
         leave(folder)
         held.release()

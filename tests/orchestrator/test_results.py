@@ -178,13 +178,32 @@ class TestOpenTrials:
         writer.issue(make_spec(1))
         assert directory.open_trials() == [make_spec(1)]
 
-    def test_each_driver_that_issues_a_trial_is_counted_once(self, directory: SweepDirectory, writer: Writer) -> None:
-        spec = make_spec(1)
-        writer.issue(spec)
-        writer.issue(spec)
-        assert directory.attempts(spec.trial_id) == 1
-        Writer(directory, Lease(directory.folder, "next", 4)).issue(spec)
-        assert directory.attempts(spec.trial_id) == 2
+    def test_a_trial_that_only_waited_was_not_preempted(self, directory: SweepDirectory, writer: Writer) -> None:
+        name = make_spec(1).trial_id
+        writer.issue(make_spec(1))
+        following = Writer(directory, Lease(directory.folder, "next", 4))
+        following.issue(make_spec(1))
+        following.start(name)
+        assert directory.preemptions(name) == 0
+
+    def test_each_further_driver_that_starts_a_trial_is_a_preemption(
+        self, directory: SweepDirectory, writer: Writer
+    ) -> None:
+        name = make_spec(1).trial_id
+        writer.issue(make_spec(1))
+        writer.start(name)
+        writer.start(name)
+        assert directory.preemptions(name) == 0
+        Writer(directory, Lease(directory.folder, "next", 4)).start(name)
+        assert directory.preemptions(name) == 1
+
+    def test_each_lost_node_is_a_preemption(self, directory: SweepDirectory, writer: Writer) -> None:
+        name = make_spec(1).trial_id
+        writer.issue(make_spec(1))
+        writer.start(name)
+        writer.lose(name, 1)
+        writer.lose(name, 2)
+        assert directory.preemptions(name) == 2
 
     def test_a_dropped_trial_is_forgotten(self, directory: SweepDirectory, writer: Writer) -> None:
         writer.issue(make_spec(1))
@@ -196,7 +215,7 @@ class TestOpenTrials:
         self, directory: SweepDirectory, writer: Writer, text: bytes
     ) -> None:
         directory.folder.child("trials_open", "half").write("spec.json", text)
-        directory.folder.child("trials_open", "empty").write("issued-0001", b"")
+        directory.folder.child("trials_open", "empty").write("started-0001", b"")
         writer.issue(make_spec(1))
         assert directory.open_trials() == [make_spec(1)]
 

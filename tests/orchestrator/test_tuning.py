@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 from rich.console import Console
 
@@ -22,6 +24,7 @@ from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, s
 from trainable.spec import TrialSpec
 
 EPOCHS = 6
+ERRORS = tempfile.TemporaryDirectory(prefix="lnl-errors-")
 
 
 def stopping_config(**changes: Any) -> SweepConfig:
@@ -76,7 +79,7 @@ def end(session: _Session, ray_id: str, values: list[float]) -> None:
     spec = session.specs[ray_id]
     result = {"epoch": EPOCHS, "value": values[-1], "history": fake_history(values), "row": fake_row(spec, values[-1])}
     session.result(ray_id, result)
-    session.ended(ray_id, 1)
+    session.ended(ray_id)
 
 
 def test_a_suggestion_is_marked_as_issued_and_says_where_its_directory_is(
@@ -134,7 +137,7 @@ def test_a_trial_that_the_rungs_stop_is_pruned(session: _Session, directory: Swe
     assert tell(session, "a", [0.1]) and tell(session, "a", [0.1, 0.9], told=1)
     assert tell(session, "b", [0.1])
     assert not tell(session, "b", [0.1, 0.2], told=1)
-    session.ended("b", 1)
+    session.ended("b")
     (row,) = directory.rows("trials")
     assert (row["status"], row["val_biased"]) == ("pruned", 0.2)
 
@@ -160,35 +163,73 @@ class RayTrial:
     """As much of a Tune trial as the recorder asks for."""
 
     trial_id: str
-    num_failures: int = 0
     error: Exception | None = None
 
-    def get_error(self) -> Exception | None:
-        return self.error
+    @property
+    def pickled_error_file(self) -> str | None:
+        if self.error is None:
+            return None
+        place = Path(ERRORS.name, self.trial_id)
+        place.write_bytes(pickle.dumps(self.error))
+        return str(place)
+
+
+def node_lost() -> Exception:
+    return RayActorError(error_msg="The actor is dead because its node has died. Node Id: 0")
+
+
+def process_dies(session: _Session, name: str, error: Exception | None = None) -> None:
+    Recorder(session).on_trial_error(0, [], RayTrial(name, error or RayActorError()))
+
+
+def test_a_trial_whose_process_died_starts_anew_at_once_and_counts_both_attempts(
+    session: _Session, directory: SweepDirectory
+) -> None:
+    spec = suggested(session, "a")
+    tell(session, "a", [0.5])
+    process_dies(session, "a")
+    assert directory.rows("trials") == [] and directory.open_trials() == [spec]
+    assert suggested(session, "b") == spec
+    end(session, "b", [0.5] * EPOCHS)
+    (row,) = directory.rows("trials")
+    assert (row["status"], row["attempts"], row["preemptions"]) == ("completed", 2, 0)
+
+
+def test_a_death_that_is_reported_twice_counts_once(session: _Session, directory: SweepDirectory) -> None:
+    spec = suggested(session, "a")
+    process_dies(session, "a")
+    process_dies(session, "a")
+    assert suggested(session, "b") == spec
+    assert suggested(session, "c") != spec
+    end(session, "b", [0.5] * EPOCHS)
+    (row,) = directory.rows("trials")
+    assert row["attempts"] == 2
 
 
 def test_a_trial_whose_process_died_too_often_is_a_failed_row_with_the_reason(
     session: _Session, directory: SweepDirectory
 ) -> None:
-    spec = suggested(session, "a")
-    Recorder(session).on_trial_error(0, [], RayTrial("a", 3, MemoryError()))
+    for name in ("a", "b", "c"):
+        spec = suggested(session, name)
+        process_dies(session, name, MemoryError())
     (row,) = directory.rows("trials")
     assert (row["trial_id"], row["status"], row["attempts"]) == (spec.trial_id, "failed", 3)
     assert row["error"] == "the worker process died 3 times (MemoryError)"
+    assert suggested(session, "d") != spec
 
 
-def test_a_trial_that_completes_after_a_death_counts_both_attempts(
-    session: _Session, directory: SweepDirectory
-) -> None:
-    suggested(session, "a")
-    tell(session, "a", [0.5])
-    Recorder(session).on_trial_complete(0, [], RayTrial("a", 1))
+def test_lost_nodes_cost_no_retry_and_are_counted_as_preemptions(session: _Session, directory: SweepDirectory) -> None:
+    for name in ("a", "b", "c", "d"):
+        spec = suggested(session, name)
+        process_dies(session, name, node_lost())
+    assert suggested(session, "e") == spec
+    end(session, "e", [0.5] * EPOCHS)
     (row,) = directory.rows("trials")
-    assert (row["status"], row["attempts"]) == ("pruned", 2)
+    assert (row["status"], row["attempts"], row["preemptions"]) == ("completed", 1, 4)
 
 
 def test_a_trial_that_is_not_ours_any_more_is_left_alone(session: _Session, directory: SweepDirectory) -> None:
-    session.ended("unknown", 1)
+    session.ended("unknown")
     assert directory.rows("trials") == []
 
 
@@ -214,7 +255,7 @@ def test_an_exception_ends_the_sweep_in_order(session: _Session) -> None:
 
 
 def test_after_its_time_no_trial_is_issued(directory: SweepDirectory) -> None:
-    session = make_session(directory, stopping_config(limits={"max_hours": 1e-9}))
+    session = make_session(directory, stopping_config(limits={"max_hours": 1e-13}))
     assert session.suggest("a") == Searcher.FINISHED
 
 

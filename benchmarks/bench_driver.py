@@ -1,0 +1,67 @@
+"""Time of searcher, scheduler and driver per trial, and the busy share of many slots, on a simulated clock.
+
+    python benchmarks/bench_driver.py                       # 100, 1,000 and 10,000 trials; 64 slots
+    python benchmarks/bench_driver.py --trials 100 1000     # a look in seconds
+
+Nothing is trained; searcher, scheduler, recorder, dispatcher and writer are the real ones (benchmarks/simulated.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from benchmarks.simulated import Executor, simulate, skewed_seconds, smooth_curve
+from orchestrator.results import SweepDirectory
+from tests.orchestrator.support import sweep_cells, sweep_config
+
+SEARCH, CONFIRM, EPOCHS = 20, 5, 10
+SLOTS = 64
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, nargs="+", default=[100, 1000, 10_000])
+    parser.add_argument("--sampler", default="tpe")
+    options = parser.parse_args()
+    what = f"{SEARCH} search and {CONFIRM} confirm trials a cell, sampler {options.sampler}"
+    print(f"| measured ({what}) | value | wanted |")
+    print("|---|---|---|")
+    first = None
+    for trials in options.trials:
+        cells = trials // (SEARCH + CONFIRM)
+        seconds, done = timed(cells, options.sampler, min(8, trials))
+        each = 1e3 * seconds / len(done.runs)
+        first = first or each
+        print(f"| driver, ms a trial, {len(done.runs):,} trials in {cells} cells | {each:.2f} | |")
+        print(f"| the same / {options.trials[0]} trials | {each / first:.2f} | <= 1.3 |", flush=True)
+    _, busy = timed(40, options.sampler, SLOTS)
+    what = f"busy share of {SLOTS} slots, skewed trial times, {len(busy.runs):,} trials"
+    print(f"| {what} | {busy.busy_share():.4f} | >= 0.95 |")
+
+
+def timed(cells: int, sampler: str, slots: int) -> tuple[float, Executor]:
+    """Run a simulated sweep of so many cells; seconds of processor time that it took."""
+    config = sweep_config(
+        dataset={"name": "fake", "bias": {"rho": [i / max(1, cells - 1) for i in range(cells)]}},
+        methods=["erm"],
+        search={"trials": SEARCH, "sampler": sampler, "early_stopping": {"min_epochs": 3}},
+        confirm={"seeds": CONFIRM},
+        training={"epochs": EPOCHS},
+    )
+    with tempfile.TemporaryDirectory() as place:
+        executor = simulate(config, sweep_cells(config), SweepDirectory(place), slots, smooth_curve, skewed_seconds)
+        begin = time.process_time()
+        done = executor.run()
+        seconds = time.process_time() - begin
+    assert done.session.dispatcher.finished
+    return seconds, done
+
+
+if __name__ == "__main__":
+    main()

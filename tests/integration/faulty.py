@@ -1,0 +1,73 @@
+"""Methods that misbehave. Imported by the workers too: ``worker_process_setup_hook`` of the test's Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from trainable.methods.base import Batch, Losses, Nets, register_method
+from trainable.methods.erm import erm
+
+NAMES = ("raises", "gives_nan", "eats_memory", "hangs")
+GROUP = Path("/sys/fs/cgroup/memory")
+LIMIT = 200 * 2**20
+
+
+def register() -> None:
+    """Nothing more to do: importing this file has registered them."""
+
+
+def _method(name: str) -> Any:
+    return register_method(name, long_name=name, reference="none")
+
+
+@_method("raises")
+def raises(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
+    raise RuntimeError("made to fail")
+
+
+@_method("gives_nan")
+def gives_nan(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
+    losses = erm(nets, batch, hyperparameters, ramp)
+    return Losses(logits=losses.logits, label=losses.label * float("nan"))
+
+
+@_method("eats_memory")
+def eats_memory(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
+    """Really ended by the kernel for its memory, but in a group of its own: nobody else on the machine suffers."""
+    place = GROUP / f"lnl-sweep-{os.getpid()}"
+    place.mkdir()
+    (place / "memory.limit_in_bytes").write_text(str(LIMIT))
+    with contextlib.suppress(OSError):
+        (place / "memory.memsw.limit_in_bytes").write_text(str(LIMIT))
+    (place / "cgroup.procs").write_text(str(os.getpid()))
+    eaten = [bytearray(os.urandom(2**20)) * 16 for _ in range(100)]
+    raise AssertionError(f"ate {sum(map(len, eaten))} bytes and lives")
+
+
+def memory_can_be_limited() -> bool:
+    """May we make a memory group, and does the kernel end what outgrows it?"""
+    place = GROUP / f"lnl-sweep-try-{os.getpid()}"
+    try:
+        place.mkdir()
+        place.rmdir()
+    except OSError:
+        return False
+    return (GROUP / "memory.limit_in_bytes").exists()
+
+
+def clear_groups() -> None:
+    """Remove the groups of the processes that were ended."""
+    for place in GROUP.glob("lnl-sweep-*"):
+        with contextlib.suppress(OSError):
+            place.rmdir()
+
+
+@_method("hangs")
+def hangs(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
+    time.sleep(3600)
+    raise AssertionError("woke up")

@@ -1,0 +1,166 @@
+"""Worker processes, nodes and drivers are killed; the rows are those of the run to which nothing happened."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.support import (
+    NODE,
+    Row,
+    Rows,
+    assert_same_results,
+    differences,
+    driver,
+    raylet_of,
+    rows,
+    workers_of,
+)
+from trainable.tune_trainable import CHECKPOINT
+
+pytestmark = pytest.mark.slow
+
+TRIALS = 16
+KILLS = 5
+
+
+def assert_all_finished(text: str) -> None:
+    counts = re.search(r"planned = (\d+), finished = (\d+)", text)
+    assert counts and int(counts[1]) == int(counts[2]) == TRIALS, text
+
+
+@dataclass
+class Survived:
+    """A sweep that lost a worker process and a node.
+
+    Attributes:
+        worker_killed: When the process was killed.
+        node_killed: When the raylet was killed.
+    """
+
+    out: Path
+    code: int
+    text: str
+    worker_killed: datetime
+    node_killed: datetime
+
+    def having(self, **values: Any) -> list[Row]:
+        return [row for row in rows(self.out).values() if all(row[name] == value for name, value in values.items())]
+
+
+def in_training(out: Path) -> list[str]:
+    """Open trials that have a checkpoint: they have trained an epoch and go on."""
+    return [place.parent.name for place in out.glob(f"trials_open/*/{CHECKPOINT}")]
+
+
+@pytest.fixture(scope="module")
+def survived(short_tmp: Path, sweep_file: Path, cluster: Any) -> Survived:
+    out = short_tmp / "survived"
+    doomed = cluster.add_node(**NODE)
+    try:
+        with driver(short_tmp, out, "run", sweep_file, "--out", out, "--address", cluster.address) as running:
+            running.wait_for_rows(2)
+            steady = raylet_of(cluster.head_node)
+            running.wait_for(lambda: bool(workers_of(steady)) and bool(in_training(out)), "a trial that trains")
+            os.kill(workers_of(steady)[0], signal.SIGKILL)
+            worker_killed = datetime.now(UTC)
+            running.wait_for(lambda: bool(workers_of(raylet_of(doomed))) and bool(in_training(out)), "a trial there")
+            os.kill(raylet_of(doomed), signal.SIGKILL)
+            node_killed = datetime.now(UTC)
+            code = running.wait()
+            text = running.text()
+    finally:
+        cluster.remove_node(doomed, allow_graceful=False)
+    return Survived(out, code, text, worker_killed, node_killed)
+
+
+class TestWorkerAndNode:
+    def test_the_sweep_finishes(self, survived: Survived) -> None:
+        assert survived.code == 0, survived.text
+        assert_all_finished(survived.text)
+
+    def test_no_trial_failed(self, survived: Survived) -> None:
+        assert {(row["status"], row["error"]) for row in rows(survived.out).values()} == {("completed", None)}
+
+    def test_the_killed_process_cost_one_attempt_and_no_preemption(self, survived: Survived) -> None:
+        (row,) = survived.having(attempts=2)
+        assert row["preemptions"] == 0 and row["started_at"] < row["finished_at"]
+        assert row["finished_at"] > survived.worker_killed
+
+    def test_the_lost_node_cost_a_preemption_and_no_attempt(self, survived: Survived) -> None:
+        (row,) = survived.having(preemptions=1)
+        assert row["attempts"] == 1 and row["finished_at"] > survived.node_killed
+        assert len(survived.having(attempts=1, preemptions=0)) == TRIALS - 2
+
+    def test_the_rows_are_those_of_the_undisturbed_run(self, survived: Survived, undisturbed: Path) -> None:
+        assert_same_results(survived.out, undisturbed)
+
+
+@dataclass
+class Kill:
+    before: Rows
+    after: Rows
+
+
+@dataclass
+class Persevered:
+    """A sweep whose driver was killed again and again."""
+
+    out: Path
+    code: int
+    text: str
+    kills: list[Kill]
+    seed: int
+
+
+@pytest.fixture(scope="module")
+def persevered(short_tmp: Path, sweep_file: Path, cluster: Any) -> Persevered:
+    """Each driver dies at a random moment: of its start, of a trial, or between two rows."""
+    out, seed = short_tmp / "persevered", random.SystemRandom().randrange(10**6)
+    moment = random.Random(seed)
+    words: tuple[object, ...] = ("run", sweep_file, "--out", out)
+    before: list[Rows] = []
+    for _ in range(KILLS):
+        with driver(short_tmp, out, *words, "--address", cluster.address) as running:
+            running.wait_for(lambda: (out / "driver.json").exists() and (out / "sweep.yaml").exists(), "a start")
+            had, more = len(rows(out)), moment.choice([None, 0, 1, 2])
+            if more is not None:
+                running.wait_for_open()
+                running.wait_for_rows(had + more)
+            time.sleep(moment.uniform(0, 1))
+            running.kill(signal.SIGKILL)
+            assert running.wait() == -signal.SIGKILL
+        before.append(rows(out))
+        words = ("resume", out)
+    with driver(short_tmp, out, *words, "--address", cluster.address) as running:
+        code = running.wait()
+    return Persevered(out, code, running.text(), [Kill(then, rows(out)) for then in before], seed)
+
+
+class TestDriver:
+    def test_the_last_one_finishes_the_sweep(self, persevered: Persevered) -> None:
+        assert persevered.code == 0, (persevered.seed, persevered.text)
+        assert_all_finished(persevered.text)
+
+    def test_it_was_killed_in_mid_sweep(self, persevered: Persevered) -> None:
+        assert len(persevered.kills[-1].before) < TRIALS, persevered.seed
+
+    def test_no_finished_trial_ran_again_and_none_is_lost(self, persevered: Persevered) -> None:
+        for kill in persevered.kills:
+            assert differences(kill.before, kill.after) == [], persevered.seed
+
+    def test_no_kill_is_counted_as_an_error(self, persevered: Persevered) -> None:
+        assert {row["attempts"] for row in rows(persevered.out).values()} == {1}, persevered.seed
+
+    def test_the_rows_are_those_of_the_undisturbed_run(self, persevered: Persevered, undisturbed: Path) -> None:
+        assert_same_results(persevered.out, undisturbed)
+        assert list((persevered.out / "trials_open").iterdir()) == []

@@ -1,0 +1,90 @@
+"""Trials that raise, give NaN, are ended for their memory, or hang: their row says so, and no other trial suffers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from orchestrator.config import validate
+from tests.integration import faulty
+from tests.integration.support import SWEEP, Row, differences, results, rows
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not faulty.memory_can_be_limited(), reason="needs root and memory groups (cgroup v1)"),
+]
+
+SECONDS = 15
+BIAS = 0.4
+
+
+@dataclass
+class Swept:
+    out: Path
+    result: Any
+
+    def row(self, label: str) -> Row:
+        (row,) = [row for row in rows(self.out).values() if row["label"] == label]
+        return row
+
+
+@pytest.fixture(scope="module")
+def swept(short_tmp: Path, cluster: Any) -> Iterator[Swept]:
+    """The small sweep with four more methods that misbehave."""
+    import ray
+
+    from orchestrator.sweep import Options, run_sweep
+
+    tree = yaml.safe_load(SWEEP)
+    tree["dataset"]["bias"]["color_variance"] = [BIAS]
+    tree["methods"] = [
+        *({"name": name, "fixed": {"lr": 1e-3, "weight_decay": 0.0}} for name in faulty.NAMES),
+        "erm",
+    ]
+    tree["limits"]["trial_minutes"] = SECONDS / 60
+    out = short_tmp / "misbehaving"
+    root = str(Path(__file__).parents[2])
+    hook = {"worker_process_setup_hook": "tests.integration.faulty.register", "env_vars": {"PYTHONPATH": root}}
+    ray.init(address=cluster.address, runtime_env=hook, log_to_driver=False, logging_level="error")
+    try:
+        yield Swept(out, run_sweep(validate(tree), str(out), Options(address=cluster.address)))
+    finally:
+        ray.shutdown()
+        faulty.clear_groups()
+
+
+def test_every_planned_trial_has_its_row(swept: Swept) -> None:
+    assert swept.result.planned == swept.result.finished == len(rows(swept.out)) == len(faulty.NAMES) + 4
+    assert list((swept.out / "trials_open").iterdir()) == []
+
+
+def test_the_sweep_says_which_cells_have_no_trial(swept: Swept) -> None:
+    assert not swept.result.complete and swept.result.diverged == len(faulty.NAMES)
+    assert len(swept.result.problems) == len(faulty.NAMES)
+    assert all(problem.endswith("no search trial completed") for problem in swept.result.problems)
+
+
+@pytest.mark.parametrize(
+    ("name", "attempts", "error"),
+    [
+        ("raises", 1, "RuntimeError: made to fail"),
+        ("gives_nan", 1, "TrialFailed: epoch 1: label_loss is nan"),
+        ("eats_memory", 3, "the worker process died 3 times"),
+        ("hangs", 1, f"took longer than limits.trial_minutes = {SECONDS / 60:g}"),
+    ],
+)
+def test_the_row_says_what_happened(swept: Swept, name: str, attempts: int, error: str) -> None:
+    row = swept.row(name)
+    assert row["status"] == "failed" and error in row["error"]
+    assert (row["attempts"], row["preemptions"]) == (attempts, 0)
+
+
+def test_the_other_trials_are_those_of_the_undisturbed_run(swept: Swept, undisturbed: Path) -> None:
+    for table in ("trials", "history", "predictions"):
+        erm = {key: row for key, row in results(swept.out, table).items() if "pixel_front-erm" in str(key[0])}
+        assert erm and differences(erm, results(undisturbed, table)) == []
