@@ -1,0 +1,108 @@
+"""The real study on files of the real form: 24 patients, prepared by the command, swept with the shipped file."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from analysis import load, load_splits, summary_table, write_report
+from tests.integration.support import rows
+from tests.trainable.figshare_files import all_files, folds_file, patient_of, write_zips
+
+pytestmark = pytest.mark.slow
+
+PATIENTS = 24
+SLICES = 4 * PATIENTS
+SMALL = (
+    "dataset.image_size=64",
+    "network={name: small_cnn}",
+    "training.epochs=1",
+    "search.trials=2",
+    "confirm={seeds: 1, rules: [val_counterfactual]}",
+)
+
+
+@pytest.fixture(scope="module")
+def prepared(short_tmp: Path) -> Iterator[Path]:
+    """The environment in which the data set is prepared: from the four inner zips, as the archive unpacks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LNL_SWEEP_CACHE", str(short_tmp / "mri-cache"))
+        archive = short_tmp / "mri"
+        write_zips(archive, all_files(SLICES), folds_file(SLICES))
+        done = command("data", "prepare", "brain_mri", "--from", archive)
+        assert done.returncode == 0, done.stderr
+        assert "CC BY" in done.stdout + done.stderr and "Cheng" in done.stdout + done.stderr
+        yield archive
+
+
+def command(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).parent / "lnl-sweep", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=800,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def swept(prepared: Path, short_tmp: Path) -> Path:
+    out = short_tmp / "mri-sweep"
+    overrides = [word for override in SMALL for word in ("--set", override)]
+    done = command("run", "sweeps/brain_mri.yaml", *overrides, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "planned = " in done.stdout
+    return out
+
+
+def test_the_whole_table_is_there_beside_the_seed_studys_numbers(swept: Path) -> None:
+    trials = load(swept)
+    assert set(trials["label"]) == {"ceiling", "erm", "grl", "lnl", "grl_seed"}
+    assert trials["cell"].nunique() == 1 + 4 * 8
+    assert (trials["status"] == "completed").all()
+    text = summary_table(trials).to_string()
+    assert "Peretz 2020" in text
+    html = write_report(swept).read_text()
+    assert "slices of one patient on both sides of the split" in html
+    assert "meningioma 20 of 5 patients" in html
+
+
+def test_no_real_patient_is_named_anywhere(swept: Path) -> None:
+    names = [patient_of(number).encode() for number in range(1, SLICES + 1, 4)]
+    files = [file for file in swept.rglob("*") if file.is_file()]
+    assert files
+    for file in files:
+        data = file.read_bytes()
+        assert not [name for name in names if name in data], file
+
+
+def test_no_patient_is_in_two_parts(swept: Path) -> None:
+    splits = load_splits(swept)
+    assert splits["patient"].nunique() == PATIENTS
+    assert (splits.groupby(["seed", "patient"])["split"].nunique() == 1).all()
+
+
+def test_one_trial_of_the_shipped_network_at_full_size_through_ray(prepared: Path, short_tmp: Path) -> None:
+    out = short_tmp / "mri-resnet"
+    done = command(
+        *("run", "sweeps/brain_mri.yaml", "--smoke", "--only", "method=grl_seed,rho=1,gamma=0", "--out", out)
+    )
+    assert done.returncode == 0, done.stderr
+    found = list(rows(out).values())
+    assert {row["phase"] for row in found} == {"search", "confirm"}
+    assert {(row["network"], row["epochs"], row["status"]) for row in found} == {("resnet18", 1, "completed")}
+
+
+def test_a_dry_run_says_what_it_takes(prepared: Path) -> None:
+    overrides = [word for override in SMALL for word in ("--set", override)]
+    done = command("run", "sweeps/brain_mri.yaml", *overrides, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "33 cells" in done.stdout
+    assert "on one GPU, a guess from" in done.stdout or "GPU-hours" in done.stdout
+    assert "at list prices of" in done.stdout
