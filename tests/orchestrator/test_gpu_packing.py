@@ -32,18 +32,21 @@ def test_exactly_k_shares_fill_a_card(k: int) -> None:
     assert k * units <= 10_000 < (k + 1) * units
 
 
+def share_of(value: object) -> object:
+    tree = {"dataset": {"name": "d", "bias": {"rho": [0.5]}}, "methods": ["erm"], "resources": {"gpu": value}}
+    return validate(tree).resources.gpu
+
+
 @pytest.mark.parametrize("value", ["auto", 0, 1, 2, "1/2", "1/7"])
 def test_shares(value: object) -> None:
-    assert (
-        validate({"dataset": {"name": "d", "bias": {"rho": [0.5]}}, "resources": {"gpu": value}}).resources.gpu == value
-    )
+    assert share_of(value) == value
 
 
 @pytest.mark.parametrize(
     ("value", "hint"),
-    [(0.25, "write 1/4"), ("2/3", "write 1/2"), (1.5, "write 2"), ("half", "but got 'half'"), (-1, "-1")],
+    [(0.25, "write 1/4"), ("2/3", "write 1/2"), (1.5, "write 2"), ("half", "but got 'half'"), (-1, "but got -1")],
 )
 def test_other_shares_are_refused_with_the_reason(value: object, hint: str) -> None:
     with pytest.raises(InputError, match=r"k equal trials fill a GPU") as refused:
-        validate({"dataset": {"name": "d", "bias": {"rho": [0.5]}}, "resources": {"gpu": value}})
+        share_of(value)
     assert hint in str(refused.value)
