@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import warnings
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +14,10 @@ import pyarrow.parquet as pq
 
 from analysis.parts import part_cell, part_name, read_parts
 from analysis.schema import arrow_schema, to_table
-from analysis.source import open_folder
+from analysis.sealed import seal_json
 from orchestrator.lease import Lease
+from orchestrator.small_files import Readable, read_small
+from orchestrator.spool import Direct, Post, Spool
 from trainable.files import Folder
 from trainable.spec import TrialSpec
 
@@ -45,14 +48,14 @@ class SweepDirectory:
         """The rows of a table, one for each key."""
         if not self.exists():
             return []
-        rows: list[dict[str, Any]] = read_parts(open_folder(self.uri), table).to_pylist()
+        rows: list[dict[str, Any]] = read_parts(Readable(self.folder), table).to_pylist()
         return rows
 
     def split_seeds(self) -> set[tuple[int, int | None]]:
         """Seeds and folds whose split is written."""
         if not self.exists():
             return set()
-        table = read_parts(open_folder(self.uri), "splits", columns=("seed", "fold", "image"))
+        table = read_parts(Readable(self.folder), "splits", columns=("seed", "fold", "image"))
         pairs = table.select(["seed", "fold"]).group_by(["seed", "fold"]).aggregate([])
         return {(row["seed"], row["fold"]) for row in pairs.to_pylist()}
 
@@ -63,7 +66,7 @@ class SweepDirectory:
             InputError: Its rows were written by a newer version.
         """
         if self.exists():
-            read_parts(open_folder(self.uri), "trials", columns=("trial_id",))
+            read_parts(Readable(self.folder), "trials", columns=("trial_id",))
 
     def histories(self) -> dict[str, list[dict[str, Any]]]:
         """History rows of every finished trial, in the order of the epochs."""
@@ -95,10 +98,12 @@ class SweepDirectory:
         return []
 
     def preemptions(self, trial_id: str) -> int:
-        """How often an open trial lost its driver or its node; one that only waited to be started lost nothing."""
+        """How often an open trial that nobody holds lost its driver or its node.
+
+        Every driver that started it was lost; one that only had it waiting was not.
+        """
         names = self.folder.child(OPEN, trial_id).names()
-        drivers = sum(name.startswith("started-") for name in names)
-        return max(0, drivers - 1) + sum(name.startswith("lost-") for name in names)
+        return sum(name.startswith(("started-", "lost-")) for name in names)
 
 
 class Writer:
@@ -107,13 +112,16 @@ class Writer:
     Args:
         directory: The sweep's directory.
         lease: The lease on it.
+        post: How it is written; at once where the directory is local, else by the threads of a spool.
     """
 
-    def __init__(self, directory: SweepDirectory, lease: Lease) -> None:
+    def __init__(self, directory: SweepDirectory, lease: Lease, post: Post | None = None) -> None:
         self.directory = directory
+        self.post: Post = post or (Direct() if directory.folder.local is not None else Spool())
         self._folder = directory.folder
         self._lease = lease
-        self._sequence = 0
+        self._sequence = count(1)
+        self._preempted: dict[str, int] = {}
 
     def append(self, table: str, about: str, rows: list[dict[str, Any]] | pa.Table) -> None:
         """Write rows as one new part.
@@ -128,75 +136,129 @@ class Writer:
             InputError: The directory cannot be written.
         """
         self._lease.check()
-        data = rows if isinstance(rows, pa.Table) else to_table(table, rows)
-        if not len(data):
-            return
-        self._sequence += 1
-        buffer = io.BytesIO()
-        pq.write_table(data, buffer, compression="zstd")
-        name = part_name(about, self._lease.generation, self._lease.id, self._sequence)
-        self._folder.child(table).write(name, buffer.getvalue())
+        data = _part(table, rows)
+        if data is not None:
+            content = self.post.keep(data)
+            self.post.do(about, lambda: self._send(table, about, content()))
+
+    def _send(self, table: str, about: str, data: bytes, sequence: int | None = None) -> None:
+        self._lease.check()
+        number = next(self._sequence) if sequence is None else sequence
+        name = part_name(about, self._lease.generation, self._lease.id, number)
+        self._folder.child(table).write(name, data)
+
+    def known(self, spec: TrialSpec) -> None:
+        """Take note of a trial that an earlier driver issued and that goes on."""
+        self._preempted[spec.trial_id] = self.directory.preemptions(spec.trial_id)
+
+    def preemptions(self, trial_id: str) -> int:
+        """How often the trial has lost its driver or its node."""
+        return self._preempted.get(trial_id, 0)
 
     def issue(self, spec: TrialSpec) -> None:
         """Leave the mark of a trial that is about to run."""
         self._lease.check()
         # A trial whose mark does not survive a power failure is issued again: that is worth no wait for the disk.
-        self._folder.child(OPEN, spec.trial_id).write("spec.json", spec.to_json().encode(), durable=False)
+        self._mark(spec.trial_id, "spec.json", spec.to_json().encode())
 
     def start(self, trial_id: str) -> None:
         """Leave the mark of a trial that this driver has started."""
         self._lease.check()
-        self._folder.child(OPEN, trial_id).write(f"started-{self._lease.generation:04d}", b"", durable=False)
+        self._mark(trial_id, f"started-{self._lease.generation:04d}")
 
     def lose(self, trial_id: str, times: int) -> None:
         """Leave the mark of a trial whose node was lost, for the ``times``-th time under this driver."""
         self._lease.check()
-        self._folder.child(OPEN, trial_id).write(f"lost-{self._lease.generation:04d}-{times}", b"")
+        self._preempted[trial_id] = self._preempted.get(trial_id, 0) + 1
+        self._mark(trial_id, f"lost-{self._lease.generation:04d}-{times}")
+
+    def _mark(self, trial_id: str, name: str, data: bytes = b"") -> None:
+        place = self._folder.child(OPEN, trial_id)
+        self.post.do(trial_id, lambda: place.write(name, data, durable=False))
 
     def finish(self, row: dict[str, Any], history: list[dict[str, Any]]) -> None:
         """Write a trial that ended; its row comes last, since a trial is finished when its row is readable."""
+        self._lease.check()
         trial_id, cell = row["trial_id"], row["cell"]
         place = self._folder.child(OPEN, trial_id)
-        predictions = _predictions(place, trial_id)
-        if predictions is not None:
-            self.append("predictions", cell, predictions)
-        self.append("history", cell, [{"trial_id": trial_id, **entry} for entry in history])
-        self.append("trials", cell, [row])
-        place.remove_tree()
+        parts: list[tuple[str, Callable[[], bytes]]] = []
+        for table, rows in (("history", [{"trial_id": trial_id, **entry} for entry in history]), ("trials", [row])):
+            data = _part(table, rows)
+            if data is not None:
+                parts.append((table, self.post.keep(data)))
+
+        def work() -> None:
+            predictions = _predictions(place, trial_id)
+            found = None if predictions is None else _part("predictions", predictions)
+            if found is not None:
+                self._send("predictions", cell, found)
+            for table, content in parts:
+                self._send(table, cell, content())
+            place.remove_tree()
+
+        self.post.do(trial_id, work)
 
     def drop(self, trial_id: str) -> None:
         """Forget an open trial that is not wanted any more."""
         self._lease.check()
-        self._folder.child(OPEN, trial_id).remove_tree()
+        self.post.do(trial_id, self._folder.child(OPEN, trial_id).remove_tree)
 
     def compact(self, cell: str) -> None:
         """Merge the parts of a cell into one a table; the new part is written before the old ones are removed."""
-        for table in COMPACTED:
-            self._lease.check()
-            place = self._folder.child(table)
-            old = [name for name in place.names() if part_cell(name) == cell]
-            if len(old) < 2:
-                continue
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error", UserWarning)
-                    rows = read_parts(open_folder(self.directory.uri), table, cell=cell)
-            except UserWarning as unreadable:
-                # What could not be read must not be removed: the next time its rows may be readable.
-                warnings.warn(f"{unreadable}; the parts of {cell} are left as they are", stacklevel=2)
-                continue
-            self.append(table, cell, rows)
-            for name in old:
-                place.remove(name)
+        self._lease.check()
+        # Numbered now: a part that is written while this waits is newer than what is merged.
+        numbers = {table: next(self._sequence) for table in COMPACTED}
+
+        def work() -> None:
+            for table, number in numbers.items():
+                self._merge(table, cell, number)
+
+        self.post.after_all(work)
+
+    def _merge(self, table: str, cell: str, number: int) -> None:
+        self._lease.check()
+        place = self._folder.child(table)
+        old = [name for name in place.names() if part_cell(name) == cell]
+        if len(old) < 2:
+            return
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)
+                data = _part(table, read_parts(Readable(self._folder), table, cell=cell))
+        except UserWarning as unreadable:
+            # What could not be read must not be removed: the next time its rows may be readable.
+            warnings.warn(f"{unreadable}; the parts of {cell} are left as they are", stacklevel=2)
+            return
+        if data is not None:
+            self._send(table, cell, data, number)
+        for name in old:
+            place.remove(name)
+
+    def flush(self, seconds: float | None = None) -> bool:
+        """Wait until everything is in the directory; True where it is.
+
+        Raises:
+            Exception: What could not be written.
+        """
+        return self.post.flush(seconds)
 
     def note_change(self, entry: dict[str, Any]) -> None:
         """Add a line to ``changes.jsonl``."""
         self._lease.check()
         try:
-            old = self._folder.read("changes.jsonl")
+            old = read_small(self._folder, "changes.jsonl")
         except FileNotFoundError:
             old = b""
-        self._folder.write("changes.jsonl", old + json.dumps(entry).encode() + b"\n")
+        self._folder.write("changes.jsonl", old + seal_json(entry) + b"\n")
+
+
+def _part(table: str, rows: list[dict[str, Any]] | pa.Table) -> bytes | None:
+    data = rows if isinstance(rows, pa.Table) else to_table(table, rows)
+    if not len(data):
+        return None
+    buffer = io.BytesIO()
+    pq.write_table(data, buffer, compression="zstd")
+    return buffer.getvalue()
 
 
 def _predictions(place: Folder, trial_id: str) -> pa.Table | None:

@@ -23,9 +23,11 @@ from ray.tune.search import Searcher
 from orchestrator.cluster import count_slots
 from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
+from orchestrator.gpu_packing import ray_share
 from orchestrator.progress import Progress
 from orchestrator.results import Writer
 from trainable.errors import InputError
+from trainable.remote import store_environment
 from trainable.report import spec_row
 from trainable.spec import TrialSpec, objective
 from trainable.tune_trainable import SweepTrainable
@@ -105,6 +107,7 @@ class _Session:
         return {
             "spec": spec.to_json(),
             "dir": self.writer.directory.uri,
+            "gpu": self.share,
             "checkpoint_seconds": self.checkpoint_seconds,
             "rungs": list(self.dispatcher.rung_epochs(spec)),
         }
@@ -193,7 +196,7 @@ class _Session:
             bias_value=cell.bias_value,
             bias_strength=cell.bias_strength,
             attempts=attempts or 1 + self.deaths.get(spec.trial_id, 0),
-            preemptions=self.writer.directory.preemptions(spec.trial_id),
+            preemptions=self.writer.preemptions(spec.trial_id),
             gpu_share=self.share,
             ray_version=ray.__version__,
         )
@@ -286,7 +289,7 @@ def run_tuner(config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progr
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(session.open_trials)
 
     # Ray registers trainables by name in the whole cluster: a second sweep must not run the first one's code.
-    trainable = type(f"Sweep_{driver}", (SweepTrainable,), {})
+    trainable = type(f"Sweep_{driver}", (SweepTrainable,), {"environment": store_environment()})
     place = writer.directory.folder.local
     with tempfile.TemporaryDirectory(prefix="lnl-sweep-") as elsewhere:
         tuner = tune.Tuner(
@@ -321,7 +324,7 @@ def run_tuner(config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progr
 def _bundle(config: SweepConfig, share: float) -> dict[str, float]:
     bundle: dict[str, float] = {"CPU": float(config.resources.cpu)}
     if share:
-        bundle["GPU"] = share
+        bundle["GPU"] = ray_share(share)
     return bundle
 
 

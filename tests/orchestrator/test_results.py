@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from analysis.errors import InputError as AnalysisError
 from analysis.parts import part_cell
 from analysis.schema import SCHEMA_VERSION, VERSION_KEY, to_table
+from analysis.sealed import is_whole
 from orchestrator.identity import trial_spec
 from orchestrator.lease import Lease
 from orchestrator.results import SweepDirectory, Writer
@@ -179,31 +181,36 @@ class TestOpenTrials:
         assert directory.open_trials() == [make_spec(1)]
 
     def test_a_trial_that_only_waited_was_not_preempted(self, directory: SweepDirectory, writer: Writer) -> None:
-        name = make_spec(1).trial_id
-        writer.issue(make_spec(1))
+        spec = make_spec(1)
+        writer.issue(spec)
         following = Writer(directory, Lease(directory.folder, "next", 4))
-        following.issue(make_spec(1))
-        following.start(name)
-        assert directory.preemptions(name) == 0
+        following.known(spec)
+        following.start(spec.trial_id)
+        assert following.preemptions(spec.trial_id) == 0
 
     def test_each_further_driver_that_starts_a_trial_is_a_preemption(
         self, directory: SweepDirectory, writer: Writer
     ) -> None:
-        name = make_spec(1).trial_id
-        writer.issue(make_spec(1))
-        writer.start(name)
-        writer.start(name)
-        assert directory.preemptions(name) == 0
-        Writer(directory, Lease(directory.folder, "next", 4)).start(name)
-        assert directory.preemptions(name) == 1
+        spec = make_spec(1)
+        writer.issue(spec)
+        writer.start(spec.trial_id)
+        writer.start(spec.trial_id)
+        assert writer.preemptions(spec.trial_id) == 0
+        following = Writer(directory, Lease(directory.folder, "next", 4))
+        following.known(spec)
+        following.start(spec.trial_id)
+        assert following.preemptions(spec.trial_id) == 1
 
     def test_each_lost_node_is_a_preemption(self, directory: SweepDirectory, writer: Writer) -> None:
-        name = make_spec(1).trial_id
-        writer.issue(make_spec(1))
-        writer.start(name)
-        writer.lose(name, 1)
-        writer.lose(name, 2)
-        assert directory.preemptions(name) == 2
+        spec = make_spec(1)
+        writer.issue(spec)
+        writer.start(spec.trial_id)
+        writer.lose(spec.trial_id, 1)
+        writer.lose(spec.trial_id, 2)
+        assert writer.preemptions(spec.trial_id) == 2
+        following = Writer(directory, Lease(directory.folder, "next", 4))
+        following.known(spec)
+        assert following.preemptions(spec.trial_id) == 3
 
     def test_a_dropped_trial_is_forgotten(self, directory: SweepDirectory, writer: Writer) -> None:
         writer.issue(make_spec(1))
@@ -359,4 +366,5 @@ def test_nothing_in_a_directory_names_the_place_where_it_lies(directory: SweepDi
 def test_changes_are_added_line_by_line(directory: SweepDirectory, writer: Writer) -> None:
     writer.note_change({"what": 1})
     writer.note_change({"what": 2})
-    assert directory.folder.read("changes.jsonl") == b'{"what": 1}\n{"what": 2}\n'
+    data = directory.folder.read("changes.jsonl")
+    assert [json.loads(line)["what"] for line in data.splitlines()] == [1, 2] and is_whole("changes.jsonl", data)
