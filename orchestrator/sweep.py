@@ -35,6 +35,7 @@ class Options:
     Attributes:
         address: Ray cluster to connect to; None = ``RAY_ADDRESS`` or a Ray of our own.
         cpus: Processors of a Ray of our own; None = all.
+        slots: Trials at once; None = as many as the cluster holds at its largest.
         mix_versions: Go on although numerics or a method's source differ from those of the rows.
         failed: Run failed trials again.
         only: Run only these cells, e.g. ``method=lnl,rho=0.9``; None = all.
@@ -43,6 +44,7 @@ class Options:
 
     address: str | None = None
     cpus: int | None = None
+    slots: int | None = None
     mix_versions: bool = False
     failed: bool = False
     only: str | None = None
@@ -164,7 +166,7 @@ def _run(
     try:
         # Again, since ray.init has replaced the handler by one that ends the process with another exit code.
         with _terminate_as_interrupt():
-            run_tuner(config, dispatcher, writer, progress, driver)
+            run_tuner(config, dispatcher, writer, progress, driver, options.slots)
     finally:
         if ours:
             ray.shutdown()
