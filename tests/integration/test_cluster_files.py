@@ -39,7 +39,9 @@ def test_three_lines_are_marked_for_editing(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_it_pins_the_ray_that_these_tests_run(name: str) -> None:
-    pins = re.findall(r"(?:ray\[default,tune\]==|rayproject/ray:|rayVersion: \"|RAY_VERSION=)(\d+\.\d+\.\d+)", text(name))
+    pins = re.findall(
+        r"(?:ray\[default,tune\]==|rayproject/ray:|rayVersion: \"|RAY_VERSION=)(\d+\.\d+\.\d+)", text(name)
+    )
     assert pins and set(pins) == {importlib.metadata.version("ray")}
 
 
@@ -59,6 +61,13 @@ def test_nodes_get_a_python_that_the_project_accepts(name: str) -> None:
 @pytest.mark.parametrize("name", LAUNCHED)
 def test_the_setup_ends_with_the_program_itself(name: str) -> None:
     assert read(name)["setup_commands"][-1] == "lnl-sweep --version"
+
+
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_ray_adds_no_commands_of_its_own(name: str) -> None:
+    ours, merged = read(name), prepare_config(read(name))
+    assert merged["head_setup_commands"] == ours["setup_commands"]
+    assert merged["worker_setup_commands"] == ours["setup_commands"] + ours.get("worker_setup_commands", [])
 
 
 @pytest.mark.parametrize("name", LAUNCHED)

@@ -89,9 +89,7 @@ def launch(home: Path) -> Launched:
         for instance in reservation["Instances"]:
             instance["tags"] = {tag["Key"]: tag["Value"] for tag in instance["Tags"]}
             instances.setdefault(instance["tags"]["ray-user-node-type"], []).append(instance)
-    volumes = {
-        disk["VolumeId"]: disk for disk in ec2.describe_volumes()["Volumes"]
-    }
+    volumes = {disk["VolumeId"]: disk for disk in ec2.describe_volumes()["Volumes"]}
     groups = {group["GroupId"]: group for group in ec2.describe_security_groups()["SecurityGroups"]}
     provider.terminate_nodes(provider.non_terminated_nodes({}))
     assert provider.non_terminated_nodes({}) == []
