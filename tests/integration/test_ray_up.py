@@ -81,7 +81,7 @@ def submit(cloud: Region, sweep: Path, tunnel: list[subprocess.Popen[bytes]]) ->
     )  # fmt: skip
     cloud.laptop.run(
         "ray job submit --address http://127.0.0.1:8265 --submission-id small --no-wait --working-dir mine -- "
-        "lnl-sweep run small.yaml --out '$SWEEPS/small'",
+        f"lnl-sweep run small.yaml --out s3://{BUCKET}/{OUT}",
         180,
     )
     return "small"
