@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
+import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pyarrow import fs
 
 from analysis.errors import InputError
+from analysis.sealed import REWRITTEN, read_whole
 
+T = TypeVar("T")
 Location = str | os.PathLike[str]
+
+PATIENCE_SECONDS = 90.0
+"""For so long an object store may be away while a sweep is read."""
+_REFUSED = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "Bucket '")
+_GONE = ("NO_SUCH_KEY", "RESOURCE_NOT_FOUND")
 
 
 def as_list(places: Location | Sequence[Location]) -> list[Location]:
@@ -59,6 +67,46 @@ class _Filesystem:
             return bytes(stream.read())
 
 
+class _Remote(_Filesystem):
+    """An object store: asked again where it does not answer, and where a rewritten file is torn."""
+
+    def files(self, folder: str) -> list[str]:
+        return _patiently(self.name, lambda: super(_Remote, self).files(folder))
+
+    def read(self, path: str) -> bytes:
+        def once() -> bytes:
+            return _patiently(f"{self.name}/{path}", lambda: super(_Remote, self).read(path))
+
+        return read_whole(path, once) if path.endswith(REWRITTEN) else once()
+
+
+def _patiently(place: str, work: Callable[[], T]) -> T:
+    """Repeat a request that failed; that a part cannot be fetched must not read as if it had no rows."""
+    end, pause = time.monotonic() + PATIENCE_SECONDS, 0.5
+    while True:
+        try:
+            return work()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if any(mark in str(error) for mark in _GONE):
+                # Deleted between two requests of one reading.
+                raise FileNotFoundError(place) from error
+            if time.monotonic() > end or any(mark in str(error) for mark in _REFUSED):
+                reason = str(error).splitlines()[0]
+                raise InputError(f"{place} cannot be used ({reason}): check the address and the credentials") from error
+        time.sleep(pause)
+        pause = min(2 * pause, 8.0)
+
+
+def _connect(address: str) -> tuple[fs.FileSystem, str]:
+    if "AWS_ACCESS_KEY_ID" in os.environ or "AWS_ENDPOINT_URL" in os.environ:
+        # Credentials and region need not be asked of a cloud's metadata server, which answers late or never.
+        os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+    filesystem, path = fs.FileSystem.from_uri(address)
+    return filesystem, path
+
+
 class _Zip:
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
@@ -97,18 +145,21 @@ def open_folder(directory: Location) -> Folder:
     name = os.fspath(directory)
     if "://" in name:
         try:
-            folder: Folder = _Filesystem(name, *fs.FileSystem.from_uri(name))
-            found = _is_sweep(folder)
+            filesystem, path = _connect(name)
+            # Once without patience: a wrong address is to be told at once.
+            found = _is_sweep(_Filesystem(name, filesystem, path))
+            folder: Folder = _Remote(name, filesystem, path)
         except (OSError, ValueError) as error:
-            raise InputError(f"{name} cannot be read ({error}): check the address and the credentials") from error
+            reason = str(error).splitlines()[0]
+            raise InputError(f"{name} cannot be read ({reason}): check the address and the credentials") from error
     else:
-        path = Path(name).expanduser().absolute()
-        if path.is_file():
-            if not zipfile.is_zipfile(path):
+        local = Path(name).expanduser().absolute()
+        if local.is_file():
+            if not zipfile.is_zipfile(local):
                 raise InputError(f"a sweep is a folder or a packed zip file, but {name} is neither: give its folder")
-            folder = _Zip(name, path)
-        elif path.is_dir():
-            folder = _Filesystem(name, fs.LocalFileSystem(), str(path))
+            folder = _Zip(name, local)
+        elif local.is_dir():
+            folder = _Filesystem(name, fs.LocalFileSystem(), str(local))
         else:
             raise InputError(f"there is no folder {name}: give the folder a sweep was run in (its --out)")
         found = _is_sweep(folder)
@@ -133,9 +184,15 @@ def put(address: str, name: str, content: bytes) -> str:
     """
     target = f"{address.rstrip('/')}/{name}"
     try:
-        filesystem, path = fs.FileSystem.from_uri(target)
-        with filesystem.open_output_stream(path) as stream:
-            stream.write(content)
+        filesystem, path = _connect(target)
+
+        def write() -> None:
+            with filesystem.open_output_stream(path) as stream:
+                stream.write(content)
+
+        _patiently(target, write)
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"{target} cannot be written ({error}): check the address and the credentials") from error
     return target

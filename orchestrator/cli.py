@@ -177,8 +177,9 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
 def _is_bad_input(error: Exception) -> bool:
     from analysis.errors import InputError as AnalysisError
     from trainable.errors import InputError
+    from trainable.remote import Unreachable
 
-    return isinstance(error, (InputError, AnalysisError))
+    return isinstance(error, (InputError, AnalysisError, Unreachable))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ SMOKE = (
     "confirm.seeds=1",
 )
 LATE_SECONDS = 60
+READ_PATIENCE_SECONDS = 10.0
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,6 +47,7 @@ def resume(options: argparse.Namespace) -> int:
     from orchestrator.sweep import resume_config
 
     directory = SweepDirectory(options.dir)
+    directory.folder = directory.folder.patiently(READ_PATIENCE_SECONDS)
     tree = resume_config(directory)
     for override in options.set:
         apply_override(tree, override)
@@ -57,12 +59,14 @@ def status(options: argparse.Namespace) -> int:
     from orchestrator.dispatch import CellStatus
     from orchestrator.progress import STATUS_FILE, cell_table, status_line
     from orchestrator.results import SweepDirectory
+    from orchestrator.small_files import read_small
     from orchestrator.sweep import resume_config
 
     directory = SweepDirectory(options.dir)
+    directory.folder = directory.folder.patiently(READ_PATIENCE_SECONDS)
     resume_config(directory)
     try:
-        snapshot = json.loads(directory.folder.read(STATUS_FILE))
+        snapshot = json.loads(read_small(directory.folder, STATUS_FILE))
         cells = [CellStatus(**cell) for cell in snapshot["cells"]]
         line = status_line(snapshot)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
@@ -174,6 +178,7 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
     from orchestrator.lease import LeaseLost
     from orchestrator.progress import duration
     from orchestrator.sweep import Options, run_sweep
+    from trainable.remote import Unreachable
 
     began = time.monotonic()
     running = Options(
@@ -191,6 +196,9 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
         return 130
     except LeaseLost as lost:
         print(f"lnl-sweep: {lost}", file=sys.stderr)
+        return 1
+    except Unreachable as away:
+        print(f"lnl-sweep: {away}; nothing finished is lost. Go on with: lnl-sweep resume {out}", file=sys.stderr)
         return 1
     print(f"planned = {result.planned}, finished = {result.finished}, in {duration(time.monotonic() - began)}")
     if result.diverged:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 
 import pyarrow as pa
 
+from analysis.sealed import seal_json
 from orchestrator.cells import short
 from orchestrator.identity import confirm_seed, search_seed
 from orchestrator.plan import Plan
@@ -63,4 +63,4 @@ def write_samples(plan: Plan, directory: SweepDirectory) -> None:
         "strips": entries,
         "alt": f"The same training images of {plan.dataset.long_name} at each bias value",
     }
-    place.write("index.json", json.dumps(index).encode())
+    place.write("index.json", seal_json(index))

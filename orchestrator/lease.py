@@ -14,14 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from analysis.parts import part_generation
+from analysis.sealed import seal_json
+from orchestrator.small_files import read_small
 from trainable.errors import InputError
 from trainable.files import Folder
+from trainable.remote import Unreachable
 
 FILE = "driver.json"
 HEARTBEAT_SECONDS = 10.0
 EXPIRES_SECONDS = 60.0
 SETTLE_SECONDS = 0.3
 READ_AGAIN_SECONDS = 0.2
+RELEASE_PATIENCE_SECONDS = 10.0
 
 
 class LeaseLost(RuntimeError):
@@ -65,16 +69,23 @@ class Lease:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(HEARTBEAT_SECONDS)
-        if not self._lost and _holder(self.folder).get("id") == self.id:
-            self.folder.write(FILE, _record(self, released=True))
+        place = self.folder.patiently(RELEASE_PATIENCE_SECONDS)
+        # A store that is away must not hide how the sweep ended; the lease expires by itself.
+        with contextlib.suppress(Unreachable):
+            if not self._lost and _holder(place).get("id") == self.id:
+                place.write(FILE, _record(self, released=True))
 
     def _beat(self) -> None:
+        # A heartbeat that comes late is worth nothing: it is tried once.
+        place = self.folder.patiently(0.0)
         while not self._stop.wait(HEARTBEAT_SECONDS):
             with contextlib.suppress(OSError, InputError):
-                if _holder(self.folder).get("id") not in (None, self.id):
+                holder = _holder(place)
+                # A lower generation is the late write of a driver that hung while this one took over.
+                if holder.get("id") not in (None, self.id) and holder["generation"] >= self.generation:
                     self._lost = True
                     return
-                self.folder.write(FILE, _record(self))
+                place.write(FILE, _record(self))
 
 
 def acquire(folder: Folder) -> Lease:
@@ -116,14 +127,14 @@ def _record(lease: Lease, released: bool = False) -> bytes:
         "heartbeat": time.time(),
         "released": released,
     }
-    return json.dumps(entry).encode()
+    return seal_json(entry)
 
 
 def _holder(folder: Folder) -> dict[str, Any]:
     """The entry of whoever holds the lease; empty where there is none, or none that can be understood."""
     for _ in range(3):
         try:
-            entry = json.loads(folder.read(FILE))
+            entry = json.loads(read_small(folder, FILE))
             numbers = {"pid": int(entry["pid"]), "generation": int(entry["generation"])}
             return {**entry, **numbers, "heartbeat": float(entry["heartbeat"])}
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,12 +13,16 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from analysis.sealed import seal_json
 from orchestrator.dispatch import CellStatus, Dispatcher
+from orchestrator.spool import Direct, Post
 from trainable.errors import InputError
 from trainable.files import Folder
 
 STATUS_FILE = "status.json"
 WRITE_SECONDS = 5.0
+LAST_WRITE_SECONDS = 10.0
+"""For so long an object store may be away when the last word is said."""
 PLAIN_SECONDS = 15.0
 
 
@@ -31,15 +34,22 @@ class Progress:
         folder: Its directory, for ``status.json``; None writes nothing.
         dispatcher: What is planned and done.
         console: Where it is shown; the standard error by default.
+        post: How ``status.json`` is written.
     """
 
     def __init__(
-        self, name: str, folder: Folder | None, dispatcher: Dispatcher, console: Console | None = None
+        self,
+        name: str,
+        folder: Folder | None,
+        dispatcher: Dispatcher,
+        console: Console | None = None,
+        post: Post | None = None,
     ) -> None:
         self._name = name
         self._folder = folder
         self._dispatcher = dispatcher
         self._console = console or Console(stderr=True)
+        self._post = post or Direct()
         self._started = time.monotonic()
         self._finished_before = dispatcher.totals()[2]
         self._train_seconds = 0.0
@@ -79,7 +89,8 @@ class Progress:
             self._live.stop()
             self._live = None
         with contextlib.suppress(OSError, InputError):
-            self._write()
+            if self._folder is not None:
+                self._folder.patiently(LAST_WRITE_SECONDS).write(STATUS_FILE, seal_json(self.snapshot()))
 
     def eta_seconds(self) -> float | None:
         """Seconds to go, from the rate so far; None before the first trials have ended."""
@@ -110,8 +121,10 @@ class Progress:
         }
 
     def _write(self) -> None:
-        if self._folder is not None:
-            self._folder.write(STATUS_FILE, json.dumps(self.snapshot()).encode())
+        folder = self._folder
+        if folder is not None:
+            content = seal_json(self.snapshot())
+            self._post.latest(STATUS_FILE, lambda: folder.write(STATUS_FILE, content))
 
     def _line(self) -> str:
         return status_line(self.snapshot())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import warnings
+from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
@@ -13,8 +14,10 @@ import pyarrow.parquet as pq
 
 from analysis.parts import part_cell, part_name, read_parts
 from analysis.schema import arrow_schema, to_table
-from analysis.source import open_folder
+from analysis.sealed import seal_json
 from orchestrator.lease import Lease
+from orchestrator.small_files import Readable, read_small
+from orchestrator.spool import Direct, Post, Spool
 from trainable.files import Folder
 from trainable.spec import TrialSpec
 
@@ -45,14 +48,14 @@ class SweepDirectory:
         """The rows of a table, one for each key."""
         if not self.exists():
             return []
-        rows: list[dict[str, Any]] = read_parts(open_folder(self.uri), table).to_pylist()
+        rows: list[dict[str, Any]] = read_parts(Readable(self.folder), table).to_pylist()
         return rows
 
     def split_seeds(self) -> set[int]:
         """Seeds whose split is written."""
         if not self.exists():
             return set()
-        return set(read_parts(open_folder(self.uri), "splits", columns=("seed", "fold", "image"))["seed"].to_pylist())
+        return set(read_parts(Readable(self.folder), "splits", columns=("seed", "fold", "image"))["seed"].to_pylist())
 
     def check_readable(self) -> None:
         """Refuse a directory before anything is changed in it.
@@ -61,7 +64,7 @@ class SweepDirectory:
             InputError: Its rows were written by a newer version.
         """
         if self.exists():
-            read_parts(open_folder(self.uri), "trials", columns=("trial_id",))
+            read_parts(Readable(self.folder), "trials", columns=("trial_id",))
 
     def histories(self) -> dict[str, list[dict[str, Any]]]:
         """History rows of every finished trial, in the order of the epochs."""
@@ -103,13 +106,16 @@ class Writer:
     Args:
         directory: The sweep's directory.
         lease: The lease on it.
+        post: How it is written; at once where the directory is local, else by the threads of a spool.
     """
 
-    def __init__(self, directory: SweepDirectory, lease: Lease) -> None:
+    def __init__(self, directory: SweepDirectory, lease: Lease, post: Post | None = None) -> None:
         self.directory = directory
+        self.post: Post = post or (Direct() if directory.folder.local is not None else Spool())
         self._folder = directory.folder
         self._lease = lease
-        self._sequence = 0
+        self._sequence = count(1)
+        self._issued: dict[str, int] = {}
 
     def append(self, table: str, about: str, rows: list[dict[str, Any]] | pa.Table) -> None:
         """Write rows as one new part.
@@ -124,66 +130,119 @@ class Writer:
             InputError: The directory cannot be written.
         """
         self._lease.check()
-        data = rows if isinstance(rows, pa.Table) else to_table(table, rows)
-        if not len(data):
-            return
-        self._sequence += 1
-        buffer = io.BytesIO()
-        pq.write_table(data, buffer, compression="zstd")
-        name = part_name(about, self._lease.generation, self._lease.id, self._sequence)
-        self._folder.child(table).write(name, buffer.getvalue())
+        data = _part(table, rows)
+        if data is not None:
+            content = self.post.keep(data)
+            self.post.do(about, lambda: self._send(table, about, content()))
+
+    def _send(self, table: str, about: str, data: bytes, sequence: int | None = None) -> None:
+        self._lease.check()
+        number = next(self._sequence) if sequence is None else sequence
+        name = part_name(about, self._lease.generation, self._lease.id, number)
+        self._folder.child(table).write(name, data)
+
+    def known(self, spec: TrialSpec) -> None:
+        """Take note of a trial that an earlier driver issued and that goes on."""
+        self._issued[spec.trial_id] = self.directory.attempts(spec.trial_id)
+
+    def preemptions(self, trial_id: str) -> int:
+        """How many drivers were lost while they had this trial in hand."""
+        return self._issued.get(trial_id, 0)
 
     def issue(self, spec: TrialSpec) -> None:
         """Leave the mark of a trial that is about to run."""
         self._lease.check()
         place = self._folder.child(OPEN, spec.trial_id)
-        place.write("spec.json", spec.to_json().encode())
-        place.write(f"issued-{self._lease.generation:04d}", b"")
+
+        def work() -> None:
+            place.write("spec.json", spec.to_json().encode())
+            place.write(f"issued-{self._lease.generation:04d}", b"")
+
+        self.post.do(spec.trial_id, work)
 
     def finish(self, row: dict[str, Any], history: list[dict[str, Any]]) -> None:
         """Write a trial that ended; its row comes last, since a trial is finished when its row is readable."""
+        self._lease.check()
         trial_id, cell = row["trial_id"], row["cell"]
         place = self._folder.child(OPEN, trial_id)
-        predictions = _predictions(place, trial_id)
-        if predictions is not None:
-            self.append("predictions", cell, predictions)
-        self.append("history", cell, [{"trial_id": trial_id, **entry} for entry in history])
-        self.append("trials", cell, [row])
-        place.remove_tree()
+        parts: list[tuple[str, Callable[[], bytes]]] = []
+        for table, rows in (("history", [{"trial_id": trial_id, **entry} for entry in history]), ("trials", [row])):
+            data = _part(table, rows)
+            if data is not None:
+                parts.append((table, self.post.keep(data)))
+
+        def work() -> None:
+            predictions = _predictions(place, trial_id)
+            found = None if predictions is None else _part("predictions", predictions)
+            if found is not None:
+                self._send("predictions", cell, found)
+            for table, content in parts:
+                self._send(table, cell, content())
+            place.remove_tree()
+
+        self.post.do(trial_id, work)
 
     def drop(self, trial_id: str) -> None:
         """Forget an open trial that is not wanted any more."""
         self._lease.check()
-        self._folder.child(OPEN, trial_id).remove_tree()
+        self.post.do(trial_id, self._folder.child(OPEN, trial_id).remove_tree)
 
     def compact(self, cell: str) -> None:
         """Merge the parts of a cell into one a table; the new part is written before the old ones are removed."""
-        for table in COMPACTED:
-            self._lease.check()
-            place = self._folder.child(table)
-            old = [name for name in place.names() if part_cell(name) == cell]
-            if len(old) < 2:
-                continue
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error", UserWarning)
-                    rows = read_parts(open_folder(self.directory.uri), table, cell=cell)
-            except UserWarning as unreadable:
-                # What could not be read must not be removed: the next time its rows may be readable.
-                warnings.warn(f"{unreadable}; the parts of {cell} are left as they are", stacklevel=2)
-                continue
-            self.append(table, cell, rows)
-            for name in old:
-                place.remove(name)
+        self._lease.check()
+        # Numbered now: a part that is written while this waits is newer than what is merged.
+        numbers = {table: next(self._sequence) for table in COMPACTED}
+
+        def work() -> None:
+            for table, number in numbers.items():
+                self._merge(table, cell, number)
+
+        self.post.after_all(work)
+
+    def _merge(self, table: str, cell: str, number: int) -> None:
+        self._lease.check()
+        place = self._folder.child(table)
+        old = [name for name in place.names() if part_cell(name) == cell]
+        if len(old) < 2:
+            return
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)
+                data = _part(table, read_parts(Readable(self._folder), table, cell=cell))
+        except UserWarning as unreadable:
+            # What could not be read must not be removed: the next time its rows may be readable.
+            warnings.warn(f"{unreadable}; the parts of {cell} are left as they are", stacklevel=2)
+            return
+        if data is not None:
+            self._send(table, cell, data, number)
+        for name in old:
+            place.remove(name)
+
+    def flush(self, seconds: float | None = None) -> bool:
+        """Wait until everything is in the directory; True where it is.
+
+        Raises:
+            Exception: What could not be written.
+        """
+        return self.post.flush(seconds)
 
     def note_change(self, entry: dict[str, Any]) -> None:
         """Add a line to ``changes.jsonl``."""
         self._lease.check()
         try:
-            old = self._folder.read("changes.jsonl")
+            old = read_small(self._folder, "changes.jsonl")
         except FileNotFoundError:
             old = b""
-        self._folder.write("changes.jsonl", old + json.dumps(entry).encode() + b"\n")
+        self._folder.write("changes.jsonl", old + seal_json(entry) + b"\n")
+
+
+def _part(table: str, rows: list[dict[str, Any]] | pa.Table) -> bytes | None:
+    data = rows if isinstance(rows, pa.Table) else to_table(table, rows)
+    if not len(data):
+        return None
+    buffer = io.BytesIO()
+    pq.write_table(data, buffer, compression="zstd")
+    return buffer.getvalue()
 
 
 def _predictions(place: Folder, trial_id: str) -> pa.Table | None:

@@ -13,6 +13,7 @@ from orchestrator.config import load_yaml, validate
 from orchestrator.identity import search_seed
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory
+from orchestrator.small_files import read_small
 from trainable.errors import InputError
 from trainable.methods.base import Choices, Range
 
@@ -27,7 +28,7 @@ def read_sheet(directory: SweepDirectory) -> dict[str, Any]:
         InputError: It cannot be parsed.
     """
     try:
-        sheet = load_yaml(directory.folder.read(SWEEP_FILE).decode())
+        sheet = load_yaml(read_small(directory.folder, SWEEP_FILE).decode())
     except (ValueError, yaml.YAMLError) as error:
         raise InputError(f"{directory.uri}/{SWEEP_FILE} is damaged: restore it from a copy") from error
     if not isinstance(sheet, dict) or "dataset" not in sheet:

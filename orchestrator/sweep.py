@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from analysis.sealed import seal_yaml
 from orchestrator.cells import choose_cells
 from orchestrator.companions import write_samples, write_splits
 from orchestrator.config import SweepConfig
@@ -26,6 +27,9 @@ from orchestrator.progress import Progress
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
 from trainable.errors import InputError
+
+LAST_SECONDS = 20.0
+"""For so long an interrupted driver tries to hand over what it still has."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +95,9 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
         KeyboardInterrupt: SIGINT or SIGTERM; the directory can be resumed.
     """
     options = options or Options()
-    plan = make_plan(config)
     directory = SweepDirectory(out)
+    directory.folder.check_usable()
+    plan = make_plan(config)
     cells = plan.cells if options.only is None else choose_cells(plan.cells, options.only)
     dispatcher = Dispatcher(plan.config, cells)
     sheet = sweep_sheet(plan)
@@ -107,23 +112,29 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
         directory.check_readable()
     with _terminate_as_interrupt():
         lease = acquire(directory.folder)
+        writer = Writer(directory, lease)
         try:
-            writer = Writer(directory, lease)
             known = _restore(dispatcher, directory, writer, options.failed)
             _write_sheet(directory, writer, sheet, changes, known)
             write_splits(plan, directory, writer)
             write_samples(plan, directory)
-            progress = Progress(plan.config.name, directory.folder, dispatcher, options.console)
+            progress = Progress(plan.config.name, directory.folder, dispatcher, options.console, writer.post)
             state = "interrupted"
             try:
                 if not dispatcher.finished:
                     _run(plan.config, dispatcher, writer, progress, options, f"{lease.generation}_{lease.id}")
+                writer.flush()
                 state = "finished" if dispatcher.finished else "stopped"
             finally:
+                if state == "interrupted":
+                    # Rows that do not arrive now are those of trials that go on from their last checkpoint.
+                    with contextlib.suppress(Exception):
+                        writer.flush(LAST_SECONDS)
                 progress.stop(state)
                 with contextlib.suppress(OSError, InputError):
-                    write_journal(directory.folder, dispatcher.studies())
+                    write_journal(directory.folder.patiently(LAST_SECONDS), dispatcher.studies())
         finally:
+            writer.post.close()
             lease.release()
     planned, _, finished = dispatcher.totals()
     return Result(directory.uri, planned, finished, dispatcher.problems(), dispatcher.failed_search_trials())
@@ -146,6 +157,7 @@ def _restore(dispatcher: Dispatcher, directory: SweepDirectory, writer: Writer, 
             writer.drop(spec.trial_id)
             continue
         waiting.append(spec)
+        writer.known(spec)
         if dispatcher.rung_epochs(spec):
             histories[spec.trial_id] = directory.open_history(spec)
     for spec in dispatcher.restore(rows, histories, waiting):
@@ -188,7 +200,7 @@ def _write_sheet(
             }
         )
     text = yaml.safe_dump(dict(sheet), sort_keys=False, allow_unicode=True, width=110)
-    directory.folder.write(SWEEP_FILE, text.encode())
+    directory.folder.write(SWEEP_FILE, seal_yaml(text))
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from orchestrator.dispatch import Dispatcher
 from orchestrator.progress import Progress
 from orchestrator.results import Writer
 from trainable.errors import InputError
+from trainable.remote import store_environment
 from trainable.report import spec_row
 from trainable.spec import TrialSpec, objective
 from trainable.tune_trainable import SweepTrainable
@@ -158,7 +159,7 @@ class _Session:
             bias_value=cell.bias_value,
             bias_strength=cell.bias_strength,
             attempts=attempts,
-            preemptions=max(0, self.writer.directory.attempts(spec.trial_id) - 1),
+            preemptions=self.writer.preemptions(spec.trial_id),
             gpu_share=self.share,
             ray_version=ray.__version__,
         )
@@ -261,7 +262,7 @@ def run_tuner(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(session.open_trials)
 
     # Ray registers trainables by name in the whole cluster: a second sweep must not run the first one's code.
-    trainable = type(f"Sweep_{driver}", (SweepTrainable,), {})
+    trainable = type(f"Sweep_{driver}", (SweepTrainable,), {"environment": store_environment()})
     place = writer.directory.folder.local
     with tempfile.TemporaryDirectory(prefix="lnl-sweep-") as elsewhere:
         tuner = tune.Tuner(

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("trainable", "orchestrator", "analysis")
 FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 HEAVY = ("torch", "ray", "pandas", "optuna", "plotly", "scipy", "torchvision")
-SCHEMA_SIDE = ("schema", "parts", "source", "errors")
+SCHEMA_SIDE = ("schema", "parts", "source", "sealed", "errors")
 
 
 def module_of(path: Path) -> str:

@@ -12,14 +12,19 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from trainable.errors import InputError
+
+if TYPE_CHECKING:
+    from trainable.remote import Store
+
+CHECK_SECONDS = 5.0
+"""For so long a store may be away when a sweep starts."""
 
 _TEMPORARY = ".tmp"
 _NOT_OURS = (PermissionError, NotADirectoryError, FileNotFoundError, IsADirectoryError, FileExistsError)
 _NOT_OURS_NUMBERS = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
-_NOT_OURS_REMOTE = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "Bucket '")
 
 
 def _visible(name: str) -> bool:
@@ -33,8 +38,7 @@ def _explained(action: str, place: str) -> Iterator[None]:
         yield
     except OSError as error:
         text = error.strerror or str(error).splitlines()[0]
-        remote = "://" in place and any(mark in str(error) for mark in _NOT_OURS_REMOTE)
-        if isinstance(error, _NOT_OURS) or error.errno in _NOT_OURS_NUMBERS or remote:
+        if isinstance(error, _NOT_OURS) or error.errno in _NOT_OURS_NUMBERS:
             raise InputError(f"cannot {action} {place}: {text}; name a place that exists and is writable") from error
         raise
 
@@ -42,7 +46,8 @@ def _explained(action: str, place: str) -> Iterator[None]:
 class Folder:
     """One directory, local (a path or ``file://``) or remote (``s3://bucket/path``).
 
-    It need not exist: the first ``write`` makes it. In an object store a key should be written once only: a reader
+    It need not exist: the first ``write`` makes it. A request to an object store is repeated while the store is away,
+    and may take ``trainable.remote.PATIENCE_SECONDS``. There a key should be written once only: a reader
     of a key that is being overwritten can get bytes of both versions.
 
     Args:
@@ -55,15 +60,14 @@ class Folder:
 
     def __init__(self, uri: str | os.PathLike[str]) -> None:
         text = os.fspath(uri)
-        self._remote: Any = None
+        self._remote: Store | None = None
         self._query = ""
         if text.startswith("file://"):
             text = text.removeprefix("file://")
         if "://" not in text:
             self._path = str(Path(text).expanduser().absolute())
             return
-        import pyarrow as pa
-        from pyarrow import fs
+        from trainable.remote import Store
 
         base, _, query = text.partition("?")
         self._query = f"?{query}" if query else ""
@@ -71,10 +75,7 @@ class Folder:
         if self._scheme == "s3" and "allow_delayed_open" not in query:
             # One request for a small file instead of three.
             query = f"{query}&allow_delayed_open=true".lstrip("&")
-        try:
-            self._remote, self._path = fs.FileSystem.from_uri(f"{base.rstrip('/')}?{query}".rstrip("?"))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-            raise InputError(f"'{text}' is not a directory that can be used: {str(error).splitlines()[0]}") from error
+        self._remote, self._path = Store.open(f"{base.rstrip('/')}?{query}".rstrip("?"))
 
     def __repr__(self) -> str:
         return f"Folder({self.uri!r})"
@@ -96,6 +97,36 @@ class Folder:
         folder._path = "/".join([self._path, *parts])
         return folder
 
+    def patiently(self, seconds: float) -> Folder:
+        """Return the same directory, whose requests are repeated for so long; a local one knows no patience."""
+        folder = self.child()
+        if self._remote is not None:
+            folder._remote = self._remote.patiently(seconds)
+        return folder
+
+    def check_usable(self) -> None:
+        """Refuse an object store that cannot be used, before anything depends on it.
+
+        Raises:
+            InputError: It is out of reach, or a file cannot be listed, written, read back or deleted there.
+        """
+        if self._remote is None:
+            return
+        from trainable.remote import Unreachable
+
+        probe, name = self.patiently(CHECK_SECONDS), f".probe-{secrets.token_hex(4)}"
+        try:
+            probe.write(name, b"probe")
+            read = probe.read(name)
+            probe.names()
+            probe.remove(name)
+        except Unreachable as error:
+            raise InputError(f"{error}; check the address, AWS_ENDPOINT_URL and the network") from error
+        except FileNotFoundError:
+            read = b""
+        if read != b"probe":
+            raise InputError(f"{self.uri} does not give back what is written to it: choose another --out")
+
     def _at(self, name: str) -> str:
         return f"{self._path}/{name}"
 
@@ -107,8 +138,7 @@ class Folder:
         """
         if self._remote is None:
             return Path(self._at(name)).read_bytes()
-        with self._remote.open_input_stream(self._at(name)) as stream:
-            return bytes(stream.read())
+        return self._remote.read(self._at(name))
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file whole or not at all; another file of that name is replaced.
@@ -121,13 +151,11 @@ class Folder:
 
         Raises:
             InputError: The place cannot be written: no permission, no space, no such bucket.
-            OSError: Anything that may pass by itself (an object store out of reach).
+            OSError: Anything that may pass by itself (``Unreachable``: an object store that was away for too long).
         """
-        with _explained("write to", f"{self.uri}" if self._query else f"{self.uri}/{name}"):
+        with _explained("write to", self.uri if self._query else f"{self.uri}/{name}"):
             if self._remote is not None:
-                stream = self._remote.open_output_stream(self._at(name))
-                stream.write(data)
-                stream.close()
+                self._remote.write(self._at(name), data)
                 return
             hidden = Path(self._path, f".{name}.{os.getpid()}.{secrets.token_hex(4)}{_TEMPORARY}")
             Path(self._path).mkdir(parents=True, exist_ok=True)
@@ -145,9 +173,7 @@ class Folder:
         path = self._at(name) if name else self._path
         if self._remote is None:
             return Path(path).exists()
-        from pyarrow import fs
-
-        return bool(self._remote.get_file_info(path).type != fs.FileType.NotFound)
+        return self._remote.exists(path)
 
     def _entries(self) -> list[tuple[str, bool]]:
         if self._remote is None:
@@ -156,10 +182,7 @@ class Folder:
                     return [(entry.name, entry.is_dir()) for entry in found]
             except FileNotFoundError:
                 return []
-        from pyarrow import fs
-
-        found = self._remote.get_file_info(fs.FileSelector(self._path, allow_not_found=True))
-        return [(entry.base_name, entry.type == fs.FileType.Directory) for entry in found]
+        return self._remote.entries(self._path)
 
     def names(self) -> list[str]:
         """Names of the files, sorted, without hidden ones; a missing directory is empty.
@@ -184,8 +207,8 @@ class Folder:
         with contextlib.suppress(FileNotFoundError):
             if self._remote is None:
                 Path(self._at(name)).unlink()
-            elif self.exists(name):
-                self._remote.delete_file(self._at(name))
+            else:
+                self._remote.delete(self._at(name))
 
     def remove_tree(self) -> None:
         """Remove the directory and everything in it; one that is already gone is no error."""
@@ -193,4 +216,4 @@ class Folder:
             if self._remote is None:
                 shutil.rmtree(self._path)
             else:
-                self._remote.delete_dir(self._path)
+                self._remote.delete_tree(self._path)

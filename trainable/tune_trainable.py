@@ -12,13 +12,14 @@ import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ray
 from ray.tune import Trainable
 
 from trainable.errors import InputError
 from trainable.files import Folder
+from trainable.remote import Unreachable, use_environment
 from trainable.spec import TrialSpec
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def resume(trainer: Trainer, folder: Folder) -> bool:
         try:
             trainer.load_state(folder.read(name))
             return True
+        except Unreachable:
+            raise
         except Exception:
             # A torn or outdated file costs epochs, never the trial.
             continue
@@ -82,11 +85,11 @@ def _one_line(error: Exception) -> str:
 
 
 class DirectoryError(RuntimeError):
-    """The sweep's directory cannot be written: the trial is not to blame, and goes on when the sweep is resumed."""
+    """The sweep's directory cannot be used: the trial is not to blame, and goes on when the sweep is resumed."""
 
 
 @contextlib.contextmanager
-def _writing() -> Iterator[None]:
+def _directory() -> Iterator[None]:
     try:
         yield
     except (OSError, InputError) as error:
@@ -103,7 +106,13 @@ class SweepTrainable(Trainable):
     ``row`` and ``done``. An exception never leaves this class: it would cost the process, and with it the import of
     torch. It becomes a last result whose row has the status ``failed``; where the directory could not be written it
     holds ``halt`` instead, the reason in words, and the trial stays open.
+
+    Attributes:
+        environment: What the worker must know to reach the directory where it is in an object store. It travels with
+            the class and not in ``config``, which Ray Tune writes to files: credentials may be in it.
     """
+
+    environment: ClassVar[dict[str, str]] = {}
 
     def setup(self, config: Mapping[str, Any]) -> None:
         """Build the trial, or remember why it cannot be built: the first step reports it."""
@@ -111,15 +120,19 @@ class SweepTrainable(Trainable):
         self._error: Exception | None = None
         self._told = 0
         self._spec = TrialSpec.from_json(config["spec"])
-        self._dir = Folder(config["dir"]) if config.get("dir") else None
+        self._dir: Folder | None = None
         self._checkpoint_seconds = float(config.get("checkpoint_seconds", 60.0))
         self._rungs = {int(epoch) for epoch in config.get("rungs", ())}
         try:
             from trainable.trainer import Trainer
 
+            use_environment(self.environment)
+            with _directory():
+                self._dir = Folder(config["dir"]) if config.get("dir") else None
             self._trainer = Trainer(self._spec)
             if self._dir is not None:
-                resume(self._trainer, trial_folder(self._dir, self._spec.trial_id))
+                with _directory():
+                    resume(self._trainer, trial_folder(self._dir, self._spec.trial_id))
         except Exception as error:
             self._error = error
         self._saved_at = time.monotonic()
@@ -157,20 +170,30 @@ class SweepTrainable(Trainable):
         if not trainer.finished:
             trainer.train_epoch()
             due = time.monotonic() - self._saved_at >= self._checkpoint_seconds
-            if self._dir is not None and (due or trainer.finished or trainer.epoch in self._rungs):
-                with _writing():
-                    write_checkpoint(trial_folder(self._dir, self._spec.trial_id), trainer.state(), trainer.epoch)
-                self._saved_at = time.monotonic()
+            forced = trainer.finished or trainer.epoch in self._rungs
+            if self._dir is not None and (due or forced):
+                self._checkpoint(trial_folder(self._dir, self._spec.trial_id), trainer, forced)
         if not trainer.finished:
             return self._result(trainer, trainer.row("pruned"), done=False)
         outcome = trainer.finish()
         if self._dir is not None:
-            with _writing():
+            with _directory():
                 if outcome.predictions is not None:
                     trial_folder(self._dir, self._spec.trial_id).write(PREDICTIONS, arrow_bytes(outcome.predictions))
                 if outcome.model is not None:
                     self._dir.child("models").write(f"{self._spec.trial_id}.safetensors", outcome.model)
         return self._result(trainer, outcome.row, done=True)
+
+    def _checkpoint(self, place: Folder, trainer: Trainer, forced: bool) -> None:
+        """Write a checkpoint; one that is only due is not waited for while the store is away."""
+        with _directory():
+            try:
+                write_checkpoint(place if forced else place.patiently(0.0), trainer.state(), trainer.epoch)
+            except Unreachable:
+                if forced:
+                    raise
+                return
+        self._saved_at = time.monotonic()
 
     def _result(self, trainer: Trainer, row: dict[str, Any], done: bool) -> dict[str, Any]:
         news = trainer.history[self._told :]

@@ -8,12 +8,13 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.errors import InputError
 from analysis.parts import read_parts
 from analysis.source import open_folder
 
@@ -44,17 +45,19 @@ Row = dict[str, Any]
 Rows = dict[tuple[Any, ...], Row]
 
 
-def rows(folder: Path, table: str = "trials") -> Rows:
+def rows(folder: Path | str, table: str = "trials") -> Rows:
     """The rows of a table by their key; none where the folder holds no sweep yet."""
-    if not (folder / "sweep.yaml").exists():
+    try:
+        place = open_folder(folder)
+    except InputError:
         return {}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = read_parts(open_folder(folder), table).to_pylist()
+        found = read_parts(place, table).to_pylist()
     return {tuple(row[name] for name in KEYS[table]): row for row in found}
 
 
-def results(folder: Path, table: str) -> Rows:
+def results(folder: Path | str, table: str) -> Rows:
     """The rows of a table without the circumstances."""
     return {
         key: {name: value for name, value in row.items() if name not in CIRCUMSTANCES}
@@ -62,7 +65,7 @@ def results(folder: Path, table: str) -> Rows:
     }
 
 
-def assert_same_results(one: Path, other: Path) -> None:
+def assert_same_results(one: Path | str, other: Path | str) -> None:
     """Every number of both sweeps is the same, to the last bit."""
     for table in KEYS:
         first, second = results(one, table), results(other, table)
@@ -85,7 +88,7 @@ class Driver:
     """An ``lnl-sweep`` process in a session of its own."""
 
     process: subprocess.Popen[bytes]
-    out: Path
+    out: Path | str
     log: Path
 
     def wait(self, seconds: float = 240) -> int:
@@ -113,7 +116,9 @@ class Driver:
 
 
 @contextmanager
-def driver(temporary: Path, out: Path, *words: object) -> Iterator[Driver]:
+def driver(
+    temporary: Path, out: Path | str, *words: object, variables: Mapping[str, str] | None = None
+) -> Iterator[Driver]:
     """Start ``lnl-sweep WORDS`` on a Ray of its own; at the end nothing that it started is left."""
     log = temporary / f"driver-{time.monotonic_ns()}.log"
     command = [str(Path(sys.executable).with_name("lnl-sweep")), *map(str, words), "--cpus", "2"]
@@ -125,7 +130,7 @@ def driver(temporary: Path, out: Path, *words: object) -> Iterator[Driver]:
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            env={**environment, "RAY_TMPDIR": str(temporary), "OMP_NUM_THREADS": "1"},
+            env={**environment, "RAY_TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", **(variables or {})},
         )
     try:
         yield Driver(process, out, log)

@@ -182,6 +182,14 @@ class TestSuperseded:
 
         wait_until(lost)
 
+    def test_a_late_heartbeat_of_the_driver_before_it_is_written_over(self, folder: Folder) -> None:
+        leave(folder, generation=7, heartbeat=time.time() - EXPIRES_SECONDS - 1)
+        lease = acquire(folder)
+        leave(folder, generation=7)  # the request that hung while it was taken for dead
+        wait_until(lambda: entry(folder)["id"] == lease.id)
+        lease.check()
+        lease.release()
+
     def test_it_does_not_write_any_more(self, folder: Folder, held: Lease) -> None:
         leave(folder)
         wait_until(lambda: not held._thread.is_alive())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import pytest
 from analysis.errors import InputError as AnalysisError
 from analysis.parts import part_cell
 from analysis.schema import SCHEMA_VERSION, VERSION_KEY, to_table
+from analysis.sealed import is_whole
 from orchestrator.identity import trial_spec
 from orchestrator.lease import Lease
 from orchestrator.results import SweepDirectory, Writer
@@ -340,4 +342,5 @@ def test_nothing_in_a_directory_names_the_place_where_it_lies(directory: SweepDi
 def test_changes_are_added_line_by_line(directory: SweepDirectory, writer: Writer) -> None:
     writer.note_change({"what": 1})
     writer.note_change({"what": 2})
-    assert directory.folder.read("changes.jsonl") == b'{"what": 1}\n{"what": 2}\n'
+    data = directory.folder.read("changes.jsonl")
+    assert [json.loads(line)["what"] for line in data.splitlines()] == [1, 2] and is_whole("changes.jsonl", data)

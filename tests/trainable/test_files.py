@@ -20,8 +20,8 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
 
 
 def test_round_trip(folder: Folder) -> None:
-    if folder.local is None:
-        folder._remote.create_dir(folder.child("a", "b")._path)
+    if folder._remote is not None:
+        folder._remote.filesystem.create_dir(folder.child("a", "b")._path)
     assert folder.names() == [] or folder.local is None
     deep = folder.child("a", "b")
     deep.write("x.bin", b"one")

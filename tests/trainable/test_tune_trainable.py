@@ -14,6 +14,7 @@ import pytest
 
 from analysis import schema
 from trainable.files import Folder
+from trainable.remote import Unreachable
 from trainable.spec import TrialSpec
 from trainable.trainer import Trainer
 from trainable.tune_trainable import (
@@ -122,6 +123,40 @@ def test_in_an_object_store_every_checkpoint_is_a_new_key(
     folder.write("checkpoint-000003-00000000.pt", b"torn")
     fresh = Trainer(spec, "cpu")
     assert resume(fresh, folder) and fresh.epoch == 2
+
+
+@pytest.mark.parametrize("forced", [False, True])
+def test_a_store_that_is_away_never_fails_a_trial(
+    forced: bool, tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    epochs = 2
+    trainable = worker(config(tiny(epochs=epochs), tmp_path, checkpoint_seconds=0, rungs=[1] if forced else []))
+
+    def away(*_: Any) -> None:
+        raise Unreachable("the store is away")
+
+    monkeypatch.setattr("trainable.tune_trainable.write_checkpoint", away)
+    result = trainable.step()
+    if forced:
+        assert result["halt"] == "the store is away" and result["row"] is None
+        return
+    # A checkpoint that was only due is left out; that after the last epoch is waited for.
+    assert "halt" not in result and result["epoch"] == 1
+    monkeypatch.undo()
+    assert trainable.step()["row"]["status"] == "completed"
+    assert checkpoint_names(trial_folder(Folder(str(tmp_path)), "t-1"))
+
+
+def test_a_checkpoint_that_cannot_be_fetched_now_is_not_given_up(
+    tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker(config(tiny(epochs=2), tmp_path, checkpoint_seconds=0)).step()
+
+    def away(self: Folder, name: str) -> bytes:
+        raise Unreachable("the store is away")
+
+    monkeypatch.setattr(Folder, "read", away)
+    assert worker(config(tiny(epochs=2), tmp_path)).step()["halt"] == "the store is away"
 
 
 def test_failures_are_results(tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

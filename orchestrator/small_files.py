@@ -1,0 +1,52 @@
+"""A sweep's directory as the readers of ``analysis`` see one, and its small files that are rewritten under one name."""
+
+from __future__ import annotations
+
+from analysis.errors import InputError
+from analysis.sealed import read_whole
+from trainable.files import Folder
+
+
+def read_small(folder: Folder, name: str) -> bytes:
+    """Read a sealed file; in an object store again while it is torn.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+    """
+    if folder.local is not None:
+        return folder.read(name)
+    return read_whole(name, lambda: folder.read(name))
+
+
+class Readable:
+    """A directory for ``analysis.parts``, read with the driver's patience: an outage costs time, never a row.
+
+    Args:
+        folder: The sweep's directory.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.name = folder.uri
+        self._folder = folder
+
+    def files(self, folder: str) -> list[str]:
+        """Names of the files directly in a subfolder."""
+        return self._folder.child(folder).names() if folder else self._folder.names()
+
+    def read(self, path: str) -> bytes:
+        """Content of a file.
+
+        Raises:
+            FileNotFoundError: There is none of that name.
+            InputError: The store was away for too long; that its rows are lost must not be concluded from it.
+        """
+        place, _, name = path.rpartition("/")
+        folder = self._folder.child(place) if place else self._folder
+        if folder.local is not None:
+            return folder.read(name)
+        try:
+            return folder.read(name)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise InputError(str(error)) from error

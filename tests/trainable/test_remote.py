@@ -1,0 +1,143 @@
+"""A store that is away is asked again; one that refuses is not; one that hangs is left alone."""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from trainable import remote
+from trainable.errors import InputError
+from trainable.files import Folder
+from trainable.remote import Store, Unreachable, store_environment, use_environment
+
+AWAY = OSError("When uploading object: AWS Error NETWORK_CONNECTION during PutObject: could not connect")
+SLOW_DOWN = OSError("When uploading object: AWS Error SLOW_DOWN during PutObject: HTTP status 503")
+
+
+class Fake:
+    """As much of a file system as a store asks for; ``script`` says how each request ends."""
+
+    def __init__(self, *script: Exception | Callable[[], None]) -> None:
+        self.script = list(script)
+        self.requests = 0
+        self.files: dict[str, bytes] = {}
+
+    def _next(self) -> None:
+        self.requests += 1
+        act = self.script.pop(0) if self.script else None
+        if isinstance(act, Exception):
+            raise act
+        if act is not None:
+            act()
+
+    def open_output_stream(self, path: str) -> Any:
+        fake = self
+
+        class Stream(io.BytesIO):
+            def close(self) -> None:
+                if not self.closed:
+                    fake._next()
+                    fake.files[path] = self.getvalue()
+                super().close()
+
+        return Stream()
+
+    def open_input_stream(self, path: str) -> io.BytesIO:
+        self._next()
+        return io.BytesIO(self.files[path])
+
+    def delete_file(self, path: str) -> None:
+        self._next()
+        del self.files[path]
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote, "LONGEST_PAUSE", 0.02)
+
+
+@pytest.mark.parametrize("error", [AWAY, SLOW_DOWN, TimeoutError("x")], ids=["away", "throttled", "slow"])
+def test_it_is_asked_again_while_it_is_away(error: OSError) -> None:
+    fake = Fake(*[error] * 5)
+    Store(fake).write("b/x", b"1")
+    assert fake.requests == 6 and fake.files == {"b/x": b"1"}
+
+
+def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = Fake(*[AWAY] * 1000)
+    with pytest.raises(Unreachable, match=r"cannot write to b/x: .*NETWORK_CONNECTION"):
+        Store(fake, patience=0.1).write("b/x", b"1")
+    assert 2 <= fake.requests < 1000
+    once = Fake(AWAY)
+    with pytest.raises(Unreachable):
+        Store(once).patiently(0.0).write("b/x", b"1")
+    assert once.requests == 1
+
+
+@pytest.mark.parametrize("mark", ["ACCESS_DENIED", "NO_SUCH_BUCKET", "SIGNATURE_DOES_NOT_MATCH", "HTTP status 403"])
+def test_a_refusal_is_told_at_once(mark: str) -> None:
+    fake = Fake(OSError(f"AWS Error {mark} during PutObject"))
+    with pytest.raises(InputError, match=f"{mark}.*check the credentials"):
+        Store(fake).write("b/x", b"1")
+    assert fake.requests == 1
+
+
+def test_a_file_that_goes_between_two_requests_is_not_found() -> None:
+    with pytest.raises(FileNotFoundError):
+        Store(Fake(OSError("AWS Error NO_SUCH_KEY during GetObject"))).read("b/x")
+
+
+def test_a_request_that_hangs_is_left_and_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "REQUEST_SECONDS", 0.1)
+    gate = threading.Event()
+    fake = Fake(lambda: gate.wait(20) and None)
+    begin = time.monotonic()
+    Store(fake).write("b/x", b"1")
+    assert fake.requests == 2 and time.monotonic() - begin < 5
+    gate.set()
+
+
+def test_a_write_to_nowhere_is_bad_input() -> None:
+    folder = Folder("mock:///sweep")
+    folder._remote = Store(Fake(FileNotFoundError("no such directory")))
+    with pytest.raises(InputError, match="cannot write to"):
+        folder.write("x", b"")
+
+
+def test_a_probe_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder("mock:///sweep")
+    assert folder._remote is not None
+    folder._remote.filesystem.create_dir("sweep")
+    folder.check_usable()
+    assert folder._remote.entries("sweep") == []
+
+
+def test_a_store_that_may_not_delete_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Folder("mock:///sweep")
+    assert folder._remote is not None
+    folder._remote.filesystem.create_dir("sweep")
+
+    def denied(self: Store, path: str) -> None:
+        self._repeat(f"delete {path}", 1.0, lambda: (_ for _ in ()).throw(OSError("AWS Error ACCESS_DENIED")))
+
+    monkeypatch.setattr(Store, "delete", denied)
+    with pytest.raises(InputError, match=r"cannot delete .*ACCESS_DENIED"):
+        folder.check_usable()
+
+
+def test_a_worker_is_told_where_the_store_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in remote.ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://driver:1")
+    monkeypatch.setenv("HOME", "/nowhere")
+    told = store_environment()
+    assert told == {"AWS_ENDPOINT_URL": "http://driver:1"}
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://worker:2")
+    use_environment(told)
+    assert store_environment() == told

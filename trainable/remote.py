@@ -1,0 +1,193 @@
+"""An object store that may be away for a while: each request has a time limit, and is repeated with back-off.
+
+The store's own client gives up two seconds after a refused connection, and waits long where a server hangs; its
+``request_timeout`` has no effect on Linux. So every request runs in a thread that is left to itself when time is up.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+from trainable.errors import InputError
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 900.0
+"""How long a store may be away before a sweep ends in order, to be resumed."""
+REQUEST_SECONDS = 30.0
+BYTES_PER_SECOND = 500_000
+"""A request of many bytes gets this much more time."""
+READ_SECONDS = 300.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
+
+ENVIRONMENT = (
+    *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+)
+"""What a worker on another machine must know to reach the driver's store."""
+
+# Only the user can mend these; anything else may pass by itself.
+_REFUSED = (
+    *("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "Bucket '"),
+    *("INVALID_CLIENT_TOKEN_ID", "ExpiredToken", "REQUEST_TIME_TOO_SKEWED", "InvalidAccessKeyId", "NoSuchBucket"),
+    *("HTTP status 301", "HTTP status 403", "PermanentRedirect", "AuthorizationHeaderMalformed"),
+)
+_GONE = ("NO_SUCH_KEY", "NoSuchKey", "RESOURCE_NOT_FOUND", "HTTP status 404")
+
+_jitter = random.Random()  # never the random numbers of a trial
+
+
+class Unreachable(OSError):
+    """The store did not answer for as long as was waited; nothing says that it will not answer later."""
+
+
+def store_environment() -> dict[str, str]:
+    """The variables of this process that say where the store is and who we are there."""
+    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+
+
+def use_environment(variables: dict[str, str]) -> None:
+    """Take over another process's ``store_environment``."""
+    os.environ.update(variables)
+
+
+@dataclass(frozen=True)
+class Store:
+    """A pyarrow file system whose requests end, one way or the other.
+
+    Attributes:
+        filesystem: The file system.
+        patience: Seconds for which a request is repeated; 0 = it is made once.
+    """
+
+    filesystem: Any
+    patience: float = PATIENCE_SECONDS
+
+    @classmethod
+    def open(cls, uri: str) -> tuple[Store, str]:
+        """Connect to the store of an address.
+
+        Args:
+            uri: ``s3://bucket/path``, an endpoint and a region as a query if need be.
+
+        Returns:
+            The store, and the path in it.
+
+        Raises:
+            InputError: The scheme is unknown, or the store cannot be reached.
+        """
+        import pyarrow as pa
+        from pyarrow import fs
+
+        if uri.startswith("s3://") and ("AWS_ACCESS_KEY_ID" in os.environ or "AWS_ENDPOINT_URL" in os.environ):
+            # Credentials and region need not be asked of a cloud's metadata server, which answers late or never.
+            os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
+        try:
+            filesystem, path = _within(REQUEST_SECONDS, lambda: fs.FileSystem.from_uri(uri))
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+            raise InputError(f"'{uri}' is not a directory that can be used: {_first_line(error)}") from error
+        except OSError as error:
+            raise InputError(
+                f"cannot reach {uri}: {_first_line(error)}; check the bucket, AWS_ENDPOINT_URL and the network"
+            ) from error
+        return cls(filesystem), path
+
+    def patiently(self, seconds: float) -> Store:
+        """The same store with another patience."""
+        return replace(self, patience=seconds)
+
+    def read(self, path: str) -> bytes:
+        """Return the bytes of a file."""
+
+        def work() -> bytes:
+            with self.filesystem.open_input_stream(path) as stream:
+                return bytes(stream.read())
+
+        return self._repeat(f"read {path}", READ_SECONDS, work)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file; it appears whole."""
+
+        def work() -> None:
+            stream = self.filesystem.open_output_stream(path)
+            stream.write(data)
+            stream.close()
+
+        self._repeat(f"write to {path}", REQUEST_SECONDS + len(data) / BYTES_PER_SECOND, work)
+
+    def exists(self, path: str) -> bool:
+        """Is there such a file or directory?"""
+        from pyarrow import fs
+
+        info = self._repeat(f"look for {path}", REQUEST_SECONDS, lambda: self.filesystem.get_file_info(path))
+        return bool(info.type != fs.FileType.NotFound)
+
+    def entries(self, path: str) -> list[tuple[str, bool]]:
+        """(name, whether it is a directory) of what is directly in a directory; a missing one is empty."""
+        from pyarrow import fs
+
+        selector = fs.FileSelector(path, allow_not_found=True)
+        found = self._repeat(f"list {path}", READ_SECONDS, lambda: self.filesystem.get_file_info(selector))
+        return [(entry.base_name, entry.type == fs.FileType.Directory) for entry in found]
+
+    def delete(self, path: str) -> None:
+        """Delete a file."""
+        self._repeat(f"delete {path}", REQUEST_SECONDS, lambda: self.filesystem.delete_file(path))
+
+    def delete_tree(self, path: str) -> None:
+        """Delete a directory and everything in it."""
+        self._repeat(f"delete {path}", READ_SECONDS, lambda: self.filesystem.delete_dir(path))
+
+    def _repeat(self, action: str, seconds: float, work: Callable[[], T]) -> T:
+        begin, pause = time.monotonic(), FIRST_PAUSE
+        while True:
+            try:
+                return _within(seconds, work)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                text = str(error)
+                # A bucket that is missing is "not found" too: it is asked for first.
+                if any(mark in text for mark in _REFUSED):
+                    raise InputError(
+                        f"cannot {action}: {_first_line(error)}; name a bucket that exists and is writable, "
+                        "and check the credentials"
+                    ) from error
+                if any(mark in text for mark in _GONE):
+                    raise FileNotFoundError(text) from error
+                left = self.patience - (time.monotonic() - begin)
+                if left <= 0:
+                    raise Unreachable(f"cannot {action}: {_first_line(error)}") from error
+            time.sleep(min(pause, left) * _jitter.uniform(0.5, 1.0))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _within(seconds: float, work: Callable[[], T]) -> T:
+    """Run something that may hang; what comes of it after its time is ignored."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+    done = threading.Event()
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except BaseException as error:
+            errors.append(error)
+        done.set()
+
+    threading.Thread(target=run, name="store", daemon=True).start()
+    if not done.wait(seconds):
+        raise TimeoutError(f"no answer in {seconds:.0f} s")
+    if errors:
+        raise errors[0]
+    return results[0]
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
