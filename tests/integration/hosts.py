@@ -54,7 +54,8 @@ def require_hosts() -> None:
         pytest.skip("namespaces for hosts need Linux and root")
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
     if missing:
-        pytest.skip(f"not installed: {', '.join(missing)} (apt-get install openssh-server openssh-client rsync iproute2)")
+        packages = "openssh-server openssh-client rsync iproute2"
+        pytest.skip(f"not installed: {', '.join(missing)} (apt-get install {packages})")
     tried = subprocess.run(
         ["unshare", "-m", "-p", "-u", "-i", "-n", "-f", "--mount-proc", "mount", "--make-rprivate", "/"],
         capture_output=True,
@@ -84,7 +85,8 @@ class Host:
     def command(self, text: str) -> list[str]:
         """A command line on this host, as a login shell would run it."""
         enter = ["nsenter", "-t", str(self.init), "-m", "-p", "-u", "-i", "-n"]
-        clean = ["env", "-i", "HOME=/root", "USER=root", "TERM=dumb", "LANG=C.UTF-8", f"PATH={os.defpath}:/sbin:/usr/sbin"]
+        clean = ["env", "-i", "HOME=/root", "USER=root", "TERM=dumb", "LANG=C.UTF-8"]
+        clean.append(f"PATH={os.defpath}:/sbin:/usr/sbin")
         return [*enter, *clean, "bash", "-c", f"cd /root; . ~/.bashrc; {text}"]
 
     def run(self, text: str, seconds: float = 300, check: bool = True) -> str:
@@ -146,9 +148,7 @@ class Laboratory:
         """Do something in the laboratory's network: the rest of this process stays outside."""
         return self._inside.submit(work).result(seconds)
 
-    def boot(
-        self, name: str, address: str, environment: Mapping[str, str], authorized: str | None = None
-    ) -> Host:
+    def boot(self, name: str, address: str, environment: Mapping[str, str], authorized: str | None = None) -> Host:
         """Start a host.
 
         Args:
@@ -196,15 +196,14 @@ class Laboratory:
         ip("-n", namespace, "route", "add", "default", "via", self.gateway)
         with (place / "init.log").open("wb") as log:
             process = subprocess.Popen(
-                ["nsenter", f"--net=/run/netns/{namespace}", "unshare", "-m", "-p", "-u", "-i", "-f"]
-                + ["--kill-child", "--mount-proc", "bash", str(script)],
+                f"nsenter --net=/run/netns/{namespace} unshare -mpuif --kill-child --mount-proc bash {script}".split(),
                 stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
         host = Host(name, address, namespace, link, place, process, 0)
         self.hosts[name] = host
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         end = time.monotonic() + 20
-        while not (host.init and (tmp / "..").exists() and self._ready(host)):
+        while not (host.init and self._ready(host)):
             assert process.poll() is None and time.monotonic() < end, (place / "init.log").read_text()
             found = children.read_text().split()
             host.init = int(found[0]) if found else 0
@@ -233,7 +232,7 @@ class Laboratory:
         """End all hosts and remove every trace."""
         for host in list(self.hosts.values()):
             self.power_off(host)
-        self._inside.shutdown()
+        self._inside.shutdown(wait=False, cancel_futures=True)
         subprocess.run(["ip", "netns", "del", self.namespace], capture_output=True)
         shutil.rmtree(self.place, ignore_errors=True)
 

@@ -42,6 +42,7 @@ class Region:
             "AWS_EC2_METADATA_DISABLED": "true",
             "PYTHONDONTWRITEBYTECODE": "1",
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_prestart_worker_first_driver": "0",
             "PYTHONPATH": "/root/lnl-sweep",
         }
         self._hosts: dict[str, Host | None] = {}
@@ -99,7 +100,11 @@ class Region:
         from werkzeug.serving import make_server
 
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        return make_server(GATEWAY, 5000, self._answer(DomainDispatcherApplication(create_backend_app)), threaded=True)
+        application = self._answer(DomainDispatcherApplication(create_backend_app))
+        server: Any = make_server(GATEWAY, 5000, application, threaded=True)
+        # A host that was switched off never closes its connections: nobody waits for them.
+        server.daemon_threads, server.block_on_close = True, False
+        return server
 
     def _answer(self, application: Callable[..., Any]) -> Callable[..., Any]:
         def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
@@ -124,7 +129,8 @@ class Region:
         self._server.serve_forever()
 
     def _prepare(self) -> None:
-        self.call("iam", "create_role", RoleName="lnl-sweep", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17"}))
+        policy = json.dumps({"Version": "2012-10-17"})
+        self.call("iam", "create_role", RoleName="lnl-sweep", AssumeRolePolicyDocument=policy)
         self.call("iam", "create_instance_profile", InstanceProfileName="lnl-sweep")
         self.call("iam", "add_role_to_instance_profile", InstanceProfileName="lnl-sweep", RoleName="lnl-sweep")
         self.call("s3", "create_bucket", Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})

@@ -20,7 +20,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 NETWORK = "10.77.0"
 NO_INTERNET = ("command -v uv", "uv venv", "cd ~/lnl-sweep && uv pip install")
-ENVIRONMENT = {"PYTHONDONTWRITEBYTECODE": "1", "RAY_UP_enable_autoscaler_v2": "0", "RAY_AUTH_MODE": "token"}
+ENVIRONMENT = {
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "RAY_UP_enable_autoscaler_v2": "0",
+    "RAY_AUTH_MODE": "token",
+    "RAY_prestart_worker_first_driver": "0",
+}
 
 
 def edited(shared: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The shipped cluster.yaml from ``ray up`` to ``ray down``, in a region on this machine; one spot node is taken away."""
+"""The shipped cluster.yaml from ``ray up`` to ``ray down``, in a region on this machine; a spot node is taken away."""
 
 from __future__ import annotations
 
@@ -72,13 +72,8 @@ def submit(cloud: Region, sweep: Path, tunnel: list[subprocess.Popen[bytes]]) ->
     folder.mkdir()
     (folder / "small.yaml").write_text(sweep.read_text())
     tunnel.append(cloud.laptop.start("ray dashboard cluster.yaml"))
-    wait_until(
-        lambda: "200" in cloud.laptop.run(
-            "python -c \"import urllib.request as u; print(u.urlopen('http://127.0.0.1:8265/api/version', timeout=5).status)\"",
-            check=False,
-        ),
-        "dashboard on the laptop", 90,
-    )  # fmt: skip
+    asked = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8265/api/version', timeout=5).status)"
+    wait_until(lambda: "200" in cloud.laptop.run(f'python -c "{asked}"', check=False), "dashboard on the laptop", 90)
     cloud.laptop.run(
         "ray job submit --address http://127.0.0.1:8265 --submission-id small --no-wait --working-dir mine -- "
         f"lnl-sweep run small.yaml --out s3://{BUCKET}/{OUT}",
