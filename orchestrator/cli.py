@@ -142,6 +142,12 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", help="Ray cluster to connect to (RAY_ADDRESS; else a Ray of its own)")
     parser.add_argument("--cpus", type=_at_least_one, metavar="N", help="processors of a Ray of its own (all)")
     parser.add_argument(
+        "--slots",
+        type=_at_least_one,
+        metavar="N",
+        help="trials at once, where a cluster's largest size is not known from ray up (KubeRay)",
+    )
+    parser.add_argument(
         "--mix-versions", action="store_true", help="go on although the code that makes numbers changed"
     )
 

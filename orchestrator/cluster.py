@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import ray
+import yaml
 
 from orchestrator.config import SweepConfig
 
 OBJECT_STORE_BYTES = 200 * 2**20
 """Nothing of size travels through Ray: images and weights are read and written by the workers."""
+
+AUTOSCALING_FILE = "ray_bootstrap_config.yaml"
+"""Where ``ray up`` leaves the cluster's configuration, in the home of the head's user."""
 
 
 def start_ray(address: str | None, cpus: int | None = None) -> None:
@@ -42,11 +49,61 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
         )
 
 
-def count_slots(config: SweepConfig) -> tuple[int, float]:
-    """How many trials run at once on the connected cluster, and the share of a GPU each gets."""
-    resources = ray.cluster_resources()
-    share = config.resources.gpu_share(resources.get("GPU", 0.0))
-    slots = int(resources.get("CPU", 1.0) // config.resources.cpu)
-    if share:
-        slots = min(slots, int(resources.get("GPU", 0.0) / share + 1e-9))
-    return max(slots, 1), share
+def count_slots(config: SweepConfig, slots: int | None = None) -> tuple[int, float]:
+    """How many trials run at once on the connected cluster, and the share of a GPU each gets.
+
+    A cluster that grows is counted at its largest: waiting trials are what makes it grow, so that counted as it is now
+    it would never leave zero.
+
+    Args:
+        config: The sweep.
+        slots: Number of trials at once, where the caller knows better.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    growing = largest_cluster(_autoscaling_config()) if _is_head_here() else []
+    if len(growing) > len(nodes):
+        nodes = growing
+    share = config.resources.gpu_share(sum(node.get("GPU", 0.0) for node in nodes))
+    found = sum(_trials_on(node, config.resources.cpu, share) for node in nodes)
+    return slots or max(found, 1), share
+
+
+def largest_cluster(autoscaling: Mapping[str, Any]) -> list[Mapping[str, float]]:
+    """Resources of each node of an autoscaling cluster at its largest, the head included.
+
+    Args:
+        autoscaling: What ``ray up`` left on the head: node types with their resources and largest numbers.
+
+    Returns:
+        The nodes; those with most GPUs first where not all types can be at their largest number.
+    """
+    types = dict(autoscaling.get("available_node_types") or {})
+    head = types.pop(autoscaling.get("head_node_type"), None)
+    if head is None:
+        return []
+    workers: list[Mapping[str, float]] = []
+    for kind in types.values():
+        resources = kind.get("resources") or {}
+        if resources:
+            workers += [resources] * int(kind.get("max_workers", 0))
+    workers.sort(key=lambda resources: (resources.get("GPU", 0), resources.get("CPU", 0)), reverse=True)
+    return [head.get("resources") or {}, *workers[: int(autoscaling.get("max_workers", 0))]]
+
+
+def _trials_on(node: Mapping[str, float], cpus: int, share: float) -> int:
+    trials = int(node.get("CPU", 0.0) // cpus)
+    return min(trials, int(node.get("GPU", 0.0) / share + 1e-9)) if share else trials
+
+
+def _is_head_here() -> bool:
+    # ray up's file says nothing about another cluster that this machine may be connected to.
+    host = str(ray.get_runtime_context().gcs_address).rsplit(":", 1)[0]
+    return host == ray.util.get_node_ip_address()
+
+
+def _autoscaling_config() -> Mapping[str, Any]:
+    try:
+        found = yaml.safe_load((Path.home() / AUTOSCALING_FILE).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, Mapping) else {}

@@ -186,6 +186,7 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
     running = Options(
         address=options.address,
         cpus=options.cpus,
+        slots=options.slots,
         mix_versions=options.mix_versions,
         failed=getattr(options, "failed", False),
         only=options.only,

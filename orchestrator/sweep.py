@@ -39,6 +39,7 @@ class Options:
     Attributes:
         address: Ray cluster to connect to; None = ``RAY_ADDRESS`` or a Ray of our own.
         cpus: Processors of a Ray of our own; None = all.
+        slots: Trials at once; None = as many as the cluster holds at its largest.
         mix_versions: Go on although numerics or a method's source differ from those of the rows.
         failed: Run failed trials again.
         only: Run only these cells, e.g. ``method=lnl,rho=0.9``; None = all.
@@ -47,6 +48,7 @@ class Options:
 
     address: str | None = None
     cpus: int | None = None
+    slots: int | None = None
     mix_versions: bool = False
     failed: bool = False
     only: str | None = None
@@ -180,7 +182,7 @@ def _run(
         with _terminate_as_interrupt():
             if config.resources.gpu == "auto" and count_slots(config)[1]:
                 config = pack_gpus(config, dispatcher.cells, options.console)
-            run_tuner(config, dispatcher, writer, progress, driver)
+            run_tuner(config, dispatcher, writer, progress, driver, options.slots)
     finally:
         if ours:
             ray.shutdown()

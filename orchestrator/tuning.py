@@ -269,7 +269,14 @@ class Recorder(tune.Callback):
         self._session.guarded(lambda: self._session.process_lost(trial), None)
 
 
-def run_tuner(config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progress: Progress, driver: str) -> None:
+def run_tuner(
+    config: SweepConfig,
+    dispatcher: Dispatcher,
+    writer: Writer,
+    progress: Progress,
+    driver: str,
+    slots: int | None = None,
+) -> None:
     """Run everything that is missing. Returns when all rows are written.
 
     Args:
@@ -278,13 +285,14 @@ def run_tuner(config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progr
         writer: Writes the rows.
         progress: Shows them.
         driver: Identifier of this driver; names the Tune run.
+        slots: Trials at once; None = as many as the cluster holds at its largest.
 
     Raises:
         LeaseLost: Another driver took the directory over.
         InputError: The directory cannot be written any more.
         KeyboardInterrupt: SIGINT or SIGTERM.
     """
-    slots, share = count_slots(config)
+    slots, share = count_slots(config, slots)
     session = _Session(config, dispatcher, writer, progress, slots, share)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(session.open_trials)
 

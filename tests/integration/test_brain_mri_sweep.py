@@ -70,7 +70,7 @@ def test_the_whole_table_is_there_beside_the_seed_studys_numbers(swept: Path) ->
     assert "Peretz 2020" in text
     html = write_report(swept).read_text()
     assert "slices of one patient on both sides of the split" in html
-    assert "meningioma 20 of 5 patients" in html
+    assert "meningioma 24 of 6 patients" in html
 
 
 def test_no_real_patient_is_named_anywhere(swept: Path) -> None:

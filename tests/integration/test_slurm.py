@@ -1,0 +1,163 @@
+"""clusters/slurm.sh under a Slurm that is played by three small programs; the Ray nodes and the sweep are real."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.support import assert_same_results, differences, end_session, rows
+
+pytestmark = pytest.mark.slow
+
+SCRIPT = Path(__file__).parents[2] / "clusters" / "slurm.sh"
+
+# srun runs its step here; on a signal it ends the step, as Slurm does. A step may use the processors that its node has.
+SRUN = """#!{python}
+import os, signal, subprocess, sys
+words = sys.argv[1:]
+node = next(word.split("=", 1)[1] for word in words if word.startswith("--nodelist="))
+while words[0].startswith("--"):
+    words.pop(0)
+print(node, *words, file=open({log!r}, "a"))
+step = subprocess.Popen(["taskset", "-c", "0", *words], start_new_session=True)
+def end(number, frame):
+    try:
+        os.killpg(step.pid, signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+signal.signal(signal.SIGTERM, end)
+code = step.wait()
+try:
+    os.killpg(step.pid, signal.SIGKILL)
+except ProcessLookupError:
+    pass
+sys.exit(code)
+"""
+SCONTROL = """#!/bin/sh
+case "$1 $2" in
+    "show hostnames") echo "$3" | tr , '\\n' ;;
+    requeue*) echo "$2" >> {requeued} ;;
+    *) exit 64 ;;
+esac
+"""
+
+
+@dataclass
+class Job:
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def text(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+@dataclass
+class Slurm:
+    place: Path
+    programs: Path
+
+    @property
+    def steps(self) -> list[str]:
+        return (self.place / "steps").read_text().splitlines()
+
+    @property
+    def requeued(self) -> list[str]:
+        file = self.place / "requeued"
+        return file.read_text().split() if file.exists() else []
+
+    @contextmanager
+    def batch(self, number: int, nodes: str, *words: object) -> Iterator[Job]:
+        """What sbatch does: the script on the first node, with what it is told about its job."""
+        log = self.place / f"job-{number}.log"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        environment |= {
+            "PATH": f"{self.programs}:{environment['PATH']}",
+            "SLURM_JOB_ID": str(number),
+            "SLURM_JOB_NODELIST": nodes,
+            "LNL_SWEEP_ENV": str(Path(sys.executable).parents[1]),
+            "LNL_SWEEP_TMP": str(self.place),
+            "OMP_NUM_THREADS": "1",
+        }
+        with log.open("ab") as file:
+            process = subprocess.Popen(
+                ["bash", str(SCRIPT), *map(str, words)],
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=environment,
+            )
+        try:
+            yield Job(process, log)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(60)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+            end_session(process.pid, 5)
+
+
+@pytest.fixture
+def slurm(short_tmp: Path, request: pytest.FixtureRequest) -> Slurm:
+    if not shutil.which("taskset"):
+        pytest.skip("taskset (util-linux) gives a step its processors")
+    place = short_tmp / f"s{abs(hash(request.node.name)) % 1000}"
+    programs = place / "bin"
+    programs.mkdir(parents=True)
+    (programs / "srun").write_text(SRUN.format(python=sys.executable, log=str(place / "steps")))
+    (programs / "scontrol").write_text(SCONTROL.format(requeued=place / "requeued"))
+    for program in programs.iterdir():
+        program.chmod(0o755)
+    return Slurm(place, programs)
+
+
+def test_two_nodes_run_a_sweep_and_leave_nothing(slurm: Slurm, sweep_file: Path, undisturbed: Path) -> None:
+    out = slurm.place / "out"
+    with slurm.batch(4711, "n1,n2", sweep_file, out) as job:
+        assert job.process.wait(300) == 0, job.text()
+    # One processor each: the step's, not the machine's.
+    assert "2 nodes, 2 processors, 0 GPUs" in job.text()
+    assert [step.split()[0] for step in slurm.steps if "ray start" in step] == ["n1", "n2"]
+    counts = re.search(r"planned = (\d+), finished = (\d+)", job.text())
+    assert counts and counts[1] == counts[2] == str(len(rows(out)))
+    assert_same_results(out, undisturbed)
+    assert not (slurm.place / "r4711").exists() and slurm.requeued == []
+
+
+def test_at_the_time_limit_it_is_queued_again_and_resumes(slurm: Slurm, sweep_file: Path, undisturbed: Path) -> None:
+    out = slurm.place / "out"
+    with slurm.batch(4712, "n1", sweep_file, out) as job:
+        end = time.monotonic() + 240
+        while len(rows(out)) < 3:
+            assert job.process.poll() is None and time.monotonic() < end, job.text()
+            time.sleep(0.1)
+        # --signal=B:TERM: to the batch script alone, not to its steps.
+        os.kill(job.process.pid, signal.SIGTERM)
+        assert job.process.wait(90) == 130, job.text()
+    before = rows(out)
+    assert slurm.requeued == ["4712"] and 3 <= len(before) < len(rows(undisturbed))
+    with slurm.batch(4712, "n1", sweep_file, out) as again:
+        assert again.process.wait(300) == 0, again.text()
+    assert differences(before, rows(out)) == []
+    assert_same_results(out, undisturbed)
+    assert slurm.requeued == ["4712"]
+
+
+def test_a_job_without_a_sweep_says_what_it_needs(slurm: Slurm) -> None:
+    with slurm.batch(4713, "n1") as job:
+        assert job.process.wait(60) == 1
+    assert "give a sweep file: sbatch clusters/slurm.sh SWEEP.yaml DIR" in job.text()
