@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from analysis.comparisons import areas, primary_comparison, won_back
     from analysis.curves import accuracy_vs_bias
     from analysis.diagnosis import confusion_by_strength
+    from analysis.epochs import epoch_choice
     from analysis.errors import InputError
     from analysis.export_tables import write_csv
     from analysis.figures import plot_accuracy_vs_bias
@@ -35,6 +36,7 @@ _HOME = {
     "breaking_points": "breaking",
     "confusion_by_strength": "diagnosis",
     "cost": "tables",
+    "epoch_choice": "epochs",
     "expected_validation": "search_tables",
     "lambda_map": "search_tables",
     "load": "load",
@@ -67,6 +69,7 @@ __all__ = [
     "breaking_points",
     "confusion_by_strength",
     "cost",
+    "epoch_choice",
     "expected_validation",
     "lambda_map",
     "load",

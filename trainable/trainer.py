@@ -71,7 +71,8 @@ class Trainer:
             raise InputError(f"rule {spec.rule} is not defined for {spec.dataset}: choose one of {known}")
         self.bias = resolve_bias(self.dataset, spec.bias)
         self.view = DataView(self.dataset, self.bias, spec.seed, spec.fold, spec.phase)
-        heads, train = heads_with_labels(self.dataset.heads, self.view.train(self.method.training_draw))
+        drawn = self.view.train(self.method.training_draw, self.hyper.get("repaint_share", 1.0))
+        heads, train = heads_with_labels(self.dataset.heads, drawn)
         self.nets = build_nets(
             spec.network, spec.network_options, self.dataset, spec.seed, self.method.adversarial, heads
         )

@@ -254,3 +254,20 @@ def test_the_seed_study_never_reached_the_last_pituitary_slices() -> None:
 def test_an_unknown_switch_is_refused(option: dict[str, str]) -> None:
     with pytest.raises(InputError, match=f"{next(iter(option))} of brain_phantom"):
         BrainPhantom(image_size=32, patients=60, slices=4, **option)  # type: ignore[arg-type]
+
+
+def test_repainting_takes_the_annotation_from_a_coin(phantom: BrainPhantom) -> None:
+    data = view(phantom, 1.0)
+    y = data.train().labels.numpy()
+    whole, half, none = (data.train("repainted", share) for share in (1.0, 0.5, 0.0))
+    assert torch.equal(none.images, data.train().images)
+    on = whole.attribute.numpy() == 1
+    for k in range(3):
+        assert 0.3 < on[y == k].mean() < 0.7
+    # Nested: an image repainted at one half is the same image at a share of one.
+    changed = ~(half.images == none.images).flatten(1).all(dim=1)
+    assert torch.equal(half.images[changed], whole.images[changed])
+    assert 0 < int(changed.sum()) < int((~(whole.images == none.images).flatten(1).all(dim=1)).sum())
+    assert torch.equal(whole.index, none.index)
+    with pytest.raises(InputError, match="repaint_share must lie"):
+        data.train("repainted", 1.5)

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainable.errors import InputError, unknown_name
+from trainable.randomness import numpy_generator
 from trainable.spec import VARIANTS, Phase, Rule
 
-TrainingDraw = Literal["biased", "unbiased", "clean"]
+TrainingDraw = Literal["biased", "unbiased", "clean", "repainted"]
 SplitName = Literal["train", "val", "test"]
 IGNORED = -1
 """Bias label of a place that no loss counts (background, a masked head)."""
@@ -228,9 +229,29 @@ class DataView:
         """The split of this seed and fold."""
         return self.dataset.split(self.seed, self.fold)
 
-    def train(self, draw: TrainingDraw = "biased") -> ImageSet:
-        """Training images."""
-        return self.dataset.train_images(self.bias, self.seed, self.split.train, draw)
+    def train(self, draw: TrainingDraw = "biased", repaint_share: float = 1.0) -> ImageSet:
+        """Training images.
+
+        Args:
+            draw: Their law; ``repainted`` is the biased one with a share of the images drawn like ``independent``.
+            repaint_share: That share; which images it takes is nested in it and fixed by the seed.
+
+        Raises:
+            InputError: A data set that cannot paint, or a share outside [0, 1].
+        """
+        if draw != "repainted":
+            return self.dataset.train_images(self.bias, self.seed, self.split.train, draw)
+        if not self.dataset.has_renderer:
+            raise InputError(f"{self.dataset.name} has no painter, so nothing can be repainted: choose another method")
+        if not 0 <= repaint_share <= 1:
+            raise InputError(f"repaint_share must lie in [0, 1], but got {repaint_share!r}")
+        index = self.split.train
+        chosen = numpy_generator(self.seed, "repaint").random(len(self.dataset.labels()))[index] < repaint_share
+        own = self.dataset.train_images(self.bias, self.seed, index[~chosen], "biased")
+        other = self.dataset.variant_images("independent", self.bias, index[chosen], f"repaint/{self.seed}")
+        order = torch.from_numpy(np.argsort(np.concatenate([np.flatnonzero(~chosen), np.flatnonzero(chosen)])))
+        parts = ("images", "labels", "bias", "attribute", "index")
+        return ImageSet(*(torch.cat([getattr(own, name), getattr(other, name)])[order] for name in parts))
 
     def probe_train(self) -> ImageSet:
         """Training images annotated independently of the class, for the bias probe."""

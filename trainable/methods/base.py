@@ -128,7 +128,7 @@ class Method:
         adversarial: True where the method has a bias head; trial 0 of its cells is the anchor.
         anchor: Hyperparameters under which the method is exactly ``erm``.
         needs_conflicting_samples: True where the method has nothing to work on without bias-conflicting images.
-        training_draw: Which images it trains on.
+        training_draw: Which images it trains on (``repainted`` reads the hyperparameter ``repaint_share``).
         bias_labels: ``own``, or ``permuted`` over the training images (a control).
         transform: Applied to float images ``[B, 3, H, W]`` in training and in every evaluation, or None.
     """
