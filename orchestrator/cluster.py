@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,37 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
         ray.init(
             address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet
         )
+
+
+@contextlib.contextmanager
+def ray_log(place: Path | None) -> Iterator[None]:
+    """Within the block, what Ray says in this process goes to ``driver.log``; only errors reach the screen as well.
+
+    Args:
+        place: Folder of the log, made where it is missing; None = nowhere.
+    """
+    if place is None:
+        yield
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    logger = logging.getLogger("ray")
+    before, levels = logger.level, [(handler, handler.level) for handler in logger.handlers]
+    file = logging.FileHandler(place / "driver.log")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for handler, level in levels:
+        handler.setLevel(max(level, logging.ERROR))
+    logger.addHandler(file)
+    logger.setLevel(logging.INFO)
+    session = ray.get_runtime_context().get_session_name()
+    logger.info("workers write their logs to %s/logs in Ray's folder (/tmp/ray by default) on their node", session)
+    try:
+        yield
+    finally:
+        logger.removeHandler(file)
+        logger.setLevel(before)
+        for handler, level in levels:
+            handler.setLevel(level)
+        file.close()
 
 
 def count_slots(config: SweepConfig, slots: int | None = None) -> tuple[int, float]:

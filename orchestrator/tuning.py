@@ -20,11 +20,12 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from orchestrator.cluster import count_slots
+from orchestrator.cluster import count_slots, ray_log
 from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.gpu_packing import ray_share
 from orchestrator.progress import Progress
+from orchestrator.reporting import ReportKeeper
 from orchestrator.results import Writer
 from trainable.errors import InputError
 from trainable.remote import store_environment
@@ -66,6 +67,7 @@ class _Session:
         self.lost: dict[str, int] = {}
         self.deadline = None if hours is None else time.monotonic() + 3600 * hours
         self.max_cost = config.limits.max_cost
+        self.report = ReportKeeper(writer.directory.uri)
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         # Tune pickles its searcher, scheduler and callbacks into its snapshots, which nothing here ever reads back.
@@ -201,9 +203,11 @@ class _Session:
             ray_version=ray.__version__,
         )
         self.writer.finish(row, history)
-        if self.dispatcher.record(row, history) or self.dispatcher.cell_is_done(spec.cell):
+        done = self.dispatcher.record(row, history) or self.dispatcher.cell_is_done(spec.cell)
+        if done:
             self.writer.compact(spec.cell)
         self.progress.trial_ended(row)
+        self.report.ended(cell=done)
 
 
 class CellSearcher(Searcher):
@@ -324,7 +328,11 @@ def run_tuner(
             ),
         )
         progress.start(slots)
-        tuner.fit()
+        try:
+            with ray_log(place / "ray" if place else None):
+                tuner.fit()
+        finally:
+            session.report.stop()
     if session.error is not None:
         raise session.error
 

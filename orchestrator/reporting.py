@@ -1,0 +1,65 @@
+"""The report, rebuilt while the sweep runs: in a process of its own, so that no worker waits for it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+EVERY_SECONDS = 300.0
+"""At most so often; and never so often that it takes more than a twentieth of the time."""
+_SHARE = 20
+
+
+class ReportKeeper:
+    """Rebuilds ``report.html`` as cells end.
+
+    Args:
+        directory: The sweep's address.
+    """
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began = time.monotonic()
+        self._next = self._began + EVERY_SECONDS
+        self._due = False
+
+    def ended(self, cell: bool) -> None:
+        """Take note that a trial has ended, and with it perhaps a cell; start a rebuild where one is due.
+
+        Args:
+            cell: Whether its cell's search, or the whole cell, has ended: the curve may have a new point.
+        """
+        self._due = self._due or cell
+        now = time.monotonic()
+        if self._process is not None:
+            if self._process.poll() is None:
+                return
+            self._process = None
+            self._next = now + max(EVERY_SECONDS, _SHARE * (now - self._began))
+        if not self._due or now < self._next:
+            return
+        self._due, self._began = False, now
+        command = [sys.executable, "-m", "orchestrator.cli", "report", self._directory]
+        # A report that fails costs nothing but itself: the one at the end says why.
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=_lower_priority,
+        )
+
+    def stop(self) -> None:
+        """End a rebuild that runs: the last report is about to be written."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        self._process = None
+
+
+def _lower_priority() -> None:
+    os.nice(10)
