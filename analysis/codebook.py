@@ -24,7 +24,8 @@ _SHARED = {
     "n_collapsed": "Seeds whose training collapsed (they count).",
     "n_patients": "Patients (images, where there are none) in the interval; 0 = seeds only.",
     "n_test": "Test images.",
-    "band": "What the interval covers: seeds and patients, seeds and images, seeds only, none.",
+    "band": "What the interval covers: seeds and patients, seeds and images, seeds only, none; repetitions where the "
+    "search was repeated.",
     "values": "The value of each seed, separated by semicolons.",
     "seeds": "The seeds in the order of the values, separated by semicolons.",
     "shared": "True where one cell serves the whole axis.",

@@ -90,14 +90,15 @@ def band(point: Point) -> tuple[Interval, str]:
         point: A point with at least one seed.
 
     Returns:
-        The interval and ``seeds and patients``, ``seeds and images``, ``seeds only`` or ``none``.
+        The interval and ``seeds and patients``, ``seeds and images``, ``seeds only`` or ``none``; ``repetitions`` in
+        place of ``seeds`` where search and confirm were repeated.
     """
     if len(point.seeds) < 2:
         return seeds_and_patients(point.values, None), "none"
     left_out = point.left_out(point.seeds)
     if point.scores is None or left_out is None or not bool(np.isfinite(left_out).all()):
-        return seeds_and_patients(point.values, None), "seeds only"
-    return seeds_and_patients(point.values, left_out), f"seeds and {point.scores.unit}"
+        return seeds_and_patients(point.values, None), f"{point.unit} only"
+    return seeds_and_patients(point.values, left_out), f"{point.unit} and {point.scores.unit}"
 
 
 def _row(point: Point, worst: float) -> dict[str, Any]:
@@ -118,7 +119,7 @@ def _row(point: Point, worst: float) -> dict[str, Any]:
         "n_planned": point.n_planned,
         "n_failed": point.n_failed,
         "n_collapsed": point.n_collapsed,
-        "n_patients": len(point.scores.patients) if point.scores and kind.startswith("seeds and") else 0,
+        "n_patients": len(point.scores.patients) if point.scores and " and " in kind else 0,
         "n_test": point.n_test,
         "band": kind,
         "values": tuple(float(v) for v in point.values),
@@ -139,12 +140,16 @@ def caption(row: dict[str, Any], worst: float = 0.0) -> str:
         words.append("of one seed (no interval),")
     else:
         words.append(f"[{row['low']:.3f}, {row['high']:.3f}], 95 % over {row['band']},")
-    words.append(f"{row['n_seeds']} of {row['n_planned']} seeds finished,")
+    unit = "repetitions" if row["band"].startswith("repetitions") else "seeds"
+    words.append(f"{row['n_seeds']} of {row['n_planned']} {unit} finished,")
     if row["n_collapsed"]:
         words.append(f"{row['n_collapsed']} collapsed,")
     if row["n_seeds"] < row["n_planned"]:
         words.append(f"at worst {row['worst_case']:.3f} (missing seeds counted as {worst:g}),")
-    unit = row["band"].removeprefix("seeds and ") if row["n_patients"] else "images"
+    tested = row["band"].split(" and ")[-1] if row["n_patients"] else "images"
     count = row["n_patients"] or row["n_test"]
-    words.append(f"given the selected hyperparameters and these {count} test {unit}")
+    given = (
+        "each with a search of its own, given" if unit == "repetitions" else "given the selected hyperparameters and"
+    )
+    words.append(f"{given} these {count} test {tested}")
     return " ".join(words)

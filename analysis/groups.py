@@ -22,6 +22,7 @@ class Group:
         trials: Their identifiers.
         cells: ``[N]``, a number for each cell (fold).
         seeds: The rows' seeds.
+        repeats: ``[N]``, the rows' repetitions of search and confirm.
         completed: ``[N]``.
         failed: ``[N]``.
         collapsed: ``[N]``.
@@ -36,6 +37,7 @@ class Group:
     trials: tuple[str, ...]
     cells: NDArray[np.int64]
     seeds: tuple[int, ...]
+    repeats: NDArray[np.int64]
     completed: NDArray[np.bool_]
     failed: NDArray[np.bool_]
     collapsed: NDArray[np.bool_]
@@ -44,15 +46,26 @@ class Group:
     strength: float
     hyperparameters: tuple[str, ...]
 
-    def by_seed(self, present: NDArray[np.bool_]) -> dict[int, list[int]]:
-        """Places of the completed rows with a value, by seed; only seeds with a row of every cell (fold)."""
-        found: dict[int, list[int]] = {}
+    @property
+    def repeated(self) -> bool:
+        """True where search and confirm were repeated: the replicate is then the whole procedure, not a seed."""
+        return len(set(self.repeats.tolist())) > 1
+
+    def by_unit(self, present: NDArray[np.bool_]) -> dict[int, list[int]]:
+        """Places of the completed rows with a value, by replicate: by seed, or by repetition where there are several.
+
+        Only seeds with a row of every cell (fold) count. The seeds of one repetition share its search: they are no
+        replicates of the procedure, their mean is.
+        """
+        found: dict[tuple[int, int], list[int]] = {}
         for i in np.flatnonzero(self.completed & present):
-            found.setdefault(self.seeds[i], []).append(int(i))
+            found.setdefault((int(self.repeats[i]), self.seeds[i]), []).append(int(i))
         n_cells = len(set(self.cells.tolist()))
-        return {
-            s: places for s, places in sorted(found.items()) if len({int(self.cells[i]) for i in places}) == n_cells
-        }
+        units: dict[int, list[int]] = {}
+        for (repeat, seed), places in sorted(found.items()):
+            if len({int(self.cells[i]) for i in places}) == n_cells:
+                units.setdefault(repeat if self.repeated else seed, []).extend(places)
+        return dict(sorted(units.items()))
 
     def images(self) -> int:
         """Test images, folds added up."""
@@ -80,6 +93,7 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
     trials, texts = (rows[name].to_numpy(dtype=object) for name in ("trial_id", "hyperparameters"))
     cells = pd.factorize(rows["cell"])[0]
     seeds = rows["seed"].to_numpy(dtype=np.int64)
+    repeats = rows["repeat"].fillna(0).to_numpy(dtype=np.int64)
     status = rows["status"].to_numpy(dtype=object)
     collapsed = rows["collapsed"].fillna(False).to_numpy(dtype=bool)
     n_test, planned, strength = (
@@ -95,6 +109,7 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
             trials=tuple(str(t) for t in trials[own]),
             cells=cells[own],
             seeds=tuple(seeds[own].tolist()),
+            repeats=repeats[own],
             completed=status[own] == "completed",
             failed=status[own] == "failed",
             collapsed=collapsed[own],

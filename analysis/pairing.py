@@ -63,8 +63,8 @@ def paired_left_out(points: Sequence[Point], seeds: Sequence[int]) -> list[NDArr
 
 
 def band_name(point: Point, left_out: Sequence[NDArray[np.float64]] | None) -> str:
-    """What an interval covers: ``seeds and patients``, ``seeds and images`` or ``seeds only``."""
-    return f"seeds and {point.scores.unit}" if left_out is not None and point.scores else "seeds only"
+    """What an interval covers: ``seeds and patients``, ``seeds and images`` or ``seeds only`` (or ``repetitions``)."""
+    return f"{point.unit} and {point.scores.unit}" if left_out is not None and point.scores else f"{point.unit} only"
 
 
 def line_names(point: Point) -> dict[str, str]:

@@ -50,7 +50,7 @@ class Point:
         line: The line it lies on.
         bias_value: Its place on the axis.
         bias_strength: I(b; y) / H(y).
-        seeds: The K seeds that finished.
+        seeds: The K seeds that finished; where search and confirm were repeated, the K repetitions.
         values: ``[K]``, the metric of each.
         scores: Predictions of the same seeds, or None where they are missing.
         n_planned: Confirm seeds the sweep asks for.
@@ -59,6 +59,7 @@ class Point:
         n_test: Test images.
         hyperparameters: JSON text of each configuration (one, or one a fold).
         shared: True where one cell serves the whole axis (a ceiling that does not depend on the bias).
+        unit: What the K values are of: ``seeds``, or ``repetitions`` of the whole procedure, search included.
     """
 
     line: Line
@@ -73,6 +74,7 @@ class Point:
     n_test: int
     hyperparameters: tuple[str, ...]
     shared: bool = False
+    unit: str = "seeds"
 
     def of_seeds(self, seeds: Sequence[int]) -> NDArray[np.float64]:
         """Values of the given seeds, in their order."""
@@ -205,6 +207,7 @@ def _point(
         known[group.trials] = _values(group, numbers, store, metric)
     values, scores, seeds = known[group.trials]
     collapsed = {s for s, c, done in zip(group.seeds, group.collapsed, group.completed, strict=True) if c and done}
+    planned = 0 if math.isnan(group.planned) else int(group.planned)
     return Point(
         line=Line(*("" if isinstance(part, float) or part is None else str(part) for part in group.key[:-1])),
         bias_value=float(str(group.key[-1])),
@@ -212,17 +215,18 @@ def _point(
         seeds=seeds,
         values=values,
         scores=scores,
-        n_planned=max(0 if math.isnan(group.planned) else int(group.planned), len(set(group.seeds))),
+        n_planned=len(set(group.repeats.tolist())) if group.repeated else max(planned, len(set(group.seeds))),
         n_failed=len({s for s, failed in zip(group.seeds, group.failed, strict=True) if failed}),
-        n_collapsed=len(collapsed & set(seeds)),
-        n_test=group.images() if scores is None else scores.n_images,
+        n_collapsed=len(collapsed if group.repeated else collapsed & set(seeds)),
+        n_test=group.images() if scores is None or group.repeated else scores.n_images,
         hyperparameters=group.hyperparameters,
+        unit="repetitions" if group.repeated else "seeds",
     )
 
 
 def _values(group: Group, numbers: NDArray[np.float64], store: PredictionStore | None, metric: str) -> _Values:
-    """One value a seed; a seed counts once every cell (fold) of the point has its trial."""
-    places = group.by_seed(np.isfinite(numbers))
+    """One value a replicate; a seed counts once every cell (fold) of the point has its trial."""
+    places = group.by_unit(np.isfinite(numbers))
     seeds = tuple(places)
     trials = [[group.trials[i] for i in own] for own in places.values()]
     scores = store.scores(trials, metric) if store and seeds else None

@@ -95,12 +95,15 @@ def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = No
     kinds = sorted(set(rows["band"]) - {"none"})
     seeds = _span(rows["n_seeds"])
     units = _span(rows.loc[rows["n_patients"] > 0, "n_patients"]) if (rows["n_patients"] > 0).any() else ""
-    tested = f"{units} test {kinds[0].removeprefix('seeds and ')}" if units and len(kinds) == 1 else ""
+    tested = f"{units} test {kinds[0].split(' and ')[-1]}" if units and len(kinds) == 1 else ""
     tested = tested or f"{_span(rows['n_test'])} test images"
-    words = [f"Lines are means over {seeds} seeds, each seed a dot."]
+    repeated = any(kind.startswith("repetitions") for kind in kinds)
+    unit = "repetition" if repeated else "seed"
+    words = [f"Lines are means over {seeds} {unit}s, each {unit} a dot."]
     if kinds:
         words.append(f"Bands are 95 % intervals over {' or '.join(kinds)},")
-        words.append(f"given the selected hyperparameters and these {tested}.")
+        given = "each with a search of its own, given" if repeated else "given the selected hyperparameters and"
+        words.append(f"{given} these {tested}.")
     if (rows["band"] == "none").any():
         words.append("A point of one seed has no band.")
     if kinds == ["seeds only"]:

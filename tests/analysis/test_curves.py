@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from types import ModuleType
@@ -9,7 +10,9 @@ import pandas as pd
 import pytest
 
 import analysis
+from analysis import accuracy_vs_bias
 from analysis.errors import InputError
+from analysis.selection import mark
 
 M, E, C = [0.90, 0.92, 0.88, 0.91, 0.93], [0.68, 0.66, 0.70, 0.67, 0.69], [0.95, 0.96, 0.955, 0.95, 0.965]
 
@@ -266,3 +269,27 @@ def test_other_columns_and_wrong_ones(sweep_dir: Path) -> None:
     mixed.loc[0, "metric"] = "auroc"
     with pytest.raises(InputError, match="one metric"):
         analysis.accuracy_vs_bias(mixed)
+
+
+def test_repetitions_of_search_and_confirm_are_the_replicates(synthetic: ModuleType) -> None:
+    search, confirm = [], []
+    for repeat, values in enumerate([(0.5, 0.7), (0.8, 0.8), (0.6, 0.9)]):
+        text = json.dumps({"lr": repeat})
+        search.append(synthetic.search_row("erm", 0.1, 0, repeat=repeat, val_biased=0.9, hyperparameters=text))
+        confirm += [
+            synthetic.confirm_row(
+                "erm", 0.1, k, seed=10 * repeat + k, repeat=repeat, hyperparameters=text, test_accuracy=value
+            )
+            for k, value in enumerate(values)
+        ]
+    trials = pd.DataFrame([*search, *confirm])
+    trials["trial_id"] = [f"t{i}-{i:03d}" for i in range(len(trials))]
+    trials = mark(trials, ["val_biased"]).assign(seeds_planned=2.0, whole_axis=False)
+    (row,) = accuracy_vs_bias(trials).to_dict("records")
+    means = [0.6, 0.8, 0.75]
+    assert row["values"] == pytest.approx(means)
+    assert (row["n_seeds"], row["n_planned"], row["band"]) == (3, 3, "repetitions only")
+    half = 4.302653 * np.std(means, ddof=1) / np.sqrt(3)
+    assert row["high"] - row["mean"] == pytest.approx(min(half, 1 - row["mean"]), abs=1e-5)
+    assert "3 of 3 repetitions finished" in row["caption"]
+    assert "each with a search of its own" in row["caption"]
