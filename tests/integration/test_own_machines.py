@@ -90,7 +90,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
                 for i, name in enumerate(("head", "one", "two"))
             ]
             (laptop.place / "root" / "local.yaml").write_text(yaml.safe_dump(edited(shared)))
-            up = laptop.run(f"cd {ROOT} && ray up ~/local.yaml -y --no-config-cache", 400)
+            up = laptop.run(f"cd {ROOT} && ray up ~/local.yaml -y --no-config-cache", 900)
             found = Cluster(lab, laptop, nodes[0], nodes[1], shared, up)
             wait_until(lambda: found.alive() == 3, "head and two workers", 240, 2)
             yield found

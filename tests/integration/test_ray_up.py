@@ -90,7 +90,7 @@ def job_state(cloud: Region, job: str) -> str:
 def cluster_up(cloud: Region) -> str:
     (cloud.laptop.place / "root" / "cluster.yaml").write_text(yaml.safe_dump(edited()))
     # file_mounts are relative to the repository, as they are for whoever runs ray up in it.
-    return cloud.laptop.run(f"cd {ROOT} && ray up ~/cluster.yaml -y --no-config-cache", 400)
+    return cloud.laptop.run(f"cd {ROOT} && ray up ~/cluster.yaml -y --no-config-cache", 900)
 
 
 def written(cloud: Region) -> int:
