@@ -90,6 +90,7 @@ def one(out: str, trials: int) -> dict[str, Any]:
 
     from orchestrator import results, sweep, tuning
     from orchestrator.config import validate
+    from tests.integration.null_trainable import null_trainable
 
     config = validate(
         {
@@ -133,40 +134,6 @@ def one(out: str, trials: int) -> dict[str, Any]:
 
 def memory_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def null_trainable() -> type:
-    import zlib
-
-    from trainable.spec import RULES, TrialSpec
-    from trainable.tune_trainable import SweepTrainable
-
-    class NullTrainable(SweepTrainable):
-        """A trial of two epochs that takes no time and whose value is a function of its name."""
-
-        def setup(self, config: Any) -> None:
-            self._spec, self._epoch = TrialSpec.from_json(config["spec"]), 0
-
-        def reset_config(self, new_config: Any) -> bool:
-            self.setup(new_config)
-            return True
-
-        def step(self) -> dict[str, Any]:
-            from trainable.report import spec_row
-
-            self._epoch += 1
-            done = self._epoch == self._spec.training.epochs
-            values = dict.fromkeys(RULES, zlib.crc32(self._spec.trial_id.encode()) / 2**32)
-            row = {**spec_row(self._spec, "completed" if done else "pruned", None), **values, "test_accuracy": 0.5}
-            if self._spec.phase == "search":
-                row["test_accuracy"] = None
-            entry = {"epoch": self._epoch, **values, "train_loss": 0.1}
-            return {"epoch": self._epoch, "value": values[RULES[0]], "history": [entry], "row": row, "done": done}
-
-        def cleanup(self) -> None:
-            pass
-
-    return NullTrainable
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fractions
 import re
 import types
 import typing
@@ -202,12 +203,25 @@ class TrainingConfig(_Strict):
     epoch: Literal["last", "best"] = Field("last", description="Which epoch is reported.")
 
 
+def _nearest_share(value: Any) -> str:
+    try:
+        share = float(fractions.Fraction(str(value).strip()))
+    except (ValueError, ZeroDivisionError):
+        return ""
+    if not 0 < share < 1:
+        return f": write {max(1, round(share))}" if share >= 1 else ""
+    # The next smaller share would starve nobody; the nearest one is what was meant.
+    return f": write 1/{max(2, round(1 / share))}"
+
+
 class ResourcesConfig(_Strict):
     """What one trial gets."""
 
     cpu: int = Field(1, ge=1, description="CPU threads; part of a trial's identity, since sums depend on it.")
     gpu: int | str = Field(
-        "auto", description="GPUs of a trial: a whole number or a fraction 1/k; auto = one where there are any, else 0."
+        "auto",
+        description="GPUs of a trial: a whole number or a fraction 1/k; auto = 1/k with as many trials to a GPU as its "
+        "memory and CPUs hold, measured when the sweep starts, and 0 where there is no GPU.",
     )
 
     @field_validator("gpu", mode="before")
@@ -216,7 +230,8 @@ class ResourcesConfig(_Strict):
         whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         if not (whole or value == "auto" or re.fullmatch(r"1/[1-9][0-9]*", str(value))):
             raise ValueError(
-                f"must be auto, a whole number, or a fraction 1/k (only those fill a GPU), but got {value!r}"
+                "must be auto, a whole number, or a fraction 1/k with a whole k, since k equal trials fill a GPU and "
+                f"any other share leaves a part of it unused, but got {value!r}{_nearest_share(value)}"
             )
         return value
 

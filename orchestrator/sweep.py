@@ -170,7 +170,8 @@ def _run(
 ) -> None:
     import ray
 
-    from orchestrator.cluster import start_ray
+    from orchestrator.cluster import count_slots, start_ray
+    from orchestrator.gpu_packing import pack_gpus
     from orchestrator.tuning import run_tuner
 
     ours = not ray.is_initialized()
@@ -178,6 +179,8 @@ def _run(
     try:
         # Again, since ray.init has replaced the handler by one that ends the process with another exit code.
         with _terminate_as_interrupt():
+            if config.resources.gpu == "auto" and count_slots(config)[1]:
+                config = pack_gpus(config, dispatcher.cells, options.console)
             run_tuner(config, dispatcher, writer, progress, driver, options.slots)
     finally:
         if ours:

@@ -21,6 +21,7 @@ from ray.tune.search import Searcher
 from orchestrator.cluster import count_slots
 from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
+from orchestrator.gpu_packing import ray_share
 from orchestrator.progress import Progress
 from orchestrator.results import Writer
 from trainable.errors import InputError
@@ -94,6 +95,7 @@ class _Session:
         return {
             "spec": spec.to_json(),
             "dir": self.writer.directory.uri,
+            "gpu": self.share,
             "checkpoint_seconds": self.checkpoint_seconds,
             "rungs": list(self.dispatcher.rung_epochs(spec)),
         }
@@ -295,7 +297,7 @@ def run_tuner(
 def _bundle(config: SweepConfig, share: float) -> dict[str, float]:
     bundle: dict[str, float] = {"CPU": float(config.resources.cpu)}
     if share:
-        bundle["GPU"] = share
+        bundle["GPU"] = ray_share(share)
     return bundle
 
 

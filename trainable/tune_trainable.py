@@ -100,7 +100,8 @@ class SweepTrainable(Trainable):
     """One trial, one epoch a step.
 
     ``config``: ``spec`` (JSON of a ``TrialSpec``), ``dir`` (URI of the sweep's directory, or None), and
-    ``checkpoint_seconds`` (least time between two checkpoints), ``rungs`` (epochs at which one is forced).
+    ``checkpoint_seconds`` (least time between two checkpoints), ``rungs`` (epochs at which one is forced), ``gpu``
+    (share of a card; 0 = the trial computes on the CPU).
 
     Every result holds ``epoch``, ``value`` (the objective), ``history`` (epochs not yet reported by this process),
     ``row`` and ``done``. An exception never leaves this class: it would cost the process, and with it the import of
@@ -129,7 +130,8 @@ class SweepTrainable(Trainable):
             use_environment(self.environment)
             with _directory():
                 self._dir = Folder(config["dir"]) if config.get("dir") else None
-            self._trainer = Trainer(self._spec)
+            # A trial without a share of a card must not take one that its node happens to have.
+            self._trainer = Trainer(self._spec, "auto" if config.get("gpu", 1) else "cpu")
             if self._dir is not None:
                 with _directory():
                     resume(self._trainer, trial_folder(self._dir, self._spec.trial_id))

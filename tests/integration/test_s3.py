@@ -116,7 +116,7 @@ def out(server: Server, short_tmp: Path, sweep_file: Path) -> str:
     """A sweep on moto."""
     address = f"s3://{BUCKET}/deep/er"
     with driver(short_tmp, address, "run", sweep_file, "--out", address, variables=server.variables) as running:
-        assert running.wait(600) == 0, running.text()
+        assert running.wait(1500) == 0, running.text()
         assert finished(running.text()) and f"report: {address}/report.html" in running.text()
     return address
 
@@ -157,7 +157,7 @@ class TestWholeSweep:
     def test_it_is_extended_by_resume(self, out: str, server: Server, short_tmp: Path) -> None:
         before = rows(out)
         with driver(short_tmp, out, "resume", out, "--set", "confirm.seeds=2", variables=server.variables) as running:
-            assert running.wait(600) == 0, running.text()
+            assert running.wait(1500) == 0, running.text()
         after = rows(out)
         assert differences(before, after) == [] and len(after) == len(before) + 4
         assert is_whole("changes.jsonl", Folder(out).read("changes.jsonl"))
@@ -209,7 +209,7 @@ def test_a_server_that_is_away_costs_time_and_loses_nothing(
         time.sleep(AWAY_SECONDS)
         assert running.process.poll() is None, running.text()
         store.restart() if how == "stopped" else store.go_on()
-        assert running.wait(600) == 0, running.text()
+        assert running.wait(1500) == 0, running.text()
     assert finished(running.text()), running.text()
     assert_same_results(out, undisturbed)
     assert {row["preemptions"] for row in rows(out).values()} == {0}
@@ -227,7 +227,7 @@ def test_a_killed_driver_is_resumed(store: Server, short_tmp: Path, sweep_file: 
         before = rows(out)
         assert 4 <= len(before) < SEARCHED
         with driver(short_tmp, out, "resume", out, variables=store.variables) as resumed:
-            assert resumed.wait(600) == 0, resumed.text()
+            assert resumed.wait(1500) == 0, resumed.text()
     assert finished(resumed.text())
     assert differences(before, rows(out)) == []
     assert_same_results(out, undisturbed)

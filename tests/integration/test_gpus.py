@@ -1,0 +1,121 @@
+"""Shares of GPUs, on nodes that say they have one: never more trials on a card than it has shares."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from orchestrator import gpu_packing, tuning
+from orchestrator.config import validate
+from orchestrator.sweep import Options, run_sweep
+from tests.integration.null_trainable import null_trainable
+from tests.integration.support import rows
+
+pytestmark = pytest.mark.slow
+
+CPUS = 3
+
+
+@pytest.fixture(scope="module")
+def cluster(short_tmp: Path) -> Iterator[Any]:
+    """A node without a GPU and two with one each."""
+    from ray.cluster_utils import Cluster
+
+    place = short_tmp / "g"
+    place.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_TMPDIR", str(place))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("OMP_NUM_THREADS", "1")
+        patch.delenv("RAY_ADDRESS", raising=False)
+        node = {"num_cpus": CPUS, "object_store_memory": 100 * 2**20}
+        started = Cluster(initialize_head=True, head_node_args={**node, "num_cpus": 1, "include_dashboard": False})
+        try:
+            for _ in range(2):
+                started.add_node(**node, num_gpus=1)
+            yield started
+        finally:
+            import ray
+
+            ray.shutdown()
+            started.shutdown()
+
+
+def swept(cluster: Any, out: Path, gpu: object, monkeypatch: pytest.MonkeyPatch) -> tuple[list[dict[str, Any]], str]:
+    monkeypatch.setattr(tuning, "SweepTrainable", null_trainable(0.4))
+    config = validate(
+        {
+            "name": "shares",
+            "dataset": {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.1]}},
+            "network": {"name": "pixel_front"},
+            "methods": ["erm", "lnl"],
+            "search": {"trials": 7, "sampler": "random", "early_stopping": "off"},
+            "confirm": {"seeds": 1, "rules": ["val_counterfactual"]},
+            "training": {"epochs": 2, "ramp": 0.0},
+            "resources": {"gpu": gpu},
+        }
+    )
+    told = io.StringIO()
+    result = run_sweep(config, str(out), Options(address=cluster.address, console=Console(file=told, width=500)))
+    assert result.complete and result.finished == 4 * 8
+    return list(rows(out).values()), told.getvalue()
+
+
+def together(found: list[dict[str, Any]]) -> int:
+    """Largest number of these trials that ran at the same moment."""
+    starts = [row["started_at"] for row in found]
+    return max(sum(row["started_at"] <= moment < row["finished_at"] for row in found) for moment in starts)
+
+
+def by_card(found: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    cards: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in found:
+        cards.setdefault((row["node"], row["device_name"]), []).append(row)
+    return cards
+
+
+def test_never_more_trials_on_a_card_than_it_has_shares(
+    cluster: Any, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = swept(cluster, short_tmp / "half", "1/2", monkeypatch)
+    cards = by_card(found)
+    assert len(cards) == 2 and all(name != "" for _, name in cards)
+    assert {together(trials) for trials in cards.values()} == {2}
+    assert {row["gpu_share"] for row in found} == {0.5}
+
+
+def test_auto_packs_as_many_as_were_measured_to_fit(
+    cluster: Any, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 0.9 x 10 GB hold three trials of 3 GB, and a node has three processors for its card.
+    monkeypatch.setattr(gpu_packing, "_measure", lambda probes: (3 * 2**30, 10 * 2**30, f"card of {len(probes)}"))
+    found, told = swept(cluster, short_tmp / "auto", "auto", monkeypatch)
+    assert "resources.gpu: auto = 1/3: a trial takes 3072 of 10240 MB on card of 2" in told
+    cards = by_card(found)
+    assert len(cards) == 2 and max(together(trials) for trials in cards.values()) == 3
+    assert all(row["gpu_share"] == pytest.approx(1 / 3) for row in found)
+
+
+def test_auto_without_a_card_that_torch_can_use_gives_a_whole_one(
+    cluster: Any, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a card here that torch can use")
+    found, told = swept(cluster, short_tmp / "none", "auto", monkeypatch)
+    assert "torch cannot use it there" in told
+    assert {together(trials) for trials in by_card(found).values()} == {1}
+
+
+def test_trials_without_a_share_run_on_every_node_and_take_no_card(
+    cluster: Any, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = swept(cluster, short_tmp / "cpu", 0, monkeypatch)
+    assert len({row["node"] for row in found}) == 3
+    assert {row["device_name"] for row in found} == {""} and {row["gpu_share"] for row in found} == {0.0}
