@@ -17,11 +17,16 @@ from tests.integration.hosts import ROOT, require_hosts, wait_until
 from tests.integration.region import BUCKET, Region, region
 from tests.integration.support import CIRCUMSTANCES, KEYS, differences, rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 
 WORKERS = 2
 OUT = "sweeps/small"
 FAST_CHECKS = "RAY_health_check_period_ms=2000 RAY_health_check_timeout_ms=2000 RAY_health_check_failure_threshold=5"
+# A raylet gives its agent half a minute to choose its ports, which a loaded machine does not keep: they are given.
+PORTS = (
+    "--dashboard-agent-grpc-port=52500 --runtime-env-agent-port=52501 "
+    "--dashboard-agent-listen-port=52365 --metrics-export-port=52502"
+)
 NO_INTERNET = ("command -v uv", "uv venv", "cd ~/lnl-sweep && uv pip install")
 # Where there is a card the sweep takes it whole; here there is none, and the nodes only say so.
 OF_THE_CLUSTER = {"gpu_share"}
@@ -42,7 +47,7 @@ def edited() -> dict[str, Any]:
     config["idle_timeout_minutes"] = 0.5
     for role in ("head", "worker"):
         config[f"{role}_start_ray_commands"] = [
-            command.replace("--object-store-memory=1000000000", "--object-store-memory=100000000").replace(
+            command.replace("--object-store-memory=1000000000", f"--object-store-memory=100000000 {PORTS}").replace(
                 "ray start", f"{FAST_CHECKS} ray start"
             )
             for command in config[f"{role}_start_ray_commands"]
@@ -73,7 +78,7 @@ def submit(cloud: Region, sweep: Path, tunnel: list[subprocess.Popen[bytes]]) ->
     (folder / "small.yaml").write_text(sweep.read_text())
     tunnel.append(cloud.laptop.start("ray dashboard cluster.yaml"))
     asked = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:8265/api/version', timeout=5).status)"
-    wait_until(lambda: "200" in cloud.laptop.run(f'python -c "{asked}"', check=False), "dashboard on the laptop", 90)
+    wait_until(lambda: "200" in cloud.laptop.run(f'python -c "{asked}"', check=False), "dashboard on the laptop", 240)
     cloud.laptop.run(
         "ray job submit --address http://127.0.0.1:8265 --submission-id small --no-wait --working-dir mine -- "
         f"lnl-sweep run small.yaml --out s3://{BUCKET}/{OUT}",
@@ -90,7 +95,7 @@ def job_state(cloud: Region, job: str) -> str:
 def cluster_up(cloud: Region) -> str:
     (cloud.laptop.place / "root" / "cluster.yaml").write_text(yaml.safe_dump(edited()))
     # file_mounts are relative to the repository, as they are for whoever runs ray up in it.
-    return cloud.laptop.run(f"cd {ROOT} && ray up ~/cluster.yaml -y --no-config-cache", 400)
+    return cloud.laptop.run(f"cd {ROOT} && ray up ~/cluster.yaml -y --no-config-cache", 900)
 
 
 def written(cloud: Region) -> int:
@@ -120,10 +125,10 @@ def lived(short_tmp: Path, sweep_file: Path) -> Iterator[Lived]:
         began = clock()
         job = submit(cloud, sweep_file, tunnel)
         try:
-            wait_until(lambda: written(cloud) >= 4 and len(cloud.workers()) == WORKERS, "4 rows on two workers", 420)
+            wait_until(lambda: written(cloud) >= 4 and len(cloud.workers()) == WORKERS, "4 rows on two workers", 900)
             seen.lost_with_rows = written(cloud)
             cloud.terminate(next(w for w in cloud.workers() if w.get("InstanceLifecycle") == "spot"))
-            seen.state = wait_until(lambda: job_state(cloud, job), "end of the job", 600, 2)
+            seen.state = wait_until(lambda: job_state(cloud, job), "end of the job", 1200, 2)
         except AssertionError as error:
             raise AssertionError(f"{error}\n{diagnosis(cloud, job)}") from None
         seen.seconds["sweep"] = clock() - began
@@ -131,14 +136,14 @@ def lived(short_tmp: Path, sweep_file: Path) -> Iterator[Lived]:
         seen.launched = list(cloud.launched)
 
         began = clock()
-        wait_until(lambda: not cloud.workers(), "end of the idle workers", 180)
+        wait_until(lambda: not cloud.workers(), "end of the idle workers", 400)
         seen.seconds["idle"] = clock() - began
         seen.idle_left = len(cloud.instances())
         for process in tunnel:
             process.kill()
             process.wait()
         began = clock()
-        cloud.laptop.run("ray down cluster.yaml -y", 200)
+        cloud.laptop.run("ray down cluster.yaml -y", 400)
         seen.seconds["down"] = clock() - began
         seen.down_left = len(cloud.instances("pending", "running", "stopping", "stopped"))
         cloud.download(OUT, seen.out)

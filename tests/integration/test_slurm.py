@@ -18,7 +18,7 @@ import pytest
 
 from tests.integration.support import assert_same_results, differences, end_session, rows
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SCRIPT = Path(__file__).parents[2] / "clusters" / "slurm.sh"
 
@@ -128,7 +128,7 @@ def slurm(short_tmp: Path, request: pytest.FixtureRequest) -> Slurm:
 def test_two_nodes_run_a_sweep_and_leave_nothing(slurm: Slurm, sweep_file: Path, undisturbed: Path) -> None:
     out = slurm.place / "out"
     with slurm.batch(4711, "n1,n2", sweep_file, out) as job:
-        assert job.process.wait(300) == 0, job.text()
+        assert job.process.wait(700) == 0, job.text()
     # One processor each: the step's, not the machine's.
     assert "2 nodes, 2 processors, 0 GPUs" in job.text()
     assert [step.split()[0] for step in slurm.steps if "ray start" in step] == ["n1", "n2"]
@@ -141,17 +141,17 @@ def test_two_nodes_run_a_sweep_and_leave_nothing(slurm: Slurm, sweep_file: Path,
 def test_at_the_time_limit_it_is_queued_again_and_resumes(slurm: Slurm, sweep_file: Path, undisturbed: Path) -> None:
     out = slurm.place / "out"
     with slurm.batch(4712, "n1", sweep_file, out) as job:
-        end = time.monotonic() + 240
+        end = time.monotonic() + 600
         while len(rows(out)) < 3:
             assert job.process.poll() is None and time.monotonic() < end, job.text()
             time.sleep(0.1)
         # --signal=B:TERM: to the batch script alone, not to its steps.
         os.kill(job.process.pid, signal.SIGTERM)
-        assert job.process.wait(90) == 130, job.text()
+        assert job.process.wait(200) == 130, job.text()
     before = rows(out)
     assert slurm.requeued == ["4712"] and 3 <= len(before) < len(rows(undisturbed))
     with slurm.batch(4712, "n1", sweep_file, out) as again:
-        assert again.process.wait(300) == 0, again.text()
+        assert again.process.wait(700) == 0, again.text()
     assert differences(before, rows(out)) == []
     assert_same_results(out, undisturbed)
     assert slurm.requeued == ["4712"]
