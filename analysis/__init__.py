@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from analysis.curves import accuracy_vs_bias
     from analysis.diagnosis import confusion_by_strength
     from analysis.errors import InputError
+    from analysis.examples import example, example_folder
     from analysis.export_tables import write_csv
     from analysis.figures import plot_accuracy_vs_bias
     from analysis.figures_diagnosis import plot_confusion
@@ -35,6 +36,8 @@ _HOME = {
     "breaking_points": "breaking",
     "confusion_by_strength": "diagnosis",
     "cost": "tables",
+    "example": "examples",
+    "example_folder": "examples",
     "expected_validation": "search_tables",
     "lambda_map": "search_tables",
     "load": "load",
@@ -67,6 +70,8 @@ __all__ = [
     "breaking_points",
     "confusion_by_strength",
     "cost",
+    "example",
+    "example_folder",
     "expected_validation",
     "lambda_map",
     "load",
