@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export UV_PYTHON_DOWNLOADS ?= never
 
-.PHONY: demo test test-fast lint types check clean help
+.PHONY: demo test test-fast lint types check notebooks clean help
 
 help:
 	@echo "make demo       run the embedded sweep and write results/brain_phantom/report.html"
 	@echo "make test       run the whole test suite"
 	@echo "make test-fast  run the tests that take seconds"
 	@echo "make check      lint and types"
+	@echo "make notebooks  execute analysis/notebooks and store them with their figures (needs Chromium);"
+	@echo "                EXAMPLE=DIR makes the stored example from a finished sweep first"
 
 $(STAMP): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -41,6 +43,10 @@ types: $(STAMP)
 	$(BIN)/mypy
 
 check: lint types
+
+notebooks: $(STAMP)
+	$(if $(EXAMPLE),$(BIN)/python tools/keep_example.py "$(EXAMPLE)")
+	$(BIN)/python tools/run_notebooks.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from analysis.diagnosis import confusion_by_strength
     from analysis.epochs import epoch_choice
     from analysis.errors import InputError
+    from analysis.examples import example, example_folder
     from analysis.export_tables import write_csv
     from analysis.figures import plot_accuracy_vs_bias
     from analysis.figures_diagnosis import plot_confusion
@@ -37,6 +38,8 @@ _HOME = {
     "confusion_by_strength": "diagnosis",
     "cost": "tables",
     "epoch_choice": "epochs",
+    "example": "examples",
+    "example_folder": "examples",
     "expected_validation": "search_tables",
     "lambda_map": "search_tables",
     "load": "load",
@@ -70,6 +73,8 @@ __all__ = [
     "confusion_by_strength",
     "cost",
     "epoch_choice",
+    "example",
+    "example_folder",
     "expected_validation",
     "lambda_map",
     "load",

@@ -16,7 +16,9 @@ from trainable.spec import TrialSpec
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("trainable", "orchestrator", "analysis")
-FILES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+FILES = sorted(
+    path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.parent.name != "notebooks"
+)
 HEAVY = ("torch", "ray", "pandas", "optuna", "plotly", "scipy", "torchvision")
 SCHEMA_SIDE = ("schema", "parts", "source", "sealed", "errors")
 

@@ -1,0 +1,43 @@
+"""A small real sweep kept in the package: what the notebooks, the README and the tests read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.errors import InputError
+from analysis.load import load
+
+
+def example(superseded: bool = False) -> pd.DataFrame:
+    """Load the trials of the example: a real run on synthetic brain images, kept in the package.
+
+    Args:
+        superseded: As in ``analysis.load``.
+
+    Returns:
+        What ``analysis.load`` returns of ``example_folder()``.
+
+    Raises:
+        InputError: The package was installed without the example.
+    """
+    return load(example_folder(), superseded)
+
+
+def example_folder() -> Path:
+    """Where the example lies: a folder for ``load_history``, ``load_predictions``, ``write_report`` and the others.
+
+    ``README.txt`` in it says which run it is and what was rounded. Write nothing into it: reports go elsewhere
+    (``write_report(example_folder(), out)``).
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: The package was installed without the example.
+    """
+    folder = Path(__file__).with_name("example")
+    if not (folder / "sweep.yaml").is_file():
+        raise InputError(f"the example should lie in {folder}, but it is not there: install lnl-sweep again")
+    return folder
