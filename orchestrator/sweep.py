@@ -17,7 +17,7 @@ from rich.console import Console
 from analysis.sealed import seal_yaml
 from orchestrator.cells import choose_cells
 from orchestrator.companions import write_samples, write_splits
-from orchestrator.config import SweepConfig
+from orchestrator.config import SweepConfig, validate
 from orchestrator.continuation import check_config, check_provenance
 from orchestrator.dispatch import Dispatcher
 from orchestrator.journal import write_journal
@@ -97,7 +97,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     options = options or Options()
     directory = SweepDirectory(out)
     directory.folder.check_usable()
-    plan = make_plan(config)
+    plan = make_plan(_as_begun(config, read_sheet(directory)) if directory.exists() else config)
     cells = plan.cells if options.only is None else choose_cells(plan.cells, options.only)
     dispatcher = Dispatcher(plan.config, cells)
     sheet = sweep_sheet(plan)
@@ -139,6 +139,21 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             lease.release()
     planned, _, finished = dispatcher.totals()
     return Result(directory.uri, planned, finished, dispatcher.problems(), dispatcher.failed_search_trials())
+
+
+def _as_begun(config: SweepConfig, sheet: Mapping[str, Any]) -> SweepConfig:
+    """What a sweep's file leaves to be decided is decided once: more trials must not change the sampler."""
+    begun = sheet.get("search", {})
+    kept = {
+        name: begun[name]
+        for name in ("sampler", "early_stopping")
+        if getattr(config.search, name) == "auto" and name in begun
+    }
+    if not kept:
+        return config
+    tree = config.model_dump(mode="json", by_alias=True)
+    tree["search"].update(kept)
+    return validate(tree, SWEEP_FILE)
 
 
 def resume_config(directory: SweepDirectory) -> dict[str, Any]:
