@@ -98,7 +98,7 @@ def _trials_on(node: Mapping[str, float], cpus: int, share: float) -> int:
 def _is_head_here() -> bool:
     # ray up's file says nothing about another cluster that this machine may be connected to.
     host = str(ray.get_runtime_context().gcs_address).rsplit(":", 1)[0]
-    return host == ray.util.get_node_ip_address()
+    return bool(host == ray.util.get_node_ip_address())
 
 
 def _autoscaling_config() -> Mapping[str, Any]:
