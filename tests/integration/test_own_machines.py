@@ -19,11 +19,6 @@ from tests.integration.support import CIRCUMSTANCES, KEYS, differences, rows
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 NETWORK = "10.77.0"
-# A raylet gives its agent half a minute to choose its ports, which a loaded machine does not keep: they are given.
-PORTS = (
-    "--dashboard-agent-grpc-port=52500 --runtime-env-agent-port=52501 "
-    "--dashboard-agent-listen-port=52365 --metrics-export-port=52502"
-)
 NO_INTERNET = ("command -v uv", "uv venv", "cd ~/lnl-sweep && uv pip install")
 ENVIRONMENT = {
     "PYTHONDONTWRITEBYTECODE": "1",
@@ -45,7 +40,7 @@ def edited(shared: Path) -> dict[str, Any]:
     ]
     for role in ("head", "worker"):
         config[f"{role}_start_ray_commands"] = [
-            command.replace("--object-store-memory=1000000000", f"--object-store-memory=100000000 {PORTS}")
+            command.replace("--object-store-memory=1000000000", "--object-store-memory=100000000")
             for command in config[f"{role}_start_ray_commands"]
         ]
     config["worker_start_ray_commands"][-1] += " --num-cpus=1"

@@ -22,11 +22,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
 WORKERS = 2
 OUT = "sweeps/small"
 FAST_CHECKS = "RAY_health_check_period_ms=2000 RAY_health_check_timeout_ms=2000 RAY_health_check_failure_threshold=5"
-# A raylet gives its agent half a minute to choose its ports, which a loaded machine does not keep: they are given.
-PORTS = (
-    "--dashboard-agent-grpc-port=52500 --runtime-env-agent-port=52501 "
-    "--dashboard-agent-listen-port=52365 --metrics-export-port=52502"
-)
 NO_INTERNET = ("command -v uv", "uv venv", "cd ~/lnl-sweep && uv pip install")
 # Where there is a card the sweep takes it whole; here there is none, and the nodes only say so.
 OF_THE_CLUSTER = {"gpu_share"}
@@ -47,7 +42,7 @@ def edited() -> dict[str, Any]:
     config["idle_timeout_minutes"] = 0.5
     for role in ("head", "worker"):
         config[f"{role}_start_ray_commands"] = [
-            command.replace("--object-store-memory=1000000000", f"--object-store-memory=100000000 {PORTS}").replace(
+            command.replace("--object-store-memory=1000000000", "--object-store-memory=100000000").replace(
                 "ray start", f"{FAST_CHECKS} ray start"
             )
             for command in config[f"{role}_start_ray_commands"]
