@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import random
 import shutil
 import signal
 import socket
@@ -107,12 +108,12 @@ def seaweed(folder: Path) -> Iterator[Server]:
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": identities}))
     (folder / "data").mkdir(exist_ok=True)
-    master, volume, filer, s3 = (free_port(below=55000) for _ in range(4))
+    master, volume, filer, s3 = (free_port(twice=True) for _ in range(4))
     command = [
         *(str(weed), "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}/data", "-ip=127.0.0.1"),
         *("-ip.bind=127.0.0.1", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"),
         *("-filer", "-s3", f"-s3.port={s3}", f"-s3.config={config}", "-master.telemetry=false"),
-        *("-master.volumeSizeLimitMB=64", "-volume.max=40", "-s3.iam=false"),
+        *("-master.volumeSizeLimitMB=64", "-volume.max=40", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
     ]
 
     def start() -> subprocess.Popen[bytes]:
@@ -147,23 +148,25 @@ def make_bucket(server: Server) -> None:
                 stream.write(b"yes")
             return
         except OSError:
-            if time.monotonic() > end:
+            if time.monotonic() > end or server.process.poll() is not None:
                 raise
             time.sleep(0.5)
 
 
-def free_port(below: int = 0) -> int:
-    """A port that nothing listens on; with ``below``, port + 10000 is one too."""
+def free_port(twice: bool = False) -> int:
+    """A port that nothing listens on; with ``twice``, port + 10000 is one too.
+
+    Below those that the kernel hands out by itself, so that no client of anybody's can take it before the server does.
+    """
     while True:
-        with socket.socket() as first:
-            first.bind(("127.0.0.1", 0))
-            port = int(first.getsockname()[1])
-        if not below:
-            return port
-        if port < below:
-            with socket.socket() as second:
-                if second.connect_ex(("127.0.0.1", port + 10000)) != 0:
-                    return port
+        port = random.SystemRandom().randrange(12000, 22000)
+        try:
+            for number in (port, port + 10000) if twice else (port,):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", number))
+        except OSError:
+            continue
+        return port
 
 
 def _started(command: list[str], url: str, log: Path | None = None) -> subprocess.Popen[bytes]:
