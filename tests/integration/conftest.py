@@ -55,6 +55,8 @@ def cluster(short_tmp: Path) -> Iterator[Any]:
         patch.setenv("RAY_health_check_period_ms", "1000")
         patch.setenv("RAY_health_check_timeout_ms", "2000")
         patch.setenv("RAY_health_check_failure_threshold", "5")
+        # On a busy machine a minute of silence is no reason to end the test's own process, which Ray would do.
+        patch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "600")
         patch.delenv("RAY_ADDRESS", raising=False)
         started = Cluster(initialize_head=True, head_node_args=NODE)
         try:
