@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "analysis" / "notebooks"
 EXAMPLE = ROOT / "analysis" / "example"
 PLOTLY = "application/vnd.plotly.v1+json"
-_WIDTH, _SCALE, _COLORS = 1000, 1.5, 96
+_WIDTH, _SCALE, _COLORS = 1000, 1.5, 256
 
 
 def sources() -> list[Path]:
@@ -62,8 +62,7 @@ def execute(notebook: Any, timeout: int = 600) -> Any:
     """Run all cells in a kernel of this interpreter; raises ``CellExecutionError`` where one fails."""
     # The kernel sends figures as plotly's JSON, whatever the caller's environment says: it needs no browser.
     environment = {**os.environ, "PLOTLY_RENDERER": "plotly_mimetype", "PYTHONPATH": str(ROOT)}
-    options = {"kernel_name": "python3", "record_timing": False, "coalesce_streams": True}
-    client = NotebookClient(notebook, timeout=timeout, **options)
+    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", record_timing=False)
     client.execute(env=environment, cwd=str(NOTEBOOKS))
     return notebook
 
