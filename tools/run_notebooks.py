@@ -100,7 +100,9 @@ def draw(notebooks: Sequence[Any]) -> None:
 
 def _smaller(png: bytes) -> bytes:
     out = io.BytesIO()
-    picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE)
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    # The default method merges the colour of a thin line into that of a large area.
+    picture = picture.quantize(_COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     picture.save(out, "PNG", optimize=True)
     return out.getvalue()
 

@@ -73,8 +73,9 @@ won_back[["label", "facet", "bias_value", "text", "n_seeds", "band"]]
 # %% [markdown]
 # ## Other test figures, and what it cost
 #
-# Means over seeds, each method at the strongest bias it was run at. *Aligned* test images carry the bias of their own class, *conflicting* ones that of another class;
-# *flip rate* is the share of test images whose prediction changes with the bias alone.
+# Means over seeds, each method at the strongest bias it was run at. *Aligned* test images carry the bias of their own
+# class, *conflicting* ones that of another class; *flip rate* is the share of test images whose prediction changes with
+# the bias alone.
 
 # %%
 figures = analysis.test_figures(trials)

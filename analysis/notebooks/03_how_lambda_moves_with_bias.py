@@ -83,9 +83,10 @@ chosen[["label", "facet", "bias_value", "bias_strength", "lambda_", "mu", "valid
 
 # %% [markdown]
 # Does the chosen weight move with the bias? Spearman's rank correlation between bias strength and chosen weight. Places
-# where every draw gave the same validation value are left out (without bias there is nothing to unlearn: the choice is a
-# tie, decided by the order of the draws). `p` comes from all orderings of the bias values: how many give a correlation
-# at least as far from 0? It corrects neither for several weights nor for the noise of one seed per search trial.
+# where every draw gave the same validation value are left out (without bias there is nothing to unlearn: the choice is
+# a tie, decided by the order of the draws). `p` comes from all orderings of the bias values: how many give a
+# correlation at least as far from 0? It corrects neither for several weights nor for the noise of a single seed per
+# search trial. What was chosen by a rise of the validation value of less than that noise moves for no reason.
 
 # %%
 places = ["label", "facet", "bias_value"]
@@ -96,7 +97,7 @@ for label, names in weights.items():
     for name in names:
         own = told_apart[told_apart["label"] == label].dropna(subset=[name])
         by_value = own.groupby("bias_strength")[name].mean().rank()  # several repeats: their mean
-        if 1 < by_value.nunique() and len(by_value) <= 8:
+        if by_value.nunique() > 1 and len(by_value) <= 8:
             strengths = np.arange(len(by_value))
             rank = np.corrcoef(strengths, by_value)[0, 1]
             orders = np.array([np.corrcoef(strengths, order)[0, 1] for order in itertools.permutations(by_value)])

@@ -136,7 +136,8 @@ figure.add_trace(go.Scatter(x=np.repeat(per_patient.index, 3), y=between, mode="
                             showlegend=False, hoverinfo="skip"))  # fmt: skip
 for label in (second, first):
     open_mark = look[label].symbol + ("-open" if label == second else "")  # both are seen where they coincide
-    mark = {"size": 12 if label == second else 8, "color": look[label].color, "symbol": open_mark, "line": {"width": 2}}
+    mark = {"size": 12 if label == second else 8, "color": look[label].color, "symbol": open_mark}
+    mark["line"] = {"width": 2, "color": look[label].color}
     figure.add_trace(go.Scatter(x=per_patient.index, y=per_patient[label], mode="markers", name=label, marker=mark,
                                 text=per_patient["class"], hovertemplate="%{text}: %{y:.2f}"))  # fmt: skip
 for name, group in per_patient.groupby("class", sort=False):
