@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "analysis" / "notebooks"
 EXAMPLE = ROOT / "analysis" / "example"
 PLOTLY = "application/vnd.plotly.v1+json"
-_WIDTH, _SCALE, _COLORS = 1000, 1.5, 256
+_WIDTH, _SCALE = 1000, 1.5
 
 
 def sources() -> list[Path]:
@@ -93,16 +93,17 @@ def draw(notebooks: Sequence[Any]) -> None:
         plotly.io.write_images(figures, [str(f) for f in files], width=_WIDTH, height=heights, scale=_SCALE)
         for output, figure, file in zip(outputs, figures, files, strict=True):
             title = re.sub("<[^>]+>", " ", figure.layout.title.text or "figure")
-            png = base64.b64encode(_smaller(file.read_bytes())).decode()
+            png = base64.b64encode(_smaller(file.read_bytes(), figure)).decode()
             output["data"] = {"image/png": png, "text/plain": f"Figure: {title}"}
             output["metadata"] = {}
 
 
-def _smaller(png: bytes) -> bytes:
+def _smaller(png: bytes, figure: go.Figure) -> bytes:
     out = io.BytesIO()
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    # The default method merges the colour of a thin line into that of a large area.
-    picture = picture.quantize(_COLORS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    # Bands that lie over one another have more colours than a palette holds: lines in them would change theirs.
+    if not any(trace.type == "scatter" and trace.fill for trace in figure.data):
+        picture = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     picture.save(out, "PNG", optimize=True)
     return out.getvalue()
 
