@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "analysis" / "notebooks"
 EXAMPLE = ROOT / "analysis" / "example"
 PLOTLY = "application/vnd.plotly.v1+json"
-_WIDTH, _SCALE, _COLORS = 1000, 1.5, 96
+_WIDTH, _SCALE = 1000, 1.5
 
 
 def sources() -> list[Path]:
@@ -62,8 +62,7 @@ def execute(notebook: Any, timeout: int = 600) -> Any:
     """Run all cells in a kernel of this interpreter; raises ``CellExecutionError`` where one fails."""
     # The kernel sends figures as plotly's JSON, whatever the caller's environment says: it needs no browser.
     environment = {**os.environ, "PLOTLY_RENDERER": "plotly_mimetype", "PYTHONPATH": str(ROOT)}
-    options = {"kernel_name": "python3", "record_timing": False, "coalesce_streams": True}
-    client = NotebookClient(notebook, timeout=timeout, **options)
+    client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", record_timing=False)
     client.execute(env=environment, cwd=str(NOTEBOOKS))
     return notebook
 
@@ -94,14 +93,17 @@ def draw(notebooks: Sequence[Any]) -> None:
         plotly.io.write_images(figures, [str(f) for f in files], width=_WIDTH, height=heights, scale=_SCALE)
         for output, figure, file in zip(outputs, figures, files, strict=True):
             title = re.sub("<[^>]+>", " ", figure.layout.title.text or "figure")
-            png = base64.b64encode(_smaller(file.read_bytes())).decode()
+            png = base64.b64encode(_smaller(file.read_bytes(), figure)).decode()
             output["data"] = {"image/png": png, "text/plain": f"Figure: {title}"}
             output["metadata"] = {}
 
 
-def _smaller(png: bytes) -> bytes:
+def _smaller(png: bytes, figure: go.Figure) -> bytes:
     out = io.BytesIO()
-    picture = Image.open(io.BytesIO(png)).convert("RGB").quantize(_COLORS, dither=Image.Dither.NONE)
+    picture = Image.open(io.BytesIO(png)).convert("RGB")
+    # Bands that lie over one another have more colours than a palette holds: lines in them would change theirs.
+    if not any(trace.type == "scatter" and trace.fill for trace in figure.data):
+        picture = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     picture.save(out, "PNG", optimize=True)
     return out.getvalue()
 

@@ -27,7 +27,8 @@ directory = DIR or analysis.example_folder()
 trials = analysis.load(directory)
 predictions = analysis.load_predictions(directory)
 curve = analysis.accuracy_vs_bias(trials, predictions)
-analysis.plot_accuracy_vs_bias(curve).show()
+facet = curve["facet"].iloc[0]  # the sweep may hold a second bias: its first value is drawn, the table has all
+analysis.plot_accuracy_vs_bias(curve[curve["facet"] == facet]).show()
 
 # %% [markdown]
 # Stronger bias lies to the right. Lines are means over seeds, every seed is a dot; the hyperparameters were chosen on
@@ -40,10 +41,12 @@ analysis.plot_accuracy_vs_bias(curve).show()
 analysis.summary_table(trials, predictions)
 
 # %% [markdown]
-# What each interval covers is written beside every point of the curve. Here, for the strongest bias:
+# What each interval covers is written beside every point of the curve. Here, for the strongest bias of the figure:
 
 # %%
-strongest = curve[curve["bias_strength"] == curve["bias_strength"].max()]
+rule = trials["headline_rule"].iloc[0]
+drawn = curve[(curve["facet"] == facet) & (curve["rule"] == rule)]
+strongest = drawn[drawn["bias_strength"] == drawn["bias_strength"].max()]
 for caption in strongest["caption"]:
     print(caption + ".")
 
@@ -55,7 +58,7 @@ for caption in strongest["caption"]:
 
 # %%
 columns = ["phase", "label", "bias_value", "seed", "lambda_", "mu", "val_counterfactual", "test_accuracy", "rules"]
-trials[columns].groupby("phase", sort=False).head(4)
+trials.sort_values("bias_strength", kind="stable")[columns].groupby("phase", sort=False).tail(4)
 
 # %% [markdown]
 # ## What is won back
@@ -64,17 +67,19 @@ trials[columns].groupby("phase", sort=False).head(4)
 # where the gap between ceiling and erm is too small, against its uncertainty, to divide by.
 
 # %%
-won_back = analysis.won_back(trials, predictions)
-won_back[["rule", "label", "facet", "bias_axis", "bias_value", "text", "n_seeds", "band"]]
+won_back = analysis.won_back(trials, predictions, rule=rule)
+won_back[["label", "facet", "bias_value", "text", "n_seeds", "band"]]
 
 # %% [markdown]
 # ## Other test figures, and what it cost
 #
-# Means over seeds. *Aligned* test images carry the bias of their own class, *conflicting* ones that of another class;
-# *flip rate* is the share of test images whose prediction changes with the bias alone.
+# Means over seeds, each method at the strongest bias it was run at. *Aligned* test images carry the bias of their own
+# class, *conflicting* ones that of another class; *flip rate* is the share of test images whose prediction changes with
+# the bias alone.
 
 # %%
-analysis.test_figures(trials).round(3)
+figures = analysis.test_figures(trials)
+figures.drop(columns="sweep").groupby("label").tail(1).round(3)
 
 # %%
 analysis.cost(trials).round(3)

@@ -29,6 +29,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 import analysis
+from analysis.replicates import facets
 from analysis.report_words import p_text, signed, verdict
 from analysis.selection import rule_name
 from analysis.statistics import t_interval, t_quantile
@@ -43,7 +44,8 @@ history = analysis.load_history(directory)
 rule = trials["headline_rule"].iloc[0]
 first, second = (config.get("primary") or {}).get("compare") or ("lnl", "erm")
 curve = analysis.accuracy_vs_bias(trials, predictions, rules=[rule])
-line = curve[curve["facet"] == curve["facet"].iloc[0]]  # the first bias axis alone
+facet = curve["facet"].iloc[0]  # where the sweep varies a second bias: its first value
+line = curve[curve["facet"] == facet]
 print(f"Declared comparison: {first} against {second}, chosen by {rule_name(rule)}.")
 
 # %% [markdown]
@@ -86,6 +88,7 @@ widths.loc[[key for key in widths.index if key[0] in (first, second)]].round(3)
 # %%
 confirm = trials[(trials["phase"] == "confirm") & (trials["status"] == "completed")]
 confirm = confirm[confirm["rules"].map(lambda rules: rule in rules)]
+confirm = confirm[confirm["whole_axis"] | (facets(trials).reindex(confirm.index) == facet)]
 points = {
     (r["label"], r["bias_value"]): dict(zip(r["seeds"], r["values"], strict=True)) for r in line.to_dict("records")
 }
@@ -243,7 +246,7 @@ figure.show()
 
 # %%
 rules = analysis.accuracy_vs_bias(trials, predictions)
-rules = rules[rules["label"].isin([first, second]) & (rules["facet"] == line["facet"].iloc[0])]
+rules = rules[rules["label"].isin([first, second]) & (rules["facet"] == facet)]
 rules = rules.assign(text=[f"{r['mean']:.3f} ({r['n_seeds']} seeds)" for r in rules.to_dict("records")])
 rules = rules.assign(rule=rules["rule"].map(rule_name))
 if rules["rule"].nunique() == 1:

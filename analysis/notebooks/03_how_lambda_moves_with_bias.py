@@ -21,6 +21,7 @@
 DIR = None  # a sweep's folder, an s3:// address, or a zip file of `lnl-sweep pack`; None = the example
 
 # %%
+import itertools
 import json
 import logging
 import warnings
@@ -32,6 +33,7 @@ import plotly.graph_objects as go
 from IPython.display import display
 
 import analysis
+from analysis.replicates import facets
 from analysis.selection import objective, rule_name
 from analysis.style import axis, layout
 
@@ -44,12 +46,14 @@ config = analysis.load_config(directory)
 trials = analysis.load(directory)
 
 candidates = analysis.lambda_map(trials)
-searched = candidates.groupby("label").filter(lambda rows: len(rows) > rows["bias_value"].nunique())
-rule = candidates["rule"].iloc[0]
+rule = trials["headline_rule"].iloc[0]
+facet = facets(trials).sort_values().iloc[0]  # where the sweep varies a second bias: its first value
 weights = {
     label: [name for name in ("lambda_", "mu") if rows[name].nunique() > 1]
-    for label, rows in searched.groupby("label", sort=False)
+    for label, rows in candidates.groupby("label", sort=False)
 }
+weights = {label: names for label, names in weights.items() if names}  # a control with fixed weights has no search
+searched = candidates[candidates["label"].isin(weights)]
 print(f"Validation value: {rule_name(rule)}. Searched: {weights or 'no method has a weight that was searched'}.")
 
 # %% [markdown]
@@ -78,20 +82,29 @@ chosen = chosen.assign(gain=chosen["validation"] - chosen["anchor"])
 chosen[["label", "facet", "bias_value", "bias_strength", "lambda_", "mu", "validation", "anchor", "gain"]].round(3)
 
 # %% [markdown]
-# Does the chosen weight move with the bias? Spearman's rank correlation between bias strength and chosen weight; with n
-# bias values it can take few values only, and under five of them no correlation can be told from chance. The number of
-# candidates sets the grain: where the same few draws were tried at every bias value, the choice jumps between them.
+# Does the chosen weight move with the bias? Spearman's rank correlation between bias strength and chosen weight. Places
+# where every draw gave the same validation value are left out (without bias there is nothing to unlearn: the choice is
+# a tie, decided by the order of the draws). `p` comes from all orderings of the bias values: how many give a
+# correlation at least as far from 0? It corrects neither for several weights nor for the noise of a single seed per
+# search trial. What was chosen by a rise of the validation value of less than that noise moves for no reason.
 
 # %%
+places = ["label", "facet", "bias_value"]
+told_apart = chosen.join(searched.groupby(places)["validation"].agg(np.ptp).rename("range"), on=places)
+told_apart = told_apart[(told_apart["range"] > 0) & (told_apart["facet"] == facet)]
 rows = []
 for label, names in weights.items():
     for name in names:
-        own = chosen[(chosen["label"] == label) & (chosen["facet"] == chosen["facet"].iloc[0])].dropna(subset=[name])
-        by_value = own.groupby("bias_strength")[name].mean()  # several repeats: their mean
-        if by_value.nunique() > 1:
-            rank = by_value.rank().corr(pd.Series(by_value.index, by_value.index).rank())
-            rows.append({"label": label, "weight": name, "bias values": len(by_value), "rank correlation": rank})
-pd.DataFrame(rows).round(2) if rows else print("The chosen weight is the same everywhere, or there is none.")
+        own = told_apart[told_apart["label"] == label].dropna(subset=[name])
+        by_value = own.groupby("bias_strength")[name].mean().rank()  # several repeats: their mean
+        if by_value.nunique() > 1 and len(by_value) <= 8:
+            strengths = np.arange(len(by_value))
+            rank = np.corrcoef(strengths, by_value)[0, 1]
+            orders = np.array([np.corrcoef(strengths, order)[0, 1] for order in itertools.permutations(by_value)])
+            p = np.mean(np.abs(orders) >= abs(rank) - 1e-9)
+            found = {"label": label, "weight": name, "bias values": len(by_value)}
+            rows.append(found | {"rank correlation": rank, "p": p})
+display(pd.DataFrame(rows).round(3)) if rows else print("The chosen weight is the same everywhere, or there is none.")
 
 # %% [markdown]
 # ## What one λ for all bias values would cost
@@ -99,10 +112,17 @@ pd.DataFrame(rows).round(2) if rows else print("The chosen weight is the same ev
 # Where the sampler tried the same draws at every bias value (random and quasi-random search do), each draw is a
 # hyperparameter setting that could be used everywhere. The table shows its validation value at every bias value, beside
 # the best at each: the loss in the last column is what not tuning per bias value would have cost on validation images.
+# It is never below 0, also where all draws are equally good: the best of several noisy values lies above their mean.
+
 
 # %%
-shown = searched.assign(facet=searched["facet"].fillna(""))
-shown["place"] = [f"{v:g}" + (f" ({f})" if f else "") for v, f in zip(shown["bias_value"], shown["facet"], strict=True)]
+def name_of(bias_value, facet):
+    """A place on the axis, with the value of the second bias where there is one."""
+    return f"{bias_value:g}" + (f" ({facet})" if facet else "")
+
+
+shown = searched.copy()
+shown["place"] = [name_of(v, f) for v, f in zip(shown["bias_value"], shown["facet"], strict=True)]
 draw = ["lambda_", "mu", "lr"]
 shown[draw] = shown[draw].astype(float).round(6).fillna(-1)
 for label, rows in shown.groupby("label", sort=False):
@@ -161,11 +181,12 @@ print(f"{len(studies)} studies, {'from the journal' if from_journal else 'built 
 
 # %% [markdown]
 # With few trials a study says little, and fANOVA always divides the whole variance among the hyperparameters, also
-# where none of them matters. So each importance stands beside its *chance* range: the middle 80 % of the importances
-# after the validation values were shuffled among the trials. An importance inside its chance range is no finding.
+# where none of them matters. So each importance stands beside its *chance* range: the middle 95 % of the importances
+# after the validation values were shuffled among the trials. An importance inside its chance range is no finding; of
+# twenty that are chance, one lies outside. Two hyperparameters share the whole: where one rises, the other falls.
 
 # %%
-SHUFFLES = 10
+SHUFFLES = 60
 rng = np.random.default_rng(0)
 
 
@@ -174,11 +195,12 @@ def importances(points, values, ranges):
     study = optuna.create_study(direction="maximize")
     for parameters, value in zip(points, values, strict=True):
         study.add_trial(optuna.create_trial(params=parameters, distributions=ranges, value=float(value)))
-    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=32, seed=0)
+    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=16, seed=0)
     return optuna.importance.get_param_importances(study, evaluator=evaluator)
 
 
 cells = {cell["cell"]: cell for cell in config.get("cells") or []}
+facet_of = facets(trials).groupby(trials["cell"]).first()
 rows = []
 for name, study in studies.items():
     cell = cells.get(name.rsplit("-r", 1)[0])
@@ -189,8 +211,9 @@ for name, study in studies.items():
     points, ranges = [trial.params for trial in done], done[0].distributions
     shuffled = pd.DataFrame([importances(points, rng.permutation(values), ranges) for _ in range(SHUFFLES)])
     for parameter, share in importances(points, values, ranges).items():
-        low, high = shuffled[parameter].quantile([0.1, 0.9])
-        where = {"label": cell["label"], "bias value": cell["bias_value"], "strength": cell["bias_strength"]}
+        low, high = shuffled[parameter].quantile([0.025, 0.975])
+        place = name_of(cell["bias_value"], facet_of.get(cell["cell"], ""))
+        where = {"label": cell["label"], "place": place, "strength": cell["bias_strength"]}
         rows.append(where | {"trials": len(done), "hyperparameter": parameter, "importance": share,
                              "chance low": low, "chance high": high, "outside": not low <= share <= high})  # fmt: skip
 table = pd.DataFrame(rows)
@@ -205,11 +228,10 @@ for label, own in table.groupby("label") if len(table) else ():
     figure = go.Figure()
     for number, (parameter, line) in enumerate(own.groupby("hyperparameter")):
         color = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")[number % 6]
-        places = [f"{value:g}" for value in line["bias value"]]
         bars = {"type": "data", "symmetric": False, "array": line["chance high"] - line["importance"],
                 "arrayminus": line["importance"] - line["chance low"], "color": color, "width": 8}  # fmt: skip
         mark = {"size": 11, "symbol": ("circle", "square", "diamond", "x")[number % 4], "color": color}
-        figure.add_trace(go.Scatter(x=places, y=line["importance"], mode="markers", marker=mark, name=parameter,
+        figure.add_trace(go.Scatter(x=line["place"], y=line["importance"], mode="markers", marker=mark, name=parameter,
                                     error_y=bars, offsetgroup=str(number)))  # fmt: skip
     figure.update_layout(**layout(f"{label}: importance, with its chance range as a bar"), scattermode="group")
     figure.update_layout(
@@ -225,7 +247,7 @@ for label, own in table.groupby("label") if len(table) else ():
 # is better" depends on the budget.
 
 # %%
-if len(analysis.expected_validation(trials)):
-    analysis.plot_search_budget(trials).update_layout(showlegend=True).show()
+if len(analysis.expected_validation(trials[facets(trials) == facet])):
+    analysis.plot_search_budget(trials[facets(trials) == facet]).update_layout(showlegend=True).show()
 else:
     print("No method has two completed search trials.")

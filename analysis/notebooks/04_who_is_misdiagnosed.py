@@ -28,6 +28,7 @@ from IPython.display import display
 
 import analysis
 from analysis.diagnosis import worst_mistakes
+from analysis.replicates import facets
 from analysis.selection import rule_name
 from analysis.style import axis, layout, styles
 
@@ -69,11 +70,13 @@ worst[["label", "facet", "bias_value", "true", "predicted", "share", "low", "hig
 #
 # The flip rate is the share of test images whose predicted class changes when nothing but the bias is changed on them.
 # A network that does not read the bias has a flip rate near 0; it says nothing about whether the prediction is right.
+# (`ceiling` saw no bias in training, so that it had no chance to learn to leave it aside.)
 
 # %%
 if trials["flip_rate"].notna().any():
     flips = analysis.accuracy_vs_bias(trials, column="flip_rate", rules=[rule])
     title = "Share of predictions that change with the bias alone"
+    flips = flips[flips["facet"] == flips["facet"].iloc[0]]  # where the sweep varies a second bias: its first value
     analysis.plot_accuracy_vs_bias(flips, metric="flip rate", title=title).show()
 else:
     print("This sweep has no flip rate (no renderer for its data).")
@@ -89,7 +92,8 @@ confirm = trials[(trials["phase"] == "confirm") & (trials["status"] == "complete
 confirm = confirm[confirm["rules"].map(lambda rules: rule in rules)]
 axis_rows = confirm[~confirm["whole_axis"] & confirm["label"].isin([first, second])]
 strongest = axis_rows[axis_rows["bias_strength"] == axis_rows["bias_strength"].max()]
-place = f"{strongest['bias_axis'].iloc[0]} = {strongest['bias_value'].iloc[0]:g}"
+facet = facets(trials)[strongest.index[0]]
+place = f"{strongest['bias_axis'].iloc[0]} = {strongest['bias_value'].iloc[0]:g}" + (f", {facet}" if facet else "")
 told = predictions.merge(strongest[["trial_id", "label", "seed"]], on="trial_id", suffixes=("", "_of_method"))
 told = told.rename(columns={"label": "true", "label_of_method": "method"})
 if {"aligned", "conflicting"} <= set(variants):
@@ -131,7 +135,9 @@ grey = {"width": 1, "color": "#b0b0b0"}
 figure.add_trace(go.Scatter(x=np.repeat(per_patient.index, 3), y=between, mode="lines", line=grey,
                             showlegend=False, hoverinfo="skip"))  # fmt: skip
 for label in (second, first):
-    mark = {"size": 9, "color": look[label].color, "symbol": look[label].symbol}
+    open_mark = look[label].symbol + ("-open" if label == second else "")  # both are seen where they coincide
+    mark = {"size": 12 if label == second else 8, "color": look[label].color, "symbol": open_mark}
+    mark["line"] = {"width": 2, "color": look[label].color}
     figure.add_trace(go.Scatter(x=per_patient.index, y=per_patient[label], mode="markers", name=label, marker=mark,
                                 text=per_patient["class"], hovertemplate="%{text}: %{y:.2f}"))  # fmt: skip
 for name, group in per_patient.groupby("class", sort=False):
