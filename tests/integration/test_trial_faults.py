@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(not faulty.memory_can_be_limited(), reason="needs root and memory groups (cgroup v1)"),
 ]
 
-SECONDS = 15
+SECONDS = 60
 BIAS = 0.4
 
 
