@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "analysis" / "notebooks"
 EXAMPLE = ROOT / "analysis" / "example"
 PLOTLY = "application/vnd.plotly.v1+json"
-_WIDTH, _SCALE = 1000, 1.5
+_WIDTH, _SCALE = 1000, 1.3
 
 
 def sources() -> list[Path]:

@@ -84,7 +84,8 @@ def submit(cloud: Region, sweep: Path, tunnel: list[subprocess.Popen[bytes]]) ->
 
 def job_state(cloud: Region, job: str) -> str:
     text = cloud.laptop.run(f"ray job status --address http://127.0.0.1:8265 {job}", 60, check=False)
-    return next((state for state in ("SUCCEEDED", "FAILED", "STOPPED") if state in text), "")
+    # "Status for job 'small': RUNNING" while it runs, "Job 'small' succeeded" at its end.
+    return next((state for state in ("SUCCEEDED", "FAILED", "STOPPED") if state in text.upper()), "")
 
 
 def cluster_up(cloud: Region) -> str:
