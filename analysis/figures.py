@@ -66,14 +66,16 @@ def plot_accuracy_vs_bias(
     look = styles(curve["label"])
     figure = go.Figure()
     lines = list(rows.groupby([*_OVERLAID, "label"], sort=False))
+    traces = []
     overlaid = list(rows.groupby(_OVERLAID, sort=False).groups)
     for i, (key, line) in enumerate(lines):
         dodge = _DODGE * (i - (len(lines) - 1) / 2)
         label = str(line["label"].iloc[0])
         name = _line_name(line, curve, names or {})
         style = look[label].of_layer(overlaid.index(key[:-1]))
-        for trace in _traces(line.sort_values(["bias_strength", "bias_value"]), place, style, name, dodge):
-            figure.add_trace(trace)
+        traces += _traces(line.sort_values(["bias_strength", "bias_value"]), place, style, name, dodge)
+    # All bands lie below all lines: a later method's band would change the colour of an earlier one's line.
+    figure.add_traces(sorted(traces, key=lambda trace: trace.meta != "band"))
     if published is not None:
         add_published(figure, published, look, place)
     datasets = " and ".join(rows["dataset"].unique())

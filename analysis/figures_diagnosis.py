@@ -67,9 +67,14 @@ def plot_confusion(
             _place(len(kept), i, across, side) for across, side in ((_ACROSS, _SIDE), (_ACROSS_NARROW, _SIDE_NARROW))
         )
         axes[f"xaxis{suffix}"] = _axis(x, f"y{suffix}", i == len(kept) - 1 and "predicted class")
-        axes[f"yaxis{suffix}"] = _axis(y, f"x{suffix}", i == 0 and "true class") | {"autorange": "reversed"}
+        axes[f"yaxis{suffix}"] = _axis(y, f"x{suffix}", i == 0 and "true class") | {
+            "autorange": "reversed",
+            # The rows are the same in all: named once a line, so that no name runs into the neighbour's cells.
+            "showticklabels": i % _ACROSS == 0,
+        }
         above.append(_above(safe(f"{axis_name} {value:g}" + (f", {facet}" if facet else "")), x, y))
-        narrow |= {f"xaxis{suffix}": {"domain": nx}, f"yaxis{suffix}": {"domain": ny}}
+        labelled = i % _ACROSS_NARROW == 0
+        narrow |= {f"xaxis{suffix}": {"domain": nx}, f"yaxis{suffix}": {"domain": ny, "showticklabels": labelled}}
         narrow["annotations"].append({"x": nx[0], "y": ny[1]})
     heading = f"{label}: predicted against true class, chosen by {rule_name(rule)}" if title is None else title
     bar = {"title": {"text": "share"}, "thickness": 12, "outlinewidth": 0, "tickformat": ".0%"}
