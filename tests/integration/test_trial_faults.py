@@ -73,7 +73,7 @@ def test_the_sweep_says_which_cells_have_no_trial(swept: Swept) -> None:
     ("name", "attempts", "error"),
     [
         ("raises", 1, "RuntimeError: made to fail"),
-        ("gives_nan", 1, "TrialFailed: epoch 1: label_loss is nan"),
+        ("gives_nan", 1, "TrialFailed: epoch 1: train_loss is nan"),
         ("eats_memory", 3, "the worker process died 3 times"),
         ("hangs", 1, f"took longer than limits.trial_minutes = {SECONDS / 60:g}"),
     ],
