@@ -51,9 +51,16 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
         )
 
 
+class _QuietFile(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Nothing: a log that cannot be written, on a full disk say, must not fill the screen."""
+
+
 @contextlib.contextmanager
 def ray_log(place: Path | None) -> Iterator[None]:
-    """Within the block, what Ray says in this process goes to ``driver.log``; only errors reach the screen as well.
+    """Within the block, what Ray says in this process goes to ``driver.log`` and not to the screen.
+
+    What a user must know of it reaches them as a trial's error or as the sweep's own sentence.
 
     Args:
         place: Folder of the log, made where it is missing; None = nowhere.
@@ -64,10 +71,10 @@ def ray_log(place: Path | None) -> Iterator[None]:
     place.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("ray")
     before, levels = logger.level, [(handler, handler.level) for handler in logger.handlers]
-    file = logging.FileHandler(place / "driver.log")
+    file = _QuietFile(place / "driver.log")
     file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    for handler, level in levels:
-        handler.setLevel(max(level, logging.ERROR))
+    for handler, _ in levels:
+        handler.setLevel(logging.CRITICAL + 1)
     logger.addHandler(file)
     logger.setLevel(logging.INFO)
     session = ray.get_runtime_context().get_session_name()
