@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,12 @@ import ray
 import yaml
 
 from orchestrator.config import SweepConfig
+from trainable.errors import InputError
 
 OBJECT_STORE_BYTES = 200 * 2**20
 """Nothing of size travels through Ray: images and weights are read and written by the workers."""
 
+START_ATTEMPTS = 2
 AUTOSCALING_FILE = "ray_bootstrap_config.yaml"
 """Where ``ray up`` leaves the cluster's configuration, in the home of the head's user."""
 
@@ -46,9 +48,22 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
         ray.init(address=address or "auto", **quiet)
     else:
         # Without "local" Ray would join whatever cluster was last started on this machine.
-        ray.init(
-            address="local", num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE_BYTES, **quiet
-        )
+        own = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+        _start_own(lambda: ray.init(**own, object_store_memory=OBJECT_STORE_BYTES, **quiet))
+
+
+def _start_own(start: Callable[[], object]) -> None:
+    # On a machine that is busy with other things Ray gives up after half a minute: then once more.
+    for attempt in range(START_ATTEMPTS):
+        try:
+            start()
+        except Exception as error:
+            ray.shutdown()
+            if attempt + 1 == START_ATTEMPTS:
+                reason = " ".join(str(error).split())
+                raise InputError(f"Ray does not start on this machine ({reason}): end what keeps it busy") from error
+        else:
+            return
 
 
 class _QuietFile(logging.FileHandler):

@@ -179,8 +179,8 @@ def test_batch_statistics_make_a_prediction_depend_on_its_batch_and_leave_no_tra
     nets.f.train()
     nets.g.train()
     by_hand = nets.g(nets.f(images.images[:100].float() / 255)).softmax(dim=1)
-    assert np.allclose(whole[:100], by_hand.detach().numpy(), atol=1e-5)
-    assert not np.allclose(evaluate.predict(replace(nets, batch_statistics=50), images), whole, atol=1e-4)
+    assert np.allclose(whole[:100], by_hand.detach().numpy(), atol=1e-4)
+    assert not np.allclose(evaluate.predict(replace(nets, batch_statistics=50), images), whole, atol=1e-3)
     # The running averages that the forward above moved are the only ones that moved.
     moved = [key for key, value in before.items() if not torch.equal(nets.f.state_dict()[key], value)]
     assert all("running" in key or "tracked" in key for key in moved)
