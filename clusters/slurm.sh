@@ -29,6 +29,8 @@ found=$(python -c "from importlib.metadata import version; print(version('ray'))
 # Other people's Ray may run on the same nodes: a folder, ports and a password of our own.
 # The path is short since those of Ray's sockets may have 107 characters.
 PLACE=${LNL_SWEEP_TMP:-/tmp}/r$SLURM_JOB_ID
+# On a busy node or a slow file system Ray's own half a minute is too short.
+export RAY_raylet_start_wait_time_s=${RAY_raylet_start_wait_time_s:-180}
 PORT=$((20000 + SLURM_JOB_ID % 20000))
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(python -c "import secrets; print(secrets.token_hex(32))")

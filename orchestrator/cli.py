@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     if rest and not _takes_bias(options):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     options.rest = rest
+    # Read by Ray when it is imported: on a busy machine its own half a minute for a start is too short.
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     command: Callable[[argparse.Namespace], int] = _command(options.command)
     try:
         return command(options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 import tempfile
@@ -14,6 +15,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.integration.support import NODE, SWEEP, driver
+
+# The machine of the tests may be busy: Ray's own half a minute for a start is then too short.
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
 
 
 @pytest.fixture(scope="session")
