@@ -131,7 +131,7 @@ def test_two_nodes_run_a_sweep_and_leave_nothing(slurm: Slurm, sweep_file: Path,
         assert job.process.wait(700) == 0, job.text()
     # One processor each: the step's, not the machine's.
     assert "2 nodes, 2 processors, 0 GPUs" in job.text()
-    assert [step.split()[0] for step in slurm.steps if "ray start" in step] == ["n1", "n2"]
+    assert sorted(step.split()[0] for step in slurm.steps if "ray start" in step) == ["n1", "n2"]
     counts = re.search(r"planned = (\d+), finished = (\d+)", job.text())
     assert counts and counts[1] == counts[2] == str(len(rows(out)))
     assert_same_results(out, undisturbed)
