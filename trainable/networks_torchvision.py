@@ -7,10 +7,11 @@ bias head h a copy of the rest.
 from __future__ import annotations
 
 import functools
+import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlparse
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainable.data.base import BiasHeads, Dataset
-from trainable.errors import InputError
+from trainable.errors import InputError, unknown_name
 from trainable.graph_cut import cut, layers
 from trainable.heads import ConvHead
 from trainable.networks import Blueprint, evaluating
@@ -41,6 +42,7 @@ def lay_out(
     split_at: str | None = None,
     weights: str | None = None,
     image_size: int | None = None,
+    norm: Literal["batch", "group"] = "batch",
 ) -> Blueprint:
     """Lay a torchvision classifier out as f, g and h.
 
@@ -53,6 +55,8 @@ def lay_out(
             downloaded), or the path of a state dict (``.pt``, ``.pth`` or ``.safetensors``). With weights f begins
             with ImageNet's normalisation; without, it sees images in [0, 1].
         image_size: Side in pixels to which f resizes its images (bilinear), None = as they come.
+        norm: ``batch``, the network's own BatchNorm; or ``group``: GroupNorm of up to 32 groups in its place (Wu & He
+            2018), which sees one image alone and is the same in training and in evaluation.
 
     Returns:
         f, g, and h: a fresh copy of the rest for every bias label, or, where bias labels belong to pixels, two
@@ -70,12 +74,18 @@ def lay_out(
             known = ", ".join(layers(_model(network, len(dataset.classes), side)))
             raise InputError(f"network {network} needs split_at, the layer after which it is cut: e.g. one of {known}")
         split_at = "layer2"
+    if norm not in ("batch", "group"):
+        raise unknown_name(f"norm of {network}", str(norm), ("batch", "group"))
+    if norm == "group" and weights is not None:
+        raise InputError(f"network.weights of {network} were trained with BatchNorm: leave out norm: group, or weights")
     state = None if weights is None else _read_weights(network, weights)
 
     def pieces(outputs: int) -> tuple[nn.Module, nn.Module]:
         model = _model(network, outputs, side)
         if state is not None:
             _load(model, state, network)
+        if norm == "group":
+            _use_group_norm(model)
         return cut(model, split_at)
 
     def body() -> tuple[nn.Module, nn.Module]:
@@ -144,6 +154,13 @@ class TailHeads(nn.Module):
     def forward(self, z: Tensor, places: Tensor | None) -> Tensor:
         """Bias logits ``[B, heads, n_values]``; ``places`` is None, since the labels belong to images."""
         return torch.stack([tail(z) for tail in self.tails], dim=1)
+
+
+def _use_group_norm(model: nn.Module) -> None:
+    for name, module in list(model.named_modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            groups = math.gcd(32, module.num_features)
+            model.set_submodule(name, nn.GroupNorm(groups, module.num_features))
 
 
 def _model(network: str, outputs: int, side: int) -> nn.Module:

@@ -220,6 +220,19 @@ def test_resnet_as_in_the_seed_study() -> None:
     assert size(nets.h) == 3 * (size(nets.g) - 512 * 2 - 2)
 
 
+def test_group_norm_takes_the_place_of_batch_norm_everywhere() -> None:
+    nets = build_nets("resnet18", {"image_size": 32, "norm": "group"}, BY_IMAGE, 0, True)
+    kinds = [type(module).__name__ for part in (nets.f, nets.g, nets.h) for module in part.modules()]  # type: ignore[union-attr]
+    assert "GroupNorm" in kinds and "BatchNorm2d" not in kinds
+    x = torch.rand(4, 3, 14, 14)
+    trained = nets.g(nets.f(x))
+    assert torch.allclose(nets.g.eval()(nets.f.eval()(x[:1])), trained[:1], atol=1e-4)
+    with pytest.raises(InputError, match="norm of resnet18"):
+        build_nets("resnet18", {"norm": "grup"}, BY_IMAGE, 0, False)
+    with pytest.raises(InputError, match="trained with BatchNorm"):
+        build_nets("resnet18", {"norm": "group", "weights": "imagenet"}, BY_IMAGE, 0, False)
+
+
 def test_pixel_labels_get_a_head_on_the_grid() -> None:
     nets = build_nets("resnet18", {"image_size": 32}, DIGITS, 0, True)
     z = nets.f(torch.rand(2, 3, 14, 14))
