@@ -169,7 +169,9 @@ def workers_of(raylet: int) -> list[int]:
     for place in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((place / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            if parent == raylet and b"ray::Sweep_" in (place / "cmdline").read_bytes():
+            # Ray names it after its class, and while it works after what it does.
+            title = (place / "cmdline").read_bytes()
+            if parent == raylet and (b"ray::Sweep_" in title or b"ray::ResourceTrainable." in title):
                 found.append(int(place.name))
         except OSError:
             continue
