@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import time
 EVERY_SECONDS = 300.0
 """At most so often; and never so often that it takes more than a twentieth of the time."""
 _SHARE = 20
+NICENESS = 10
 
 
 class ReportKeeper:
@@ -50,8 +52,10 @@ class ReportKeeper:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_lower_priority,
         )
+        # From here and not in the child before it starts: this process has threads, and the child could hang.
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
 
     def stop(self) -> None:
         """End a rebuild that runs: the last report is about to be written."""
@@ -59,7 +63,3 @@ class ReportKeeper:
             self._process.kill()
             self._process.wait()
         self._process = None
-
-
-def _lower_priority() -> None:
-    os.nice(10)

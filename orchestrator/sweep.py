@@ -23,6 +23,7 @@ from orchestrator.dispatch import Dispatcher
 from orchestrator.journal import write_journal
 from orchestrator.lease import acquire
 from orchestrator.plan import make_plan
+from orchestrator.prices import read_prices
 from orchestrator.progress import Progress
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
@@ -97,16 +98,18 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     options = options or Options()
     directory = SweepDirectory(out)
     directory.folder.check_usable()
-    plan = make_plan(_as_begun(config, read_sheet(directory)) if directory.exists() else config)
+    # Refused here, where nothing has been written yet.
+    read_prices()
+    begun = read_sheet(directory) if directory.exists() else None
+    plan = make_plan(config if begun is None else _as_begun(config, begun))
     cells = plan.cells if options.only is None else choose_cells(plan.cells, options.only)
     dispatcher = Dispatcher(plan.config, cells)
     sheet = sweep_sheet(plan)
     changes: Mapping[str, Any] = {}
-    if directory.exists():
-        old = read_sheet(directory)
-        changes = check_config(configuration_of(old), plan.config, directory.uri)
+    if begun is not None:
+        changes = check_config(configuration_of(begun), plan.config, directory.uri)
         for difference in check_provenance(
-            old.get("provenance", {}), sheet["provenance"], options.mix_versions, directory.uri
+            begun.get("provenance", {}), sheet["provenance"], options.mix_versions, directory.uri
         ):
             options.console.print(f"since this sweep began: {difference}", highlight=False)
         directory.check_readable()
@@ -114,12 +117,13 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
         lease = acquire(directory.folder)
         writer = Writer(directory, lease)
         try:
-            known = _restore(dispatcher, directory, writer, options.failed)
-            _write_sheet(directory, writer, sheet, changes, known)
+            rows = directory.rows("trials")
+            _restore(dispatcher, directory, writer, rows, options.failed)
+            _write_sheet(directory, writer, sheet, changes, rows)
             write_splits(plan, directory, writer)
             write_samples(plan, directory)
             progress = Progress(plan.config.name, directory.folder, dispatcher, options.console, writer.post)
-            progress.count_earlier(directory.rows("trials") if known else [])
+            progress.count_earlier(rows)
             state = "interrupted"
             try:
                 if not dispatcher.finished:
@@ -163,8 +167,10 @@ def resume_config(directory: SweepDirectory) -> dict[str, Any]:
     return configuration_of(read_sheet(directory))
 
 
-def _restore(dispatcher: Dispatcher, directory: SweepDirectory, writer: Writer, failed: bool) -> int:
-    rows = [row for row in directory.rows("trials") if not (failed and row["status"] == "failed")]
+def _restore(
+    dispatcher: Dispatcher, directory: SweepDirectory, writer: Writer, rows: list[dict[str, Any]], failed: bool
+) -> None:
+    rows = [row for row in rows if not (failed and row["status"] == "failed")]
     done = {row["trial_id"] for row in rows}
     histories, waiting = directory.histories(), []
     for spec in directory.open_trials():
@@ -178,7 +184,6 @@ def _restore(dispatcher: Dispatcher, directory: SweepDirectory, writer: Writer, 
             histories[spec.trial_id] = directory.open_history(spec)
     for spec in dispatcher.restore(rows, histories, waiting):
         writer.drop(spec.trial_id)
-    return len(rows)
 
 
 def _run(
@@ -204,18 +209,21 @@ def _run(
 
 
 def _write_sheet(
-    directory: SweepDirectory, writer: Writer, sheet: Mapping[str, Any], changes: Mapping[str, Any], rows: int
+    directory: SweepDirectory,
+    writer: Writer,
+    sheet: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    rows: list[dict[str, Any]],
 ) -> None:
     if directory.exists():
         if not changes:
             return
-        confirmed = sum(row["phase"] == "confirm" for row in directory.rows("trials"))
         writer.note_change(
             {
                 "when": datetime.now(UTC).isoformat(timespec="seconds"),
                 "what": {key: {"old": old, "new": new} for key, (old, new) in changes.items()},
-                "rows": rows,
-                "test_results": confirmed,
+                "rows": len(rows),
+                "test_results": sum(row["phase"] == "confirm" for row in rows),
             }
         )
     text = yaml.safe_dump(dict(sheet), sort_keys=False, allow_unicode=True, width=110)

@@ -210,30 +210,30 @@ def feature_shape(f: nn.Module, image_size: int) -> tuple[int, ...]:
 
 
 @contextlib.contextmanager
-def evaluating(*parts: nn.Module) -> Iterator[None]:
-    """Evaluation mode within the block; afterwards every module is in the mode it had, frozen ones included."""
+def _in_mode(training: bool, parts: tuple[nn.Module, ...]) -> Iterator[None]:
     modes = [(module, module.training) for part in parts for module in part.modules()]
     try:
         for part in parts:
-            part.eval()
+            part.train(training)
         yield
     finally:
         for module, mode in modes:
             module.training = mode
+
+
+def evaluating(*parts: nn.Module) -> contextlib.AbstractContextManager[None]:
+    """Evaluation mode within the block; afterwards every module is in the mode it had, frozen ones included."""
+    return _in_mode(False, parts)
 
 
 @contextlib.contextmanager
 def with_batch_statistics(*parts: nn.Module) -> Iterator[None]:
     """Training mode within the block; afterwards every mode and buffer (running averages) is what it was."""
-    modes = [(module, module.training) for part in parts for module in part.modules()]
     buffers = [(buffer, buffer.clone()) for part in parts for buffer in part.buffers()]
     try:
-        for part in parts:
-            part.train()
-        yield
+        with _in_mode(True, parts):
+            yield
     finally:
-        for module, mode in modes:
-            module.training = mode
         with torch.no_grad():
             for buffer, before in buffers:
                 buffer.copy_(before)

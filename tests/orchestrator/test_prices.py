@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from orchestrator.prices import VARIABLE, read_prices
+from orchestrator.sweep import run_sweep
+from tests.orchestrator.support import sweep_config
 from trainable.errors import InputError
 
 TABLE = """
@@ -74,3 +76,12 @@ def test_a_missing_table_is_refused(table: Any, monkeypatch: pytest.MonkeyPatch)
     read_prices.cache_clear()
     with pytest.raises(InputError, match=r"cannot read the table of prices '/nowhere/prices.yaml'"):
         read_prices()
+
+
+def test_it_is_refused_before_anything_is_written(table: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "/nowhere/prices.yaml")
+    read_prices.cache_clear()
+    config = sweep_config(dataset={"name": "coloured_digits", "bias": {"color_variance": [1]}})
+    with pytest.raises(InputError, match="table of prices"):
+        run_sweep(config, str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()

@@ -15,6 +15,8 @@ class Process:
         self.running, self.killed = True, False
         log.append(self)
         self.command = command
+        # No process has it: its priority cannot be set.
+        self.pid = 2**22 + 1
 
     def poll(self) -> int | None:
         return None if self.running else 0
