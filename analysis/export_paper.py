@@ -16,7 +16,7 @@ from analysis.references import bibliography
 from analysis.report_data import Findings
 from analysis.selection import rule_name
 from analysis.tables import table_csv, table_of, with_published
-from analysis.writing import write_text
+from analysis.writing import out_folder, write_text
 
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -41,9 +41,7 @@ def write_paper(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
     Raises:
         InputError: No confirm trial has finished, or ``out`` is a file.
     """
-    folder = Path(out).expanduser().absolute()
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"paper files go into a folder, but {folder} is a file: give a folder")
+    folder = out_folder(out, "paper files")
     if not findings.rules:
         raise InputError("a paper needs confirm trials, but none has finished yet: finish the sweep")
     axis = str(findings.curve["bias_axis"].iloc[0])

@@ -18,6 +18,7 @@ from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_
 from analysis.measures import measure_of
 from analysis.report_data import Findings
 from analysis.selection import rule_name
+from analysis.writing import out_folder
 
 _WIDTH, _SCALE = 1000, 2
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
@@ -40,10 +41,8 @@ def write_png(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
     Raises:
         InputError: No kaleido or no Chrome, or ``out`` is a file.
     """
-    folder = Path(out).expanduser().absolute()
+    folder = out_folder(out, "PNG files")
     _need_browser()
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"PNG files go into a folder, but {folder} is a file: give a folder")
     folder.mkdir(parents=True, exist_ok=True)
     figures = report_figures(findings)
     heights = [int(figure.layout.height or 460) for figure in figures.values()]

@@ -12,12 +12,11 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from analysis.codebook import explain
-from analysis.errors import InputError
 from analysis.report_data import Findings, gather
 from analysis.search_tables import expected_validation, lambda_map
 from analysis.source import Location, as_list
 from analysis.tables import cost
-from analysis.writing import replacing, write_text
+from analysis.writing import out_folder, replacing, write_text
 
 LEFT_OUT = ("predictions", "splits")
 """Tables that stay Parquet: a row for each test image and each image and seed, which no spreadsheet holds."""
@@ -41,9 +40,7 @@ def write_csv(directories: Location | Sequence[Location], out: str | os.PathLike
 
 def csv_of(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
     """The files of ``write_csv`` from findings already gathered."""
-    folder = Path(out).expanduser().absolute()
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"CSV files go into a folder, but {folder} is a file: give a folder")
+    folder = out_folder(out, "CSV files")
     files, book = [], []
     for name, table in tables_of(findings).items():
         with replacing(folder / f"{name}.csv") as temporary:

@@ -50,3 +50,19 @@ def write_bytes(target: Path, content: bytes) -> Path:
     with replacing(target) as temporary:
         temporary.write_bytes(content)
     return target
+
+
+def out_folder(out: str | os.PathLike[str], what: str) -> Path:
+    """The folder that files are to go into; it need not exist.
+
+    Args:
+        out: Its place.
+        what: What goes there, for the message.
+
+    Raises:
+        InputError: It is a file.
+    """
+    folder = Path(out).expanduser().absolute()
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{what} go into a folder, but {folder} is a file: give a folder")
+    return folder

@@ -14,7 +14,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.integration.support import NODE, SWEEP, driver
+from tests.integration.support import NODE, SWEEP, driver, own_cluster
 
 # The machine of the tests may be busy: Ray's own half a minute for a start is then too short.
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
@@ -47,27 +47,13 @@ def undisturbed(short_tmp: Path, sweep_file: Path) -> Path:
 @pytest.fixture(scope="session")
 def cluster(short_tmp: Path) -> Iterator[Any]:
     """Two nodes with one processor each; Ray's files lie in a folder of our own."""
-    from ray.cluster_utils import Cluster
-
-    place = short_tmp / "c"
-    place.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_TMPDIR", str(place))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        # A node that is gone is missed after seconds instead of a minute.
-        patch.setenv("RAY_health_check_period_ms", "1000")
-        patch.setenv("RAY_health_check_timeout_ms", "2000")
-        patch.setenv("RAY_health_check_failure_threshold", "5")
-        # On a busy machine a minute of silence is no reason to end the test's own process, which Ray would do.
-        patch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "600")
-        patch.delenv("RAY_ADDRESS", raising=False)
-        started = Cluster(initialize_head=True, head_node_args=NODE)
-        try:
-            started.add_node(**NODE)
-            yield started
-        finally:
-            import ray
-
-            ray.shutdown()
-            started.shutdown()
+    # A node that is gone is missed after seconds instead of a minute; and on a busy machine a minute of silence is no
+    # reason to end the test's own process, which Ray would do.
+    variables = {
+        "RAY_health_check_period_ms": "1000",
+        "RAY_health_check_timeout_ms": "2000",
+        "RAY_health_check_failure_threshold": "5",
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+    }
+    with own_cluster(short_tmp / "c", NODE, [NODE], **variables) as started:
+        yield started

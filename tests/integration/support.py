@@ -8,11 +8,13 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from analysis.errors import InputError
 from analysis.parts import read_parts
@@ -148,6 +150,30 @@ def driver(
             process.kill()
             process.wait()
         end_session(process.pid)
+
+
+@contextmanager
+def own_cluster(
+    place: Path, head: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], **variables: str
+) -> Iterator[Any]:
+    """A Ray cluster that the test itself starts and ends; its files lie in a folder of their own."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    place.mkdir()
+    own = {"RAY_TMPDIR": str(place), "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", **variables}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        for name, value in own.items():
+            patch.setenv(name, value)
+        started = Cluster(initialize_head=True, head_node_args=dict(head))
+        try:
+            for node in nodes:
+                started.add_node(**node)
+            yield started
+        finally:
+            ray.shutdown()
+            started.shutdown()
 
 
 def session_members(session: int) -> list[int]:

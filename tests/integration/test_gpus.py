@@ -14,7 +14,7 @@ from orchestrator import gpu_packing, tuning
 from orchestrator.config import validate
 from orchestrator.sweep import Options, run_sweep
 from tests.integration.null_trainable import null_trainable
-from tests.integration.support import rows
+from tests.integration.support import own_cluster, rows
 
 pytestmark = pytest.mark.slow
 
@@ -24,26 +24,10 @@ CPUS = 3
 @pytest.fixture(scope="module")
 def cluster(short_tmp: Path) -> Iterator[Any]:
     """A node without a GPU and two with one each."""
-    from ray.cluster_utils import Cluster
-
-    place = short_tmp / "g"
-    place.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_TMPDIR", str(place))
-        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("OMP_NUM_THREADS", "1")
-        patch.delenv("RAY_ADDRESS", raising=False)
-        node = {"num_cpus": CPUS, "object_store_memory": 100 * 2**20}
-        started = Cluster(initialize_head=True, head_node_args={**node, "num_cpus": 1, "include_dashboard": False})
-        try:
-            for _ in range(2):
-                started.add_node(**node, num_gpus=1)
-            yield started
-        finally:
-            import ray
-
-            ray.shutdown()
-            started.shutdown()
+    node = {"num_cpus": CPUS, "object_store_memory": 100 * 2**20}
+    head = {**node, "num_cpus": 1, "include_dashboard": False}
+    with own_cluster(short_tmp / "g", head, 2 * [{**node, "num_gpus": 1}]) as started:
+        yield started
 
 
 def swept(cluster: Any, out: Path, gpu: object, monkeypatch: pytest.MonkeyPatch) -> tuple[list[dict[str, Any]], str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from trainable import networks
 from trainable.data import base
 from trainable.data.base import IGNORED, Axis, BiasHeads, ImageSet, Split
+from trainable.data.brain_phantom import BrainPhantom
 from trainable.randomness import numpy_generator
 from trainable.spec import Training, TrialSpec
 
@@ -154,3 +155,17 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrialSpec]:
         return TrialSpec(method=method, hyperparameters={"lr": 1e-2, **(hyperparameters or {})}, **defaults | options)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache folder that only this module's tests write to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LNL_SWEEP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def phantom(own_cache: None) -> BrainPhantom:
+    """A small phantom."""
+    return BrainPhantom(image_size=32, patients=60, slices=4)

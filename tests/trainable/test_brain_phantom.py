@@ -12,20 +12,10 @@ from trainable.data.brain_phantom import BrainPhantom
 from trainable.data.cache import cache_folder
 from trainable.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 MENINGIOMA, GLIOMA, PITUITARY = range(3)
 BOTH = [{"rho": 1.0, "gamma": 0.0}, {"rho": 0.0, "gamma": 1.0}, {"rho": 1.0, "gamma": 1.0}, {"rho": 0.0, "gamma": 0.0}]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory: pytest.TempPathFactory) -> object:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LNL_SWEEP_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="module")
-def phantom(cache: object) -> BrainPhantom:
-    return BrainPhantom(image_size=32, patients=60, slices=4)
 
 
 def view(phantom: BrainPhantom, rho: float, gamma: float = 0.0, seed: int = 0, phase: str = "confirm") -> DataView:
