@@ -9,12 +9,14 @@ from pathlib import PurePath
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
 from analysis.errors import InputError
+from analysis.gathered import ORDER, read_gathered
 from analysis.parts import read_parts
 from analysis.selection import RULES, mark
 from analysis.source import Folder, Location, as_list, open_folder
@@ -48,7 +50,9 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
         if names.count(name) > 1:
             frame["sweep"] = f"{name} ({PurePath(str(frame['directory'].iloc[0])).name})"
     trials = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-    return trials if superseded else trials[~trials["superseded"]].reset_index(drop=True)
+    if superseded or not trials["superseded"].any():
+        return trials
+    return trials[~trials["superseded"]].reset_index(drop=True)
 
 
 def load_history(directory: Location) -> pd.DataFrame:
@@ -165,19 +169,41 @@ def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _load_one(folder: Folder) -> pd.DataFrame:
     config = read_config(folder)
-    frame = _frame(read_parts(folder, "trials"))
+    gathered = read_gathered(folder, "trials")
+    frame = _frame(read_parts(folder, "trials") if gathered is None else gathered)
     if frame.empty:
         raise InputError(f"no trial of {folder.name} has finished yet: try again when the first one has")
     frame = mark(frame, confirm_rules(config))
     seeds = seeds_of_rules(config)
-    frame["seeds_planned"] = [
-        max((seeds.get(r, math.nan) for r in rules), default=math.nan) for rules in frame["rules"]
-    ]
+    planned = {
+        rules: max((seeds.get(rule, math.nan) for rule in rules), default=math.nan) for rules in set(frame["rules"])
+    }
+    frame["seeds_planned"] = [planned[rules] for rules in frame["rules"]]
     frame["headline_rule"] = confirm_rules(config)[0]
     frame["whole_axis"] = (frame["method"] == "ceiling") & _one_ceiling(frame, config)
     frame["directory"] = folder.name
     frame["sweep"] = frame["sweep"].fillna(str(config.get("name") or PurePath(folder.name).name))
-    return frame.sort_values(["cell", "phase", "trial_id"], ascending=[True, False, True], ignore_index=True)
+    return frame if _is_sorted(frame) else _sorted(frame)
+
+
+def _sorted(frame: pd.DataFrame) -> pd.DataFrame:
+    ascending = [way == "ascending" for _, way in ORDER]
+    return frame.sort_values([name for name, _ in ORDER], ascending=ascending, ignore_index=True)
+
+
+def _is_sorted(frame: pd.DataFrame) -> bool:
+    # Sorting copies a hundred columns, which takes longer than reading them.
+    equal = np.ones(max(len(frame) - 1, 0), dtype=bool)
+    for name, way in ORDER:
+        column = pa.array(frame[name], pa.string(), from_pandas=True)
+        if column.null_count:
+            return False
+        before, after = column[:-1], column[1:]
+        wrong = pc.greater(before, after) if way == "ascending" else pc.less(before, after)
+        if (equal & np.asarray(wrong)).any():
+            return False
+        equal &= np.asarray(pc.equal(before, after))
+    return True
 
 
 def _one_ceiling(frame: pd.DataFrame, config: Mapping[str, Any]) -> bool:

@@ -41,7 +41,7 @@ def read_parts(folder: Folder, table: str, columns: Sequence[str] | None = None,
     read: dict[str, pa.Table | None] = {}
     names: list[str] = []
     for _ in range(_ROUNDS):
-        names = [name for name in folder.files(table) if _is_part(name) and cell in (None, part_cell(name))]
+        names = [name for name in folder.files(table) if is_part(name) and cell in (None, part_cell(name))]
         new = [name for name in names if name not in read]
         if not new:
             break
@@ -61,7 +61,8 @@ def read_parts(folder: Folder, table: str, columns: Sequence[str] | None = None,
     return together if _disjoint(tables, KEYS[table][0]) else _newest(together, KEYS[table])
 
 
-def _is_part(name: str) -> bool:
+def is_part(name: str) -> bool:
+    """Whether a file is one that readers look at."""
     return name.endswith(".parquet") and not name.startswith((".", "_"))
 
 

@@ -67,17 +67,29 @@ def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
         One row per (cell, repeat, rule): the chosen search row's columns, ``rule``, ``rank_value`` (what the rule
         maximised) and ``configuration`` (canonical JSON of the hyperparameters).
     """
-    search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
-    search = search.assign(_number=search_number(search["trial_id"]))
-    own = search["trial_id"].str.extract(_OWN_RULE, expand=False)
+    candidates = ((trials["phase"] == "search") & (trials["status"] == "completed")).to_numpy(dtype=bool)
+    own = _own_rules(trials["trial_id"])
+    group = trials.groupby(["cell", "repeat"], dropna=False, sort=False).ngroup().to_numpy()
     chosen = []
     for rule in rules:
-        candidates = search[own.isna() | (own == rule)]
-        ranked = candidates.assign(rule=rule, rank_value=objective(candidates, rule)).dropna(subset=["rank_value"])
+        counts = candidates & (own.isna() | (own == rule)).to_numpy(dtype=bool)
+        value = np.where(counts, objective(trials, rule).to_numpy(dtype=float), np.nan)
+        # The highest of each cell first: only ties need their numbers read.
+        best = np.full(group.max(initial=-1) + 1, -np.inf)
+        np.fmax.at(best, group, value)
+        highest = value == best[group]
+        ranked: pd.DataFrame = trials[highest]
+        ranked = ranked.assign(rule=rule, rank_value=value[highest], _number=search_number(ranked["trial_id"]))
         ranked = ranked.sort_values(["rank_value", "_number"], ascending=[False, True], kind="stable")
         chosen.append(ranked.drop_duplicates(["cell", "repeat"], keep="first"))
     found = pd.concat(chosen, ignore_index=True).drop(columns="_number")
     return found.assign(configuration=_canonical(found))
+
+
+def _own_rules(trial_id: pd.Series) -> pd.Series:
+    if trial_id.str.contains(".val_", regex=False).any():
+        return trial_id.str.extract(_OWN_RULE, expand=False)
+    return pd.Series(None, index=trial_id.index, dtype=object)
 
 
 def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
@@ -99,14 +111,15 @@ def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
         choosers[cell, repeat, configuration] = known if rule in known else (*known, rule)
     confirm = (trials["phase"] == "confirm").to_numpy()
     # Parsing the JSON of every search row is most of the time of loading: only those whose text was chosen matter.
-    compared = trials["hyperparameters"].where(confirm | trials["hyperparameters"].isin(chosen["hyperparameters"]))
-    configurations = _canonical(compared.to_frame())
-    keys = zip(trials["cell"], _repeat(trials), configurations, strict=True)
-    found = [choosers.get(key, ()) for key in keys]
-    marked = trials.copy()
-    marked["rules"] = pd.Series(found, index=trials.index, dtype=object)
-    marked["superseded"] = confirm & np.array([not rules_of for rules_of in found], dtype=bool)
-    return marked
+    compared = confirm | trials["hyperparameters"].isin(chosen["hyperparameters"]).to_numpy(dtype=bool)
+    those = trials.loc[compared, ["cell", "repeat", "hyperparameters"]]
+    found: list[tuple[str, ...]] = [()] * len(trials)
+    keys = zip(those["cell"], _repeat(those), _canonical(those), strict=True)
+    for i, key in zip(np.flatnonzero(compared), keys, strict=True):
+        found[i] = choosers.get(key, ())
+    none = np.fromiter((not rules_of for rules_of in found), dtype=bool, count=len(found))
+    rules_of_rows = np.fromiter(found, dtype=object, count=len(found))
+    return trials.assign(rules=pd.Series(rules_of_rows, index=trials.index), superseded=confirm & none)
 
 
 def _repeat(trials: pd.DataFrame) -> list[int]:

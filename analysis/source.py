@@ -41,6 +41,10 @@ class Folder(Protocol):
         """Names of the files directly in a subfolder ("" = the top), sorted; empty where it does not exist."""
         ...
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Size in bytes of each of these files."""
+        ...
+
     def read(self, path: str) -> bytes:
         """Content of a file.
 
@@ -58,9 +62,12 @@ class _Filesystem:
         self._root = root.rstrip("/")
 
     def files(self, folder: str) -> list[str]:
+        return sorted(self.sizes(folder))
+
+    def sizes(self, folder: str) -> dict[str, int]:
         selector = fs.FileSelector(f"{self._root}/{folder}".rstrip("/"), allow_not_found=True)
         infos = self._filesystem.get_file_info(selector)
-        return sorted(info.base_name for info in infos if info.type == fs.FileType.File)
+        return {info.base_name: info.size for info in infos if info.type == fs.FileType.File}
 
     def read(self, path: str) -> bytes:
         with self._filesystem.open_input_stream(f"{self._root}/{path}", compression=None) as stream:
@@ -70,8 +77,8 @@ class _Filesystem:
 class _Remote(_Filesystem):
     """An object store: asked again where it does not answer, and where a rewritten file is torn."""
 
-    def files(self, folder: str) -> list[str]:
-        return _patiently(self.name, lambda: super(_Remote, self).files(folder))
+    def sizes(self, folder: str) -> dict[str, int]:
+        return _patiently(self.name, lambda: super(_Remote, self).sizes(folder))
 
     def read(self, path: str) -> bytes:
         def once() -> bytes:
@@ -112,15 +119,23 @@ class _Zip:
         self.name = name
         self._path = path
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+            entries = {entry.filename: entry.file_size for entry in archive.infolist()}
+        names = list(entries)
         tops = sorted((n for n in names if n == "sweep.yaml" or n.endswith("/sweep.yaml")), key=len)
         self._root = tops[0].removesuffix("sweep.yaml") if tops else ""
-        self._names = [n.removeprefix(self._root) for n in names if n.startswith(self._root) and not n.endswith("/")]
+        self._sizes = {
+            name.removeprefix(self._root): size
+            for name, size in entries.items()
+            if name.startswith(self._root) and not name.endswith("/")
+        }
 
     def files(self, folder: str) -> list[str]:
+        return sorted(self.sizes(folder))
+
+    def sizes(self, folder: str) -> dict[str, int]:
         prefix = f"{folder}/" if folder else ""
-        inside = (name.removeprefix(prefix) for name in self._names if name.startswith(prefix))
-        return sorted(name for name in inside if "/" not in name)
+        inside = {n.removeprefix(prefix): size for n, size in self._sizes.items() if n.startswith(prefix)}
+        return {name: size for name, size in inside.items() if "/" not in name}
 
     def read(self, path: str) -> bytes:
         with zipfile.ZipFile(self._path) as archive:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from analysis.gathered import GATHERED, gather
 from analysis.parts import part_cell, part_name, read_parts
 from analysis.schema import arrow_schema, to_table
 from analysis.sealed import seal_json
@@ -233,6 +234,19 @@ class Writer:
             self._send(table, cell, data, number)
         for name in old:
             place.remove(name)
+
+    def gather(self) -> None:
+        """Put the trials of all cells into one file that opens faster than the parts it is derived from."""
+        self._lease.check()
+        place = self._folder.child(GATHERED)
+        found = gather(Readable(self._folder))
+        if found is None:
+            return
+        name, data = found
+        place.write(name, data, durable=False)
+        for old in place.names():
+            if old != name:
+                place.remove(old)
 
     def flush(self, seconds: float | None = None) -> bool:
         """Wait until everything is in the directory; True where it is.

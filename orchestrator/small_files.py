@@ -33,6 +33,10 @@ class Readable:
         """Names of the files directly in a subfolder."""
         return self._folder.child(folder).names() if folder else self._folder.names()
 
+    def sizes(self, folder: str) -> dict[str, int]:
+        """Size in bytes of each of these files."""
+        return self._folder.child(folder).sizes()
+
     def read(self, path: str) -> bytes:
         """Content of a file.
 

@@ -177,11 +177,12 @@ class Folder:
             return Path(path).exists()
         return self._remote.exists(path)
 
-    def _entries(self) -> list[tuple[str, bool]]:
+    def _entries(self, sizes: bool = False) -> list[tuple[str, int | None]]:
+        # None for a directory; the sizes of local files cost a request each.
         if self._remote is None:
             try:
                 with os.scandir(self._path) as found:
-                    return [(entry.name, entry.is_dir()) for entry in found]
+                    return [(e.name, None if e.is_dir() else e.stat().st_size if sizes else 0) for e in found]
             except FileNotFoundError:
                 return []
         return self._remote.entries(self._path)
@@ -193,7 +194,16 @@ class Folder:
             InputError: It is not a directory, or may not be listed.
         """
         with _explained("list", self.uri):
-            return sorted(name for name, is_folder in self._entries() if not is_folder and _visible(name))
+            return sorted(name for name, size in self._entries() if size is not None and _visible(name))
+
+    def sizes(self) -> dict[str, int]:
+        """Size in bytes of each of these files.
+
+        Raises:
+            InputError: It is not a directory, or may not be listed.
+        """
+        with _explained("list", self.uri):
+            return {name: size for name, size in self._entries(sizes=True) if size is not None and _visible(name)}
 
     def folders(self) -> list[str]:
         """Names of the directories in it, sorted, without hidden ones; a missing directory has none.
@@ -202,7 +212,7 @@ class Folder:
             InputError: It is not a directory, or may not be listed.
         """
         with _explained("list", self.uri):
-            return sorted(name for name, is_folder in self._entries() if is_folder and _visible(name))
+            return sorted(name for name, size in self._entries() if size is None and _visible(name))
 
     def remove(self, name: str) -> None:
         """Remove a file; one that is already gone is no error."""

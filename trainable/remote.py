@@ -128,13 +128,13 @@ class Store:
         info = self._repeat(f"look for {path}", REQUEST_SECONDS, lambda: self.filesystem.get_file_info(path))
         return bool(info.type != fs.FileType.NotFound)
 
-    def entries(self, path: str) -> list[tuple[str, bool]]:
-        """(name, whether it is a directory) of what is directly in a directory; a missing one is empty."""
+    def entries(self, path: str) -> list[tuple[str, int | None]]:
+        """(name, bytes; None for a directory) of what is directly in a directory; a missing one is empty."""
         from pyarrow import fs
 
         selector = fs.FileSelector(path, allow_not_found=True)
         found = self._repeat(f"list {path}", READ_SECONDS, lambda: self.filesystem.get_file_info(selector))
-        return [(entry.base_name, entry.type == fs.FileType.Directory) for entry in found]
+        return [(e.base_name, None if e.type == fs.FileType.Directory else e.size) for e in found]
 
     def delete(self, path: str) -> None:
         """Delete a file."""

@@ -62,6 +62,21 @@ def finish(writer: Writer, number: int, cell: int = 0, value: float = 0.5) -> No
     writer.finish(fake_row(spec, value), fake_history([value - 0.1, value]))
 
 
+def test_a_finished_sweep_has_its_trials_in_one_file_too(directory: SweepDirectory, writer: Writer) -> None:
+    for cell in (1, 0):
+        finish(writer, 1, cell)
+    writer.gather()
+    (first,) = directory.folder.child("gathered").names()
+    finish(writer, 2)
+    writer.gather()
+    (name,) = directory.folder.child("gathered").names()
+    table = pq.read_table(Path(directory.uri) / "gathered" / name)
+    assert name != first and sorted(table["trial_id"].to_pylist()) == ids(directory)
+    assert table["cell"].to_pylist() == sorted(table["cell"].to_pylist())
+    # The parts stay what is true.
+    assert len(directory.folder.child("trials").names()) == 3
+
+
 class TestParts:
     def test_rows_read_back_as_they_were_written(self, directory: SweepDirectory, writer: Writer) -> None:
         row = fake_row(make_spec(1), 0.1 + 0.2)

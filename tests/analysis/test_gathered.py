@@ -1,0 +1,85 @@
+"""All trials in one file beside the parts: the same rows, and never in place of other parts."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import analysis
+from analysis.gathered import GATHERED, gather, read_gathered
+from analysis.source import open_folder
+
+
+@pytest.fixture
+def folder(sweep_dir: Path, tmp_path: Path) -> Path:
+    place = tmp_path / "sweep"
+    shutil.copytree(sweep_dir, place)
+    return place
+
+
+def gathered(folder: Path) -> Path:
+    found = gather(open_folder(folder))
+    assert found is not None
+    (folder / GATHERED).mkdir(exist_ok=True)
+    file = folder / GATHERED / found[0]
+    file.write_bytes(found[1])
+    return file
+
+
+def used(folder: Path) -> bool:
+    return read_gathered(open_folder(folder), "trials") is not None
+
+
+def test_the_rows_are_those_of_the_parts(folder: Path) -> None:
+    before = analysis.load(folder, superseded=True)
+    gathered(folder)
+    assert used(folder)
+    pd.testing.assert_frame_equal(analysis.load(folder, superseded=True), before)
+    assert gather(open_folder(folder)) is None
+
+
+def truncate(part: Path) -> None:
+    part.write_bytes(part.read_bytes()[:-9])
+
+
+def add(part: Path) -> None:
+    shutil.copy(part, part.with_name(part.name.replace(".parquet", "9.parquet")))
+
+
+@pytest.mark.parametrize("change", [truncate, add, Path.unlink])
+def test_it_is_not_used_when_the_parts_are_others(folder: Path, change: Callable[[Path], None]) -> None:
+    gathered(folder)
+    change(min((folder / "trials").glob("*.parquet")))
+    assert not used(folder)
+
+
+def test_a_damaged_part_is_still_named(folder: Path) -> None:
+    gathered(folder)
+    part = min((folder / "trials").glob("*.parquet"))
+    truncate(part)
+    with pytest.warns(UserWarning, match=part.name):
+        analysis.load(folder)
+    # Nor is it passed over in a new gathered file.
+    assert gather(open_folder(folder)) is None
+
+
+def test_a_torn_file_costs_nothing(folder: Path, synthetic: ModuleType) -> None:
+    before = analysis.load(folder)
+    truncate(gathered(folder))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pd.testing.assert_frame_equal(analysis.load(folder), before)
+
+
+def test_one_part_is_left_as_it_is(folder: Path) -> None:
+    parts = sorted((folder / "trials").glob("*.parquet"))
+    for part in parts[1:]:
+        part.unlink()
+    assert pq.read_table(parts[0]).num_rows and gather(open_folder(folder)) is None
