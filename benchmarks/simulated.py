@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 from rich.console import Console
 
 from orchestrator.cells import Cell
+from orchestrator.cluster import demands_of
 from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.lease import Lease
@@ -160,7 +161,8 @@ def simulate(
     directory.folder.write("sweep.yaml", b"name: simulated\n")
     dispatcher = Dispatcher(config, cells)
     progress = Progress(config.name, directory.folder, dispatcher, Console(file=io.StringIO()))
-    session = _Session(config, dispatcher, Writer(directory, Lease(directory.folder, "sim", 1)), progress, slots, 0.0)
+    writer, demands = Writer(directory, Lease(directory.folder, "sim", 1)), demands_of(config, [])
+    session = _Session(config, dispatcher, writer, progress, demands, slots=slots)
     return Executor(session, slots, curve, seconds)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
 import yaml
 
+from orchestrator.capacity import Demand
 from orchestrator.config import SweepConfig
 from trainable.errors import InputError
 
@@ -104,23 +105,22 @@ def ray_log(place: Path | None) -> Iterator[None]:
         file.close()
 
 
-def count_slots(config: SweepConfig, slots: int | None = None) -> tuple[int, float]:
-    """How many trials run at once on the connected cluster, and the share of a GPU each gets.
+def cluster_nodes() -> list[Mapping[str, float]]:
+    """Resources of each node of the connected cluster.
 
     A cluster that grows is counted at its largest: waiting trials are what makes it grow, so that counted as it is now
     it would never leave zero.
-
-    Args:
-        config: The sweep.
-        slots: Number of trials at once, where the caller knows better.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     growing = largest_cluster(_autoscaling_config()) if _is_head_here() else []
-    if len(growing) > len(nodes):
-        nodes = growing
-    share = config.resources.gpu_share(sum(node.get("GPU", 0.0) for node in nodes))
-    found = sum(_trials_on(node, config.resources.cpu, share) for node in nodes)
-    return slots or max(found, 1), share
+    return growing if len(growing) > len(nodes) else nodes
+
+
+def demands_of(config: SweepConfig, nodes: Iterable[Mapping[str, float]]) -> dict[str, Demand]:
+    """What a trial of each method takes on such a cluster, by label; ``gpu: auto`` is one card where there are any."""
+    cards = sum(node.get("GPU", 0.0) for node in nodes)
+    each = {label: config.resources_of(label) for label in (m.label or m.name for m in config.methods)}
+    return {label: Demand(resources.cpu, resources.gpu_share(cards)) for label, resources in each.items()}
 
 
 def largest_cluster(autoscaling: Mapping[str, Any]) -> list[Mapping[str, float]]:
@@ -143,11 +143,6 @@ def largest_cluster(autoscaling: Mapping[str, Any]) -> list[Mapping[str, float]]
             workers += [resources] * int(kind.get("max_workers", 0))
     workers.sort(key=lambda resources: (resources.get("GPU", 0), resources.get("CPU", 0)), reverse=True)
     return [head.get("resources") or {}, *workers[: int(autoscaling.get("max_workers", 0))]]
-
-
-def _trials_on(node: Mapping[str, float], cpus: int, share: float) -> int:
-    trials = int(node.get("CPU", 0.0) // cpus)
-    return min(trials, int(node.get("GPU", 0.0) / share + 1e-9)) if share else trials
 
 
 def _is_head_here() -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import fractions
 import re
 import types
 import typing
@@ -23,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from orchestrator.resources import MethodResources, ResourcesConfig
 from trainable.errors import InputError
 from trainable.spec import Metric, Rule
 
@@ -145,6 +145,9 @@ class MethodConfig(_Strict):
     bias: BiasValues | None = Field(
         None, description="Only at these of the sweep's bias values (a control, say); default: at all of them."
     )
+    resources: MethodResources | None = Field(
+        None, description="What a trial of this method gets; a key that is left out is that of the sweep's resources."
+    )
 
     @field_validator("bias", mode="before")
     @classmethod
@@ -233,45 +236,6 @@ class TrainingConfig(_Strict):
     )
 
 
-def _nearest_share(value: Any) -> str:
-    try:
-        share = float(fractions.Fraction(str(value).strip()))
-    except (ValueError, ZeroDivisionError):
-        return ""
-    if not 0 < share < 1:
-        return f": write {max(1, round(share))}" if share >= 1 else ""
-    # The next smaller share would starve nobody; the nearest one is what was meant.
-    return f": write 1/{max(2, round(1 / share))}"
-
-
-class ResourcesConfig(_Strict):
-    """What one trial gets."""
-
-    cpu: int = Field(1, ge=1, description="CPU threads; part of a trial's identity, since sums depend on it.")
-    gpu: int | str = Field(
-        "auto",
-        description="GPUs of a trial: a whole number or a fraction 1/k; auto = 1/k with as many trials to a GPU as its "
-        "memory and CPUs hold, measured when the sweep starts, and 0 where there is no GPU.",
-    )
-
-    @field_validator("gpu", mode="before")
-    @classmethod
-    def _share(cls, value: Any) -> Any:
-        whole = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        if not (whole or value == "auto" or re.fullmatch(r"1/[1-9][0-9]*", str(value))):
-            raise ValueError(
-                "must be auto, a whole number, or a fraction 1/k with a whole k, since k equal trials fill a GPU and "
-                f"any other share leaves a part of it unused, but got {value!r}{_nearest_share(value)}"
-            )
-        return value
-
-    def gpu_share(self, gpus: float) -> float:
-        """Share of a GPU that a trial gets on a cluster with this many."""
-        if self.gpu == "auto":
-            return 1.0 if gpus >= 1 else 0.0
-        return 1 / int(self.gpu[2:]) if isinstance(self.gpu, str) else float(self.gpu)
-
-
 class LimitsConfig(_Strict):
     """Bounds on time and money."""
 
@@ -333,6 +297,11 @@ class SweepConfig(_Strict):
                 if label not in labels:
                     raise ValueError(f"primary.compare names '{label}', which is not among the methods {labels}")
         return self
+
+    def resources_of(self, label: str) -> ResourcesConfig:
+        """What a trial of a method gets: its own resources, completed by those of the sweep."""
+        own = next((m.resources for m in self.methods if (m.label or m.name) == label), None)
+        return self.resources if own is None else own.completed_by(self.resources)
 
 
 def read_config(path: str | Path, overrides: list[str] | None = None) -> SweepConfig:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.config import SweepConfig
@@ -51,9 +51,8 @@ def check_config(old: Mapping[str, Any], new: SweepConfig, directory: str) -> di
             f"the sweep in {directory} was run with {key} = {had!r}, and {has!r} would make its rows incomparable: "
             "keep the old value, or choose another --out"
         )
-    _check_methods(
-        old.get("methods", []), [method.model_dump(mode="json", by_alias=True) for method in new.methods], directory
-    )
+    methods = [method.model_dump(mode="json", by_alias=True) for method in new.methods]
+    _check_methods(old.get("methods", []), methods, new.resources.cpu, directory)
     return allowed
 
 
@@ -92,15 +91,23 @@ def check_provenance(old: Mapping[str, Any], new: Mapping[str, Any], mix_version
     return changed + [f"{key} {old.get(key)} -> {new.get(key)}" for key in _VERSIONS if old.get(key) != new.get(key)]
 
 
-def _check_methods(old: list[Mapping[str, Any]], new: list[Mapping[str, Any]], directory: str) -> None:
-    before = {method["label"]: {**method, "bias": None} for method in old}
+def _check_methods(
+    old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], cpus: int, directory: str
+) -> None:
+    before = {method["label"]: _of_its_trials(method, cpus) for method in old}
     for method in new:
         had = before.get(method["label"])
-        if had is not None and had != {**method, "bias": None}:
+        if had is not None and had != _of_its_trials(method, cpus):
             raise InputError(
-                f"the sweep in {directory} ran method '{method['label']}' with other settings (name, space or fixed): "
-                "give the new variant a label of its own"
+                f"the sweep in {directory} ran method '{method['label']}' with other settings (name, space, fixed or "
+                "resources.cpu): give the new variant a label of its own"
             )
+
+
+def _of_its_trials(method: Mapping[str, Any], cpus: int) -> dict[str, Any]:
+    # Where a method has trials, and on which share of a GPU, changes none of them.
+    own = method.get("resources") or {}
+    return {**method, "bias": None, "resources": own.get("cpu") or cpus}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

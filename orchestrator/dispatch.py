@@ -7,7 +7,7 @@ trial; so it serves a fresh sweep, a resumed one and a simulated one alike.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import optuna
 
@@ -42,9 +42,10 @@ class Dispatcher:
         self._waiting: list[TrialSpec] = []
         self._cells = {cell.id: cell for cell in cells}
         # With thousands of cells no answer may look at all of them: the order of the cells is a heap whose entries
-        # are outdated by the next one of the same cell.
+        # are outdated by the next one of the same cell. One heap for each label, since trials of different methods may
+        # need different places.
         self._keys = {key: i for i, key in enumerate(self._states)}
-        self._order: list[tuple[float, int, int, CellState]] = []
+        self._orders: dict[str, list[tuple[float, int, int, CellState]]] = {cell.label: [] for cell in cells}
         self._version = dict.fromkeys(self._states, 0)
         self._unfinished = set(self._states)
         for state in self._states.values():
@@ -54,7 +55,7 @@ class Dispatcher:
     def _changed(self, state: CellState) -> None:
         key = (state.cell.id, state.repeat)
         self._version[key] += 1
-        heapq.heappush(self._order, (state.share, self._keys[key], self._version[key], state))
+        heapq.heappush(self._orders[state.cell.label], (state.share, self._keys[key], self._version[key], state))
         if state.planned == (state.finished, True):
             self._unfinished.discard(key)
         else:
@@ -110,22 +111,37 @@ class Dispatcher:
             self._changed(state)
         return stale
 
-    def next(self) -> TrialSpec | None:
-        """The next trial to run, or None where nothing can be issued now."""
-        if self._waiting:
-            return self._waiting.pop(0)
+    def next(self, takes: Callable[[str], bool] = lambda label: True) -> TrialSpec | None:
+        """The next trial to run.
+
+        Args:
+            takes: Whether there is a place for a trial of the method of this label.
+
+        Returns:
+            The trial, or None where nothing can be issued now.
+        """
+        taken = [label for label in self._orders if takes(label)]
+        for i, waiting in enumerate(self._waiting):
+            if waiting.label in taken:
+                return self._waiting.pop(i)
         # Furthest behind first: the share of its plan that is finished or running.
-        while self._order:
-            _, _, version, state = heapq.heappop(self._order)
-            key = (state.cell.id, state.repeat)
-            if version != self._version[key]:
-                continue
-            spec = state.next(self._neighbours.get(key, ()))
+        while (state := self._furthest_behind(taken)) is not None:
+            heapq.heappop(self._orders[state.cell.label])
+            spec = state.next(self._neighbours.get((state.cell.id, state.repeat), ()))
             # A cell that has nothing to issue now will have something when one of its trials ends, not before.
             if spec is not None:
                 self._changed(state)
                 return spec
         return None
+
+    def _furthest_behind(self, labels: Iterable[str]) -> CellState | None:
+        best: tuple[float, int, int, CellState] | None = None
+        for order in (self._orders[label] for label in labels):
+            while order and order[0][2] != self._version[order[0][3].cell.id, order[0][3].repeat]:
+                heapq.heappop(order)
+            if order and (best is None or order[0] < best):
+                best = order[0]
+        return None if best is None else best[3]
 
     def again(self, spec: TrialSpec) -> None:
         """Put back an issued trial that is to be started anew: it goes first."""

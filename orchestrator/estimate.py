@@ -42,7 +42,6 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
     like: dict[str, dict[str, Any]] = {}
     source: dict[str, str] = {}
     operations: dict[str, float] = {}
-    share = config.resources.gpu_share(float(torch.cuda.device_count()))
     for label, own in _by_label(rows).items():
         per_trial[label] = sum(float(row["train_seconds"]) for row in own) / len(own)
         like[label], source[label] = dict(own[-1]), f"{len(own)} trials in the directory"
@@ -58,9 +57,10 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
         trainer.train_epoch()
         per_trial[cell.label] = (time.perf_counter() - began) * config.training.epochs
         source[cell.label] = f"one epoch on this machine ({device_name(trainer.device)})"
+        resources = config.resources_of(cell.label)
         like[cell.label] = {
-            "threads": config.resources.cpu,
-            "gpu_share": share,
+            "threads": resources.cpu,
+            "gpu_share": resources.gpu_share(float(torch.cuda.device_count())),
             "device_name": device_name(trainer.device),
         }
     search = sum(cell.trials for cell in plan.cells)

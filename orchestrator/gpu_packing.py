@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import ray
 from rich.console import Console
 
+from orchestrator.capacity import Demand
 from orchestrator.cells import Cell, default_in
 from orchestrator.config import SweepConfig
 from orchestrator.identity import search_seed, trial_spec
@@ -41,68 +43,74 @@ def ray_share(share: float) -> float:
     return share if share >= 1 else math.floor(share * RAY_UNIT + 1e-6) / RAY_UNIT
 
 
-def pack_gpus(config: SweepConfig, cells: Iterable[Cell], console: Console) -> SweepConfig:
-    """Replace ``auto`` by the share that one trial of each method was measured to need.
+def pack_gpus(
+    config: SweepConfig, cells: Iterable[Cell], demands: Mapping[str, Demand], console: Console
+) -> dict[str, Demand]:
+    """Replace the whole card of each method with ``auto`` by the share that one of its trials was measured to need.
 
     Waits for a card: on a cluster that grows from zero, for its first node with one.
 
     Args:
         config: The resolved configuration, on a cluster that has cards.
         cells: The grid.
+        demands: What a trial of each method takes, by label, where ``auto`` stands for a whole card.
         console: Where the finding is told.
 
     Returns:
-        The configuration with a share in place of ``auto``; one card a trial where nothing could be measured.
+        The demands; one card a trial where nothing could be measured.
     """
-    probes = [spec.to_json() for spec in probe_specs(config, cells)]
-    task = ray.remote(num_gpus=1, num_cpus=config.resources.cpu, max_calls=1, max_retries=0)(_measure)
+    probes = {
+        label: spec for label, spec in probe_specs(config, cells).items() if config.resources_of(label).gpu == "auto"
+    }
+    if not probes:
+        return dict(demands)
+    most = max(demands[label].cpu for label in probes)
+    task = ray.remote(num_gpus=1, num_cpus=most, max_calls=1, max_retries=0)(_measure)
     console.print(f"measuring the GPU memory of {len(probes)} trials, an epoch each", highlight=False)
     try:
-        found = ray.get(task.remote(probes))
+        found = ray.get(task.remote([spec.to_json() for spec in probes.values()]))
     except ray.exceptions.RayError as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         console.print(f"resources.gpu: auto gives each trial a whole GPU: it was not measured ({reason})")
-        return _with_share(config, 1)
+        return dict(demands)
     if found is None:
         console.print("resources.gpu: auto gives each trial a whole GPU: torch cannot use it there")
-        return _with_share(config, 1)
-    need, memory, name = found
+        return dict(demands)
+    needs, memory, name = found
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= 1]
     cpus = min((_cpus_of_card(node) for node in nodes), default=1.0)
-    count = trials_on_card(need, memory, cpus, config.resources.cpu)
-    console.print(
-        f"resources.gpu: auto = {f'1/{count}' if count > 1 else '1'}: a trial takes {need / 2**20:.0f} of "
-        f"{memory / 2**20:.0f} MB on {name}, and {cpus:g} CPUs go with each card",
-        highlight=False,
-    )
-    return _with_share(config, count)
+    packed = dict(demands)
+    for label, need in zip(probes, needs, strict=True):
+        count = trials_on_card(need, memory, cpus, demands[label].cpu)
+        packed[label] = replace(demands[label], gpu=1 / count)
+        console.print(
+            f"resources.gpu: auto = {f'1/{count}' if count > 1 else '1'} for {label}: a trial takes "
+            f"{need / 2**20:.0f} of {memory / 2**20:.0f} MB on {name}, and {cpus:g} CPUs go with each card",
+            highlight=False,
+        )
+    return packed
 
 
-def probe_specs(config: SweepConfig, cells: Iterable[Cell]) -> list[TrialSpec]:
-    """One trial for each method: at its defaults, with the test images that a confirm trial loads."""
+def probe_specs(config: SweepConfig, cells: Iterable[Cell]) -> dict[str, TrialSpec]:
+    """One trial for each method, by label: at its defaults, with the test images that a confirm trial loads."""
     from trainable.methods.base import get_method
 
     first = {cell.label: cell for cell in reversed(list(cells))}
-    specs = []
+    specs = {}
     for label, cell in sorted(first.items()):
         defaults = get_method(cell.method).defaults
         searched = {name: default_in(entry, defaults[name]) for name, entry in cell.space.items()}
         hyperparameters = {**cell.fixed, **searched}
         seed = search_seed(config.seed)
-        specs.append(trial_spec(config, cell, "confirm", f"probe-{label}", hyperparameters, seed))
+        specs[label] = trial_spec(config, cell, "confirm", f"probe-{label}", hyperparameters, seed)
     return specs
 
 
-def _measure(probes: list[str]) -> tuple[int, int, str] | None:
-    from trainable.footprint import footprint
+def _measure(probes: list[str]) -> tuple[list[int], int, str] | None:
+    from trainable.footprint import footprints
 
-    return footprint([TrialSpec.from_json(text) for text in probes])
+    return footprints([TrialSpec.from_json(text) for text in probes])
 
 
 def _cpus_of_card(node: Mapping[str, Any]) -> float:
     return float(node.get("CPU", 1.0)) / float(node["GPU"])
-
-
-def _with_share(config: SweepConfig, count: int) -> SweepConfig:
-    resources = config.resources.model_copy(update={"gpu": 1 if count == 1 else f"1/{count}"})
-    return config.model_copy(update={"resources": resources})

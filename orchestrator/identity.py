@@ -87,5 +87,5 @@ def trial_spec(
         cell=cell.id,
         trial_id=trial_id,
         keep_model=phase == "confirm" and config.confirm.keep_models,
-        threads=config.resources.cpu,
+        threads=config.resources_of(cell.label).cpu,
     )

@@ -129,6 +129,9 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
                 if not dispatcher.finished:
                     _run(plan.config, dispatcher, writer, progress, options, f"{lease.generation}_{lease.id}")
                 writer.flush()
+                # Only to be read faster: where it cannot be written nothing is lost.
+                with contextlib.suppress(OSError, InputError):
+                    writer.gather()
                 state = "finished" if dispatcher.finished else "stopped"
             finally:
                 if state == "interrupted":
@@ -191,7 +194,7 @@ def _run(
 ) -> None:
     import ray
 
-    from orchestrator.cluster import count_slots, start_ray
+    from orchestrator.cluster import cluster_nodes, demands_of, start_ray
     from orchestrator.gpu_packing import pack_gpus
     from orchestrator.tuning import run_tuner
 
@@ -200,9 +203,11 @@ def _run(
     try:
         # Again, since ray.init has replaced the handler by one that ends the process with another exit code.
         with _terminate_as_interrupt():
-            if config.resources.gpu == "auto" and count_slots(config)[1]:
-                config = pack_gpus(config, dispatcher.cells, options.console)
-            run_tuner(config, dispatcher, writer, progress, driver, options.slots)
+            nodes = cluster_nodes()
+            demands = demands_of(config, nodes)
+            if any(node.get("GPU", 0.0) >= 1 for node in nodes):
+                demands = pack_gpus(config, dispatcher.cells, demands, options.console)
+            run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots)
     finally:
         if ours:
             ray.shutdown()

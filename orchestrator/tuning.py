@@ -11,7 +11,7 @@ import os
 import pickle
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,8 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
-from orchestrator.cluster import count_slots, ray_log
+from orchestrator.capacity import Capacity, Demand
+from orchestrator.cluster import cluster_nodes, ray_log
 from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.gpu_packing import ray_share
@@ -43,16 +44,23 @@ class _Session:
     """What the searcher, the scheduler and the recorder share: which of Ray's trials is which of ours."""
 
     def __init__(
-        self, config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progress: Progress, slots: int, share: float
+        self,
+        config: SweepConfig,
+        dispatcher: Dispatcher,
+        writer: Writer,
+        progress: Progress,
+        demands: Mapping[str, Demand],
+        nodes: Iterable[Mapping[str, float]] = (),
+        slots: int | None = None,
     ) -> None:
         self.dispatcher = dispatcher
         self.writer = writer
         self.progress = progress
-        self.slots = slots
+        self.demands = demands
         # A slot that falls free takes a waiting trial at once. An adaptive sampler's would be stale: asked for before
         # the trial that just ended had told its value.
-        self.open_trials = slots + (1 if config.search.sampler in ("random", "qmc") else 0)
-        self.share = share
+        ahead = 1 if config.search.sampler in ("random", "qmc") else 0
+        self.capacity = Capacity(nodes, demands.values(), slots, ahead)
         self.specs: dict[str, TrialSpec] = {}
         self.histories: dict[str, dict[int, Row]] = {}
         self.last_row: dict[str, Row] = {}
@@ -97,28 +105,41 @@ class _Session:
         """The next trial as a Tune configuration, None to be asked again, or FINISHED."""
         self.progress.update()
         # Tune asks again and again while its slots are taken: that answer must cost nothing.
-        if len(self.specs) >= self.open_trials:
+        if not any(map(self.has_place, self.demands)):
             return None
         if self.stopping or self.dispatcher.finished:
             return Searcher.FINISHED
-        spec = self.dispatcher.next()
+        spec = self.dispatcher.next(self.has_place)
         if spec is None:
             return None if self.specs else Searcher.FINISHED
         self.writer.issue(spec)
         self.specs[ray_id] = spec
+        demand = self.demands[spec.label]
+        self.capacity.issue(demand)
         return {
             "spec": spec.to_json(),
             "dir": self.writer.directory.uri,
-            "gpu": self.share,
+            "cpu": demand.cpu,
+            "gpu": demand.gpu,
             "checkpoint_seconds": self.checkpoint_seconds,
             "rungs": list(self.dispatcher.rung_epochs(spec)),
         }
+
+    def has_place(self, label: str) -> bool:
+        """One more trial of this method may be issued."""
+        return self.capacity.takes(self.demands[label])
+
+    def _leave(self, ray_id: str) -> TrialSpec | None:
+        spec = self.specs.pop(ray_id, None)
+        if spec is not None:
+            self.capacity.release(self.demands[spec.label])
+        return spec
 
     def result(self, ray_id: str, result: Row) -> None:
         """Keep what an epoch reported."""
         if result.get("halt"):
             # Not a fault of the trial: it stays open, and the sweep ends in order.
-            self.specs.pop(ray_id, None)
+            self._leave(ray_id)
             raise InputError(str(result["halt"]))
         history = self.histories.setdefault(ray_id, {})
         history.update({int(entry["epoch"]): entry for entry in result["history"]})
@@ -159,7 +180,8 @@ class _Session:
             return
         self.histories.pop(trial.trial_id, None)
         self.last_row.pop(trial.trial_id, None)
-        self.dispatcher.again(self.specs.pop(trial.trial_id))
+        self._leave(trial.trial_id)
+        self.dispatcher.again(spec)
 
     def end_overdue(self) -> None:
         """End trials that took longer than ``limits.trial_minutes``: a trial that hangs never ends by itself."""
@@ -185,7 +207,7 @@ class _Session:
     def ended(self, ray_id: str, attempts: int | None = None, error: str | None = None) -> None:
         """Write the row of a trial that ended; by default it was started once more than its process died."""
         self.started.pop(ray_id, None)
-        spec = self.specs.pop(ray_id, None)
+        spec = self._leave(ray_id)
         if spec is None:
             return
         row = self.last_row.pop(ray_id, None) or spec_row(spec, "failed", error)
@@ -199,7 +221,7 @@ class _Session:
             bias_strength=cell.bias_strength,
             attempts=attempts or 1 + self.deaths.get(spec.trial_id, 0),
             preemptions=self.writer.preemptions(spec.trial_id),
-            gpu_share=self.share,
+            gpu_share=self.demands[spec.label].gpu,
             ray_version=ray.__version__,
         )
         self.writer.finish(row, history)
@@ -279,6 +301,7 @@ def run_tuner(
     writer: Writer,
     progress: Progress,
     driver: str,
+    demands: Mapping[str, Demand],
     slots: int | None = None,
 ) -> None:
     """Run everything that is missing. Returns when all rows are written.
@@ -289,6 +312,7 @@ def run_tuner(
         writer: Writes the rows.
         progress: Shows them.
         driver: Identifier of this driver; names the Tune run.
+        demands: What a trial of each method takes, by label.
         slots: Trials at once; None = as many as the cluster holds at its largest.
 
     Raises:
@@ -296,16 +320,15 @@ def run_tuner(
         InputError: The directory cannot be written any more.
         KeyboardInterrupt: SIGINT or SIGTERM.
     """
-    slots, share = count_slots(config, slots)
-    session = _Session(config, dispatcher, writer, progress, slots, share)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(session.open_trials)
+    session = _Session(config, dispatcher, writer, progress, demands, cluster_nodes(), slots)
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(session.capacity.pending)
 
     # Ray registers trainables by name in the whole cluster: a second sweep must not run the first one's code.
     trainable = type(f"Sweep_{driver}", (SweepTrainable,), {"environment": store_environment()})
     place = writer.directory.folder.local
     with tempfile.TemporaryDirectory(prefix="lnl-sweep-") as elsewhere:
         tuner = tune.Tuner(
-            tune.with_resources(trainable, tune.PlacementGroupFactory([_bundle(config, share)])),
+            tune.with_resources(trainable, _places),
             tune_config=tune.TuneConfig(
                 metric="value",
                 mode="max",
@@ -327,7 +350,7 @@ def run_tuner(
                 verbose=0,
             ),
         )
-        progress.start(slots)
+        progress.start(session.capacity.slots)
         try:
             with ray_log(place / "ray" if place else None):
                 tuner.fit()
@@ -337,11 +360,11 @@ def run_tuner(
         raise session.error
 
 
-def _bundle(config: SweepConfig, share: float) -> dict[str, float]:
-    bundle: dict[str, float] = {"CPU": float(config.resources.cpu)}
-    if share:
-        bundle["GPU"] = ray_share(share)
-    return bundle
+def _places(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    bundle: dict[str, float] = {"CPU": float(config["cpu"])}
+    if config["gpu"]:
+        bundle["GPU"] = ray_share(config["gpu"])
+    return tune.PlacementGroupFactory([bundle])
 
 
 def _last_error(trial: Any) -> BaseException | None:

@@ -7,17 +7,17 @@ import gc
 from trainable.spec import TrialSpec
 
 
-def footprint(specs: list[TrialSpec]) -> tuple[int, int, str] | None:
+def footprints(specs: list[TrialSpec]) -> tuple[list[int], int, str] | None:
     """Train one epoch of each trial on the card, alone, and look at what it took.
 
-    The allocator keeps what it once had, so that what is taken at the end is the peak; the context and the libraries,
-    which every process needs once more, are in it.
+    The allocator keeps what a trial once had, so that what is taken at its end is its peak; it gives that back before
+    the next one. The context and the libraries, which every process needs once more, are in it.
 
     Args:
         specs: Trials, with test images where those of the confirm phase are to fit too.
 
     Returns:
-        The largest need and the card's memory, in bytes, and the card's name; None where torch can use no card.
+        The need of each and the card's memory, in bytes, and the card's name; None where torch can use no card.
     """
     import torch
 
@@ -26,15 +26,15 @@ def footprint(specs: list[TrialSpec]) -> tuple[int, int, str] | None:
 
     if not torch.cuda.is_available():
         return None
-    most, total = 0, 0
+    needs, total = [], 0
     for spec in specs:
         trainer: Trainer | None = Trainer(spec, "cuda")
         assert trainer is not None
         trainer.train_epoch()
         torch.cuda.synchronize()
         free, total = torch.cuda.mem_get_info()
-        most = max(most, total - free)
+        needs.append(total - free)
         trainer = None
         gc.collect()
         torch.cuda.empty_cache()
-    return most, total, device_name(torch.device("cuda")) or "GPU"
+    return needs, total, device_name(torch.device("cuda")) or "GPU"

@@ -30,14 +30,16 @@ def cluster(short_tmp: Path) -> Iterator[Any]:
         yield started
 
 
-def swept(cluster: Any, out: Path, gpu: object, monkeypatch: pytest.MonkeyPatch) -> tuple[list[dict[str, Any]], str]:
+def swept(
+    cluster: Any, out: Path, gpu: object, monkeypatch: pytest.MonkeyPatch, **own: dict[str, Any]
+) -> tuple[list[dict[str, Any]], str]:
     monkeypatch.setattr(tuning, "SweepTrainable", null_trainable(0.4))
     config = validate(
         {
             "name": "shares",
             "dataset": {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.1]}},
             "network": {"name": "pixel_front"},
-            "methods": ["erm", "lnl"],
+            "methods": [{"name": name, "resources": own.get(name)} for name in ("erm", "lnl")],
             "search": {"trials": 7, "sampler": "random", "early_stopping": "off"},
             "confirm": {"seeds": 1, "rules": ["val_counterfactual"]},
             "training": {"epochs": 2, "ramp": 0.0},
@@ -54,6 +56,16 @@ def together(found: list[dict[str, Any]]) -> int:
     """Largest number of these trials that ran at the same moment."""
     starts = [row["started_at"] for row in found]
     return max(sum(row["started_at"] <= moment < row["finished_at"] for row in found) for moment in starts)
+
+
+def used(found: list[dict[str, Any]]) -> float:
+    """Largest share of a card that these trials took at the same moment."""
+    starts = [row["started_at"] for row in found]
+    return max(sum(r["gpu_share"] for r in found if r["started_at"] <= t < r["finished_at"]) for t in starts)
+
+
+def of(found: list[dict[str, Any]], method: str) -> list[dict[str, Any]]:
+    return [row for row in found if row["method"] == method]
 
 
 def by_card(found: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -77,12 +89,18 @@ def test_auto_packs_as_many_as_were_measured_to_fit(
     cluster: Any, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # 0.9 x 10 GB hold three trials of 3 GB, and a node has three processors for its card.
-    monkeypatch.setattr(gpu_packing, "_measure", lambda probes: (3 * 2**30, 10 * 2**30, f"card of {len(probes)}"))
+    # One of 6 GB has a card for itself.
+    needs = [3 * 2**30, 6 * 2**30]
+    monkeypatch.setattr(gpu_packing, "_measure", lambda probes: (needs, 10 * 2**30, f"card of {len(probes)}"))
     found, told = swept(cluster, short_tmp / "auto", "auto", monkeypatch)
-    assert "resources.gpu: auto = 1/3: a trial takes 3072 of 10240 MB on card of 2" in told
-    cards = by_card(found)
-    assert len(cards) == 2 and max(together(trials) for trials in cards.values()) == 3
-    assert all(row["gpu_share"] == pytest.approx(1 / 3) for row in found)
+    assert "resources.gpu: auto = 1/3 for erm: a trial takes 3072 of 10240 MB on card of 2" in told
+    assert "resources.gpu: auto = 1 for lnl: a trial takes 6144 of 10240 MB on card of 2" in told
+    small, large = by_card(of(found, "erm")), by_card(of(found, "lnl"))
+    assert max(together(trials) for trials in small.values()) == 3
+    assert max(together(trials) for trials in large.values()) == 1
+    assert {row["gpu_share"] for row in of(found, "erm")} == {pytest.approx(1 / 3)}
+    assert {row["gpu_share"] for row in of(found, "lnl")} == {1.0}
+    assert all(used(trials) <= 1 + 1e-6 for trials in by_card(found).values())
 
 
 def test_auto_without_a_card_that_torch_can_use_gives_a_whole_one(
@@ -103,3 +121,17 @@ def test_trials_without_a_share_run_on_every_node_and_take_no_card(
     found, _ = swept(cluster, short_tmp / "cpu", 0, monkeypatch)
     assert len({row["node"] for row in found}) == 3
     assert {row["device_name"] for row in found} == {""} and {row["gpu_share"] for row in found} == {0.0}
+
+
+def test_methods_with_resources_of_their_own_use_all_kinds_of_nodes_at_once(
+    cluster: Any, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, _ = swept(cluster, short_tmp / "mixed", "1/2", monkeypatch, erm={"gpu": 0, "cpu": 1})
+    plain, debiased = of(found, "erm"), of(found, "lnl")
+    assert {row["device_name"] for row in plain} == {""} and {row["gpu_share"] for row in plain} == {0.0}
+    assert {row["gpu_share"] for row in debiased} == {0.5} and "" not in {row["device_name"] for row in debiased}
+    # The node without a card takes trials too, and only such as need none.
+    without_card = {row["node"] for row in plain} - {row["node"] for row in debiased}
+    assert len(without_card) == 1
+    # Neither kind waits for the other: at some moment both cards are full and trials run beside them.
+    assert together(debiased) == 4 and together(found) > 4

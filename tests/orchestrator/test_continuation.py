@@ -45,6 +45,8 @@ def test_the_same_configuration_goes_on() -> None:
         ({"dataset": {"name": "fake", "bias": {"rho": [0.0, 1.0]}}}, "dataset.bias.rho"),
         ({"methods": ["erm", "lnl", "grl"]}, "methods"),
         ({"methods": ["erm"]}, "methods"),
+        ({"methods": ["erm", {"name": "lnl", "resources": {"gpu": "1/2"}}]}, "methods"),
+        ({"methods": ["erm", {"name": "lnl", "resources": {"cpu": 1}}]}, "methods"),  # that of the sweep
         ({"limits": {"max_hours": 2}}, "limits.max_hours"),
         ({"resources": {"gpu": "1/2"}}, "resources.gpu"),
         ({"primary": {"compare": ["lnl", "erm"]}}, "primary.compare"),
@@ -88,6 +90,7 @@ def test_what_would_make_rows_incomparable_is_refused_by_name(changes: dict[str,
         {"name": "lnl", "fixed": {"mu": 1}},
         {"name": "lnl", "space": {"mu": {"log": [0.1, 1]}}},
         {"name": "grl", "label": "lnl"},
+        {"name": "lnl", "resources": {"cpu": 2}},
     ],
 )
 def test_a_label_stays_with_its_method_and_settings(method: dict[str, Any]) -> None:

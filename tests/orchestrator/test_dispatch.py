@@ -96,6 +96,31 @@ class TestOrder:
         dispatcher.record(fake_row(second, 0.6), [])
         assert [spec.phase for spec in drain(dispatcher)] == ["confirm", "confirm"]
 
+    def test_a_method_without_a_place_is_passed_over_and_keeps_its_turn(self) -> None:
+        dispatcher = dispatcher_for(
+            sweep_config(dataset={"name": "fake", "bias": {"rho": [0.0, 1.0]}}, methods=["erm", "lnl"])
+        )
+        first = [dispatcher.next(lambda label: label == "lnl") for _ in range(3)]
+        assert [spec.label for spec in first if spec] == ["lnl"] * 3
+        assert dispatcher.next(lambda label: False) is None
+        # The plain cells are now furthest behind.
+        then = [dispatcher.next() for _ in range(2)]
+        assert [spec.label for spec in then if spec] == ["erm", "erm"]
+
+    def test_a_trial_that_is_put_back_waits_for_a_place_of_its_own_kind(self) -> None:
+        dispatcher = dispatcher_for(sweep_config(methods=["erm", "lnl"]))
+        lost = dispatcher.next(lambda label: label == "lnl")
+        assert lost is not None
+        dispatcher.again(lost)
+        other = dispatcher.next(lambda label: label == "erm")
+        assert other is not None and other.label == "erm"
+        assert dispatcher.next() == lost
+
+    def test_each_methods_trials_have_its_own_threads(self) -> None:
+        methods = ["erm", {"name": "lnl", "resources": {"cpu": 3}}]
+        specs = drain(dispatcher_for(sweep_config(methods=methods, resources={"cpu": 2})))
+        assert {(spec.label, spec.threads) for spec in specs} == {("erm", 2), ("lnl", 3)}
+
     def test_nothing_is_issued_twice(self) -> None:
         done = Simulation(dispatcher_for(sweep_config()), slots=5).run()
         names = [spec.trial_id for spec in done.issued]

@@ -9,15 +9,19 @@ import pytest
 import yaml
 
 from orchestrator import cluster
-from orchestrator.cluster import count_slots, largest_cluster
-from orchestrator.config import SweepConfig, validate
+from orchestrator.capacity import Capacity
+from orchestrator.cluster import cluster_nodes, demands_of, largest_cluster
+from orchestrator.config import validate
 
 ROOT = Path(__file__).parents[2]
 SWEEP = {"dataset": {"name": "coloured_digits", "bias": {"color_variance": [0.02]}}, "methods": ["erm"]}
 
 
-def config(**resources: Any) -> SweepConfig:
-    return validate({**SWEEP, "resources": resources}, "test")
+def counted(slots: int | None = None, **resources: Any) -> tuple[int, float]:
+    """Trials at once, and the share of a GPU that each gets."""
+    nodes = cluster_nodes()
+    demands = demands_of(validate({**SWEEP, "resources": resources}, "test"), nodes)
+    return Capacity(nodes, demands.values(), slots).slots, demands["erm"].gpu
 
 
 def shipped() -> dict[str, Any]:
@@ -65,22 +69,22 @@ def grown(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_cluster_is_counted_at_its_largest(resources: dict[str, Any], expected: tuple[int, float]) -> None:
-    assert count_slots(config(**resources)) == expected
+    assert counted(**resources) == expected
 
 
 @pytest.mark.usefixtures("grown")
 def test_the_caller_may_know_better() -> None:
-    assert count_slots(config(), 3) == (3, 1.0)
+    assert counted(3) == (3, 1.0)
 
 
 @pytest.mark.usefixtures("grown")
 def test_elsewhere_the_file_of_ray_up_counts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cluster, "_is_head_here", lambda: False)
-    assert count_slots(config()) == (1, 0.0)
+    assert counted() == (1, 0.0)
 
 
 def test_a_trial_never_spans_two_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = [{"Alive": True, "Resources": {"CPU": 3.0}}] * 2 + [{"Alive": False, "Resources": {"CPU": 8.0}}]
     monkeypatch.setattr(cluster.ray, "nodes", lambda: nodes)
     monkeypatch.setattr(cluster, "_is_head_here", lambda: False)
-    assert count_slots(config(cpu=2)) == (2, 0.0)
+    assert counted(cpu=2) == (2, 0.0)

@@ -15,6 +15,7 @@ from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 from rich.console import Console
 
+from orchestrator.cluster import demands_of
 from orchestrator.config import SweepConfig
 from orchestrator.lease import Lease, LeaseLost
 from orchestrator.progress import Progress
@@ -51,7 +52,7 @@ def make_session(directory: SweepDirectory, config: SweepConfig, slots: int = 2)
     dispatcher = dispatcher_for(config)
     writer = Writer(directory, Lease(directory.folder, "abcd1234", 1))
     progress = Progress("fake", None, dispatcher, Console(file=io.StringIO()))
-    return _Session(config, dispatcher, writer, progress, slots, 0.0)
+    return _Session(config, dispatcher, writer, progress, demands_of(config, []), slots=slots)
 
 
 @pytest.fixture

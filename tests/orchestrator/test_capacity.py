@@ -1,0 +1,70 @@
+"""How many more trials a cluster takes."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.capacity import Capacity, Demand
+
+QUARTER, HALF, CARD, PLAIN = Demand(1, 0.25), Demand(1, 0.5), Demand(1, 1.0), Demand(1, 0.0)
+GPU_NODE, CPU_NODE = {"CPU": 4.0, "GPU": 1.0}, {"CPU": 3.0}
+
+
+@pytest.mark.parametrize(
+    ("demand", "node", "trials"),
+    [
+        (QUARTER, GPU_NODE, 4),
+        (QUARTER, {"CPU": 3.0, "GPU": 1.0}, 3),
+        (QUARTER, CPU_NODE, 0),
+        (PLAIN, GPU_NODE, 4),
+        (Demand(2, 0.0), CPU_NODE, 1),
+        (Demand(1, 1 / 3), {"CPU": 8.0, "GPU": 2.0}, 6),
+        (Demand(1, 2.0), {"CPU": 8.0, "GPU": 5.0}, 2),
+    ],
+)
+def test_trials_on_a_node(demand: Demand, node: dict[str, float], trials: int) -> None:
+    assert demand.on(node) == trials
+
+
+def filled(capacity: Capacity, demand: Demand) -> int:
+    count = 0
+    while capacity.takes(demand):
+        capacity.issue(demand)
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("ahead", [0, 1])
+def test_trials_of_one_kind_fill_the_cluster(ahead: int) -> None:
+    capacity = Capacity([GPU_NODE, GPU_NODE, CPU_NODE], [QUARTER, QUARTER], ahead=ahead)
+    assert capacity.slots == 8 and capacity.pending == 8 + ahead
+    assert filled(capacity, QUARTER) == 8 + ahead
+    capacity.release(QUARTER)
+    assert filled(capacity, QUARTER) == 1
+
+
+def test_trials_without_a_card_run_beside_those_with_one() -> None:
+    capacity = Capacity([GPU_NODE, CPU_NODE], [HALF, PLAIN])
+    assert capacity.slots == 2 + 2 + 3
+    assert filled(capacity, HALF) == 2
+    assert filled(capacity, PLAIN) == 5
+    capacity.release(HALF)
+    assert filled(capacity, HALF) == 1
+
+
+def test_shares_of_one_card_add_up() -> None:
+    capacity = Capacity([GPU_NODE], [QUARTER, HALF])
+    assert filled(capacity, HALF) == 2
+    assert not capacity.takes(QUARTER)
+    capacity.release(HALF)
+    assert filled(capacity, QUARTER) == 2 and not capacity.takes(HALF)
+
+
+def test_what_fits_nowhere_is_asked_for_once_so_that_ray_says_what_is_missing() -> None:
+    capacity = Capacity([CPU_NODE], [CARD])
+    assert capacity.slots == 1 and filled(capacity, CARD) == 1
+
+
+def test_the_caller_may_know_better() -> None:
+    capacity = Capacity([GPU_NODE], [QUARTER, PLAIN], slots=3)
+    assert capacity.slots == 3 and filled(capacity, QUARTER) == 3 and not capacity.takes(PLAIN)
