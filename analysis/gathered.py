@@ -7,7 +7,6 @@ not used once a part has been added, replaced or damaged. The parts stay what is
 from __future__ import annotations
 
 import hashlib
-import io
 import warnings
 from collections.abc import Mapping
 
@@ -15,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.errors import InputError
-from analysis.parts import is_part, read_parts
+from analysis.parts import is_part, part_bytes, read_parts
 from analysis.schema import SCHEMA_VERSION, VERSION_KEY
 from analysis.source import Folder
 
@@ -51,9 +50,7 @@ def gather(folder: Folder) -> tuple[str, bytes] | None:
             rows = read_parts(folder, "trials").sort_by(list(ORDER))
     except UserWarning:
         return None
-    buffer = io.BytesIO()
-    pq.write_table(rows.combine_chunks(), buffer, compression="zstd")
-    return name, buffer.getvalue()
+    return name, part_bytes(rows.combine_chunks())
 
 
 def read_gathered(folder: Folder, table: str) -> pa.Table | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import warnings
 from collections.abc import Sequence
@@ -16,6 +17,9 @@ from analysis.source import Folder
 
 _NAME = re.compile(r"^(?P<cell>.+)\.(?P<generation>\d+)-(?P<driver>.+)-(?P<sequence>\d+)\.parquet$")
 _ROUNDS = 6
+_SMALL, _FEW = 2**20, 50
+"""Bytes under which a part is not compressed, and rows under which repeated values are not looked for: a hundred
+columns of a few rows each take many times as long to compress, and later to open, as to write."""
 # Readers of a local folder only wait for one another; those of an object store wait for the network.
 _READERS, _REMOTE_READERS = 1, 8
 
@@ -41,7 +45,8 @@ def read_parts(folder: Folder, table: str, columns: Sequence[str] | None = None,
     read: dict[str, pa.Table | None] = {}
     names: list[str] = []
     for _ in range(_ROUNDS):
-        names = [name for name in folder.files(table) if is_part(name) and cell in (None, part_cell(name))]
+        found = folder.files(table, "" if cell is None else f"{cell}.")
+        names = [name for name in found if is_part(name) and cell in (None, part_cell(name))]
         new = [name for name in names if name not in read]
         if not new:
             break
@@ -69,6 +74,19 @@ def is_part(name: str) -> bool:
 def part_name(cell: str, generation: int, driver: str, sequence: int) -> str:
     """File name of a part: what it is about, and its age (generation of the driver, then sequence)."""
     return f"{cell}.{generation:04d}-{driver}-{sequence:06d}.parquet"
+
+
+def part_bytes(data: pa.Table) -> bytes:
+    """A part as it is written: large ones compressed, small ones quick to write and to open."""
+    small, buffer = data.nbytes < _SMALL, io.BytesIO()
+    pq.write_table(
+        data,
+        buffer,
+        compression="none" if small else "zstd",
+        use_dictionary=len(data) >= _FEW,
+        write_statistics=not small,
+    )
+    return buffer.getvalue()
 
 
 def part_cell(name: str) -> str | None:

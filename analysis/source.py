@@ -37,8 +37,8 @@ class Folder(Protocol):
 
     name: str
 
-    def files(self, folder: str) -> list[str]:
-        """Names of the files directly in a subfolder ("" = the top), sorted; empty where it does not exist."""
+    def files(self, folder: str, prefix: str = "") -> list[str]:
+        """Names of the files directly in a subfolder ("" = the top) that begin so, sorted; none where it is missing."""
         ...
 
     def sizes(self, folder: str) -> dict[str, int]:
@@ -61,8 +61,8 @@ class _Filesystem:
         self._filesystem = filesystem
         self._root = root.rstrip("/")
 
-    def files(self, folder: str) -> list[str]:
-        return sorted(self.sizes(folder))
+    def files(self, folder: str, prefix: str = "") -> list[str]:
+        return sorted(name for name in self.sizes(folder) if name.startswith(prefix))
 
     def sizes(self, folder: str) -> dict[str, int]:
         selector = fs.FileSelector(f"{self._root}/{folder}".rstrip("/"), allow_not_found=True)
@@ -129,8 +129,8 @@ class _Zip:
             if name.startswith(self._root) and not name.endswith("/")
         }
 
-    def files(self, folder: str) -> list[str]:
-        return sorted(self.sizes(folder))
+    def files(self, folder: str, prefix: str = "") -> list[str]:
+        return sorted(name for name in self.sizes(folder) if name.startswith(prefix))
 
     def sizes(self, folder: str) -> dict[str, int]:
         prefix = f"{folder}/" if folder else ""

@@ -28,7 +28,7 @@ import yaml
 
 import analysis
 from analysis.gathered import GATHERED, gather
-from analysis.parts import part_name
+from analysis.parts import part_bytes, part_name
 from analysis.schema import arrow_schema
 from analysis.source import open_folder
 
@@ -120,7 +120,7 @@ def time_single_parts(folder: Path, frame: pd.DataFrame, most: int = 20_000) -> 
     (folder / "trials").mkdir(parents=True)
     table = typed("trials", frame.head(most))
     for i in range(len(table)):
-        pq.write_table(table.slice(i, 1), folder / "trials" / part_name("cell", 1, "driver", i))
+        (folder / "trials" / part_name("cell", 1, "driver", i)).write_bytes(part_bytes(table.slice(i, 1)))
     return len(table), best(lambda: analysis.load(folder), rounds=1)
 
 
@@ -149,7 +149,7 @@ def write_sweep(folder: Path, trials: int, predictions: int) -> pd.DataFrame:
 
 def write(folder: Path, table: str, cell: str, frame: pd.DataFrame) -> None:
     (folder / table).mkdir(parents=True, exist_ok=True)
-    pq.write_table(typed(table, frame), folder / table / part_name(cell, 1, "driver", 1))
+    (folder / table / part_name(cell, 1, "driver", 1)).write_bytes(part_bytes(typed(table, frame)))
 
 
 def typed(table: str, frame: pd.DataFrame) -> pa.Table:

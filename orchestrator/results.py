@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import warnings
 from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from analysis.gathered import GATHERED, gather
-from analysis.parts import part_cell, part_name, read_parts
+from analysis.parts import part_bytes, part_cell, part_name, read_parts
 from analysis.schema import arrow_schema, to_table
 from analysis.sealed import seal_json
 from orchestrator.lease import Lease
@@ -219,7 +217,7 @@ class Writer:
     def _merge(self, table: str, cell: str, number: int) -> None:
         self._lease.check()
         place = self._folder.child(table)
-        old = [name for name in place.names() if part_cell(name) == cell]
+        old = [name for name in place.names(f"{cell}.") if part_cell(name) == cell]
         if len(old) < 2:
             return
         try:
@@ -270,9 +268,7 @@ def _part(table: str, rows: list[dict[str, Any]] | pa.Table) -> bytes | None:
     data = rows if isinstance(rows, pa.Table) else to_table(table, rows)
     if not len(data):
         return None
-    buffer = io.BytesIO()
-    pq.write_table(data, buffer, compression="zstd")
-    return buffer.getvalue()
+    return part_bytes(data)
 
 
 def _predictions(place: Folder, trial_id: str) -> pa.Table | None:

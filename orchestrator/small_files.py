@@ -29,9 +29,9 @@ class Readable:
         self.name = folder.uri
         self._folder = folder
 
-    def files(self, folder: str) -> list[str]:
-        """Names of the files directly in a subfolder."""
-        return self._folder.child(folder).names() if folder else self._folder.names()
+    def files(self, folder: str, prefix: str = "") -> list[str]:
+        """Names of the files directly in a subfolder that begin so."""
+        return (self._folder.child(folder) if folder else self._folder).names(prefix)
 
     def sizes(self, folder: str) -> dict[str, int]:
         """Size in bytes of each of these files."""

@@ -177,24 +177,25 @@ class Folder:
             return Path(path).exists()
         return self._remote.exists(path)
 
-    def _entries(self, sizes: bool = False) -> list[tuple[str, int | None]]:
+    def _entries(self, prefix: str = "", sizes: bool = False) -> list[tuple[str, int | None]]:
         # None for a directory; the sizes of local files cost a request each.
-        if self._remote is None:
-            try:
-                with os.scandir(self._path) as found:
-                    return [(e.name, None if e.is_dir() else e.stat().st_size if sizes else 0) for e in found]
-            except FileNotFoundError:
-                return []
-        return self._remote.entries(self._path)
+        if self._remote is not None:
+            return [entry for entry in self._remote.entries(self._path) if entry[0].startswith(prefix)]
+        try:
+            with os.scandir(self._path) as found:
+                chosen = [entry for entry in found if entry.name.startswith(prefix)]
+                return [(e.name, None if e.is_dir() else e.stat().st_size if sizes else 0) for e in chosen]
+        except FileNotFoundError:
+            return []
 
-    def names(self) -> list[str]:
-        """Names of the files, sorted, without hidden ones; a missing directory is empty.
+    def names(self, prefix: str = "") -> list[str]:
+        """Names of the files that begin so, sorted, without hidden ones; a missing directory is empty.
 
         Raises:
             InputError: It is not a directory, or may not be listed.
         """
         with _explained("list", self.uri):
-            return sorted(name for name, size in self._entries() if size is not None and _visible(name))
+            return sorted(name for name, size in self._entries(prefix) if size is not None and _visible(name))
 
     def sizes(self) -> dict[str, int]:
         """Size in bytes of each of these files.
