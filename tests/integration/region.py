@@ -96,9 +96,12 @@ class Region:
     def _make_server(self) -> Any:
         import logging
 
+        from moto.moto_api._internal import moto_api_backend
         from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
         from werkzeug.serving import make_server
 
+        # What moto holds is the process's: another test's roles and keys would be this region's.
+        moto_api_backend.reset()
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         application = self._answer(DomainDispatcherApplication(create_backend_app))
         server: Any = make_server(GATEWAY, 5000, application, threaded=True)
