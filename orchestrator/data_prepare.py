@@ -80,4 +80,6 @@ def _download(folder: str) -> Path:
 
 def _bar(count: MofNCompleteColumn | DownloadColumn) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    # Elsewhere than on a terminal it would be an empty line.
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
