@@ -34,6 +34,7 @@ search: {trials: 3, sampler: qmc, early_stopping: off}
 confirm: {seeds: 1}
 training: {epochs: 1, batch_size: 16}
 """
+TRIALS = 2 * (3 + 1)
 
 
 @pytest.fixture(scope="module")
@@ -149,26 +150,28 @@ def test_damage_is_refused_and_mended_from_the_cache(
 def test_a_node_that_joins_late_copies_for_itself(
     store: Server, shared: str, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The nodes know nothing of the store: what they need comes from the driver."""
+    """The nodes know nothing of the store: what they need comes from the driver. The first is taken away."""
     (short_tmp / "mri.yaml").write_text(SWEEP)
     caches = {name: short_tmp / f"cache-{name}" for name in ("driver", "first", "late")}
     out = short_tmp / "mri-out"
     for name in (*store.variables, "LNL_SWEEP_DATA"):
         monkeypatch.delenv(name, raising=False)
 
-    def add(cluster: Any, name: str) -> None:
+    def add(cluster: Any, name: str) -> Any:
         monkeypatch.setenv("LNL_SWEEP_CACHE", str(caches[name]))
-        cluster.add_node(**NODE)
+        return cluster.add_node(**NODE)
 
     with own_cluster(short_tmp / "d", {**NODE, "num_cpus": 0}, []) as cluster:
-        add(cluster, "first")
+        first = add(cluster, "first")
         words = ("run", short_tmp / "mri.yaml", "--out", out, "--address", cluster.address, "--slots", 2)
         variables = {**store.variables, "LNL_SWEEP_DATA": PLACE, "LNL_SWEEP_CACHE": str(caches["driver"])}
         with driver(short_tmp, out, *words, variables=variables) as running:
             running.wait_for(lambda: has_it(caches["first"], shared), "the first node's copy")
+            cluster.remove_node(first)
+            assert len(rows(out)) < TRIALS
             add(cluster, "late")
             running.wait_for(lambda: has_it(caches["late"], shared), "the late node's copy")
             assert running.wait(600) == 0, running.text()
     assert has_it(caches["driver"], shared)
     found = rows(out)
-    assert len(found) == 2 * (3 + 1) and {row["status"] for row in found.values()} == {"completed"}
+    assert len(found) == TRIALS and {row["status"] for row in found.values()} == {"completed"}
