@@ -6,6 +6,7 @@
 #   scancel --signal=TERM --batch JOBID              # stop it in order: it goes on where it stopped when queued again
 #   scancel JOBID                                    # stop it for good; the rows are safe, sbatch again resumes
 #
+# For brain_mri: export LNL_SWEEP_DATA=/shared/data (or s3://...) before sbatch; each node copies it once (docs/brain_mri.md).
 # Cost: nodes x hours of your allocation; begin with one node and --time=01:00:00.
 #SBATCH --job-name=lnl-sweep
 #SBATCH --nodes=1                      # <- 1. nodes, and with them processors and GPUs of each

@@ -15,6 +15,7 @@ from orchestrator.config import BiasValues, EarlyStopping, MethodConfig, SpaceEn
 from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
 from trainable.errors import InputError, unknown_name
 from trainable.methods.base import Choices, Method, Range, Space, get_method
+from trainable.remote import Unreachable
 from trainable.spec import Rule
 
 QMC_UNDER = 25
@@ -113,7 +114,11 @@ def load_checked(name: str, options: Mapping[str, Any]) -> Dataset:
     for option in options:
         if option not in known:
             raise unknown_name(f"option of data set {name}", option, known | {"name", "bias"})
-    return load_dataset(name, **options)
+    try:
+        return load_dataset(name, **options)
+    except Unreachable as error:
+        # No trial has begun: there is nothing to wait for, and nothing to resume.
+        raise InputError(str(error)) from error
 
 
 def resolve(config: SweepConfig, dataset: Dataset) -> SweepConfig:

@@ -105,6 +105,12 @@ def build_parser() -> argparse.ArgumentParser:
     prepare.add_argument("name", metavar="NAME")
     prepare.add_argument("--from", dest="source", metavar="PATH", help="1512427.zip, or the folder it unpacks to")
     prepare.add_argument("--download", metavar="FOLDER", help="fetch the files from figshare into this folder first")
+    prepare.add_argument(
+        "--to",
+        metavar="URI",
+        help="put what was prepared, or without --from what the cache holds, into this folder or s3://bucket/prefix, "
+        "from where each node copies it (LNL_SWEEP_DATA)",
+    )
     preview = actions.add_parser("preview", help="a contact sheet: one row a class, one column a bias value")
     preview.add_argument("name", metavar="NAME")
     preview.add_argument("--out", required=True, metavar="SHEET.png")

@@ -272,11 +272,12 @@ def _dry_run(config: SweepConfig, out: str) -> int:
 def _data_list() -> int:
     from trainable.data.base import list_datasets, load_dataset
     from trainable.data.cache import cache_folder
+    from trainable.remote import Unreachable
 
     for name in list_datasets():
         try:
             dataset = load_dataset(name)
-        except InputError as error:
+        except (InputError, Unreachable) as error:
             print(f"{name}: {error}")
             continue
         axes = ", ".join(f"{a.name} in [{a.low:g}, {a.high:g}], {a.stronger} = stronger" for a in dataset.axes)

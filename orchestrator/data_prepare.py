@@ -1,8 +1,9 @@
-"""``lnl-sweep data prepare``: from downloaded files to the arrays a data set reads."""
+"""``lnl-sweep data prepare``: from downloaded files to the arrays a data set reads, here and on other machines."""
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from rich.console import Console
@@ -14,38 +15,59 @@ PREPARED = ("brain_mri",)
 
 
 def prepare(options: argparse.Namespace) -> int:
-    """Prepare a data set whose files the user has, or fetch them first.
+    """Prepare a data set whose files the user has, or fetch them first; put it where all nodes can reach it.
 
     Args:
-        options: ``name``, ``source`` (path or None) and ``download`` (folder or None).
+        options: ``name``, ``source`` (path or None), ``download`` (folder or None) and ``to`` (folder
+            or address to put it into, or None).
 
     Returns:
         Exit code.
 
     Raises:
-        InputError: A data set that needs no preparation, no source, or files that cannot be used.
+        InputError: A data set that needs no preparation, no source, files or a place that cannot be used.
     """
     from trainable.data.base import dataset_factory
-    from trainable.data.prepare_brain_mri import CITATION, LICENCE
-    from trainable.data.prepare_brain_mri import prepare as prepare_files
-    from trainable.data.tumour_slices import CLASSES
+    from trainable.data.prepared import share
+    from trainable.files import Folder
+    from trainable.remote import DATA
 
     dataset_factory(options.name)
     if options.name not in PREPARED:
         raise InputError(f"{options.name} needs no preparation: only {', '.join(PREPARED)} is made of files of yours")
-    if (options.source is None) == (options.download is None):
-        raise InputError("give either --from PATH (1512427.zip or its folder) or --download FOLDER, one of the two")
+    sources = [source for source in (options.source, options.download) if source is not None]
+    if len(sources) > 1 or not (sources or options.to):
+        raise InputError(
+            "give either --from PATH (1512427.zip or its folder) or --download FOLDER, one of the two, or --to URI "
+            "alone to put what is prepared there"
+        )
+    place = Folder(options.to) if options.to else None
+    if place is not None:
+        # Now, not after minutes of reading.
+        place.check_usable()
+    if sources:
+        _prepare(options)
+    if place is not None:
+        print(f"put into {share(options.name, place)}\nstart sweeps with {DATA}={place.uri}")
+    elif os.environ.get(DATA):
+        print(f"note: {DATA} is set, so sweeps run on what lies there: add --to '{os.environ[DATA]}' to put this there")
+    return 0
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from trainable.data.prepare_brain_mri import CITATION, LICENCE, prepare
+    from trainable.data.tumour_slices import CLASSES
+
     print(f"source: {CITATION}\nlicence: {LICENCE}")
     source = Path(options.source).expanduser() if options.source is not None else _download(options.download)
     with _bar(MofNCompleteColumn()) as bar:
         task = bar.add_task("reading slices", total=None)
-        made = prepare_files(source, lambda done, total: bar.update(task, completed=done, total=total))
+        made = prepare(source, lambda done, total: bar.update(task, completed=done, total=total))
     counts = ", ".join(f"{count} {name}" for name, count in zip(CLASSES, made.slices, strict=True))
     print(
         f"prepared {sum(made.slices)} slices of {made.patients} patients ({counts}; {made.small} of 256 x 256 pixels)\n"
         f"checksum: {made.checksum}\n{made.folder}"
     )
-    return 0
 
 
 def _download(folder: str) -> Path:
@@ -58,4 +80,6 @@ def _download(folder: str) -> Path:
 
 def _bar(count: MofNCompleteColumn | DownloadColumn) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), count, TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    # Elsewhere than on a terminal it would be an empty line.
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from orchestrator.config import parse_config
 from orchestrator.identity import search_id, trial_spec
 from orchestrator.plan import make_plan
 from orchestrator.sheet import sweep_sheet
+from trainable.data.base import _load
 from trainable.report import spec_row
 
 SWEEP = """
@@ -359,6 +360,63 @@ def test_the_status_of_a_sweep_that_has_not_written_one(refuse: Refuse, started:
 )
 def test_a_trial_that_cannot_be(refuse: Refuse, words: list[str], named: str) -> None:
     assert named in refuse("train", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["brain_mri"], "give either --from PATH"),
+        (["brain_mri", "--from", "a", "--download", "b"], "one of the two"),
+        (["brain_mri", "--from", "nowhere.zip", "--to", "shared"], "nowhere.zip"),
+        (["brain_mri", "--to", "shared"], "is not prepared"),
+        (["brain_mri", "--to", ""], "give either --from PATH"),
+        (["brain_mri", "--to", "ftp://host/data"], "'ftp://host/data' is not a directory"),
+        (["brain_mri", "--to"], "--to"),
+        (["brain_mir", "--to", "shared"], "did you mean 'brain_mri'?"),
+        (["coloured_digits", "--to", "shared"], "needs no preparation"),
+    ],
+)
+def test_data_that_cannot_be_prepared(refuse: Refuse, empty_cache: Path, words: list[str], named: str) -> None:
+    assert named in refuse("data", "prepare", *words)
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("LNL_SWEEP_DATA", raising=False)
+    _load.cache_clear()
+    yield tmp_path / "cache"
+    _load.cache_clear()
+
+
+MRI = """
+dataset: {name: brain_mri, bias: {rho: [0, 1]}}
+network: {name: small_cnn}
+methods: [erm]
+"""
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        (None, "set LNL_SWEEP_DATA to the folder or s3:// address"),
+        ("/no/such/folder", "LNL_SWEEP_DATA is '/no/such/folder': there is no brain_mri in it"),
+        ("mri.yaml", "LNL_SWEEP_DATA is 'mri.yaml': there is no brain_mri in it"),
+        ("torn", "its manifest.json cannot be read"),
+        ("ftp://host/data", "LNL_SWEEP_DATA is 'ftp://host/data'"),
+        ("s3://", "LNL_SWEEP_DATA is 's3://'"),
+    ],
+)
+def test_data_that_the_nodes_cannot_get(
+    refuse: Refuse, empty_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str | None, named: str
+) -> None:
+    if place is not None:
+        monkeypatch.setenv("LNL_SWEEP_DATA", place)
+    (tmp_path / "mri.yaml").write_text(MRI)
+    (tmp_path / "torn" / "brain_mri").mkdir(parents=True)
+    (tmp_path / "torn" / "brain_mri" / "manifest.json").write_text("{")
+    for words in (["run", "mri.yaml", "--out", "out"], ["train", "brain_mri", "--rho", "1"]):
+        assert named in refuse(*words)
 
 
 @pytest.mark.parametrize(

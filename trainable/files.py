@@ -10,9 +10,9 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from trainable.errors import InputError
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CHECK_SECONDS = 5.0
 """For so long a store may be away when a sweep starts."""
+PIECE = 8 * 2**20
+"""Bytes of a large file that are in memory at a time."""
 
 _TEMPORARY = ".tmp"
 _NOT_OURS = (PermissionError, NotADirectoryError, FileNotFoundError, IsADirectoryError, FileExistsError)
@@ -125,7 +127,7 @@ class Folder:
         except FileNotFoundError:
             read = b""
         if read != b"probe":
-            raise InputError(f"{self.uri} does not give back what is written to it: choose another --out")
+            raise InputError(f"{self.uri} does not give back what is written to it: choose another place")
 
     def _at(self, name: str) -> str:
         return f"{self._path}/{name}"
@@ -139,6 +141,33 @@ class Folder:
         if self._remote is None:
             return Path(self._at(name)).read_bytes()
         return self._remote.read(self._at(name))
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Yield the bytes of a file in pieces of at most ``PIECE``, for files that are better not held in memory.
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        if self._remote is not None:
+            yield from self._remote.pieces(self._at(name), PIECE)
+            return
+        with Path(self._at(name)).open("rb") as file:
+            while data := file.read(PIECE):
+                yield data
+
+    def upload(self, source: Path, name: str) -> None:
+        """Copy a local file here, piece by piece; like ``write``, but for files that are better not held in memory.
+
+        Raises:
+            InputError: The place cannot be written: no permission, no space, no such bucket.
+            OSError: Anything that may pass by itself.
+        """
+        with _explained("write to", self.uri if self._query else f"{self.uri}/{name}"):
+            if self._remote is not None:
+                self._remote.upload(source, self._at(name), PIECE)
+                return
+            with source.open("rb") as file:
+                self._fill(name, lambda new: shutil.copyfileobj(file, new, PIECE))
 
     def write(self, name: str, data: bytes, durable: bool = True) -> None:
         """Write a file whole or not at all; another file of that name is replaced.
@@ -158,17 +187,20 @@ class Folder:
             if self._remote is not None:
                 self._remote.write(self._at(name), data)
                 return
-            hidden = Path(self._path, f".{name}.{os.getpid()}.{secrets.token_hex(4)}{_TEMPORARY}")
-            Path(self._path).mkdir(parents=True, exist_ok=True)
-            try:
-                with hidden.open("xb") as file:
-                    file.write(data)
-                    if durable:
-                        file.flush()
-                        os.fsync(file.fileno())
-                hidden.replace(self._at(name))
-            finally:
-                hidden.unlink(missing_ok=True)
+            self._fill(name, lambda new: new.write(data), durable)
+
+    def _fill(self, name: str, fill: Callable[[BinaryIO], object], durable: bool = True) -> None:
+        hidden = Path(self._path, f".{name}.{os.getpid()}.{secrets.token_hex(4)}{_TEMPORARY}")
+        Path(self._path).mkdir(parents=True, exist_ok=True)
+        try:
+            with hidden.open("xb") as file:
+                fill(file)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            hidden.replace(self._at(name))
+        finally:
+            hidden.unlink(missing_ok=True)
 
     def exists(self, name: str = "") -> bool:
         """Is there such a file or directory (without a name: this directory)?"""

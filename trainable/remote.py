@@ -10,8 +10,9 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from trainable.errors import InputError
@@ -26,11 +27,14 @@ BYTES_PER_SECOND = 500_000
 READ_SECONDS = 300.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
 
+DATA = "LNL_SWEEP_DATA"
+"""Names the folder, or the address in an object store, of prepared data sets that all nodes can reach."""
 ENVIRONMENT = (
+    DATA,
     *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED"),
     *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
 )
-"""What a worker on another machine must know to reach the driver's store."""
+"""What a worker on another machine must know to reach the driver's store, and the data."""
 
 # Only the user can mend these; anything else may pass by itself.
 _REFUSED = (
@@ -48,8 +52,12 @@ class Unreachable(OSError):
 
 
 def store_environment() -> dict[str, str]:
-    """The variables of this process that say where the store is and who we are there."""
-    return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    """The variables of this process that say where the store and the data are and who we are there."""
+    found = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    if found.get(DATA) and "://" not in found[DATA]:
+        # A worker has another working directory, and perhaps another home.
+        found[DATA] = str(Path(found[DATA]).expanduser().absolute())
+    return found
 
 
 def use_environment(variables: dict[str, str]) -> None:
@@ -110,6 +118,41 @@ class Store:
                 return bytes(stream.read())
 
         return self._repeat(f"read {path}", READ_SECONDS, work)
+
+    def pieces(self, path: str, size: int) -> Iterator[bytes]:
+        """Yield the bytes of a file, at most ``size`` at a time: each piece is a request, repeated by itself."""
+        offset, end = 0, 1
+        while offset < end:
+            data, end = self._piece(path, offset, size)
+            yield data
+            offset += len(data)
+
+    def _piece(self, path: str, offset: int, size: int) -> tuple[bytes, int]:
+        def work() -> tuple[bytes, int]:
+            # Opened anew: what a request that was given up has in hand may still move.
+            with self.filesystem.open_input_file(path) as stream:
+                stream.seek(offset)
+                data, end = bytes(stream.read(size)), int(stream.size())
+            if len(data) != min(size, end - offset):
+                raise OSError(f"{len(data)} bytes came from {offset} on, of {end} in all")
+            return data, end
+
+        return self._repeat(f"read {path}", REQUEST_SECONDS + size / BYTES_PER_SECOND, work)
+
+    def upload(self, source: Path, path: str, size: int) -> None:
+        """Copy a local file, at most ``size`` bytes at a time in memory."""
+
+        def work() -> None:
+            with source.open("rb") as file:
+                stream = self.filesystem.open_output_stream(path)
+                while data := file.read(size):
+                    stream.write(data)
+                    # Otherwise pyarrow keeps in memory what the network has not taken yet.
+                    stream.flush()
+                stream.close()
+
+        seconds = REQUEST_SECONDS + source.stat().st_size / BYTES_PER_SECOND
+        self._repeat(f"write to {path}", seconds, work)
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file; it appears whole."""

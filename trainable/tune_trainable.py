@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import ray
 from ray.tune import Trainable
 
+from trainable import remote
 from trainable.errors import InputError
 from trainable.files import Folder
 from trainable.remote import Unreachable, use_environment
@@ -85,7 +86,7 @@ def _one_line(error: Exception) -> str:
 
 
 class DirectoryError(RuntimeError):
-    """The sweep's directory cannot be used: the trial is not to blame, and goes on when the sweep is resumed."""
+    """The directory or the data cannot be reached: the trial is not to blame, and goes on when the sweep is resumed."""
 
 
 @contextlib.contextmanager
@@ -94,6 +95,20 @@ def _directory() -> Iterator[None]:
         yield
     except (OSError, InputError) as error:
         raise DirectoryError(str(error)) from error
+
+
+def _trainer(spec: TrialSpec, device: str) -> Trainer:
+    """Build a trial; the store of its data may be away meanwhile, as that of the directory may."""
+    from trainable.trainer import Trainer
+
+    end = time.monotonic() + remote.PATIENCE_SECONDS
+    while True:
+        try:
+            return Trainer(spec, device)
+        except Unreachable as error:
+            if time.monotonic() > end:
+                raise DirectoryError(str(error)) from error
+        time.sleep(remote.LONGEST_PAUSE)
 
 
 class SweepTrainable(Trainable):
@@ -125,13 +140,11 @@ class SweepTrainable(Trainable):
         self._checkpoint_seconds = float(config.get("checkpoint_seconds", 60.0))
         self._rungs = {int(epoch) for epoch in config.get("rungs", ())}
         try:
-            from trainable.trainer import Trainer
-
             use_environment(self.environment)
             with _directory():
                 self._dir = Folder(config["dir"]) if config.get("dir") else None
             # A trial without a share of a card must not take one that its node happens to have.
-            self._trainer = Trainer(self._spec, "auto" if config.get("gpu", 1) else "cpu")
+            self._trainer = _trainer(self._spec, "auto" if config.get("gpu", 1) else "cpu")
             if self._dir is not None:
                 with _directory():
                     resume(self._trainer, trial_folder(self._dir, self._spec.trial_id))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -61,6 +63,20 @@ def test_nodes_get_a_python_that_the_project_accepts(name: str) -> None:
 @pytest.mark.parametrize("name", LAUNCHED)
 def test_the_setup_ends_with_the_program_itself(name: str) -> None:
     assert read(name)["setup_commands"][-1] == "lnl-sweep --version"
+
+
+@pytest.mark.parametrize("name", LAUNCHED)
+def test_one_edit_says_where_sweeps_and_data_lie(name: str, tmp_path: Path) -> None:
+    (command,) = [command for command in read(name)["setup_commands"] if "SWEEPS=" in command]
+    command = command.replace("s3://my-bucket/", "s3://mine/").replace("/shared/", "/mine/")
+    told = ""
+    for line in (command, command, "wc -l < ~/.bashrc; . ~/.bashrc; echo $SWEEPS $LNL_SWEEP_DATA"):
+        told = subprocess.run(
+            ["bash", "-c", line], env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]}, capture_output=True,
+            text=True, check=True,
+        ).stdout  # fmt: skip
+    lines, sweeps, data = told.split()
+    assert lines == "1" and "/mine/" in sweeps and data == f"{sweeps}/data"
 
 
 @pytest.mark.parametrize("name", LAUNCHED)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from trainable import files
 from trainable.errors import InputError
 from trainable.files import Folder
 
@@ -39,6 +40,21 @@ def test_round_trip(folder: Folder) -> None:
     assert folder.folders() == []
     with pytest.raises(FileNotFoundError):
         deep.read("x.bin")
+
+
+def test_large_files_go_piece_by_piece(folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "PIECE", 1000)
+    if folder._remote is not None:
+        folder._remote.filesystem.create_dir(folder._path)
+    for size in (0, 999, 1000, 2500):
+        source = tmp_path / "source"
+        source.write_bytes(os.urandom(size))
+        folder.upload(source, "big")
+        assert folder.read("big") == source.read_bytes() and folder.names() == ["big"]
+        pieces = list(folder.pieces("big"))
+        assert b"".join(pieces) == source.read_bytes() and max(map(len, pieces), default=0) <= 1000
+    with pytest.raises(FileNotFoundError):
+        list(folder.pieces("none"))
 
 
 def test_missing_folder_is_empty(folder: Folder) -> None:
@@ -74,5 +90,7 @@ def test_places_that_cannot_be_used(tmp_path: Path) -> None:
         Folder(tmp_path / "file").write("f", b"")
     with pytest.raises(InputError, match="cannot list"):
         Folder(tmp_path / "file").names()
+    with pytest.raises(InputError, match=r"cannot write to .*file/f"):
+        Folder(tmp_path / "file").upload(tmp_path / "file", "f")
     with pytest.raises(InputError, match="is not a directory that can be used"):
         Folder("ftp://host/path")

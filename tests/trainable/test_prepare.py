@@ -119,7 +119,7 @@ def test_every_form_of_the_archive_gives_the_same_arrays(
         rows, columns = np.nonzero(found.mask(i))
         assert [(columns.mean() + 0.5) / 256, (rows.mean() + 0.5) / 256] == pytest.approx([0.6, 0.35], abs=0.01)
         assert found.outline(i).mean(axis=0) == pytest.approx([0.6, 0.35], abs=0.002)
-    assert [path.name for path in cache.iterdir()] == ["brain_mri"]
+    assert sorted(path.name for path in cache.iterdir()) == [".brain_mri.lock", "brain_mri"]
 
 
 def test_patient_identifiers_leave_only_as_keyed_hashes(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
@@ -290,3 +290,25 @@ def test_command(files: dict[str, bytes], cache: Path, tmp_path: Path, capsys: p
         assert "give either --from PATH" in capsys.readouterr().err
     assert cli.main(["data", "prepare", "coloured_digits", "--from", source]) == 2
     assert "needs no preparation" in capsys.readouterr().err
+
+
+def test_command_for_other_machines(
+    files: dict[str, bytes],
+    cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    source, place = str(write_folder(tmp_path / "source", files, folds_file(N))), tmp_path / "shared"
+    assert cli.main(["data", "prepare", "brain_mri", "--from", source, "--to", str(place)]) == 0
+    assert f"start sweeps with LNL_SWEEP_DATA={place}" in capsys.readouterr().out
+    assert load_arrays(place / "brain_mri") is not None
+    shutil.rmtree(place)
+    assert cli.main(["data", "prepare", "brain_mri", "--to", str(place)]) == 0
+    found, put = load_arrays(cache / "brain_mri"), load_arrays(place / "brain_mri")
+    assert found is not None and put is not None and found[1] == put[1]
+    # What is prepared here alone is not what sweeps run on.
+    monkeypatch.setenv("LNL_SWEEP_DATA", str(place))
+    capsys.readouterr()
+    assert cli.main(["data", "prepare", "brain_mri", "--from", source]) == 0
+    assert f"add --to '{place}'" in capsys.readouterr().out

@@ -51,6 +51,16 @@ class Fake:
         self._next()
         return io.BytesIO(self.files[path])
 
+    def open_input_file(self, path: str) -> Any:
+        self._next()
+        content = self.files[path]
+
+        class File(io.BytesIO):
+            def size(self) -> int:
+                return len(content)
+
+        return File(content)
+
     def delete_file(self, path: str) -> None:
         self._next()
         del self.files[path]
@@ -78,6 +88,13 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Unreachable):
         Store(once).patiently(0.0).write("b/x", b"1")
     assert once.requests == 1
+
+
+def test_an_outage_costs_a_piece_and_not_the_file() -> None:
+    fake = Fake(lambda: None, AWAY, AWAY)
+    fake.files["b/x"] = bytes(range(250))
+    assert b"".join(Store(fake).pieces("b/x", 100)) == fake.files["b/x"]
+    assert fake.requests == 3 + 2
 
 
 @pytest.mark.parametrize("mark", ["ACCESS_DENIED", "NO_SUCH_BUCKET", "SIGNATURE_DOES_NOT_MATCH", "HTTP status 403"])
@@ -141,3 +158,10 @@ def test_a_worker_is_told_where_the_store_is(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://worker:2")
     use_environment(told)
     assert store_environment() == told
+    # A relative folder is the driver's: a worker has another working directory.
+    monkeypatch.chdir("/usr")
+    monkeypatch.setenv("LNL_SWEEP_DATA", "share")
+    assert store_environment()["LNL_SWEEP_DATA"] == "/usr/share"
+    for place in ("s3://bucket/data", ""):
+        monkeypatch.setenv("LNL_SWEEP_DATA", place)
+        assert store_environment()["LNL_SWEEP_DATA"] == place

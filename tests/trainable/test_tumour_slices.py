@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from trainable import evaluate
+from trainable.data import base, paint, tumour_slices
 from trainable.data.base import IGNORED, DataView, heads_with_labels, load_dataset, resolve_bias
 from trainable.data.brain_phantom import BrainPhantom
 from trainable.data.paint import INKS, blend
@@ -15,7 +21,8 @@ from trainable.data.tumour_slices import ANNOTATED, CLASSES
 from trainable.errors import InputError
 from trainable.methods.base import Nets
 from trainable.report import count_conflicting
-from trainable.spec import VARIANTS
+from trainable.spec import VARIANTS, Phase, Training, TrialSpec
+from trainable.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
@@ -261,3 +268,39 @@ def test_repainting_takes_the_annotation_from_a_coin(phantom: BrainPhantom) -> N
     assert torch.equal(whole.index, none.index)
     with pytest.raises(InputError, match="repaint_share must lie"):
         data.train("repainted", 1.5)
+
+
+@pytest.mark.parametrize("phase", ["search", "confirm"])
+def test_annotations_are_drawn_once_a_node_and_laid_on_once_a_trial(
+    phase: Phase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path))
+    calls: Counter[str] = Counter()
+
+    def count(module: ModuleType, name: str) -> None:
+        real = getattr(module, name)
+
+        def counted(*arguments: Any) -> Any:
+            calls[name] += 1
+            return real(*arguments)
+
+        monkeypatch.setattr(module, name, counted)
+
+    count(paint, "coverage")
+    count(tumour_slices, "blend")
+    options = {"image_size": 32, "patients": 60, "slices": 2}
+    for rho, seed in ((0.5, 0), (1.0, 0), (1.0, 1)):
+        base._load.cache_clear()  # as in a new process
+        spec = TrialSpec(
+            dataset="brain_phantom", dataset_options=options, bias={"rho": rho}, method="lnl", hyperparameters={},
+            network="small_cnn", seed=seed, phase=phase, trial_id="t", training=Training(epochs=3, batch_size=32),
+        )  # fmt: skip
+        before = calls["blend"]
+        trainer = Trainer(spec, "cpu")
+        laid = calls["blend"]
+        assert laid > before
+        while not trainer.finished:
+            trainer.train_epoch()
+        assert calls["blend"] == laid, "an epoch painted"
+    base._load.cache_clear()
+    assert calls["coverage"] == 60 * 2 * len(INKS)

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from analysis import schema
+from trainable import remote
 from trainable.files import Folder
 from trainable.remote import Unreachable
 from trainable.spec import TrialSpec
@@ -157,6 +158,27 @@ def test_a_checkpoint_that_cannot_be_fetched_now_is_not_given_up(
 
     monkeypatch.setattr(Folder, "read", away)
     assert worker(config(tiny(epochs=2), tmp_path)).step()["halt"] == "the store is away"
+
+
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_data_that_cannot_be_reached_now_are_waited_for(
+    comes_back: bool, tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 30.0 if comes_back else 0.1)
+    asked: list[int] = []
+    real = Trainer.__init__
+
+    def build(self: Trainer, spec: TrialSpec, device: str) -> None:
+        asked.append(1)
+        if len(asked) < 3 or not comes_back:
+            raise Unreachable("the data are away")
+        real(self, spec, device)
+
+    monkeypatch.setattr(Trainer, "__init__", build)
+    result = worker(config(tiny(epochs=1), tmp_path)).step()
+    assert len(asked) >= 3
+    assert (result["row"]["status"] == "completed") if comes_back else (result["halt"] == "the data are away")
 
 
 def test_failures_are_results(tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import json
+import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +18,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainable.data.cache import cache_folder
+from trainable.data.file_lock import locked
 
 Arrays = dict[str, NDArray[Any]]
-_MANIFEST = "manifest.json"
+MANIFEST = "manifest.json"
+_DRAFT = ".part"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What ``manifest.json`` says of the arrays beside it.
+
+    Attributes:
+        checksum: Their ``checksum``.
+        arrays: Type (``dtype.str``) and shape of each, by name.
+    """
+
+    checksum: str
+    arrays: Mapping[str, tuple[str, list[int]]]
+
+    @classmethod
+    def read(cls, data: bytes) -> Manifest:
+        """Read the bytes of ``manifest.json``.
+
+        Raises:
+            ValueError: They are something else.
+        """
+        try:
+            found = json.loads(data)
+            arrays = {str(name): (str(kind), list(shape)) for name, (kind, shape) in found["arrays"].items()}
+            # Names become file names, and the file may come from elsewhere.
+            if any(name.startswith(".") or Path(name).name != name for name in arrays):
+                raise ValueError("a name that is no file name")
+            return cls(str(found["checksum"]), arrays)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(str(error)) from error
 
 
 def checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
@@ -60,24 +95,55 @@ def save_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]], replace: bool 
     Raises:
         OSError: The place cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
-    try:
+    with drafted(folder, replace) as draft:
         for name, array in arrays.items():
             np.save(draft / f"{name}.npy", array, allow_pickle=False)
         shapes = {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
         found = checksum(arrays)
-        (draft / _MANIFEST).write_text(json.dumps({"checksum": found, "arrays": shapes}), encoding="utf-8")
+        (draft / MANIFEST).write_text(json.dumps({"checksum": found, "arrays": shapes}), encoding="utf-8")
+    return found
+
+
+@contextlib.contextmanager
+def drafted(folder: Path, replace: bool = False) -> Iterator[Path]:
+    """Fill a folder of arrays under another name; it gets its own when the block ends without an error.
+
+    Args:
+        folder: The folder; its parent is made.
+        replace: Take the place of a folder that is there already; else one that is whole stays.
+
+    Yields:
+        The folder to be filled.
+
+    Raises:
+        OSError: The place cannot be written.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=_DRAFT))
+    try:
+        yield draft
         draft.chmod(0o755)
         try:
             draft.replace(folder)
         except OSError:
             # Another process may have written the same arrays meanwhile; what is torn gives way.
             if replace or load_arrays(folder) is None:
-                shutil.rmtree(folder, ignore_errors=True)
-                draft.replace(folder)
-        return found
+                _take_place(draft, folder)
     finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _take_place(draft: Path, folder: Path) -> None:
+    # Renamed, not deleted file by file: no one finds half of it, and whoever has mapped it keeps it.
+    old = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{_DRAFT}")
+    folder.replace(old)
+    draft.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what killed processes have left of a folder; only for whoever holds its lock."""
+    for draft in folder.parent.glob(f".{folder.name}.*{_DRAFT}"):
         shutil.rmtree(draft, ignore_errors=True)
 
 
@@ -91,20 +157,22 @@ def load_arrays(folder: Path) -> tuple[Arrays, str] | None:
         The arrays and their checksum as it was written; None where the folder is missing or torn.
     """
     try:
-        manifest = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        text = (folder / MANIFEST).read_bytes()
+        manifest = Manifest.read(text)
         arrays: Arrays = {}
-        for name, (kind, shape) in manifest["arrays"].items():
+        for name, (kind, shape) in manifest.arrays.items():
             array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            if [array.dtype.str, list(array.shape)] != [kind, shape]:
+            if (array.dtype.str, list(array.shape)) != (kind, shape):
                 return None
             arrays[name] = array
-        return arrays, str(manifest["checksum"])
-    except (OSError, ValueError, KeyError, TypeError):
+        # A folder that was replaced meanwhile has given arrays of both.
+        return (arrays, manifest.checksum) if (folder / MANIFEST).read_bytes() == text else load_arrays(folder)
+    except (OSError, ValueError, EOFError):
         return None
 
 
 def cached_arrays(name: str, build: Callable[[], Arrays]) -> tuple[Arrays, str]:
-    """Read arrays from the cache, or build them and put them there.
+    """Read arrays from the cache, or build them and put them there: of several processes one builds, the others wait.
 
     Args:
         name: Name of the folder in the cache; it must name everything the arrays depend on.
@@ -117,9 +185,16 @@ def cached_arrays(name: str, build: Callable[[], Arrays]) -> tuple[Arrays, str]:
     found = load_arrays(folder)
     if found is not None:
         return found
-    arrays = build()
-    try:
-        save_arrays(folder, arrays)
-    except OSError:
-        return arrays, checksum(arrays)
-    return load_arrays(folder) or (arrays, checksum(arrays))
+    with locked(folder) as alone:
+        # Whoever had the lock before has built it.
+        found = load_arrays(folder)
+        if found is not None:
+            return found
+        if alone:
+            remove_drafts(folder)
+        arrays = build()
+        try:
+            save_arrays(folder, arrays)
+        except OSError:
+            return arrays, checksum(arrays)
+        return load_arrays(folder) or (arrays, checksum(arrays))

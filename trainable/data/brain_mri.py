@@ -1,20 +1,22 @@
-"""Real slices: the brain tumour data set of J. Cheng (figshare article 1512427), prepared once into the cache.
+"""Real slices: the brain tumour data set of J. Cheng (figshare article 1512427), prepared once.
 
 The annotations are those of the seed study (G. Peretz 2020, "Biases in Machine Learning Models Using Medical Imaging").
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
-from trainable.data.array_folder import load_arrays
 from trainable.data.base import register_dataset
 from trainable.data.cache import cache_folder
 from trainable.data.paint import Lengths
 from trainable.data.prepare_brain_mri import CITATION, FOLDER
+from trainable.data.prepared import prepared_arrays
 from trainable.data.slice_store import FIELD_MM, SliceStore
 from trainable.data.tumour_slices import Pituitary, SplitBy, TumourSlices
 from trainable.errors import InputError
+from trainable.remote import DATA
 
 
 @register_dataset("brain_mri")
@@ -30,7 +32,8 @@ class BrainMRI(TumourSlices):
         pituitary: ``all`` or ``seed``, see ``TumourSlices``.
 
     Raises:
-        InputError: An option outside these values, or the files have not been prepared.
+        InputError: An option outside these values, or the files have not been prepared, or not for this node.
+        Unreachable: They lie in a store that does not answer.
     """
 
     name = "brain_mri"
@@ -53,10 +56,16 @@ class BrainMRI(TumourSlices):
     def store(self) -> SliceStore:
         """The slices at 256 pixels."""
         folder = cache_folder() / FOLDER
-        found = load_arrays(folder)
+        found = prepared_arrays(FOLDER)
         if found is None:
             raise InputError(
                 f"brain_mri is not prepared (nothing in {folder}): run lnl-sweep data prepare brain_mri --from "
-                "1512427.zip, or with --download FOLDER"
+                f"1512427.zip, or with --download FOLDER, or set {DATA} to the folder or s3:// address that holds it"
+            )
+        needed = {field.name for field in dataclasses.fields(SliceStore)} - {"checksum", "field_mm"}
+        if set(found[0]) != needed:
+            raise InputError(
+                f"brain_mri in {folder} must hold the arrays {', '.join(sorted(needed))}, but holds "
+                f"{', '.join(sorted(found[0])) or 'none'}: prepare it again with lnl-sweep data prepare brain_mri"
             )
         return SliceStore.of(*found, FIELD_MM)

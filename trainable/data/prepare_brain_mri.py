@@ -23,6 +23,7 @@ from trainable.data.array_folder import Arrays, load_arrays, save_arrays, source
 from trainable.data.cache import cache_folder
 from trainable.data.figshare_archive import Archive
 from trainable.data.figshare_file import FileProblem, Slice, read_slice, to_grey
+from trainable.data.file_lock import locked
 from trainable.data.resize import area_resize
 from trainable.errors import InputError
 
@@ -93,7 +94,8 @@ def prepare(source: Path, progress: Progress = lambda done, total: None) -> Prep
     if problems:
         raise InputError(_sentence(problems, len(folds)))
     arrays = _join(blocks, folds)
-    _, checksum = _save(cache_folder() / FOLDER, arrays, replace=True)
+    with locked(cache_folder() / FOLDER):
+        _, checksum = _save(cache_folder() / FOLDER, arrays, replace=True)
     shutil.rmtree(work, ignore_errors=True)
     return Prepared(
         folder=cache_folder() / FOLDER,
