@@ -1,0 +1,117 @@
+"""``ray job submit``, then ``ray job stop`` in the middle: the sweep goes on where it stood."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.integration.support import Rows, assert_same_results, differences, driver, end_session, rows
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Story:
+    """A sweep that was stopped once and resumed."""
+
+    out: Path
+    state: str
+    logs: str
+    finished: Rows
+    code: int
+    text: str
+
+
+def environment() -> dict[str, str]:
+    """That of the head and of who talks to it: no other cluster, and no token on the loopback."""
+    own = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
+    return {**{name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}, **own}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def head_with_dashboard(place: Path, port: int) -> Iterator[None]:
+    """``ray start --head``, whose jobs may be submitted to a port; its files and its processes are its own."""
+    place.mkdir()
+    options = {
+        "port": free_port(), "dashboard-port": port, "ray-client-server-port": free_port(), "num-cpus": 1,
+        "dashboard-agent-listen-port": free_port(), "temp-dir": place, "object-store-memory": 100 * 2**20,
+    }  # fmt: skip
+    command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats"]
+    with (place / "head.log").open("wb") as log:
+        process = subprocess.Popen(
+            command + [f"--{name}={value}" for name, value in options.items()],
+            stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
+            env=environment(),
+        )  # fmt: skip
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
+        end_session(process.pid)
+
+
+@pytest.fixture(scope="module")
+def story(short_tmp: Path, sweep_file: Path) -> Story:
+    out, port = short_tmp / "job", free_port()
+    programs = Path(sys.executable).parent
+
+    def job(action: str, *words: object) -> str:
+        command = [programs / "ray", "job", action, "--address", f"http://127.0.0.1:{port}", *words]
+        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120, env=environment())
+        return done.stdout + done.stderr
+
+    def wait_for(found: Callable[[], bool], what: str, seconds: float = 240) -> None:
+        end = time.monotonic() + seconds
+        while not found():
+            assert time.monotonic() < end, f"no {what} after {seconds} s: {job('logs', 'small')}"
+            time.sleep(0.2)
+
+    def state() -> str:
+        text = job("status", "small").upper()
+        return next((word for word in ("STOPPED", "SUCCEEDED", "FAILED") if word in text), "")
+
+    with head_with_dashboard(short_tmp / "j", port):
+        # The dashboard answers a little later than the cluster stands.
+        sweep = programs / "lnl-sweep", "run", sweep_file, "--out", out
+        submit = "--no-wait", "--submission-id", "small", "--", *sweep
+        wait_for(lambda: "submitted successfully" in job("submit", *submit), "job", 120)
+        wait_for(lambda: len(rows(out)) >= 3 or state() != "", "three rows")
+        job("stop", "--no-wait", "small")
+        wait_for(lambda: state() != "", "end of the job", 60)
+        ended, logs, finished = state(), job("logs", "small"), rows(out)
+    with driver(short_tmp, out, "resume", out) as running:
+        code = running.wait()
+    return Story(out, ended, logs, finished, code, running.text())
+
+
+def test_the_job_is_stopped_in_the_middle(story: Story, undisturbed: Path) -> None:
+    assert story.state == "STOPPED", story.logs
+    assert 3 <= len(story.finished) < len(rows(undisturbed))
+
+
+def test_resume_completes_the_sweep(story: Story, undisturbed: Path) -> None:
+    assert story.code == 0, story.text
+    assert f"planned = {len(rows(undisturbed))}, finished = {len(rows(undisturbed))}" in story.text
+
+
+def test_no_finished_trial_ran_again_and_the_results_are_those_of_an_undisturbed_run(
+    story: Story, undisturbed: Path
+) -> None:
+    assert differences(story.finished, rows(story.out)) == []
+    assert_same_results(story.out, undisturbed)
