@@ -1,4 +1,7 @@
-"""Methods that misbehave. Imported by the workers too: ``worker_process_setup_hook`` of the test's Ray."""
+"""Methods that misbehave, registered for one test only: ``eats_memory`` ends the process that trains it.
+
+The workers register them too, by ``worker_process_setup_hook`` of the test's Ray.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +12,23 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from trainable.methods.base import Batch, Losses, Nets, register_method
+from trainable.methods import base
+from trainable.methods.base import Batch, Losses, Nets, StepFunction, register_method
 from trainable.methods.erm import erm
 
-NAMES = ("raises", "gives_nan", "eats_memory", "hangs")
 GROUP = Path("/sys/fs/cgroup/memory")
 LIMIT = 200 * 2**20
 
 
-def register() -> None:
-    """Nothing more to do: importing this file has registered them."""
-
-
-def _method(name: str) -> Any:
-    return register_method(name, long_name=name, reference="none")
-
-
-@_method("raises")
 def raises(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
     raise RuntimeError("made to fail")
 
 
-@_method("gives_nan")
 def gives_nan(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
     losses = erm(nets, batch, hyperparameters, ramp)
     return Losses(logits=losses.logits, label=losses.label * float("nan"))
 
 
-@_method("eats_memory")
 def eats_memory(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
     """Really ended by the kernel for its memory, but in a group of its own: nobody else on the machine suffers."""
     place = GROUP / f"lnl-sweep-{os.getpid()}"
@@ -67,7 +59,21 @@ def clear_groups() -> None:
             place.rmdir()
 
 
-@_method("hangs")
 def hangs(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
     time.sleep(3600)
     raise AssertionError("woke up")
+
+
+STEPS: dict[str, StepFunction] = {step.__name__: step for step in (raises, gives_nan, eats_memory, hangs)}
+
+
+def register() -> None:
+    """Make them methods of this process."""
+    for name, step in STEPS.items():
+        register_method(name, long_name=name, reference="none")(step)
+
+
+def forget() -> None:
+    """Take them back: other tests train every method there is."""
+    for name in STEPS:
+        base._METHODS.pop(name, None)

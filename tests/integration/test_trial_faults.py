@@ -43,7 +43,7 @@ def swept(short_tmp: Path, cluster: Any) -> Iterator[Swept]:
     tree = yaml.safe_load(SWEEP)
     tree["dataset"]["bias"]["color_variance"] = [BIAS]
     tree["methods"] = [
-        *({"name": name, "fixed": {"lr": 1e-3, "weight_decay": 0.0}} for name in faulty.NAMES),
+        *({"name": name, "fixed": {"lr": 1e-3, "weight_decay": 0.0}} for name in faulty.STEPS),
         "erm",
     ]
     tree["limits"]["trial_minutes"] = SECONDS / 60
@@ -51,21 +51,23 @@ def swept(short_tmp: Path, cluster: Any) -> Iterator[Swept]:
     root = str(Path(__file__).parents[2])
     hook = {"worker_process_setup_hook": "tests.integration.faulty.register", "env_vars": {"PYTHONPATH": root}}
     ray.init(address=cluster.address, runtime_env=hook, log_to_driver=False, logging_level="error")
+    faulty.register()
     try:
         yield Swept(out, run_sweep(validate(tree), str(out), Options(address=cluster.address)))
     finally:
+        faulty.forget()
         ray.shutdown()
         faulty.clear_groups()
 
 
 def test_every_planned_trial_has_its_row(swept: Swept) -> None:
-    assert swept.result.planned == swept.result.finished == len(rows(swept.out)) == len(faulty.NAMES) + 4
+    assert swept.result.planned == swept.result.finished == len(rows(swept.out)) == len(faulty.STEPS) + 4
     assert list((swept.out / "trials_open").iterdir()) == []
 
 
 def test_the_sweep_says_which_cells_have_no_trial(swept: Swept) -> None:
-    assert not swept.result.complete and swept.result.diverged == len(faulty.NAMES)
-    assert len(swept.result.problems) == len(faulty.NAMES)
+    assert not swept.result.complete and swept.result.diverged == len(faulty.STEPS)
+    assert len(swept.result.problems) == len(faulty.STEPS)
     assert all(problem.endswith("no search trial completed") for problem in swept.result.problems)
 
 
