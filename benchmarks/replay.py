@@ -22,7 +22,7 @@ SECONDS = "LNL_SWEEP_REPLAY_SECONDS"
 class ReplayTrainer:
     """As much of ``trainable.trainer.Trainer`` as ``SweepTrainable`` asks for."""
 
-    def __init__(self, spec: TrialSpec) -> None:
+    def __init__(self, spec: TrialSpec, device: str = "cpu") -> None:
         self.spec, self.epoch = spec, 0
         self.history: list[dict[str, Any]] = []
         self.started_at = datetime.datetime.now(datetime.UTC)
