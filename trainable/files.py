@@ -214,9 +214,12 @@ class Folder:
         if self._remote is not None:
             return [entry for entry in self._remote.entries(self._path) if entry[0].startswith(prefix)]
         try:
+            if prefix:
+                # A few of thousands, as in a compaction: no entry of the others is made.
+                chosen = [name for name in os.listdir(self._path) if name.startswith(prefix)]  # noqa: PTH208
+                return [(name, None if Path(self._path, name).is_dir() else 0) for name in chosen]
             with os.scandir(self._path) as found:
-                chosen = [entry for entry in found if entry.name.startswith(prefix)]
-                return [(e.name, None if e.is_dir() else e.stat().st_size if sizes else 0) for e in chosen]
+                return [(e.name, None if e.is_dir() else e.stat().st_size if sizes else 0) for e in found]
         except FileNotFoundError:
             return []
 
