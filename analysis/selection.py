@@ -72,7 +72,7 @@ def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     group = trials.groupby(["cell", "repeat"], dropna=False, sort=False).ngroup().to_numpy()
     chosen = []
     for rule in rules:
-        counts = candidates & (own.isna() | (own == rule)).to_numpy(dtype=bool)
+        counts = candidates if own is None else candidates & (own.isna() | (own == rule)).to_numpy(dtype=bool)
         value = np.where(counts, objective(trials, rule).to_numpy(dtype=float), np.nan)
         # The highest of each cell first: only ties need their numbers read.
         best = np.full(group.max(initial=-1) + 1, -np.inf)
@@ -86,10 +86,10 @@ def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     return found.assign(configuration=_canonical(found))
 
 
-def _own_rules(trial_id: pd.Series) -> pd.Series:
+def _own_rules(trial_id: pd.Series) -> pd.Series | None:
     if trial_id.str.contains(".val_", regex=False).any():
         return trial_id.str.extract(_OWN_RULE, expand=False)
-    return pd.Series(None, index=trial_id.index, dtype=object)
+    return None
 
 
 def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
@@ -102,7 +102,9 @@ def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     Returns:
         The rows with the two columns; a confirm row whose configuration no rule chooses (any more) is superseded.
     """
-    chosen = picks(trials, rules)
+    # Of a hundred columns these decide.
+    needed = ("cell", "repeat", "phase", "status", "trial_id", "hyperparameters", "val_reweighted_se", *rules)
+    chosen = picks(trials[[name for name in needed if name in trials]], rules)
     choosers: dict[tuple[str, int, str], tuple[str, ...]] = {}
     for cell, repeat, configuration, rule in zip(
         chosen["cell"], _repeat(chosen), chosen["configuration"], chosen["rule"], strict=True
