@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ OBJECT_STORE_BYTES = 200 * 2**20
 """Nothing of size travels through Ray: images and weights are read and written by the workers."""
 
 START_ATTEMPTS = 2
+NODE_SECONDS = 2.0
+"""A node that does not take a connection within these is gone."""
 AUTOSCALING_FILE = "ray_bootstrap_config.yaml"
 """Where ``ray up`` leaves the cluster's configuration, in the home of the head's user."""
 
@@ -143,6 +146,37 @@ def largest_cluster(autoscaling: Mapping[str, Any]) -> list[Mapping[str, float]]
             workers += [resources] * int(kind.get("max_workers", 0))
     workers.sort(key=lambda resources: (resources.get("GPU", 0), resources.get("CPU", 0)), reverse=True)
     return [head.get("resources") or {}, *workers[: int(autoscaling.get("max_workers", 0))]]
+
+
+def lost_its_node(actor_id: str | None, error: object) -> bool:
+    """Whether an actor died because its node is gone, and not by a fault of its own.
+
+    A node that goes takes its processes with it. Their end is noticed at once, that of the node after its missed health
+    checks: until then Ray calls it the death of a worker.
+
+    Args:
+        actor_id: The actor, as hexadecimal text; None where it is not known.
+        error: What Ray says of its end.
+    """
+    # Ray says so in words only; its own ``preempted`` is set by an autoscaler alone.
+    if not isinstance(error, ray.exceptions.RayActorError):
+        return False
+    if "node has died" in str(error):
+        return True
+    with contextlib.suppress(Exception):
+        place = ray._private.state.actors(actor_id)["Address"]["NodeID"] if actor_id else None
+        return any(node["NodeID"] == place and not _answers(node) for node in ray.nodes())
+    return False
+
+
+def _answers(node: Mapping[str, Any]) -> bool:
+    if not node["Alive"]:
+        return False
+    try:
+        socket.create_connection((node["NodeManagerAddress"], node["NodeManagerPort"]), NODE_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _is_head_here() -> bool:

@@ -21,7 +21,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from orchestrator.capacity import Capacity, Demand
-from orchestrator.cluster import cluster_nodes, ray_log
+from orchestrator.cluster import cluster_nodes, lost_its_node, ray_log
 from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.gpu_packing import ray_share
@@ -70,6 +70,7 @@ class _Session:
         minutes = config.limits.trial_minutes
         self.limit = None if minutes is None else 60 * minutes
         self.started: dict[str, tuple[float, Any]] = {}
+        self.actors: dict[str, str] = {}
         self.overdue: set[str] = set()
         self.deaths: dict[str, int] = {}
         self.lost: dict[str, int] = {}
@@ -131,6 +132,7 @@ class _Session:
 
     def _leave(self, ray_id: str) -> TrialSpec | None:
         spec = self.specs.pop(ray_id, None)
+        self.actors.pop(ray_id, None)
         if spec is not None:
             self.capacity.release(self.demands[spec.label])
         return spec
@@ -158,6 +160,8 @@ class _Session:
     def start(self, trial: Any) -> None:
         """Start a trial's clock."""
         self.started[trial.trial_id] = (time.monotonic(), trial)
+        with contextlib.suppress(AttributeError):
+            self.actors[trial.trial_id] = trial.temporary_state.ray_actor._actor_id.hex()
         if trial.trial_id in self.specs:
             self.writer.start(self.specs[trial.trial_id].trial_id)
 
@@ -168,7 +172,7 @@ class _Session:
         if spec is None:
             return
         error, overdue = _last_error(trial), trial.trial_id in self.overdue
-        if _died_with_its_node(error) and not overdue:
+        if not overdue and lost_its_node(self.actors.get(trial.trial_id), error):
             # No error of the trial: it costs no retry.
             self.lost[spec.trial_id] = self.lost.get(spec.trial_id, 0) + 1
             self.writer.lose(spec.trial_id, self.lost[spec.trial_id])
@@ -373,8 +377,3 @@ def _last_error(trial: Any) -> BaseException | None:
         error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
         return error if isinstance(error, BaseException) else None
     return None
-
-
-def _died_with_its_node(error: object) -> bool:
-    # Ray says so in words only; its own ``preempted`` is set by an autoscaler alone.
-    return isinstance(error, ray.exceptions.RayActorError) and "node has died" in str(error)
