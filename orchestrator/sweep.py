@@ -133,6 +133,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
                 with contextlib.suppress(OSError, InputError):
                     writer.gather()
                 state = "finished" if dispatcher.finished else "stopped"
+                state += f" (only {options.only})" if options.only is not None else ""
             finally:
                 if state == "interrupted":
                     # Rows that do not arrive now are those of trials that go on from their last checkpoint.
