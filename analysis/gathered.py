@@ -1,7 +1,7 @@
 """All rows of a finished sweep's table in one file beside its parts, which opens many times as fast as they do.
 
 It is derived from the parts and stands for exactly those: its name holds a hash of their names and sizes, so that it is
-not used once a part has been added, replaced or damaged. The parts stay what is true.
+not used once a part has been added, removed, replaced or truncated. The parts stay what is true.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from analysis.errors import InputError
 from analysis.parts import is_part, part_bytes, read_parts
-from analysis.schema import SCHEMA_VERSION, VERSION_KEY
+from analysis.schema import SCHEMA_VERSION, VERSION_KEY, arrow_schema
 from analysis.source import Folder
 
 GATHERED = "gathered"
@@ -60,7 +60,8 @@ def read_gathered(folder: Folder, table: str) -> pa.Table | None:
         file = pq.ParquetFile(pa.BufferReader(folder.read(f"{GATHERED}/{name}")))
         if int((file.schema_arrow.metadata or {}).get(VERSION_KEY, b"0")) > SCHEMA_VERSION:
             return None
-        return file.read()
+        # As for parts: columns that came later than the file are null.
+        return pa.concat_tables([arrow_schema(table).empty_table(), file.read()], promote_options="permissive")
     except (OSError, ValueError, pa.ArrowException, InputError):
         # The parts hold the same rows, and tell what is wrong with them.
         return None

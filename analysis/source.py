@@ -42,7 +42,7 @@ class Folder(Protocol):
         ...
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Size in bytes of each of these files."""
+        """Size in bytes of each file directly in a subfolder."""
         ...
 
     def read(self, path: str) -> bytes:

@@ -42,6 +42,10 @@ class Capacity:
         demands: What the sweep's trials take.
         slots: Trials at once, where the caller knows better than the nodes tell.
         ahead: Trials of each demand that may wait for a place.
+
+    Attributes:
+        slots: Trials that run at once when the cluster is full.
+        misfits: Demands that no node can meet.
     """
 
     def __init__(
@@ -49,17 +53,19 @@ class Capacity:
     ) -> None:
         self._nodes = list(nodes)
         kinds = sorted(set(demands), key=lambda demand: (-demand.gpu, demand.cpu))
+        alone = {kind: slots or sum(kind.on(node) for node in self._nodes) for kind in kinds}
+        self.misfits = frozenset(kind for kind, count in alone.items() if not count)
+        self._most = {kind: count + ahead for kind, count in alone.items() if count}
         self._ahead = ahead
-        # A sweep whose trials fit nowhere waits with one of them, and Ray says what is missing.
-        self._most = {kind: slots or max(1, sum(kind.on(node) for node in self._nodes)) for kind in kinds}
         self._cpus = sum(node.get("CPU", 0.0) for node in self._nodes)
         self._gpus = sum(node.get("GPU", 0.0) for node in self._nodes)
         self._given = slots
         self._issued: Counter[Demand] = Counter()
-        self.slots = slots or max(1, self._together())
+        self.slots = slots or max(1, self._together(), *alone.values())
 
     def _together(self) -> int:
-        # At its fullest: cards by the trials of which most fit on cards, what is left by those of which most fit then.
+        # Each node's cards by the trials of which most fit there, what is left by those of which most fit then. No
+        # more than a bound is needed: Ray places the trials.
         total = 0
         for node in self._nodes:
             cpus, gpus = node.get("CPU", 0.0), node.get("GPU", 0.0)
@@ -73,23 +79,26 @@ class Capacity:
 
     @property
     def pending(self) -> int:
-        """Trials that may be issued at once, those that wait for a place included."""
-        return self.slots + self._ahead * len(self._most)
+        """Trials that may wait for a place at once."""
+        return sum(self._most.values()) + len(self.misfits)
 
     def takes(self, demand: Demand) -> bool:
         """One more such trial may be issued."""
-        if self._issued[demand] >= self._most[demand] + self._ahead:
+        if demand in self.misfits:
+            # One waits, so that a cluster grows or Ray says what is missing; it takes no place from the others.
+            return not self._issued[demand]
+        if self._issued[demand] >= self._most[demand]:
             return False
         if len(self._most) == 1:
             return True
+        issued = {kind: count for kind, count in self._issued.items() if kind not in self.misfits}
         if self._given is not None:
-            return self._issued.total() < self._given + self._ahead
-        cpus = sum(count * kind.cpu for kind, count in self._issued.items())
-        gpus = sum(count * kind.gpu for kind, count in self._issued.items())
-        spare = self._ahead * demand.cpu + _EPSILON, self._ahead * demand.gpu + _EPSILON
-        # A trial that fits nowhere even alone must not keep the others from running.
-        return not self._issued or (
-            cpus + demand.cpu <= self._cpus + spare[0] and gpus + demand.gpu <= self._gpus + spare[1]
+            return sum(issued.values()) < self._given + self._ahead
+        cpus = sum(count * kind.cpu for kind, count in issued.items())
+        gpus = sum(count * kind.gpu for kind, count in issued.items())
+        return (
+            cpus + demand.cpu <= self._cpus + self._ahead * demand.cpu + _EPSILON
+            and gpus + demand.gpu <= self._gpus + self._ahead * demand.gpu + _EPSILON
         )
 
     def issue(self, demand: Demand) -> None:

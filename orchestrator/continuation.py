@@ -115,6 +115,13 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
             flat.update(_flat(value, f"{prefix}{key}."))
+        elif isinstance(value, list):
+            # A key that this version has added and that is not set says nothing.
+            flat[f"{prefix}{key}"] = [_set_keys(entry) for entry in value]
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _set_keys(entry: Any) -> Any:
+    return {k: v for k, v in entry.items() if v is not None} if isinstance(entry, Mapping) else entry

@@ -45,10 +45,13 @@ def prepare(options: argparse.Namespace) -> int:
     if place is not None:
         # Now, not after minutes of reading.
         place.check_usable()
+        if place.local is not None:
+            place.write(".probe", b"")
+            place.remove(".probe")
     if sources:
         _prepare(options)
     if place is not None:
-        print(f"put into {share(options.name, place)}\nstart sweeps with {DATA}={place.uri}")
+        print(f"put into {share(options.name, place)}\nstart sweeps with {DATA}='{place.uri}'")
     elif os.environ.get(DATA):
         print(f"note: {DATA} is set, so sweeps run on what lies there: add --to '{os.environ[DATA]}' to put this there")
     return 0

@@ -50,17 +50,19 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
             continue
         hyperparameters = cell.anchor or {**cell.fixed}
         spec = trial_spec(config, cell, "search", "probe", hyperparameters, search_seed(config.seed))
-        trainer = Trainer(dataclasses.replace(spec, training=dataclasses.replace(spec.training, epochs=1)))
+        resources = config.resources_of(cell.label)
+        share = resources.gpu_share(float(torch.cuda.device_count()))
+        one = dataclasses.replace(spec, training=dataclasses.replace(spec.training, epochs=1))
+        trainer = Trainer(one, "auto" if share else "cpu")
         if not torch.cuda.is_available():
             operations[cell.label] = _operations(trainer) * config.training.epochs
         began = time.perf_counter()
         trainer.train_epoch()
         per_trial[cell.label] = (time.perf_counter() - began) * config.training.epochs
         source[cell.label] = f"one epoch on this machine ({device_name(trainer.device)})"
-        resources = config.resources_of(cell.label)
         like[cell.label] = {
             "threads": resources.cpu,
-            "gpu_share": resources.gpu_share(float(torch.cuda.device_count())),
+            "gpu_share": share,
             "device_name": device_name(trainer.device),
         }
     search = sum(cell.trials for cell in plan.cells)

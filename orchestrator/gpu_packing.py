@@ -59,8 +59,14 @@ def pack_gpus(
     Returns:
         The demands; one card a trial where nothing could be measured.
     """
+    cards = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0) >= 1]
+    # On a cluster that has no card yet nothing is known of its nodes; else a trial that fits on none is not measured.
     probes = {
-        label: spec for label, spec in probe_specs(config, cells).items() if config.resources_of(label).gpu == "auto"
+        label: spec
+        for label, spec in probe_specs(config, cells).items()
+        if label in demands
+        and config.resources_of(label).gpu == "auto"
+        and (not cards or any(demands[label].on(node) for node in cards))
     }
     if not probes:
         return dict(demands)

@@ -233,11 +233,16 @@ class Writer:
         for name in old:
             place.remove(name)
 
-    def gather(self) -> None:
-        """Put the trials of all cells into one file that opens faster than the parts it is derived from."""
+    def gather(self, seconds: float = 0.0) -> None:
+        """Put the trials of all cells into one file that opens faster than the parts it is derived from.
+
+        Args:
+            seconds: For so long an object store may be away.
+        """
         self._lease.check()
-        place = self._folder.child(GATHERED)
-        found = gather(Readable(self._folder))
+        folder = self._folder.patiently(seconds)
+        place = folder.child(GATHERED)
+        found = gather(Readable(folder))
         if found is None:
             return
         name, data = found

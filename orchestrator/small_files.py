@@ -34,7 +34,7 @@ class Readable:
         return (self._folder.child(folder) if folder else self._folder).names(prefix)
 
     def sizes(self, folder: str) -> dict[str, int]:
-        """Size in bytes of each of these files."""
+        """Size in bytes of each file directly in a subfolder."""
         return self._folder.child(folder).sizes()
 
     def read(self, path: str) -> bytes:

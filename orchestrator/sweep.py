@@ -129,11 +129,11 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
                 if not dispatcher.finished:
                     _run(plan.config, dispatcher, writer, progress, options, f"{lease.generation}_{lease.id}")
                 writer.flush()
-                # Only to be read faster: where it cannot be written nothing is lost.
-                with contextlib.suppress(OSError, InputError):
-                    writer.gather()
                 state = "finished" if dispatcher.finished else "stopped"
                 state += f" (only {options.only})" if options.only is not None else ""
+                # Only to be read faster: where it cannot be written nothing is lost.
+                with contextlib.suppress(Exception):
+                    writer.gather(LAST_SECONDS)
             finally:
                 if state == "interrupted":
                     # Rows that do not arrive now are those of trials that go on from their last checkpoint.
@@ -205,7 +205,15 @@ def _run(
         # Again, since ray.init has replaced the handler by one that ends the process with another exit code.
         with _terminate_as_interrupt():
             nodes = cluster_nodes()
-            demands = demands_of(config, nodes)
+            labels = {cell.label for cell in dispatcher.cells if not dispatcher.cell_is_done(cell.id)}
+            demands = {label: demand for label, demand in demands_of(config, nodes).items() if label in labels}
+            for label, demand in demands.items():
+                if not (options.slots or any(demand.on(node) for node in nodes)):
+                    options.console.print(
+                        f"no node has what a trial of {label} needs (cpu: {demand.cpu}, gpu: {demand.gpu:g}): it waits "
+                        "until one joins; change resources to run it here",
+                        highlight=False,
+                    )
             if any(node.get("GPU", 0.0) >= 1 for node in nodes):
                 demands = pack_gpus(config, dispatcher.cells, demands, options.console)
             run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots)

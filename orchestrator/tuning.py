@@ -107,7 +107,7 @@ class _Session:
         self.progress.update()
         # Tune asks again and again while its slots are taken: that answer must cost nothing.
         if not any(map(self.has_place, self.demands)):
-            return None
+            return None if self.specs or not self.stopping else Searcher.FINISHED
         if self.stopping or self.dispatcher.finished:
             return Searcher.FINISHED
         spec = self.dispatcher.next(self.has_place)
@@ -128,7 +128,7 @@ class _Session:
 
     def has_place(self, label: str) -> bool:
         """One more trial of this method may be issued."""
-        return self.capacity.takes(self.demands[label])
+        return label in self.demands and self.capacity.takes(self.demands[label])
 
     def _leave(self, ray_id: str) -> TrialSpec | None:
         spec = self.specs.pop(ray_id, None)
@@ -316,7 +316,7 @@ def run_tuner(
         writer: Writes the rows.
         progress: Shows them.
         driver: Identifier of this driver; names the Tune run.
-        demands: What a trial of each method takes, by label.
+        demands: What a trial of each method that has any left takes, by label.
         slots: Trials at once; None = as many as the cluster holds at its largest.
 
     Raises:

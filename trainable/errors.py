@@ -28,3 +28,7 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean '{near[0]}'? " if near else ""
     return InputError(f"unknown {what} '{name}': {hint}known: {', '.join(names)}")
+
+
+class DataOutOfReach(InputError):
+    """Prepared data that this node cannot get: no fault of the trial that asks for them."""

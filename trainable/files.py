@@ -45,6 +45,14 @@ def _explained(action: str, place: str) -> Iterator[None]:
         raise
 
 
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:
+        # Gone since it was listed.
+        return 0
+
+
 class Folder:
     """One directory, local (a path or ``file://``) or remote (``s3://bucket/path``).
 
@@ -219,7 +227,7 @@ class Folder:
                 chosen = [name for name in os.listdir(self._path) if name.startswith(prefix)]  # noqa: PTH208
                 return [(name, None if Path(self._path, name).is_dir() else 0) for name in chosen]
             with os.scandir(self._path) as found:
-                return [(e.name, None if e.is_dir() else e.stat().st_size if sizes else 0) for e in found]
+                return [(e.name, None if e.is_dir() else _size(e) if sizes else 0) for e in found]
         except FileNotFoundError:
             return []
 
@@ -233,7 +241,7 @@ class Folder:
             return sorted(name for name, size in self._entries(prefix) if size is not None and _visible(name))
 
     def sizes(self) -> dict[str, int]:
-        """Size in bytes of each of these files.
+        """Size in bytes of each file directly in it, without hidden ones.
 
         Raises:
             InputError: It is not a directory, or may not be listed.

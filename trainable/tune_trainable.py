@@ -18,7 +18,7 @@ import ray
 from ray.tune import Trainable
 
 from trainable import remote
-from trainable.errors import InputError
+from trainable.errors import DataOutOfReach, InputError
 from trainable.files import Folder
 from trainable.remote import Unreachable, use_environment
 from trainable.spec import TrialSpec
@@ -108,6 +108,9 @@ def _trainer(spec: TrialSpec, device: str) -> Trainer:
         except Unreachable as error:
             if time.monotonic() > end:
                 raise DirectoryError(str(error)) from error
+        except DataOutOfReach as error:
+            # As a failed trial it would count in the selection, and this node would fail the next one too.
+            raise DirectoryError(str(error)) from error
         time.sleep(remote.LONGEST_PAUSE)
 
 

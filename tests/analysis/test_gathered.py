@@ -83,3 +83,9 @@ def test_one_part_is_left_as_it_is(folder: Path) -> None:
     for part in parts[1:]:
         part.unlink()
     assert pq.read_table(parts[0]).num_rows and gather(open_folder(folder)) is None
+
+
+def test_columns_that_came_later_are_null(folder: Path) -> None:
+    file = gathered(folder)
+    pq.write_table(pq.read_table(file).drop_columns(["flip_rate"]), file)
+    assert used(folder) and analysis.load(folder)["flip_rate"].isna().all()

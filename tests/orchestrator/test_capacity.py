@@ -65,6 +65,33 @@ def test_what_fits_nowhere_is_asked_for_once_so_that_ray_says_what_is_missing() 
     assert capacity.slots == 1 and filled(capacity, CARD) == 1
 
 
+def test_what_fits_nowhere_keeps_nothing_else_from_running() -> None:
+    capacity = Capacity([{"CPU": 2.0}], [CARD, PLAIN])
+    assert capacity.misfits == {CARD} and capacity.slots == 2
+    assert filled(capacity, CARD) == 1 and filled(capacity, PLAIN) == 2
+    capacity.release(PLAIN)
+    assert filled(capacity, PLAIN) == 1
+
+
+def test_after_all_trials_have_ended_it_takes_as_many_as_before() -> None:
+    capacity = Capacity([{"CPU": 2.0}], [CARD, PLAIN])
+    for demand in (PLAIN, CARD):
+        count = filled(capacity, demand)
+        for _ in range(count):
+            capacity.release(demand)
+    assert filled(capacity, CARD) == 1 and filled(capacity, PLAIN) == 2
+
+
+def test_a_cluster_without_processors_lets_one_trial_of_each_kind_wait() -> None:
+    capacity = Capacity([{"CPU": 0.0}], [PLAIN, Demand(2, 0.0)])
+    assert filled(capacity, PLAIN) == filled(capacity, Demand(2, 0.0)) == 1 and capacity.pending == 2
+
+
+def test_the_largest_number_is_that_of_the_kind_of_which_most_fit() -> None:
+    capacity = Capacity(8 * [GPU_NODE], [PLAIN, Demand(4, 1.0)])
+    assert capacity.slots == 32 and capacity.pending == 32 + 8
+
+
 def test_the_caller_may_know_better() -> None:
     capacity = Capacity([GPU_NODE], [QUARTER, PLAIN], slots=3)
     assert capacity.slots == 3 and filled(capacity, QUARTER) == 3 and not capacity.takes(PLAIN)

@@ -98,6 +98,12 @@ def test_a_label_stays_with_its_method_and_settings(method: dict[str, Any]) -> N
         changed(methods=["erm", method])
 
 
+def test_a_key_that_a_later_version_added_is_no_change() -> None:
+    old = tree(sweep_config())
+    old["methods"] = [{key: value for key, value in method.items() if key != "resources"} for method in old["methods"]]
+    assert check_config(old, sweep_config(), "DIR") == {}
+
+
 def test_a_new_variant_under_a_label_of_its_own_may_be_added() -> None:
     assert "methods" in changed(methods=["erm", "lnl", {"name": "lnl", "label": "lnl-2", "fixed": {"mu": 1}}])
 

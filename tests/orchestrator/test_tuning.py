@@ -107,6 +107,25 @@ def test_open_trials_are_limited_to_the_slots_and_one_that_waits_where_the_sampl
     assert session.suggest("e") is None and len(session.specs) == most
 
 
+def test_a_method_that_fits_on_no_node_keeps_no_other_from_its_end(directory: SweepDirectory) -> None:
+    config = stopping_config(methods=["erm", {"name": "lnl", "resources": {"gpu": 1}}], training={"epochs": EPOCHS})
+    nodes = [{"CPU": 1.0}]
+    dispatcher = dispatcher_for(config)
+    writer = Writer(directory, Lease(directory.folder, "abcd1234", 1))
+    progress = Progress("fake", None, dispatcher, Console(file=io.StringIO()))
+    session = _Session(config, dispatcher, writer, progress, demands_of(config, nodes), nodes)
+    labels = []
+    for name in "abcdefgh":
+        if session.suggest(name) is None:
+            break
+        labels.append(session.specs[name].label)
+        if labels[-1] == "erm":
+            end(session, name, [0.5] * EPOCHS)
+    assert sorted(labels) == ["erm"] * 4 + ["lnl"]
+    # The one that is left waits for a node to come.
+    assert session.suggest("z") is None and len(session.specs) == 1
+
+
 def test_while_a_cell_waits_for_its_search_the_searcher_waits(session: _Session) -> None:
     for name in ("a", "b"):
         suggested(session, name)

@@ -14,6 +14,7 @@ import pytest
 
 from analysis import schema
 from trainable import remote
+from trainable.errors import DataOutOfReach
 from trainable.files import Folder
 from trainable.remote import Unreachable
 from trainable.spec import TrialSpec
@@ -158,6 +159,17 @@ def test_a_checkpoint_that_cannot_be_fetched_now_is_not_given_up(
 
     monkeypatch.setattr(Folder, "read", away)
     assert worker(config(tiny(epochs=2), tmp_path)).step()["halt"] == "the store is away"
+
+
+def test_a_node_that_cannot_get_the_data_fails_no_trial(
+    tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> None:
+        raise DataOutOfReach("no space for the copy")
+
+    monkeypatch.setattr("trainable.trainer.Trainer", refused)
+    result = worker(config(tiny(epochs=2), tmp_path)).step()
+    assert result["halt"] == "no space for the copy" and result["row"] is None
 
 
 @pytest.mark.parametrize("comes_back", [True, False])

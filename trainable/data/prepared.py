@@ -14,7 +14,7 @@ from pathlib import Path
 from trainable.data.array_folder import MANIFEST, Arrays, Manifest, checksum, drafted, load_arrays, remove_drafts
 from trainable.data.cache import cache_folder
 from trainable.data.file_lock import locked
-from trainable.errors import InputError
+from trainable.errors import DataOutOfReach, InputError
 from trainable.files import CHECK_SECONDS, Folder
 from trainable.remote import DATA, Unreachable
 
@@ -42,8 +42,8 @@ def prepared_arrays(name: str) -> tuple[Arrays, str] | None:
     if not place:
         return found
     with _named(place):
-        source = Folder(place).child(name)
         try:
+            source = _source(place).child(name)
             manifest = _manifest(source, name)
         except Unreachable:
             if found is not None:
@@ -92,6 +92,10 @@ def share(name: str, place: Folder) -> str:
         old = Manifest.read(b"".join(target.pieces(MANIFEST))).checksum
     except (FileNotFoundError, ValueError):
         old = None
+    except Unreachable:
+        raise
+    except OSError as error:
+        raise InputError(f"cannot read {target.uri}/{MANIFEST}: {error.strerror or error}") from error
     if old != expected:
         target.remove(MANIFEST)
     for array in arrays:
@@ -105,11 +109,21 @@ def _named(place: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"{DATA} is '{place}': {error}") from error
+        raise DataOutOfReach(f"{DATA} is '{place}': {error}") from error
     except Unreachable as error:
         raise Unreachable(
             f"{DATA} is '{place}': {error}; check the address, AWS_ENDPOINT_URL and the network"
         ) from error
+
+
+def _source(place: str) -> Folder:
+    try:
+        return Folder(place)
+    except InputError as error:
+        if isinstance(error.__cause__, OSError):
+            # The store did not answer when it was asked for the bucket's region.
+            raise Unreachable(str(error)) from error
+        raise
 
 
 def _manifest(source: Folder, name: str) -> Manifest:
