@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 RULES: tuple[str, ...] = ("val_counterfactual", "val_reweighted", "val_biased", "val_unbiased")
 ORACLE = "val_unbiased"
@@ -67,23 +68,40 @@ def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
         One row per (cell, repeat, rule): the chosen search row's columns, ``rule``, ``rank_value`` (what the rule
         maximised) and ``configuration`` (canonical JSON of the hyperparameters).
     """
+    group = _places(trials)
+    chosen = [
+        trials.iloc[rows].assign(rule=rule, rank_value=value) for rule, rows, value in _chosen(trials, rules, group)
+    ]
+    found = pd.concat(chosen, ignore_index=True)
+    configurations = _canonical(found["hyperparameters"].tolist())
+    return found.assign(configuration=pd.Series(configurations, index=found.index, dtype=object))
+
+
+def _chosen(
+    trials: pd.DataFrame, rules: Sequence[str], group: NDArray[np.int64]
+) -> list[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
+    """Positions and values of the rows each rule chose in each group, the highest first."""
     candidates = ((trials["phase"] == "search") & (trials["status"] == "completed")).to_numpy(dtype=bool)
     own = _own_rules(trials["trial_id"])
-    group = trials.groupby(["cell", "repeat"], dropna=False, sort=False).ngroup().to_numpy()
     chosen = []
     for rule in rules:
         counts = candidates if own is None else candidates & (own.isna() | (own == rule)).to_numpy(dtype=bool)
         value = np.where(counts, objective(trials, rule).to_numpy(dtype=float), np.nan)
-        # The highest of each cell first: only ties need their numbers read.
+        # The highest of each group first: only ties need their numbers read.
         best = np.full(group.max(initial=-1) + 1, -np.inf)
         np.fmax.at(best, group, value)
-        highest = value == best[group]
-        ranked: pd.DataFrame = trials[highest]
-        ranked = ranked.assign(rule=rule, rank_value=value[highest], _number=search_number(ranked["trial_id"]))
-        ranked = ranked.sort_values(["rank_value", "_number"], ascending=[False, True], kind="stable")
-        chosen.append(ranked.drop_duplicates(["cell", "repeat"], keep="first"))
-    found = pd.concat(chosen, ignore_index=True).drop(columns="_number")
-    return found.assign(configuration=_canonical(found))
+        highest = np.flatnonzero(value == best[group])
+        numbers = search_number(trials["trial_id"].iloc[highest]).to_numpy()
+        highest = highest[np.lexsort((numbers, -value[highest]))]
+        _, first = np.unique(group[highest], return_index=True)
+        rows = highest[np.sort(first)]
+        chosen.append((rule, rows, value[rows]))
+    return chosen
+
+
+def _places(trials: pd.DataFrame) -> NDArray[np.int64]:
+    """A number for each (cell, repeat)."""
+    return np.asarray(trials.groupby(["cell", "repeat"], dropna=False, sort=False).ngroup(), dtype=np.int64)
 
 
 def _own_rules(trial_id: pd.Series) -> pd.Series | None:
@@ -102,36 +120,33 @@ def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     Returns:
         The rows with the two columns; a confirm row whose configuration no rule chooses (any more) is superseded.
     """
-    # Of a hundred columns these decide.
-    needed = ("cell", "repeat", "phase", "status", "trial_id", "hyperparameters", "val_reweighted_se", *rules)
-    chosen = picks(trials[[name for name in needed if name in trials]], rules)
-    choosers: dict[tuple[str, int, str], tuple[str, ...]] = {}
-    for cell, repeat, configuration, rule in zip(
-        chosen["cell"], _repeat(chosen), chosen["configuration"], chosen["rule"], strict=True
-    ):
-        known = choosers.get((cell, repeat, configuration), ())
-        choosers[cell, repeat, configuration] = known if rule in known else (*known, rule)
-    confirm = (trials["phase"] == "confirm").to_numpy()
+    place = _places(trials[["cell", "repeat"]].fillna({"repeat": 0}))
+    text = trials["hyperparameters"]
+    choosers: dict[tuple[int, str], tuple[str, ...]] = {}
+    texts: set[object] = set()
+    for rule, rows, _ in _chosen(trials, rules, _places(trials) if trials["repeat"].isna().any() else place):
+        own = text.iloc[rows].tolist()
+        texts.update(own)
+        for key in zip(place[rows].tolist(), _canonical(own), strict=True):
+            earlier = choosers.get(key, ())
+            choosers[key] = earlier if rule in earlier else (*earlier, rule)
+    confirm = (trials["phase"] == "confirm").to_numpy(dtype=bool)
     # Parsing the JSON of every search row is most of the time of loading: only those whose text was chosen matter.
-    compared = confirm | trials["hyperparameters"].isin(chosen["hyperparameters"]).to_numpy(dtype=bool)
-    those = trials.loc[compared, ["cell", "repeat", "hyperparameters"]]
-    found: list[tuple[str, ...]] = [()] * len(trials)
-    keys = zip(those["cell"], _repeat(those), _canonical(those), strict=True)
-    for i, key in zip(np.flatnonzero(compared), keys, strict=True):
-        found[i] = choosers.get(key, ())
-    none = np.fromiter((not rules_of for rules_of in found), dtype=bool, count=len(found))
-    rules_of_rows = np.fromiter(found, dtype=object, count=len(found))
-    return trials.assign(rules=pd.Series(rules_of_rows, index=trials.index), superseded=confirm & none)
+    compared = np.flatnonzero(confirm | text.isin(texts).to_numpy(dtype=bool))
+    found = np.empty(len(trials), dtype=object)
+    found.fill(())
+    any_rule = np.zeros(len(trials), dtype=bool)
+    keys = zip(place[compared].tolist(), _canonical(text.iloc[compared].tolist()), strict=True)
+    for row, key in zip(compared.tolist(), keys, strict=True):
+        if key in choosers:
+            found[row], any_rule[row] = choosers[key], True
+    return trials.assign(rules=pd.Series(found, index=trials.index), superseded=confirm & ~any_rule)
 
 
-def _repeat(trials: pd.DataFrame) -> list[int]:
-    return [int(repeat) for repeat in trials["repeat"].fillna(0)]
-
-
-def _canonical(trials: pd.DataFrame) -> pd.Series:
+def _canonical(texts: Sequence[object]) -> list[str]:
     """Hyperparameters as JSON with sorted keys: equal configurations have equal text."""
-    text = trials["hyperparameters"].astype(object)
-    return text.map({value: _sorted_json(value) for value in text.unique()}).astype(object)
+    known = {text: _sorted_json(text) for text in dict.fromkeys(texts)}
+    return [known[text] for text in texts]
 
 
 def _sorted_json(text: object) -> str:
