@@ -70,9 +70,16 @@ def _start_own(start: Callable[[], object]) -> None:
             return
 
 
-class _QuietFile(logging.FileHandler):
-    def handleError(self, record: logging.LogRecord) -> None:
-        """Nothing: a log that cannot be written, on a full disk say, must not fill the screen."""
+class _QuietFile(logging.Handler):
+    """A log that is open only while it is written; where it cannot be, on a full disk say, it says nothing."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{self.format(record)}\n")
 
 
 @contextlib.contextmanager
