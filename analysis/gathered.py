@@ -1,4 +1,4 @@
-"""All rows of a finished sweep's table in one file beside its parts, which opens many times as fast as they do.
+"""All rows of a finished sweep's table in one Arrow file beside its parts, which opens many times as fast as they do.
 
 It is derived from the parts and stands for exactly those: its name holds a hash of their names and sizes, so that it is
 not used once a part has been added, removed, replaced or truncated. The parts stay what is true.
@@ -11,10 +11,9 @@ import warnings
 from collections.abc import Mapping
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from analysis.errors import InputError
-from analysis.parts import is_part, part_bytes, read_parts
+from analysis.parts import is_part, read_parts
 from analysis.schema import SCHEMA_VERSION, VERSION_KEY, arrow_schema
 from analysis.source import Folder
 
@@ -25,9 +24,9 @@ ORDER = (("cell", "ascending"), ("phase", "descending"), ("trial_id", "ascending
 
 
 def gathered_name(table: str, sizes: Mapping[str, int]) -> str:
-    """Name of the file that holds the rows of these parts: ``<table>-<16 hex characters>.parquet``."""
+    """Name of the file that holds the rows of these parts: ``<table>-<16 hex characters>.arrow``."""
     text = "\n".join(f"{name} {size}" for name, size in sorted(sizes.items()) if is_part(name))
-    return f"{table}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.parquet"
+    return f"{table}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.arrow"
 
 
 def gather(folder: Folder) -> tuple[str, bytes] | None:
@@ -50,18 +49,21 @@ def gather(folder: Folder) -> tuple[str, bytes] | None:
             rows = read_parts(folder, "trials").sort_by(list(ORDER))
     except UserWarning:
         return None
-    return name, part_bytes(rows.combine_chunks())
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, rows.schema) as writer:
+        writer.write_table(rows.combine_chunks())
+    return name, bytes(sink.getvalue())
 
 
 def read_gathered(folder: Folder, table: str) -> pa.Table | None:
     """The gathered rows of a table; None where there is no whole file that stands for the parts as they are now."""
     name = gathered_name(table, folder.sizes(table))
     try:
-        file = pq.ParquetFile(pa.BufferReader(folder.read(f"{GATHERED}/{name}")))
-        if int((file.schema_arrow.metadata or {}).get(VERSION_KEY, b"0")) > SCHEMA_VERSION:
+        file = pa.ipc.open_file(pa.BufferReader(folder.read(f"{GATHERED}/{name}")))
+        if int((file.schema.metadata or {}).get(VERSION_KEY, b"0")) > SCHEMA_VERSION:
             return None
         # As for parts: columns that came later than the file are null.
-        return pa.concat_tables([arrow_schema(table).empty_table(), file.read()], promote_options="permissive")
+        return pa.concat_tables([arrow_schema(table).empty_table(), file.read_all()], promote_options="permissive")
     except (OSError, ValueError, pa.ArrowException, InputError):
         # The parts hold the same rows, and tell what is wrong with them.
         return None

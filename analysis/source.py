@@ -74,6 +74,12 @@ class _Filesystem:
             return bytes(stream.read())
 
 
+class _Local(_Filesystem):
+    def read(self, path: str) -> bytes:
+        # A stream does not know its length, and grows while it is read.
+        return Path(self._root, path).read_bytes()
+
+
 class _Remote(_Filesystem):
     """An object store: asked again where it does not answer, and where a rewritten file is torn."""
 
@@ -174,7 +180,7 @@ def open_folder(directory: Location) -> Folder:
                 raise InputError(f"a sweep is a folder or a packed zip file, but {name} is neither: give its folder")
             folder = _Zip(name, local)
         elif local.is_dir():
-            folder = _Filesystem(name, fs.LocalFileSystem(), str(local))
+            folder = _Local(name, fs.LocalFileSystem(), str(local))
         else:
             raise InputError(f"there is no folder {name}: give the folder a sweep was run in (its --out)")
         found = _is_sweep(folder)
