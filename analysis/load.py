@@ -175,10 +175,11 @@ def _load_one(folder: Folder) -> pd.DataFrame:
         raise InputError(f"no trial of {folder.name} has finished yet: try again when the first one has")
     frame = mark(frame, confirm_rules(config))
     seeds = seeds_of_rules(config)
-    planned = {
-        rules: max((seeds.get(rule, math.nan) for rule in rules), default=math.nan) for rules in set(frame["rules"])
-    }
-    frame["seeds_planned"] = [planned[rules] for rules in frame["rules"]]
+    planned = np.full(len(frame), math.nan)
+    for row, rules in enumerate(frame["rules"].tolist()):
+        if rules:
+            planned[row] = max(seeds.get(rule, math.nan) for rule in rules)
+    frame["seeds_planned"] = planned
     frame["headline_rule"] = confirm_rules(config)[0]
     frame["whole_axis"] = (frame["method"] == "ceiling") & _one_ceiling(frame, config)
     frame["directory"] = folder.name
