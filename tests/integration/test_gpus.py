@@ -33,7 +33,8 @@ def cluster(short_tmp: Path) -> Iterator[Any]:
 def swept(
     cluster: Any, out: Path, gpu: object, monkeypatch: pytest.MonkeyPatch, **own: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], str]:
-    monkeypatch.setattr(tuning, "SweepTrainable", null_trainable(0.4))
+    # Long enough that trials are left for the worker that starts last.
+    monkeypatch.setattr(tuning, "SweepTrainable", null_trainable(1.0))
     config = validate(
         {
             "name": "shares",
@@ -98,7 +99,7 @@ def test_auto_packs_as_many_as_were_measured_to_fit(
     small, large = by_card(of(found, "erm")), by_card(of(found, "lnl"))
     assert max(together(trials) for trials in small.values()) <= 3
     assert max(together(trials) for trials in large.values()) == 1
-    assert {row["gpu_share"] for row in of(found, "erm")} == {pytest.approx(1 / 3)}
+    assert all(row["gpu_share"] == pytest.approx(1 / 3) for row in of(found, "erm"))
     assert {row["gpu_share"] for row in of(found, "lnl")} == {1.0}
     assert all(used(trials) <= 1 + 1e-6 for trials in by_card(found).values())
 
