@@ -46,8 +46,7 @@ def prepare(options: argparse.Namespace) -> int:
         # Now, not after minutes of reading.
         place.check_usable()
         if place.local is not None:
-            place.write(".probe", b"")
-            place.remove(".probe")
+            _check_writable(place.local)
     if sources:
         _prepare(options)
     if place is not None:
@@ -55,6 +54,12 @@ def prepare(options: argparse.Namespace) -> int:
     elif os.environ.get(DATA):
         print(f"note: {DATA} is set, so sweeps run on what lies there: add --to '{os.environ[DATA]}' to put this there")
     return 0
+
+
+def _check_writable(place: Path) -> None:
+    nearest = next(path for path in (place, *place.parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise InputError(f"--to must name a folder that can be written, but {nearest} is not one: choose another")
 
 
 def _prepare(options: argparse.Namespace) -> None:

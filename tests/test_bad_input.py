@@ -369,6 +369,7 @@ def test_a_trial_that_cannot_be(refuse: Refuse, words: list[str], named: str) ->
         (["brain_mri", "--from", "a", "--download", "b"], "one of the two"),
         (["brain_mri", "--from", "nowhere.zip", "--to", "shared"], "nowhere.zip"),
         (["brain_mri", "--to", "shared"], "is not prepared"),
+        (["brain_mri", "--to", __file__], "must name a folder that can be written"),
         (["brain_mri", "--to", ""], "give either --from PATH"),
         (["brain_mri", "--to", "ftp://host/data"], "'ftp://host/data' is not a directory"),
         (["brain_mri", "--to"], "--to"),

@@ -301,7 +301,7 @@ def test_command_for_other_machines(
 ) -> None:
     source, place = str(write_folder(tmp_path / "source", files, folds_file(N))), tmp_path / "shared"
     assert cli.main(["data", "prepare", "brain_mri", "--from", source, "--to", str(place)]) == 0
-    assert f"start sweeps with LNL_SWEEP_DATA={place}" in capsys.readouterr().out
+    assert f"start sweeps with LNL_SWEEP_DATA='{place}'" in capsys.readouterr().out
     assert load_arrays(place / "brain_mri") is not None
     shutil.rmtree(place)
     assert cli.main(["data", "prepare", "brain_mri", "--to", str(place)]) == 0
