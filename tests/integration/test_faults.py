@@ -73,18 +73,18 @@ def checkpoint_of(trial: Path) -> int:
 
 
 def stands_still(running: Driver, seconds: float = 20) -> str:
-    """Wait for the trial that was started and writes nothing for so long: many times what an epoch takes."""
-    since: dict[tuple[str, int], float] = {}
+    """Wait until one trial is left that was started and writes nothing for so long: many times what an epoch takes."""
+    since: dict[tuple[str, int, int], float] = {}
     found: list[str] = []
 
     def look() -> bool:
-        now = time.monotonic()
+        now, done = time.monotonic(), len(rows(running.out))
         started = {place.parent for place in Path(running.out).glob("trials_open/*/started-*")}
-        states = {(place.name, checkpoint_of(place)) for place in started}
+        states = {(place.name, checkpoint_of(place), done) for place in started}
         for state in set(since) - states:
             del since[state]
         found[:] = [state[0] for state in states if now - since.setdefault(state, now) >= seconds]
-        return bool(found)
+        return len(started) == len(found) == 1
 
     running.wait_for(look, "a trial that stands still")
     return found[0]

@@ -63,7 +63,7 @@ def shared(store: Server, short_tmp: Path) -> str:
     source = write_folder(short_tmp / "mri-files", all_files(SLICES, tuple(range(3, SLICES + 1))), folds_file(SLICES))
     laptop = short_tmp / "laptop"
     code, text = command(laptop, store, "data", "prepare", "brain_mri", "--from", source, "--to", PLACE)
-    assert code == 0 and f"LNL_SWEEP_DATA={PLACE}" in text, text
+    assert code == 0 and f"LNL_SWEEP_DATA='{PLACE}'" in text, text
     found = load_arrays(laptop / "brain_mri")
     assert found is not None
     return found[1]
