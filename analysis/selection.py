@@ -120,14 +120,15 @@ def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     Returns:
         The rows with the two columns; a confirm row whose configuration no rule chooses (any more) is superseded.
     """
-    place = _places(trials[["cell", "repeat"]].fillna({"repeat": 0}))
-    text = trials["hyperparameters"]
+    group = _places(trials)
+    place = _places(trials[["cell", "repeat"]].fillna({"repeat": 0})) if trials["repeat"].isna().any() else group
+    text, known = trials["hyperparameters"], dict[object, str]()
     choosers: dict[tuple[int, str], tuple[str, ...]] = {}
     texts: set[object] = set()
-    for rule, rows, _ in _chosen(trials, rules, _places(trials) if trials["repeat"].isna().any() else place):
+    for rule, rows, _ in _chosen(trials, rules, group):
         own = text.iloc[rows].tolist()
         texts.update(own)
-        for key in zip(place[rows].tolist(), _canonical(own), strict=True):
+        for key in zip(place[rows].tolist(), _canonical(own, known), strict=True):
             earlier = choosers.get(key, ())
             choosers[key] = earlier if rule in earlier else (*earlier, rule)
     confirm = (trials["phase"] == "confirm").to_numpy(dtype=bool)
@@ -136,16 +137,19 @@ def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     found = np.empty(len(trials), dtype=object)
     found.fill(())
     any_rule = np.zeros(len(trials), dtype=bool)
-    keys = zip(place[compared].tolist(), _canonical(text.iloc[compared].tolist()), strict=True)
+    keys = zip(place[compared].tolist(), _canonical(text.iloc[compared].tolist(), known), strict=True)
     for row, key in zip(compared.tolist(), keys, strict=True):
         if key in choosers:
             found[row], any_rule[row] = choosers[key], True
     return trials.assign(rules=pd.Series(found, index=trials.index), superseded=confirm & ~any_rule)
 
 
-def _canonical(texts: Sequence[object]) -> list[str]:
+def _canonical(texts: Sequence[object], known: dict[object, str] | None = None) -> list[str]:
     """Hyperparameters as JSON with sorted keys: equal configurations have equal text."""
-    known = {text: _sorted_json(text) for text in dict.fromkeys(texts)}
+    known = {} if known is None else known
+    for text in texts:
+        if text not in known:
+            known[text] = _sorted_json(text)
     return [known[text] for text in texts]
 
 
