@@ -195,6 +195,7 @@ def _run(
 ) -> None:
     import ray
 
+    from orchestrator.capacity import Capacity
     from orchestrator.cluster import cluster_nodes, demands_of, start_ray
     from orchestrator.gpu_packing import pack_gpus
     from orchestrator.tuning import run_tuner
@@ -207,8 +208,9 @@ def _run(
             nodes = cluster_nodes()
             labels = {cell.label for cell in dispatcher.cells if not dispatcher.cell_is_done(cell.id)}
             demands = {label: demand for label, demand in demands_of(config, nodes).items() if label in labels}
+            misfits = Capacity(nodes, demands.values(), options.slots).misfits
             for label, demand in demands.items():
-                if not (options.slots or any(demand.on(node) for node in nodes)):
+                if demand in misfits:
                     options.console.print(
                         f"no node has what a trial of {label} needs (cpu: {demand.cpu}, gpu: {demand.gpu:g}): it waits "
                         "until one joins; change resources to run it here",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import random
 import shutil
 import signal
@@ -66,6 +67,22 @@ class Server:
     def go_on(self) -> None:
         """Answer again."""
         self.process.send_signal(signal.SIGCONT)
+
+
+def lnl_sweep(server: Server, *words: object, cwd: Path | None = None, **changes: str) -> tuple[int, str]:
+    """Run ``lnl-sweep WORDS`` against a server; its exit code and what it printed."""
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("lnl-sweep")), *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        env={**environment, **server.variables, **changes},
+        cwd=cwd,
+    )
+    return done.returncode, done.stdout + done.stderr
 
 
 @contextmanager

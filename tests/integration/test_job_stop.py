@@ -6,14 +6,14 @@ import os
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.integration.hosts import wait_until
 from tests.integration.support import Rows, assert_same_results, differences, driver, end_session, rows
 
 pytestmark = pytest.mark.slow
@@ -38,6 +38,7 @@ def environment() -> dict[str, str]:
 
 
 def free_port() -> int:
+    """One of the kernel's own: Ray keeps those from 10002 to 19999 for its workers and refuses any other use."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -76,12 +77,6 @@ def story(short_tmp: Path, sweep_file: Path) -> Story:
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120, env=environment())
         return done.stdout + done.stderr
 
-    def wait_for(found: Callable[[], bool], what: str, seconds: float = 240) -> None:
-        end = time.monotonic() + seconds
-        while not found():
-            assert time.monotonic() < end, f"no {what} after {seconds} s: {job('logs', 'small')}"
-            time.sleep(0.2)
-
     def state() -> str:
         text = job("status", "small").upper()
         return next((word for word in ("STOPPED", "SUCCEEDED", "FAILED") if word in text), "")
@@ -90,10 +85,10 @@ def story(short_tmp: Path, sweep_file: Path) -> Story:
         # The dashboard answers a little later than the cluster stands.
         sweep = programs / "lnl-sweep", "run", sweep_file, "--out", out
         submit = "--no-wait", "--submission-id", "small", "--", *sweep
-        wait_for(lambda: "submitted successfully" in job("submit", *submit), "job", 120)
-        wait_for(lambda: len(rows(out)) >= 3 or state() != "", "three rows")
+        wait_until(lambda: "submitted successfully" in job("submit", *submit), "job", 120)
+        wait_until(lambda: len(rows(out)) >= 3 or state(), "three rows", 240, 0.2)
         job("stop", "--no-wait", "small")
-        wait_for(lambda: state() != "", "end of the job", 60)
+        wait_until(state, "end of the job", 60)
         ended, logs, finished = state(), job("logs", "small"), rows(out)
     with driver(short_tmp, out, "resume", out) as running:
         code = running.wait()

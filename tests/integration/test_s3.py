@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -20,7 +17,7 @@ import analysis
 from analysis.errors import InputError as AnalysisError
 from analysis.sealed import is_whole
 from orchestrator.results import SweepDirectory
-from tests.integration.s3_server import BUCKET, KEY, READ_KEY, READ_SECRET, Server, moto, seaweed
+from tests.integration.s3_server import BUCKET, KEY, READ_KEY, READ_SECRET, Server, lnl_sweep, moto, seaweed
 from tests.integration.support import SEARCHED, assert_same_results, differences, driver, rows
 from trainable.files import Folder
 
@@ -91,18 +88,7 @@ def finished(text: str) -> bool:
 
 def command(short_tmp: Path, server: Server, *words: object, **changes: str) -> tuple[int, str]:
     """Run ``lnl-sweep WORDS`` against a server."""
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("lnl-sweep")), *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        env={**environment, **server.variables, **changes},
-        cwd=short_tmp,
-    )
-    return done.returncode, done.stdout + done.stderr
+    return lnl_sweep(server, *words, cwd=short_tmp, **changes)
 
 
 @pytest.fixture(scope="module")

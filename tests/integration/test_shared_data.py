@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.integration.s3_server import BUCKET, READ_KEY, READ_SECRET, Server, seaweed
+from tests.integration.s3_server import BUCKET, READ_KEY, READ_SECRET, Server, lnl_sweep, seaweed
 from tests.integration.support import NODE, driver, own_cluster, rows
 from tests.trainable.figshare_files import all_files, folds_file, write_folder
 from trainable.data.array_folder import checksum, load_arrays
@@ -45,16 +42,7 @@ def store(short_tmp: Path) -> Iterator[Server]:
 
 def command(node: Path, server: Server, *words: object, **changes: str) -> tuple[int, str]:
     """Run ``lnl-sweep WORDS`` on a node, which is a cache of its own."""
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("lnl-sweep")), *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        env={**os.environ, **server.variables, "OMP_NUM_THREADS": "1", "LNL_SWEEP_CACHE": str(node), **changes},
-    )
-    return done.returncode, done.stdout + done.stderr
+    return lnl_sweep(server, *words, OMP_NUM_THREADS="1", LNL_SWEEP_CACHE=str(node), **changes)
 
 
 @pytest.fixture(scope="module")
