@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import FrameType
 from typing import Any
 
 import yaml
@@ -20,6 +17,7 @@ from orchestrator.companions import write_samples, write_splits
 from orchestrator.config import SweepConfig, validate
 from orchestrator.continuation import check_config, check_provenance
 from orchestrator.dispatch import Dispatcher
+from orchestrator.interruption import Interruption
 from orchestrator.journal import write_journal
 from orchestrator.lease import acquire
 from orchestrator.plan import make_plan
@@ -113,7 +111,8 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
         ):
             options.console.print(f"since this sweep began: {difference}", highlight=False)
         directory.check_readable()
-    with _terminate_as_interrupt():
+    interruption = Interruption()
+    with interruption.heard():
         lease = acquire(directory.folder)
         writer = Writer(directory, lease)
         try:
@@ -127,7 +126,8 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             state = "interrupted"
             try:
                 if not dispatcher.finished:
-                    _run(plan.config, dispatcher, writer, progress, options, f"{lease.generation}_{lease.id}")
+                    driver = f"{lease.generation}_{lease.id}"
+                    _run(plan.config, dispatcher, writer, progress, options, driver, interruption)
                 writer.flush()
                 state = "finished" if dispatcher.finished else "stopped"
                 state += f" (only {options.only})" if options.only is not None else ""
@@ -191,7 +191,13 @@ def _restore(
 
 
 def _run(
-    config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progress: Progress, options: Options, driver: str
+    config: SweepConfig,
+    dispatcher: Dispatcher,
+    writer: Writer,
+    progress: Progress,
+    options: Options,
+    driver: str,
+    interruption: Interruption,
 ) -> None:
     import ray
 
@@ -203,8 +209,8 @@ def _run(
     ours = not ray.is_initialized()
     start_ray(options.address, options.cpus)
     try:
-        # Again, since ray.init has replaced the handler by one that ends the process with another exit code.
-        with _terminate_as_interrupt():
+        # Again, since ray.init has replaced a handler by one that ends the process with another exit code.
+        with interruption.heard():
             nodes = cluster_nodes()
             labels = {cell.label for cell in dispatcher.cells if not dispatcher.cell_is_done(cell.id)}
             demands = {label: demand for label, demand in demands_of(config, nodes).items() if label in labels}
@@ -218,7 +224,7 @@ def _run(
                     )
             if any(node.get("GPU", 0.0) >= 1 for node in nodes):
                 demands = pack_gpus(config, dispatcher.cells, demands, options.console)
-            run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots)
+            run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots, interruption)
     finally:
         if ours:
             ray.shutdown()
@@ -244,20 +250,3 @@ def _write_sheet(
         )
     text = yaml.safe_dump(dict(sheet), sort_keys=False, allow_unicode=True, width=110)
     directory.folder.write(SWEEP_FILE, seal_yaml(text))
-
-
-@contextlib.contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends a sweep like Ctrl-C does: in a state that can be resumed."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

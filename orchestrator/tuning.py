@@ -25,6 +25,7 @@ from orchestrator.cluster import cluster_nodes, lost_its_node, ray_log
 from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.gpu_packing import ray_share
+from orchestrator.interruption import Interruption
 from orchestrator.progress import Progress
 from orchestrator.reporting import ReportKeeper
 from orchestrator.results import Writer
@@ -275,11 +276,13 @@ class CellScheduler(FIFOScheduler):
 class Recorder(tune.Callback):
     """Keeps what trials report and writes their rows when they end."""
 
-    def __init__(self, session: _Session) -> None:
+    def __init__(self, session: _Session, interruption: Interruption | None = None) -> None:
         self._session = session
+        self._interruption = interruption or Interruption()
 
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
-        """Look for trials that hang."""
+        """Look for trials that hang, and for a signal that was lost."""
+        self._interruption.check()
         self._session.guarded(lambda: self._session.end_overdue(), None)
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
@@ -307,6 +310,7 @@ def run_tuner(
     driver: str,
     demands: Mapping[str, Demand],
     slots: int | None = None,
+    interruption: Interruption | None = None,
 ) -> None:
     """Run everything that is missing. Returns when all rows are written.
 
@@ -318,6 +322,7 @@ def run_tuner(
         driver: Identifier of this driver; names the Tune run.
         demands: What a trial of each method that has any left takes, by label.
         slots: Trials at once; None = as many as the cluster holds at its largest.
+        interruption: Whether a signal has come.
 
     Raises:
         LeaseLost: Another driver took the directory over.
@@ -346,7 +351,7 @@ def run_tuner(
             run_config=tune.RunConfig(
                 name=f"run-{driver}",
                 storage_path=str(place / "ray") if place else elsewhere,
-                callbacks=[Recorder(session)],
+                callbacks=[Recorder(session, interruption)],
                 # Tune hears of one death twice, and takes the second report for the end of the trial it is about to
                 # start again: retries are ours.
                 failure_config=tune.FailureConfig(max_failures=0),

@@ -25,6 +25,8 @@ REQUEST_SECONDS = 30.0
 BYTES_PER_SECOND = 500_000
 """A request of many bytes gets this much more time."""
 READ_SECONDS = 300.0
+LATE_SECONDS = 60.0
+"""A deletion waits this long for a write that was given up; one that hangs for longer is not waited for."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
 
 DATA = "LNL_SWEEP_DATA"
@@ -44,6 +46,8 @@ _REFUSED = (
 )
 _GONE = ("NO_SUCH_KEY", "NoSuchKey", "RESOURCE_NOT_FOUND", "HTTP status 404")
 
+_late_writes: dict[str, list[threading.Thread]] = {}
+_late = threading.Lock()
 _jitter = random.Random()  # never the random numbers of a trial
 
 
@@ -152,7 +156,7 @@ class Store:
                 stream.close()
 
         seconds = REQUEST_SECONDS + source.stat().st_size / BYTES_PER_SECOND
-        self._repeat(f"write to {path}", seconds, work)
+        self._repeat(f"write to {path}", seconds, work, path)
 
     def write(self, path: str, data: bytes) -> None:
         """Write a file; it appears whole."""
@@ -162,7 +166,7 @@ class Store:
             stream.write(data)
             stream.close()
 
-        self._repeat(f"write to {path}", REQUEST_SECONDS + len(data) / BYTES_PER_SECOND, work)
+        self._repeat(f"write to {path}", REQUEST_SECONDS + len(data) / BYTES_PER_SECOND, work, path)
 
     def exists(self, path: str) -> bool:
         """Is there such a file or directory?"""
@@ -180,18 +184,20 @@ class Store:
         return [(e.base_name, None if e.type == fs.FileType.Directory else e.size) for e in found]
 
     def delete(self, path: str) -> None:
-        """Delete a file."""
+        """Delete a file, after what may still be written to it."""
+        _await_late_writes(path)
         self._repeat(f"delete {path}", REQUEST_SECONDS, lambda: self.filesystem.delete_file(path))
 
     def delete_tree(self, path: str) -> None:
-        """Delete a directory and everything in it."""
+        """Delete a directory and everything in it, after what may still be written there."""
+        _await_late_writes(path)
         self._repeat(f"delete {path}", READ_SECONDS, lambda: self.filesystem.delete_dir(path))
 
-    def _repeat(self, action: str, seconds: float, work: Callable[[], T]) -> T:
+    def _repeat(self, action: str, seconds: float, work: Callable[[], T], written: str | None = None) -> T:
         begin, pause = time.monotonic(), FIRST_PAUSE
         while True:
             try:
-                return _within(seconds, work)
+                return _within(seconds, work, written)
             except FileNotFoundError:
                 raise
             except OSError as error:
@@ -211,8 +217,8 @@ class Store:
             pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _within(seconds: float, work: Callable[[], T]) -> T:
-    """Run something that may hang; what comes of it after its time is ignored."""
+def _within(seconds: float, work: Callable[[], T], written: str | None = None) -> T:
+    """Run something that may hang; what comes of it after its time is ignored, but not that it writes to a path."""
     results: list[T] = []
     errors: list[BaseException] = []
     done = threading.Event()
@@ -224,12 +230,26 @@ def _within(seconds: float, work: Callable[[], T]) -> T:
             errors.append(error)
         done.set()
 
-    threading.Thread(target=run, name="store", daemon=True).start()
+    thread = threading.Thread(target=run, name="store", daemon=True)
+    thread.start()
     if not done.wait(seconds):
+        if written is not None:
+            with _late:
+                _late_writes[written] = [*filter(threading.Thread.is_alive, _late_writes.get(written, [])), thread]
         raise TimeoutError(f"no answer in {seconds:.0f} s")
     if errors:
         raise errors[0]
     return results[0]
+
+
+def _await_late_writes(path: str) -> None:
+    """Let requests end that were given up and may still write there: what is deleted must not come back."""
+    with _late:
+        at = [name for name in _late_writes if name == path or name.startswith(f"{path}/")]
+        threads = [thread for name in at for thread in _late_writes.pop(name)]
+    end = time.monotonic() + LATE_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 def _first_line(error: BaseException) -> str:

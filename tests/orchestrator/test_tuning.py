@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import pickle
+import signal
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +19,7 @@ from rich.console import Console
 
 from orchestrator.cluster import demands_of
 from orchestrator.config import SweepConfig
+from orchestrator.interruption import Interruption
 from orchestrator.lease import Lease, LeaseLost
 from orchestrator.progress import Progress
 from orchestrator.results import SweepDirectory, Writer
@@ -277,6 +280,15 @@ def test_an_exception_ends_the_sweep_in_order(session: _Session) -> None:
 def test_after_its_time_no_trial_is_issued(directory: SweepDirectory) -> None:
     session = make_session(directory, stopping_config(limits={"max_hours": 1e-13}))
     assert session.suggest("a") == Searcher.FINISHED
+
+
+def test_a_signal_that_was_lost_ends_the_next_step(session: _Session) -> None:
+    interruption = Interruption()
+    recorder = Recorder(session, interruption)
+    with interruption.heard(), contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        recorder.on_step_begin(1, [])
 
 
 def test_ray_pickles_nothing_of_it(session: _Session) -> None:

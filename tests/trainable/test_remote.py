@@ -65,6 +65,10 @@ class Fake:
         self._next()
         del self.files[path]
 
+    def delete_dir(self, path: str) -> None:
+        self._next()
+        self.files = {name: data for name, data in self.files.items() if not name.startswith(f"{path}/")}
+
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,6 +121,34 @@ def test_a_request_that_hangs_is_left_and_made_again(monkeypatch: pytest.MonkeyP
     begin = time.monotonic()
     Store(fake).write("b/x", b"1")
     assert fake.requests == 2 and time.monotonic() - begin < 5
+    gate.set()
+
+
+@pytest.mark.parametrize("tree", [False, True], ids=["file", "tree"])
+def test_what_is_deleted_does_not_come_back_by_a_write_that_was_given_up(
+    tree: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "REQUEST_SECONDS", 0.1)
+    gate = threading.Event()
+    fake = Fake(lambda: gate.wait(20) and None)
+    store = Store(fake)
+    store.write("b/trial/spec.json", b"1")
+    assert fake.files == {"b/trial/spec.json": b"1"}
+    monkeypatch.setattr(remote, "REQUEST_SECONDS", 30.0)
+    threading.Timer(0.5, gate.set).start()
+    store.delete_tree("b/trial") if tree else store.delete("b/trial/spec.json")
+    assert gate.is_set() and fake.files == {}
+
+
+def test_a_write_that_hangs_for_good_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(remote, "LATE_SECONDS", 0.1)
+    gate = threading.Event()
+    fake = Fake(lambda: gate.wait(20) and None)
+    store = Store(fake)
+    store.write("b/x", b"1")
+    store.delete("b/x")
+    assert fake.files == {} and not gate.is_set()
     gate.set()
 
 

@@ -1,0 +1,47 @@
+"""Ctrl-C and SIGTERM both end a sweep in a state that can be resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Interruption:
+    """Whether somebody has asked for the end of the sweep.
+
+    A signal raises ``KeyboardInterrupt`` wherever the main thread happens to be. In a destructor Python prints and
+    forgets it, and a callback of a compiled library may do the same: so it is noted too, and asked for at each step.
+    """
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def check(self) -> None:
+        """Raise again what may have been lost.
+
+        Raises:
+            KeyboardInterrupt: A signal has come.
+        """
+        if self._asked:
+            raise KeyboardInterrupt
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """Within the block, in the main thread, SIGINT and SIGTERM are interruptions."""
+
+        def interrupt(number: int, frame: FrameType | None) -> None:
+            self._asked = True
+            raise KeyboardInterrupt
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

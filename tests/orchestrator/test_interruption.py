@@ -1,0 +1,49 @@
+"""A signal that comes at a bad moment is not lost."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import pytest
+
+from orchestrator.interruption import Interruption
+
+
+class _Signals:
+    """Gets a signal in its destructor, where Python prints an exception and goes on."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        self._number = number
+
+    def __del__(self) -> None:
+        signal.raise_signal(self._number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_interrupts(number: signal.Signals) -> None:
+    interruption = Interruption()
+    with interruption.heard(), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_that_is_swallowed_interrupts_at_the_next_step(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda entry: lost.append(entry.exc_type))
+    interruption = Interruption()
+    with interruption.heard():
+        interruption.check()
+        _Signals(number)
+        assert lost == [KeyboardInterrupt]
+        with pytest.raises(KeyboardInterrupt):
+            interruption.check()
+
+
+def test_the_handlers_before_it_come_back() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with Interruption().heard():
+        assert signal.getsignal(signal.SIGTERM) is not before[1]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
