@@ -36,6 +36,8 @@ PORT=$((20000 + SLURM_JOB_ID % 20000))
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(python -c "import secrets; print(secrets.token_hex(32))")
 export RAY_USAGE_STATS_ENABLED=0
+# At its end the head would wait half a minute for work to drain from a Ray that is already ending.
+export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0
 
 # nproc counts the processors of the job's cgroup; Ray by itself would take all of the node's.
 COMMON="--num-cpus=\$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) --object-store-memory=500000000 \

@@ -90,9 +90,9 @@ def test_no_patient_is_in_two_parts(swept: Path) -> None:
 
 def test_one_trial_of_the_shipped_network_at_full_size_through_ray(prepared: Path, short_tmp: Path) -> None:
     out = short_tmp / "mri-resnet"
-    done = command(
-        *("run", "sweeps/brain_mri.yaml", "--smoke", "--only", "method=grl_seed,rho=1,gamma=0", "--out", out)
-    )
+    cpus = len(os.sched_getaffinity(0))
+    only = ("--only", "method=grl_seed,rho=1,gamma=0")
+    done = command("run", "sweeps/brain_mri.yaml", "--smoke", *only, "--set", f"resources.cpu={cpus}", "--out", out)
     assert done.returncode == 0, done.stderr
     found = list(rows(out).values())
     assert {row["phase"] for row in found} == {"search", "confirm"}

@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 SCRIPT = Path(__file__).parents[2] / "clusters" / "slurm.sh"
 
-# srun runs its step here; on a signal it ends the step, as Slurm does. A step may use the processors that its node has.
+# srun runs its step here; on a signal it ends the step, as Slurm does. A step may use the processors that its node has:
+# n1 and n2 have one each, where there are two, and n3 has all.
 SRUN = """#!{python}
 import os, signal, subprocess, sys
 words = sys.argv[1:]
@@ -30,7 +31,9 @@ node = next(word.split("=", 1)[1] for word in words if word.startswith("--nodeli
 while words[0].startswith("--"):
     words.pop(0)
 print(node, *words, file=open({log!r}, "a"))
-step = subprocess.Popen(["taskset", "-c", "0", *words], start_new_session=True)
+cores = sorted(os.sched_getaffinity(0))
+own = {{"n1": cores[:1], "n2": cores[-1:]}}.get(node, cores)
+step = subprocess.Popen(["taskset", "-c", ",".join(map(str, own)), *words], start_new_session=True)
 def end(number, frame):
     try:
         os.killpg(step.pid, signal.SIGTERM)
@@ -140,7 +143,7 @@ def test_two_nodes_run_a_sweep_and_leave_nothing(slurm: Slurm, sweep_file: Path,
 
 def test_at_the_time_limit_it_is_queued_again_and_resumes(slurm: Slurm, sweep_file: Path, undisturbed: Path) -> None:
     out = slurm.place / "out"
-    with slurm.batch(4712, "n1", sweep_file, out) as job:
+    with slurm.batch(4712, "n3", sweep_file, out) as job:
         end = time.monotonic() + 600
         while len(rows(out)) < 3:
             assert job.process.poll() is None and time.monotonic() < end, job.text()
@@ -150,7 +153,7 @@ def test_at_the_time_limit_it_is_queued_again_and_resumes(slurm: Slurm, sweep_fi
         assert job.process.wait(200) == 130, job.text()
     before = rows(out)
     assert slurm.requeued == ["4712"] and 3 <= len(before) < len(rows(undisturbed))
-    with slurm.batch(4712, "n1", sweep_file, out) as again:
+    with slurm.batch(4712, "n3", sweep_file, out) as again:
         assert again.process.wait(700) == 0, again.text()
     assert differences(before, rows(out)) == []
     assert_same_results(out, undisturbed)
