@@ -1,47 +1,64 @@
-"""All rows of a finished sweep's table in one Arrow file beside its parts, which opens many times as fast as they do.
+"""All trials of a finished sweep in one Arrow file beside its parts, with what ``analysis.load`` derives from them.
 
-It is derived from the parts and stands for exactly those: its name holds a hash of their names and sizes, so that it is
-not used once a part has been added, removed, replaced or truncated. The parts stay what is true.
+It opens many times as fast as the parts do. It stands for exactly those and for the sweep's configuration: its name
+holds a hash of both, so that it is not used once a part has been added, removed, replaced or truncated, or
+``sweep.yaml`` been changed. The parts stay what is true.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from analysis.errors import InputError
 from analysis.parts import is_part, read_parts
-from analysis.schema import SCHEMA_VERSION, VERSION_KEY, arrow_schema
+from analysis.schema import SCHEMA_VERSION, arrow_schema
 from analysis.source import Folder
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GATHERED = "gathered"
 """Subfolder of the gathered files."""
 ORDER = (("cell", "ascending"), ("phase", "descending"), ("trial_id", "ascending"))
 """Order of the trials, as ``analysis.load`` gives them."""
+DERIVED = ("rules", "superseded", "seeds_planned", "headline_rule", "whole_axis")
+"""Columns that ``analysis.load`` adds, in their order."""
+
+_FORM = 2
+"""To be raised when ``DERIVED`` columns get another meaning: older files are then no longer used."""
+_KEY = b"lnl_sweep.derived"
 
 
-def gathered_name(table: str, sizes: Mapping[str, int]) -> str:
-    """Name of the file that holds the rows of these parts: ``<table>-<16 hex characters>.arrow``."""
-    text = "\n".join(f"{name} {size}" for name, size in sorted(sizes.items()) if is_part(name))
-    return f"{table}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.arrow"
+def gathered_name(folder: Folder) -> str:
+    """Name of the file that holds the trials of a sweep as it stands: ``trials-<16 hex characters>.arrow``."""
+    try:
+        config = folder.read("sweep.yaml")
+    except FileNotFoundError:
+        config = b""
+    parts = [f"{name} {size}" for name, size in sorted(folder.sizes("trials").items()) if is_part(name)]
+    text = "\n".join([f"{_FORM} {SCHEMA_VERSION}", hashlib.sha256(config).hexdigest(), *parts])
+    return f"trials-{hashlib.sha256(text.encode()).hexdigest()[:16]}.arrow"
 
 
-def gather(folder: Folder) -> tuple[str, bytes] | None:
+def gather(folder: Folder, derive: Callable[[pa.Table], pd.DataFrame]) -> tuple[str, bytes] | None:
     """The trials of all parts as one file, in the order of ``analysis.load``.
 
     Args:
         folder: The sweep's folder; nobody else writes there.
+        derive: Rows -> data frame of the same rows that holds the ``DERIVED`` columns.
 
     Returns:
         Name and content of the file; None where it exists already, one part would do, or a part cannot be read: it is
         not to be passed over in silence.
     """
-    sizes = folder.sizes("trials")
-    name = gathered_name("trials", sizes)
-    if len(sizes) < 2 or name in folder.files(GATHERED):
+    name = gathered_name(folder)
+    if len(folder.sizes("trials")) < 2 or name in folder.files(GATHERED):
         return None
     try:
         with warnings.catch_warnings():
@@ -49,21 +66,55 @@ def gather(folder: Folder) -> tuple[str, bytes] | None:
             rows = read_parts(folder, "trials").sort_by(list(ORDER))
     except UserWarning:
         return None
+    if rows["sweep"].null_count:
+        # They get the name of their folder, which may be another one tomorrow.
+        return None
+    rows = _with_derived(rows.combine_chunks(), derive(rows))
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, rows.schema) as writer:
-        writer.write_table(rows.combine_chunks())
+        writer.write_table(rows)
     return name, bytes(sink.getvalue())
 
 
-def read_gathered(folder: Folder, table: str) -> pa.Table | None:
-    """The gathered rows of a table; None where there is no whole file that stands for the parts as they are now."""
-    name = gathered_name(table, folder.sizes(table))
+def _with_derived(rows: pa.Table, frame: pd.DataFrame) -> pa.Table:
+    # Few combinations of rules for many rows: numbers in the column, what they stand for beside it.
+    combinations = list(dict.fromkeys(frame["rules"]))
+    number = {rules: i for i, rules in enumerate(combinations)}
+    columns = {
+        "rules": pa.array([number[rules] for rules in frame["rules"]], pa.int16()),
+        "superseded": pa.array(frame["superseded"].to_numpy(dtype="uint8")),
+        "seeds_planned": pa.array(frame["seeds_planned"].to_numpy(dtype=float)),
+        "whole_axis": pa.array(frame["whole_axis"].to_numpy(dtype="uint8")),
+    }
+    for column, values in columns.items():
+        rows = rows.append_column(f"_{column}", values)
+    beside = {"rules": combinations, "headline_rule": str(frame["headline_rule"].iloc[0])}
+    return rows.replace_schema_metadata({**(rows.schema.metadata or {}), _KEY: json.dumps(beside).encode()})
+
+
+def read_gathered(folder: Folder) -> tuple[pa.Table, Mapping[str, Any]] | None:
+    """The gathered trials and their ``DERIVED`` columns; None where no whole file stands for the sweep as it is now.
+
+    Returns:
+        The rows, and arrays (``rules``: of tuples) or one value for all rows.
+    """
+    import numpy as np
+
     try:
-        file = pa.ipc.open_file(pa.BufferReader(folder.read(f"{GATHERED}/{name}")))
-        if int((file.schema.metadata or {}).get(VERSION_KEY, b"0")) > SCHEMA_VERSION:
-            return None
-        # As for parts: columns that came later than the file are null.
-        return pa.concat_tables([arrow_schema(table).empty_table(), file.read_all()], promote_options="permissive")
-    except (OSError, ValueError, pa.ArrowException, InputError):
+        rows = pa.ipc.open_file(pa.BufferReader(folder.read(f"{GATHERED}/{gathered_name(folder)}"))).read_all()
+        beside = json.loads(rows.schema.metadata[_KEY])
+        numbers, superseded, planned, whole = (
+            rows[f"_{name}"].to_numpy() for name in ("rules", "superseded", "seeds_planned", "whole_axis")
+        )
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, InputError):
         # The parts hold the same rows, and tell what is wrong with them.
         return None
+    combinations = np.empty(len(beside["rules"]), dtype=object)
+    combinations[:] = [tuple(rules) for rules in beside["rules"]]
+    values = (combinations[numbers], superseded.astype(bool), planned, beside["headline_rule"], whole.astype(bool))
+    rows = rows.select([name for name in rows.column_names if not name.startswith("_")])
+    schema = arrow_schema("trials")
+    if not set(schema.names) <= set(rows.column_names):
+        # As for parts: columns that came later than the file are null.
+        rows = pa.concat_tables([schema.empty_table(), rows], promote_options="permissive")
+    return rows, dict(zip(DERIVED, values, strict=True))

@@ -168,11 +168,25 @@ def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _load_one(folder: Folder) -> pd.DataFrame:
+    gathered = read_gathered(folder)
+    if gathered is not None:
+        rows, derived = gathered
+        return _frame(rows).assign(**derived, directory=folder.name)
     config = read_config(folder)
-    gathered = read_gathered(folder, "trials")
-    frame = _frame(read_parts(folder, "trials") if gathered is None else gathered)
+    frame = _frame(read_parts(folder, "trials"))
     if frame.empty:
         raise InputError(f"no trial of {folder.name} has finished yet: try again when the first one has")
+    frame = _derive(frame, config).assign(directory=folder.name)
+    frame["sweep"] = frame["sweep"].fillna(str(config.get("name") or PurePath(folder.name).name))
+    return frame if _is_sorted(frame) else _sorted(frame)
+
+
+def derive(folder: Folder, rows: pa.Table) -> pd.DataFrame:
+    """A sweep's rows as a data frame in their order, with the ``analysis.gathered.DERIVED`` columns."""
+    return _derive(_frame(rows), read_config(folder))
+
+
+def _derive(frame: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
     frame = mark(frame, confirm_rules(config))
     seeds = seeds_of_rules(config)
     planned = np.full(len(frame), math.nan)
@@ -182,9 +196,7 @@ def _load_one(folder: Folder) -> pd.DataFrame:
     frame["seeds_planned"] = planned
     frame["headline_rule"] = confirm_rules(config)[0]
     frame["whole_axis"] = (frame["method"] == "ceiling") & _one_ceiling(frame, config)
-    frame["directory"] = folder.name
-    frame["sweep"] = frame["sweep"].fillna(str(config.get("name") or PurePath(folder.name).name))
-    return frame if _is_sorted(frame) else _sorted(frame)
+    return frame
 
 
 def _sorted(frame: pd.DataFrame) -> pd.DataFrame:

@@ -28,6 +28,7 @@ import yaml
 
 import analysis
 from analysis.gathered import GATHERED, gather
+from analysis.load import derive
 from analysis.parts import part_bytes, part_name
 from analysis.schema import arrow_schema
 from analysis.source import open_folder
@@ -140,7 +141,8 @@ def write_sweep(folder: Path, trials: int, predictions: int) -> pd.DataFrame:
         write(folder, "history", cell, cell_history(frame))
         write(folder, "predictions", cell, cell_predictions(frame, images, rng))
     (folder / "sweep.yaml").write_text(yaml.safe_dump(config(cells, searches)))
-    gathered = gather(open_folder(folder))
+    place = open_folder(folder)
+    gathered = gather(place, lambda rows: derive(place, rows))
     assert gathered is not None
     (folder / GATHERED).mkdir()
     (folder / GATHERED / gathered[0]).write_bytes(gathered[1])

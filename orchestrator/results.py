@@ -239,10 +239,13 @@ class Writer:
         Args:
             seconds: For so long an object store may be away.
         """
+        # pandas is not needed before.
+        from analysis.load import derive
+
         self._lease.check()
         folder = self._folder.patiently(seconds)
-        place = folder.child(GATHERED)
-        found = gather(Readable(folder))
+        place, readable = folder.child(GATHERED), Readable(folder)
+        found = gather(readable, lambda rows: derive(readable, rows))
         if found is None:
             return
         name, data = found

@@ -15,6 +15,7 @@ import pytest
 
 import analysis
 from analysis.gathered import GATHERED, gather, read_gathered
+from analysis.load import derive
 from analysis.source import open_folder
 
 
@@ -25,8 +26,13 @@ def folder(sweep_dir: Path, tmp_path: Path) -> Path:
     return place
 
 
+def gather_trials(folder: Path) -> tuple[str, bytes] | None:
+    place = open_folder(folder)
+    return gather(place, lambda rows: derive(place, rows))
+
+
 def gathered(folder: Path) -> Path:
-    found = gather(open_folder(folder))
+    found = gather_trials(folder)
     assert found is not None
     (folder / GATHERED).mkdir(exist_ok=True)
     file = folder / GATHERED / found[0]
@@ -35,7 +41,7 @@ def gathered(folder: Path) -> Path:
 
 
 def used(folder: Path) -> bool:
-    return read_gathered(open_folder(folder), "trials") is not None
+    return read_gathered(open_folder(folder)) is not None
 
 
 def test_the_rows_are_those_of_the_parts(folder: Path) -> None:
@@ -43,7 +49,7 @@ def test_the_rows_are_those_of_the_parts(folder: Path) -> None:
     gathered(folder)
     assert used(folder)
     pd.testing.assert_frame_equal(analysis.load(folder, superseded=True), before)
-    assert gather(open_folder(folder)) is None
+    assert gather_trials(folder) is None
 
 
 def truncate(part: Path) -> None:
@@ -61,6 +67,21 @@ def test_it_is_not_used_when_the_parts_are_others(folder: Path, change: Callable
     assert not used(folder)
 
 
+def test_it_is_not_used_when_the_configuration_is_another(folder: Path) -> None:
+    gathered(folder)
+    with (folder / "sweep.yaml").open("a") as file:
+        file.write("\n# changed\n")
+    assert not used(folder)
+
+
+def test_rows_without_a_sweeps_name_are_not_gathered(folder: Path) -> None:
+    for part in (folder / "trials").glob("*.parquet"):
+        rows = pq.read_table(part)
+        nothing = pa.nulls(len(rows), rows.schema.field("sweep").type)
+        pq.write_table(rows.set_column(rows.schema.get_field_index("sweep"), "sweep", nothing), part)
+    assert gather_trials(folder) is None
+
+
 def test_a_damaged_part_is_still_named(folder: Path) -> None:
     gathered(folder)
     part = min((folder / "trials").glob("*.parquet"))
@@ -68,7 +89,7 @@ def test_a_damaged_part_is_still_named(folder: Path) -> None:
     with pytest.warns(UserWarning, match=part.name):
         analysis.load(folder)
     # Nor is it passed over in a new gathered file.
-    assert gather(open_folder(folder)) is None
+    assert gather_trials(folder) is None
 
 
 def test_a_torn_file_costs_nothing(folder: Path, synthetic: ModuleType) -> None:
@@ -83,7 +104,7 @@ def test_one_part_is_left_as_it_is(folder: Path) -> None:
     parts = sorted((folder / "trials").glob("*.parquet"))
     for part in parts[1:]:
         part.unlink()
-    assert pq.read_table(parts[0]).num_rows and gather(open_folder(folder)) is None
+    assert pq.read_table(parts[0]).num_rows and gather_trials(folder) is None
 
 
 def test_columns_that_came_later_are_null(folder: Path) -> None:

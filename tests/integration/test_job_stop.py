@@ -33,7 +33,7 @@ class Story:
 
 def environment() -> dict[str, str]:
     """That of the head and of who talks to it: no other cluster, and no token on the loopback."""
-    own = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled"}
+    own = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
     return {**{name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}, **own}
 
 
