@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -219,11 +220,25 @@ def test_bad_archives(files: dict[str, bytes], cache: Path, tmp_path: Path) -> N
         prepare(tmp_path / "zips")
 
 
-def test_a_zip_member_with_a_wrong_checksum_is_corrupt(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
+def test_a_truncated_download_is_named(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
+    source = tmp_path / "1512427.zip"
+    with zipfile.ZipFile(source, "w") as archive:
+        for name, data in write_zips(tmp_path / "zips", files, folds_file(N)).items():
+            archive.writestr(name, data)
+    source.write_bytes(source.read_bytes()[:5000])
+    with pytest.raises(InputError, match=r"1512427.zip cannot be read as a zip: download it again"):
+        prepare(source)
+
+
+@pytest.mark.parametrize("filling", [0x00, 0xFF])
+@pytest.mark.parametrize("offset", range(100, 2001, 380))
+def test_a_damaged_zip_member_is_corrupt(
+    offset: int, filling: int, files: dict[str, bytes], cache: Path, tmp_path: Path
+) -> None:
     inner = write_zips(tmp_path / "zips", files, folds_file(N))
     data = bytearray(inner["_767-1532.zip"])
-    at = data.index(b"4.mat") + 2000
-    data[at : at + 64] = bytes(64)
+    at = data.index(b"4.mat") + offset
+    data[at : at + 64] = bytes([filling]) * 64
     (tmp_path / "zips" / "_767-1532.zip").write_bytes(data)
     with pytest.raises(InputError, match=r"1 corrupt .cannot be unpacked.: 4.mat"):
         prepare(tmp_path / "zips")

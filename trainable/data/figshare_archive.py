@@ -7,6 +7,7 @@ import hashlib
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,6 +20,9 @@ from trainable.errors import InputError
 
 N_FOLDS = 5
 _FOLDS_FILE = "cvind.mat"
+
+# Which of them a damaged zip raises depends on the place of the damage; RuntimeError is an encrypted one's.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class Archive:
     def _walk_zip(self, container: tuple[str, ...]) -> Iterator[Member]:
         try:
             infos = self._zip(container).infolist()
-        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError):
+        except _UNREADABLE:
             self.broken.append(PurePosixPath(container[-1]).name)
             return
         for info in sorted(infos, key=lambda one: one.filename):
@@ -112,7 +116,7 @@ class Archive:
 
     def read(self, member: Member) -> bytes | None:
         """The bytes of a file; None where the zip around it, or the disk, gives none."""
-        with contextlib.suppress(zipfile.BadZipFile, OSError, EOFError, NotImplementedError):
+        with contextlib.suppress(*_UNREADABLE):
             if not member.container:
                 return Path(member.name).read_bytes()
             return self._zip(member.container).read(member.name)
@@ -128,7 +132,11 @@ class Archive:
             InputError: The file is missing, stands twice, is unreadable, or its folds are not 1 to 5.
         """
         if len(self._folds) != 1:
-            raise InputError(f"the archive must hold one {_FOLDS_FILE}, but there are {len(self._folds)}: add it")
+            damaged = f", and {', '.join(self.broken)} cannot be read as a zip" if self.broken else ""
+            what = "download it again" if self.broken else "add it"
+            raise InputError(
+                f"the archive must hold one {_FOLDS_FILE}, but there are {len(self._folds)}{damaged}: {what}"
+            )
         data = self.read(self._folds[0])
         values = None if data is None else _read_folds(data)
         if values is None or values.size == 0 or not np.isin(values, np.arange(1, N_FOLDS + 1)).all():
