@@ -30,7 +30,8 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
 
     Args:
         directories: A sweep's folder, ``s3://`` address or packed zip file, or several of them.
-        superseded: Keep confirm rows of configurations that no rule of the sweep chooses any more.
+        superseded: Keep what no longer counts: confirm rows of configurations that no rule of the sweep chooses any
+            more, and search rows beyond the number of search trials.
 
     Returns:
         One row per trial with the columns of ``analysis.schema.TRIALS`` and, added here, ``rules`` (tuple of the
@@ -44,15 +45,33 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
     places = as_list(directories)
     if not places:
         raise InputError("load needs at least one folder, but got none: give the folder a sweep was run in")
-    frames = [_load_one(open_folder(place)) for place in places]
+    folders = [open_folder(place) for place in places]
+    frames = [_load_one(folder) for folder in folders]
     names = [str(frame["sweep"].iloc[0]) for frame in frames]
-    for frame, name in zip(frames, names, strict=True):
-        if names.count(name) > 1:
-            frame["sweep"] = f"{name} ({PurePath(str(frame['directory'].iloc[0])).name})"
+    for frame, title in zip(frames, _titles(names, [folder.name for folder in folders]), strict=True):
+        if title is not None:
+            frame["sweep"] = title
     trials = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     if superseded or not trials["superseded"].any():
         return trials
     return trials[~trials["superseded"]].reset_index(drop=True)
+
+
+def _titles(names: Sequence[str], addresses: Sequence[str]) -> list[str | None]:
+    """What tells sweeps of the same name apart: as many of the last folders as it takes; None where a name is alone."""
+    titles: list[str | None] = []
+    for name, address in zip(names, addresses, strict=True):
+        same = [PurePath(a).parts for n, a in zip(names, addresses, strict=True) if n == name]
+        own = PurePath(address).parts
+        if len(same) == 1:
+            titles.append(None)
+            continue
+        if same.count(own) > 1:
+            raise InputError(f"each sweep can be loaded once, but {address} was given {same.count(own)} times")
+        ends = (own[-k:] for k in range(1, len(own) + 1))
+        shown = next((end for end in ends if sum(other[-len(end) :] == end for other in same) == 1), own)
+        titles.append(f"{name} ({'/'.join(shown)})")
+    return titles
 
 
 def load_history(directory: Location) -> pd.DataFrame:
@@ -161,6 +180,14 @@ def seeds_of_rules(config: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def search_trials(config: Mapping[str, Any]) -> dict[str, int]:
+    """Planned search trials of each cell, by its identifier."""
+    cells = [cell for cell in config.get("cells") or () if isinstance(cell, Mapping)]
+    return {
+        str(cell["cell"]): cell["trials"] for cell in cells if isinstance(cell.get("trials"), int) and "cell" in cell
+    }
+
+
 def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A mapping inside a configuration; empty where it is missing or something else."""
     value = config.get(name)
@@ -187,7 +214,7 @@ def derive(folder: Folder, rows: pa.Table) -> pd.DataFrame:
 
 
 def _derive(frame: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
-    frame = mark(frame, confirm_rules(config))
+    frame = mark(frame, confirm_rules(config), search_trials(config))
     seeds = seeds_of_rules(config)
     planned = np.full(len(frame), math.nan)
     for row, rules in enumerate(frame["rules"].tolist()):

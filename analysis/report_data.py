@@ -125,7 +125,7 @@ def gather(places: Sequence[Location]) -> Findings:
     return Findings(
         sweeps=tuple(read_sweep(open_folder(place), name, points) for place, name in zip(places, names, strict=True)),
         trials=trials,
-        n_superseded=len(every) - len(trials),
+        n_superseded=int((every["superseded"] & (every["phase"] == "confirm")).sum()),
         history=history,
         points=points,
         curve=curve,

@@ -108,3 +108,14 @@ def test_a_confirm_row_counts_for_the_repeat_that_chose_its_configuration(synthe
     confirm = [{"hyperparameters": lr[i], "repeat": repeat} for i, repeat in ((0, 0), (1, 1), (0, 1))]
     marked = mark(frame(synthetic, search, confirm), ["val_biased"])
     assert marked.loc[marked["phase"] == "confirm", "superseded"].tolist() == [False, False, True]
+
+
+def test_search_trials_beyond_the_plan_do_not_count(synthetic: ModuleType) -> None:
+    search = [{"val_biased": value} for value in (0.1, 0.5, 0.3, 0.9)]
+    confirm = [{"hyperparameters": json.dumps({"lr": number})} for number in (1, 3)]
+    trials = frame(synthetic, search, confirm)
+    (cell,) = trials["cell"].unique()
+    marked = mark(trials, ["val_biased"], {cell: 3})
+    assert marked["superseded"].tolist() == [False, False, False, True, False, True]
+    assert marked["rules"].tolist() == [(), ("val_biased",), (), (), ("val_biased",), ()]
+    assert mark(trials, ["val_biased"], {"another": 1})["superseded"].tolist() == [False] * 4 + [True, False]
