@@ -67,8 +67,13 @@ def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.D
         The table with the rows below; the same where nothing was published.
     """
     rows: dict[str, dict[str, str]] = {}
-    for r in beside[beside["rule"] == rule].to_dict("records"):
-        name = f"published {r['name']}, {r['source']}" + (f" ({r['facet']})" if r["facet"] else "")
+    beside = beside[beside["rule"] == rule]
+    # Two configurations of one method, each with its own verdict, need a row each.
+    labels = beside.groupby(["source", "name", "facet"], dropna=False)["label"].transform("nunique")
+    for r in beside.assign(several=labels > 1).to_dict("records"):
+        about = [f"beside {r['label']}"] if r["several"] else []
+        about += [r["facet"]] if r["facet"] else []
+        name = f"published {r['name']}, {r['source']}" + (f" ({', '.join(about)})" if about else "")
         word = r["verdict"].removesuffix(" the interval")
         rows.setdefault(name, {})[f"{r['bias_value']:g}"] = f"{r['published']:.{DECIMALS}f} {word}"
     if not rows:

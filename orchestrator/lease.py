@@ -115,11 +115,18 @@ def acquire(folder: Folder) -> Lease:
     parts = [part_generation(name) for name in folder.child("trials").names()]
     lease = Lease(folder, secrets.token_hex(4), 1 + max([holder.get("generation", 0), *parts]))
     folder.write(FILE, _record(lease))
-    # Of two drivers that start in the same instant the last one to write stays.
-    time.sleep(SETTLE_SECONDS)
-    if _holder(folder).get("id") != lease.id:
-        raise InputError(f"{folder.uri} was taken by another driver in the same moment: run again when it has ended")
-    lease.start()
+    try:
+        # Of two drivers that start in the same instant the last one to write stays.
+        time.sleep(SETTLE_SECONDS)
+        if _holder(folder).get("id") != lease.id:
+            raise InputError(
+                f"{folder.uri} was taken by another driver in the same moment: run again when it has ended"
+            )
+        lease.start()
+    except BaseException:
+        # Interrupted: the next driver, on another machine perhaps, need not wait for the lease to end.
+        lease.release()
+        raise
     return lease
 
 

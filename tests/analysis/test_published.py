@@ -9,6 +9,7 @@ import pytest
 import analysis
 from analysis.errors import InputError
 from analysis.published import NOTES
+from analysis.tables import with_published
 
 
 def point(**more: object) -> dict[str, object]:
@@ -63,3 +64,14 @@ def test_the_summary_table_stands_beside_them(sweep_dir: Path) -> None:
     assert not analysis.summary_table(trials, published=False).index.str.startswith("published").any()
     other = analysis.summary_table(trials, column="test_conflicting_accuracy")
     assert not other.index.str.startswith("published").any(), "only accuracy on unbiased images compares"
+
+
+def test_two_configurations_of_one_method_have_a_row_each() -> None:
+    wide = point(label="grl", low=0.5, high=0.95)
+    curve = pd.DataFrame([wide, point(label="grl_seed"), point(label="grl_seed", bias_value=0.05)])
+    table = pd.DataFrame([["a", "b"]], index=["grl"], columns=["0.05", "0.02"])
+    more = with_published(table, analysis.beside_published(curve), "val_counterfactual")
+    assert more.loc["published LNL, SABAF 2023 (beside grl)", "0.02"] == "0.770 inside"
+    assert more.loc["published LNL, SABAF 2023 (beside grl_seed)", "0.02"] == "0.770 outside"
+    alone = with_published(table, analysis.beside_published(curve[1:]), "val_counterfactual")
+    assert alone.loc["published LNL, SABAF 2023", "0.02"] == "0.770 outside"

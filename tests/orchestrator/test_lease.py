@@ -239,3 +239,13 @@ def some_row() -> dict[str, Any]:
     config = sweep_config()
     cell = sweep_cells(config)[0]
     return fake_row(trial_spec(config, cell, "search", f"{cell.id}-r0-000", {"lr": 1e-3}, 0), 0.5)
+
+
+def test_an_interruption_while_it_is_taken_gives_it_back(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        acquire(folder)
+    assert json.loads(folder.read("driver.json"))["released"] is True

@@ -25,6 +25,8 @@ from orchestrator.progress import Progress
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.tuning import Recorder, _Session
 from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, sweep_config
+from trainable.errors import InputError
+from trainable.remote import Unreachable
 from trainable.spec import TrialSpec
 
 EPOCHS = 6
@@ -289,6 +291,27 @@ def test_a_signal_that_was_lost_ends_the_next_step(session: _Session) -> None:
         signal.raise_signal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         recorder.on_step_begin(1, [])
+
+
+def test_a_driver_that_was_superseded_ends_at_the_next_step(session: _Session) -> None:
+    recorder = Recorder(session)
+    session.error = InputError("the disk is full")
+    # What runs may end: its rows are wanted.
+    recorder.on_step_begin(1, [])
+    session.error = LeaseLost("taken over")
+    with pytest.raises(LeaseLost):
+        recorder.on_step_begin(2, [])
+
+
+@pytest.mark.parametrize(("away", "kind"), [(True, Unreachable), (False, InputError)])
+def test_a_trial_that_cannot_reach_the_directory_ends_the_sweep_with_the_right_word(
+    away: bool, kind: type[Exception], session: _Session, directory: SweepDirectory
+) -> None:
+    suggested(session, "a")
+    result = {"epoch": 0, "history": [], "row": None, "halt": "no answer", "away": away, "done": True}
+    session.guarded(lambda: session.result("a", result), None)
+    assert type(session.error) is kind and str(session.error) == "no answer"
+    assert directory.rows("trials") == [] and len(directory.open_trials()) == 1
 
 
 def test_ray_pickles_nothing_of_it(session: _Session) -> None:
