@@ -135,6 +135,7 @@ class _Session:
     def _leave(self, ray_id: str) -> TrialSpec | None:
         spec = self.specs.pop(ray_id, None)
         self.actors.pop(ray_id, None)
+        self.progress.trial_left(ray_id)
         if spec is not None:
             self.capacity.release(self.demands[spec.label])
         return spec
@@ -165,6 +166,7 @@ class _Session:
         with contextlib.suppress(AttributeError):
             self.actors[trial.trial_id] = trial.temporary_state.ray_actor._actor_id.hex()
         if trial.trial_id in self.specs:
+            self.progress.trial_started(trial.trial_id)
             self.writer.start(self.specs[trial.trial_id].trial_id)
 
     def process_lost(self, trial: Any) -> None:
