@@ -142,26 +142,42 @@ def collect_columns(
     rows = rows.explode("rule").dropna(subset=["rule"])
     groups = list(cut(rows, [*_LINE, "bias_value"]))
     alone = set(trials.loc[trials["whole_axis"], "sweep"])
-    stores: dict[str, PredictionStore] = {}
+    stores = _Stores(predictions, rows)
     found = {}
     for column in columns:
         metric, variant = MEASURES.get(column, ("", ""))
-        store = _store(predictions, variant, stores) if metric else None
         numbers = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         known: dict[tuple[str, ...], _Values] = {}
-        points = [_point(group, numbers[group.rows], store, metric, known) for group in groups]
+        points = [
+            _point(group, numbers[group.rows], stores.of(str(group.key[0]), variant), metric, known) for group in groups
+        ]
         found[column] = sorted(_share_ceilings(points, alone), key=_order)
     return found
 
 
-def _store(
-    predictions: pd.DataFrame | None, variant: str, stores: dict[str, PredictionStore]
-) -> PredictionStore | None:
-    if predictions is None or predictions.empty:
-        return None
-    if variant not in stores:
-        stores[variant] = PredictionStore(predictions, variant)
-    return stores[variant]
+class _Stores:
+    """Predictions of each sweep and test variant, each read once and only where asked for.
+
+    One store for all sweeps would take from each what another one lacks: patients, or the number of classes.
+    """
+
+    def __init__(self, predictions: pd.DataFrame | None, rows: pd.DataFrame) -> None:
+        self._predictions = None if predictions is None or predictions.empty else predictions
+        self._rows = rows
+        self._own: dict[str, pd.Series] = {}
+        self._stores: dict[tuple[str, str], PredictionStore] = {}
+
+    def of(self, sweep: str, variant: str) -> PredictionStore | None:
+        """The predictions of a sweep's trials; None without a variant, or where there are no predictions at all."""
+        if self._predictions is None or not variant:
+            return None
+        if sweep not in self._own:
+            trials = self._rows.loc[self._rows["sweep"] == sweep, "trial_id"].unique()
+            self._own[sweep] = self._predictions["trial_id"].isin(trials)
+        if (sweep, variant) not in self._stores:
+            own = self._own[sweep] & (self._predictions["variant"] == variant)
+            self._stores[sweep, variant] = PredictionStore(self._predictions[own], variant)
+        return self._stores[sweep, variant]
 
 
 def facets(trials: pd.DataFrame) -> pd.Series:
