@@ -58,6 +58,8 @@ class Point:
         n_collapsed: Seeds whose training collapsed; they are among the values.
         n_test: Test images.
         hyperparameters: JSON text of each configuration (one, or one a fold).
+        gamma: Bias parameter gamma of its trials, also where it is the same in the whole sweep and no facet names it;
+            missing where the data set has none.
         shared: True where one cell serves the whole axis (a ceiling that does not depend on the bias).
         unit: What the K values are of: ``seeds``, or ``repetitions`` of the whole procedure, search included.
     """
@@ -73,6 +75,7 @@ class Point:
     n_collapsed: int
     n_test: int
     hyperparameters: tuple[str, ...]
+    gamma: float = math.nan
     shared: bool = False
     unit: str = "seeds"
 
@@ -236,6 +239,7 @@ def _point(
         n_collapsed=len(collapsed if group.repeated else collapsed & set(seeds)),
         n_test=group.images() if scores is None or group.repeated else scores.n_images,
         hyperparameters=group.hyperparameters,
+        gamma=group.gamma,
         unit="repetitions" if group.repeated else "seeds",
     )
 
@@ -268,6 +272,7 @@ def _share_ceilings(points: list[Point], alone: set[str]) -> list[Point]:
                 line=dataclasses.replace(point.line, facet=facet),
                 bias_value=value,
                 bias_strength=other.bias_strength,
+                gamma=other.gamma,
                 shared=True,
             )
             for (facet, value), other in places.items()
