@@ -12,6 +12,7 @@ from analysis.errors import InputError
 from analysis.replicates import facets
 from analysis.search_tables import chosen_by, expected_validation
 from analysis.selection import candidates_of, objective, rule_name
+from analysis.several import told_apart
 from analysis.style import axis, layout, safe, styles
 from analysis.tables import headline_rule
 
@@ -102,6 +103,7 @@ def plot_learning_curves(
         InputError: No epoch of such a confirm trial.
     """
     rule = rule or headline_rule(trials)
+    trials, history = told_apart(trials, history)
     rows = trials.assign(name=_line_names(trials))
     rows = rows[(rows["phase"] == "confirm") & rows["rules"].map(lambda rules: rule in rules)]
     rows = rows.sort_values("bias_strength")

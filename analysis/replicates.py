@@ -15,6 +15,7 @@ from analysis.errors import InputError
 from analysis.groups import Group, cut
 from analysis.scores import MEASURES, PredictionStore, Scores
 from analysis.selection import RULES
+from analysis.several import told_apart
 
 CEILING, ERM = "ceiling", "erm"
 BIAS_COLUMNS = ("rho", "gamma", "color_variance")
@@ -140,6 +141,8 @@ def collect_columns(
     for needed in ("rules", "seeds_planned", "whole_axis", *columns):
         if needed not in trials:
             raise InputError(f"trials have no column '{needed}': pass what analysis.load returned and a test column")
+    if predictions is not None:
+        trials, predictions = told_apart(trials, predictions)
     rows = trials[(trials["phase"] == "confirm") & ~trials["superseded"]]
     rows = rows.assign(facet=facets(trials).reindex(rows.index), rule=rows["rules"])
     rows = rows.explode("rule").dropna(subset=["rule"])
@@ -150,7 +153,7 @@ def collect_columns(
     for column in columns:
         metric, variant = MEASURES.get(column, ("", ""))
         numbers = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-        known: dict[tuple[str, ...], _Values] = {}
+        known: dict[tuple[object, ...], _Values] = {}
         points = [
             _point(group, numbers[group.rows], stores.of(str(group.key[0]), variant), metric, known) for group in groups
         ]
@@ -219,12 +222,13 @@ def _point(
     numbers: NDArray[np.float64],
     store: PredictionStore | None,
     metric: str,
-    known: dict[tuple[str, ...], _Values],
+    known: dict[tuple[object, ...], _Values],
 ) -> Point:
-    """One point; rules that chose the same configuration share their values in ``known``."""
-    if group.trials not in known:
-        known[group.trials] = _values(group, numbers, store, metric)
-    values, scores, seeds = known[group.trials]
+    """One point; rules that chose the same configuration in a sweep share their values in ``known``."""
+    same = (group.key[0], *group.trials)
+    if same not in known:
+        known[same] = _values(group, numbers, store, metric)
+    values, scores, seeds = known[same]
     collapsed = {s for s, c, done in zip(group.seeds, group.collapsed, group.completed, strict=True) if c and done}
     planned = 0 if math.isnan(group.planned) else int(group.planned)
     return Point(

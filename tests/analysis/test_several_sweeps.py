@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 import analysis
+from analysis.errors import InputError
 from analysis.parts import read_parts
 from analysis.report_data import gather
 from analysis.source import open_folder
@@ -72,3 +73,49 @@ def test_predictions_of_one_sweep_serve_it_beside_another_without(two: tuple[Pat
     curve = analysis.accuracy_vs_bias(trials, analysis.load_predictions(two[0]))
     assert set(curve.loc[curve["sweep"] == "first", "band"]) == {"seeds and patients"}
     assert set(curve.loc[curve["sweep"] == "second", "band"]) == {"seeds only"}
+
+
+def test_values_of_equal_identifiers_stay_with_their_sweep(two: tuple[Path, Path]) -> None:
+    """Both sweeps have the same cells, so the same trial identifiers, and other numbers."""
+    trials = analysis.load(list(two))
+    assert not trials["trial_id"].is_unique
+    curve = analysis.accuracy_vs_bias(trials)
+    for place in two:
+        alone = analysis.accuracy_vs_bias(analysis.load(place))
+        pd.testing.assert_frame_equal(of_sweep(curve, f"synthetic ({place.name})"), of_sweep(alone, "synthetic"))
+
+
+def test_predictions_and_history_of_several_sweeps_are_told_apart(two: tuple[Path, Path]) -> None:
+    trials, predictions = analysis.load(list(two)), analysis.load_predictions(list(two))
+    history = analysis.load_history([str(place) for place in two])
+    names = {place: f"synthetic ({place.name})" for place in two}
+    for frame, one in ((predictions, analysis.load_predictions), (history, analysis.load_history)):
+        assert list(frame["sweep"].unique()) == list(names.values())
+        for place, name in names.items():
+            own = frame[frame["sweep"] == name].drop(columns="sweep").reset_index(drop=True)
+            alone = one(place)
+            assert "sweep" not in alone
+            pd.testing.assert_frame_equal(own[list(alone)], alone)
+    curve = analysis.accuracy_vs_bias(trials, predictions)
+    confusion = analysis.confusion_by_strength(trials, predictions)
+    for place, name in names.items():
+        own_trials, own_predictions = analysis.load(place), analysis.load_predictions(place)
+        alone = analysis.accuracy_vs_bias(own_trials, own_predictions)
+        pd.testing.assert_frame_equal(of_sweep(curve, name), of_sweep(alone, "synthetic"))
+        expected = analysis.confusion_by_strength(own_trials, own_predictions).drop(columns="sweep")
+        found = confusion[confusion["sweep"] == name].drop(columns="sweep")
+        pd.testing.assert_frame_equal(found.reset_index(drop=True), expected)
+    lines = analysis.plot_learning_curves(trials, history).data
+    alone = [analysis.plot_learning_curves(analysis.load(place), analysis.load_history(place)).data for place in two]
+    assert len(lines) == sum(len(drawn) for drawn in alone)
+    variant = analysis.load_predictions(list(two), "aligned")
+    assert variant.empty and "sweep" in variant
+
+
+def test_sweeps_of_other_names_keep_them(two: tuple[Path, Path], synthetic: ModuleType) -> None:
+    rows = [row | {"sweep": "mine"} for row in read_parts(open_folder(two[1]), "trials").to_pylist()]
+    synthetic.write_part(two[1], "trials", "named", rows, (2, "d", 1))
+    found = analysis.load_history(list(two))
+    assert list(found["sweep"].unique()) == list(analysis.load(list(two))["sweep"].unique()) == ["synthetic", "mine"]
+    with pytest.raises(InputError, match="at least one folder"):
+        analysis.load_history([])
