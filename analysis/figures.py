@@ -50,7 +50,8 @@ def plot_accuracy_vs_bias(
         title: Title; default: the data set.
         note: What the reader must know about data or network (synthetic, toy), under the title.
         names: Long names of the labels.
-        published: What ``analysis.published_numbers`` returned: hollow marks of other networks and palettes.
+        published: What ``analysis.published_numbers`` returned: hollow marks of other networks and palettes,
+            those at a gamma of the curve.
 
     Returns:
         The figure; it is legible on light and dark ground.
@@ -77,7 +78,7 @@ def plot_accuracy_vs_bias(
     # All bands lie below all lines: a later method's band would change the colour of an earlier one's line.
     figure.add_traces(sorted(traces, key=lambda trace: trace.meta != "band"))
     if published is not None:
-        add_published(figure, published, look, place)
+        add_published(figure, published, rows, look, place)
     datasets = " and ".join(rows["dataset"].unique())
     heading = title if title is not None else f"{datasets}: {metric} against bias, chosen by {rule_name(rule)}"
     figure.update_layout(**layout(heading, note))

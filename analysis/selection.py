@@ -54,6 +54,19 @@ def search_number(trial_id: pd.Series) -> pd.Series:
     return trial_id.str.extract(r"(\d+)$", expand=False).fillna("-1").astype("int64")
 
 
+def candidates_of(trials: pd.DataFrame, rule: str) -> NDArray[np.bool_]:
+    """Which rows a rule chooses from: completed search trials, of its own search where it has one.
+
+    Args:
+        trials: Trial rows.
+        rule: A selection rule.
+
+    Returns:
+        ``[N]``, True for its candidates.
+    """
+    return _counting(trials, _own_rules(trials["trial_id"]), rule)
+
+
 def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     """The configuration each rule chose in each cell and repeat.
 
@@ -81,13 +94,12 @@ def _chosen(
     trials: pd.DataFrame, rules: Sequence[str], group: NDArray[np.int64], beyond: NDArray[np.bool_] | None = None
 ) -> list[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
     """Positions and values of the rows each rule chose in each group, the highest first."""
-    candidates = ((trials["phase"] == "search") & (trials["status"] == "completed")).to_numpy(dtype=bool)
-    if beyond is not None:
-        candidates = candidates & ~beyond
     own = _own_rules(trials["trial_id"])
     chosen = []
     for rule in rules:
-        counts = candidates if own is None else candidates & (own.isna() | (own == rule)).to_numpy(dtype=bool)
+        counts = _counting(trials, own, rule)
+        if beyond is not None:
+            counts = counts & ~beyond
         value = np.where(counts, objective(trials, rule).to_numpy(dtype=float), np.nan)
         # The highest of each group first: only ties need their numbers read.
         best = np.full(group.max(initial=-1) + 1, -np.inf)
@@ -99,6 +111,11 @@ def _chosen(
         rows = highest[np.sort(first)]
         chosen.append((rule, rows, value[rows]))
     return chosen
+
+
+def _counting(trials: pd.DataFrame, own: pd.Series | None, rule: str) -> NDArray[np.bool_]:
+    done = ((trials["phase"] == "search") & (trials["status"] == "completed")).to_numpy(dtype=bool)
+    return done if own is None else done & (own.isna() | (own == rule)).to_numpy(dtype=bool)
 
 
 def _places(trials: pd.DataFrame) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.curves import accuracy_vs_bias
 from analysis.published import COMPARABLE, beside_published
 from analysis.replicates import default_column, facets
-from analysis.selection import RULES, picks
+from analysis.selection import RULES, candidates_of, picks
 
 DECIMALS = 3
 _KEEP = ("sweep", "dataset", "network", "label", "facet")
@@ -147,15 +147,14 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per (sweep, cell, repeat, rule): label, facet, bias value, validation value of the rule,
-        ``candidates`` (search trials completed), one column per hyperparameter, and ``anchor`` (True where an
-        adversarial method's own weights are all 0, so that the rule preferred no debiasing).
+        ``candidates`` (completed search trials that the rule chose from), one column per hyperparameter, and
+        ``anchor`` (True where an adversarial method's own weights are all 0, so that the rule preferred no debiasing).
     """
     found = []
     for sweep, group in trials.assign(facet=facets(trials)).groupby("sweep", sort=False):
-        done = group[(group["phase"] == "search") & (group["status"] == "completed")]
         rules = [rule for rule in RULES if any(rule in chosen for chosen in group["rules"])]
         chosen = picks(group, rules) if rules else group.iloc[:0]
-        counts = done.groupby(["cell", "repeat"]).size()
+        counts = {rule: group[candidates_of(group, rule)].groupby(["cell", "repeat"]).size() for rule in rules}
         for row in chosen.to_dict("records"):
             values = _json(row["hyperparameters"])
             pressures = [values[name] for name in ("lambda_", "mu") if isinstance(values.get(name), (int, float))]
@@ -164,7 +163,7 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
                     "sweep": sweep,
                     **{k: row[k] for k in _PICK},
                     "validation": row[row["rule"]],
-                    "candidates": int(counts.get((row["cell"], row["repeat"]), 0)),
+                    "candidates": int(counts[row["rule"]].get((row["cell"], row["repeat"]), 0)),
                     "anchor": bool(pressures) and not any(pressures),
                     "trial_id": row["trial_id"],
                     **values,

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.selection import mark, picks, rule_name
+from analysis.selection import candidates_of, mark, picks, rule_name
 
 
 def frame(
@@ -99,6 +99,13 @@ def test_a_search_of_its_own_serves_its_rule_alone(synthetic: ModuleType) -> Non
     trials["trial_id"] = ["a-r0.val_biased-000", "a-r0.val_unbiased-000", "a-r0.val_biased-001"]
     assert picks(trials, ["val_biased"])["trial_id"].tolist() == ["a-r0.val_biased-000"]
     assert picks(trials, ["val_unbiased"])["trial_id"].tolist() == ["a-r0.val_unbiased-000"]
+
+
+def test_candidates_are_completed_search_trials_of_the_rule(synthetic: ModuleType) -> None:
+    trials = frame(synthetic, [{}, {"status": "pruned"}, {}, {}], [{"hyperparameters": "{}"}])
+    assert candidates_of(trials, "val_biased").tolist() == [True, False, True, True, False]
+    trials["trial_id"] = ["a-r0.val_biased-000", "a-r0.val_biased-001", "a-r0.val_unbiased-000", "a-r0-003", "a-s0"]
+    assert candidates_of(trials, "val_biased").tolist() == [True, False, False, True, False]
 
 
 def test_a_confirm_row_counts_for_the_repeat_that_chose_its_configuration(synthetic: ModuleType) -> None:
