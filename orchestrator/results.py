@@ -141,7 +141,7 @@ class Writer:
             self.post.do(about, lambda: self._send(table, about, content()))
 
     def _send(self, table: str, about: str, data: bytes, sequence: int | None = None) -> None:
-        self._lease.check()
+        self._lease.check(patient=True)
         number = next(self._sequence) if sequence is None else sequence
         name = part_name(about, self._lease.generation, self._lease.id, number)
         self._folder.child(table).write(name, data)
@@ -215,7 +215,7 @@ class Writer:
         self.post.after_all(work)
 
     def _merge(self, table: str, cell: str, number: int) -> None:
-        self._lease.check()
+        self._lease.check(patient=True)
         place = self._folder.child(table)
         old = [name for name in place.names(f"{cell}.") if part_cell(name) == cell]
         if len(old) < 2:
