@@ -165,17 +165,24 @@ def test_at_the_time_limit_it_is_queued_again_and_resumes(slurm: Slurm, sweep_fi
     assert slurm.requeued == ["4712"]
 
 
-def test_a_signal_while_ray_starts_queues_the_job_again(slurm: Slurm, sweep_file: Path) -> None:
-    out = slurm.place / "out"
-    with slurm.batch(4714, "n3", sweep_file, out) as job:
+@pytest.mark.parametrize("begun", ["step", "head"])
+def test_a_signal_while_ray_starts_queues_the_job_again(begun: str, slurm: Slurm, sweep_file: Path) -> None:
+    out, place = slurm.place / "out", slurm.place / "r4714"
+
+    def ready() -> bool:
+        if begun == "head":
+            return any(place.glob("session_*/logs/gcs_server.*"))
+        return (slurm.place / "steps").exists() and any("ray start" in step for step in slurm.steps)
+
+    with slurm.batch(4714, "n3,n2" if begun == "head" else "n3", sweep_file, out) as job:
         end = time.monotonic() + 120
-        while not (slurm.place / "steps").exists() or not any("ray start" in step for step in slurm.steps):
+        while not ready():
             assert job.process.poll() is None and time.monotonic() < end, job.text()
             time.sleep(0.02)
         os.kill(job.process.pid, signal.SIGTERM)
         assert job.process.wait(120) == 130, job.text()
     assert slurm.requeued == ["4714"] and {step.split()[-1] for step in slurm.steps} == {"cpus=all"}
-    assert not out.exists() and not (slurm.place / "r4714").exists()
+    assert not out.exists() and not place.exists()
 
 
 def test_the_code_of_a_process_that_ends_at_the_signal_is_not_lost() -> None:
