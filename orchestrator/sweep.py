@@ -174,7 +174,14 @@ def resume_config(directory: SweepDirectory) -> dict[str, Any]:
 def _restore(
     dispatcher: Dispatcher, directory: SweepDirectory, writer: Writer, rows: list[dict[str, Any]], failed: bool
 ) -> None:
-    rows = [row for row in rows if not (failed and row["status"] == "failed")]
+    if failed:
+        again: dict[str, list[str]] = {}
+        for row in rows:
+            if row["status"] == "failed" and any(row["cell"] == cell.id for cell in dispatcher.cells):
+                again.setdefault(row["cell"], []).append(row["trial_id"])
+        for cell, trials in again.items():
+            writer.forget_histories(cell, trials)
+        rows = [row for row in rows if row["status"] != "failed"]
     done = {row["trial_id"] for row in rows}
     histories, waiting = directory.histories(), []
     for spec in directory.open_trials():

@@ -284,6 +284,26 @@ def test_after_its_time_no_trial_is_issued(directory: SweepDirectory) -> None:
     assert session.suggest("a") == Searcher.FINISHED
 
 
+def test_once_it_has_cost_its_bound_no_trial_is_issued(directory: SweepDirectory) -> None:
+    session = make_session(directory, stopping_config(limits={"max_cost": 0.15}, search={"trials": 9}), slots=1)
+    costs = []
+    for name in ("a", "b"):
+        spec = suggested(session, name)
+        # Two hours on one CPU thread.
+        row = {**fake_row(spec, 0.5), "train_seconds": 7200.0}
+        session.result(name, {"epoch": EPOCHS, "value": 0.5, "history": fake_history([0.5] * EPOCHS), "row": row})
+        session.ended(name)
+        costs.append(session.progress.cost)
+    assert costs == pytest.approx([0.096, 0.192])
+    assert session.suggest("c") == Searcher.FINISHED and len(directory.rows("trials")) == 2
+
+
+def test_a_cost_that_nobody_knows_counts_as_too_much(directory: SweepDirectory) -> None:
+    session = make_session(directory, stopping_config(limits={"max_cost": 1e6}), slots=1)
+    session.progress.trial_ended({"train_seconds": 1.0, "gpu_share": 1.0, "device_name": "a card without a price"})
+    assert session.suggest("a") == Searcher.FINISHED
+
+
 def test_a_signal_that_was_lost_ends_the_next_step(session: _Session) -> None:
     interruption = Interruption()
     recorder = Recorder(session, interruption)
