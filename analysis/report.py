@@ -179,10 +179,10 @@ def _facts(findings: Findings, sweep: Sweep) -> Iterator[tuple[str, str]]:
         ("test", "test images"),
     ):
         by_fold = section(info, "sizes_by_fold")
-        words = [f"fold {fold}: {_counts(section(by_fold, fold), part)}" for fold in by_fold]
-        said = "; ".join(words) or _counts(section(info, "sizes"), part)
-        if said:
-            yield name, said
+        by_folds = [f"fold {fold}: {_counts(section(by_fold, fold), part)}" for fold in by_fold]
+        counted = "; ".join(by_folds) or _counts(section(info, "sizes"), part)
+        if counted:
+            yield name, counted
     for name, value in section(sweep.config, "provenance").items():
         if not isinstance(value, (Mapping, list)):
             yield str(name).replace("_", " "), str(value)
