@@ -48,7 +48,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
     """Content of ``sweep.yaml``: the resolved configuration, and what a reader of the rows needs to know."""
     from trainable import NUMERICS, provenance
     from trainable.methods.base import get_method
-    from trainable.networks import network_note, network_remark
+    from trainable.networks import network_remark
 
     config, dataset = plan.config, plan.dataset
     methods = {entry.label: get_method(entry.name) for entry in config.methods}
@@ -66,7 +66,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
         },
         "dataset_info": {
             "long_name": dataset.long_name,
-            "note": " ".join(note for note in (dataset.note, network_note(config.network.name)) if note),
+            "note": plan.note,
             "remark": network_remark(config.network.name),
             "citation": dataset.citation,
             "classes": list(dataset.classes),
