@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.errors import InputError
+from analysis.notes import note_of
 from analysis.paper_figure import write_curve
 from analysis.paper_words import cited, methods_paragraph
 from analysis.published import NOTES
@@ -78,7 +79,8 @@ def table_tex(findings: Findings) -> str:
         f"{metric}, mean over {_count(rows)} seeds with 95 % interval over {kinds}, given the hyperparameters chosen "
         f"by {rule_name(findings.headline)}; weak bias to the left."
     )
-    caption = " ".join([said, *notes])
+    note = "; ".join(dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note)) or note_of(rows["dataset"])
+    caption = " ".join([said, *([f"Note: {note}."] if note else []), *notes])
     body = "\n\\medskip\n\n".join(parts)
     return (
         "% needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\n"

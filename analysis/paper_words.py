@@ -44,11 +44,8 @@ def cited(findings: Findings) -> list[str]:
 def _data(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     info = sweep.info
     dataset = str(rows["dataset"].iloc[0])
-    counts = [
-        f"{int(info[key]):,} {word}"
-        for key, word in (("n_train", "training"), ("n_val", "validation"), ("n_test", "test"))
-        if isinstance(info.get(key), int)
-    ]
+    parts = (("train", "training"), ("val", "validation"), ("test", "test"))
+    counts = [f"{number} {word}" for part, word in parts if (number := _part_size(info, part))]
     size = f", {int(info['n_images']):,} images" if isinstance(info.get("n_images"), int) else ""
     classes = f" of {len(sweep.classes)} classes" if sweep.classes else ""
     yield f"Data: {sweep.title}{_cite(references.DATA.get(dataset, ()))}{size}{classes}."
@@ -57,9 +54,23 @@ def _data(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     folds = rows["fold"].dropna().nunique()
     kind = f"{folds}-fold cross-validation" if folds else "one fixed test set"
     checksum = str(rows["data_checksum"].dropna().iloc[0])[:12] if rows["data_checksum"].notna().any() else "unknown"
-    yield f"Split: {kind}{f' ({_list(counts)} images)' if counts else ''}; data checksum {checksum}."
+    each = " in each fold" if folds else ""
+    seed = "; training and validation images are counted as the search seed divides them" if counts else ""
+    yield f"Split: {kind}{f' ({_list(counts)} images{each}{seed})' if counts else ''}; data checksum {checksum}."
     if sweep.note:
         yield f"Note: {sweep.note}."
+
+
+def _part_size(info: Mapping[str, Any], part: str) -> str:
+    """Number of images of a part, a range where folds differ; empty where the configuration does not say."""
+    if isinstance(info.get(f"n_{part}"), int):
+        return f"{int(info[f'n_{part}']):,}"
+    by_fold = section(info, "sizes_by_fold")
+    classes = [section(section(by_fold, fold), part) for fold in by_fold]
+    totals = sorted(sum(int(section(own, label).get("images") or 0) for label in own) for own in classes)
+    if not totals:
+        return ""
+    return f"{totals[0]:,}" if totals[0] == totals[-1] else f"{totals[0]:,} to {totals[-1]:,}"
 
 
 def _bias(rows: pd.DataFrame) -> Iterator[str]:

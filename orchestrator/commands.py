@@ -122,7 +122,7 @@ def train(options: argparse.Namespace) -> int:
         },
         "train",
     )
-    make_plan(one)
+    note = make_plan(one).note
     training = Training(**{**one.training.model_dump(), "augmentation": tuple(one.training.augmentation)})
     result = train_one(
         options.dataset,
@@ -144,6 +144,8 @@ def train(options: argparse.Namespace) -> int:
             key.startswith(("test_", "val_", "bias_")) or key in ("flip_rate", "ece", "collapsed")
         ):
             print(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")
+    if note:
+        print(f"note: {note}")
     if result.row["status"] == "failed":
         print(f"failed: {result.row['error']}", file=sys.stderr)
         return 1
@@ -216,11 +218,15 @@ def _finish(directory: str) -> bool:
     """Print the table and write the report; False where that failed, which costs no row."""
     from analysis import load, summary_table, write_report
     from analysis.errors import InputError as AnalysisError
+    from analysis.load import load_config, section
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             print(summary_table(load(directory)).to_string())
+            note = section(load_config(directory), "dataset_info").get("note")
+            if note:
+                print(f"note: {note}")
             print(f"report: {as_uri(write_report(directory))}")
     except AnalysisError as error:
         # A sweep stopped before its first confirm trial has no curve yet; its rows are safe all the same.

@@ -87,6 +87,7 @@ def test_the_table_for_latex_is_balanced_and_escaped(paper: Path) -> None:
     assert {line.count("&") for line in rows} == {4}
     assert r"color\_variance" in text and "±" not in text and r"$\pm$" in text
     assert text.count("{") == text.count("}")
+    assert "Note: synthetic numbers of a test fixture." in text.split(r"\caption{")[1]
 
 
 def test_the_paragraph_holds_what_a_reviewer_asks_for(paper: Path) -> None:
