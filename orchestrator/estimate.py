@@ -41,7 +41,10 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
     from trainable.trainer import Trainer
 
     config = plan.config
-    confirm = sum(config.confirm.seeds_of().values())
+    # In each cell; a rule with a search of its own has all its trials.
+    seeds, repeats = config.confirm.seeds_of(), config.search.repeats
+    searches = repeats * (len({config.search.rule, *seeds}) if config.search.per_rule else 1)
+    confirm = repeats * sum(seeds.values())
     per_trial: dict[str, float] = {}
     like: dict[str, dict[str, Any]] = {}
     source: dict[str, str] = {}
@@ -67,10 +70,10 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
             "gpu_share": share,
             "device_name": device_name(trainer.device),
         }
-    search = sum(cell.trials for cell in plan.cells)
+    search = searches * sum(cell.trials for cell in plan.cells)
     each = {cell.label: 0.0 for cell in plan.cells}
     for cell in plan.cells:
-        each[cell.label] += (cell.trials + confirm) * per_trial[cell.label]
+        each[cell.label] += (searches * cell.trials + confirm) * per_trial[cell.label]
     seconds, prices = sum(each.values()), read_prices()
     costs = [prices.of_trial({**like[label], "train_seconds": own}) for label, own in each.items()]
     return {
@@ -83,7 +86,7 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
         "source": source,
         "gpu_hours": sum(float(like[label].get("gpu_share") or 0.0) * own / 3600 for label, own in each.items()),
         "cost": None if None in costs else sum(cost for cost in costs if cost is not None),
-        "operations": sum((cell.trials + confirm) * operations[cell.label] for cell in plan.cells)
+        "operations": sum((searches * cell.trials + confirm) * operations[cell.label] for cell in plan.cells)
         if operations.keys() == each.keys()
         else None,
     }

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.config import validate
+from orchestrator.dispatch import Dispatcher
 from orchestrator.estimate import estimate
 from orchestrator.identity import trial_spec
 from orchestrator.plan import Plan, make_plan
@@ -99,3 +100,21 @@ def test_finished_trials_are_believed_before_any_timing(plan: Plan, steps: list[
     assert not steps
     assert found["seconds_per_trial"] == {"erm": 15.0, "lnl": 40.0}
     assert found["source"]["erm"] == "2 trials in the directory"
+
+
+@pytest.mark.parametrize(
+    ("search", "rules"),
+    [
+        ({"trials": 2, "repeats": 3}, ["val_counterfactual", "val_biased"]),
+        ({"trials": 2, "per_rule": True}, ["val_counterfactual", "val_biased"]),
+        ({"trials": 2, "per_rule": True, "repeats": 2}, ["val_biased"]),
+    ],
+)
+def test_it_counts_the_trials_that_the_driver_plans(search: dict[str, Any], rules: list[str], plan: Plan) -> None:
+    config = {**TREE, "search": {**search, "rule": "val_counterfactual"}, "confirm": {"seeds": 3, "rules": rules}}
+    full = make_plan(validate(config))
+    ran = {"status": "completed", "threads": 1, "gpu_share": 0.0, "device_name": "cpu", "train_seconds": 1.0}
+    found = estimate(full, [{**ran, "label": label} for label in ("erm", "lnl")])
+    planned, exact, _ = Dispatcher(full.config, full.cells).totals()
+    assert (found["trials"], exact) == (planned, False)
+    assert found["seconds"] == planned and found["search"] + found["confirm"] == planned
