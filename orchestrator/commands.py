@@ -216,14 +216,20 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
 
 def _finish(directory: str) -> bool:
     """Print the table and write the report; False where that failed, which costs no row."""
-    from analysis import load, summary_table, write_report
+    from analysis import load, load_predictions, summary_table, write_report
     from analysis.errors import InputError as AnalysisError
     from analysis.load import load_config, section
+    from analysis.published import NOTES
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            print(summary_table(load(directory)).to_string())
+            # With the predictions: the same intervals as in the report.
+            table = summary_table(load(directory), load_predictions(directory)).to_string()
+            print(table)
+            for source, difference in NOTES.items():
+                if source in table:
+                    print(f"{source}: {difference}")
             note = section(load_config(directory), "dataset_info").get("note")
             if note:
                 print(f"note: {note}")

@@ -61,6 +61,7 @@ def swept(prepared: Path, short_tmp: Path) -> Path:
     done = command("run", "sweeps/brain_mri.yaml", *overrides, "--out", out)
     assert done.returncode == 0, done.stderr
     assert "planned = " in done.stdout
+    assert "Peretz 2020: slices of one patient on both sides of the split" in done.stdout
     return out
 
 
