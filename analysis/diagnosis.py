@@ -51,7 +51,7 @@ def confusion_by_strength(
     if rule is not None:
         rows = rows[rows["rule"] == rule]
     # Of several sweeps one may have more classes than another.
-    classes = {
+    classes: dict[object, int] = {
         sweep: _n_classes(counts[[index[t] for t in own["trial_id"]]])
         for sweep, own in rows.groupby("sweep", sort=False)
     }
