@@ -26,7 +26,7 @@ SMALL = (
     "network={name: small_cnn}",
     "training.epochs=1",
     "search.trials=2",
-    "confirm={seeds: 1, rules: [val_counterfactual]}",
+    "confirm.seeds=1",
 )
 
 
@@ -70,6 +70,7 @@ def test_the_whole_table_is_there_beside_the_seed_studys_numbers(swept: Path) ->
     assert set(trials["label"]) == {"ceiling", "erm", "grl", "lnl", "grl_seed"}
     assert trials["cell"].nunique() == 1 + 4 * 8
     assert (trials["status"] == "completed").all()
+    assert set().union(*trials["rules"]) == {"val_counterfactual", "val_biased", "val_unbiased"}
     text = summary_table(trials).to_string()
     assert "Peretz 2020" in text
     html = write_report(swept).read_text()

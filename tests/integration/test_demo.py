@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import sweeps
+from orchestrator import cli
 from orchestrator.commands import DEMO, _read_sweep
 from orchestrator.config import read_config
 
@@ -18,6 +19,16 @@ from orchestrator.config import read_config
 def test_no_file_means_the_phantom() -> None:
     assert DEMO == "brain_phantom"
     assert _read_sweep(None, []) == read_config(Path(sweeps.__path__[0]) / "brain_phantom.yaml")
+
+
+def test_one_trial_says_once_what_its_data_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "cache"))
+    small = [word for key in ("patients=30", "slices=2", "image_size=32") for word in ("--set", f"dataset.{key}")]
+    words = ["train", "brain_phantom", "--method", "erm", "--rho", "1", "--epochs", "1", "--network", "small_cnn"]
+    assert cli.main([*words, *small]) == 0
+    assert capsys.readouterr().out.count("note: synthetic slices, not patients") == 1
 
 
 @pytest.mark.slow
