@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import references
+from analysis.changes import added_words
 from analysis.load import confirm_rules, section, seeds_of_rules
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
@@ -155,11 +156,12 @@ def _statistics(findings: Findings, sweep: Sweep) -> Iterator[str]:
         yield f"The one comparison declared beforehand ({primary.method} - {primary.reference}) is not available."
     else:
         low, high = primary.difference.low, primary.difference.high
+        late = f", {sweep.seeds_added} of them added after results had been seen" if sweep.seeds_added else ""
         test = f", paired t test p = {primary.test.p:.2g}" if primary.test else ""
         yield (
             f"Declared beforehand, and the only test: normalised area of {primary.method} minus {primary.reference} "
             f"under {rule_name(primary.rule)}, {primary.difference.mean:+.3f} [{low:+.3f}, {high:+.3f}] over "
-            f"{primary.n_seeds} paired seeds{test}."
+            f"{primary.n_seeds} paired seeds{test}{late}."
         )
 
 
@@ -168,6 +170,7 @@ def _exceptions(findings: Findings, sweep: Sweep, rows: pd.DataFrame) -> Iterato
     collapsed = int(confirm["collapsed"].fillna(False).astype(bool).sum())
     failed = int((confirm["status"] == "failed").sum())
     yield f"{collapsed} of {len(confirm)} confirm trials collapsed (they are included), {failed} failed."
+    yield added_words({sweep.name: sweep.seeds_added})
     for what, seen in sweep.changed():
         yield f"Changed after the start: {what}{'' if seen is None else f' ({seen} test results existed)'}."
     if len(findings.sweeps) == 1 and findings.n_superseded:

@@ -116,7 +116,7 @@ def _header(findings: Findings, title: str) -> str:
         answer = words.answer(findings, sweep)
         lines.append(m.paragraph(mark + answer, "answer"))
         if sweep.primary is not None and not sweep.primary.reason:
-            lines.append(m.paragraph(words.test_words(sweep.primary), "quiet"))
+            lines.append(m.paragraph(words.test_words(sweep.primary, sweep.seeds_added), "quiet"))
     trials = findings.trials
     networks = ", ".join(str(n) for n in trials["network"].dropna().unique())
     names = ", ".join(sweep.name for sweep in findings.sweeps)

@@ -105,6 +105,8 @@ def _areas(findings: Findings, rule: str) -> str:
         "adjusted by Holm (descriptive), where the curve falls .05 below the ceiling (95 % interval by the crossed "
         "bootstrap, weaker bias first), and the weakest bias at which the method is not better than erm any more"
     )
+    late = words.added_of(findings, rule)
+    caption += f". {late}" if late else ""
     return m.table(["method", "area", "minus erm", "p (Holm)", "breaks at", "not better from"], lines, caption)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.changes import added_words
 from analysis.comparisons import Comparison
 from analysis.load import section
 from analysis.report_data import Findings
@@ -59,8 +60,16 @@ def verdict(comparison: Comparison) -> str:
     return "cannot be told apart from"
 
 
-def test_words(comparison: Comparison) -> str:
-    """The tests behind the primary comparison, with what few seeds cannot show."""
+def test_words(comparison: Comparison, added: int = 0) -> str:
+    """The tests behind the primary comparison, with what few seeds cannot show.
+
+    Args:
+        comparison: The comparison.
+        added: Seeds added after test results existed.
+
+    Returns:
+        The sentences.
+    """
     test = comparison.test
     if test is None:
         return "One seed: no test."
@@ -71,8 +80,9 @@ def test_words(comparison: Comparison) -> str:
             f" (with {comparison.n_seeds} seeds it cannot fall below {p_text(test.smallest_sign_flip_p)}, so it "
             "cannot reach .05; six seeds can)"
         )
+    late = f" {added_words({'': added})}" if added else ""
     return (
-        f"{words}. The tests are over seeds alone; the interval is over {comparison.band}. "
+        f"{words}.{late} The tests are over seeds alone; the interval is over {comparison.band}. "
         "This is the one comparison declared beforehand; everything else here is descriptive."
     )
 
@@ -100,6 +110,7 @@ def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = No
     repeated = any(kind.startswith("repetitions") for kind in kinds)
     unit = "repetition" if repeated else "seed"
     words = [f"Lines are means over {seeds} {unit}s, each {unit} a dot."]
+    words.append(added_of(findings, rule))
     if kinds:
         words.append(f"Bands are 95 % intervals over {' or '.join(kinds)},")
         given = "each with a search of its own, given" if repeated else "given the selected hyperparameters and"
@@ -112,6 +123,13 @@ def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = No
     for sweep in findings.sweeps:
         words.append(search_words(sweep, rule))
     return " ".join(dict.fromkeys(word for word in words if word))
+
+
+def added_of(findings: Findings, rule: str) -> str:
+    """How many of a rule's seeds were added after results had been seen, of each sweep; "" where none."""
+    rows = findings.curve[findings.curve["rule"] == rule]
+    present = set(rows["sweep"])
+    return added_words({sweep.name: sweep.seeds_added for sweep in findings.sweeps if sweep.name in present})
 
 
 def search_words(sweep: Sweep, rule: str) -> str:
