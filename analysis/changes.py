@@ -36,8 +36,8 @@ def seeds_added(changes: Sequence[Mapping[str, Any]]) -> int:
     """How many confirm seeds were added after test results existed.
 
     ``confirm.seeds``, the seeds that an entry of ``confirm.rules`` has of its own, and ``search.repeats`` count; the
-    one that grew most stands for all. A number that the sweep had asked for before is not counted again, and an extension whose line does
-    not say what had been seen is left to the warnings.
+    one that grew most stands for all. A number that the sweep had asked for before is not counted again, and an
+    extension whose line does not say what had been seen is left to the warnings.
 
     Args:
         changes: What ``read_changes`` returned.
@@ -92,7 +92,9 @@ def added_words(counts: Mapping[str, int]) -> str:
     if not late:
         return ""
     several = len(counts) > 1
-    said = " and ".join(f"{n} seed{'' if n == 1 else 's'}{f' of {name}' if several else ''}" for name, n in late.items())
+    said = " and ".join(
+        f"{n} seed{'' if n == 1 else 's'}{f' of {name}' if several else ''}" for name, n in late.items()
+    )
     was = "was" if list(late.values()) == [1] else "were"
     return f"{said} {was} added after results had been seen, which makes p values too small."
 

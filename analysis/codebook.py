@@ -50,6 +50,7 @@ _OWN = {
         "difference_low": "Lower end of its 95 % interval.",
         "difference_high": "Upper end of its 95 % interval.",
         "p": "Paired t test over seeds.",
+        "n_pairs": "Seeds in the difference and its tests.",
         "sign_flip_p": "Exact sign-flip test over seeds.",
         "p_holm": "p adjusted by Holm over the methods of the same rule and facet.",
     },

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.captions import table_caption
 from analysis.errors import InputError
 from analysis.paper_figure import write_curve
 from analysis.paper_words import cited, methods_paragraph
@@ -72,23 +73,12 @@ def table_tex(findings: Findings) -> str:
         parts.append(_tabular(with_published(table_of(own), beside, findings.headline), f"{dataset}, {axis}"))
     sources = findings.beside["source"].unique()
     notes = [f"{source}: {NOTES[source]}." for source in sources]
-    kinds = " or ".join(sorted(set(rows["band"]) - {"none"})) or "one seed, hence none"
-    metric = findings.metric[:1].upper() + findings.metric[1:]
-    said = (
-        f"{metric}, mean over {_count(rows)} seeds with 95 % interval over {kinds}, given the hyperparameters chosen "
-        f"by {rule_name(findings.headline)}; weak bias to the left."
-    )
-    caption = " ".join([said, *notes])
+    caption = " ".join([table_caption(rows, findings.metric, findings.headline), *notes])
     body = "\n\\medskip\n\n".join(parts)
     return (
         "% needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\n"
         f"{body}\n\\caption{{{to_tex(caption)}}}\n\\end{{table}}\n"
     )
-
-
-def _count(rows: pd.DataFrame) -> str:
-    low, high = int(rows["n_seeds"].min()), int(rows["n_seeds"].max())
-    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def to_tex(text: str) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis import markup as m
 from analysis import report_words as words
+from analysis.captions import table_caption, tested
 from analysis.comparisons import compare_curves
 from analysis.measures import measure_of
 from analysis.pairing import grid_of
@@ -31,9 +32,8 @@ def table_section(findings: Findings) -> str:
                 [str(name), *(str(cell) for cell in row)]
                 for name, row in zip(frame.index, frame.to_numpy(), strict=True)
             ]
-            metric = words.upper_first(findings.metric)
             place = f" on {dataset}" if rows["dataset"].nunique() > 1 else ""
-            caption = f"{metric}{place}, mean with 95 % interval, chosen by {rule_name(rule)}; weak bias to the left"
+            caption = table_caption(own, f"{findings.metric}{place}", rule)
             columns = ["method", *(f"{frame.columns.name} {value}" for value in frame.columns)]
             pieces.append(m.table(columns, body, caption))
         file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}.csv")
@@ -76,7 +76,8 @@ def _won_back(findings: Findings, won: pd.DataFrame) -> str:
     caption = (
         f"Won back{place}: (method - erm) / (ceiling - erm) with its 95 % interval (Fieller) over {bands}, paired on "
         f'{" to ".join(str(n) for n in seeds[:: max(1, len(seeds) - 1)])} seeds. "-": the gap between erm and the '
-        "ceiling is itself not significant, so that no share of it can be given."
+        "ceiling is itself not significant, so that no share of it can be given. Given "
+        f"the selected hyperparameters and these {tested(won)}."
     )
     return m.table(["method", *(f"{axis} {value:g}" for value in values)], rows, caption)
 

@@ -25,7 +25,11 @@ def hyperparameter_section(findings: Findings) -> str:
     if rows.empty:
         return ""
     known = ["sweep", "rule", "label", "facet", "method", "cell", "repeat", "bias_value", "bias_strength", "validation"]
-    names = [str(c) for c in rows if c not in [*known, "candidates", "anchor", "trial_id"] and rows[c].notna().any()]
+    names = [
+        str(c)
+        for c in rows
+        if c not in [*known, "candidates", "anchor", "trial_id", "caption"] and rows[c].notna().any()
+    ]
     fixed = [name for name in names if len(rows) > 1 and rows[name].notna().all() and rows[name].nunique() == 1]
     names = [name for name in names if name not in fixed]
     same = ", ".join(f"{name} {m.cell_text(m.short(rows[name].iloc[0]))}" for name in fixed)

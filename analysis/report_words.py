@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.captions import kinds_of, span, tested
 from analysis.changes import added_words
 from analysis.comparisons import Comparison
 from analysis.load import section
@@ -102,11 +103,7 @@ def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = No
     rows = rows[(rows["rule"] == rule) & (rows["n_seeds"] > 0)]
     if rows.empty:
         return f"No confirm trial chosen by {rule_name(rule)} has finished."
-    kinds = sorted(set(rows["band"]) - {"none"})
-    seeds = _span(rows["n_seeds"])
-    units = _span(rows.loc[rows["n_patients"] > 0, "n_patients"]) if (rows["n_patients"] > 0).any() else ""
-    tested = f"{units} test {kinds[0].split(' and ')[-1]}" if units and len(kinds) == 1 else ""
-    tested = tested or f"{_span(rows['n_test'])} test images"
+    kinds, seeds = kinds_of(rows), span(rows["n_seeds"])
     repeated = any(kind.startswith("repetitions") for kind in kinds)
     unit = "repetition" if repeated else "seed"
     words = [f"Lines are means over {seeds} {unit}s, each {unit} a dot."]
@@ -114,7 +111,7 @@ def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = No
     if kinds:
         words.append(f"Bands are 95 % intervals over {' or '.join(kinds)},")
         given = "each with a search of its own, given" if repeated else "given the selected hyperparameters and"
-        words.append(f"{given} these {tested}.")
+        words.append(f"{given} these {tested(rows)}.")
     if (rows["band"] == "none").any():
         words.append("A point of one seed has no band.")
     if kinds == ["seeds only"]:
@@ -234,11 +231,6 @@ def _name(findings: Findings, label: str) -> str:
 def _short_training(sweep: Sweep) -> bool:
     epochs = section(sweep.config, "training").get("epochs")
     return isinstance(epochs, int) and epochs < 10
-
-
-def _span(counts: pd.Series) -> str:
-    low, high = int(counts.min()), int(counts.max())
-    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def upper_first(text: str) -> str:
