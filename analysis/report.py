@@ -18,6 +18,7 @@ from analysis import report_words as words
 from analysis.errors import InputError
 from analysis.load import section
 from analysis.plotly_bundle import bundle
+from analysis.report_cost import cost_section
 from analysis.report_data import Findings, gather
 from analysis.report_diagnosis import diagnosis_section
 from analysis.report_files import Sweep
@@ -82,7 +83,7 @@ def render(findings: Findings) -> str:
         search.hyperparameter_section(findings),
         search.search_section(findings),
         search.learning_section(findings),
-        search.cost_section(findings),
+        cost_section(findings),
         *(_provenance(findings, sweep, i) for i, sweep in enumerate(findings.sweeps)),
     ]
     body = "\n".join(part for part in parts if part)

@@ -14,7 +14,7 @@ from analysis.report_data import Findings
 from analysis.search_tables import lambda_map
 from analysis.selection import rule_name
 from analysis.switches import View, per, plot
-from analysis.tables import cost, headline_rule
+from analysis.tables import headline_rule
 
 _PRESSURES = ("lambda_", "mu")
 
@@ -152,25 +152,3 @@ def _last_epochs(figure: go.Figure) -> str:
         for name, both in ends.items()
     ]
     return f"Means over seeds: {'; '.join(said)}."
-
-
-def cost_section(findings: Findings) -> str:
-    """Trials, epochs and hours of each method."""
-    rows = [
-        [
-            r["label"],
-            r["phase"],
-            *(int(r[k]) for k in ("trials", "completed", "pruned", "failed", "epochs")),
-            f"{r['hours']:.3g}",
-        ]
-        for r in cost(findings.trials).to_dict("records")
-    ]
-    headers = ["method", "phase", "trials", "completed", "pruned", "failed", "epochs", "hours of training"]
-    totals = []
-    for sweep in findings.sweeps:
-        seconds, money = sweep.status.get("seconds"), sweep.status.get("cost")
-        if isinstance(seconds, (int, float)):
-            totals.append(f"{sweep.name}: {seconds / 60:.1f} minutes of wall time in its last run")
-        if isinstance(money, (int, float)):
-            totals.append(f"{sweep.name}: cost {money:.2f}")
-    return m.section("cost", "Cost", m.table(headers, rows), m.bullets(totals))
