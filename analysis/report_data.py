@@ -84,6 +84,10 @@ class Findings:
         said = ", ".join(part for part in more if part)
         return f"{row['label']} ({said})" if said else str(row["label"])
 
+    def with_lines(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a table with ``line``, the name of each."""
+        return rows.assign(line=[self.line_name(row) for row in rows.to_dict("records")])
+
     def names(self) -> dict[str, str]:
         """Long names of the labels."""
         found: dict[str, str] = {}

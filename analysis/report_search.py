@@ -11,6 +11,7 @@ from analysis import markup as m
 from analysis.errors import InputError
 from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
 from analysis.report_data import Findings
+from analysis.report_numbers import numbers, traces_by_epoch, traces_by_trials
 from analysis.search_tables import lambda_map
 from analysis.selection import rule_name
 from analysis.switches import View, per, plot
@@ -60,14 +61,14 @@ def search_section(findings: Findings) -> str:
     parts = []
     for number, sweep in enumerate(findings.sweeps):
         trials = findings.trials[findings.trials["sweep"] == sweep.name]
-        own = [*_maps(trials, number), _budget(trials, number)]
+        own = [*_maps(findings, trials, number), _budget(trials, number, sweep.name)]
         if len(findings.sweeps) > 1 and any(own):
             own.insert(0, m.paragraph(f"{sweep.name}:"))
         parts += own
     return m.section("search", "Search", *parts)
 
 
-def _maps(trials: pd.DataFrame, number: int) -> list[str]:
+def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
     rule = headline_rule(trials)
     search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
     found = []
@@ -87,7 +88,9 @@ def _maps(trials: pd.DataFrame, number: int) -> list[str]:
         )
         identifier = re.sub(r"\W+", "-", f"figure-map-{number}-{label}-{parameter}")
         summary = f"{caption} {map_words(lambda_map(trials, str(label), rule), parameter)}"
+        rows = findings.with_lines(lambda_map(trials, str(label), rule))
         found.append(plot(identifier, title, [View({}, figure, summary)], m.paragraph(caption)))
+        found.append(numbers(rows, f"Search trials of {label}", "lambda_map", findings.sweeps[number].name, str(label)))
     return found
 
 
@@ -101,7 +104,7 @@ def map_words(rows: pd.DataFrame, parameter: str) -> str:
     return f"Chosen, weak to strong bias: {', '.join(said)}." if said else ""
 
 
-def _budget(trials: pd.DataFrame, number: int) -> str:
+def _budget(trials: pd.DataFrame, number: int, name: str) -> str:
     rule = headline_rule(trials)
     try:
         figure = plot_search_budget(trials, rule)
@@ -114,7 +117,8 @@ def _budget(trials: pd.DataFrame, number: int) -> str:
     last = "; ".join(f"{trace.name}: {trace.y[0]:.3f} after 1, {trace.y[-1]:.3f} after {len(trace.y)}"
                      for trace in figure.data)  # fmt: skip
     view = View({}, figure, f"{caption} {last}.")
-    return plot(f"figure-budget-{number}", "What a larger search gives", [view], m.paragraph(caption))
+    table = numbers(traces_by_trials(figure), "Expected best value", "expected_validation", name)
+    return plot(f"figure-budget-{number}", "What a larger search gives", [view], m.paragraph(caption)) + table
 
 
 def learning_section(findings: Findings) -> str:
@@ -126,7 +130,7 @@ def learning_section(findings: Findings) -> str:
     parts = []
     for number, sweep in enumerate(findings.sweeps):
         trials = findings.trials[findings.trials["sweep"] == sweep.name]
-        views = []
+        views, tables = [], {}
         for rule in findings.rules:
             try:
                 figure = plot_learning_curves(trials, findings.history, rule)
@@ -135,9 +139,12 @@ def learning_section(findings: Findings) -> str:
             ends = _last_epochs(figure)
             summary = f"Test accuracy by epoch at the strongest bias, chosen by {rule_name(rule)}. {ends}"
             views.append(View({"rule": rule}, figure, summary))
+            what = f"Test accuracy by epoch, chosen by {rule_name(rule)}"
+            tables[rule] = numbers(traces_by_epoch(figure), what, "history", sweep.name, rule)
         if views:
             name = f"Learning curves of {sweep.name}" if len(findings.sweeps) > 1 else "Learning curves"
             parts.append(plot(f"figure-learning-{number}", name, views, caption))
+            parts.append(per("rule", tables))
     return m.section("learning", "Learning curves", *parts)
 
 

@@ -67,6 +67,6 @@ def test_an_amount_without_a_currency_says_so(findings: Findings) -> None:
 def test_the_cost_of_a_folder_on_disk_is_read(tmp_path: Path, synthetic: ModuleType) -> None:
     small = synthetic.Sweep(values=(0.1,), methods=("erm",), n_search=3, predictions=False)
     folder = synthetic.write_sweep(tmp_path / "s", small)
-    (folder / "status.json").write_text('{"cost": 0.04, "cost_in_words": "$0.04 at list prices of 2026-01-01"}')
+    (folder / "status.json").write_text('{"cost": 0.13, "cost_in_words": "$0.13 at list prices of 2026-01-01"}')
     html = cost_section(gather([folder]))
-    assert {row[-1] for row in rows(html).values()} == {"$0.015", "$0.025"}
+    assert {row[-1] for row in rows(html).values()} == {"$0.03", "$0.1"}
