@@ -59,8 +59,25 @@ def _data(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     kind = f"{folds}-fold cross-validation" if folds else "one fixed test set"
     checksum = str(rows["data_checksum"].dropna().iloc[0])[:12] if rows["data_checksum"].notna().any() else "unknown"
     yield f"Split: {kind}{f' ({_list(counts)} images)' if counts else ''}; data checksum {checksum}."
+    yield _patients(sweep, bool(folds))
     if sweep.note:
         yield f"Note: {sweep.note}."
+
+
+def _patients(sweep: Sweep, folds: bool) -> str:
+    """Patients of each part; "" where the data set has none, or the sweep's file does not count them."""
+    sizes = section(sweep.info, "sizes")
+    counted = []
+    for part, word in (("train", "training"), ("val", "validation"), ("test", "test")):
+        numbers = [entry.get("patients") for entry in section(sizes, part).values() if isinstance(entry, Mapping)]
+        known = [number for number in numbers if isinstance(number, int)]
+        if not known or len(known) < len(numbers):
+            return ""
+        counted.append((sum(known), word))
+    of_fold = " of the first fold" if folds else ""
+    said = _list([f"{number:,} {word}" for number, word in counted])
+    total = sum(number for number, _ in counted)
+    return f"Patients{of_fold}: {total:,} ({said}), added up over the classes; the split is by patient."
 
 
 def _bias(rows: pd.DataFrame) -> Iterator[str]:
