@@ -10,7 +10,7 @@ from analysis.figures_diagnosis import plot_confusion
 from analysis.replicates import CEILING
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
-from analysis.report_numbers import numbers
+from analysis.report_numbers import fit, numbers
 from analysis.selection import rule_name
 from analysis.switches import View, buttons, per, plot
 
@@ -59,8 +59,8 @@ def _numbers(findings: Findings, sweep: Sweep, rows: pd.DataFrame, title: str) -
     """All cells of one method's matrices, with the names of the classes."""
     names = dict(enumerate(sweep.classes))
     named = {side: rows[side].map(lambda c: names.get(int(c), str(c))) for side in ("true", "predicted")}
-    label, rule = str(rows["label"].iloc[0]), str(rows["rule"].iloc[0])
-    return numbers(findings.with_lines(rows.assign(**named)), title, "confusion", sweep.name, label, rule)
+    fits, label, rule = fit(findings.confusion), str(rows["label"].iloc[0]), str(rows["rule"].iloc[0])
+    return numbers(findings.with_lines(rows.assign(**named)), title, "confusion", sweep.name, label, rule, fits=fits)
 
 
 def _table(findings: Findings, number: int) -> str:

@@ -12,14 +12,21 @@ from analysis import markup as m
 
 MOST_ROWS = 200
 """Longer tables stay out of the page, which is to be one small file."""
+_MOST_TOGETHER = 1000
 _LEFT_OUT = {"caption", "values", "seeds", "hyperparameters", "trial_id", "shared", "median", "worst_case"}
 _IN_CSV_ONLY = {
     "sweep", "dataset", "network", "rule", "column", "variant", "bias_axis", "bias_strength", "label", "method",
-    "facet", "n_failed", "n_added", "n_planned", "n_test",
+    "facet", "n_failed", "n_added", "n_planned", "n_test", "n_collapsed",
+    "n_patients", "band",
 }  # fmt: skip
 
 
-def numbers(rows: pd.DataFrame, what: str, table: str, *names: str) -> str:
+def fit(*tables: pd.DataFrame) -> bool:
+    """Whether the tables of a section, of which one is shown at a time, are together small enough for the page."""
+    return sum(len(table) for table in tables) <= _MOST_TOGETHER
+
+
+def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool = True) -> str:
     """A table of the numbers that a figure shows, closed at first, with its rows as CSV.
 
     Args:
@@ -27,15 +34,17 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str) -> str:
         what: What the numbers are, in words.
         table: Name of the exported table (``lnl-sweep report --csv``) that holds them.
         *names: What tells its file from others, e.g. sweep and rule.
+        fits: Whether the section's tables are together small enough (``fit``).
 
     Returns:
-        The HTML; a sentence that names the exported file where there are more than ``MOST_ROWS`` rows.
+        The HTML; a sentence that names the exported file where they are not, or where there are more than ``MOST_ROWS``
+        rows.
     """
     if rows.empty:
         return ""
-    if len(rows) > MOST_ROWS:
-        said = f"{what}: {len(rows):,} rows, too many for this page; lnl-sweep report --csv OUT writes them"
-        return m.paragraph(f"{said} ({table}.csv).", "caption")
+    if not fits or len(rows) > MOST_ROWS:
+        said = f"{what}: {f'{len(rows):,} rows' if fits else 'one of many tables'}, too many for this page"
+        return m.paragraph(f"{said}; lnl-sweep report --csv OUT writes them ({table}.csv).", "caption")
     kept = rows[[str(name) for name in rows if name not in _LEFT_OUT]]
     shown = ["line", *(str(name) for name in kept if name not in _IN_CSV_ONLY and name != "line")]
     cells = [[m.short(row[name]) for name in shown] for row in kept.to_dict("records")]

@@ -15,6 +15,7 @@ from analysis.measures import measure_of
 from analysis.pairing import grid_of
 from analysis.replicates import by_label
 from analysis.report_data import Findings
+from analysis.report_numbers import MOST_ROWS
 from analysis.selection import ORACLE, rule_name
 from analysis.switches import per
 from analysis.tables import table_csv, table_of, test_figures, with_published
@@ -158,6 +159,10 @@ def measures_table(findings: Findings) -> str:
         if columns:
             caption = f"Means over seeds, chosen by {rule_name(rule)}"
             parts[rule] = m.table(["method", axis, *headers], lines, caption)
+            if len(frame) <= MOST_ROWS:
+                file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}-test-figures.csv")
+                csv = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+                parts[rule] += m.download(file, csv, "Download this table (CSV)")
     return per("rule", parts)
 
 

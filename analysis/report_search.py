@@ -11,7 +11,7 @@ from analysis import markup as m
 from analysis.errors import InputError
 from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
 from analysis.report_data import Findings
-from analysis.report_numbers import numbers, traces_by_epoch, traces_by_trials
+from analysis.report_numbers import fit, numbers, traces_by_epoch, traces_by_trials
 from analysis.search_tables import lambda_map
 from analysis.selection import rule_name
 from analysis.switches import View, per, plot
@@ -71,6 +71,7 @@ def search_section(findings: Findings) -> str:
 def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
     rule = headline_rule(trials)
     search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
+    fits = fit(findings.trials[findings.trials["phase"] == "search"].dropna(subset=list(_PRESSURES), how="all"))
     found = []
     for label, rows in search.groupby("label", sort=False):
         parameter = next((p for p in _PRESSURES if rows[p].nunique() > 1), None)
@@ -90,7 +91,8 @@ def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
         summary = f"{caption} {map_words(lambda_map(trials, str(label), rule), parameter)}"
         rows = findings.with_lines(lambda_map(trials, str(label), rule))
         found.append(plot(identifier, title, [View({}, figure, summary)], m.paragraph(caption)))
-        found.append(numbers(rows, f"Search trials of {label}", "lambda_map", findings.sweeps[number].name, str(label)))
+        name = findings.sweeps[number].name
+        found.append(numbers(rows, f"Search trials of {label}", "lambda_map", name, str(label), fits=fits))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import re
 from types import ModuleType
@@ -14,7 +15,7 @@ import analysis
 from analysis.report_curve import measures_section
 from analysis.report_data import Findings, gather
 from analysis.report_diagnosis import diagnosis_section
-from analysis.report_numbers import MOST_ROWS, numbers
+from analysis.report_numbers import MOST_ROWS, fit, numbers
 from analysis.report_search import learning_section, search_section
 
 RULE = "val_counterfactual"
@@ -48,7 +49,9 @@ def test_the_other_test_figures_have_their_numbers(findings: Findings) -> None:
     assert head[:5] == ["method", "bias value", "mean", "low", "high"]
     assert [row[0] for row in rows] == list(curve["label"])
     assert [float(row[2]) for row in rows] == pytest.approx(list(file["mean"]), rel=5e-3)
-    assert len(downloads(html)) == len(findings.measures) * len(findings.rules)
+    assert len(downloads(html)) == (len(findings.measures) + 1) * len(findings.rules)
+    means = downloads(html)["synthetic-val_counterfactual-test-figures.csv"]
+    assert list(means["flip_rate"]) == pytest.approx(list(curve["mean"]), rel=1e-5)
 
 
 def test_the_map_and_the_budget_have_their_numbers(findings: Findings) -> None:
@@ -75,8 +78,9 @@ def test_learning_curves_have_their_numbers_over_seeds(findings: Findings) -> No
 
 
 def test_the_confusion_has_its_numbers_with_the_classes_names(findings: Findings) -> None:
-    html = diagnosis_section(findings)
     assert len(findings.sweeps[0].classes) == 10
+    one_rule = findings.confusion[findings.confusion["rule"] == RULE]
+    html = diagnosis_section(dataclasses.replace(findings, confusion=one_rule))
     file = downloads(html)["synthetic-erm-val_counterfactual-confusion.csv"]
     rows = findings.confusion.query(f"rule == '{RULE}' and label == 'erm'")
     assert len(file) == len(rows) == MOST_ROWS
@@ -91,6 +95,15 @@ def test_a_long_table_stays_out_of_the_page_and_says_where_it_is() -> None:
     assert "download" not in said and "<table" not in said
     assert "download" in numbers(rows[1:], "Accuracy", "measures")
     assert numbers(rows[:0], "Accuracy", "measures") == ""
+
+
+def test_many_tables_stay_out_of_the_page_too(findings: Findings) -> None:
+    curve = findings.measures["flip_rate"]
+    many = {name: pd.concat([curve] * 50) for name in ("flip_rate", "ece", "test_auroc")}
+    assert fit(curve, curve) and not fit(*many.values())
+    html = measures_section(dataclasses.replace(findings, measures={**many, "flip_rate": curve}))
+    assert "Flip rate, chosen by counterfactual validation: one of many tables, too many for this page" in html
+    assert "Download this table" in html and "flip_rate-val_counterfactual-measures.csv" not in html
 
 
 def test_names_are_escaped_and_the_file_is_named_after_them() -> None:
