@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.breaking import breaking_points
+    from analysis.changes import mark_seeds_added
     from analysis.comparisons import areas, primary_comparison, won_back
     from analysis.curves import accuracy_vs_bias
     from analysis.diagnosis import confusion_by_strength
@@ -47,6 +48,7 @@ _HOME = {
     "load_history": "load",
     "load_predictions": "load",
     "load_splits": "load",
+    "mark_seeds_added": "changes",
     "pack": "packing",
     "plot_accuracy_vs_bias": "figures",
     "plot_confusion": "figures_diagnosis",
@@ -82,6 +84,7 @@ __all__ = [
     "load_history",
     "load_predictions",
     "load_splits",
+    "mark_seeds_added",
     "pack",
     "plot_accuracy_vs_bias",
     "plot_confusion",

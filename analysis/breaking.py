@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 
 from analysis.axis import BreakingPoint, crossing, signed_position
+from analysis.captions import breaking_words
+from analysis.changes import added_by_sweep
 from analysis.pairing import (
+    BASIS,
     LINE,
     Curve,
+    basis_of,
     common_seeds,
     counterpart,
     finished_points,
@@ -50,16 +54,20 @@ def breaking_points(
     Returns:
         One row per line: ``value`` (missing where censored), ``censored``, ``text`` ("0.815", "> 1", "< 0"), ``low``
         and ``high`` (text), ``not_better_from`` (weakest bias at which the line is not better than erm any more, after
-        having been better; text) and ``threshold`` (text). Lines with a missing point have no row.
+        having been better; text), ``threshold`` (text), ``n_seeds`` of ``n_planned``, ``n_added`` of these after
+        results had been seen, ``n_patients``, ``n_test``, ``band`` ("none" without an interval), ``caption``. Lines
+        with a missing point have no row.
     """
-    return breaking_of(finished_points(trials, predictions, column, rule), threshold)
+    return breaking_of(finished_points(trials, predictions, column, rule), threshold, added_by_sweep(trials))
 
 
-def breaking_of(points: list[Point], threshold: float | None = None) -> pd.DataFrame:
+def breaking_of(
+    points: list[Point], threshold: float | None = None, added: Mapping[str, int] | None = None
+) -> pd.DataFrame:
     """The rows of ``breaking_points`` from points already gathered."""
     curves = by_label(points)
     direction = cast(Direction, stronger_direction(points))
-    rows = []
+    rows: list[dict[str, Any]] = []
     for key, curve in curves.items():
         first = next(iter(curve.values()))
         grid = grid_of(curves, key)
@@ -77,6 +85,7 @@ def breaking_of(points: list[Point], threshold: float | None = None) -> pd.DataF
         limit = [float(c.values.mean()) - MARGIN for c in tops] if threshold is None else threshold
         found = crossing(grid, [float(point.values.mean()) for point in line], limit, direction)
         ends = _interval(line, tops, threshold, direction)
+        basis = basis_of(first, common_seeds(*line, *tops), ends[0] or None, added)
         rows.append(
             {
                 **line_names(first),
@@ -87,9 +96,11 @@ def breaking_of(points: list[Point], threshold: float | None = None) -> pd.DataF
                 "high": ends[1],
                 "not_better_from": _not_better(curves, curve, grid, direction),
                 "threshold": f"{threshold:g}" if threshold is not None else f"ceiling - {MARGIN:g}",
+                **(basis if ends[0] else {**basis, "band": "none"}),
             }
         )
-    more = ["value", "censored", "text", "low", "high", "not_better_from", "threshold"]
+        rows[-1]["caption"] = breaking_words(rows[-1])
+    more = ["value", "censored", "text", "low", "high", "not_better_from", "threshold", *BASIS, "caption"]
     return pd.DataFrame(rows, columns=[*LINE, *more])
 
 

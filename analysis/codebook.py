@@ -22,6 +22,8 @@ _SHARED = {
     "n_planned": "Seeds planned.",
     "n_failed": "Seeds whose trial failed.",
     "n_collapsed": "Seeds whose training collapsed (they count).",
+    "n_added": "Seeds among those planned that were added after test results existed.",
+    "seeds_added": "Confirm seeds of the sweep that were added after test results existed.",
     "n_patients": "Patients (images, where there are none) in the interval; 0 = seeds only.",
     "n_test": "Test images.",
     "band": "What the interval covers: seeds and patients, seeds and images, seeds only, none; repetitions where the "
@@ -49,6 +51,7 @@ _OWN = {
         "difference_low": "Lower end of its 95 % interval.",
         "difference_high": "Upper end of its 95 % interval.",
         "p": "Paired t test over seeds.",
+        "n_pairs": "Seeds in the difference and its tests.",
         "sign_flip_p": "Exact sign-flip test over seeds.",
         "p_holm": "p adjusted by Holm over the methods of the same rule and facet.",
     },

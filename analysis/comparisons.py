@@ -11,10 +11,14 @@ import numpy as np
 import pandas as pd
 
 from analysis.axis import normalised_area
+from analysis.captions import area_words, won_back_words
+from analysis.changes import added_by_sweep
 from analysis.pairing import (
+    BASIS,
     LINE,
     Curve,
     band_name,
+    basis_of,
     common_seeds,
     counterpart,
     counterpart_curve,
@@ -78,15 +82,16 @@ def won_back(
         rule: Selection rule to keep; default: all.
 
     Returns:
-        One row per line and bias value: ``ratio``, ``low``, ``high``, ``g``, ``n_seeds``, ``band`` and ``text``, which
-        is "-" where the gap is not significant (g >= 1); no rows without both erm and ceiling.
+        One row per line and bias value: ``ratio``, ``low``, ``high``, ``g``, ``text``, which is "-" where the
+        gap is not significant (g >= 1), ``n_seeds`` (paired) of ``n_planned``, ``n_added`` of these after results had
+        been seen, ``n_patients``, ``n_test``, ``band`` and ``caption``; no rows without both erm and ceiling.
     """
-    return won_back_of(finished_points(trials, predictions, column, rule))
+    return won_back_of(finished_points(trials, predictions, column, rule), added_by_sweep(trials))
 
 
-def won_back_of(points: list[Point]) -> pd.DataFrame:
+def won_back_of(points: list[Point], added: Mapping[str, int] | None = None) -> pd.DataFrame:
     """The rows of ``won_back`` from points already gathered."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     curves = by_label(points)
     for point in points:
         if point.line.method in (ERM, CEILING):
@@ -111,12 +116,12 @@ def won_back_of(points: list[Point]) -> pd.DataFrame:
                 "low": found.low,
                 "high": found.high,
                 "g": found.g,
-                "n_seeds": len(seeds),
-                "band": band_name(point, outs),
                 "text": _share(found) if found.bounded else "-",
+                **basis_of(point, seeds, outs, added),
             }
         )
-    more = ["bias_value", "bias_strength", "ratio", "low", "high", "g", "n_seeds", "band", "text"]
+        rows[-1]["caption"] = won_back_words(rows[-1])
+    more = ["bias_value", "bias_strength", "ratio", "low", "high", "g", "text", *BASIS, "caption"]
     return pd.DataFrame(rows, columns=[*LINE, *more])
 
 
@@ -139,20 +144,22 @@ def areas(
     Returns:
         One row per line: ``area`` with ``low``, ``high`` over the seeds present at every bias value; ``difference``,
         ``difference_low``, ``difference_high``; ``p`` of the paired t test, ``p_holm`` (Holm over the methods of the
-        same rule and facet), ``sign_flip_p``; ``reason`` why there is no area, or no difference to the
-        reference; "" where there are both, and for the reference itself.
+        same rule and facet), ``sign_flip_p``, ``n_pairs`` (seeds in the difference); ``n_seeds`` of
+        ``n_planned``, ``n_added`` of these after results had been seen, ``n_patients``, ``n_test`` and ``band`` of the
+        area; ``caption``; ``reason`` why there is no area, or no difference to the reference: "" where there are both,
+        and for the reference itself.
     """
-    return areas_of(finished_points(trials, predictions, column, rule), reference)
+    return areas_of(finished_points(trials, predictions, column, rule), reference, added_by_sweep(trials))
 
 
-def areas_of(points: list[Point], reference: str = ERM) -> pd.DataFrame:
+def areas_of(points: list[Point], reference: str = ERM, added: Mapping[str, int] | None = None) -> pd.DataFrame:
     """The rows of ``areas`` from points already gathered."""
     curves = by_label(points)
     rows: list[dict[str, Any]] = []
     for key, curve in curves.items():
         first = next(iter(curve.values()))
         grid = grid_of(curves, key)
-        area, reason = _area(curve, grid)
+        area, reason, seeds, outs = _area(curve, grid)
         comparison = _to_reference(curves, key, grid, reference)
         test = comparison.test if comparison else None
         difference = comparison.difference if comparison and test else _NONE
@@ -167,12 +174,14 @@ def areas_of(points: list[Point], reference: str = ERM) -> pd.DataFrame:
                 "difference_high": difference.high,
                 "p": test.p if test else math.nan,
                 "sign_flip_p": test.sign_flip_p if test else math.nan,
-                "n_seeds": comparison.n_seeds if comparison and test else 0,
+                "n_pairs": comparison.n_seeds if comparison and test else 0,
                 "reason": reason or (comparison.reason if comparison else ""),
+                **basis_of(first, seeds, outs, added),
             }
         )
-    names = ["area", "low", "high", "difference", "difference_low", "difference_high", "p", "sign_flip_p", "n_seeds"]
-    frame = pd.DataFrame(rows, columns=[*LINE, *names, "reason"])
+        rows[-1]["caption"] = area_words(rows[-1], reference)
+    names = ["area", "low", "high", "difference", "difference_low", "difference_high", "p", "sign_flip_p", "n_pairs"]
+    frame = pd.DataFrame(rows, columns=[*LINE, *names, "reason", *BASIS, "caption"])
     frame["p_holm"] = math.nan
     tested = frame[frame["p"].notna() & ~frame["method"].isin([CEILING, ERM])]
     for _, group in tested.groupby(["sweep", "dataset", "rule", "facet"]):
@@ -285,21 +294,21 @@ def _share(found: Recovery) -> str:
     return f"{ratio} [{low}, {high}]"
 
 
-def _area(curve: Curve, grid: list[float]) -> tuple[Interval, str]:
+def _area(curve: Curve, grid: list[float]) -> tuple[Interval, str, list[int], object]:
+    """The area, why there is none, the seeds, and the jackknife's means (None where it counts no patients)."""
     line = next(iter(curve.values())).line
     absent = [value for value in grid if value not in curve or not curve[value].seeds]
     if absent:
-        return _NONE, f"no finished seed at {', '.join(f'{value:g}' for value in absent)}"
+        return _NONE, f"no finished seed at {', '.join(f'{value:g}' for value in absent)}", [], None
     if len(grid) < least_points(line.facet):
-        return _NONE, "too few bias values"
+        return _NONE, "too few bias values", [], None
     seeds = common_seeds(*(curve[value] for value in grid))
     if not seeds:
-        return _NONE, "no seed has finished at every bias value"
+        return _NONE, "no seed has finished at every bias value", [], None
     outs = paired_left_out([curve[value] for value in grid], seeds)
     out = None if outs is None else normalised_area(grid, np.stack(outs, axis=1))
-    return seeds_and_patients(
-        normalised_area(grid, np.stack([curve[v].of_seeds(seeds) for v in grid], axis=1)), out
-    ), ""
+    own = normalised_area(grid, np.stack([curve[v].of_seeds(seeds) for v in grid], axis=1))
+    return seeds_and_patients(own, out), "", seeds, outs
 
 
 def _no_comparison(method: str, reference: str, rule: str, reason: str) -> Comparison:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.changes import added_by_sweep
 from analysis.measures import measure_of
 from analysis.replicates import Point, collect
 from analysis.selection import rule_name
@@ -35,6 +36,7 @@ COLUMNS = (
     "n_planned",
     "n_failed",
     "n_collapsed",
+    "n_added",
     "n_patients",
     "n_test",
     "band",
@@ -68,20 +70,34 @@ def accuracy_vs_bias(
         One row per (sweep, data set, network, rule, method label, facet, bias value), weak bias first: ``gamma`` (of
         brain images, also where no facet names it), ``mean``, ``low``, ``high`` (clipped to [0, 1]), ``median``,
         ``worst_case`` (mean if every missing seed had scored 0, or 1 where lower is better), ``n_seeds`` of
-        ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_patients`` (or images in the band), ``band``, ``values`` and
-        ``seeds`` (tuples), ``hyperparameters`` (tuple of JSON text), ``caption``.
+        ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_added`` (of those planned, added after test results existed,
+        where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or images in the band),
+        ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of JSON text), ``caption``.
 
     Raises:
         InputError: A column that the trials do not have, or sweeps of different metrics.
     """
     kept = (p for p in collect(trials, predictions, column) if rules is None or p.line.rule in rules)
-    return curve_of(kept, column)
+    return curve_of(kept, column, added_by_sweep(trials))
 
 
-def curve_of(points: Iterable[Point], column: str | None = None) -> pd.DataFrame:
-    """The rows of ``accuracy_vs_bias`` from points already gathered."""
+def curve_of(
+    points: Iterable[Point], column: str | None = None, added: Mapping[str, int] | None = None
+) -> pd.DataFrame:
+    """The rows of ``accuracy_vs_bias`` from points already gathered.
+
+    Args:
+        points: The points.
+        column: Test column; default: the sweep's metric.
+        added: Seeds added after test results existed, by sweep.
+
+    Returns:
+        The rows.
+    """
     worst = 1.0 if column is not None and measure_of(column).better == "lower" else 0.0
-    return pd.DataFrame([_row(point, worst) for point in points], columns=list(COLUMNS))
+    late = added or {}
+    rows = [_row(point, worst, late.get(point.line.sweep, 0)) for point in points]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def band(point: Point) -> tuple[Interval, str]:
@@ -102,7 +118,7 @@ def band(point: Point) -> tuple[Interval, str]:
     return seeds_and_patients(point.values, left_out), f"{point.unit} and {point.scores.unit}"
 
 
-def _row(point: Point, worst: float) -> dict[str, Any]:
+def _row(point: Point, worst: float, added: int) -> dict[str, Any]:
     line, n = point.line, len(point.seeds)
     interval, kind = band(point) if n else (Interval(math.nan, math.nan, math.nan), "none")
     row = {
@@ -121,6 +137,7 @@ def _row(point: Point, worst: float) -> dict[str, Any]:
         "n_planned": point.n_planned,
         "n_failed": point.n_failed,
         "n_collapsed": point.n_collapsed,
+        "n_added": min(added, point.n_planned),
         "n_patients": len(point.scores.patients) if point.scores and " and " in kind else 0,
         "n_test": point.n_test,
         "band": kind,
@@ -144,6 +161,8 @@ def caption(row: dict[str, Any], worst: float = 0.0) -> str:
         words.append(f"[{row['low']:.3f}, {row['high']:.3f}], 95 % over {row['band']},")
     unit = "repetitions" if row["band"].startswith("repetitions") else "seeds"
     words.append(f"{row['n_seeds']} of {row['n_planned']} {unit} finished,")
+    if row["n_added"]:
+        words.append(f"{row['n_added']} of these {row['n_planned']} were added after results had been seen,")
     if row["n_collapsed"]:
         words.append(f"{row['n_collapsed']} collapsed,")
     if row["n_seeds"] < row["n_planned"]:

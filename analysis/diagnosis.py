@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.captions import confusion_words
 from analysis.errors import InputError
 from analysis.replicates import facets
 from analysis.selection import RULES
@@ -16,7 +17,8 @@ from analysis.statistics import t_quantile
 
 _LINE = ["sweep", "dataset", "network", "rule", "method", "label", "facet", "bias_axis", "bias_value", "bias_strength"]
 _COLUMNS = [
-    *_LINE, "variant", "true", "predicted", "share", "low", "high", "band", "n_seeds", "n_images",
+    *_LINE, "variant", "true", "predicted", "share", "low", "high", "band", "n_seeds", "n_planned", "n_images",
+    "caption",
 ]  # fmt: skip
 
 
@@ -34,8 +36,8 @@ def confusion_by_strength(
     Returns:
         One row per (line, bias value, true class, predicted class), weak bias first: ``share`` of the true class's
         images, ``low`` and ``high`` (Student's t over seeds, clipped to [0, 1]; missing for one seed), ``band``
-        ("seeds only" or "none"), ``n_seeds``, ``n_images`` (test images of the true class, folds pooled). Classes are
-        numbers, in the order of the data set's class names.
+        ("seeds only" or "none"), ``n_seeds`` of ``n_planned``, ``n_images`` (test images of the true class, folds
+        pooled), ``caption``. Classes are numbers, in the order of the data set's class names.
 
     Raises:
         InputError: No prediction of that variant.
@@ -63,10 +65,13 @@ def confusion_by_strength(
             # Folds are parts of one test set: their counts are added before shares are taken.
             pooled = np.stack([counts[[index[t] for t in own["trial_id"]]].sum(axis=0) for own in by_seed])
             n = classes[key[0]]
-            found.append(_rows(dict(zip(_LINE, key, strict=True)), pooled[:, :n, :n], variant))
+            planned = group["seeds_planned"].max()
+            shares = _rows(dict(zip(_LINE, key, strict=True)), pooled[:, :n, :n], variant)
+            found.append(shares.assign(n_planned=len(by_seed) if planned != planned else int(planned)))
     table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=_COLUMNS)
     ranks = {known: i for i, known in enumerate(RULES)}
     table = table.assign(rank=table["rule"].map(lambda name: ranks.get(str(name), len(ranks))))
+    table["caption"] = [confusion_words(row) for row in table.to_dict("records")]
     order = ["sweep", "rank", "facet", "label", "bias_strength", "bias_value"]
     return table.sort_values(order, kind="stable", ignore_index=True)[_COLUMNS]
 

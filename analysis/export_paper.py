@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.captions import table_caption
 from analysis.errors import InputError
 from analysis.notes import note_of
 from analysis.paper_figure import write_curve
@@ -73,24 +74,14 @@ def table_tex(findings: Findings) -> str:
         parts.append(_tabular(with_published(table_of(own), beside, findings.headline), f"{dataset}, {axis}"))
     sources = findings.beside["source"].unique()
     notes = [f"{source}: {NOTES[source]}." for source in sources]
-    kinds = " or ".join(sorted(set(rows["band"]) - {"none"})) or "one seed, hence none"
-    metric = findings.metric[:1].upper() + findings.metric[1:]
-    said = (
-        f"{metric}, mean over {_count(rows)} seeds with 95 % interval over {kinds}, given the hyperparameters chosen "
-        f"by {rule_name(findings.headline)}; weak bias to the left."
-    )
     note = "; ".join(dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note)) or note_of(rows["dataset"])
+    said = table_caption(rows, findings.metric, findings.headline)
     caption = " ".join([said, *([f"Note: {note}."] if note else []), *notes])
     body = "\n\\medskip\n\n".join(parts)
     return (
         "% needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\n"
         f"{body}\n\\caption{{{to_tex(caption)}}}\n\\end{{table}}\n"
     )
-
-
-def _count(rows: pd.DataFrame) -> str:
-    low, high = int(rows["n_seeds"].min()), int(rows["n_seeds"].max())
-    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def to_tex(text: str) -> str:

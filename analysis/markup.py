@@ -30,6 +30,11 @@ def section(identifier: str, title: str, *parts: str) -> str:
     return f'<section id="{text(identifier)}"><h2>{text(title)}</h2>\n{content}\n</section>' if content else ""
 
 
+def details(summary: object, *parts: str) -> str:
+    """Content that opens on demand."""
+    return f"<details><summary>{text(summary)}</summary>{''.join(parts)}</details>"
+
+
 def heading(title: object) -> str:
     """A heading inside a section."""
     return f"<h3>{text(title)}</h3>"

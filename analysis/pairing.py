@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from analysis.replicates import Point, collect
 
 Curve = Mapping[float, Point]
+BASIS = ("n_seeds", "n_planned", "n_added", "n_patients", "n_test", "band")
 LINE = ("sweep", "dataset", "network", "rule", "label", "method", "bias_axis", "facet")
 
 
@@ -93,6 +95,32 @@ def paired_left_out(points: Sequence[Point], seeds: Sequence[int]) -> list[NDArr
 def band_name(point: Point, left_out: Sequence[NDArray[np.float64]] | None) -> str:
     """What an interval covers: ``seeds and patients``, ``seeds and images`` or ``seeds only`` (or ``repetitions``)."""
     return f"{point.unit} and {point.scores.unit}" if left_out is not None and point.scores else f"{point.unit} only"
+
+
+def basis_of(
+    point: Point, seeds: Sequence[int], left_out: object, added: Mapping[str, int] | None = None
+) -> dict[str, Any]:
+    """What a result rests on, the ``BASIS`` columns.
+
+    Args:
+        point: A point of the line.
+        seeds: The seeds the result is over.
+        left_out: Not None where the interval counts patients.
+        added: Seeds added after test results existed, by sweep.
+
+    Returns:
+        The columns' values; ``band`` is ``none`` for a single seed.
+    """
+    counted = left_out is not None and point.scores is not None and len(seeds) > 1
+    kind = f"{point.unit} and {point.scores.unit}" if counted and point.scores else f"{point.unit} only"
+    return {
+        "n_seeds": len(seeds),
+        "n_planned": point.n_planned,
+        "n_added": min((added or {}).get(point.line.sweep, 0), point.n_planned),
+        "n_patients": len(point.scores.patients) if counted and point.scores else 0,
+        "n_test": point.n_test,
+        "band": kind if len(seeds) > 1 else "none",
+    }
 
 
 def line_names(point: Point) -> dict[str, str]:

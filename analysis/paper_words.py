@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import references
+from analysis.changes import added_words
 from analysis.load import confirm_rules, section, seeds_of_rules
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
@@ -57,6 +58,7 @@ def _data(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     each = " in each fold" if folds else ""
     seed = "; training and validation images are counted as the search seed divides them" if counts else ""
     yield f"Split: {kind}{f' ({_list(counts)} images{each}{seed})' if counts else ''}; data checksum {checksum}."
+    yield _patients(sweep, bool(folds))
     if sweep.note:
         yield f"Note: {sweep.note}."
 
@@ -71,6 +73,22 @@ def _part_size(info: Mapping[str, Any], part: str) -> str:
     if not totals:
         return ""
     return f"{totals[0]:,}" if totals[0] == totals[-1] else f"{totals[0]:,} to {totals[-1]:,}"
+
+
+def _patients(sweep: Sweep, folds: bool) -> str:
+    """Patients of each part; "" where the data set has none, or the sweep's file does not count them."""
+    sizes = section(sweep.info, "sizes")
+    counted = []
+    for part, word in (("train", "training"), ("val", "validation"), ("test", "test")):
+        numbers = [entry.get("patients") for entry in section(sizes, part).values() if isinstance(entry, Mapping)]
+        known = [number for number in numbers if isinstance(number, int)]
+        if not known or len(known) < len(numbers):
+            return ""
+        counted.append((sum(known), word))
+    of_fold = " of the first fold" if folds else ""
+    said = _list([f"{number:,} {word}" for number, word in counted])
+    total = sum(number for number, _ in counted)
+    return f"Patients{of_fold}: {total:,} ({said}), added up over the classes; the split is by patient."
 
 
 def _bias(rows: pd.DataFrame) -> Iterator[str]:
@@ -166,11 +184,12 @@ def _statistics(findings: Findings, sweep: Sweep) -> Iterator[str]:
         yield f"The one comparison declared beforehand ({primary.method} - {primary.reference}) is not available."
     else:
         low, high = primary.difference.low, primary.difference.high
+        late = f", {sweep.seeds_added} of them added after results had been seen" if sweep.seeds_added else ""
         test = f", paired t test p = {primary.test.p:.2g}" if primary.test else ""
         yield (
             f"Declared beforehand, and the only test: normalised area of {primary.method} minus {primary.reference} "
             f"under {rule_name(primary.rule)}, {primary.difference.mean:+.3f} [{low:+.3f}, {high:+.3f}] over "
-            f"{primary.n_seeds} paired seeds{test}."
+            f"{primary.n_seeds} paired seeds{test}{late}."
         )
 
 
@@ -179,6 +198,7 @@ def _exceptions(findings: Findings, sweep: Sweep, rows: pd.DataFrame) -> Iterato
     collapsed = int(confirm["collapsed"].fillna(False).astype(bool).sum())
     failed = int((confirm["status"] == "failed").sum())
     yield f"{collapsed} of {len(confirm)} confirm trials collapsed (they are included), {failed} failed."
+    yield added_words({sweep.name: sweep.seeds_added})
     for what, seen in sweep.changed():
         yield f"Changed after the start: {what}{'' if seen is None else f' ({seen} test results existed)'}."
     if len(findings.sweeps) == 1 and findings.n_superseded:

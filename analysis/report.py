@@ -18,6 +18,7 @@ from analysis import report_words as words
 from analysis.errors import InputError
 from analysis.load import section
 from analysis.plotly_bundle import bundle
+from analysis.report_cost import cost_section
 from analysis.report_data import Findings, gather
 from analysis.report_diagnosis import diagnosis_section
 from analysis.report_files import Sweep
@@ -82,7 +83,7 @@ def render(findings: Findings) -> str:
         search.hyperparameter_section(findings),
         search.search_section(findings),
         search.learning_section(findings),
-        search.cost_section(findings),
+        cost_section(findings),
         *(_provenance(findings, sweep, i) for i, sweep in enumerate(findings.sweeps)),
     ]
     body = "\n".join(part for part in parts if part)
@@ -116,7 +117,7 @@ def _header(findings: Findings, title: str) -> str:
         answer = words.answer(findings, sweep)
         lines.append(m.paragraph(mark + answer, "answer"))
         if sweep.primary is not None and not sweep.primary.reason:
-            lines.append(m.paragraph(words.test_words(sweep.primary), "quiet"))
+            lines.append(m.paragraph(words.test_words(sweep.primary, sweep.seeds_added), "quiet"))
     trials = findings.trials
     networks = ", ".join(str(n) for n in trials["network"].dropna().unique())
     names = ", ".join(sweep.name for sweep in findings.sweeps)

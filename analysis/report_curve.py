@@ -13,6 +13,7 @@ from analysis.figures import plot_accuracy_vs_bias
 from analysis.measures import Measure, measure_of
 from analysis.published import published_or_none
 from analysis.report_data import Findings
+from analysis.report_numbers import fit, numbers
 from analysis.report_results import measures_table
 from analysis.selection import rule_name
 from analysis.switches import View, buttons, per, plot
@@ -66,20 +67,27 @@ def curve_section(findings: Findings) -> str:
 
 def measures_section(findings: Findings) -> str:
     """Every other test figure against bias, one at a time, with what it does not say; and all of them as a table."""
-    views, captions, names = [], {}, {}
+    views, captions, names, tables = [], {}, {}, {}
+    fits = fit(*findings.measures.values())
     for column, curve in findings.measures.items():
         measure = measure_of(column)
         if not (curve["n_seeds"] > 0).any():
             continue
         better = f"{measure.name} ({measure.better} is better)"
-        by_rule = {}
+        by_rule, by_rule_numbers = {}, {}
         for rule in findings.rules:
             summary = f"{measure.says} {words.curve_summary(curve, measure.name, rule)}"
             added = _views(findings, curve, rule, better, summary, measure)
             if added:
                 views += added
                 by_rule[rule] = m.paragraph(f"{measure.says} {words.curve_caption(findings, rule, curve)}")
+                rows = findings.with_lines(curve[curve["rule"] == rule].assign(column=column))
+                what = f"{words.upper_first(measure.name)}, chosen by {rule_name(rule)}"
+                by_rule_numbers[rule] = numbers(
+                    rows, what, "measures", findings.sweeps[0].name, column, rule, fits=fits
+                )
         if by_rule:
+            tables[column] = per("rule", by_rule_numbers)
             captions[column], names[column] = per("rule", by_rule), measure.name
     if not views:
         return ""
@@ -88,6 +96,7 @@ def measures_section(findings: Findings) -> str:
         "Other test figures",
         buttons("measure", "Show", names),
         plot("figure-measures", "Other test figures against bias", views, per("measure", captions)),
+        per("measure", tables),
         measures_table(findings),
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.breaking import breaking_of
+from analysis.changes import added_by_sweep, mark_seeds_added
 from analysis.comparisons import areas_of, won_back_of
 from analysis.curves import curve_of
 from analysis.diagnosis import confusion_by_strength
@@ -83,6 +84,10 @@ class Findings:
         said = ", ".join(part for part in more if part)
         return f"{row['label']} ({said})" if said else str(row["label"])
 
+    def with_lines(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a table with ``line``, the name of each."""
+        return rows.assign(line=[self.line_name(row) for row in rows.to_dict("records")])
+
     def names(self) -> dict[str, str]:
         """Long names of the labels."""
         found: dict[str, str] = {}
@@ -107,7 +112,7 @@ def gather(places: Sequence[Location]) -> Findings:
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        every = load(places, superseded=True)
+        every = mark_seeds_added(load(places, superseded=True), places)
         names = list(dict.fromkeys(every["sweep"]))
         predictions = _together([load_predictions(place) for place in places], names)
         history = _together([load_history(place) for place in places], names)
@@ -119,7 +124,8 @@ def gather(places: Sequence[Location]) -> Findings:
     others = [measure.column for measure in measures_in(trials) if measure.column != column]
     by_column = collect_columns(trials, predictions, [column, *others])
     points = tuple(by_column[column])
-    curve = curve_of(points)
+    added = added_by_sweep(trials)
+    curve = curve_of(points, None, added)
     headline = headline_rule(trials)
     with_points = [rule for rule in dict.fromkeys(point.line.rule for point in points) if rule != headline]
     return Findings(
@@ -131,11 +137,11 @@ def gather(places: Sequence[Location]) -> Findings:
         curve=curve,
         rules=(headline, *with_points) if len(points) else (),
         column=column,
-        won_back=won_back_of(list(points)),
-        areas=areas_of(list(points)),
-        breaking=breaking_of(list(points)),
+        won_back=won_back_of(list(points), added),
+        areas=areas_of(list(points), added=added),
+        breaking=breaking_of(list(points), added=added),
         selected=selected_hyperparameters(trials),
-        measures={other: _curve_of_measure(other, by_column[other]) for other in others},
+        measures={other: _curve_of_measure(other, by_column[other], added) for other in others},
         confusion=_confusion(trials, predictions),
         beside=beside_published(curve) if column == COMPARABLE else beside_published(curve.iloc[:0]),
         sharing=shared_properties(trials, splits, predictions) if len(names) > 1 else pd.DataFrame(),
@@ -143,9 +149,9 @@ def gather(places: Sequence[Location]) -> Findings:
     )
 
 
-def _curve_of_measure(column: str, points: Sequence[Point]) -> pd.DataFrame:
+def _curve_of_measure(column: str, points: Sequence[Point], added: Mapping[str, int]) -> pd.DataFrame:
     """A curve without hyperparameters: the headline curve names them already, and they are most of the text."""
-    return curve_of((dataclasses.replace(point, hyperparameters=()) for point in points), column)
+    return curve_of((dataclasses.replace(point, hyperparameters=()) for point in points), column, added)
 
 
 def _confusion(trials: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from analysis import markup as m
 from analysis.diagnosis import worst_mistakes
 from analysis.figures_diagnosis import plot_confusion
 from analysis.replicates import CEILING
 from analysis.report_data import Findings
+from analysis.report_files import Sweep
+from analysis.report_numbers import fit, numbers
 from analysis.selection import rule_name
 from analysis.switches import View, buttons, per, plot
 
@@ -22,6 +26,7 @@ def diagnosis_section(findings: Findings) -> str:
         several = len(findings.sweeps) > 1
         switch = f"method-{number}"
         views = []
+        tables: dict[str, dict[str, str]] = {}
         for rule in (r for r in findings.rules if (rows["rule"] == r).any()):
             for label in labels:
                 own = rows[(rows["rule"] == rule) & (rows["label"] == label)]
@@ -35,6 +40,7 @@ def diagnosis_section(findings: Findings) -> str:
                     for r in worst.to_dict("records")
                 )
                 views.append(View({"rule": rule, switch: label}, figure, f"{summary}."))
+                tables.setdefault(rule, {})[label] = _numbers(findings, sweep, own, title)
         caption = m.paragraph(
             "Shares of the images of each true class (rows add up to 1) on unbiased test images, means over seeds, "
             "given the selected hyperparameters. A bias pulls its own classes into each other as it grows."
@@ -43,9 +49,18 @@ def diagnosis_section(findings: Findings) -> str:
             m.heading(sweep.title) if several else "",
             buttons(switch, "Method", {label: label for label in labels}),
             plot(f"figure-confusion-{number}", "Predicted against true class at every bias value", views, caption),
+            per("rule", {rule: per(switch, shown) for rule, shown in tables.items()}),
             _table(findings, number),
         ]
     return m.section("diagnosis", "Who is misdiagnosed", *parts)
+
+
+def _numbers(findings: Findings, sweep: Sweep, rows: pd.DataFrame, title: str) -> str:
+    """All cells of one method's matrices, with the names of the classes."""
+    names = dict(enumerate(sweep.classes))
+    named = {side: rows[side].map(lambda c: names.get(int(c), str(c))) for side in ("true", "predicted")}
+    fits, label, rule = fit(findings.confusion), str(rows["label"].iloc[0]), str(rows["rule"].iloc[0])
+    return numbers(findings.with_lines(rows.assign(**named)), title, "confusion", sweep.name, label, rule, fits=fits)
 
 
 def _table(findings: Findings, number: int) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from analysis.changes import read_changes, seeds_added
 from analysis.comparisons import Comparison, primary_of
 from analysis.load import confirm_rules, read_config, section
 from analysis.replicates import Point
@@ -104,6 +105,11 @@ class Sweep:
                 found.append((f"{change.get('when', 'no date')}: {what}", seen if isinstance(seen, int) else None))
         return found
 
+    @property
+    def seeds_added(self) -> int:
+        """Confirm seeds added after test results existed."""
+        return seeds_added(self.changes)
+
     def axis(self, name: str) -> Mapping[str, Any]:
         """What the data set says about one bias parameter."""
         axes = section(self.config, "dataset_info").get("axes") or ()
@@ -132,7 +138,7 @@ def read_sweep(folder: Folder, name: str, points: Sequence[Point]) -> Sweep:
         address=folder.name,
         config=config,
         status=_json(folder, "status.json"),
-        changes=_changes(folder),
+        changes=read_changes(folder),
         strips=_strips(folder, index, config),
         alt=str(index.get("alt", "sample images at each bias strength")),
         primary=primary_of(own, (pair[0], pair[1]), rule) if len(pair) == 2 else None,
@@ -146,22 +152,6 @@ def _json(folder: Folder, path: str) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _changes(folder: Folder) -> tuple[Mapping[str, Any], ...]:
-    try:
-        lines = folder.read("changes.jsonl").decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ()
-    found = []
-    for line in lines:
-        try:
-            change = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(change, dict):
-            found.append(change)
-    return tuple(found)
 
 
 def _strips(folder: Folder, index: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Strip, ...]:

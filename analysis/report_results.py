@@ -9,11 +9,13 @@ import pandas as pd
 
 from analysis import markup as m
 from analysis import report_words as words
+from analysis.captions import table_caption, tested
 from analysis.comparisons import compare_curves
 from analysis.measures import measure_of
 from analysis.pairing import grid_of
 from analysis.replicates import by_label
 from analysis.report_data import Findings
+from analysis.report_numbers import MOST_ROWS
 from analysis.selection import ORACLE, rule_name
 from analysis.switches import per
 from analysis.tables import table_csv, table_of, test_figures, with_published
@@ -31,9 +33,8 @@ def table_section(findings: Findings) -> str:
                 [str(name), *(str(cell) for cell in row)]
                 for name, row in zip(frame.index, frame.to_numpy(), strict=True)
             ]
-            metric = words.upper_first(findings.metric)
             place = f" on {dataset}" if rows["dataset"].nunique() > 1 else ""
-            caption = f"{metric}{place}, mean with 95 % interval, chosen by {rule_name(rule)}; weak bias to the left"
+            caption = table_caption(own, f"{findings.metric}{place}", rule)
             columns = ["method", *(f"{frame.columns.name} {value}" for value in frame.columns)]
             pieces.append(m.table(columns, body, caption))
         file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}.csv")
@@ -76,7 +77,8 @@ def _won_back(findings: Findings, won: pd.DataFrame) -> str:
     caption = (
         f"Won back{place}: (method - erm) / (ceiling - erm) with its 95 % interval (Fieller) over {bands}, paired on "
         f'{" to ".join(str(n) for n in seeds[:: max(1, len(seeds) - 1)])} seeds. "-": the gap between erm and the '
-        "ceiling is itself not significant, so that no share of it can be given."
+        "ceiling is itself not significant, so that no share of it can be given. Given "
+        f"the selected hyperparameters and these {tested(won)}."
     )
     return m.table(["method", *(f"{axis} {value:g}" for value in values)], rows, caption)
 
@@ -105,6 +107,8 @@ def _areas(findings: Findings, rule: str) -> str:
         "adjusted by Holm (descriptive), where the curve falls .05 below the ceiling (95 % interval by the crossed "
         "bootstrap, weaker bias first), and the weakest bias at which the method is not better than erm any more"
     )
+    late = words.added_of(findings, rule)
+    caption += f". {late}" if late else ""
     return m.table(["method", "area", "minus erm", "p (Holm)", "breaks at", "not better from"], lines, caption)
 
 
@@ -155,6 +159,10 @@ def measures_table(findings: Findings) -> str:
         if columns:
             caption = f"Means over seeds, chosen by {rule_name(rule)}"
             parts[rule] = m.table(["method", axis, *headers], lines, caption)
+            if len(frame) <= MOST_ROWS:
+                file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}-test-figures.csv")
+                csv = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+                parts[rule] += m.download(file, csv, "Download this table (CSV)")
     return per("rule", parts)
 
 

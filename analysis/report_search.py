@@ -11,10 +11,11 @@ from analysis import markup as m
 from analysis.errors import InputError
 from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
 from analysis.report_data import Findings
+from analysis.report_numbers import fit, numbers, traces_by_epoch, traces_by_trials
 from analysis.search_tables import lambda_map
 from analysis.selection import rule_name
 from analysis.switches import View, per, plot
-from analysis.tables import cost, headline_rule
+from analysis.tables import headline_rule
 
 _PRESSURES = ("lambda_", "mu")
 
@@ -25,7 +26,11 @@ def hyperparameter_section(findings: Findings) -> str:
     if rows.empty:
         return ""
     known = ["sweep", "rule", "label", "facet", "method", "cell", "repeat", "bias_value", "bias_strength", "validation"]
-    names = [str(c) for c in rows if c not in [*known, "candidates", "anchor", "trial_id"] and rows[c].notna().any()]
+    names = [
+        str(c)
+        for c in rows
+        if c not in [*known, "candidates", "anchor", "trial_id", "caption"] and rows[c].notna().any()
+    ]
     fixed = [name for name in names if len(rows) > 1 and rows[name].notna().all() and rows[name].nunique() == 1]
     names = [name for name in names if name not in fixed]
     same = ", ".join(f"{name} {m.cell_text(m.short(rows[name].iloc[0]))}" for name in fixed)
@@ -56,16 +61,17 @@ def search_section(findings: Findings) -> str:
     parts = []
     for number, sweep in enumerate(findings.sweeps):
         trials = findings.trials[findings.trials["sweep"] == sweep.name]
-        own = [*_maps(trials, number), _budget(trials, number)]
+        own = [*_maps(findings, trials, number), _budget(trials, number, sweep.name)]
         if len(findings.sweeps) > 1 and any(own):
             own.insert(0, m.paragraph(f"{sweep.name}:"))
         parts += own
     return m.section("search", "Search", *parts)
 
 
-def _maps(trials: pd.DataFrame, number: int) -> list[str]:
+def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
     rule = headline_rule(trials)
     search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
+    fits = fit(findings.trials[findings.trials["phase"] == "search"].dropna(subset=list(_PRESSURES), how="all"))
     found = []
     for label, rows in search.groupby("label", sort=False):
         parameter = next((p for p in _PRESSURES if rows[p].nunique() > 1), None)
@@ -83,7 +89,10 @@ def _maps(trials: pd.DataFrame, number: int) -> list[str]:
         )
         identifier = re.sub(r"\W+", "-", f"figure-map-{number}-{label}-{parameter}")
         summary = f"{caption} {map_words(lambda_map(trials, str(label), rule), parameter)}"
+        rows = findings.with_lines(lambda_map(trials, str(label), rule))
         found.append(plot(identifier, title, [View({}, figure, summary)], m.paragraph(caption)))
+        name = findings.sweeps[number].name
+        found.append(numbers(rows, f"Search trials of {label}", "lambda_map", name, str(label), fits=fits))
     return found
 
 
@@ -97,7 +106,7 @@ def map_words(rows: pd.DataFrame, parameter: str) -> str:
     return f"Chosen, weak to strong bias: {', '.join(said)}." if said else ""
 
 
-def _budget(trials: pd.DataFrame, number: int) -> str:
+def _budget(trials: pd.DataFrame, number: int, name: str) -> str:
     rule = headline_rule(trials)
     try:
         figure = plot_search_budget(trials, rule)
@@ -110,7 +119,8 @@ def _budget(trials: pd.DataFrame, number: int) -> str:
     last = "; ".join(f"{trace.name}: {trace.y[0]:.3f} after 1, {trace.y[-1]:.3f} after {len(trace.y)}"
                      for trace in figure.data)  # fmt: skip
     view = View({}, figure, f"{caption} {last}.")
-    return plot(f"figure-budget-{number}", "What a larger search gives", [view], m.paragraph(caption))
+    table = numbers(traces_by_trials(figure), "Expected best value", "expected_validation", name)
+    return plot(f"figure-budget-{number}", "What a larger search gives", [view], m.paragraph(caption)) + table
 
 
 def learning_section(findings: Findings) -> str:
@@ -122,7 +132,7 @@ def learning_section(findings: Findings) -> str:
     parts = []
     for number, sweep in enumerate(findings.sweeps):
         trials = findings.trials[findings.trials["sweep"] == sweep.name]
-        views = []
+        views, tables = [], {}
         for rule in findings.rules:
             try:
                 figure = plot_learning_curves(trials, findings.history, rule)
@@ -131,9 +141,12 @@ def learning_section(findings: Findings) -> str:
             ends = _last_epochs(figure)
             summary = f"Test accuracy by epoch at the strongest bias, chosen by {rule_name(rule)}. {ends}"
             views.append(View({"rule": rule}, figure, summary))
+            what = f"Test accuracy by epoch, chosen by {rule_name(rule)}"
+            tables[rule] = numbers(traces_by_epoch(figure), what, "history", sweep.name, rule)
         if views:
             name = f"Learning curves of {sweep.name}" if len(findings.sweeps) > 1 else "Learning curves"
             parts.append(plot(f"figure-learning-{number}", name, views, caption))
+            parts.append(per("rule", tables))
     return m.section("learning", "Learning curves", *parts)
 
 
@@ -148,25 +161,3 @@ def _last_epochs(figure: go.Figure) -> str:
         for name, both in ends.items()
     ]
     return f"Means over seeds: {'; '.join(said)}."
-
-
-def cost_section(findings: Findings) -> str:
-    """Trials, epochs and hours of each method."""
-    rows = [
-        [
-            r["label"],
-            r["phase"],
-            *(int(r[k]) for k in ("trials", "completed", "pruned", "failed", "epochs")),
-            f"{r['hours']:.3g}",
-        ]
-        for r in cost(findings.trials).to_dict("records")
-    ]
-    headers = ["method", "phase", "trials", "completed", "pruned", "failed", "epochs", "hours of training"]
-    totals = []
-    for sweep in findings.sweeps:
-        seconds, money = sweep.status.get("seconds"), sweep.status.get("cost")
-        if isinstance(seconds, (int, float)):
-            totals.append(f"{sweep.name}: {seconds / 60:.1f} minutes of wall time in its last run")
-        if isinstance(money, (int, float)):
-            totals.append(f"{sweep.name}: cost {money:.2f}")
-    return m.section("cost", "Cost", m.table(headers, rows), m.bullets(totals))

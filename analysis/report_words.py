@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.captions import kinds_of, span, tested
+from analysis.changes import added_words
 from analysis.comparisons import Comparison
 from analysis.load import section
 from analysis.report_data import Findings
@@ -59,8 +61,16 @@ def verdict(comparison: Comparison) -> str:
     return "cannot be told apart from"
 
 
-def test_words(comparison: Comparison) -> str:
-    """The tests behind the primary comparison, with what few seeds cannot show."""
+def test_words(comparison: Comparison, added: int = 0) -> str:
+    """The tests behind the primary comparison, with what few seeds cannot show.
+
+    Args:
+        comparison: The comparison.
+        added: Seeds added after test results existed.
+
+    Returns:
+        The sentences.
+    """
     test = comparison.test
     if test is None:
         return "One seed: no test."
@@ -71,8 +81,9 @@ def test_words(comparison: Comparison) -> str:
             f" (with {comparison.n_seeds} seeds it cannot fall below {p_text(test.smallest_sign_flip_p)}, so it "
             "cannot reach .05; six seeds can)"
         )
+    late = f" {added_words({'': added})}" if added else ""
     return (
-        f"{words}. The tests are over seeds alone; the interval is over {comparison.band}. "
+        f"{words}.{late} The tests are over seeds alone; the interval is over {comparison.band}. "
         "This is the one comparison declared beforehand; everything else here is descriptive."
     )
 
@@ -92,18 +103,15 @@ def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = No
     rows = rows[(rows["rule"] == rule) & (rows["n_seeds"] > 0)]
     if rows.empty:
         return f"No confirm trial chosen by {rule_name(rule)} has finished."
-    kinds = sorted(set(rows["band"]) - {"none"})
-    seeds = _span(rows["n_seeds"])
-    units = _span(rows.loc[rows["n_patients"] > 0, "n_patients"]) if (rows["n_patients"] > 0).any() else ""
-    tested = f"{units} test {kinds[0].split(' and ')[-1]}" if units and len(kinds) == 1 else ""
-    tested = tested or f"{_span(rows['n_test'])} test images"
+    kinds, seeds = kinds_of(rows), span(rows["n_seeds"])
     repeated = any(kind.startswith("repetitions") for kind in kinds)
     unit = "repetition" if repeated else "seed"
     words = [f"Lines are means over {seeds} {unit}s, each {unit} a dot."]
+    words.append(added_of(findings, rule))
     if kinds:
         words.append(f"Bands are 95 % intervals over {' or '.join(kinds)},")
         given = "each with a search of its own, given" if repeated else "given the selected hyperparameters and"
-        words.append(f"{given} these {tested}.")
+        words.append(f"{given} these {tested(rows)}.")
     if (rows["band"] == "none").any():
         words.append("A point of one seed has no band.")
     if kinds == ["seeds only"]:
@@ -112,6 +120,13 @@ def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = No
     for sweep in findings.sweeps:
         words.append(search_words(sweep, rule))
     return " ".join(dict.fromkeys(word for word in words if word))
+
+
+def added_of(findings: Findings, rule: str) -> str:
+    """How many of a rule's seeds were added after results had been seen, of each sweep; "" where none."""
+    rows = findings.curve[findings.curve["rule"] == rule]
+    present = set(rows["sweep"])
+    return added_words({sweep.name: sweep.seeds_added for sweep in findings.sweeps if sweep.name in present})
 
 
 def search_words(sweep: Sweep, rule: str) -> str:
@@ -216,11 +231,6 @@ def _name(findings: Findings, label: str) -> str:
 def _short_training(sweep: Sweep) -> bool:
     epochs = section(sweep.config, "training").get("epochs")
     return isinstance(epochs, int) and epochs < 10
-
-
-def _span(counts: pd.Series) -> str:
-    low, high = int(counts.min()), int(counts.max())
-    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def upper_first(text: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.captions import budget_words, map_words
 from analysis.replicates import facets
 from analysis.selection import candidates_of, objective, picks
 from analysis.statistics import expected_maximum
@@ -25,8 +26,8 @@ def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None 
 
     Returns:
         One row per search trial, weak bias first: ``label``, ``facet``, ``bias_value``, ``bias_strength``,
-        ``lambda_``, ``mu``, ``lr``, ``rule``, ``validation`` (what the rule maximises), ``chosen`` (by that rule) and
-        ``trial_id``. A weight of 0 is the anchor: no debiasing.
+        ``lambda_``, ``mu``, ``lr``, ``rule``, ``validation`` (what the rule maximises), ``chosen`` (by that rule),
+        ``trial_id`` and ``caption``. A weight of 0 is the anchor: no debiasing.
     """
     rule = rule or headline_rule(trials)
     rows = _candidates(trials, rule)
@@ -35,7 +36,8 @@ def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None 
         rows = rows[rows["label"] == label]
     rows = rows.assign(rule=rule, chosen=chosen_by(rows, rule))
     rows = rows.sort_values(["sweep", "label", "facet", "bias_strength", "trial_id"], ignore_index=True)
-    return rows[[*_LINE, *_WEIGHTS, "lr", "rule", "validation", "chosen", "trial_id"]]
+    rows = rows.assign(caption=map_words(rows, rule))
+    return rows[[*_LINE, *_WEIGHTS, "lr", "rule", "validation", "chosen", "trial_id", "caption"]]
 
 
 def chosen_by(rows: pd.DataFrame, rule: str) -> pd.Series:
@@ -54,8 +56,8 @@ def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.Dat
         rule: Selection rule whose validation value is shown; default: the headline rule.
 
     Returns:
-        One row per (method, place, n): ``n`` and ``expected``; only where two or more search trials completed. Folds
-        and repeats are searched one by one: the first of them stands for all.
+        One row per (method, place, n): ``rule``, ``n``, ``expected`` and ``caption``; only where two or more search
+        trials completed. Folds and repeats are searched one by one: the first of them stands for all.
     """
     rule = rule or headline_rule(trials)
     rows = _candidates(trials, rule)
@@ -66,8 +68,9 @@ def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.Dat
             continue
         expected = expected_maximum(first["validation"])
         line: dict[str, Any] = dict(zip(_LINE, key, strict=True))
-        found.append(pd.DataFrame({**line, "rule": rule, "n": range(1, len(expected) + 1), "expected": expected}))
-    columns = [*_LINE, "rule", "n", "expected"]
+        line |= {"rule": rule, "caption": budget_words({**line, "rule": rule}, len(expected))}
+        found.append(pd.DataFrame({**line, "n": range(1, len(expected) + 1), "expected": expected}))
+    columns = [*_LINE, "rule", "n", "expected", "caption"]
     table = pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
     return table.sort_values(["sweep", "label", "facet", "bias_strength", "n"], kind="stable", ignore_index=True)
 

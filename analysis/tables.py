@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.captions import cost_words, selected_words, table_caption
 from analysis.curves import accuracy_vs_bias
+from analysis.measures import measure_of
 from analysis.published import COMPARABLE, beside_published
 from analysis.replicates import default_column, facets
 from analysis.selection import RULES, candidates_of, picks
@@ -47,12 +49,17 @@ def summary_table(
     Returns:
         Text cells: "0.930 ± 0.020", "0.980 [0.950, 1.000]" where the band was clipped, "0.930 (1 seed)" without a
         band, "" where no seed has finished; of published numbers "0.406 outside" or "0.930 inside" the interval.
+        ``attrs["caption"]`` says in words which rule chose, over how many seeds, what the intervals cover and for which
+        test images they hold.
     """
     rule = rule or headline_rule(trials)
     curve = accuracy_vs_bias(trials, predictions, column, [rule])
     table = table_of(curve)
-    comparable = published and (column or default_column(trials)) == COMPARABLE
-    return with_published(table, beside_published(curve), rule) if comparable else table
+    shown = column or default_column(trials)
+    if published and shown == COMPARABLE:
+        table = with_published(table, beside_published(curve), rule)
+    table.attrs["caption"] = table_caption(curve, measure_of(shown).name, rule)
+    return table
 
 
 def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.DataFrame:
@@ -147,8 +154,9 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per (sweep, cell, repeat, rule): label, facet, bias value, validation value of the rule,
-        ``candidates`` (completed search trials that the rule chose from), one column per hyperparameter, and
-        ``anchor`` (True where an adversarial method's own weights are all 0, so that the rule preferred no debiasing).
+        ``candidates`` (completed search trials that the rule chose from), one column per hyperparameter, ``anchor``
+        (True where an adversarial method's own weights are all 0, so that the rule preferred no debiasing) and
+        ``caption``.
     """
     found = []
     for sweep, group in trials.assign(facet=facets(trials)).groupby("sweep", sort=False):
@@ -169,6 +177,7 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
                     **values,
                 }
             )
+            found[-1]["caption"] = selected_words(found[-1])
     return pd.DataFrame(found)
 
 
@@ -202,7 +211,7 @@ def cost(trials: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFr
     Returns:
         One row per (sweep, label, phase): ``trials``, ``completed``, ``pruned``, ``failed``, ``epochs``, ``hours``,
         ``device_hours`` (hours times the share of a GPU each trial had; hours themselves on a CPU) and, with a price,
-        ``price``: a lower bound, as starting and waiting cost too.
+        ``price``: a lower bound, as starting and waiting cost too. ``attrs["caption"]`` says so in words.
     """
     hours = pd.to_numeric(trials["train_seconds"], errors="coerce") / 3600
     share = pd.to_numeric(trials["gpu_share"], errors="coerce").fillna(0.0)
@@ -217,7 +226,9 @@ def cost(trials: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFr
     table = counted.groupby(keys)[sums].sum().reset_index()
     if price_per_hour is not None:
         table["price"] = table["device_hours"] * price_per_hour
-    return table.sort_values(["sweep", "label", "phase"], ascending=[True, True, False], ignore_index=True)
+    table = table.sort_values(["sweep", "label", "phase"], ascending=[True, True, False], ignore_index=True)
+    table.attrs["caption"] = cost_words(price_per_hour is not None)
+    return table
 
 
 def _method_name(key: tuple[str, ...], shown: list[str]) -> str:

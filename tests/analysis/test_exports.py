@@ -109,6 +109,30 @@ def test_the_paragraph_holds_what_a_reviewer_asks_for(paper: Path) -> None:
         assert said in text, said
 
 
+def with_sizes(sweep_dir: Path, folder: Path, sizes: dict[str, object]) -> str:
+    """The paragraph of a sweep whose file counts these images and patients."""
+    copied = Path(shutil.copytree(sweep_dir, folder))
+    config = yaml.safe_load((copied / "sweep.yaml").read_text())
+    config["dataset_info"]["sizes"] = sizes
+    (copied / "sweep.yaml").write_text(yaml.safe_dump(config))
+    found = gather([copied])
+    return methods_paragraph(found, found.sweeps[0])
+
+
+def test_the_paragraph_counts_patients_where_there_are_any(sweep_dir: Path, tmp_path: Path) -> None:
+    counts = {"train": (1180, 20), "val": (9, 2), "test": (12, 3)}
+    patients = {p: {"a": {"images": 9, "patients": n}, "b": {"images": 9, "patients": m}} for p, (n, m) in
+                counts.items()}  # fmt: skip
+    text = with_sizes(sweep_dir, tmp_path / "s", patients)
+    assert (
+        "Patients: 1,226 (1,200 training, 11 validation and 15 test), added up over the classes; the split is by "
+        "patient." in text
+    )
+    images = {part: {"a": {"images": 9}} for part in counts}
+    assert "Patients" not in with_sizes(sweep_dir, tmp_path / "images", images)
+    assert "Patients" not in with_sizes(sweep_dir, tmp_path / "damaged", {"train": 7, "val": None})
+
+
 def test_rules_may_have_seeds_of_their_own(sweep_dir: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(sweep_dir, tmp_path / "s"))
     config = yaml.safe_load((folder / "sweep.yaml").read_text())

@@ -1,0 +1,167 @@
+"""Results in words: under which rule they were chosen, over what their interval is, and for which test images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis.selection import rule_name
+
+Row = Mapping[Any, Any]
+
+
+def table_caption(curve: pd.DataFrame, metric: str, rule: str) -> str:
+    """What a table of a curve says, in words.
+
+    Args:
+        curve: Rows of ``accuracy_vs_bias`` of one rule.
+        metric: What is measured, in words.
+        rule: The rule.
+
+    Returns:
+        The rule (an oracle is called one), the seeds, what the interval covers and for which test images it holds.
+    """
+    rows = curve[curve["n_seeds"] > 0]
+    if rows.empty:
+        return f"No confirm trial chosen by {rule_name(rule)} has finished."
+    kinds = kinds_of(rows)
+    repeated = any(kind.startswith("repetitions") for kind in kinds)
+    unit = "repetitions, each with a search of its own," if repeated else "seeds"
+    if span(rows["n_seeds"]) == "1":
+        words = f"{metric[:1].upper()}{metric[1:]} of one seed without an interval"
+    else:
+        words = f"{metric[:1].upper()}{metric[1:]}, mean over {span(rows['n_seeds'])} {unit} with 95 % interval over "
+        words += " or ".join(kinds)
+    words += f", given the hyperparameters chosen by {rule_name(rule)} and these {tested(rows)}; weak bias to the left."
+    short = int((rows["n_seeds"] < rows["n_planned"]).sum())
+    if short:
+        words += f" At {short} of {len(rows)} points fewer seeds have finished than planned."
+    if rows["n_added"].max():
+        words += f" {rows['n_added'].max()} of the seeds were added after results had been seen."
+    return words
+
+
+def kinds_of(rows: pd.DataFrame) -> list[str]:
+    """The kinds of interval among the rows, those without one left out."""
+    return sorted(set(rows["band"]) - {"none"})
+
+
+def tested(rows: pd.DataFrame) -> str:
+    """The test units that the intervals are given: ``35 test patients``, ``216 test images``."""
+    kinds, counted = kinds_of(rows), rows.loc[rows["n_patients"] > 0, "n_patients"]
+    if len(counted) and len(kinds) == 1:
+        return f"{span(counted)} test {kinds[0].split(' and ')[-1]}"
+    return f"{span(rows['n_test'])} test images"
+
+
+def span(counts: pd.Series) -> str:
+    """Lowest to highest of some counts."""
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def won_back_words(row: Row) -> str:
+    """Caption of one row of ``won_back``."""
+    if row["text"] == "-":
+        said = "the gap between erm and the ceiling is itself not significant, so that no share of it can be given,"
+    else:
+        said = f"wins back {row['text']} of the gap between erm and the ceiling (Fieller),"
+    return f"{_place(row)}: {said} {_basis(row, 'paired on')}"
+
+
+def area_words(row: Row, reference: str) -> str:
+    """Caption of one row of ``areas``; ``reference`` is the label the line is compared with."""
+    if row["reason"]:
+        return f"{_line(row)}: no area, {row['reason']}"
+    said = f"mean over the axis {row['area']:.3f}{_ends(row, 'low', 'high')},"
+    if row["difference"] == row["difference"]:
+        ends = _ends(row, "difference_low", "difference_high")
+        said += f" {row['difference']:+.3f}{ends} against {reference} paired on {row['n_pairs']} seeds,"
+    return f"{_line(row)}: {said} {_basis(row)}"
+
+
+def breaking_words(row: Row) -> str:
+    """Caption of one row of ``breaking_points``."""
+    if row["censored"]:
+        said = f"crosses {row['threshold']} outside the values measured ({row['bias_axis']} {row['text']})"
+    else:
+        said = f"falls below {row['threshold']} at {row['bias_axis']} = {row['text']}"
+    if row["low"]:
+        said += f" [{row['low']}, {row['high']}] (percentiles of the crossed bootstrap)"
+    return f"{_line(row)}: {said}, {_basis(row)}"
+
+
+def confusion_words(row: Row) -> str:
+    """Caption of one row of ``confusion_by_strength``."""
+    interval = "no interval" if row["band"] == "none" else f"95 % over {row['band']}"
+    return (
+        f"{_place(row)}: {row['share']:.3f}{_ends(row, 'low', 'high')} of class {row['true']} called "
+        f"{row['predicted']}, {interval}, {row['n_seeds']} of {row['n_planned']} seeds finished, given the selected "
+        f"hyperparameters and these {row['n_images']} test images of that class ({row['variant']})"
+    )
+
+
+def selected_words(row: Row) -> str:
+    """Caption of one row of ``selected_hyperparameters``."""
+    name = f"{row['label']} at bias {row['bias_value']:g}"
+    anchor = "; it preferred no debiasing" if row["anchor"] else ""
+    return (
+        f"{name}: chosen by {rule_name(row['rule'])} with {row['validation']:.3f} among {row['candidates']} completed "
+        f"search trials of one seed (no interval, no test image){anchor}"
+    )
+
+
+def map_words(rows: pd.DataFrame, rule: str) -> list[str]:
+    """Captions of the rows of ``lambda_map``."""
+    said = f"one search trial of one seed (no interval, no test image), valued by {rule_name(rule)}"
+    places = zip(rows["label"], rows["bias_axis"], rows["bias_value"], rows["chosen"], strict=True)
+    return [f"{la} at {ax} = {v:g}: {said}{', which chose it' if chosen else ''}" for la, ax, v, chosen in places]
+
+
+def budget_words(row: Row, trials: int) -> str:
+    """Caption of the rows of ``expected_validation`` of one line at one bias value."""
+    name = f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}"
+    return (
+        f"{name}: expected best value of {rule_name(row['rule'])} in n of {trials} search trials of one seed (no "
+        "interval, no test image)"
+    )
+
+
+def cost_words(priced: bool) -> str:
+    """Caption of a table of ``cost``."""
+    return (
+        "Trials, epochs and hours of training and validation, waiting excluded, of each method and phase, for all "
+        "selection rules together; device hours count the share of the device that a trial had"
+        f"{'; prices are lower bounds, as starting and waiting cost too' if priced else ''}."
+    )
+
+
+def _line(row: Row) -> str:
+    facet = f" ({row['facet']})" if row["facet"] else ""
+    return f"{row['label']}{facet}, chosen by {rule_name(row['rule'])}"
+
+
+def _place(row: Row) -> str:
+    facet = f" ({row['facet']})" if row["facet"] else ""
+    where = f"{row['bias_axis']} = {row['bias_value']:g}"
+    return f"{row['label']}{facet} at {where}, chosen by {rule_name(row['rule'])}"
+
+
+def _ends(row: Row, low: str, high: str) -> str:
+    return "" if row[low] != row[low] else f" [{row[low]:.3f}, {row[high]:.3f}]"
+
+
+def _basis(row: Row, lead: str = "over") -> str:
+    """The interval, the seeds, and what both are given."""
+    interval = "no interval" if row["band"] == "none" else f"95 % over {row['band']}"
+    repeated = row["band"].startswith("repetitions")
+    unit = "repetitions" if repeated else "seeds"
+    given = "each with a search of its own, given" if repeated else "given the selected hyperparameters and"
+    tested_ = row["band"].split(" and ")[-1] if row["n_patients"] else "images"
+    late = f"{row['n_added']} of these were added after results had been seen, " if row["n_added"] else ""
+    return (
+        f"{interval}, {lead} {row['n_seeds']} of {row['n_planned']} {unit} planned, {late}{given} these "
+        f"{row['n_patients'] or row['n_test']} test {tested_}"
+    )

@@ -1,0 +1,113 @@
+"""What was changed in a sweep after its start, and how many seeds were added once test results existed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.load import seeds_of_rules
+from analysis.source import Folder, Location, as_list, open_folder
+
+SEEDS_ADDED = "seeds_added"
+"""Column of the trials: confirm seeds of the row's sweep that were added after test results existed."""
+
+
+def read_changes(folder: Folder) -> tuple[Mapping[str, Any], ...]:
+    """The readable lines of ``changes.jsonl``, the oldest first; none where there is no such file."""
+    try:
+        lines = folder.read("changes.jsonl").decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ()
+    found = []
+    for line in lines:
+        try:
+            change = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(change, dict):
+            found.append(change)
+    return tuple(found)
+
+
+def seeds_added(changes: Sequence[Mapping[str, Any]]) -> int:
+    """How many confirm seeds were added after test results existed.
+
+    ``confirm.seeds``, the seeds that an entry of ``confirm.rules`` has of its own, and ``search.repeats`` count; the
+    one that grew most stands for all. A number that the sweep had asked for before is not counted again, and an
+    extension whose line does not say what had been seen is left to the warnings.
+
+    Args:
+        changes: What ``read_changes`` returned.
+
+    Returns:
+        The number of seeds; 5 -> 8 gives 3.
+    """
+    most: dict[str, int] = {}
+    added: dict[str, int] = {}
+    for change in changes:
+        seen, what = change.get("test_results"), change.get("what")
+        for name, old, new in _steps(what) if isinstance(what, Mapping) else ():
+            reached = max(most.get(name, 0), old)
+            if isinstance(seen, int) and seen > 0:
+                added[name] = added.get(name, 0) + max(0, new - reached)
+            most[name] = max(reached, new)
+    return max(added.values(), default=0)
+
+
+def mark_seeds_added(trials: pd.DataFrame, directories: Location | Sequence[Location]) -> pd.DataFrame:
+    """Add the column ``seeds_added``, which the captions of ``accuracy_vs_bias`` and its like read.
+
+    Args:
+        trials: What ``analysis.load`` returned for the same folders.
+        directories: The sweep's folder, or several.
+
+    Returns:
+        The trials with the column.
+
+    Raises:
+        InputError: Not a sweep's folder.
+    """
+    folders = [open_folder(place) for place in as_list(directories)]
+    counts = {folder.name: seeds_added(read_changes(folder)) for folder in folders}
+    return trials.assign(**{SEEDS_ADDED: trials["directory"].map(counts).fillna(0).astype(int)})
+
+
+def added_by_sweep(trials: pd.DataFrame) -> dict[str, int]:
+    """Seeds added after results had been seen, of each sweep; empty where the trials do not carry it."""
+    if SEEDS_ADDED not in trials:
+        return {}
+    return {str(sweep): int(n) for sweep, n in trials.groupby("sweep")[SEEDS_ADDED].max().items()}
+
+
+def added_words(counts: Mapping[str, int]) -> str:
+    """Sentence for the text beside a p value or an interval; "" where no seed was added late.
+
+    Args:
+        counts: Seeds added by sweep, of the sweeps that the text speaks of.
+    """
+    late = {name: n for name, n in counts.items() if n}
+    if not late:
+        return ""
+    several = len(counts) > 1
+    said = " and ".join(
+        f"{n} seed{'' if n == 1 else 's'}{f' of {name}' if several else ''}" for name, n in late.items()
+    )
+    was = "was" if list(late.values()) == [1] else "were"
+    return f"{said} {was} added after results had been seen, which makes p values too small."
+
+
+def _steps(what: Mapping[str, Any]) -> list[tuple[str, int, int]]:
+    """Numbers of seeds before and after a change: those of all rules, and those of a rule that has its own."""
+    found = []
+    for key, change in what.items():
+        old, new = (change.get("old"), change.get("new")) if isinstance(change, Mapping) else (None, None)
+        if key in ("confirm.seeds", "search.repeats") and isinstance(old, int) and isinstance(new, int):
+            found.append((key, old, new))
+        elif key == "confirm.rules":
+            before, after = (seeds_of_rules({"confirm": {"rules": rules}}) for rules in (old, new))
+            both = [rule for rule in before if rule in after and before[rule] == before[rule]]
+            found += [(rule, int(before[rule]), int(after[rule])) for rule in both if after[rule] == after[rule]]
+    return found
