@@ -17,7 +17,7 @@ _LEFT_OUT = {"caption", "values", "seeds", "hyperparameters", "trial_id", "share
 _IN_CSV_ONLY = {
     "sweep", "dataset", "network", "rule", "column", "variant", "bias_axis", "bias_strength", "label", "method",
     "facet", "n_failed", "n_added", "n_planned", "n_test", "n_collapsed",
-    "n_patients", "band",
+    "n_patients", "band", "gamma",
 }  # fmt: skip
 
 
