@@ -46,6 +46,7 @@ _OWN = {
     },
     "areas": {
         "area": "Normalised area under the curve: a mean over the axis.",
+        "reason": "Why there is no area, or no difference; empty where there are both, and for the reference.",
         "difference": "Area minus that of erm, paired by seed.",
         "difference_low": "Lower end of its 95 % interval.",
         "difference_high": "Upper end of its 95 % interval.",

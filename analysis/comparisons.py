@@ -21,6 +21,7 @@ from analysis.pairing import (
     basis_of,
     common_seeds,
     counterpart,
+    counterpart_curve,
     finished_points,
     grid_of,
     least_points,
@@ -138,14 +139,15 @@ def areas(
         predictions: What ``analysis.load_predictions`` returned.
         column: Test column; default: the sweep's metric.
         rule: Selection rule to keep; default: all.
-        reference: Label the others are compared with.
+        reference: Label (or method) the others are compared with.
 
     Returns:
         One row per line: ``area`` with ``low``, ``high`` over the seeds present at every bias value; ``difference``,
         ``difference_low``, ``difference_high``; ``p`` of the paired t test, ``p_holm`` (Holm over the methods of the
-        same rule and facet), ``sign_flip_p``, ``n_pairs`` (seeds in the difference); ``n_seeds`` of
+        same rule and facet), ``sign_flip_p``, ``n_pairs`` (seeds in the difference); ``reason`` why there is no area,
+        or no difference to the reference; "" where there are both, and for the reference itself; ``n_seeds`` of
         ``n_planned``, ``n_added`` of these after results had been seen, ``n_patients``, ``n_test`` and ``band`` of the
-        area; ``caption``; ``reason`` where a missing cell or too few points void it.
+        area; ``caption``.
     """
     return areas_of(finished_points(trials, predictions, column, rule), reference, added_by_sweep(trials))
 
@@ -157,22 +159,23 @@ def areas_of(points: list[Point], reference: str = ERM, added: Mapping[str, int]
     for key, curve in curves.items():
         first = next(iter(curve.values()))
         grid = grid_of(curves, key)
-        comparison = compare_curves(curve, curves.get((*key[:-1], reference), {}), grid, reference)
         area, reason, seeds, outs = _area(curve, grid)
-        test = comparison.test if first.line.label != reference else None
+        comparison = _to_reference(curves, key, grid, reference)
+        test = comparison.test if comparison else None
+        difference = comparison.difference if comparison and test else _NONE
         rows.append(
             {
                 **line_names(first),
                 "area": area.mean,
                 "low": area.low,
                 "high": area.high,
-                "difference": comparison.difference.mean if test else math.nan,
-                "difference_low": comparison.difference.low if test else math.nan,
-                "difference_high": comparison.difference.high if test else math.nan,
+                "difference": difference.mean,
+                "difference_low": difference.low,
+                "difference_high": difference.high,
                 "p": test.p if test else math.nan,
                 "sign_flip_p": test.sign_flip_p if test else math.nan,
-                "n_pairs": comparison.n_seeds if test else 0,
-                "reason": reason,
+                "n_pairs": comparison.n_seeds if comparison and test else 0,
+                "reason": reason or (comparison.reason if comparison else ""),
                 **basis_of(first, seeds, outs, added),
             }
         )
@@ -268,6 +271,22 @@ def compare_curves(first: Curve, second: Curve, grid: list[float], reference: st
         n_seeds=len(seeds),
         test=paired_test(a, b) if len(seeds) > 1 else None,
     )
+
+
+def _to_reference(
+    curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...], grid: list[float], name: str
+) -> Comparison | None:
+    """A line against the reference of the same facet; None for the reference itself."""
+    line = next(iter(curves[key].values())).line
+    reference, reason = counterpart_curve(curves, key, name)
+    if reference is None:
+        return _no_comparison(line.label, name, line.rule, reason)
+    if reference is curves[key]:
+        return None
+    found = compare_curves(curves[key], reference, grid, next(iter(reference.values())).line.label)
+    if found.test is None and not found.reason:
+        return _no_comparison(line.label, name, line.rule, f"only one seed can be paired with {found.reference}")
+    return found
 
 
 def _share(found: Recovery) -> str:

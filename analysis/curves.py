@@ -24,6 +24,7 @@ COLUMNS = (
     "label",
     "bias_axis",
     "facet",
+    "gamma",
     "bias_value",
     "bias_strength",
     "mean",
@@ -66,13 +67,12 @@ def accuracy_vs_bias(
         rules: Selection rules to keep; default: all of the sweep.
 
     Returns:
-        One row per (sweep, data set, network, rule, method label, facet, bias value), weak bias first: ``mean``,
-        ``low``, ``high`` (clipped to [0, 1]), ``median``, ``worst_case`` (mean if every missing seed had scored 0,
-        or 1 where lower is better),
-        ``n_seeds`` of ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_added`` (of those planned, added after test
-        results existed, where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or
-        images in the band), ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of JSON text),
-        ``caption``.
+        One row per (sweep, data set, network, rule, method label, facet, bias value), weak bias first: ``gamma`` (of
+        brain images, also where no facet names it), ``mean``, ``low``, ``high`` (clipped to [0, 1]), ``median``,
+        ``worst_case`` (mean if every missing seed had scored 0, or 1 where lower is better), ``n_seeds`` of
+        ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_added`` (of those planned, added after test results existed,
+        where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or images in the band),
+        ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of JSON text), ``caption``.
 
     Raises:
         InputError: A column that the trials do not have, or sweeps of different metrics.
@@ -123,6 +123,7 @@ def _row(point: Point, worst: float, added: int) -> dict[str, Any]:
     interval, kind = band(point) if n else (Interval(math.nan, math.nan, math.nan), "none")
     row = {
         **{name: getattr(line, name) for name in COLUMNS[:8]},
+        "gamma": point.gamma,
         "bias_value": point.bias_value,
         "bias_strength": point.bias_strength,
         "mean": interval.mean,

@@ -12,6 +12,7 @@ from analysis.captions import confusion_words
 from analysis.errors import InputError
 from analysis.replicates import facets
 from analysis.selection import RULES
+from analysis.several import told_apart
 from analysis.statistics import t_quantile
 
 _LINE = ["sweep", "dataset", "network", "rule", "method", "label", "facet", "bias_axis", "bias_value", "bias_strength"]
@@ -41,6 +42,7 @@ def confusion_by_strength(
     Raises:
         InputError: No prediction of that variant.
     """
+    trials, predictions = told_apart(trials, predictions)
     shown = predictions[predictions["variant"] == variant]
     if shown.empty:
         raise InputError(f"a confusion matrix needs predictions, but there are none of '{variant}': finish the sweep")
@@ -50,6 +52,11 @@ def confusion_by_strength(
     rows = rows[rows["trial_id"].isin(index.keys()) & rows["rule"].notna()]
     if rule is not None:
         rows = rows[rows["rule"] == rule]
+    # Of several sweeps one may have more classes than another.
+    classes: dict[object, int] = {
+        sweep: _n_classes(counts[[index[t] for t in own["trial_id"]]])
+        for sweep, own in rows.groupby("sweep", sort=False)
+    }
     found = []
     for key, group in rows.groupby(_LINE, dropna=False, sort=False):
         cells = group["cell"].nunique()
@@ -57,8 +64,8 @@ def confusion_by_strength(
         if by_seed:
             # Folds are parts of one test set: their counts are added before shares are taken.
             pooled = np.stack([counts[[index[t] for t in own["trial_id"]]].sum(axis=0) for own in by_seed])
-            planned = group["seeds_planned"].max()
-            shares = _rows(dict(zip(_LINE, key, strict=True)), pooled, variant)
+            n, planned = classes[key[0]], group["seeds_planned"].max()
+            shares = _rows(dict(zip(_LINE, key, strict=True)), pooled[:, :n, :n], variant)
             found.append(shares.assign(n_planned=len(by_seed) if planned != planned else int(planned)))
     table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=_COLUMNS)
     ranks = {known: i for i, known in enumerate(RULES)}
@@ -95,6 +102,12 @@ def _counts(predictions: pd.DataFrame) -> tuple[NDArray[np.float64], dict[str, i
     cell = (codes.astype(np.int64) * n + true) * n + said
     counts = np.bincount(cell, minlength=len(ids) * n * n).reshape(len(ids), n, n)
     return counts.astype(float), {str(t): i for i, t in enumerate(ids)}
+
+
+def _n_classes(counts: NDArray[np.float64]) -> int:
+    """Classes that stand among the true or the predicted ones of some trial, ``[T, C, C]``."""
+    used = counts.sum(axis=0)
+    return int(np.flatnonzero(used.any(axis=0) | used.any(axis=1)).max()) + 1
 
 
 def _rows(line: dict[str, object], counts: NDArray[np.float64], variant: str) -> pd.DataFrame:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.captions import table_caption
 from analysis.errors import InputError
+from analysis.notes import note_of
 from analysis.paper_figure import write_curve
 from analysis.paper_words import cited, methods_paragraph
 from analysis.published import NOTES
@@ -73,7 +74,9 @@ def table_tex(findings: Findings) -> str:
         parts.append(_tabular(with_published(table_of(own), beside, findings.headline), f"{dataset}, {axis}"))
     sources = findings.beside["source"].unique()
     notes = [f"{source}: {NOTES[source]}." for source in sources]
-    caption = " ".join([table_caption(rows, findings.metric, findings.headline), *notes])
+    said = table_caption(rows, findings.metric, findings.headline)
+    note = "; ".join(dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note)) or note_of(rows["dataset"])
+    caption = " ".join([said, *([f"Note: {note}."] if note else []), *notes])
     body = "\n\\medskip\n\n".join(parts)
     return (
         "% needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\n"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from analysis.bias_axis import Axis, make_axis, x_layout
 from analysis.errors import InputError
 from analysis.figures_published import add_published
+from analysis.notes import note_of
 from analysis.pairing import least_points
 from analysis.selection import rule_name
 from analysis.style import Style, axis, layout, safe, styles, trace_id
@@ -48,9 +49,11 @@ def plot_accuracy_vs_bias(
         unbiased_at: Bias value without any bias, marked on the axis.
         chance: Accuracy of guessing, marked as a line.
         title: Title; default: the data set.
-        note: What the reader must know about data or network (synthetic, toy), under the title.
+        note: What the reader must know about data or network (synthetic, toy), under the title; where nothing is given,
+            what the data set's name says (``brain_phantom``: synthetic slices).
         names: Long names of the labels.
-        published: What ``analysis.published_numbers`` returned: hollow marks of other networks and palettes.
+        published: What ``analysis.published_numbers`` returned: hollow marks of other networks and palettes,
+            those at a gamma of the curve.
 
     Returns:
         The figure; it is legible on light and dark ground.
@@ -77,10 +80,10 @@ def plot_accuracy_vs_bias(
     # All bands lie below all lines: a later method's band would change the colour of an earlier one's line.
     figure.add_traces(sorted(traces, key=lambda trace: trace.meta != "band"))
     if published is not None:
-        add_published(figure, published, look, place)
+        add_published(figure, published, rows, look, place)
     datasets = " and ".join(rows["dataset"].unique())
     heading = title if title is not None else f"{datasets}: {metric} against bias, chosen by {rule_name(rule)}"
-    figure.update_layout(**layout(heading, note))
+    figure.update_layout(**layout(heading, note or note_of(rows["dataset"].unique())))
     entries = sum(trace.showlegend is not False for trace in figure.data)
     figure.update_layout(height=480 + 16 * entries)
     beside = [float(y) for trace in figure.data if trace.meta == "published" for y in trace.y if y is not None]

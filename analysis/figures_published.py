@@ -8,17 +8,21 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.bias_axis import Axis
+from analysis.published import at_gamma
 from analysis.style import Style, safe, trace_id
 
 _MARKS = ("-open", "-open-dot")
 
 
-def add_published(figure: go.Figure, published: pd.DataFrame, look: Mapping[str, Style], place: Axis) -> None:
-    """Add the published numbers of the methods that the figure shows, where the axis holds their bias values.
+def add_published(
+    figure: go.Figure, published: pd.DataFrame, curve: pd.DataFrame, look: Mapping[str, Style], place: Axis
+) -> None:
+    """Add the published numbers of the methods that the figure shows, where it holds their bias values and gamma.
 
     Args:
         figure: The curve.
         published: What ``analysis.published_numbers`` returned.
+        curve: The rows that the figure shows.
         look: Style of each label.
         place: The figure's x axis.
 
@@ -28,6 +32,8 @@ def add_published(figure: go.Figure, published: pd.DataFrame, look: Mapping[str,
         return
     low, high = min(place.ticks), max(place.ticks)
     rows = published[published["bias_value"].between(low, high) & published["method"].isin(list(look))]
+    gammas = curve["gamma"].unique()
+    rows = rows[[any(at_gamma(number, gamma) for gamma in gammas) for number in rows["gamma"]]]
     if place.log:
         rows = rows[rows["bias_value"] > 0]
     for layer, (source, of_source) in enumerate(rows.groupby("source", sort=False)):

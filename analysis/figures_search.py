@@ -10,8 +10,9 @@ import plotly.graph_objects as go
 
 from analysis.errors import InputError
 from analysis.replicates import facets
-from analysis.search_tables import expected_validation
-from analysis.selection import objective, picks, rule_name
+from analysis.search_tables import chosen_by, expected_validation
+from analysis.selection import candidates_of, objective, rule_name
+from analysis.several import told_apart
 from analysis.style import axis, layout, safe, styles
 from analysis.tables import headline_rule
 
@@ -35,15 +36,14 @@ def plot_lambda_map(
         InputError: No completed search trial with that parameter.
     """
     rule = rule or headline_rule(trials)
-    rows = trials[(trials["phase"] == "search") & (trials["status"] == "completed") & (trials["label"] == label)]
+    rows = trials[candidates_of(trials, rule) & (trials["label"] == label).to_numpy(dtype=bool)]
     rows = rows.assign(value=objective(rows, rule), facet=facets(trials).reindex(rows.index))
     rows = rows.dropna(subset=[parameter, "value"]).sort_values(["facet", "bias_strength"])
     if rows.empty:
         raise InputError(f"a map needs search trials with {parameter}, but {label} has none under {rule}: search first")
     weights = rows[parameter].to_numpy(dtype=float)
     floor = float(weights[weights > 0].min()) / 4 if (weights > 0).any() else 1e-4
-    chosen = set(picks(rows, [rule])["trial_id"])
-    ring = [2.5 if trial in chosen else 0.7 for trial in rows["trial_id"]]
+    ring = [2.5 if chosen else 0.7 for chosen in chosen_by(rows, rule)]
     figure = go.Figure(
         go.Scatter(
             x=[f"{v:g}{f'<br>{safe(f)}' if f else ''}" for v, f in zip(rows["bias_value"], rows["facet"], strict=True)],
@@ -103,6 +103,7 @@ def plot_learning_curves(
         InputError: No epoch of such a confirm trial.
     """
     rule = rule or headline_rule(trials)
+    trials, history = told_apart(trials, history)
     rows = trials.assign(name=_line_names(trials))
     rows = rows[(rows["phase"] == "confirm") & rows["rules"].map(lambda rules: rule in rules)]
     rows = rows.sort_values("bias_strength")

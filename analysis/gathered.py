@@ -1,8 +1,9 @@
 """All trials of a finished sweep in one Arrow file beside its parts, with what ``analysis.load`` derives from them.
 
-It opens many times as fast as the parts do. It stands for exactly those and for the sweep's configuration: its name
-holds a hash of both, so that it is not used once a part has been added, removed, replaced or truncated, or
-``sweep.yaml`` been changed. The parts stay what is true.
+It opens many times as fast as the parts do. It stands for those parts and for the sweep's configuration: its name holds
+a hash of the names and sizes of the former and of the content of the latter, so that it is not used once a part has
+been added, removed or truncated, or ``sweep.yaml`` been changed. Parts are written once and never changed: whoever
+edits one by hand, to the byte of the same size, removes the folder too. The parts stay what is true.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def read_gathered(folder: Folder) -> tuple[pa.Table, Mapping[str, Any]] | None:
     combinations = np.empty(len(beside["rules"]), dtype=object)
     combinations[:] = [tuple(rules) for rules in beside["rules"]]
     values = (combinations[numbers], superseded.astype(bool), planned, beside["headline_rule"], whole.astype(bool))
-    rows = rows.select([name for name in rows.column_names if not name.startswith("_")])
+    rows = rows.drop_columns([f"_{name}" for name in DERIVED if name != "headline_rule"])
     schema = arrow_schema("trials")
     if not set(schema.names) <= set(rows.column_names):
         # As for parts: columns that came later than the file are null.

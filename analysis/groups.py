@@ -29,6 +29,7 @@ class Group:
         n_test: ``[N]``, test images; missing where not recorded.
         planned: Seeds the sweep asks for; missing where not recorded.
         strength: Bias strength.
+        gamma: Bias parameter gamma, the second of the brain images; missing where the data set has none.
         hyperparameters: JSON text of each configuration.
     """
 
@@ -44,6 +45,7 @@ class Group:
     n_test: Floats
     planned: float
     strength: float
+    gamma: float
     hyperparameters: tuple[str, ...]
 
     @property
@@ -96,8 +98,11 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
     repeats = rows["repeat"].fillna(0).to_numpy(dtype=np.int64)
     status = rows["status"].to_numpy(dtype=object)
     collapsed = rows["collapsed"].fillna(False).to_numpy(dtype=bool)
-    n_test, planned, strength = (
-        rows[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("n_test", "seeds_planned", "bias_strength")
+    # Only brain images have one.
+    rows = rows if "gamma" in rows else rows.assign(gamma=np.nan)
+    n_test, planned, strength, gamma = (
+        rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        for name in ("n_test", "seeds_planned", "bias_strength", "gamma")
     )
     values = [rows[name].to_numpy(dtype=object) for name in keys]
     for start, end in zip(np.concatenate([[0], ends[:-1]]), ends, strict=True):
@@ -116,5 +121,6 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
             n_test=n_test[own],
             planned=float(np.nanmax(planned[own])) if np.isfinite(planned[own]).any() else float("nan"),
             strength=float(strength[first]),
+            gamma=float(gamma[first]),
             hyperparameters=tuple(dict.fromkeys(str(t) for t in texts[own] if isinstance(t, str))),
         )

@@ -19,6 +19,7 @@ from analysis.errors import InputError
 from analysis.gathered import ORDER, read_gathered
 from analysis.parts import read_parts
 from analysis.selection import RULES, mark
+from analysis.several import beside
 from analysis.source import Folder, Location, as_list, open_folder
 
 # The same safe loader in C, ten times as fast, where PyYAML was built with it.
@@ -30,7 +31,8 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
 
     Args:
         directories: A sweep's folder, ``s3://`` address or packed zip file, or several of them.
-        superseded: Keep confirm rows of configurations that no rule of the sweep chooses any more.
+        superseded: Keep what no longer counts: confirm rows of configurations that no rule of the sweep chooses any
+            more, and search rows beyond the number of search trials.
 
     Returns:
         One row per trial with the columns of ``analysis.schema.TRIALS`` and, added here, ``rules`` (tuple of the
@@ -41,53 +43,52 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
     Raises:
         InputError: A folder is not a sweep's, holds no finished trial yet, or was written by a newer version.
     """
-    places = as_list(directories)
-    if not places:
-        raise InputError("load needs at least one folder, but got none: give the folder a sweep was run in")
-    frames = [_load_one(open_folder(place)) for place in places]
-    names = [str(frame["sweep"].iloc[0]) for frame in frames]
-    for frame, name in zip(frames, names, strict=True):
-        if names.count(name) > 1:
-            frame["sweep"] = f"{name} ({PurePath(str(frame['directory'].iloc[0])).name})"
+    frames = _load_each(_places(directories))
     trials = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     if superseded or not trials["superseded"].any():
         return trials
     return trials[~trials["superseded"]].reset_index(drop=True)
 
 
-def load_history(directory: Location) -> pd.DataFrame:
+def load_history(directory: Location | Sequence[Location]) -> pd.DataFrame:
     """Load the epochs of all trials: one row per trial and epoch, no rows where none has been written.
 
     Args:
-        directory: A sweep's folder.
+        directory: A sweep's folder, or several.
 
     Returns:
-        The columns of ``analysis.schema.HISTORY``, sorted by trial and epoch.
+        The columns of ``analysis.schema.HISTORY``, sorted by trial and epoch; of several sweeps, one after the other,
+        with ``sweep`` in front, as ``load`` gives it for the same folders.
 
     Raises:
-        InputError: Not a sweep's folder, or written by a newer version.
+        InputError: Not a sweep's folder, or written by a newer version; of several, one without a finished trial.
     """
-    frame = _frame(read_parts(open_folder(directory), "history"))
-    return frame.sort_values(["trial_id", "epoch"], ignore_index=True)
+    places = _places(directory)
+    frames = [_frame(read_parts(open_folder(place), "history")) for place in places]
+    frames = [frame.sort_values(["trial_id", "epoch"], ignore_index=True) for frame in frames]
+    return frames[0] if len(frames) == 1 else beside(frames, _load_each(places))
 
 
-def load_predictions(directory: Location, variant: str | None = None) -> pd.DataFrame:
+def load_predictions(directory: Location | Sequence[Location], variant: str | None = None) -> pd.DataFrame:
     """Load the confirm trials' predictions: one row per trial, test variant and image, no rows where there are none.
 
     Args:
-        directory: A sweep's folder.
+        directory: A sweep's folder, or several.
         variant: Keep one test variant (``unbiased``, ``aligned``, ``independent`` or ``conflicting``); None = all.
 
     Returns:
-        The columns of ``analysis.schema.PREDICTIONS`` and one ``p_<class>`` for each class.
+        The columns of ``analysis.schema.PREDICTIONS`` and one ``p_<class>`` for each class; of several sweeps, one
+        after the other, with ``sweep`` in front, as ``load`` gives it for the same folders.
 
     Raises:
-        InputError: Not a sweep's folder, or written by a newer version.
+        InputError: Not a sweep's folder, or written by a newer version; of several, one without a finished trial.
     """
-    table = read_parts(open_folder(directory), "predictions")
+    places = _places(directory)
+    tables = [read_parts(open_folder(place), "predictions") for place in places]
     if variant is not None:
-        table = table.filter(pc.equal(table["variant"], variant))
-    return _frame(table)
+        tables = [table.filter(pc.equal(table["variant"], variant)) for table in tables]
+    frames = [_frame(table) for table in tables]
+    return frames[0] if len(frames) == 1 else beside(frames, _load_each(places))
 
 
 def load_splits(directory: Location) -> pd.DataFrame:
@@ -161,10 +162,53 @@ def seeds_of_rules(config: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def search_trials(config: Mapping[str, Any]) -> dict[str, int]:
+    """Planned search trials of each cell, by its identifier."""
+    cells = [cell for cell in config.get("cells") or () if isinstance(cell, Mapping)]
+    return {
+        str(cell["cell"]): cell["trials"] for cell in cells if isinstance(cell.get("trials"), int) and "cell" in cell
+    }
+
+
 def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A mapping inside a configuration; empty where it is missing or something else."""
     value = config.get(name)
     return value if isinstance(value, Mapping) else {}
+
+
+def _places(directories: Location | Sequence[Location]) -> Sequence[Location]:
+    places = as_list(directories)
+    if not places:
+        raise InputError("load needs at least one folder, but got none: give the folder a sweep was run in")
+    return places
+
+
+def _load_each(places: Sequence[Location]) -> list[pd.DataFrame]:
+    """Each sweep's rows, superseded ones included, with names that tell the sweeps apart."""
+    folders = [open_folder(place) for place in places]
+    frames = [_load_one(folder) for folder in folders]
+    names = [str(frame["sweep"].iloc[0]) for frame in frames]
+    for frame, title in zip(frames, _titles(names, [folder.name for folder in folders]), strict=True):
+        if title is not None:
+            frame["sweep"] = title
+    return frames
+
+
+def _titles(names: Sequence[str], addresses: Sequence[str]) -> list[str | None]:
+    """What tells sweeps of the same name apart: as many of the last folders as it takes; None where a name is alone."""
+    titles: list[str | None] = []
+    for name, address in zip(names, addresses, strict=True):
+        same = [PurePath(a).parts for n, a in zip(names, addresses, strict=True) if n == name]
+        own = PurePath(address).parts
+        if len(same) == 1:
+            titles.append(None)
+            continue
+        if same.count(own) > 1:
+            raise InputError(f"each sweep can be loaded once, but {address} was given {same.count(own)} times")
+        ends = (own[-k:] for k in range(1, len(own) + 1))
+        shown = next((end for end in ends if sum(other[-len(end) :] == end for other in same) == 1), own)
+        titles.append(f"{name} ({'/'.join(shown)})")
+    return titles
 
 
 def _load_one(folder: Folder) -> pd.DataFrame:
@@ -187,7 +231,7 @@ def derive(folder: Folder, rows: pa.Table) -> pd.DataFrame:
 
 
 def _derive(frame: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
-    frame = mark(frame, confirm_rules(config))
+    frame = mark(frame, confirm_rules(config), search_trials(config))
     seeds = seeds_of_rules(config)
     planned = np.full(len(frame), math.nan)
     for row, rules in enumerate(frame["rules"].tolist()):

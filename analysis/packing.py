@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.errors import InputError
+from analysis.gathered import GATHERED, gathered_name
 from analysis.report import render
 from analysis.report_data import gather
 from analysis.source import Folder, Location, open_folder
@@ -65,6 +67,9 @@ def _content(folder: Folder) -> Iterator[tuple[str, bytes]]:
                     yield f"{table}/{name}", folder.read(f"{table}/{name}")
                 except FileNotFoundError:
                     continue
+    with contextlib.suppress(FileNotFoundError):
+        gathered = f"{GATHERED}/{gathered_name(folder)}"
+        yield gathered, folder.read(gathered)
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

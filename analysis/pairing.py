@@ -41,6 +41,34 @@ def counterpart(curves: Mapping[tuple[str, ...], Curve], point: Point, method: s
     return found[0] if len(found) == 1 else None
 
 
+def counterpart_curve(
+    curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...], name: str
+) -> tuple[Curve | None, str]:
+    """The comparable line of a label, or of the one label that a method was run under.
+
+    Args:
+        curves: Curves by ``Line.like(label)``.
+        key: Key of the line to compare.
+        name: The label or method.
+
+    Returns:
+        The curve, or None and the reason in words.
+    """
+    own = curves.get((*key[:-1], name))
+    if own is not None:
+        return own, ""
+    found = {
+        other[-1]: curve
+        for other, curve in curves.items()
+        if other[:-1] == key[:-1] and any(point.line.method == name for point in curve.values())
+    }
+    if len(found) == 1:
+        return next(iter(found.values())), ""
+    if found:
+        return None, f"{' and '.join(sorted(found))} are both {name}: name one as the reference"
+    return None, f"there is no {name} to compare with"
+
+
 def grid_of(curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...]) -> list[float]:
     """Bias values of all methods on comparable lines, sorted: one missing cell must be seen as missing."""
     return sorted({value for other, curve in curves.items() if other[:-1] == key[:-1] for value in curve})

@@ -45,11 +45,8 @@ def cited(findings: Findings) -> list[str]:
 def _data(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     info = sweep.info
     dataset = str(rows["dataset"].iloc[0])
-    counts = [
-        f"{int(info[key]):,} {word}"
-        for key, word in (("n_train", "training"), ("n_val", "validation"), ("n_test", "test"))
-        if isinstance(info.get(key), int)
-    ]
+    parts = (("train", "training"), ("val", "validation"), ("test", "test"))
+    counts = [f"{number} {word}" for part, word in parts if (number := _part_size(info, part))]
     size = f", {int(info['n_images']):,} images" if isinstance(info.get("n_images"), int) else ""
     classes = f" of {len(sweep.classes)} classes" if sweep.classes else ""
     yield f"Data: {sweep.title}{_cite(references.DATA.get(dataset, ()))}{size}{classes}."
@@ -58,15 +55,18 @@ def _data(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     folds = rows["fold"].dropna().nunique()
     kind = f"{folds}-fold cross-validation" if folds else "one fixed test set"
     checksum = str(rows["data_checksum"].dropna().iloc[0])[:12] if rows["data_checksum"].notna().any() else "unknown"
-    yield f"Split: {kind}{f' ({_list(counts)} images)' if counts else ''}; data checksum {checksum}."
-    yield _patients(sweep, bool(folds))
+    each = " in each fold" if folds else ""
+    seed = "; training and validation images are counted as the search seed divides them" if counts else ""
+    yield f"Split: {kind}{f' ({_list(counts)} images{each}{seed})' if counts else ''}; data checksum {checksum}."
+    yield _patients(sweep)
     if sweep.note:
         yield f"Note: {sweep.note}."
 
 
-def _patients(sweep: Sweep, folds: bool) -> str:
+def _patients(sweep: Sweep) -> str:
     """Patients of each part; "" where the data set has none, or the sweep's file does not count them."""
-    sizes = section(sweep.info, "sizes")
+    by_fold = section(sweep.info, "sizes_by_fold")
+    sizes = section(sweep.info, "sizes") or section(by_fold, next(iter(by_fold), ""))
     counted = []
     for part, word in (("train", "training"), ("val", "validation"), ("test", "test")):
         numbers = [entry.get("patients") for entry in section(sizes, part).values() if isinstance(entry, Mapping)]
@@ -74,10 +74,22 @@ def _patients(sweep: Sweep, folds: bool) -> str:
         if not known or len(known) < len(numbers):
             return ""
         counted.append((sum(known), word))
-    of_fold = " of the first fold" if folds else ""
+    of_fold = " of the first fold" if by_fold else ""
     said = _list([f"{number:,} {word}" for number, word in counted])
     total = sum(number for number, _ in counted)
     return f"Patients{of_fold}: {total:,} ({said}), added up over the classes; the split is by patient."
+
+
+def _part_size(info: Mapping[str, Any], part: str) -> str:
+    """Number of images of a part, a range where folds differ; empty where the configuration does not say."""
+    if isinstance(info.get(f"n_{part}"), int):
+        return f"{int(info[f'n_{part}']):,}"
+    by_fold = section(info, "sizes_by_fold")
+    classes = [section(section(by_fold, fold), part) for fold in by_fold]
+    totals = sorted(sum(int(section(own, label).get("images") or 0) for label in own) for own in classes)
+    if not totals:
+        return ""
+    return f"{totals[0]:,}" if totals[0] == totals[-1] else f"{totals[0]:,} to {totals[-1]:,}"
 
 
 def _bias(rows: pd.DataFrame) -> Iterator[str]:

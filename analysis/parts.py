@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis.errors import InputError
+from analysis.part_types import fitted, together
 from analysis.schema import KEYS, SCHEMA_VERSION, VERSION_KEY, arrow_schema
 from analysis.source import Folder
 
@@ -37,7 +38,7 @@ def read_parts(folder: Folder, table: str, columns: Sequence[str] | None = None,
         cell: Only the parts written for this cell.
 
     Returns:
-        The rows, oldest part first; no rows where there are no parts.
+        The rows, oldest part first, known columns in the schema's types; no rows where there are no parts.
 
     Raises:
         InputError: A part was written by a newer version of lnl-sweep.
@@ -62,8 +63,8 @@ def read_parts(folder: Folder, table: str, columns: Sequence[str] | None = None,
     if columns is not None:
         schema = pa.schema([field for field in schema if field.name in columns], metadata=schema.metadata)
     tables = [schema.empty_table(), *(read[name] for name in ordered)]
-    together = pa.concat_tables(tables, promote_options="permissive")
-    return together if _disjoint(tables, KEYS[table][0]) else _newest(together, KEYS[table])
+    rows = together(tables, f"{folder.name}/{table}")
+    return rows if _disjoint(tables, KEYS[table][0]) else _newest(rows, KEYS[table])
 
 
 def is_part(name: str) -> bool:
@@ -122,7 +123,7 @@ def _read(folder: Folder, table: str, name: str, columns: Sequence[str] | None) 
         if version < 1 or not set(KEYS[table]) <= set(file.schema_arrow.names):
             return "it is a Parquet file, but not one of lnl-sweep's"
         present = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
-        return file.read(columns=present, use_threads=False)
+        return fitted(table, file.read(columns=present, use_threads=False))
     except FileNotFoundError:
         return None
     except InputError:

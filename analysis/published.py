@@ -8,6 +8,8 @@ accuracy, slices of one patient on both sides of the split.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -127,13 +129,18 @@ def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*keep, "source", "name", "published", "verdict", "note"])
 
 
-def _same_place(point: dict[object, object], number: dict[object, object]) -> bool:
-    """Whether a published number is of the point's method and place; a facet names the gamma it lies at."""
-    gamma = number["gamma"]
-    facet = f"gamma = {gamma:g}" if isinstance(gamma, float) and not math.isnan(gamma) else ""
+def at_gamma(number: Any, gamma: Any) -> bool:
+    """Whether a published number is of this gamma; no gamma at all is 0, as in a data set without its annotation."""
+    if pd.isna(number):
+        return True
+    return math.isclose(float(number), 0.0 if pd.isna(gamma) else float(gamma), rel_tol=1e-9, abs_tol=1e-12)
+
+
+def _same_place(point: Mapping[Any, Any], number: Mapping[Any, Any]) -> bool:
+    """Whether a published number is of the point's method and place, its own gamma included."""
     return (
         number["method"] == point["method"]
         and number["bias_axis"] == point["bias_axis"]
-        and math.isclose(float(str(number["bias_value"])), float(str(point["bias_value"])), rel_tol=1e-9, abs_tol=1e-12)
-        and (point["facet"] == facet or (point["facet"] == "" and facet in ("", "gamma = 0")))
+        and math.isclose(float(number["bias_value"]), float(point["bias_value"]), rel_tol=1e-9, abs_tol=1e-12)
+        and at_gamma(number["gamma"], point["gamma"])
     )

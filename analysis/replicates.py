@@ -15,6 +15,7 @@ from analysis.errors import InputError
 from analysis.groups import Group, cut
 from analysis.scores import MEASURES, PredictionStore, Scores
 from analysis.selection import RULES
+from analysis.several import told_apart
 
 CEILING, ERM = "ceiling", "erm"
 BIAS_COLUMNS = ("rho", "gamma", "color_variance")
@@ -58,6 +59,8 @@ class Point:
         n_collapsed: Seeds whose training collapsed; they are among the values.
         n_test: Test images.
         hyperparameters: JSON text of each configuration (one, or one a fold).
+        gamma: Bias parameter gamma of its trials, also where it is the same in the whole sweep and no facet names it;
+            missing where the data set has none.
         shared: True where one cell serves the whole axis (a ceiling that does not depend on the bias).
         unit: What the K values are of: ``seeds``, or ``repetitions`` of the whole procedure, search included.
     """
@@ -73,6 +76,7 @@ class Point:
     n_collapsed: int
     n_test: int
     hyperparameters: tuple[str, ...]
+    gamma: float = math.nan
     shared: bool = False
     unit: str = "seeds"
 
@@ -137,31 +141,49 @@ def collect_columns(
     for needed in ("rules", "seeds_planned", "whole_axis", *columns):
         if needed not in trials:
             raise InputError(f"trials have no column '{needed}': pass what analysis.load returned and a test column")
+    if predictions is not None:
+        trials, predictions = told_apart(trials, predictions)
     rows = trials[(trials["phase"] == "confirm") & ~trials["superseded"]]
     rows = rows.assign(facet=facets(trials).reindex(rows.index), rule=rows["rules"])
     rows = rows.explode("rule").dropna(subset=["rule"])
     groups = list(cut(rows, [*_LINE, "bias_value"]))
     alone = set(trials.loc[trials["whole_axis"], "sweep"])
-    stores: dict[str, PredictionStore] = {}
+    stores = _Stores(predictions, rows)
     found = {}
     for column in columns:
         metric, variant = MEASURES.get(column, ("", ""))
-        store = _store(predictions, variant, stores) if metric else None
         numbers = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-        known: dict[tuple[str, ...], _Values] = {}
-        points = [_point(group, numbers[group.rows], store, metric, known) for group in groups]
+        known: dict[tuple[object, ...], _Values] = {}
+        points = [
+            _point(group, numbers[group.rows], stores.of(str(group.key[0]), variant), metric, known) for group in groups
+        ]
         found[column] = sorted(_share_ceilings(points, alone), key=_order)
     return found
 
 
-def _store(
-    predictions: pd.DataFrame | None, variant: str, stores: dict[str, PredictionStore]
-) -> PredictionStore | None:
-    if predictions is None or predictions.empty:
-        return None
-    if variant not in stores:
-        stores[variant] = PredictionStore(predictions, variant)
-    return stores[variant]
+class _Stores:
+    """Predictions of each sweep and test variant, each read once and only where asked for.
+
+    One store for all sweeps would take from each what another one lacks: patients, or the number of classes.
+    """
+
+    def __init__(self, predictions: pd.DataFrame | None, rows: pd.DataFrame) -> None:
+        self._predictions = None if predictions is None or predictions.empty else predictions
+        self._rows = rows
+        self._own: dict[str, pd.Series] = {}
+        self._stores: dict[tuple[str, str], PredictionStore] = {}
+
+    def of(self, sweep: str, variant: str) -> PredictionStore | None:
+        """The predictions of a sweep's trials; None without a variant, or where there are no predictions at all."""
+        if self._predictions is None or not variant:
+            return None
+        if sweep not in self._own:
+            trials = self._rows.loc[self._rows["sweep"] == sweep, "trial_id"].unique()
+            self._own[sweep] = self._predictions["trial_id"].isin(trials)
+        if (sweep, variant) not in self._stores:
+            own = self._own[sweep] & (self._predictions["variant"] == variant)
+            self._stores[sweep, variant] = PredictionStore(self._predictions[own], variant)
+        return self._stores[sweep, variant]
 
 
 def facets(trials: pd.DataFrame) -> pd.Series:
@@ -200,12 +222,13 @@ def _point(
     numbers: NDArray[np.float64],
     store: PredictionStore | None,
     metric: str,
-    known: dict[tuple[str, ...], _Values],
+    known: dict[tuple[object, ...], _Values],
 ) -> Point:
-    """One point; rules that chose the same configuration share their values in ``known``."""
-    if group.trials not in known:
-        known[group.trials] = _values(group, numbers, store, metric)
-    values, scores, seeds = known[group.trials]
+    """One point; rules that chose the same configuration in a sweep share their values in ``known``."""
+    same = (group.key[0], *group.trials)
+    if same not in known:
+        known[same] = _values(group, numbers, store, metric)
+    values, scores, seeds = known[same]
     collapsed = {s for s, c, done in zip(group.seeds, group.collapsed, group.completed, strict=True) if c and done}
     planned = 0 if math.isnan(group.planned) else int(group.planned)
     return Point(
@@ -220,6 +243,7 @@ def _point(
         n_collapsed=len(collapsed if group.repeated else collapsed & set(seeds)),
         n_test=group.images() if scores is None or group.repeated else scores.n_images,
         hyperparameters=group.hyperparameters,
+        gamma=group.gamma,
         unit="repetitions" if group.repeated else "seeds",
     )
 
@@ -252,6 +276,7 @@ def _share_ceilings(points: list[Point], alone: set[str]) -> list[Point]:
                 line=dataclasses.replace(point.line, facet=facet),
                 bias_value=value,
                 bias_strength=other.bias_strength,
+                gamma=other.gamma,
                 shared=True,
             )
             for (facet, value), other in places.items()

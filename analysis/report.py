@@ -174,10 +174,16 @@ def _facts(findings: Findings, sweep: Sweep) -> Iterator[tuple[str, str]]:
     classes: Any = info.get("classes")
     if isinstance(classes, Sequence) and not isinstance(classes, str):
         yield "classes", ", ".join(str(c) for c in classes)
-    for part, name in (("train", "training"), ("val", "validation"), ("test", "test")):
-        counts = section(section(info, "sizes"), part)
-        if counts:
-            yield f"{name} images", ", ".join(_size(str(label), own) for label, own in counts.items())
+    for part, name in (
+        ("train", "training images (search seed)"),
+        ("val", "validation images (search seed)"),
+        ("test", "test images"),
+    ):
+        by_fold = section(info, "sizes_by_fold")
+        by_folds = [f"fold {fold}: {_counts(section(by_fold, fold), part)}" for fold in by_fold]
+        counted = "; ".join(by_folds) or _counts(section(info, "sizes"), part)
+        if counted:
+            yield name, counted
     for name, value in section(sweep.config, "provenance").items():
         if not isinstance(value, (Mapping, list)):
             yield str(name).replace("_", " "), str(value)
@@ -192,6 +198,10 @@ def _facts(findings: Findings, sweep: Sweep) -> Iterator[tuple[str, str]]:
     ended = rows["finished_at"].dropna()
     if len(ended):
         yield "last trial ended", f"{ended.max():%Y-%m-%d %H:%M} UTC"
+
+
+def _counts(sizes: Mapping[str, Any], part: str) -> str:
+    return ", ".join(_size(str(label), own) for label, own in section(sizes, part).items())
 
 
 def _size(label: str, counts: Any) -> str:

@@ -131,7 +131,7 @@ def gather(places: Sequence[Location]) -> Findings:
     return Findings(
         sweeps=tuple(read_sweep(open_folder(place), name, points) for place, name in zip(places, names, strict=True)),
         trials=trials,
-        n_superseded=len(every) - len(trials),
+        n_superseded=int((every["superseded"] & (every["phase"] == "confirm")).sum()),
         history=history,
         points=points,
         curve=curve,
@@ -165,5 +165,13 @@ def _together(frames: list[pd.DataFrame], names: list[str]) -> pd.DataFrame:
     """One frame; with several sweeps their trial identifiers, which may coincide, get the sweep's name in front."""
     if len(frames) == 1:
         return frames[0]
-    named = [frame.assign(trial_id=f"{name}/" + frame["trial_id"]) for frame, name in zip(frames, names, strict=True)]
+    named = [
+        _by_place(frame).assign(trial_id=f"{name}/" + frame["trial_id"])
+        for frame, name in zip(frames, names, strict=True)
+    ]
     return pd.concat(named, ignore_index=True)
+
+
+def _by_place(frame: pd.DataFrame) -> pd.DataFrame:
+    """Probabilities named by the number of their class: data sets may have the same names in another order."""
+    return frame.rename(columns={name: f"p_{k}" for k, name in enumerate(n for n in frame if str(n).startswith("p_"))})

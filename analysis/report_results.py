@@ -92,8 +92,8 @@ def _areas(findings: Findings, rule: str) -> str:
     lines = [
         [
             findings.line_name(r),
-            r["reason"] or f"{r['area']:.3f} {_ends(r['low'], r['high'])}",
-            ""
+            r["reason"] if pd.isna(r["area"]) else f"{r['area']:.3f} {_ends(r['low'], r['high'])}",
+            ("" if pd.isna(r["area"]) else r["reason"])
             if pd.isna(r["difference"])
             else f"{r['difference']:+.3f} {_ends(r['difference_low'], r['difference_high'])}",
             "" if pd.isna(r["p_holm"]) else words.p_text(r["p_holm"]),

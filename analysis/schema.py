@@ -156,6 +156,14 @@ _PREFIXES: Mapping[str, tuple[str, pa.DataType]] = {
 }
 
 
+def column_type(table: str, name: str) -> pa.DataType | None:
+    """Type of a table's column, also of one of a class (``recall_<class>``, ``p_<class>``); None for an unknown one."""
+    if name in TABLES[table]:
+        return TABLES[table][name][0]
+    prefix, kind = _PREFIXES.get(table, ("", _FLOAT))
+    return kind if prefix and name.startswith(prefix) else None
+
+
 def arrow_schema(table: str, columns: Iterable[str] = ()) -> pa.Schema:
     """Arrow schema of one table.
 
@@ -171,11 +179,11 @@ def arrow_schema(table: str, columns: Iterable[str] = ()) -> pa.Schema:
     """
     known = TABLES[table]
     fields = [pa.field(name, kind) for name, (kind, _) in known.items()]
-    prefix, kind = _PREFIXES.get(table, ("", _FLOAT))
     for name in columns:
         if name in known:
             continue
-        if not prefix or not name.startswith(prefix):
+        kind = column_type(table, name)
+        if kind is None:
             raise InputError(f"table '{table}' has no column '{name}'")
         fields.append(pa.field(name, kind))
     return pa.schema(fields, metadata={VERSION_KEY: str(SCHEMA_VERSION).encode()})

@@ -64,7 +64,8 @@ class PredictionStore:
         self._group = codes.astype(np.int64)
         self._label = rows["label"].to_numpy(dtype=np.int64)
         self._predicted = rows["predicted"].to_numpy(dtype=np.int64)
-        columns = [name for name in rows if str(name).startswith("p_")]
+        # A class that another sweep of the same frame has is no class here.
+        columns = [name for name in rows if str(name).startswith("p_") and rows[name].notna().any()]
         self._probability = rows[columns].to_numpy(dtype=np.float64)
 
     def scores(self, trials: Sequence[Sequence[str]], metric: str) -> Scores | None:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.captions import budget_words, map_words
 from analysis.replicates import facets
-from analysis.selection import objective, picks
+from analysis.selection import candidates_of, objective, picks
 from analysis.statistics import expected_maximum
 from analysis.tables import headline_rule
 
@@ -17,7 +17,7 @@ _WEIGHTS = ("lambda_", "mu")
 
 
 def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None = None) -> pd.DataFrame:
-    """Validation value over lambda x bias value, from the completed search rows; no test image was looked at.
+    """Validation value over lambda x bias value, from the rule's candidates (``analysis.selection``); no test image.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -34,13 +34,18 @@ def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None 
     rows = rows[rows[list(_WEIGHTS)].notna().any(axis=1)]
     if label is not None:
         rows = rows[rows["label"] == label]
-    chosen = set()
-    for _, group in rows.groupby("sweep", sort=False):
-        chosen |= set(picks(group, [rule])["trial_id"])
-    rows = rows.assign(rule=rule, chosen=rows["trial_id"].isin(chosen))
+    rows = rows.assign(rule=rule, chosen=chosen_by(rows, rule))
     rows = rows.sort_values(["sweep", "label", "facet", "bias_strength", "trial_id"], ignore_index=True)
     rows = rows.assign(caption=map_words(rows, rule))
     return rows[[*_LINE, *_WEIGHTS, "lr", "rule", "validation", "chosen", "trial_id", "caption"]]
+
+
+def chosen_by(rows: pd.DataFrame, rule: str) -> pd.Series:
+    """Whether a rule chose each search row; each sweep on its own, as two may have the same trial identifiers."""
+    found = pd.Series(False, index=rows.index)
+    for _, group in rows.groupby("sweep", sort=False):
+        found[group.index] = group["trial_id"].isin(picks(group, [rule])["trial_id"])
+    return found
 
 
 def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
@@ -72,5 +77,5 @@ def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.Dat
 
 def _candidates(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
     rows = trials.assign(facet=facets(trials))
-    rows = rows[(rows["phase"] == "search") & (rows["status"] == "completed")]
+    rows = rows[candidates_of(rows, rule)]
     return rows.assign(validation=objective(rows, rule)).dropna(subset=["validation"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -54,6 +54,19 @@ def search_number(trial_id: pd.Series) -> pd.Series:
     return trial_id.str.extract(r"(\d+)$", expand=False).fillna("-1").astype("int64")
 
 
+def candidates_of(trials: pd.DataFrame, rule: str) -> NDArray[np.bool_]:
+    """Which rows a rule chooses from: completed search trials, of its own search where it has one.
+
+    Args:
+        trials: Trial rows.
+        rule: A selection rule.
+
+    Returns:
+        ``[N]``, True for its candidates.
+    """
+    return _counting(trials, _own_rules(trials["trial_id"]), rule)
+
+
 def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     """The configuration each rule chose in each cell and repeat.
 
@@ -78,14 +91,15 @@ def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
 
 
 def _chosen(
-    trials: pd.DataFrame, rules: Sequence[str], group: NDArray[np.int64]
+    trials: pd.DataFrame, rules: Sequence[str], group: NDArray[np.int64], beyond: NDArray[np.bool_] | None = None
 ) -> list[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
     """Positions and values of the rows each rule chose in each group, the highest first."""
-    candidates = ((trials["phase"] == "search") & (trials["status"] == "completed")).to_numpy(dtype=bool)
     own = _own_rules(trials["trial_id"])
     chosen = []
     for rule in rules:
-        counts = candidates if own is None else candidates & (own.isna() | (own == rule)).to_numpy(dtype=bool)
+        counts = _counting(trials, own, rule)
+        if beyond is not None:
+            counts = counts & ~beyond
         value = np.where(counts, objective(trials, rule).to_numpy(dtype=float), np.nan)
         # The highest of each group first: only ties need their numbers read.
         best = np.full(group.max(initial=-1) + 1, -np.inf)
@@ -99,6 +113,11 @@ def _chosen(
     return chosen
 
 
+def _counting(trials: pd.DataFrame, own: pd.Series | None, rule: str) -> NDArray[np.bool_]:
+    done = ((trials["phase"] == "search") & (trials["status"] == "completed")).to_numpy(dtype=bool)
+    return done if own is None else done & (own.isna() | (own == rule)).to_numpy(dtype=bool)
+
+
 def _places(trials: pd.DataFrame) -> NDArray[np.int64]:
     """A number for each (cell, repeat)."""
     return np.asarray(trials.groupby(["cell", "repeat"], dropna=False, sort=False).ngroup(), dtype=np.int64)
@@ -110,22 +129,35 @@ def _own_rules(trial_id: pd.Series) -> pd.Series | None:
     return None
 
 
-def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
+def _beyond(trials: pd.DataFrame, planned: Mapping[str, int]) -> NDArray[np.bool_]:
+    """Search trials that the sweep no longer counts: it was resumed with fewer of them."""
+    search = (trials["phase"] == "search").to_numpy(dtype=bool)
+    limit = trials["cell"].map(planned).to_numpy(dtype=float)
+    found = np.zeros(len(trials), dtype=bool)
+    # Where the plan is unknown every trial counts.
+    found[search] = search_number(trials.loc[search, "trial_id"]).to_numpy() >= limit[search]
+    return found
+
+
+def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES, planned: Mapping[str, int] | None = None) -> pd.DataFrame:
     """Add ``rules`` (tuple of the rules that chose the row's configuration) and ``superseded``.
 
     Args:
         trials: Trial rows of one sweep.
         rules: The rules of the sweep, the headline rule first.
+        planned: Search trials of each cell, by its identifier; None = all count.
 
     Returns:
-        The rows with the two columns; a confirm row whose configuration no rule chooses (any more) is superseded.
+        The rows with the two columns; superseded are a confirm row whose configuration no rule chooses (any more) and a
+        search row whose number is not planned (any more), which no rule chooses from.
     """
     group = _places(trials)
+    beyond = _beyond(trials, planned or {})
     place = _places(trials[["cell", "repeat"]].fillna({"repeat": 0})) if trials["repeat"].isna().any() else group
     text, known = trials["hyperparameters"], dict[object, str]()
     choosers: dict[tuple[int, str], tuple[str, ...]] = {}
     texts: set[object] = set()
-    for rule, rows, _ in _chosen(trials, rules, group):
+    for rule, rows, _ in _chosen(trials, rules, group, beyond):
         own = text.iloc[rows].tolist()
         texts.update(own)
         for key in zip(place[rows].tolist(), _canonical(own, known), strict=True):
@@ -133,7 +165,7 @@ def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
             choosers[key] = earlier if rule in earlier else (*earlier, rule)
     confirm = (trials["phase"] == "confirm").to_numpy(dtype=bool)
     # Parsing the JSON of every search row is most of the time of loading: only those whose text was chosen matter.
-    compared = np.flatnonzero(confirm | text.isin(texts).to_numpy(dtype=bool))
+    compared = np.flatnonzero(confirm | (text.isin(texts).to_numpy(dtype=bool) & ~beyond))
     found = np.empty(len(trials), dtype=object)
     found.fill(())
     any_rule = np.zeros(len(trials), dtype=bool)
@@ -141,7 +173,7 @@ def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     for row, key in zip(compared.tolist(), keys, strict=True):
         if key in choosers:
             found[row], any_rule[row] = choosers[key], True
-    return trials.assign(rules=pd.Series(found, index=trials.index), superseded=confirm & ~any_rule)
+    return trials.assign(rules=pd.Series(found, index=trials.index), superseded=(confirm & ~any_rule) | beyond)
 
 
 def _canonical(texts: Sequence[object], known: dict[object, str] | None = None) -> list[str]:

@@ -13,7 +13,7 @@ from analysis.curves import accuracy_vs_bias
 from analysis.measures import measure_of
 from analysis.published import COMPARABLE, beside_published
 from analysis.replicates import default_column, facets
-from analysis.selection import RULES, picks
+from analysis.selection import RULES, candidates_of, picks
 
 DECIMALS = 3
 _KEEP = ("sweep", "dataset", "network", "label", "facet")
@@ -74,8 +74,13 @@ def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.D
         The table with the rows below; the same where nothing was published.
     """
     rows: dict[str, dict[str, str]] = {}
-    for r in beside[beside["rule"] == rule].to_dict("records"):
-        name = f"published {r['name']}, {r['source']}" + (f" ({r['facet']})" if r["facet"] else "")
+    beside = beside[beside["rule"] == rule]
+    # Two configurations of one method, each with its own verdict, need a row each.
+    labels = beside.groupby(["source", "name", "facet"], dropna=False)["label"].transform("nunique")
+    for r in beside.assign(several=labels > 1).to_dict("records"):
+        about = [f"beside {r['label']}"] if r["several"] else []
+        about += [r["facet"]] if r["facet"] else []
+        name = f"published {r['name']}, {r['source']}" + (f" ({', '.join(about)})" if about else "")
         word = r["verdict"].removesuffix(" the interval")
         rows.setdefault(name, {})[f"{r['bias_value']:g}"] = f"{r['published']:.{DECIMALS}f} {word}"
     if not rows:
@@ -149,15 +154,15 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per (sweep, cell, repeat, rule): label, facet, bias value, validation value of the rule,
-        ``candidates`` (search trials completed), one column per hyperparameter, and ``anchor`` (True where an
-        adversarial method's own weights are all 0, so that the rule preferred no debiasing), ``caption``.
+        ``candidates`` (completed search trials that the rule chose from), one column per hyperparameter, ``anchor``
+        (True where an adversarial method's own weights are all 0, so that the rule preferred no debiasing),
+        ``caption``.
     """
     found = []
     for sweep, group in trials.assign(facet=facets(trials)).groupby("sweep", sort=False):
-        done = group[(group["phase"] == "search") & (group["status"] == "completed")]
         rules = [rule for rule in RULES if any(rule in chosen for chosen in group["rules"])]
         chosen = picks(group, rules) if rules else group.iloc[:0]
-        counts = done.groupby(["cell", "repeat"]).size()
+        counts = {rule: group[candidates_of(group, rule)].groupby(["cell", "repeat"]).size() for rule in rules}
         for row in chosen.to_dict("records"):
             values = _json(row["hyperparameters"])
             pressures = [values[name] for name in ("lambda_", "mu") if isinstance(values.get(name), (int, float))]
@@ -166,7 +171,7 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
                     "sweep": sweep,
                     **{k: row[k] for k in _PICK},
                     "validation": row[row["rule"]],
-                    "candidates": int(counts.get((row["cell"], row["repeat"]), 0)),
+                    "candidates": int(counts[row["rule"]].get((row["cell"], row["repeat"]), 0)),
                     "anchor": bool(pressures) and not any(pressures),
                     "trial_id": row["trial_id"],
                     **values,

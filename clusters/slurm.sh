@@ -32,24 +32,50 @@ found=$(python -c "from importlib.metadata import version; print(version('ray'))
 PLACE=${LNL_SWEEP_TMP:-/tmp}/r$SLURM_JOB_ID
 # On a busy node or a slow file system Ray's own half a minute is too short.
 export RAY_raylet_start_wait_time_s=${RAY_raylet_start_wait_time_s:-180}
-PORT=$((20000 + SLURM_JOB_ID % 20000))
+# Two for each job: jobs that follow one another often share a node.
+PORT=$((20000 + 2 * (SLURM_JOB_ID % 10000)))
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(python -c "import secrets; print(secrets.token_hex(32))")
 export RAY_USAGE_STATS_ENABLED=0
 # At its end the head would wait half a minute for work to drain from a Ray that is already ending.
 export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0
+# From Slurm 22.05 on a step does not inherit --cpus-per-task: it would have one processor.
+if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=${SRUN_CPUS_PER_TASK:-$SLURM_CPUS_PER_TASK}; fi
 
 # nproc counts the processors of the job's cgroup; Ray by itself would take all of the node's.
 COMMON="--num-cpus=\$(env -u OMP_NUM_THREADS -u OMP_THREAD_LIMIT nproc) --object-store-memory=500000000 \
 --min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port=0 --disable-usage-stats --block"
 
 steps=()
+nodes=()
 finish() {
     for step in "${steps[@]}"; do kill "$step" 2>/dev/null || true; done
     for step in "${steps[@]}"; do wait "$step" 2>/dev/null || true; done
+    steps=()
+    for node in "${nodes[@]:1}"; do
+        srun --overlap --nodes=1 --ntasks=1 --nodelist="$node" rm -rf "$PLACE" &
+        steps+=($!)
+    done
     rm -rf "$PLACE"
+    for step in "${steps[@]}"; do wait "$step" || true; done
 }
 trap finish EXIT
+
+# The TERM before the time limit may come while Ray still starts: that too is queued again.
+waiting="" requeue=no
+trap 'requeue=yes heard=yes; [ -z "$waiting" ] || kill -TERM "$waiting" 2>/dev/null || true' TERM
+# Wait for a process in the background, since a trap runs only after the command in front; leaves its exit code in $code.
+await() {
+    waiting=$1
+    [ "$requeue" = no ] || kill -TERM "$waiting" 2>/dev/null || true
+    heard=yes
+    while [ "$heard" = yes ]; do
+        # A trap interrupts wait: the process's own code, which bash keeps, comes with the next one.
+        heard=no code=0
+        wait "$waiting" || code=$?
+    done
+    waiting=""
+}
 
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=${nodes[0]}
@@ -64,7 +90,7 @@ for node in "${nodes[@]:1}"; do
 done
 
 # The driver counts its slots when it starts, so all nodes must be there.
-python - "$ip:$PORT" "${#nodes[@]}" <<'PYTHON'
+python - "$ip:$PORT" "${#nodes[@]}" <<'PYTHON' &
 import sys, time
 import ray
 address, wanted = sys.argv[1], int(sys.argv[2])
@@ -81,16 +107,16 @@ while here < wanted:
     time.sleep(1)
 print(f"{here} nodes, {ray.cluster_resources().get('CPU', 0):g} processors, {ray.cluster_resources().get('GPU', 0):g} GPUs", flush=True)
 PYTHON
+await $!
 
-lnl-sweep run "$SWEEP" --out "$OUT" --address "$ip:$PORT" &
-driver=$!
-requeue=no
-trap 'requeue=yes; kill -TERM $driver 2>/dev/null || true' TERM
-code=0
-wait $driver || code=$?
-# A trap interrupts wait: the driver's own code comes with the next one.
-while kill -0 $driver 2>/dev/null; do code=0; wait $driver || code=$?; done
-if [ "$requeue" = yes ] && [ "$code" = 130 ]; then
+if [ "$requeue" = yes ]; then
+    code=130
+elif [ "$code" = 0 ]; then
+    lnl-sweep run "$SWEEP" --out "$OUT" --address "$ip:$PORT" &
+    await $!
+fi
+# 143: it was ended before it could listen to signals.
+if [ "$requeue" = yes ] && { [ "$code" = 130 ] || [ "$code" = 143 ]; }; then
     echo "time is up: queued again, goes on from $OUT"
     scontrol requeue "$SLURM_JOB_ID"
 fi

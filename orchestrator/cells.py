@@ -357,9 +357,13 @@ def _anchor(method: Method, space: Space, fixed: Mapping[str, Any]) -> dict[str,
 
 def default_in(entry: Range | Choices, default: Any) -> Any:
     """The default where it lies in the searched set, else the middle of the set."""
+    inside = default in entry.values if isinstance(entry, Choices) else entry.low <= default <= entry.high
+    return default if inside else middle_of(entry)
+
+
+def middle_of(entry: Range | Choices) -> Any:
+    """The middle of a searched set, on a logarithmic scale where it is searched on one."""
     if isinstance(entry, Choices):
-        return default if default in entry.values else entry.values[len(entry.values) // 2]
-    if entry.low <= default <= entry.high:
-        return default
+        return entry.values[len(entry.values) // 2]
     middle = math.sqrt(entry.low * entry.high) if entry.log else (entry.low + entry.high) / 2
     return round(middle) if entry.integer else middle

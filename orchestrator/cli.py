@@ -133,7 +133,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     bench = commands.add_parser("bench", help="the benchmarks, as ratios to their peers (needs a checkout)")
-    bench.add_argument("names", nargs="*", metavar="NAME", help="which ones: analysis, driver, ray, search (all)")
+    bench.add_argument("names", nargs="*", metavar="NAME", help="which ones: analysis, driver, ray, s3, search (all)")
 
     commands.add_parser("schema", help="JSON schema of the sweep file, for editors")
     return parser

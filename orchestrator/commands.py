@@ -122,7 +122,7 @@ def train(options: argparse.Namespace) -> int:
         },
         "train",
     )
-    make_plan(one)
+    note = make_plan(one).note
     training = Training(**{**one.training.model_dump(), "augmentation": tuple(one.training.augmentation)})
     result = train_one(
         options.dataset,
@@ -144,6 +144,8 @@ def train(options: argparse.Namespace) -> int:
             key.startswith(("test_", "val_", "bias_")) or key in ("flip_rate", "ece", "collapsed")
         ):
             print(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")
+    if note:
+        print(f"note: {note}")
     if result.row["status"] == "failed":
         print(f"failed: {result.row['error']}", file=sys.stderr)
         return 1
@@ -214,13 +216,23 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
 
 def _finish(directory: str) -> bool:
     """Print the table and write the report; False where that failed, which costs no row."""
-    from analysis import load, summary_table, write_report
+    from analysis import load, load_predictions, summary_table, write_report
     from analysis.errors import InputError as AnalysisError
+    from analysis.load import load_config, section
+    from analysis.published import NOTES
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            print(summary_table(load(directory)).to_string())
+            # With the predictions: the same intervals as in the report.
+            table = summary_table(load(directory), load_predictions(directory)).to_string()
+            print(table)
+            for source, difference in NOTES.items():
+                if source in table:
+                    print(f"{source}: {difference}")
+            note = section(load_config(directory), "dataset_info").get("note")
+            if note:
+                print(f"note: {note}")
             print(f"report: {as_uri(write_report(directory))}")
     except AnalysisError as error:
         # A sweep stopped before its first confirm trial has no curve yet; its rows are safe all the same.

@@ -1,12 +1,11 @@
-"""What a sweep will take, from its own finished trials, or from one epoch of each method."""
+"""What a sweep will take, from its own finished trials, or from a few steps of each method."""
 
 from __future__ import annotations
 
-import dataclasses
-import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.cells import Cell, middle_of
 from orchestrator.identity import search_seed, trial_spec
 from orchestrator.plan import Plan
 from orchestrator.prices import read_prices
@@ -14,12 +13,16 @@ from orchestrator.prices import read_prices
 if TYPE_CHECKING:
     from trainable.trainer import Trainer
 
+_COUNTED = 4
+"""Images whose operations are counted: they are the same for every image."""
+
 
 def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """What a sweep will take: cells, trials, time and money.
 
-    A method that has completed trials in the sweep's directory is judged by their mean, any other by one epoch of a
-    trial on this machine.
+    A method that has completed trials in the sweep's directory is judged by their mean, any other by a few steps of one
+    trial on this machine: in its cell of the strongest bias, which has the most bias heads, and in the middle of its
+    search space (the anchor's weights of 0 would leave out the work that costs most).
 
     Args:
         plan: The resolved sweep.
@@ -34,10 +37,14 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
     import torch
 
     from trainable.provenance import device_name
+    from trainable.timing import epoch_seconds
     from trainable.trainer import Trainer
 
     config = plan.config
-    confirm = sum(config.confirm.seeds_of().values())
+    # In each cell; a rule with a search of its own has all its trials.
+    seeds, repeats = config.confirm.seeds_of(), config.search.repeats
+    searches = repeats * (len({config.search.rule, *seeds}) if config.search.per_rule else 1)
+    confirm = repeats * sum(seeds.values())
     per_trial: dict[str, float] = {}
     like: dict[str, dict[str, Any]] = {}
     source: dict[str, str] = {}
@@ -45,30 +52,28 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
     for label, own in _by_label(rows).items():
         per_trial[label] = sum(float(row["train_seconds"]) for row in own) / len(own)
         like[label], source[label] = dict(own[-1]), f"{len(own)} trials in the directory"
-    for cell in plan.cells:
+    for cell in _costliest(plan.cells):
         if cell.label in per_trial:
             continue
-        hyperparameters = cell.anchor or {**cell.fixed}
+        hyperparameters = {**cell.fixed, **{name: middle_of(entry) for name, entry in cell.space.items()}}
         spec = trial_spec(config, cell, "search", "probe", hyperparameters, search_seed(config.seed))
         resources = config.resources_of(cell.label)
         share = resources.gpu_share(float(torch.cuda.device_count()))
-        one = dataclasses.replace(spec, training=dataclasses.replace(spec.training, epochs=1))
-        trainer = Trainer(one, "auto" if share else "cpu")
+        trainer = Trainer(spec, "auto" if share else "cpu")
         if not torch.cuda.is_available():
             operations[cell.label] = _operations(trainer) * config.training.epochs
-        began = time.perf_counter()
-        trainer.train_epoch()
-        per_trial[cell.label] = (time.perf_counter() - began) * config.training.epochs
-        source[cell.label] = f"one epoch on this machine ({device_name(trainer.device)})"
+        seconds, timed = epoch_seconds(trainer)
+        per_trial[cell.label] = seconds * config.training.epochs
+        source[cell.label] = f"{timed} on this machine ({device_name(trainer.device)})"
         like[cell.label] = {
             "threads": resources.cpu,
             "gpu_share": share,
             "device_name": device_name(trainer.device),
         }
-    search = sum(cell.trials for cell in plan.cells)
+    search = searches * sum(cell.trials for cell in plan.cells)
     each = {cell.label: 0.0 for cell in plan.cells}
     for cell in plan.cells:
-        each[cell.label] += (cell.trials + confirm) * per_trial[cell.label]
+        each[cell.label] += (searches * cell.trials + confirm) * per_trial[cell.label]
     seconds, prices = sum(each.values()), read_prices()
     costs = [prices.of_trial({**like[label], "train_seconds": own}) for label, own in each.items()]
     return {
@@ -81,27 +86,38 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
         "source": source,
         "gpu_hours": sum(float(like[label].get("gpu_share") or 0.0) * own / 3600 for label, own in each.items()),
         "cost": None if None in costs else sum(cost for cost in costs if cost is not None),
-        "operations": sum((cell.trials + confirm) * operations[cell.label] for cell in plan.cells)
+        "operations": sum((searches * cell.trials + confirm) * operations[cell.label] for cell in plan.cells)
         if operations.keys() == each.keys()
         else None,
     }
 
 
 def _operations(trainer: Trainer) -> float:
-    """Floating-point operations of one epoch's steps: counted forward on one batch, and twice that backward."""
+    """Floating-point operations of one epoch's steps: counted forward on a few images, and twice that backward."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
     from trainable.methods.adversary import counted
     from trainable.networks import evaluating
+    from trainable.timing import part_of
 
-    batch, nets = next(iter(trainer.feed.batches(0))), trainer.nets
+    batch, nets = part_of(next(trainer.feed.batches(0)), _COUNTED), trainer.nets
     with FlopCounterMode(display=False) as counter, evaluating(nets.f, nets.g), torch.no_grad():
         features = nets.f(batch.x)
         nets.g(features)
         if nets.h is not None:
             nets.h(features, counted(batch)[0])
     return 3 * float(counter.get_total_flops()) / len(batch.y) * sum(trainer.feed.sizes)
+
+
+def _costliest(cells: Iterable[Cell]) -> list[Cell]:
+    """The cell of the strongest bias of each label, in the order of the labels."""
+    chosen: dict[str, Cell] = {}
+    for cell in cells:
+        known = chosen.setdefault(cell.label, cell)
+        if cell.bias_strength > known.bias_strength:
+            chosen[cell.label] = cell
+    return list(chosen.values())
 
 
 def _by_label(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interruption:
     """Whether somebody has asked for the end of the sweep.
@@ -28,18 +30,25 @@ class Interruption:
         if self._asked:
             raise KeyboardInterrupt
 
-    @contextlib.contextmanager
-    def heard(self) -> Iterator[None]:
-        """Within the block, in the main thread, SIGINT and SIGTERM are interruptions."""
+    def listen(self) -> None:
+        """From now on SIGINT and SIGTERM are interruptions; again where somebody else has taken them meanwhile."""
 
         def interrupt(number: int, frame: FrameType | None) -> None:
             self._asked = True
             raise KeyboardInterrupt
 
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                signal.signal(number, interrupt)
+
+    @contextlib.contextmanager
+    def heard(self) -> Iterator[None]:
+        """Within the block, in the main thread, SIGINT and SIGTERM are interruptions."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        self.listen()
         try:
             yield
         finally:

@@ -20,13 +20,14 @@ def write_journal(folder: Folder, studies: Iterable[optuna.Study]) -> None:
 
     Args:
         folder: The sweep's directory.
-        studies: The studies of all cells; those without a trial are left out.
+        studies: The studies of all cells; those in which no trial has ended are left out. An open trial comes when it
+            has ended: after an interruption it would be shown as running for good.
     """
     with tempfile.TemporaryDirectory(prefix="lnl-sweep-") as place:
         path = Path(place) / FILE
         storage = JournalStorage(JournalFileBackend(str(path)))
         for study in studies:
-            trials = study.get_trials(deepcopy=False)
+            trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
             if trials:
                 copy = optuna.create_study(study_name=study.study_name, storage=storage, directions=study.directions)
                 copy.add_trials(trials)

@@ -26,6 +26,8 @@ EXPIRES_SECONDS = 60.0
 SETTLE_SECONDS = 0.3
 READ_AGAIN_SECONDS = 0.2
 RELEASE_PATIENCE_SECONDS = 10.0
+LOOK_SECONDS = 2.0
+"""So long Ray's event loop may stand still for a look at the lease."""
 
 
 class LeaseLost(RuntimeError):
@@ -49,25 +51,51 @@ class Lease:
     def __post_init__(self) -> None:
         self._stop = threading.Event()
         self._lost = False
-        self._beaten = time.monotonic()
+        self._beaten = self._asked = time.monotonic()
         self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
 
     def start(self) -> None:
         """Start the heartbeat."""
         self._thread.start()
 
-    def check(self) -> None:
+    def check(self, patient: bool = False) -> None:
         """Raise where the lease is lost.
+
+        Args:
+            patient: Whether to wait for an object store that is away, as a thread does that is about to write. Else a
+                store that does not answer at once says nothing: what is queued is checked again before it is written.
 
         Raises:
             LeaseLost: Another driver holds it.
         """
         # A process that was stopped for long wakes up with its heartbeat still asleep: it must look for itself.
-        if not self._lost and time.monotonic() - self._beaten > EXPIRES_SECONDS / 2:
-            self._lost = _holder(self.folder).get("id") not in (None, self.id)
-            self._beaten = time.monotonic()
+        heard = self._beaten if patient else max(self._beaten, self._asked)
+        if not self._lost and time.monotonic() - heard > EXPIRES_SECONDS / 2:
+            if patient or self.folder.local is not None:
+                self._look(self.folder)
+            else:
+                self._look_quickly()
         if self._lost:
             raise LeaseLost("another driver has taken over this directory; this one stops without writing")
+
+    def _look(self, place: Folder) -> bool:
+        holder = _holder(place)
+        # A lower generation is the late write of a driver that hung while this one took over.
+        if holder.get("id") not in (None, self.id) and holder["generation"] >= self.generation:
+            self._lost = True
+        self._beaten = time.monotonic()
+        return self._lost
+
+    def _look_quickly(self) -> None:
+        def look() -> None:
+            with contextlib.suppress(OSError, InputError):
+                self._look(self.folder.patiently(0.0))
+
+        # A single request may still hang for minutes.
+        thread = threading.Thread(target=look, name="lease-look", daemon=True)
+        thread.start()
+        thread.join(LOOK_SECONDS)
+        self._asked = time.monotonic()
 
     def release(self) -> None:
         """Give the lease back, so that the next driver need not wait."""
@@ -85,10 +113,7 @@ class Lease:
         place = self.folder.patiently(0.0)
         while not self._stop.wait(HEARTBEAT_SECONDS):
             with contextlib.suppress(OSError, InputError):
-                holder = _holder(place)
-                # A lower generation is the late write of a driver that hung while this one took over.
-                if holder.get("id") not in (None, self.id) and holder["generation"] >= self.generation:
-                    self._lost = True
+                if self._look(place):
                     return
                 place.write(FILE, _record(self))
                 self._beaten = time.monotonic()
@@ -115,11 +140,18 @@ def acquire(folder: Folder) -> Lease:
     parts = [part_generation(name) for name in folder.child("trials").names()]
     lease = Lease(folder, secrets.token_hex(4), 1 + max([holder.get("generation", 0), *parts]))
     folder.write(FILE, _record(lease))
-    # Of two drivers that start in the same instant the last one to write stays.
-    time.sleep(SETTLE_SECONDS)
-    if _holder(folder).get("id") != lease.id:
-        raise InputError(f"{folder.uri} was taken by another driver in the same moment: run again when it has ended")
-    lease.start()
+    try:
+        # Of two drivers that start in the same instant the last one to write stays.
+        time.sleep(SETTLE_SECONDS)
+        if _holder(folder).get("id") != lease.id:
+            raise InputError(
+                f"{folder.uri} was taken by another driver in the same moment: run again when it has ended"
+            )
+        lease.start()
+    except BaseException:
+        # Interrupted: the next driver, on another machine perhaps, need not wait for the lease to end.
+        lease.release()
+        raise
     return lease
 
 

@@ -19,6 +19,13 @@ class Plan:
     dataset: Dataset
     cells: list[Cell]
 
+    @property
+    def note(self) -> str:
+        """What must be said wherever figures of it are shown (synthetic data, toy settings), or ""."""
+        from trainable.networks import network_note
+
+        return " ".join(note for note in (self.dataset.note, network_note(self.config.network.name)) if note)
+
 
 def make_plan(config: SweepConfig) -> Plan:
     """Load the data set, resolve the configuration and build the grid.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -56,6 +57,7 @@ class Progress:
         self._started = time.monotonic()
         self._finished_before = dispatcher.totals()[2]
         self._train_seconds = 0.0
+        self._since: dict[str, float] = {}
         self._prices = read_prices()
         self._cost: float | None = 0.0
         self._slots = 0
@@ -85,6 +87,14 @@ class Progress:
     def _add_cost(self, row: Mapping[str, Any]) -> None:
         price = self._prices.of_trial(row)
         self._cost = None if price is None or self._cost is None else self._cost + price
+
+    def trial_started(self, name: str) -> None:
+        """Take note of a trial that begins to run; ``name`` is any name that it has while it runs."""
+        self._since[name] = time.monotonic()
+
+    def trial_left(self, name: str) -> None:
+        """Take note of a trial that runs no more, whatever became of it."""
+        self._since.pop(name, None)
 
     def trial_ended(self, row: Mapping[str, Any]) -> None:
         """Count a trial's time and cost, and show that it ended."""
@@ -135,12 +145,20 @@ class Progress:
             "slots": self._slots,
             "seconds": round(elapsed, 1),
             "eta_seconds": self.eta_seconds(),
-            "busy": round(min(1.0, self._train_seconds / (elapsed * self._slots)), 3) if self._slots else None,
+            "busy": self._busy(elapsed),
             "cost": None if self._cost is None else round(self._cost, 4),
             "cost_in_words": None if self._cost is None else self._prices.words(self._cost),
             "failed": self._dispatcher.problems(),
             "cells": [asdict(cell) for cell in self._dispatcher.status()],
         }
+
+    def _busy(self, elapsed: float) -> float | None:
+        if not self._slots:
+            return None
+        # Long trials that still run count too.
+        now = time.monotonic()
+        running = sum(now - since for since in self._since.values())
+        return round(min(1.0, (self._train_seconds + running) / (elapsed * self._slots)), 3)
 
     def _write(self) -> None:
         folder = self._folder
@@ -160,6 +178,8 @@ def status_line(snapshot: Mapping[str, Any]) -> str:
     """One line: trials done of planned, running, time and ETA, share of the slots' time spent training, cost."""
     bound = "" if snapshot["planned_is_exact"] else "<= "
     eta = snapshot["eta_seconds"]
+    counts = {word: sum(cell[word] for cell in snapshot.get("cells", ())) for word in ("pruned", "failed")}
+    ended = "".join(f", {count} {word}" for word, count in counts.items() if count)
     rest = "" if eta is None else f", about {duration(eta)} to go"
     if snapshot.get("busy"):
         rest += f", slots busy {snapshot['busy']:.0%}"
@@ -169,21 +189,25 @@ def status_line(snapshot: Mapping[str, Any]) -> str:
         rest += f", {snapshot['cost_in_words']}"
     return (
         f"{snapshot['name']}: {snapshot['finished']} of {bound}{snapshot['planned']} trials finished, "
-        f"{snapshot['running']} running, {duration(snapshot['seconds'])}{rest}"
+        f"{snapshot['running']} running{ended}, {duration(snapshot['seconds'])}{rest}"
     )
 
 
 def cell_table(cells: list[CellStatus]) -> Table:
     """The table of cells: what is planned, done, running, pruned and failed, and the best value so far."""
     table = Table(box=None, pad_edge=False)
-    for heading in ("method", "bias value", "phase", "finished", "running", "pruned", "failed", "best", "lambda"):
+    places = Counter((cell.label, cell.bias_value) for cell in cells)
+    # With a second parameter, folds or repeats the bias value alone would stand for several rows.
+    several = any(count > 1 for count in places.values())
+    place = "cell" if several else "bias value"
+    for heading in ("method", place, "phase", "finished", "running", "pruned", "failed", "best", "lambda"):
         table.add_column(heading, justify="left" if heading in ("method", "phase") else "right")
     for cell in cells:
         bound = "" if cell.exact else "<="
         phase = "search" if cell.searching else "confirm" if cell.finished < cell.planned else "done"
         table.add_row(
             cell.label,
-            f"{cell.bias_value:g}",
+            f"{cell.cell}-r{cell.repeat}" if several else f"{cell.bias_value:g}",
             phase,
             f"{cell.finished}/{bound}{cell.planned}",
             str(cell.running),

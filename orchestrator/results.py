@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from itertools import count
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from analysis.gathered import GATHERED, gather
 from analysis.parts import part_bytes, part_cell, part_name, read_parts
@@ -141,7 +142,7 @@ class Writer:
             self.post.do(about, lambda: self._send(table, about, content()))
 
     def _send(self, table: str, about: str, data: bytes, sequence: int | None = None) -> None:
-        self._lease.check()
+        self._lease.check(patient=True)
         number = next(self._sequence) if sequence is None else sequence
         name = part_name(about, self._lease.generation, self._lease.id, number)
         self._folder.child(table).write(name, data)
@@ -214,16 +215,26 @@ class Writer:
 
         self.post.after_all(work)
 
-    def _merge(self, table: str, cell: str, number: int) -> None:
-        self._lease.check()
+    def forget_histories(self, cell: str, trials: Collection[str]) -> None:
+        """Remove the epochs of trials of a cell that are to run again, at once.
+
+        A row is replaced by the newer one, but of a longer first attempt the last epochs would stay.
+        """
+        self._merge("history", cell, next(self._sequence), without=trials)
+
+    def _merge(self, table: str, cell: str, number: int, without: Collection[str] = ()) -> None:
+        self._lease.check(patient=True)
         place = self._folder.child(table)
         old = [name for name in place.names(f"{cell}.") if part_cell(name) == cell]
-        if len(old) < 2:
+        if len(old) < (1 if without else 2):
             return
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UserWarning)
-                data = _part(table, read_parts(Readable(self._folder), table, cell=cell))
+                rows = read_parts(Readable(self._folder), table, cell=cell)
+                if without:
+                    rows = rows.filter(pc.invert(pc.is_in(rows["trial_id"], pa.array(without, pa.string()))))
+                data = _part(table, rows)
         except UserWarning as unreadable:
             # What could not be read must not be removed: the next time its rows may be readable.
             warnings.warn(f"{unreadable}; the parts of {cell} are left as they are", stacklevel=2)

@@ -48,12 +48,10 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
     """Content of ``sweep.yaml``: the resolved configuration, and what a reader of the rows needs to know."""
     from trainable import NUMERICS, provenance
     from trainable.methods.base import get_method
-    from trainable.networks import network_note, network_remark
+    from trainable.networks import network_remark
 
     config, dataset = plan.config, plan.dataset
     methods = {entry.label: get_method(entry.name) for entry in config.methods}
-    folds = [cell.fold for cell in plan.cells]
-    sizes = dataset.split(search_seed(config.seed), folds[0] if folds else None)
     return {
         **config.model_dump(mode="json", by_alias=True),
         "provenance": {
@@ -68,7 +66,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
         },
         "dataset_info": {
             "long_name": dataset.long_name,
-            "note": " ".join(note for note in (dataset.note, network_note(config.network.name)) if note),
+            "note": plan.note,
             "remark": network_remark(config.network.name),
             "citation": dataset.citation,
             "classes": list(dataset.classes),
@@ -84,10 +82,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
                 for axis in dataset.axes
             ],
             "n_images": len(dataset.labels()),
-            "n_train": len(sizes.train),
-            "n_val": len(sizes.val),
-            "n_test": len(sizes.test),
-            "sizes": _sizes(dataset, sizes),
+            **_part_sizes(plan),
             "rules": list(dataset.rules),
             "attributes": list(dataset.attributes),
         },
@@ -113,8 +108,27 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _part_sizes(plan: Plan) -> dict[str, Any]:
+    """Sizes of the parts as the search seed divides them: the sweep's, or those of each of its folds."""
+    dataset, seed = plan.dataset, search_seed(plan.config.seed)
+    folds = sorted({cell.fold for cell in plan.cells if cell.fold is not None})
+    if folds:
+        return {"sizes_by_fold": {str(fold): _sizes(dataset, dataset.split(seed, fold)) for fold in folds}}
+    split = dataset.split(seed)
+    return {
+        "n_train": len(split.train),
+        "n_val": len(split.val),
+        "n_test": len(split.test),
+        "sizes": _sizes(dataset, split),
+    }
+
+
 def _sizes(dataset: Dataset, split: Split) -> dict[str, dict[str, dict[str, int]]]:
-    """Images and patients of each class in each part; the same for every seed."""
+    """Images and patients of each class in each part.
+
+    The test images are those of every seed. Patients may have unlike numbers of slices, so another seed, which takes as
+    many but other patients for validation, may have other numbers of training and validation images.
+    """
     labels, groups = dataset.labels(), dataset.groups()
     counted: dict[str, dict[str, dict[str, int]]] = {}
     for part in ("train", "val", "test"):

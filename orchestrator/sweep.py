@@ -174,7 +174,14 @@ def resume_config(directory: SweepDirectory) -> dict[str, Any]:
 def _restore(
     dispatcher: Dispatcher, directory: SweepDirectory, writer: Writer, rows: list[dict[str, Any]], failed: bool
 ) -> None:
-    rows = [row for row in rows if not (failed and row["status"] == "failed")]
+    if failed:
+        again: dict[str, list[str]] = {}
+        for row in rows:
+            if row["status"] == "failed" and any(row["cell"] == cell.id for cell in dispatcher.cells):
+                again.setdefault(row["cell"], []).append(row["trial_id"])
+        for cell, trials in again.items():
+            writer.forget_histories(cell, trials)
+        rows = [row for row in rows if row["status"] != "failed"]
     done = {row["trial_id"] for row in rows}
     histories, waiting = directory.histories(), []
     for spec in directory.open_trials():
@@ -207,24 +214,27 @@ def _run(
     from orchestrator.tuning import run_tuner
 
     ours = not ray.is_initialized()
-    start_ray(options.address, options.cpus)
     try:
-        # Again, since ray.init has replaced a handler by one that ends the process with another exit code.
-        with interruption.heard():
-            nodes = cluster_nodes()
-            labels = {cell.label for cell in dispatcher.cells if not dispatcher.cell_is_done(cell.id)}
-            demands = {label: demand for label, demand in demands_of(config, nodes).items() if label in labels}
-            misfits = Capacity(nodes, demands.values(), options.slots).misfits
-            for label, demand in demands.items():
-                if demand in misfits:
-                    options.console.print(
-                        f"no node has what a trial of {label} needs (cpu: {demand.cpu}, gpu: {demand.gpu:g}): it waits "
-                        "until one joins; change resources to run it here",
-                        highlight=False,
-                    )
-            if any(node.get("GPU", 0.0) >= 1 for node in nodes):
-                demands = pack_gpus(config, dispatcher.cells, demands, options.console)
-            run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots, interruption)
+        start_ray(options.address, options.cpus)
+    except SystemExit as end:
+        # While it starts, Ray answers a SIGTERM in its own way.
+        raise KeyboardInterrupt from end
+    interruption.listen()
+    try:
+        nodes = cluster_nodes()
+        labels = {cell.label for cell in dispatcher.cells if not dispatcher.cell_is_done(cell.id)}
+        demands = {label: demand for label, demand in demands_of(config, nodes).items() if label in labels}
+        misfits = Capacity(nodes, demands.values(), options.slots).misfits
+        for label, demand in demands.items():
+            if demand in misfits:
+                options.console.print(
+                    f"no node has what a trial of {label} needs (cpu: {demand.cpu}, gpu: {demand.gpu:g}): it waits "
+                    "until one joins; change resources to run it here",
+                    highlight=False,
+                )
+        if any(node.get("GPU", 0.0) >= 1 for node in nodes):
+            demands = pack_gpus(config, dispatcher.cells, demands, options.console)
+        run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots, interruption)
     finally:
         if ours:
             ray.shutdown()

@@ -26,11 +26,12 @@ from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.gpu_packing import ray_share
 from orchestrator.interruption import Interruption
+from orchestrator.lease import LeaseLost
 from orchestrator.progress import Progress
 from orchestrator.reporting import ReportKeeper
 from orchestrator.results import Writer
 from trainable.errors import InputError
-from trainable.remote import store_environment
+from trainable.remote import Unreachable, store_environment
 from trainable.report import spec_row
 from trainable.spec import TrialSpec, objective
 from trainable.tune_trainable import SweepTrainable
@@ -134,6 +135,7 @@ class _Session:
     def _leave(self, ray_id: str) -> TrialSpec | None:
         spec = self.specs.pop(ray_id, None)
         self.actors.pop(ray_id, None)
+        self.progress.trial_left(ray_id)
         if spec is not None:
             self.capacity.release(self.demands[spec.label])
         return spec
@@ -143,7 +145,7 @@ class _Session:
         if result.get("halt"):
             # Not a fault of the trial: it stays open, and the sweep ends in order.
             self._leave(ray_id)
-            raise InputError(str(result["halt"]))
+            raise Unreachable(str(result["halt"])) if result["away"] else InputError(str(result["halt"]))
         history = self.histories.setdefault(ray_id, {})
         history.update({int(entry["epoch"]): entry for entry in result["history"]})
         self.last_row[ray_id] = result["row"]
@@ -164,6 +166,7 @@ class _Session:
         with contextlib.suppress(AttributeError):
             self.actors[trial.trial_id] = trial.temporary_state.ray_actor._actor_id.hex()
         if trial.trial_id in self.specs:
+            self.progress.trial_started(trial.trial_id)
             self.writer.start(self.specs[trial.trial_id].trial_id)
 
     def process_lost(self, trial: Any) -> None:
@@ -281,8 +284,11 @@ class Recorder(tune.Callback):
         self._interruption = interruption or Interruption()
 
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
-        """Look for trials that hang, and for a signal that was lost."""
+        """Look for trials that hang, for a signal that was lost, and for another driver that has taken over."""
         self._interruption.check()
+        if isinstance(self._session.error, LeaseLost):
+            # Its trials write into a directory that is no longer ours: they end now and not when they have trained.
+            raise self._session.error
         self._session.guarded(lambda: self._session.end_overdue(), None)
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
@@ -363,6 +369,10 @@ def run_tuner(
         try:
             with ray_log(place / "ray" if place else None):
                 tuner.fit()
+        except Exception:
+            # Tune gives an error of ours another name.
+            if session.error is None:
+                raise
         finally:
             session.report.stop()
     if session.error is not None:

@@ -258,6 +258,11 @@ class Folder:
         with _explained("list", self.uri):
             return sorted(name for name, size in self._entries() if size is None and _visible(name))
 
+    def settle(self) -> None:
+        """Wait for writes to this directory that were given up and may still come, as in an object store they do."""
+        if self._remote is not None:
+            self._remote.settle(self._path)
+
     def remove(self, name: str) -> None:
         """Remove a file; one that is already gone is no error."""
         with contextlib.suppress(FileNotFoundError):

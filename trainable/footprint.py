@@ -7,6 +7,17 @@ import gc
 from trainable.spec import TrialSpec
 
 
+def card() -> tuple[int, str] | None:
+    """The memory in bytes of the card that torch uses first, and its name; None where torch can use no card."""
+    import torch
+
+    from trainable.provenance import device_name
+
+    if not torch.cuda.is_available():
+        return None
+    return torch.cuda.mem_get_info()[1], device_name(torch.device("cuda")) or "GPU"
+
+
 def footprints(specs: list[TrialSpec]) -> tuple[list[int], int, str] | None:
     """Train one epoch of each trial on the card, alone, and look at what it took.
 
@@ -21,12 +32,12 @@ def footprints(specs: list[TrialSpec]) -> tuple[list[int], int, str] | None:
     """
     import torch
 
-    from trainable.provenance import device_name
     from trainable.trainer import Trainer
 
-    if not torch.cuda.is_available():
+    there = card()
+    if there is None:
         return None
-    needs, total = [], 0
+    needs = []
     for spec in specs:
         trainer: Trainer | None = Trainer(spec, "cuda")
         assert trainer is not None
@@ -37,4 +48,4 @@ def footprints(specs: list[TrialSpec]) -> tuple[list[int], int, str] | None:
         trainer = None
         gc.collect()
         torch.cuda.empty_cache()
-    return needs, total, device_name(torch.device("cuda")) or "GPU"
+    return needs, *there

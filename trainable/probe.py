@@ -32,6 +32,10 @@ def bias_probe(
     deviation over positions. It is trained on at most 1,000 images of ``view.probe_train()`` by 100 full-batch steps
     of Adam and scored on ``view.test("independent")``. Chance is the share of the commonest attribute.
 
+    Where the attribute is made of several annotations (the data set's ``attribute_bits``), each active one has a head
+    of its own, and the value is the mean over them: one head for all their combinations would have another chance for
+    two than for one.
+
     Args:
         f: The trained features; left unchanged.
         view: A confirm view of the data.
@@ -53,10 +57,20 @@ def bias_probe(
     mean, spread = x.mean(dim=0), x.std(dim=0, correction=0)
     # A constant feature carries nothing; dividing by its spread of rounding errors would make noise of it.
     scale = torch.where(spread > 1e-6, 1 / spread.clamp_min(1e-6), torch.zeros_like(spread))
+    x, x_test = (x - mean) * scale, (x_test - mean) * scale
     n_values = len(view.dataset.attributes)
-    weights = _fit((x - mean) * scale, train.attribute[order], n_values, seed)
-    predicted = _head((x_test - mean) * scale, weights, n_values).argmax(dim=1)
-    return float((predicted == test.attribute).double().mean())
+    accuracies = []
+    for bits in _probed(view, train.attribute):
+        weights = _fit(x, train.attribute[order] & bits, n_values, seed)
+        predicted = _head(x_test, weights, n_values).argmax(dim=1)
+        accuracies.append(float((predicted == test.attribute & bits).double().mean()))
+    return sum(accuracies) / len(accuracies)
+
+
+def _probed(view: DataView, attribute: Tensor) -> list[int]:
+    """Masks of the attribute's parts that differ between images; one of all bits where it has no parts."""
+    parts: tuple[int, ...] = getattr(view.dataset, "attribute_bits", ())
+    return [bits for bits in parts if len(torch.unique(attribute & bits)) > 1] or [-1]
 
 
 def _summaries(

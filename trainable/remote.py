@@ -184,14 +184,18 @@ class Store:
         return [(e.base_name, None if e.type == fs.FileType.Directory else e.size) for e in found]
 
     def delete(self, path: str) -> None:
-        """Delete a file, after what may still be written to it."""
-        _await_late_writes(path)
+        """Delete a file, after what may still be written to it: what is deleted must not come back."""
+        self.settle(path)
         self._repeat(f"delete {path}", REQUEST_SECONDS, lambda: self.filesystem.delete_file(path))
 
     def delete_tree(self, path: str) -> None:
         """Delete a directory and everything in it, after what may still be written there."""
-        _await_late_writes(path)
+        self.settle(path)
         self._repeat(f"delete {path}", READ_SECONDS, lambda: self.filesystem.delete_dir(path))
+
+    def settle(self, path: str) -> None:
+        """Let requests end that were given up and may still write to a path, or below it."""
+        _await_late_writes(path)
 
     def _repeat(self, action: str, seconds: float, work: Callable[[], T], written: str | None = None) -> T:
         begin, pause = time.monotonic(), FIRST_PAUSE
@@ -243,13 +247,16 @@ def _within(seconds: float, work: Callable[[], T], written: str | None = None) -
 
 
 def _await_late_writes(path: str) -> None:
-    """Let requests end that were given up and may still write there: what is deleted must not come back."""
     with _late:
         at = [name for name in _late_writes if name == path or name.startswith(f"{path}/")]
-        threads = [thread for name in at for thread in _late_writes.pop(name)]
+        threads = [thread for name in at for thread in _late_writes[name]]
     end = time.monotonic() + LATE_SECONDS
     for thread in threads:
         thread.join(max(0.0, end - time.monotonic()))
+    with _late:
+        for name in at:
+            if not any(map(threading.Thread.is_alive, _late_writes.get(name, []))):
+                _late_writes.pop(name, None)
 
 
 def _first_line(error: BaseException) -> str:

@@ -23,7 +23,7 @@ from trainable.data.base import Dataset, DataView, heads_with_labels, load_datas
 from trainable.device import LowPrecision, choose_device, keep_freed_memory
 from trainable.errors import InputError, unknown_name
 from trainable.feed import Feed
-from trainable.methods.base import Losses, Method, Nets, get_method
+from trainable.methods.base import Batch, Losses, Method, Nets, get_method
 from trainable.methods.erm import erm
 from trainable.networks import build_nets, feature_shape
 from trainable.optimise import Optimiser, ramp, schedule
@@ -48,6 +48,7 @@ class Trainer:
         epoch: Epochs done.
         history: Their rows (columns of ``history``).
         nets: f, g and h; h is None for a method without one.
+        validation_images: Those of each rule, painted.
         reported: ``epoch`` and the ``val_*`` columns of the epoch that the row reports.
 
     Raises:
@@ -88,7 +89,7 @@ class Trainer:
             grid = (shape[-2], shape[-1]) if len(shape) == 3 else (1, 1)
         n_classes = len(self.dataset.classes)
         self.feed = Feed(train, self.method, training, spec.seed, n_classes, grid, self.device)
-        self._validation = evaluate.validation_sets(self.view)
+        self.validation_images = evaluate.validation_sets(self.view)
         self._reweighting = self._prepare_reweighting()
         self.n_conflicting = report.count_conflicting(self.dataset, train)
         self._test = self.view.test("unbiased") if spec.phase == "confirm" else None
@@ -115,7 +116,7 @@ class Trainer:
         return {name: part for name, part in parts.items() if part is not None}
 
     def _prepare_reweighting(self) -> evaluate.Reweighting | None:
-        images = self._validation.get("val_reweighted")
+        images = self.validation_images.get("val_reweighted")
         if images is None:
             return None
         try:
@@ -124,7 +125,7 @@ class Trainer:
             # At full bias a class has no image left to weight: the column is null, unless the trial is chosen by it.
             if self.spec.rule == "val_reweighted":
                 raise
-            del self._validation["val_reweighted"]
+            del self.validation_images["val_reweighted"]
             return None
 
     @property
@@ -162,7 +163,7 @@ class Trainer:
         trained = time.perf_counter()
 
         values = evaluate.validation_values(
-            self.nets, self._validation, self.spec.metric, self.method.transform, self.device, self._reweighting
+            self.nets, self.validation_images, self.spec.metric, self.method.transform, self.device, self._reweighting
         )
         self.epoch += 1
         row: dict[str, Any] = {"trial_id": self.spec.trial_id, "epoch": self.epoch, **means}
@@ -180,26 +181,36 @@ class Trainer:
 
     def _train_steps(self) -> dict[str, float | None]:
         """One pass over the training images; the device is asked for numbers once, at its end."""
-        per_epoch, training = len(self.feed.sizes), self.spec.training
-        warming = self.epoch < self.hyper["pretrain_epochs"]
-        step_function = erm if warming else self.method.step
         for part in self.parts().values():
             part.train()
-        dropout = derive(self.spec.seed, "dropout")
-        done: list[Losses] = []
-        for i, batch in enumerate(self.feed.batches(self.epoch)):
-            step = self.epoch * per_epoch + i
-            # Seeded each step, so that h's draws never shift those of f and g, and nothing need be kept to resume.
-            torch.default_generator.manual_seed(dropout + step)
-            if self.device.type == "cuda":
-                torch.cuda.manual_seed(dropout + step)
-            for optimiser in self._optimisers:
-                optimiser.zero_grad()
-            done.append(step_function(self._step_nets, batch, self.hyper, self._ramp(step)))
-            factor = schedule(training, step, training.epochs * per_epoch)
-            for optimiser in self._optimisers[: 1 if warming else 2]:
-                optimiser.step(factor)
+        first = self.epoch * len(self.feed.sizes)
+        done = [self.train_batch(batch, first + i) for i, batch in enumerate(self.feed.batches(self.epoch))]
         return report.epoch_means(done, self.feed.y[self.feed.order(self.epoch)], self.feed.sizes)
+
+    def train_batch(self, batch: Batch, step: int) -> Losses:
+        """One step of the optimisers, on networks that the caller has put into training mode.
+
+        Args:
+            batch: Its images.
+            step: Its number, counted from the trial's beginning: it fixes the step's draws, learning rate and ramp.
+
+        Returns:
+            Its losses.
+        """
+        per_epoch, training = len(self.feed.sizes), self.spec.training
+        warming = step < self.hyper["pretrain_epochs"] * per_epoch
+        # Seeded each step, so that h's draws never shift those of f and g, and nothing need be kept to resume.
+        dropout = derive(self.spec.seed, "dropout")
+        torch.default_generator.manual_seed(dropout + step)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(dropout + step)
+        for optimiser in self._optimisers:
+            optimiser.zero_grad()
+        losses = (erm if warming else self.method.step)(self._step_nets, batch, self.hyper, self._ramp(step))
+        factor = schedule(training, step, training.epochs * per_epoch)
+        for optimiser in self._optimisers[: 1 if warming else 2]:
+            optimiser.step(factor)
+        return losses
 
     def _fail_unless_finite(self, means: dict[str, float | None]) -> None:
         for term, value in means.items():

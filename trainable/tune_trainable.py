@@ -124,7 +124,7 @@ class SweepTrainable(Trainable):
     Every result holds ``epoch``, ``value`` (the objective), ``history`` (epochs not yet reported by this process),
     ``row`` and ``done``. An exception never leaves this class: it would cost the process, and with it the import of
     torch. It becomes a last result whose row has the status ``failed``; where the directory could not be written it
-    holds ``halt`` instead, the reason in words, and the trial stays open.
+    holds ``halt`` instead, the reason in words, and ``away`` (a store that may come back), and the trial stays open.
 
     Attributes:
         environment: What the worker must know to reach the directory where it is in an object store. It travels with
@@ -180,7 +180,10 @@ class SweepTrainable(Trainable):
             assert self._trainer is not None
             return self._advance(self._trainer)
         except DirectoryError as error:
-            return {"epoch": 0, "value": float("nan"), "history": [], "row": None, "halt": str(error), "done": True}
+            # Of a store that was away one goes on later; anything else the user must mend.
+            away = isinstance(error.__cause__, Unreachable)
+            nothing = {"epoch": 0, "value": float("nan"), "history": [], "row": None}
+            return {**nothing, "halt": str(error), "away": away, "done": True}
         except Exception as error:
             return self._failed(error)
 
@@ -200,6 +203,8 @@ class SweepTrainable(Trainable):
                     trial_folder(self._dir, self._spec.trial_id).write(PREDICTIONS, arrow_bytes(outcome.predictions))
                 if outcome.model is not None:
                     self._dir.child("models").write(f"{self._spec.trial_id}.safetensors", outcome.model)
+                # The driver removes the trial's folder when it has its row: nothing may come after that.
+                trial_folder(self._dir, self._spec.trial_id).settle()
         return self._result(trainer, outcome.row, done=True)
 
     def _checkpoint(self, place: Folder, trainer: Trainer, forced: bool) -> None:

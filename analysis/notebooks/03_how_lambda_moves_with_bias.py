@@ -34,7 +34,7 @@ from IPython.display import display
 
 import analysis
 from analysis.replicates import facets
-from analysis.selection import objective, rule_name
+from analysis.selection import candidates_of, objective, rule_name
 from analysis.style import axis, layout
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # a progress bar that nobody asked for
@@ -155,7 +155,7 @@ def studies_of_journal(path):
 def studies_of_rows(trials):
     """The same studies, from the search rows and the spaces in sweep.yaml."""
     spaces = {cell["cell"]: cell.get("space") or {} for cell in config.get("cells") or []}
-    done = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
+    done = trials[candidates_of(trials, rule)]
     done = done.assign(value=objective(done, rule)).dropna(subset=["value"])
     studies = {}
     for (cell, repeat), rows in done.groupby(["cell", "repeat"]):

@@ -139,32 +139,6 @@ def test_won_back_is_a_dash_where_there_is_no_gap(tmp_path: Path, synthetic: Mod
     assert found["text"].tolist() == ["-"]
 
 
-def test_areas_and_the_primary_comparison(trials: pd.DataFrame) -> None:
-    found = analysis.areas(trials).set_index("label")
-    assert found.loc["lnl", "area"] == pytest.approx(0.913)  # mean of .908 and .918
-    assert found.loc["lnl", "difference"] == pytest.approx(0.908 - 0.68)
-    assert math.isnan(found.loc["erm", "p"])
-    primary = analysis.primary_comparison(trials, ("lnl", "erm"), "val_counterfactual")
-    assert primary.difference.mean == pytest.approx(0.228)
-    assert primary.test is not None and primary.test.sign_flip_p == 0.0625
-    reverse = analysis.primary_comparison(trials, ("erm", "lnl"), "val_counterfactual")
-    assert reverse.difference.mean == pytest.approx(-0.228)
-
-
-def test_one_missing_cell_voids_an_area(tmp_path: Path, synthetic: ModuleType) -> None:
-    accuracies = {("lnl", 0.02): M, ("lnl", 0.05): M, ("erm", 0.02): [None] * 5, ("erm", 0.05): E}
-    trials = analysis.load(synthetic.write_values(tmp_path / "s", accuracies))
-    found = analysis.areas(trials).set_index("label")
-    assert "0.02" in found.loc["erm", "reason"] and math.isnan(found.loc["erm", "area"])
-    primary = analysis.primary_comparison(trials, ("lnl", "erm"), "val_counterfactual")
-    assert primary.test is None and "erm has no finished seed at color_variance 0.02" in primary.reason
-
-
-def test_the_primary_comparison_says_who_is_missing(trials: pd.DataFrame) -> None:
-    found = analysis.primary_comparison(trials, ("lnl", "dfr"), "val_counterfactual")
-    assert found.reason.startswith("dfr has no finished confirm trial")
-
-
 def test_breaking_points(tmp_path: Path, synthetic: ModuleType) -> None:
     accuracies = {
         ("erm", 0.10): [0.90, 0.92],

@@ -62,6 +62,13 @@ def test_the_oracle_is_called_so_and_notes_are_in_the_title(curve: pd.DataFrame)
     assert "toy &lt;network&gt;" in figure.layout.title.text
 
 
+def test_a_figure_of_the_phantom_says_unasked_that_it_is_synthetic(curve: pd.DataFrame) -> None:
+    assert "synthetic" not in analysis.plot_accuracy_vs_bias(curve).layout.title.text
+    rows = curve.assign(dataset="brain_phantom")
+    assert "synthetic slices" in analysis.plot_accuracy_vs_bias(rows).layout.title.text
+    assert "my own" in analysis.plot_accuracy_vs_bias(rows, note="my own").layout.title.text
+
+
 def test_user_text_is_escaped_in_names(curve: pd.DataFrame) -> None:
     figure = analysis.plot_accuracy_vs_bias(curve, names={"lnl": "<a href='http://x'>y</a>"})
     assert all("<a" not in str(trace.name) for trace in figure.data)

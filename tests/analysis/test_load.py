@@ -44,6 +44,32 @@ def test_rows_and_added_columns(folder: Path, synthetic: ModuleType) -> None:
     assert set(trials["headline_rule"]) == {"val_counterfactual"}
 
 
+def test_sweeps_of_the_same_name_are_told_apart(folder: Path, tmp_path: Path) -> None:
+    places = [tmp_path / "a" / "x" / "demo", tmp_path / "b" / "x" / "demo", tmp_path / "b" / "other"]
+    for place in places:
+        shutil.copytree(folder, place)
+    trials = analysis.load(places)
+    (name,) = analysis.load(folder)["sweep"].unique()
+    assert list(trials["sweep"].unique()) == [f"{name} (a/x/demo)", f"{name} (b/x/demo)", f"{name} (other)"]
+    with pytest.raises(InputError, match=r"can be loaded once, but .*demo was given 2 times"):
+        analysis.load([places[0], places[0]])
+
+
+def test_search_trials_that_are_no_longer_planned_are_left_out(folder: Path) -> None:
+    sheet = yaml.safe_load((folder / "sweep.yaml").read_text())
+    before = analysis.load(folder)
+    for cell in sheet["cells"]:
+        cell["trials"] = 2
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(sheet))
+    after = analysis.load(folder)
+    numbers = after.query("phase == 'search'")["trial_id"].str[-1]
+    assert set(before.query("phase == 'search'")["trial_id"].str[-1]) == {"0", "1", "2"} and set(numbers) == {"0", "1"}
+    every = analysis.load(folder, superseded=True)
+    assert (
+        len(every) == len(before) and every.query("phase == 'search'")["superseded"].sum() == before["cell"].nunique()
+    )
+
+
 def test_seeds_beyond_two_to_the_53_stay_exact(tmp_path: Path, synthetic: ModuleType) -> None:
     seeds = (9007199254740993, 2)
     made = synthetic.write_sweep(tmp_path / "s", synthetic.Sweep(values=(0.1,), methods=("erm",), seeds=seeds))

@@ -13,6 +13,8 @@ import yaml
 
 import analysis
 from analysis.errors import InputError
+from analysis.paper_words import methods_paragraph
+from analysis.report_data import gather
 
 GOOD, BAD = [0.90, 0.92, 0.88, 0.91, 0.93], [0.68, 0.66, 0.70, 0.67, 0.69]
 
@@ -132,6 +134,31 @@ def test_user_text_is_escaped(tmp_path: Path, synthetic: ModuleType) -> None:
     html = path.read_text("utf-8")
     assert "<script>alert(1)" not in html
     assert "<img src=x" not in html
+
+
+def _parts(train: int, test: int) -> dict[str, Any]:
+    return {
+        part: {"glioma": {"images": n, "patients": n // 2}, "pituitary": {"images": 1}}
+        for part, n in (("train", train), ("val", 100), ("test", test))
+    }
+
+
+def test_sizes_of_folds_stand_apart(tmp_path: Path, synthetic: ModuleType) -> None:
+    info = {"long_name": "Slices", "sizes_by_fold": {"0": _parts(1200, 20), "1": _parts(1206, 14)}}
+    path = made(synthetic, tmp_path / "s", GOOD, BAD, dataset_info=info)
+    text = visible(path)
+    assert "training images (search seed) fold 0: glioma 1200 of 600 patients, pituitary 1; fold 1: glioma 1206" in text
+    assert "test images fold 0: glioma 20 of 10 patients, pituitary 1; fold 1: glioma 14 of 7 patients" in text
+    findings = gather([path.parent])
+    assert "(1,201 to 1,207 training, 101 validation and 15 to 21 test images;" in methods_paragraph(
+        findings, findings.sweeps[0]
+    )
+    info = {"long_name": "Slices", "n_train": 1201, "n_test": 21, "sizes": _parts(1200, 20)}
+    path = made(synthetic, tmp_path / "one", GOOD, BAD, dataset_info=info)
+    assert "training images (search seed) glioma 1200 of 600 patients, pituitary 1" in visible(path)
+    findings = gather([path.parent])
+    words = "(1,201 training and 21 test images; training and validation images are counted as the search seed"
+    assert words in methods_paragraph(findings, findings.sweeps[0])
 
 
 @pytest.mark.parametrize(

@@ -89,3 +89,13 @@ def test_auroc_with_ties() -> None:
     arguments: dict[str, Any] = {"group": np.arange(4), "n_groups": 4}
     value, _ = auroc_left_out(np.array([0.5, 0.5, 0.9, 0.1]), np.array([True, False, True, False]), **arguments)
     assert value == (0.5 + 1 + 1 + 1) / 4
+
+
+def test_columns_of_classes_that_another_sweep_has_are_passed_over() -> None:
+    named = predictions().rename(columns={f"p_{c}": f"p_{name}" for c, name in enumerate("xyz")})
+    other = predictions().rename(columns={f"p_{c}": f"p_{name}" for c, name in enumerate("abc")})
+    both = pd.concat([other.assign(trial_id="other"), named], ignore_index=True)
+    rows = both[both["trial_id"] != "other"]
+    scores = PredictionStore(rows, "unbiased").scores([["t0"], ["t1"]], "auroc")
+    assert scores is not None
+    assert scores.values[0] == pytest.approx(by_hand(predictions().query("trial_id == 't0'"), "auroc"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -39,6 +40,40 @@ def test_expected_validation_ends_at_the_best_value(trials: pd.DataFrame) -> Non
 
 def test_one_trial_has_no_budget_curve(trials: pd.DataFrame) -> None:
     assert analysis.expected_validation(trials[trials["trial_id"].str.endswith("-003")]).empty
+
+
+def test_rules_with_searches_of_their_own_have_their_own_candidates(trials: pd.DataFrame) -> None:
+    # Of each cell's twelve search trials the odd ones are val_biased's own, the even ones val_counterfactual's.
+    number = trials["trial_id"].str.extract(r"-r0-(\d+)$", expand=False).fillna("0").astype(int)
+    rule = number.map(lambda n: "val_biased" if n % 2 else "val_counterfactual")
+    own = trials.assign(
+        trial_id=[re.sub(r"-r0-(\d+)$", rf"-r0.{r}-\1", t) for t, r in zip(trials["trial_id"], rule, strict=True)]
+    )
+    for name in ("val_biased", "val_counterfactual"):
+        rows = analysis.lambda_map(own, "lnl", name)
+        assert len(rows) == 4 * 6 and rows["trial_id"].str.contains(name, regex=False).all()
+        assert rows["chosen"].sum() == 4
+        assert analysis.expected_validation(own, name)["n"].max() == 6
+        marks = analysis.plot_lambda_map(own, "lnl", rule=name).data[0]
+        assert len(marks.x) == 4 * 6 and sum(width > 1 for width in marks.marker.line.width) == 4
+    selected = analysis.selected_hyperparameters(own)
+    kept = selected[selected["rule"].isin(["val_biased", "val_counterfactual"])]
+    assert len(kept) and set(kept["candidates"]) == {6}
+    assert (kept["rule"] == kept["trial_id"].str.extract(r"\.(val_[a-z]+)-", expand=False)).all()
+
+
+def test_a_trial_is_chosen_in_its_own_sweep_alone(trials: pd.DataFrame) -> None:
+    # The same identifiers in two sweeps, in the second of which the last candidate is the best.
+    number = trials["trial_id"].str.extract(r"(\d+)$", expand=False).fillna("0").astype(int)
+    second = trials.assign(sweep="second", val_counterfactual=number / 100)
+    both = pd.concat([trials, second], ignore_index=True)
+    for sweep, alone in (("synthetic", trials), ("second", second)):
+        expected = analysis.lambda_map(alone, "lnl")
+        rows = analysis.lambda_map(both, "lnl")
+        rows = rows[rows["sweep"] == sweep].reset_index(drop=True)
+        pd.testing.assert_frame_equal(rows, expected)
+    rings = analysis.plot_lambda_map(both, "lnl").data[0].marker.line.width
+    assert sum(width > 1 for width in rings) == 2 * 4
 
 
 def test_cost_counts_shares_of_a_device(trials: pd.DataFrame) -> None:

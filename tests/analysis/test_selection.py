@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.selection import mark, picks, rule_name
+from analysis.selection import candidates_of, mark, picks, rule_name
 
 
 def frame(
@@ -101,6 +101,13 @@ def test_a_search_of_its_own_serves_its_rule_alone(synthetic: ModuleType) -> Non
     assert picks(trials, ["val_unbiased"])["trial_id"].tolist() == ["a-r0.val_unbiased-000"]
 
 
+def test_candidates_are_completed_search_trials_of_the_rule(synthetic: ModuleType) -> None:
+    trials = frame(synthetic, [{}, {"status": "pruned"}, {}, {}], [{"hyperparameters": "{}"}])
+    assert candidates_of(trials, "val_biased").tolist() == [True, False, True, True, False]
+    trials["trial_id"] = ["a-r0.val_biased-000", "a-r0.val_biased-001", "a-r0.val_unbiased-000", "a-r0-003", "a-s0"]
+    assert candidates_of(trials, "val_biased").tolist() == [True, False, False, True, False]
+
+
 def test_a_confirm_row_counts_for_the_repeat_that_chose_its_configuration(synthetic: ModuleType) -> None:
     lr = [json.dumps({"lr": number}) for number in range(2)]
     search = [{"val_biased": 0.9}, {"val_biased": 0.1}, {"val_biased": 0.1, "repeat": 1, "hyperparameters": lr[0]}]
@@ -108,3 +115,14 @@ def test_a_confirm_row_counts_for_the_repeat_that_chose_its_configuration(synthe
     confirm = [{"hyperparameters": lr[i], "repeat": repeat} for i, repeat in ((0, 0), (1, 1), (0, 1))]
     marked = mark(frame(synthetic, search, confirm), ["val_biased"])
     assert marked.loc[marked["phase"] == "confirm", "superseded"].tolist() == [False, False, True]
+
+
+def test_search_trials_beyond_the_plan_do_not_count(synthetic: ModuleType) -> None:
+    search = [{"val_biased": value} for value in (0.1, 0.5, 0.3, 0.9)]
+    confirm = [{"hyperparameters": json.dumps({"lr": number})} for number in (1, 3)]
+    trials = frame(synthetic, search, confirm)
+    (cell,) = trials["cell"].unique()
+    marked = mark(trials, ["val_biased"], {cell: 3})
+    assert marked["superseded"].tolist() == [False, False, False, True, False, True]
+    assert marked["rules"].tolist() == [(), ("val_biased",), (), (), ("val_biased",), ()]
+    assert mark(trials, ["val_biased"], {"another": 1})["superseded"].tolist() == [False] * 4 + [True, False]

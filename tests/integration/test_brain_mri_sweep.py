@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from analysis import load, load_splits, summary_table, write_report
 from tests.integration.support import rows
@@ -23,7 +26,7 @@ SMALL = (
     "network={name: small_cnn}",
     "training.epochs=1",
     "search.trials=2",
-    "confirm={seeds: 1, rules: [val_counterfactual]}",
+    "confirm.seeds=1",
 )
 
 
@@ -58,6 +61,7 @@ def swept(prepared: Path, short_tmp: Path) -> Path:
     done = command("run", "sweeps/brain_mri.yaml", *overrides, "--out", out)
     assert done.returncode == 0, done.stderr
     assert "planned = " in done.stdout
+    assert "Peretz 2020: slices of one patient on both sides of the split" in done.stdout
     return out
 
 
@@ -66,6 +70,7 @@ def test_the_whole_table_is_there_beside_the_seed_studys_numbers(swept: Path) ->
     assert set(trials["label"]) == {"ceiling", "erm", "grl", "lnl", "grl_seed"}
     assert trials["cell"].nunique() == 1 + 4 * 8
     assert (trials["status"] == "completed").all()
+    assert set().union(*trials["rules"]) == {"val_counterfactual", "val_biased", "val_unbiased"}
     text = summary_table(trials).to_string()
     assert "Peretz 2020" in text
     html = write_report(swept).read_text()
@@ -99,10 +104,33 @@ def test_one_trial_of_the_shipped_network_at_full_size_through_ray(prepared: Pat
     assert {(row["network"], row["epochs"], row["status"]) for row in found} == {("resnet18", 1, "completed")}
 
 
+def check_dry_run(text: str) -> None:
+    """Cells, trials, time and money; on a machine without a GPU also what one would take."""
+    assert "33 cells" in text
+    assert re.search(r"at most .*\$[0-9]+\.[0-9]{2} at list prices of", text)
+    if torch.cuda.is_available():
+        assert re.search(r"at most [0-9]+\.[0-9] GPU-hours, \$", text)
+    else:
+        assert re.search(r"on one GPU, a guess from .*A10G .* \(\$[0-9]+\.[0-9]{2}\)", text)
+
+
 def test_a_dry_run_says_what_it_takes(prepared: Path) -> None:
     overrides = [word for override in SMALL for word in ("--set", override)]
     done = command("run", "sweeps/brain_mri.yaml", *overrides, "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert "33 cells" in done.stdout
-    assert "on one GPU, a guess from" in done.stdout or "GPU-hours" in done.stdout
-    assert "at list prices of" in done.stdout
+    check_dry_run(done.stdout)
+
+
+def test_a_dry_run_of_the_shipped_file_does_not_train_for_long(prepared: Path) -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = command("run", "sweeps/brain_mri.yaml", "--dry-run")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    check_dry_run(done.stdout)
+    assert "a trial of lnl: about " in done.stdout
+    # 30 epochs of ResNet-18 at 256 pixels: hours of computing.
+    assert re.search(r"at most [0-9]+ h .*of computing", done.stdout), done.stdout
+    # A whole epoch of each method takes minutes even on these 24 patients. Seconds of the processor, of which a busy
+    # machine takes no more.
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert seconds < 60, f"took {seconds:.0f} s of a processor"

@@ -59,6 +59,7 @@ class Lived:
     seconds: dict[str, float] = field(default_factory=dict)
     launched: list[dict[str, str]] = field(default_factory=list)
     lost_with_rows: int = 0
+    status: str = ""
     job: str = ""
     state: str = ""
     out: Path = Path()
@@ -121,6 +122,8 @@ def lived(short_tmp: Path, sweep_file: Path) -> Iterator[Lived]:
         began = clock()
         job = submit(cloud, sweep_file, tunnel)
         try:
+            wait_until(lambda: written(cloud) >= 1, "a row", 900)
+            seen.status = cloud.laptop.run(f"lnl-sweep status s3://{BUCKET}/{OUT}", 120)
             wait_until(lambda: written(cloud) >= 4 and len(cloud.workers()) == WORKERS, "4 rows on two workers", 900)
             seen.lost_with_rows = written(cloud)
             cloud.terminate(next(w for w in cloud.workers() if w.get("InstanceLifecycle") == "spot"))
@@ -157,6 +160,10 @@ def test_workers_come_from_nothing_and_from_the_spot_market(lived: Lived) -> Non
     assert kinds[0] == ("head", "on-demand")
     # Two, and one for the one that was taken away if trials were left for it.
     assert len(kinds[1:]) >= WORKERS and set(kinds[1:]) == {("gpu_spot", "spot")}
+
+
+def test_the_laptop_sees_how_far_the_sweep_is(lived: Lived) -> None:
+    assert "state: running" in lived.status and "trials finished" in lived.status, lived.status
 
 
 def test_the_sweep_ends_complete_although_a_node_was_taken_away(lived: Lived, undisturbed: Path) -> None:

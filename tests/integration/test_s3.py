@@ -23,8 +23,6 @@ from trainable.files import Folder
 
 pytestmark = pytest.mark.slow
 
-AWAY_SECONDS = 30
-
 
 @pytest.fixture
 def store(request: pytest.FixtureRequest, short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
@@ -181,9 +179,9 @@ def test_a_denied_write_is_refused_before_any_trial(
     assert Folder(out).names() == [] and Folder(out).folders() == []
 
 
-@pytest.mark.parametrize("how", ["stopped", "hanging"])
+@pytest.mark.parametrize(("how", "seconds"), [("stopped", 60), ("hanging", 30)])
 def test_a_server_that_is_away_costs_time_and_loses_nothing(
-    how: str, store: Server, short_tmp: Path, sweep_file: Path, undisturbed: Path
+    how: str, seconds: float, store: Server, short_tmp: Path, sweep_file: Path, undisturbed: Path
 ) -> None:
     out = f"s3://{BUCKET}/{how}"
     with (
@@ -192,7 +190,7 @@ def test_a_server_that_is_away_costs_time_and_loses_nothing(
     ):
         running.wait_for_rows(3)
         store.stop() if how == "stopped" else store.hang()
-        time.sleep(AWAY_SECONDS)
+        time.sleep(seconds)
         assert running.process.poll() is None, running.text()
         store.restart() if how == "stopped" else store.go_on()
         assert running.wait(1500) == 0, running.text()

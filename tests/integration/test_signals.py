@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,19 @@ def test_the_last_resume_completes_the_sweep(story: Story, undisturbed: Path) ->
     count = len(rows(story.out))
     assert f"planned = {count}, finished = {count}" in story.last_text
     assert_same_results(story.out, undisturbed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("seconds", [0.2, 1.0])
+def test_it_stops_in_the_same_way_while_ray_starts(
+    seconds: float, number: signal.Signals, short_tmp: Path, sweep_file: Path
+) -> None:
+    out = short_tmp / f"early-{number}-{seconds}"
+    with driver(short_tmp, out, "run", sweep_file, "--out", out) as running:
+        running.wait_for((out / "driver.json").exists, "the lease")
+        time.sleep(seconds)
+        running.kill(number)
+        code = running.wait(60)
+    assert code == 130, running.text()
+    assert f"lnl-sweep resume {out}" in running.text() and "Traceback" not in running.text()
+    assert json.loads((out / "driver.json").read_text())["released"] is True

@@ -30,7 +30,7 @@ words = sys.argv[1:]
 node = next(word.split("=", 1)[1] for word in words if word.startswith("--nodelist="))
 while words[0].startswith("--"):
     words.pop(0)
-print(node, *words, file=open({log!r}, "a"))
+print(node, *words, "cpus=" + os.environ.get("SRUN_CPUS_PER_TASK", "all"), file=open({log!r}, "a"))
 cores = sorted(os.sched_getaffinity(0))
 own = {{"n1": cores[:1], "n2": cores[-1:]}}.get(node, cores)
 step = subprocess.Popen(["taskset", "-c", ",".join(map(str, own)), *words], start_new_session=True)
@@ -80,7 +80,7 @@ class Slurm:
         return file.read_text().split() if file.exists() else []
 
     @contextmanager
-    def batch(self, number: int, nodes: str, *words: object) -> Iterator[Job]:
+    def batch(self, number: int, nodes: str, *words: object, **variables: str) -> Iterator[Job]:
         """What sbatch does: the script on the first node, with what it is told about its job."""
         log = self.place / f"job-{number}.log"
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
@@ -91,6 +91,7 @@ class Slurm:
             "LNL_SWEEP_ENV": str(Path(sys.executable).parents[1]),
             "LNL_SWEEP_TMP": str(self.place),
             "OMP_NUM_THREADS": "1",
+            **variables,
         }
         with log.open("ab") as file:
             process = subprocess.Popen(
@@ -130,7 +131,7 @@ def slurm(short_tmp: Path, request: pytest.FixtureRequest) -> Slurm:
 
 def test_two_nodes_run_a_sweep_and_leave_nothing(slurm: Slurm, sweep_file: Path, undisturbed: Path) -> None:
     out = slurm.place / "out"
-    with slurm.batch(4711, "n1,n2", sweep_file, out) as job:
+    with slurm.batch(4711, "n1,n2", sweep_file, out, SLURM_CPUS_PER_TASK="1") as job:
         assert job.process.wait(700) == 0, job.text()
     # One processor each: the step's, not the machine's.
     assert "2 nodes, 2 processors, 0 GPUs" in job.text()
@@ -138,7 +139,11 @@ def test_two_nodes_run_a_sweep_and_leave_nothing(slurm: Slurm, sweep_file: Path,
     counts = re.search(r"planned = (\d+), finished = (\d+)", job.text())
     assert counts and counts[1] == counts[2] == str(len(rows(out)))
     assert_same_results(out, undisturbed)
+    assert {step.split()[-1] for step in slurm.steps} == {"cpus=1"}
+    # Job 4712 on the same node begins at 29424.
+    assert any(s.startswith("n1 ") and "--port=29422 --ray-client-server-port=29423 " in s for s in slurm.steps)
     assert not (slurm.place / "r4711").exists() and slurm.requeued == []
+    assert [step for step in slurm.steps if " rm " in step] == [f"n2 rm -rf {slurm.place / 'r4711'} cpus=1"]
 
 
 def test_at_the_time_limit_it_is_queued_again_and_resumes(slurm: Slurm, sweep_file: Path, undisturbed: Path) -> None:
@@ -158,6 +163,42 @@ def test_at_the_time_limit_it_is_queued_again_and_resumes(slurm: Slurm, sweep_fi
     assert differences(before, rows(out)) == []
     assert_same_results(out, undisturbed)
     assert slurm.requeued == ["4712"]
+
+
+@pytest.mark.parametrize("begun", ["step", "head"])
+def test_a_signal_while_ray_starts_queues_the_job_again(begun: str, slurm: Slurm, sweep_file: Path) -> None:
+    out, place = slurm.place / "out", slurm.place / "r4714"
+
+    def ready() -> bool:
+        if begun == "head":
+            return any(place.glob("session_*/logs/gcs_server.*"))
+        return (slurm.place / "steps").exists() and any("ray start" in step for step in slurm.steps)
+
+    with slurm.batch(4714, "n3,n2" if begun == "head" else "n3", sweep_file, out) as job:
+        end = time.monotonic() + 120
+        while not ready():
+            assert job.process.poll() is None and time.monotonic() < end, job.text()
+            time.sleep(0.02)
+        os.kill(job.process.pid, signal.SIGTERM)
+        assert job.process.wait(120) == 130, job.text()
+    assert slurm.requeued == ["4714"] and {step.split()[-1] for step in slurm.steps} == {"cpus=all"}
+    assert not out.exists() and not place.exists()
+
+
+def test_the_code_of_a_process_that_ends_at_the_signal_is_not_lost() -> None:
+    text = SCRIPT.read_text()
+    wait = text[text.index('waiting="" requeue=no') : text.index("\nmapfile")]
+    # The trap takes so long that the process is gone before the script waits for it again.
+    wait = wait.replace("|| true' TERM", "|| true; sleep 0.5' TERM")
+    script = f"""set -euo pipefail
+    {wait}
+    bash -c 'trap "exit 7" TERM; echo ready; while :; do sleep 0.05; done' &
+    process=$!
+    (sleep 1; kill -TERM $$) &
+    await $process
+    echo "$requeue $code" """
+    found = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout.split() == ["ready", "yes", "7"]
 
 
 def test_a_job_without_a_sweep_says_what_it_needs(slurm: Slurm) -> None:

@@ -47,3 +47,14 @@ def test_the_handlers_before_it_come_back() -> None:
     with Interruption().heard():
         assert signal.getsignal(signal.SIGTERM) is not before[1]
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_it_listens_again_where_somebody_else_has_taken_the_signals() -> None:
+    interruption = Interruption()
+    with interruption.heard():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        interruption.listen()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        interruption.check()

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from orchestrator.journal import write_journal
 from tests.orchestrator.support import Simulation, dispatcher_for, sweep_config
@@ -111,6 +114,21 @@ def test_values_and_learning_curves_are_those_of_the_rows(shown: Shown) -> None:
         for trial in trials:
             steps = [entry["step"] for entry in trial["intermediate_values"]]
             assert steps == list(range(1, len(steps) + 1)) and len(steps) >= 2
+
+
+def test_trials_that_an_interruption_left_open_are_not_shown(tmp_path: Path) -> None:
+    config = sweep_config(search={"trials": 6})
+    simulation = Simulation(dispatcher_for(config), slots=4).run(rows=9)
+    assert simulation.running and {spec.phase for spec in simulation.running} == {"search"}
+    write_journal(Folder(tmp_path), simulation.dispatcher.studies())
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "optuna" / "journal.log")))
+    trials = [trial for study in optuna.get_all_study_summaries(storage)
+              for trial in optuna.load_study(study_name=study.study_name, storage=storage).trials]  # fmt: skip
+    anchors = {cell.id for cell in simulation.dispatcher.cells if cell.anchor is not None}
+    told = [
+        row for row in simulation.rows.values() if not (row["trial_id"].endswith("-000") and row["cell"] in anchors)
+    ]
+    assert len(trials) == len(told) > 0 and all(trial.state.is_finished() for trial in trials)
 
 
 def test_the_direction_is_shown(shown: Shown) -> None:

@@ -7,14 +7,17 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from analysis.parts import read_parts
+from analysis.sealed import seal_json
 from analysis.source import open_folder
 from orchestrator import lease as lease_module
 from orchestrator.lease import EXPIRES_SECONDS, FILE, Lease, LeaseLost, acquire
@@ -22,6 +25,7 @@ from orchestrator.results import SweepDirectory, Writer
 from tests.orchestrator.support import fake_row, sweep_cells, sweep_config
 from trainable.errors import InputError
 from trainable.files import Folder
+from trainable.remote import Unreachable
 
 
 @pytest.fixture(autouse=True)
@@ -207,7 +211,8 @@ class TestSuperseded:
         lease = Lease(folder, "slept", 1)
         folder.write(FILE, b'{"id": "other", "pid": 1, "generation": 2, "heartbeat": 0}')
         lease.check()
-        monkeypatch.setattr(lease, "_beaten", time.monotonic() - EXPIRES_SECONDS)
+        for clock in ("_beaten", "_asked"):
+            monkeypatch.setattr(lease, clock, time.monotonic() - EXPIRES_SECONDS)
         with pytest.raises(LeaseLost):
             lease.check()
 
@@ -233,9 +238,61 @@ class TestSuperseded:
         assert table["val_biased"].to_pylist() == [0.9]
 
 
+@dataclass
+class AwayStore:
+    """An object store that gives no answer to whoever asks once, and the holder of the lease to whoever waits."""
+
+    hangs: bool
+    patience: float = 900.0
+    local: None = None
+    asked: list[float] = field(default_factory=list)
+    back: threading.Event = field(default_factory=threading.Event)
+
+    def patiently(self, seconds: float) -> AwayStore:
+        return replace(self, patience=seconds)
+
+    def read(self, name: str) -> bytes:
+        self.asked.append(self.patience)
+        if self.patience:
+            return seal_json({"id": "other", "pid": 1, "generation": 2, "heartbeat": 0.0})
+        if self.hangs:
+            self.back.wait(60)
+        raise Unreachable("no answer")
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["refuses", "hangs"])
+def test_a_store_that_is_away_does_not_hold_up_the_driver(hangs: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "LOOK_SECONDS", 0.1)
+    store = AwayStore(hangs)
+    lease = Lease(cast(Folder, store), "first", 1)
+    late = time.monotonic() - EXPIRES_SECONDS
+    monkeypatch.setattr(lease, "_beaten", late)
+    monkeypatch.setattr(lease, "_asked", late)
+    begin = time.monotonic()
+    for _ in range(50):
+        lease.check()
+    # It looks once in a while, not for each trial.
+    assert time.monotonic() - begin < 5 and store.asked == [0.0]
+    # Whoever is about to write waits for the answer.
+    with pytest.raises(LeaseLost):
+        lease.check(patient=True)
+    assert store.asked == [0.0, 900.0]
+    store.back.set()
+
+
 def some_row() -> dict[str, Any]:
     from orchestrator.identity import trial_spec
 
     config = sweep_config()
     cell = sweep_cells(config)[0]
     return fake_row(trial_spec(config, cell, "search", f"{cell.id}-r0-000", {"lr": 1e-3}, 0), 0.5)
+
+
+def test_an_interruption_while_it_is_taken_gives_it_back(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        acquire(folder)
+    assert json.loads(folder.read("driver.json"))["released"] is True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,36 @@ def test_the_share_of_busy_slots(progress: Progress, clock: Clock) -> None:
     progress.trial_ended({"train_seconds": 12.0})
     progress.trial_ended({"train_seconds": None})
     assert progress.snapshot()["busy"] == 0.6
+
+
+def test_trials_that_still_run_keep_their_slots_busy(progress: Progress, clock: Clock) -> None:
+    progress.start(2)
+    for name in ("a", "b"):
+        progress.trial_started(name)
+    clock.now += 10
+    assert progress.snapshot()["busy"] == 1.0
+    progress.trial_left("b")
+    clock.now += 10
+    assert progress.snapshot()["busy"] == 0.5
+    progress.trial_left("unknown")
+
+
+def test_a_line_counts_what_was_pruned_and_what_failed(simulation: Simulation) -> None:
+    cells = [asdict(cell) for cell in simulation.dispatcher.status()]
+    cells[0].update(pruned=2, failed=1)
+    cells[1].update(pruned=1)
+    snapshot = {"name": "demo", "planned_is_exact": True, "eta_seconds": None, "finished": 4, "planned": 9}
+    line = status_line({**snapshot, "running": 2, "seconds": 5, "cells": cells})
+    assert line == "demo: 4 of 9 trials finished, 2 running, 3 pruned, 1 failed, 5 s"
+
+
+def test_cells_that_a_bias_value_does_not_tell_apart_have_their_names(simulation: Simulation) -> None:
+    cells = simulation.dispatcher.status()
+    console = Console(file=io.StringIO(), width=300, record=True)
+    console.print(cell_table(cells))
+    console.print(cell_table([cells[0], replace(cells[0], repeat=1)]))
+    text = console.export_text()
+    assert "bias value" in text and f"{cells[0].cell}-r0" in text and f"{cells[0].cell}-r1" in text
 
 
 def test_the_status_file_is_written_now_and_then(progress: Progress, clock: Clock, tmp_path: Path) -> None:

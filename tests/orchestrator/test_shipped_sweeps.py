@@ -44,6 +44,20 @@ def test_the_sizes_count_images_and_patients() -> None:
     assert [entry["images"] for entry in counts] == [14, 2, 4]
 
 
+def test_the_sizes_are_counted_in_each_fold() -> None:
+    overrides = [*SMALL, "dataset.patients=33", "dataset.folds=all"]
+    plan = make_plan(read_config(Path(sweeps.__path__[0]) / "brain_phantom.yaml", overrides))
+    info = sweep_sheet(plan)["dataset_info"]
+    assert not {"sizes", "n_train", "n_val", "n_test"} & info.keys(), "one fold's sizes must not pass for all"
+    assert list(info["sizes_by_fold"]) == ["0", "1", "2", "3", "4"]
+    for fold, sizes in info["sizes_by_fold"].items():
+        labels = plan.dataset.labels()[plan.dataset.split(0, int(fold)).test]
+        for k, name in enumerate(plan.dataset.classes):
+            assert sizes["test"][name]["images"] == (labels == k).sum() == 2 * sizes["test"][name]["patients"]
+    of_test = [sizes["test"]["glioma"]["patients"] for sizes in info["sizes_by_fold"].values()]
+    assert sum(of_test) == 11 and len(set(of_test)) > 1
+
+
 def test_a_rule_that_is_null_in_a_cell_is_refused_before_the_start() -> None:
     config = read_config(
         Path(sweeps.__path__[0]) / "brain_phantom.yaml", [*SMALL, "confirm.rules=[val_counterfactual, val_reweighted]"]

@@ -25,6 +25,8 @@ from orchestrator.progress import Progress
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.tuning import Recorder, _Session
 from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, sweep_config
+from trainable.errors import InputError
+from trainable.remote import Unreachable
 from trainable.spec import TrialSpec
 
 EPOCHS = 6
@@ -282,6 +284,26 @@ def test_after_its_time_no_trial_is_issued(directory: SweepDirectory) -> None:
     assert session.suggest("a") == Searcher.FINISHED
 
 
+def test_once_it_has_cost_its_bound_no_trial_is_issued(directory: SweepDirectory) -> None:
+    session = make_session(directory, stopping_config(limits={"max_cost": 0.15}, search={"trials": 9}), slots=1)
+    costs = []
+    for name in ("a", "b"):
+        spec = suggested(session, name)
+        # Two hours on one CPU thread.
+        row = {**fake_row(spec, 0.5), "train_seconds": 7200.0}
+        session.result(name, {"epoch": EPOCHS, "value": 0.5, "history": fake_history([0.5] * EPOCHS), "row": row})
+        session.ended(name)
+        costs.append(session.progress.cost)
+    assert costs == pytest.approx([0.096, 0.192])
+    assert session.suggest("c") == Searcher.FINISHED and len(directory.rows("trials")) == 2
+
+
+def test_a_cost_that_nobody_knows_counts_as_too_much(directory: SweepDirectory) -> None:
+    session = make_session(directory, stopping_config(limits={"max_cost": 1e6}), slots=1)
+    session.progress.trial_ended({"train_seconds": 1.0, "gpu_share": 1.0, "device_name": "a card without a price"})
+    assert session.suggest("a") == Searcher.FINISHED
+
+
 def test_a_signal_that_was_lost_ends_the_next_step(session: _Session) -> None:
     interruption = Interruption()
     recorder = Recorder(session, interruption)
@@ -289,6 +311,27 @@ def test_a_signal_that_was_lost_ends_the_next_step(session: _Session) -> None:
         signal.raise_signal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         recorder.on_step_begin(1, [])
+
+
+def test_a_driver_that_was_superseded_ends_at_the_next_step(session: _Session) -> None:
+    recorder = Recorder(session)
+    session.error = InputError("the disk is full")
+    # What runs may end: its rows are wanted.
+    recorder.on_step_begin(1, [])
+    session.error = LeaseLost("taken over")
+    with pytest.raises(LeaseLost):
+        recorder.on_step_begin(2, [])
+
+
+@pytest.mark.parametrize(("away", "kind"), [(True, Unreachable), (False, InputError)])
+def test_a_trial_that_cannot_reach_the_directory_ends_the_sweep_with_the_right_word(
+    away: bool, kind: type[Exception], session: _Session, directory: SweepDirectory
+) -> None:
+    suggested(session, "a")
+    result = {"epoch": 0, "history": [], "row": None, "halt": "no answer", "away": away, "done": True}
+    session.guarded(lambda: session.result("a", result), None)
+    assert type(session.error) is kind and str(session.error) == "no answer"
+    assert directory.rows("trials") == [] and len(directory.open_trials()) == 1
 
 
 def test_ray_pickles_nothing_of_it(session: _Session) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +284,53 @@ def test_a_preparation_that_was_killed_goes_on(cache: Path, tmp_path: Path, monk
     read.clear()
     prepare(source)
     assert len(read) == n + 1
+
+
+def leftovers(cache: Path) -> list[Path]:
+    work, draft = cache / "brain_mri-preparing-0123-4567", cache / ".brain_mri.abc.part"
+    for folder in (work / "block-00000", draft):
+        folder.mkdir(parents=True)
+        (folder / "grey.npy").write_bytes(b"half")
+    return [work, draft]
+
+
+def test_a_success_removes_what_failed_and_killed_ones_left(
+    files: dict[str, bytes], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = leftovers(cache)
+    other = cache / "brain_mri-256-0123"
+    other.mkdir()
+    with pytest.raises(InputError):
+        prepare(write_folder(tmp_path / "torn", {**files, "12.mat": b"torn"}, folds_file(N)))
+    assert all(path.exists() for path in left), "only a success tidies up: a failed one may be gone on with"
+    good = write_folder(tmp_path / "good", files, folds_file(N))
+
+    @contextlib.contextmanager
+    def no_lock(path: Path) -> Iterator[bool]:
+        yield False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare_brain_mri, "locked", no_lock)
+        prepare(good)
+    assert all(path.exists() for path in left), "where there are no locks, it may be a living process's"
+    prepare(good)
+    assert {path.name for path in cache.iterdir()} == {".brain_mri.lock", "brain_mri", other.name}
+
+
+def test_one_preparation_at_a_time(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
+    taken: list[bool] = []
+
+    def other_process(done: int, total: int) -> None:
+        with (cache / ".brain_mri.lock").open("r+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                taken.append(False)
+            else:
+                taken.append(True)
+
+    prepare(write_folder(tmp_path / "source", files, folds_file(N)), other_process)
+    assert taken and not any(taken), "another one's success would remove the work of this one"
 
 
 def test_preparing_again_replaces_what_was_there(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import contextlib
 import hashlib
 import http.server
 import json
+import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,10 @@ from typing import Any
 
 import pytest
 
+from orchestrator import cli
+from tests.trainable.figshare_files import all_files, folds_file, write_zips
+from trainable.data import prepare_download
+from trainable.data.array_folder import load_arrays
 from trainable.data.prepare_download import download
 from trainable.errors import InputError
 
@@ -92,3 +98,46 @@ def test_no_network_says_what_to_do_by_hand(tmp_path: Path) -> None:
     ) as caught:
         download(tmp_path, api="http://127.0.0.1:9/article")
     assert "\n" not in str(caught.value)
+
+
+def test_a_connection_that_breaks_while_it_is_read_is_no_fault_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: http.client.HTTPResponse, *size: int) -> bytes:
+        raise ssl.SSLError(1, "[SSL] record layer failure")
+
+    with figshare(CONTENTS) as (api, _):
+        monkeypatch.setattr(http.client.HTTPResponse, "read", broken)
+        with pytest.raises(InputError, match=r"figshare cannot be reached .*record layer failure"):
+            download(tmp_path, api=api)
+
+
+def test_the_command_fetches_and_prepares(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "cache"))
+    n = 12
+    write_zips(tmp_path / "made", all_files(n, small=tuple(range(1, n + 1))), folds_file(n))
+    contents = {path.name: path.read_bytes() for path in (tmp_path / "made").iterdir()}
+    command = ["data", "prepare", "brain_mri", "--download", str(tmp_path / "fetched")]
+    with figshare(contents) as (api, _):
+        monkeypatch.setattr(prepare_download, "API", api)
+        assert cli.main(command) == 0
+    assert "prepared 12 slices of 3 patients" in capsys.readouterr().out
+    assert {path.name: path.read_bytes() for path in (tmp_path / "fetched").iterdir()} == contents
+    assert load_arrays(tmp_path / "cache" / "brain_mri") is not None
+
+
+def test_the_command_without_a_network_says_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "cache"))
+    with socket.socket() as closed:
+        # Bound and not listening: no other process can take the port meanwhile.
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(prepare_download, "API", f"http://127.0.0.1:{closed.getsockname()[1]}/article")
+        assert cli.main(["data", "prepare", "brain_mri", "--download", str(tmp_path / "fetched")]) == 2
+    said = capsys.readouterr().err.strip()
+    assert "\n" not in said and "figshare cannot be reached from here" in said
+    assert "download the archive from https://figshare.com" in said and "--from 1512427.zip" in said
+    assert not (tmp_path / "cache").exists()

@@ -165,6 +165,38 @@ def test_report_of_a_shortcut_user(phantom: BrainPhantom) -> None:
     assert not right[glioma & (predictions["attribute"] == 0)].any()
 
 
+class Corner(torch.nn.Module):
+    """Sees a corner of the image that no annotation reaches."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, :, :3, :3]
+
+
+class Inks(torch.nn.Module):
+    """How much more red than green there is and, if asked, how much more blue than green."""
+
+    def __init__(self, blue: bool) -> None:
+        super().__init__()
+        self.blue = blue
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        channels = [x[:, 0] - x[:, 1], *([x[:, 2] - x[:, 1] - (x[:, 0] - x[:, 1])] if self.blue else [])]
+        return torch.stack(channels, dim=1).clamp(min=0)
+
+
+@pytest.mark.parametrize("bias", BOTH, ids=["red", "blue", "both", "none"])
+def test_a_probe_that_finds_nothing_is_right_half_of_the_time(phantom: BrainPhantom, bias: dict[str, float]) -> None:
+    blind = evaluate.bias_probe(Corner(), view(phantom, **bias), None, 0)
+    assert 0.35 < blind < 0.65
+    seeing = evaluate.bias_probe(Inks(blue=True), view(phantom, **bias), None, 0)
+    assert seeing > 0.85
+
+
+def test_a_probe_of_two_annotations_is_the_mean_over_them(phantom: BrainPhantom) -> None:
+    half = evaluate.bias_probe(Inks(blue=False), view(phantom, 1.0, 1.0), None, 0)
+    assert 0.65 < half < 0.85
+
+
 def test_worst_group_is_the_worst_of_class_and_annotation(phantom: BrainPhantom) -> None:
     class KnowsUnlessRed(torch.nn.Module):
         """Right on everything but a red meningioma: 5 of 6 groups."""
@@ -197,6 +229,9 @@ def test_pictures_show_the_same_training_patients(phantom: BrainPhantom) -> None
     rows = strips(phantom, values)
     assert len({image.size for _, image in rows}) == 1
     assert len({image.tobytes() for _, image in rows}) == 3
+    side = (rows[0][1].width + 4) // len(sample_index(phantom)) - 4
+    assert rows[0][1].height == side + 16
+    assert (np.asarray(rows[0][1])[side:] < 128).any(), "a line that calls them synthetic"
     sheet = contact_sheet(phantom, values)
     assert sheet.height > 3 * 96
     assert not set(sample_index(phantom)) & set(phantom.split(0).test)

@@ -140,7 +140,7 @@ def test_a_store_that_is_away_never_fails_a_trial(
     monkeypatch.setattr("trainable.tune_trainable.write_checkpoint", away)
     result = trainable.step()
     if forced:
-        assert result["halt"] == "the store is away" and result["row"] is None
+        assert result["halt"] == "the store is away" and result["away"] and result["row"] is None
         return
     # A checkpoint that was only due is left out; that after the last epoch is waited for.
     assert "halt" not in result and result["epoch"] == 1
@@ -169,7 +169,7 @@ def test_a_node_that_cannot_get_the_data_fails_no_trial(
 
     monkeypatch.setattr("trainable.trainer.Trainer", refused)
     result = worker(config(tiny(epochs=2), tmp_path)).step()
-    assert result["halt"] == "no space for the copy" and result["row"] is None
+    assert result["halt"] == "no space for the copy" and not result["away"] and result["row"] is None
 
 
 @pytest.mark.parametrize("comes_back", [True, False])
@@ -191,6 +191,17 @@ def test_data_that_cannot_be_reached_now_are_waited_for(
     result = worker(config(tiny(epochs=1), tmp_path)).step()
     assert len(asked) >= 3
     assert (result["row"]["status"] == "completed") if comes_back else (result["halt"] == "the data are away")
+
+
+def test_a_checkpoint_that_was_given_up_does_not_come_after_the_last_result(
+    tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled: list[str] = []
+    monkeypatch.setattr(Folder, "settle", lambda self: settled.append(self.uri))
+    trainable = worker(config(tiny(epochs=2), tmp_path))
+    trainable.step()
+    assert settled == []
+    assert trainable.step()["done"] and settled == [str(tmp_path / "trials_open" / "t-1")]
 
 
 def test_failures_are_results(tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

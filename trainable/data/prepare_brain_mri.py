@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainable.data import figshare_file, resize
-from trainable.data.array_folder import Arrays, load_arrays, save_arrays, source_key
+from trainable.data.array_folder import Arrays, load_arrays, remove_drafts, save_arrays, source_key
 from trainable.data.cache import cache_folder
 from trainable.data.figshare_archive import Archive
 from trainable.data.figshare_file import FileProblem, Slice, read_slice, to_grey
@@ -31,6 +31,7 @@ FOLDER = "brain_mri"
 SIDE = 256
 """Side of the stored images, pixels."""
 BLOCK = 64
+_WORK = f"{FOLDER}-preparing-"
 CITATION = (
     "Cheng, Jun (2017): brain tumor dataset, figshare, https://doi.org/10.6084/m9.figshare.1512427.v5; "
     "Cheng et al. 2015, PLoS ONE 10(10): e0140381; Cheng et al. 2016, PLoS ONE 11(6): e0157112"
@@ -69,7 +70,7 @@ def prepare(source: Path, progress: Progress = lambda done, total: None) -> Prep
         progress: Called after every file.
 
     Returns:
-        What was made.
+        What was made. Of several preparations at once, all but one wait.
 
     Raises:
         InputError: A file is corrupt, missing, extra or breaks a rule (all are named, with their number), a patient
@@ -77,10 +78,26 @@ def prepare(source: Path, progress: Progress = lambda done, total: None) -> Prep
     """
     archive = Archive(source)
     folds = archive.folds()
+    # Held to the end, so that whatever other work lies there is nobody's.
+    with locked(cache_folder() / FOLDER) as alone:
+        made = _prepare(archive, folds, progress)
+        if alone:
+            _remove_leftovers()
+    return made
+
+
+def _remove_leftovers() -> None:
+    """Remove what failed and killed preparations left, also of other sources; only for whoever holds the lock."""
+    remove_drafts(cache_folder() / FOLDER)
+    for work in cache_folder().glob(f"{_WORK}*"):
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _prepare(archive: Archive, folds: NDArray[np.int64], progress: Progress) -> Prepared:
     problems: dict[str, list[str]] = {}
     _check_names(archive, len(folds), problems)
     key = _secret(archive)
-    work = cache_folder() / f"{FOLDER}-preparing-{archive.state()[:16]}-{_code()}"
+    work = cache_folder() / f"{_WORK}{archive.state()[:16]}-{_code()}"
     blocks: list[Arrays] = []
     numbers = [number for number in range(1, len(folds) + 1) if number in archive.slices]
     for start in range(0, len(numbers), BLOCK):
@@ -94,15 +111,15 @@ def prepare(source: Path, progress: Progress = lambda done, total: None) -> Prep
     if problems:
         raise InputError(_sentence(problems, len(folds)))
     arrays = _join(blocks, folds)
-    with locked(cache_folder() / FOLDER):
-        _, checksum = _save(cache_folder() / FOLDER, arrays, replace=True)
+    _, checksum = _save(cache_folder() / FOLDER, arrays, replace=True)
+    small = sum(int((block["native"] == SIDE).sum()) for block in blocks)
     shutil.rmtree(work, ignore_errors=True)
     return Prepared(
         folder=cache_folder() / FOLDER,
         checksum=checksum,
         slices=tuple(int(count) for count in np.bincount(arrays["labels"], minlength=figshare_file.N_LABELS)),
         patients=len(np.unique(arrays["groups"])),
-        small=sum(int((block["native"] == SIDE).sum()) for block in blocks),
+        small=small,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -17,19 +18,19 @@ API = "https://api.figshare.com/v2/articles/1512427"
 PAGE = "https://figshare.com/articles/dataset/brain_tumor_dataset/1512427"
 _TIMEOUT = 30
 _CHUNK = 1 << 20
-_UNREACHABLE = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError)
+_UNREACHABLE = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
 
 Progress = Callable[[int, int], None]
 """(bytes there, bytes in all)."""
 
 
-def download(folder: Path, progress: Progress = lambda done, total: None, api: str = API) -> Path:
+def download(folder: Path, progress: Progress = lambda done, total: None, api: str | None = None) -> Path:
     """Fetch every file of the article into a folder; files that are there and right are not fetched again.
 
     Args:
         folder: Where to put them; a part of a file (``.part``) that lies there is continued.
         progress: Called as bytes arrive.
-        api: Address of the article's metadata.
+        api: Address of the article's metadata; default: ``API``.
 
     Returns:
         The folder.
@@ -39,7 +40,7 @@ def download(folder: Path, progress: Progress = lambda done, total: None, api: s
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(api, timeout=_TIMEOUT) as answer:
+        with urllib.request.urlopen(api or API, timeout=_TIMEOUT) as answer:
             files = _files(json.load(answer))
         total, before = sum(size for _, size, _, _ in files), 0
         for name, size, md5, address in files:

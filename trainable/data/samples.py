@@ -47,13 +47,15 @@ def strips(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> list[tupl
 
     Returns:
         (bias value, RGB image), in the order of ``values``. Small images are enlarged to about 56 pixels by whole
-        factors; images above 128 pixels are shrunk to that.
+        factors; images above 128 pixels are shrunk to that. The data set's note stands below.
     """
     index = sample_index(dataset)
     rows = []
     for value in values:
         tiles = _tiles(dataset, value, index, _STRIP)
-        row = Image.new("RGB", (len(tiles) * (tiles[0].width + _GAP) - _GAP, tiles[0].height), _PAPER)
+        foot = _LABEL + _GAP if dataset.note else 0
+        row = Image.new("RGB", (len(tiles) * (tiles[0].width + _GAP) - _GAP, tiles[0].height + foot), _PAPER)
+        ImageDraw.Draw(row).text((_GAP, tiles[0].height), dataset.note, fill=_INK)
         for i, tile in enumerate(tiles):
             row.paste(tile, (i * (tile.width + _GAP), 0))
         rows.append((value, row))
@@ -62,6 +64,8 @@ def strips(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> list[tupl
 
 def contact_sheet(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> Image.Image:
     """One image of each class (rows) at every bias value (columns), drawn like training images, with labels.
+
+    The data set's note (e.g. that it is synthetic) stands at the top.
 
     Small images are enlarged to about 112 pixels by whole factors; images above 256 pixels are shrunk to that.
 
@@ -80,15 +84,18 @@ def contact_sheet(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> Im
     left = max(int(pen.textlength(name)) for name in dataset.classes) + 2 * _GAP
     widest = max(int(pen.textlength(line)) for head in heads for line in head.split("\n"))
     width = max(side, widest) + 2 * _GAP
-    top = _LABEL * max(head.count("\n") + 1 for head in heads) + 2 * _GAP
+    above = _LABEL + _GAP if dataset.note else 0
+    top = above + _LABEL * max(head.count("\n") + 1 for head in heads) + 2 * _GAP
+    whole = max(left + width * len(values), int(pen.textlength(dataset.note)) + 2 * _GAP)
 
-    sheet = Image.new("RGB", (left + width * len(values), top + (side + _GAP) * len(index)), _PAPER)
+    sheet = Image.new("RGB", (whole, top + (side + _GAP) * len(index)), _PAPER)
     pen = ImageDraw.Draw(sheet)
+    pen.text((_GAP, _GAP), dataset.note, fill=_INK)
     for row, k in enumerate(dataset.labels()[index]):
         pen.text((_GAP, top + row * (side + _GAP) + (side - _LABEL) // 2), dataset.classes[k], fill=_INK)
     for column, (head, tiles) in enumerate(zip(heads, columns, strict=True)):
         x = left + column * width
-        pen.text((x, _GAP), head, fill=_INK)
+        pen.text((x, above + _GAP), head, fill=_INK)
         for row, tile in enumerate(tiles):
             sheet.paste(tile, (x, top + row * (side + _GAP)))
     return sheet

@@ -71,6 +71,8 @@ class TumourSlices(ABC):
     )
     heads = BiasHeads(tuple(ink.name for ink in INKS), 2, False)
     attributes: tuple[str, ...] = ("none", "red", "blue", "red and blue")
+    attribute_bits = tuple(1 << k for k in range(len(INKS)))
+    """The bias probe asks for each annotation by itself."""
     has_renderer = True
     rules: tuple[Rule, ...] = ("val_counterfactual", "val_reweighted", "val_biased", "val_unbiased")
     unbiased_is_independent = False

@@ -1,0 +1,87 @@
+"""Column types of Parquet parts: known columns as the schema has them, whoever wrote the part; others as they agree."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import types
+
+from analysis.schema import column_type
+
+_KINDS = (
+    lambda kind: types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind),
+    lambda kind: types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind),
+    types.is_boolean,
+    lambda kind: types.is_timestamp(kind) or types.is_date(kind),
+)
+"""Numbers, text, yes or no, times: a column may differ from the schema within one of these."""
+
+
+def fitted(table: str, data: pa.Table) -> pa.Table | str:
+    """A part with its known columns in the schema's types.
+
+    Args:
+        table: ``trials``, ``history``, ``predictions`` or ``splits``.
+        data: The part; columns that the schema does not know stay as they are.
+
+    Returns:
+        The part; or, where a known column cannot have its type, the reason in words.
+    """
+    for place, (name, found) in enumerate(zip(data.schema.names, data.schema.types, strict=True)):
+        wanted = column_type(table, name)
+        if wanted is None or found == wanted:
+            continue
+        said = f"its column '{name}' must be of type {wanted}, but is of type {found}"
+        if not _same_kind(found, wanted):
+            return said
+        try:
+            # Times are kept to the microsecond, whatever a part has.
+            options = pc.CastOptions(target_type=wanted, allow_time_truncate=True)
+            data = data.set_column(place, pa.field(name, wanted), data.column(place).cast(options=options))
+        except pa.ArrowException as error:
+            return f"{said} with values that do not fit ({str(error).splitlines()[0]})"
+    return data
+
+
+def together(tables: Sequence[pa.Table], place: str) -> pa.Table:
+    """Parts below one another; a column that is missing from a part is null there.
+
+    Args:
+        tables: Fitted parts.
+        place: Where they come from, for the warning about a column of which they disagree.
+
+    Returns:
+        The rows of all; without the unknown columns whose types in different parts nothing unites.
+    """
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException:
+        apart = [
+            name for name in dict.fromkeys(n for table in tables for n in table.schema.names) if _apart(tables, name)
+        ]
+        for name in apart:
+            kinds = sorted({str(table.schema.field(name).type) for table in tables if name in table.schema.names})
+            warnings.warn(
+                f"left out column '{name}' of {place}: a column must have one type in all parts, but it has "
+                f"{' and '.join(kinds)}",
+                stacklevel=4,
+            )
+        kept = [table.drop_columns([name for name in apart if name in table.schema.names]) for table in tables]
+        return pa.concat_tables(kept, promote_options="permissive")
+
+
+def _apart(tables: Sequence[pa.Table], name: str) -> bool:
+    try:
+        pa.concat_tables([t.select([name]) for t in tables if name in t.schema.names], promote_options="permissive")
+    except pa.ArrowException:
+        return True
+    return False
+
+
+def _same_kind(found: pa.DataType, wanted: pa.DataType) -> bool:
+    if types.is_dictionary(found):
+        found = found.value_type
+    return types.is_null(found) or any(is_kind(found) and is_kind(wanted) for is_kind in _KINDS)
