@@ -30,7 +30,8 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool =
     """A table of the numbers that a figure shows, closed at first, with its rows as CSV.
 
     Args:
-        rows: The numbers, columns as in the exported tables, and ``line``: what the row is called. Empty ones are left out.
+        rows: The numbers, columns as in the exported tables, and ``line``: what the row is called. Empty columns are
+            left out.
         what: What the numbers are, in words.
         table: Name of the exported table (``lnl-sweep report --csv``) that holds them.
         *names: What tells its file from others, e.g. sweep and rule.
