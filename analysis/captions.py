@@ -73,12 +73,14 @@ def won_back_words(row: Row) -> str:
 
 def area_words(row: Row, reference: str) -> str:
     """Caption of one row of ``areas``; ``reference`` is the label the line is compared with."""
-    if row["reason"]:
+    if row["area"] != row["area"]:
         return f"{_line(row)}: no area, {row['reason']}"
     said = f"mean over the axis {row['area']:.3f}{_ends(row, 'low', 'high')},"
     if row["difference"] == row["difference"]:
         ends = _ends(row, "difference_low", "difference_high")
         said += f" {row['difference']:+.3f}{ends} against {reference} paired on {row['n_pairs']} seeds,"
+    elif row["reason"]:
+        said += f" no difference to {reference} ({row['reason']}),"
     return f"{_line(row)}: {said} {_basis(row)}"
 
 

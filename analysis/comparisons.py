@@ -144,10 +144,10 @@ def areas(
     Returns:
         One row per line: ``area`` with ``low``, ``high`` over the seeds present at every bias value; ``difference``,
         ``difference_low``, ``difference_high``; ``p`` of the paired t test, ``p_holm`` (Holm over the methods of the
-        same rule and facet), ``sign_flip_p``, ``n_pairs`` (seeds in the difference); ``n_seeds`` of
+        same rule and facet), ``sign_flip_p``, ``n_pairs`` (seeds in the difference); ``reason`` why there is no area,
+        or no difference to the reference; "" where there are both, and for the reference itself; ``n_seeds`` of
         ``n_planned``, ``n_added`` of these after results had been seen, ``n_patients``, ``n_test`` and ``band`` of the
-        area; ``caption``; ``reason`` why there is no area, or no difference to the reference: "" where there are both,
-        and for the reference itself.
+        area; ``caption``.
     """
     return areas_of(finished_points(trials, predictions, column, rule), reference, added_by_sweep(trials))
 

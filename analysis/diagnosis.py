@@ -64,8 +64,7 @@ def confusion_by_strength(
         if by_seed:
             # Folds are parts of one test set: their counts are added before shares are taken.
             pooled = np.stack([counts[[index[t] for t in own["trial_id"]]].sum(axis=0) for own in by_seed])
-            n = classes[key[0]]
-            planned = group["seeds_planned"].max()
+            n, planned = classes[key[0]], group["seeds_planned"].max()
             shares = _rows(dict(zip(_LINE, key, strict=True)), pooled[:, :n, :n], variant)
             found.append(shares.assign(n_planned=len(by_seed) if planned != planned else int(planned)))
     table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=_COLUMNS)

@@ -58,9 +58,26 @@ def _data(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     each = " in each fold" if folds else ""
     seed = "; training and validation images are counted as the search seed divides them" if counts else ""
     yield f"Split: {kind}{f' ({_list(counts)} images{each}{seed})' if counts else ''}; data checksum {checksum}."
-    yield _patients(sweep, bool(folds))
+    yield _patients(sweep)
     if sweep.note:
         yield f"Note: {sweep.note}."
+
+
+def _patients(sweep: Sweep) -> str:
+    """Patients of each part; "" where the data set has none, or the sweep's file does not count them."""
+    by_fold = section(sweep.info, "sizes_by_fold")
+    sizes = section(sweep.info, "sizes") or section(by_fold, next(iter(by_fold), ""))
+    counted = []
+    for part, word in (("train", "training"), ("val", "validation"), ("test", "test")):
+        numbers = [entry.get("patients") for entry in section(sizes, part).values() if isinstance(entry, Mapping)]
+        known = [number for number in numbers if isinstance(number, int)]
+        if not known or len(known) < len(numbers):
+            return ""
+        counted.append((sum(known), word))
+    of_fold = " of the first fold" if by_fold else ""
+    said = _list([f"{number:,} {word}" for number, word in counted])
+    total = sum(number for number, _ in counted)
+    return f"Patients{of_fold}: {total:,} ({said}), added up over the classes; the split is by patient."
 
 
 def _part_size(info: Mapping[str, Any], part: str) -> str:
@@ -73,22 +90,6 @@ def _part_size(info: Mapping[str, Any], part: str) -> str:
     if not totals:
         return ""
     return f"{totals[0]:,}" if totals[0] == totals[-1] else f"{totals[0]:,} to {totals[-1]:,}"
-
-
-def _patients(sweep: Sweep, folds: bool) -> str:
-    """Patients of each part; "" where the data set has none, or the sweep's file does not count them."""
-    sizes = section(sweep.info, "sizes")
-    counted = []
-    for part, word in (("train", "training"), ("val", "validation"), ("test", "test")):
-        numbers = [entry.get("patients") for entry in section(sizes, part).values() if isinstance(entry, Mapping)]
-        known = [number for number in numbers if isinstance(number, int)]
-        if not known or len(known) < len(numbers):
-            return ""
-        counted.append((sum(known), word))
-    of_fold = " of the first fold" if folds else ""
-    said = _list([f"{number:,} {word}" for number, word in counted])
-    total = sum(number for number, _ in counted)
-    return f"Patients{of_fold}: {total:,} ({said}), added up over the classes; the split is by patient."
 
 
 def _bias(rows: pd.DataFrame) -> Iterator[str]:

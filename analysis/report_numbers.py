@@ -30,7 +30,8 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool =
     """A table of the numbers that a figure shows, closed at first, with its rows as CSV.
 
     Args:
-        rows: The numbers, columns as in the exported tables, and ``line``: what the row is called.
+        rows: The numbers, columns as in the exported tables, and ``line``: what the row is called. Empty columns are
+            left out.
         what: What the numbers are, in words.
         table: Name of the exported table (``lnl-sweep report --csv``) that holds them.
         *names: What tells its file from others, e.g. sweep and rule.
@@ -45,7 +46,7 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool =
     if not fits or len(rows) > MOST_ROWS:
         said = f"{what}: {f'{len(rows):,} rows' if fits else 'one of many tables'}, too many for this page"
         return m.paragraph(f"{said}; lnl-sweep report --csv OUT writes them ({table}.csv).", "caption")
-    kept = rows[[str(name) for name in rows if name not in _LEFT_OUT]]
+    kept = rows[[str(name) for name in rows if name not in _LEFT_OUT and rows[name].notna().any()]]
     shown = ["line", *(str(name) for name in kept if name not in _IN_CSV_ONLY and name != "line")]
     cells = [[m.short(row[name]) for name in shown] for row in kept.to_dict("records")]
     titles = ["method", *(name.replace("_", " ").strip() for name in shown[1:])]

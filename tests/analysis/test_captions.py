@@ -73,6 +73,13 @@ def test_an_area_that_is_void_says_why(trials: pd.DataFrame) -> None:
     assert row["caption"].endswith("no area, no finished seed at 0.05") and row["band"] == "none"
 
 
+def test_an_area_without_a_difference_says_why(trials: pd.DataFrame) -> None:
+    gone = trials[~((trials["label"] == "erm") & (trials["bias_value"] == 0.05) & (trials["phase"] == "confirm"))]
+    row = analysis.areas(gone, rule=RULE).set_index("label").loc["lnl"]
+    assert row["caption"].startswith("lnl, chosen by counterfactual validation: mean over the axis 0.")
+    assert f"no difference to erm ({row['reason']})" in row["caption"] and "erm" in row["reason"]
+
+
 def test_a_breaking_point_says_what_its_interval_covers(trials: pd.DataFrame, predictions: pd.DataFrame) -> None:
     row = analysis.breaking_points(trials, predictions, rule=RULE).set_index("label").loc["erm"]
     assert (row["band"], row["n_seeds"], row["n_patients"]) == ("seeds and patients", 5, 40)

@@ -109,11 +109,11 @@ def test_the_paragraph_holds_what_a_reviewer_asks_for(paper: Path) -> None:
         assert said in text, said
 
 
-def with_sizes(sweep_dir: Path, folder: Path, sizes: dict[str, object]) -> str:
+def with_sizes(sweep_dir: Path, folder: Path, sizes: dict[str, object], key: str = "sizes") -> str:
     """The paragraph of a sweep whose file counts these images and patients."""
     copied = Path(shutil.copytree(sweep_dir, folder))
     config = yaml.safe_load((copied / "sweep.yaml").read_text())
-    config["dataset_info"]["sizes"] = sizes
+    config["dataset_info"][key] = sizes
     (copied / "sweep.yaml").write_text(yaml.safe_dump(config))
     found = gather([copied])
     return methods_paragraph(found, found.sweeps[0])
@@ -128,6 +128,8 @@ def test_the_paragraph_counts_patients_where_there_are_any(sweep_dir: Path, tmp_
         "Patients: 1,226 (1,200 training, 11 validation and 15 test), added up over the classes; the split is by "
         "patient." in text
     )
+    folds = with_sizes(sweep_dir, tmp_path / "folds", {"0": patients, "1": {}}, "sizes_by_fold")
+    assert "Patients of the first fold: 1,226 (1,200 training, 11 validation and 15 test)" in folds
     images = {part: {"a": {"images": 9}} for part in counts}
     assert "Patients" not in with_sizes(sweep_dir, tmp_path / "images", images)
     assert "Patients" not in with_sizes(sweep_dir, tmp_path / "damaged", {"train": 7, "val": None})
