@@ -74,7 +74,6 @@ def table_tex(findings: Findings) -> str:
         parts.append(_tabular(with_published(table_of(own), beside, findings.headline), f"{dataset}, {axis}"))
     sources = findings.beside["source"].unique()
     notes = [f"{source}: {NOTES[source]}." for source in sources]
-    said = table_caption(rows, findings.metric, findings.headline)
     note = "; ".join(dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note)) or note_of(rows["dataset"])
     said = table_caption(rows, findings.metric, findings.headline)
     caption = " ".join([said, *([f"Note: {note}."] if note else []), *notes])

@@ -155,7 +155,7 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per (sweep, cell, repeat, rule): label, facet, bias value, validation value of the rule,
         ``candidates`` (completed search trials that the rule chose from), one column per hyperparameter, ``anchor``
-        (True where an adversarial method's own weights are all 0, so that the rule preferred no debiasing),
+        (True where an adversarial method's own weights are all 0, so that the rule preferred no debiasing) and
         ``caption``.
     """
     found = []
