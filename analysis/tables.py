@@ -73,8 +73,10 @@ def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.D
     Returns:
         The table with the rows below; the same where nothing was published.
     """
-    rows: dict[str, dict[str, str]] = {}
     beside = beside[beside["rule"] == rule]
+    if beside.empty:
+        return table
+    rows: dict[str, dict[str, str]] = {}
     # Two configurations of one method, each with its own verdict, need a row each.
     labels = beside.groupby(["source", "name", "facet"], dropna=False)["label"].transform("nunique")
     for r in beside.assign(several=labels > 1).to_dict("records"):
@@ -83,8 +85,6 @@ def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.D
         name = f"published {r['name']}, {r['source']}" + (f" ({', '.join(about)})" if about else "")
         word = r["verdict"].removesuffix(" the interval")
         rows.setdefault(name, {})[f"{r['bias_value']:g}"] = f"{r['published']:.{DECIMALS}f} {word}"
-    if not rows:
-        return table
     columns = list(table.columns)
     more = pd.DataFrame([[cells.get(c, "") for c in columns] for cells in rows.values()], list(rows), columns)
     result: pd.DataFrame = pd.concat([table, more])

@@ -93,6 +93,13 @@ def test_the_summary_table_stands_beside_them(sweep_dir: Path) -> None:
     assert not other.index.str.startswith("published").any(), "only accuracy on unbiased images compares"
 
 
+@pytest.mark.parametrize("points", [[], [point(dataset="brain_mri", method="lnl")]])
+def test_a_table_without_published_numbers_stays_as_it_is(points: list[dict[str, object]]) -> None:
+    table = pd.DataFrame([["a"]], index=["lnl"], columns=["1"])
+    beside = analysis.beside_published(pd.DataFrame(points, columns=list(point())))
+    pd.testing.assert_frame_equal(with_published(table, beside, "val_counterfactual"), table)
+
+
 def test_two_configurations_of_one_method_have_a_row_each() -> None:
     wide = point(label="grl", low=0.5, high=0.95)
     curve = pd.DataFrame([wide, point(label="grl_seed"), point(label="grl_seed", bias_value=0.05)])

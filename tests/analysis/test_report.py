@@ -42,11 +42,11 @@ def test_sections_stand_in_order(report: Path) -> None:
         "curve",
         "table",
         "won-back",
+        "hyperparameters",
+        "search",
         "diagnosis",
         "more",
         "rule-cost",
-        "hyperparameters",
-        "search",
         "learning",
         "cost",
     ]

