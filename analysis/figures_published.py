@@ -33,7 +33,7 @@ def add_published(
     low, high = min(place.ticks), max(place.ticks)
     rows = published[published["bias_value"].between(low, high) & published["method"].isin(list(look))]
     gammas = curve["gamma"].unique()
-    rows = rows[[any(at_gamma(number, gamma) for gamma in gammas) for number in rows["gamma"]]]
+    rows = rows[rows["gamma"].map(lambda number: any(at_gamma(number, gamma) for gamma in gammas)).astype(bool)]
     if place.log:
         rows = rows[rows["bias_value"] > 0]
     for layer, (source, of_source) in enumerate(rows.groupby("source", sort=False)):

@@ -37,6 +37,12 @@ def test_an_axis_that_holds_zero_is_linear(curve: pd.DataFrame) -> None:
     assert not place.log and place.ticks == (0.0, 0.02, 0.05, 0.10) and place.stronger == "larger"
 
 
+def test_a_figure_without_a_published_method_has_no_marks(curve: pd.DataFrame) -> None:
+    alone = curve[curve["label"] == "lnl"].assign(label="mine")
+    figure = analysis.plot_accuracy_vs_bias(alone, published=analysis.published_numbers("coloured_digits"))
+    assert not [t for t in figure.data if t.meta == "published"]
+
+
 def test_line_band_and_dots_share_a_legend_group(curve: pd.DataFrame) -> None:
     figure = analysis.plot_accuracy_vs_bias(curve)
     by_group: dict[str, set[str]] = {}
