@@ -204,6 +204,14 @@ def workers_of(raylet: int) -> list[int]:
     return found
 
 
+def in_a_step(worker: int) -> bool:
+    """Whether a worker is training an epoch of a trial just now, and is not being started or given another trial."""
+    try:
+        return b"ray::ResourceTrainable.train" in Path(f"/proc/{worker}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 def raylet_of(node: Any) -> int:
     """Process of a node's raylet."""
     return int(node.all_processes["raylet"][0].process.pid)

@@ -23,6 +23,7 @@ from tests.integration.support import (
     assert_same_results,
     differences,
     driver,
+    in_a_step,
     raylet_of,
     rows,
     workers_of,
@@ -101,9 +102,10 @@ def survived(short_tmp: Path, sweep_file: Path, cluster: Any) -> Survived:
             running.wait_for(lambda: bool(workers_of(steady)) and bool(in_training(out)), "a trial that trains")
             os.kill(workers_of(steady)[0], signal.SIGKILL)
             worker_killed = datetime.now(UTC)
-            running.wait_for(lambda: bool(workers_of(raylet_of(doomed))), "a worker on the other node")
+            there = raylet_of(doomed)
+            running.wait_for(lambda: any(map(in_a_step, workers_of(there))), "a trial on the other node")
             # A trial that stands still on the node until the node is gone: it cannot be lost between two trials.
-            (frozen,) = workers_of(raylet_of(doomed))
+            (frozen,) = workers_of(there)
             os.kill(frozen, signal.SIGSTOP)
             try:
                 stuck = stands_still(running)
