@@ -88,11 +88,12 @@ def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
             f"one is ringed, {symbol} = 0 is no debiasing. Validation images only."
         )
         identifier = re.sub(r"\W+", "-", f"figure-map-{number}-{label}-{parameter}")
-        summary = f"{caption} {map_words(lambda_map(trials, str(label), rule), parameter)}"
-        rows = findings.with_lines(lambda_map(trials, str(label), rule))
+        shown = lambda_map(trials, str(label), rule)
+        summary = f"{caption} {map_words(shown, parameter)}"
         found.append(plot(identifier, title, [View({}, figure, summary)], m.paragraph(caption)))
         name = findings.sweeps[number].name
-        found.append(numbers(rows, f"Search trials of {label}", "lambda_map", name, str(label), fits=fits))
+        rows_shown = findings.with_lines(shown)
+        found.append(numbers(rows_shown, f"Search trials of {label}", "lambda_map", name, str(label), fits=fits))
     return found
 
 
