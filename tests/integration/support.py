@@ -212,6 +212,24 @@ def in_a_step(worker: int) -> bool:
         return False
 
 
+def freeze_in_a_step(running: Driver, raylet: int) -> int:
+    """Stop a worker of a node in the middle of a trial: not between two, nor after the row of one is written."""
+    frozen: list[int] = []
+
+    def look() -> bool:
+        for worker in filter(in_a_step, workers_of(raylet)):
+            os.kill(worker, signal.SIGSTOP)
+            opened = {place.name for place in Path(running.out).glob("trials_open/*")}
+            if in_a_step(worker) and opened.isdisjoint(rows(running.out)):
+                frozen.append(worker)
+                return True
+            os.kill(worker, signal.SIGCONT)
+        return False
+
+    running.wait_for(look, "a trial that trains on the node")
+    return frozen[0]
+
+
 def raylet_of(node: Any) -> int:
     """Process of a node's raylet."""
     return int(node.all_processes["raylet"][0].process.pid)

@@ -23,10 +23,9 @@ from tests.integration.support import (
     assert_same_results,
     differences,
     driver,
-    in_a_step,
+    freeze_in_a_step,
     raylet_of,
     rows,
-    workers_of,
 )
 from trainable.tune_trainable import CHECKPOINT
 
@@ -99,14 +98,11 @@ def survived(short_tmp: Path, sweep_file: Path, cluster: Any) -> Survived:
         with driver(short_tmp, out, "run", sweep_file, "--out", out, "--address", cluster.address) as running:
             running.wait_for_rows(2)
             steady = raylet_of(cluster.head_node)
-            running.wait_for(lambda: bool(workers_of(steady)) and bool(in_training(out)), "a trial that trains")
-            os.kill(workers_of(steady)[0], signal.SIGKILL)
+            running.wait_for(lambda: bool(in_training(out)), "a trial that trains")
+            os.kill(freeze_in_a_step(running, steady), signal.SIGKILL)
             worker_killed = datetime.now(UTC)
-            there = raylet_of(doomed)
-            running.wait_for(lambda: any(map(in_a_step, workers_of(there))), "a trial on the other node")
             # A trial that stands still on the node until the node is gone: it cannot be lost between two trials.
-            (frozen,) = workers_of(there)
-            os.kill(frozen, signal.SIGSTOP)
+            frozen = freeze_in_a_step(running, raylet_of(doomed))
             try:
                 stuck = stands_still(running)
                 os.kill(raylet_of(doomed), signal.SIGKILL)
