@@ -239,7 +239,9 @@ class TrainingConfig(_Strict):
 class LimitsConfig(_Strict):
     """Bounds on time and money."""
 
-    trial_minutes: float | None = Field(None, gt=0, description="A trial that takes longer is ended as failed.")
+    trial_minutes: float | None = Field(
+        None, gt=0, description="A trial that takes longer, once its data are ready, is ended as failed."
+    )
     max_hours: float | None = Field(None, gt=0, description="The sweep stops issuing trials after this time.")
     max_cost: float | None = Field(
         None, gt=0, description="The sweep stops issuing trials once it has cost this much, by the table of prices."

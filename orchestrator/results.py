@@ -23,6 +23,7 @@ from trainable.spec import TrialSpec
 
 OPEN = "trials_open"
 COMPACTED = ("history", "predictions", "trials")
+_AGAIN = "again"
 
 
 class SweepDirectory:
@@ -84,6 +85,11 @@ class SweepDirectory:
             with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
                 specs.append(TrialSpec.from_json(self.folder.child(OPEN, name).read("spec.json").decode()))
         return specs
+
+    def to_run_again(self) -> set[str]:
+        """Trials whose failed rows do not count any more, since they are to run again and have not ended since."""
+        place = self.folder.child(OPEN)
+        return {name for name in place.folders() if place.child(name).exists(_AGAIN)}
 
     def open_history(self, spec: TrialSpec) -> list[dict[str, Any]]:
         """Epochs in the newest readable checkpoint of an open trial; none where it has no checkpoint."""
@@ -165,6 +171,11 @@ class Writer:
         """Leave the mark of a trial that this driver has started."""
         self._lease.check()
         self._mark(trial_id, f"started-{self._lease.generation:04d}")
+
+    def run_again(self, trial_id: str) -> None:
+        """Leave the mark of a failed trial that is to run again, also where this driver does not come to it."""
+        self._lease.check()
+        self._mark(trial_id, _AGAIN)
 
     def lose(self, trial_id: str, times: int) -> None:
         """Leave the mark of a trial whose node was lost, for the ``times``-th time under this driver."""

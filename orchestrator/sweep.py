@@ -128,6 +128,10 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
                 if not dispatcher.finished:
                     driver = f"{lease.generation}_{lease.id}"
                     _run(plan.config, dispatcher, writer, progress, options, driver, interruption)
+                if dispatcher.finished and options.only is None:
+                    # Marks of trials that turned out not to be wanted any more.
+                    for trial_id in directory.to_run_again():
+                        writer.drop(trial_id)
                 writer.flush()
                 state = "finished" if dispatcher.finished else "stopped"
                 state += f" (only {options.only})" if options.only is not None else ""
@@ -179,9 +183,13 @@ def _restore(
         for row in rows:
             if row["status"] == "failed" and any(row["cell"] == cell.id for cell in dispatcher.cells):
                 again.setdefault(row["cell"], []).append(row["trial_id"])
+                writer.run_again(row["trial_id"])
+        writer.flush()
         for cell, trials in again.items():
             writer.forget_histories(cell, trials)
-        rows = [row for row in rows if row["status"] != "failed"]
+    # Also those of an earlier ``resume --failed`` that was ended before it came to them.
+    marked = directory.to_run_again()
+    rows = [row for row in rows if row["status"] != "failed" or row["trial_id"] not in marked]
     done = {row["trial_id"] for row in rows}
     histories, waiting = directory.histories(), []
     for spec in directory.open_trials():

@@ -95,6 +95,30 @@ def test_the_new_row_wins_and_a_shorter_attempt_keeps_no_epoch_of_the_longer(dir
     assert all(len(directory.histories()[name]) == 2 for name in again)
 
 
+def test_after_an_interruption_it_need_not_be_asked_for_again(directory: SweepDirectory) -> None:
+    before = {row["trial_id"]: row for row in directory.rows("trials")}
+    dispatcher, writer = resumed(directory, failed=True)
+    first, second = [spec for spec in issued(dispatcher) if spec.phase == "search"]
+    writer.finish(fake_row(first, 0.25), fake_history([0.125, 0.25]))
+    writer.issue(second)
+    # The driver is gone here: the first trial has its new row, the second has begun, the confirm trials have not.
+    simulation = Simulation(resumed(directory, failed=False)[0], slots=2).run()
+    ran = {spec.trial_id for spec in simulation.issued}
+    confirm = {name for name, row in before.items() if row["status"] == "failed" and row["phase"] == "confirm"}
+    assert ran & before.keys() == {second.trial_id} | confirm
+    assert simulation.dispatcher.problems() == []
+
+
+def test_a_trial_that_fails_again_stays_failed(directory: SweepDirectory) -> None:
+    dispatcher, writer = resumed(directory, failed=True)
+    specs = issued(dispatcher)
+    for spec in specs:
+        writer.finish(fake_row(spec, None, "failed"), [])
+    again = {spec.trial_id for spec in specs}
+    assert again <= failed_in(directory) and not again & directory.to_run_again()
+    assert not again & {spec.trial_id for spec in issued(resumed(directory, failed=False)[0])}
+
+
 def test_those_of_cells_that_do_not_run_keep_theirs(directory: SweepDirectory) -> None:
     dispatcher, _ = resumed(directory, failed=True, cells=1)
     (cell,) = dispatcher.cells
