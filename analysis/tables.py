@@ -77,10 +77,12 @@ def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.D
     if beside.empty:
         return table
     rows: dict[str, dict[str, str]] = {}
-    # Two configurations of one method, each with its own verdict, need a row each.
-    labels = beside.groupby(["source", "name", "facet"], dropna=False)["label"].transform("nunique")
-    for r in beside.assign(several=labels > 1).to_dict("records"):
-        about = [f"beside {r['label']}"] if r["several"] else []
+    # Two configurations of one method, or two sweeps, each with its own verdict, need a row each.
+    of_one = beside.groupby(["source", "name", "facet"], dropna=False)
+    several = {name: of_one[name].transform("nunique") > 1 for name in ("label", "sweep")}
+    for r in beside.assign(labels=several["label"], sweeps=several["sweep"]).to_dict("records"):
+        about = [f"beside {r['label']}"] if r["labels"] else []
+        about += [f"beside the sweep {r['sweep']}"] if r["sweeps"] else []
         about += [r["facet"]] if r["facet"] else []
         name = f"published {r['name']}, {r['source']}" + (f" ({', '.join(about)})" if about else "")
         word = r["verdict"].removesuffix(" the interval")

@@ -109,3 +109,14 @@ def test_two_configurations_of_one_method_have_a_row_each() -> None:
     assert more.loc["published LNL, SABAF 2023 (beside grl_seed)", "0.02"] == "0.770 outside"
     alone = with_published(table, analysis.beside_published(curve[1:]), "val_counterfactual")
     assert alone.loc["published LNL, SABAF 2023", "0.02"] == "0.770 outside"
+
+
+def test_two_sweeps_have_a_row_each_also_where_their_second_parameter_does_not_vary() -> None:
+    one = {"dataset": "brain_mri", "method": "erm", "label": "erm", "bias_axis": "rho", "bias_value": 1.0}
+    curve = pd.DataFrame([point(**one, sweep="plain", gamma=0.0), point(**one, sweep="both", gamma=1.0)])
+    table = pd.DataFrame([["a"], ["b"]], index=["erm (plain)", "erm (both)"], columns=["1"])
+    more = with_published(table, analysis.beside_published(curve), "val_counterfactual").iloc[2:]
+    assert [(name.split(" (")[1], cell.split()[0]) for name, cell in more["1"].items()] == [
+        ("beside the sweep plain)", "0.674"),
+        ("beside the sweep both)", "0.672"),
+    ]
