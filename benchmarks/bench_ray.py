@@ -133,9 +133,9 @@ def sweep(trials: int, slots: int) -> list[Span]:
     """Our sweep of so many trials of one epoch: when each trial began and ended."""
     from rich.console import Console
 
-    from orchestrator.config import validate
     from orchestrator.results import SweepDirectory
     from orchestrator.sweep import Options, run_sweep
+    from orchestrator.sweep_file import validate
 
     per_cell = trials // CELLS
     seeds = max(1, per_cell // 5)

@@ -93,7 +93,7 @@ def one(out: str, trials: int, with_ray: bool) -> dict[str, Any]:
     from rich.console import Console
 
     from orchestrator import results, sweep, tuning
-    from orchestrator.config import validate
+    from orchestrator.sweep_file import validate
     from tests.integration.null_trainable import null_trainable
 
     config = validate(

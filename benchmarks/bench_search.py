@@ -28,9 +28,10 @@ from scipy import stats
 
 from benchmarks.record_curves import EPOCHS, FILE, SEARCHED, VALUES
 from orchestrator.cells import build_cells, load_checked, resolve
-from orchestrator.config import EarlyStopping, validate
+from orchestrator.config import EarlyStopping
 from orchestrator.dispatch import Dispatcher
 from orchestrator.scheduler import Rungs, build_rungs
+from orchestrator.sweep_file import validate
 from tests.orchestrator.support import Simulation
 from trainable.methods.base import Range, get_method
 from trainable.spec import TrialSpec

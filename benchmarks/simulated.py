@@ -24,7 +24,8 @@ from orchestrator.dispatch import Dispatcher
 from orchestrator.lease import Lease
 from orchestrator.progress import Progress
 from orchestrator.results import SweepDirectory, Writer
-from orchestrator.tuning import CellScheduler, CellSearcher, Recorder, _Session
+from orchestrator.session import Session
+from orchestrator.tuning import CellScheduler, CellSearcher, Recorder
 from trainable.randomness import derive
 from trainable.report import spec_row
 from trainable.spec import RULES, TrialSpec
@@ -73,7 +74,7 @@ class Executor:
         runs: The trials that ended.
     """
 
-    session: _Session
+    session: Session
     slots: int
     curve: Curve
     seconds: Seconds
@@ -162,7 +163,7 @@ def simulate(
     dispatcher = Dispatcher(config, cells)
     progress = Progress(config.name, directory.folder, dispatcher, Console(file=io.StringIO()))
     writer, demands = Writer(directory, Lease(directory.folder, "sim", 1)), demands_of(config, [])
-    session = _Session(config, dispatcher, writer, progress, demands, slots=slots)
+    session = Session(config, dispatcher, writer, progress, demands, slots=slots)
     return Executor(session, slots, curve, seconds)
 
 

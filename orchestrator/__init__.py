@@ -6,18 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.config import SweepConfig as SweepConfig
-    from orchestrator.config import read_config as read_config
     from orchestrator.sweep import run_sweep as run_sweep
+    from orchestrator.sweep_file import read_config as read_config
 
 __all__ = ["SweepConfig", "read_config", "run_sweep"]
 
 
 def __getattr__(name: str) -> Any:
     # Torch and Ray take seconds to import: `lnl-sweep --help` must not wait for them.
-    if name in ("SweepConfig", "read_config"):
-        from orchestrator import config
+    if name == "SweepConfig":
+        from orchestrator.config import SweepConfig
 
-        return getattr(config, name)
+        return SweepConfig
+    if name == "read_config":
+        from orchestrator.sweep_file import read_config
+
+        return read_config
     if name == "run_sweep":
         from orchestrator.sweep import run_sweep
 

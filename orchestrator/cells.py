@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.config import BiasValues, EarlyStopping, MethodConfig, SpaceEntry, SweepConfig
+from orchestrator.config import BiasValues, EarlyStopping, MethodConfig, SweepConfig
+from orchestrator.space import anchor_of, space_of
 from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
 from trainable.errors import InputError, unknown_name
-from trainable.methods.base import Choices, Method, Range, Space, get_method
+from trainable.methods.base import Method, Space, get_method
 from trainable.remote import Unreachable
 from trainable.spec import Rule
 
@@ -282,7 +283,7 @@ def _cell(
     method: Method,
 ) -> Cell:
     label = entry.label or entry.name
-    space, fixed = _space(entry, method)
+    space, fixed = space_of(entry, method)
     trials = config.search.trials if space else 1
     place = "-".join(f"{name}{short(value)}" for name, value in bias.items())
     place += "" if fold is None else f"-fold{fold}"
@@ -296,74 +297,6 @@ def _cell(
         fold=fold,
         space=space,
         fixed=fixed,
-        anchor=_anchor(method, space, fixed) if trials > 1 else None,
+        anchor=anchor_of(method, space, fixed) if trials > 1 else None,
         trials=trials,
     )
-
-
-def _space(entry: MethodConfig, method: Method) -> tuple[dict[str, Range | Choices], dict[str, Any]]:
-    for name in [*entry.space, *entry.fixed]:
-        if name not in method.defaults:
-            raise unknown_name(f"hyperparameter of {method.name}", name, method.defaults)
-    both = sorted(set(entry.space) & set(entry.fixed))
-    if both:
-        raise InputError(f"{entry.label or entry.name}: '{both[0]}' is both in space and in fixed: remove it from one")
-    where = f"{entry.label or entry.name}: the value of"
-    own = {name: _searched(f"{where} '{name}'", value, method.defaults[name]) for name, value in entry.space.items()}
-    for name, value in entry.fixed.items():
-        _check_number(f"{where} '{name}'", value, method.defaults[name])
-    space = {**method.space, **own}
-    space = {name: value for name, value in space.items() if name not in entry.fixed}
-    fixed = {name: value for name, value in {**method.defaults, **entry.fixed}.items() if name not in space}
-    return space, fixed
-
-
-def _searched(where: str, entry: SpaceEntry, default: Any) -> Range | Choices:
-    try:
-        found = _range(entry)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-    for value in found.values if isinstance(found, Choices) else (found.low, found.high):
-        _check_number(where, value, default)
-    return found
-
-
-def _check_number(where: str, value: Any, default: Any) -> None:
-    if not isinstance(default, (int, float)) or isinstance(default, bool):
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InputError(f"{where} must be a finite number, but got {value!r}")
-
-
-def _range(entry: SpaceEntry) -> Range | Choices:
-    if entry.choice is not None:
-        return Choices(tuple(entry.choice))
-    if entry.integer is not None:
-        return Range(*entry.integer, integer=True)
-    if entry.log is not None:
-        return Range(*entry.log, log=True)
-    assert entry.uniform is not None
-    return Range(*entry.uniform)
-
-
-def _anchor(method: Method, space: Space, fixed: Mapping[str, Any]) -> dict[str, Any] | None:
-    if not any(name in space for name in method.anchor):
-        return None
-    if any(name in fixed and fixed[name] != value for name, value in method.anchor.items()):
-        return None
-    others = {name: default_in(entry, method.defaults[name]) for name, entry in space.items()}
-    return {**fixed, **others, **method.anchor}
-
-
-def default_in(entry: Range | Choices, default: Any) -> Any:
-    """The default where it lies in the searched set, else the middle of the set."""
-    inside = default in entry.values if isinstance(entry, Choices) else entry.low <= default <= entry.high
-    return default if inside else middle_of(entry)
-
-
-def middle_of(entry: Range | Choices) -> Any:
-    """The middle of a searched set, on a logarithmic scale where it is searched on one."""
-    if isinstance(entry, Choices):
-        return entry.values[len(entry.values) // 2]
-    middle = math.sqrt(entry.low * entry.high) if entry.log else (entry.low + entry.high) / 2
-    return round(middle) if entry.integer else middle

@@ -180,7 +180,7 @@ def _takes_bias(options: argparse.Namespace) -> bool:
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], int]:
-    homes = {"report": "commands_report", "pack": "commands_report", "bench": "commands_bench"}
+    homes = {name: f"commands_{name}" for name in ("report", "bench", "data")} | {"pack": "commands_report"}
     home = f"orchestrator.{homes.get(name, 'commands')}"
     found: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(home), name)
     return found

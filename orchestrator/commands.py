@@ -11,11 +11,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 
+from orchestrator.commands_data import assignments, bias_options
 from orchestrator.commands_report import as_uri
-from orchestrator.config import SweepConfig, apply_override, load_yaml, parse_config, read_config, validate
+from orchestrator.config import SweepConfig
+from orchestrator.sweep_file import apply_override, parse_config, read_config, validate
 from trainable.errors import InputError, unknown_name
 
 DEMO = "brain_phantom"
@@ -88,15 +89,6 @@ def status(options: argparse.Namespace) -> int:
     return 0
 
 
-def data(options: argparse.Namespace) -> int:
-    """``lnl-sweep data list | prepare | preview``."""
-    if options.action == "prepare":
-        from orchestrator.data_prepare import prepare
-
-        return prepare(options)
-    return _data_list() if options.action == "list" else _data_preview(options)
-
-
 def train(options: argparse.Namespace) -> int:
     """``lnl-sweep train``: one trial in this process."""
     from orchestrator.plan import make_plan
@@ -104,9 +96,9 @@ def train(options: argparse.Namespace) -> int:
     from trainable.api import DEFAULT_NETWORKS, OTHERWISE
     from trainable.spec import Training
 
-    bias = _bias_options(options.rest)
+    bias = bias_options(options.rest)
     groups: dict[str, dict[str, Any]] = {"training": {}, "network": {}, "dataset": {}, "": {}}
-    for key, value in _assignments(options.set):
+    for key, value in assignments(options.set):
         group, _, rest = key.rpartition(".")
         if group not in groups:
             raise unknown_name("group in --set", group, [name for name in groups if name])
@@ -279,86 +271,3 @@ def _dry_run(config: SweepConfig, out: str) -> int:
             f"{', '.join(guesses)}; measure it there with --smoke"
         )
     return 0
-
-
-def _data_list() -> int:
-    from trainable.data.base import list_datasets, load_dataset
-    from trainable.data.cache import cache_folder
-    from trainable.remote import Unreachable
-
-    for name in list_datasets():
-        try:
-            dataset = load_dataset(name)
-        except (InputError, Unreachable) as error:
-            print(f"{name}: {error}")
-            continue
-        axes = ", ".join(f"{a.name} in [{a.low:g}, {a.high:g}], {a.stronger} = stronger" for a in dataset.axes)
-        print(
-            f"{name}: {dataset.long_name}, {len(dataset.labels())} images, {len(dataset.classes)} classes; bias: {axes}"
-        )
-    print(f"cache: {cache_folder()}")
-    return 0
-
-
-def _data_preview(options: argparse.Namespace) -> int:
-    from orchestrator.cells import load_checked
-    from trainable.data.base import resolve_bias
-    from trainable.data.samples import contact_sheet
-
-    dataset = load_checked(options.name, dict(_assignments(options.set)))
-    points = _preview_points(options.bias, options.rest, [axis.name for axis in dataset.axes])
-    if not points:
-        raise InputError(f"give bias values to show, e.g. --bias {dataset.axes[0].name}=0.02,0.1")
-    sheet = contact_sheet(dataset, [resolve_bias(dataset, point) for point in points])
-    try:
-        sheet.save(options.out)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot write the picture '{options.out}': {error}") from error
-    print(options.out)
-    return 0
-
-
-def _preview_points(entries: list[str], rest: list[str], axes: list[str]) -> list[dict[str, float]]:
-    values: dict[str, list[float]] = {}
-    for entry in entries:
-        name, _, text = entry.partition("=")
-        try:
-            values[name] = [float(part) for part in text.split(",")]
-        except ValueError:
-            raise InputError(f"--bias takes NAME=VALUE,VALUE,..., but got '{entry}'") from None
-    values.update({name: [value] for name, value in _bias_options(rest).items()})
-    for name in values:
-        if name not in axes:
-            raise unknown_name("bias parameter", name, axes)
-    import itertools
-
-    return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())] if values else []
-
-
-def _bias_options(rest: list[str]) -> dict[str, float]:
-    bias: dict[str, float] = {}
-    words = iter(rest)
-    for word in words:
-        if not word.startswith("--"):
-            raise InputError(f"unexpected argument '{word}': bias values are given like --color_variance 0.02")
-        name, separator, text = word[2:].partition("=")
-        if not separator:
-            text = next(words, "")
-        try:
-            bias[name] = float(text)
-        except ValueError:
-            raise InputError(f"--{name} takes a number, but got '{text}'") from None
-    return bias
-
-
-def _assignments(entries: list[str]) -> list[tuple[str, Any]]:
-    pairs = []
-    for entry in entries:
-        key, separator, text = entry.partition("=")
-        if not separator or not key:
-            raise InputError(f"--set takes key=value, but got '{entry}'")
-        try:
-            pairs.append((key, load_yaml(text)))
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {key}: '{text}' is not valid YAML") from error
-    return pairs

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.cells import Cell, middle_of
+from orchestrator.cells import Cell
 from orchestrator.identity import search_seed, trial_spec
 from orchestrator.plan import Plan
 from orchestrator.prices import read_prices
+from orchestrator.space import middle_of
 
 if TYPE_CHECKING:
     from trainable.trainer import Trainer

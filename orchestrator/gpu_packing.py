@@ -12,10 +12,11 @@ import ray
 from rich.console import Console
 
 from orchestrator.capacity import Demand
-from orchestrator.cells import Cell, default_in
+from orchestrator.cells import Cell
 from orchestrator.cluster import cluster_nodes
 from orchestrator.config import SweepConfig
 from orchestrator.identity import search_seed, trial_spec
+from orchestrator.space import default_in
 from trainable.spec import TrialSpec
 
 MEMORY_SHARE = 0.9

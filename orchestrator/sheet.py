@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import yaml
 
-from orchestrator.config import load_yaml, validate
 from orchestrator.identity import search_seed
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory
 from orchestrator.small_files import read_small
+from orchestrator.sweep_file import load_yaml, validate
 from trainable.data.base import Dataset, Split
 from trainable.errors import InputError
 from trainable.methods.base import Choices, Range

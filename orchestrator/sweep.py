@@ -14,7 +14,7 @@ from rich.console import Console
 from analysis.sealed import seal_yaml
 from orchestrator.cells import choose_cells
 from orchestrator.companions import write_samples, write_splits
-from orchestrator.config import SweepConfig, validate
+from orchestrator.config import SweepConfig
 from orchestrator.continuation import check_config, check_provenance
 from orchestrator.dispatch import Dispatcher
 from orchestrator.interruption import Interruption
@@ -25,6 +25,7 @@ from orchestrator.prices import read_prices
 from orchestrator.progress import Progress
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
+from orchestrator.sweep_file import validate
 from trainable.errors import InputError
 
 LAST_SECONDS = 20.0

@@ -15,10 +15,10 @@ import yaml
 
 from analysis.schema import SCHEMA_VERSION, VERSION_KEY, to_table
 from orchestrator.cli import main
-from orchestrator.config import parse_config
 from orchestrator.identity import search_id, trial_spec
 from orchestrator.plan import make_plan
 from orchestrator.sheet import sweep_sheet
+from orchestrator.sweep_file import parse_config
 from trainable.data.base import _load
 from trainable.report import spec_row
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config import read_config
 from orchestrator.identity import trial_spec
 from orchestrator.plan import make_plan
+from orchestrator.sweep_file import read_config
 from tests.integration.support import CIRCUMSTANCES, assert_same_results, rows
 from trainable.spec import TrialSpec
 

@@ -13,7 +13,7 @@ import pytest
 import sweeps
 from orchestrator import cli
 from orchestrator.commands import DEMO, _read_sweep
-from orchestrator.config import read_config
+from orchestrator.sweep_file import read_config
 
 
 def test_no_file_means_the_phantom() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.config import validate
+from orchestrator.sweep_file import validate
 from tests.integration import faulty
 from tests.integration.support import SWEEP, Row, differences, results, rows
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from orchestrator.cells import Cell, build_cells, resolve
-from orchestrator.config import SweepConfig, validate
+from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
+from orchestrator.sweep_file import validate
 from trainable.data.base import Axis
 from trainable.report import spec_row
 from trainable.spec import RULES, TrialSpec

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cells import bias_axis, bias_points, default_in
+from orchestrator.cells import bias_axis, bias_points
 from orchestrator.config import EarlyStopping
+from orchestrator.space import default_in
 from tests.orchestrator.support import FakeData, sweep_cells, sweep_config
 from trainable.errors import InputError
 from trainable.methods.base import Choices, Range, get_method, list_methods

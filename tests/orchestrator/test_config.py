@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config import SweepConfig, apply_override, load_yaml, parse_config, validate
+from orchestrator.config import SweepConfig
+from orchestrator.sweep_file import apply_override, load_yaml, parse_config, validate
 from trainable.errors import InputError
 
 TEXT = """

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.config import validate
 from orchestrator.dispatch import Dispatcher
 from orchestrator.estimate import estimate
 from orchestrator.identity import trial_spec
 from orchestrator.plan import Plan, make_plan
+from orchestrator.sweep_file import validate
 from trainable import timing
 from trainable.methods.base import Batch
 from trainable.spec import TrialSpec

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from orchestrator import gpu_packing
 from orchestrator.capacity import Demand
-from orchestrator.config import validate
 from orchestrator.gpu_packing import pack_gpus, ray_share, trials_on_card
+from orchestrator.sweep_file import validate
 from tests.orchestrator.support import sweep_cells, sweep_config
 from trainable.errors import InputError
 

@@ -11,7 +11,7 @@ import yaml
 from orchestrator import cluster
 from orchestrator.capacity import Capacity
 from orchestrator.cluster import cluster_nodes, demands_of, largest_cluster
-from orchestrator.config import validate
+from orchestrator.sweep_file import validate
 
 ROOT = Path(__file__).parents[2]
 SWEEP = {"dataset": {"name": "coloured_digits", "bias": {"color_variance": [0.02]}}, "methods": ["erm"]}

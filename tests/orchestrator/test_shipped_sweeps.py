@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import sweeps
-from orchestrator.config import read_config
 from orchestrator.plan import make_plan
 from orchestrator.sheet import sweep_sheet
+from orchestrator.sweep_file import read_config
 from trainable.errors import InputError
 
 FILES = sorted(Path(sweeps.__path__[0]).glob("*.yaml"))

@@ -23,7 +23,8 @@ from orchestrator.interruption import Interruption
 from orchestrator.lease import Lease, LeaseLost
 from orchestrator.progress import Progress
 from orchestrator.results import SweepDirectory, Writer
-from orchestrator.tuning import Recorder, _Session
+from orchestrator.session import Session
+from orchestrator.tuning import Recorder
 from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, sweep_config
 from trainable.errors import InputError
 from trainable.remote import Unreachable
@@ -53,25 +54,25 @@ def directory(tmp_path: Path) -> SweepDirectory:
     return found
 
 
-def make_session(directory: SweepDirectory, config: SweepConfig, slots: int = 2) -> _Session:
+def make_session(directory: SweepDirectory, config: SweepConfig, slots: int = 2) -> Session:
     dispatcher = dispatcher_for(config)
     writer = Writer(directory, Lease(directory.folder, "abcd1234", 1))
     progress = Progress("fake", None, dispatcher, Console(file=io.StringIO()))
-    return _Session(config, dispatcher, writer, progress, demands_of(config, []), slots=slots)
+    return Session(config, dispatcher, writer, progress, demands_of(config, []), slots=slots)
 
 
 @pytest.fixture
-def session(directory: SweepDirectory) -> _Session:
+def session(directory: SweepDirectory) -> Session:
     return make_session(directory, stopping_config())
 
 
-def suggested(session: _Session, ray_id: str) -> TrialSpec:
+def suggested(session: Session, ray_id: str) -> TrialSpec:
     found = session.suggest(ray_id)
     assert isinstance(found, dict)
     return TrialSpec.from_json(found["spec"])
 
 
-def tell(session: _Session, ray_id: str, values: list[float], told: int = 0) -> bool:
+def tell(session: Session, ray_id: str, values: list[float], told: int = 0) -> bool:
     """Report the epochs after the first ``told`` ones, as a worker does; is the trial to go on?"""
     spec = session.specs[ray_id]
     row = fake_row(spec, values[-1], "pruned")
@@ -81,7 +82,7 @@ def tell(session: _Session, ray_id: str, values: list[float], told: int = 0) -> 
     return going
 
 
-def end(session: _Session, ray_id: str, values: list[float]) -> None:
+def end(session: Session, ray_id: str, values: list[float]) -> None:
     spec = session.specs[ray_id]
     result = {"epoch": EPOCHS, "value": values[-1], "history": fake_history(values), "row": fake_row(spec, values[-1])}
     session.result(ray_id, result)
@@ -89,7 +90,7 @@ def end(session: _Session, ray_id: str, values: list[float]) -> None:
 
 
 def test_a_suggestion_is_marked_as_issued_and_says_where_its_directory_is(
-    session: _Session, directory: SweepDirectory
+    session: Session, directory: SweepDirectory
 ) -> None:
     found = session.suggest("a")
     assert isinstance(found, dict)
@@ -118,7 +119,7 @@ def test_a_method_that_fits_on_no_node_keeps_no_other_from_its_end(directory: Sw
     dispatcher = dispatcher_for(config)
     writer = Writer(directory, Lease(directory.folder, "abcd1234", 1))
     progress = Progress("fake", None, dispatcher, Console(file=io.StringIO()))
-    session = _Session(config, dispatcher, writer, progress, demands_of(config, nodes), nodes)
+    session = Session(config, dispatcher, writer, progress, demands_of(config, nodes), nodes)
     labels = []
     for name in "abcdefgh":
         if session.suggest(name) is None:
@@ -131,7 +132,7 @@ def test_a_method_that_fits_on_no_node_keeps_no_other_from_its_end(directory: Sw
     assert session.suggest("z") is None and len(session.specs) == 1
 
 
-def test_while_a_cell_waits_for_its_search_the_searcher_waits(session: _Session) -> None:
+def test_while_a_cell_waits_for_its_search_the_searcher_waits(session: Session) -> None:
     for name in ("a", "b"):
         suggested(session, name)
     end(session, "a", [0.5] * EPOCHS)
@@ -144,7 +145,7 @@ def test_while_a_cell_waits_for_its_search_the_searcher_waits(session: _Session)
     assert session.suggest("e") == Searcher.FINISHED
 
 
-def test_a_finished_trial_has_its_row_and_its_cell(session: _Session, directory: SweepDirectory) -> None:
+def test_a_finished_trial_has_its_row_and_its_cell(session: Session, directory: SweepDirectory) -> None:
     spec = suggested(session, "a")
     end(session, "a", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     (row,) = directory.rows("trials")
@@ -156,7 +157,7 @@ def test_a_finished_trial_has_its_row_and_its_cell(session: _Session, directory:
     assert directory.open_trials() == []
 
 
-def test_a_trial_that_the_rungs_stop_is_pruned(session: _Session, directory: SweepDirectory) -> None:
+def test_a_trial_that_the_rungs_stop_is_pruned(session: Session, directory: SweepDirectory) -> None:
     suggested(session, "a")
     suggested(session, "b")
     assert tell(session, "a", [0.1]) and tell(session, "a", [0.1, 0.9], told=1)
@@ -167,7 +168,7 @@ def test_a_trial_that_the_rungs_stop_is_pruned(session: _Session, directory: Swe
     assert (row["status"], row["val_biased"]) == ("pruned", 0.2)
 
 
-def test_the_epochs_of_an_earlier_attempt_stand_in_the_rungs(session: _Session) -> None:
+def test_the_epochs_of_an_earlier_attempt_stand_in_the_rungs(session: Session) -> None:
     suggested(session, "a")
     suggested(session, "b")
     # A resumed worker starts at its checkpoint and reports the epochs before it at once.
@@ -175,7 +176,7 @@ def test_the_epochs_of_an_earlier_attempt_stand_in_the_rungs(session: _Session) 
     assert not tell(session, "b", [0.5, 0.2])
 
 
-def test_an_epoch_that_is_reported_twice_is_kept_once(session: _Session, directory: SweepDirectory) -> None:
+def test_an_epoch_that_is_reported_twice_is_kept_once(session: Session, directory: SweepDirectory) -> None:
     spec = suggested(session, "a")
     tell(session, "a", [0.1, 0.2, 0.3])
     tell(session, "a", [0.1, 0.2, 0.3, 0.4])
@@ -203,12 +204,12 @@ def node_lost() -> Exception:
     return RayActorError(error_msg="The actor is dead because its node has died. Node Id: 0")
 
 
-def process_dies(session: _Session, name: str, error: Exception | None = None) -> None:
+def process_dies(session: Session, name: str, error: Exception | None = None) -> None:
     Recorder(session).on_trial_error(0, [], RayTrial(name, error or RayActorError()))
 
 
 def test_a_trial_whose_process_died_starts_anew_at_once_and_counts_both_attempts(
-    session: _Session, directory: SweepDirectory
+    session: Session, directory: SweepDirectory
 ) -> None:
     spec = suggested(session, "a")
     tell(session, "a", [0.5])
@@ -220,7 +221,7 @@ def test_a_trial_whose_process_died_starts_anew_at_once_and_counts_both_attempts
     assert (row["status"], row["attempts"], row["preemptions"]) == ("completed", 2, 0)
 
 
-def test_a_death_that_is_reported_twice_counts_once(session: _Session, directory: SweepDirectory) -> None:
+def test_a_death_that_is_reported_twice_counts_once(session: Session, directory: SweepDirectory) -> None:
     spec = suggested(session, "a")
     process_dies(session, "a")
     process_dies(session, "a")
@@ -232,7 +233,7 @@ def test_a_death_that_is_reported_twice_counts_once(session: _Session, directory
 
 
 def test_a_trial_whose_process_died_too_often_is_a_failed_row_with_the_reason(
-    session: _Session, directory: SweepDirectory
+    session: Session, directory: SweepDirectory
 ) -> None:
     for name in ("a", "b", "c"):
         spec = suggested(session, name)
@@ -243,7 +244,7 @@ def test_a_trial_whose_process_died_too_often_is_a_failed_row_with_the_reason(
     assert suggested(session, "d") != spec
 
 
-def test_lost_nodes_cost_no_retry_and_are_counted_as_preemptions(session: _Session, directory: SweepDirectory) -> None:
+def test_lost_nodes_cost_no_retry_and_are_counted_as_preemptions(session: Session, directory: SweepDirectory) -> None:
     for name in ("a", "b", "c", "d"):
         spec = suggested(session, name)
         process_dies(session, name, node_lost())
@@ -253,13 +254,13 @@ def test_lost_nodes_cost_no_retry_and_are_counted_as_preemptions(session: _Sessi
     assert (row["status"], row["attempts"], row["preemptions"]) == ("completed", 1, 4)
 
 
-def test_a_trial_that_is_not_ours_any_more_is_left_alone(session: _Session, directory: SweepDirectory) -> None:
+def test_a_trial_that_is_not_ours_any_more_is_left_alone(session: Session, directory: SweepDirectory) -> None:
     session.ended("unknown")
     assert directory.rows("trials") == []
 
 
 def test_a_cell_is_compacted_when_its_search_has_ended_and_when_it_is_done(
-    session: _Session, directory: SweepDirectory
+    session: Session, directory: SweepDirectory
 ) -> None:
     counts = []
     for name in ("a", "b", "c", "d"):
@@ -269,7 +270,7 @@ def test_a_cell_is_compacted_when_its_search_has_ended_and_when_it_is_done(
     assert counts == [1, 2, 1, 1]
 
 
-def test_an_exception_ends_the_sweep_in_order(session: _Session) -> None:
+def test_an_exception_ends_the_sweep_in_order(session: Session) -> None:
     def lost() -> None:
         raise LeaseLost("taken over")
 
@@ -304,7 +305,7 @@ def test_a_cost_that_nobody_knows_counts_as_too_much(directory: SweepDirectory) 
     assert session.suggest("a") == Searcher.FINISHED
 
 
-def test_a_signal_that_was_lost_ends_the_next_step(session: _Session) -> None:
+def test_a_signal_that_was_lost_ends_the_next_step(session: Session) -> None:
     interruption = Interruption()
     recorder = Recorder(session, interruption)
     with interruption.heard(), contextlib.suppress(KeyboardInterrupt):
@@ -313,7 +314,7 @@ def test_a_signal_that_was_lost_ends_the_next_step(session: _Session) -> None:
         recorder.on_step_begin(1, [])
 
 
-def test_a_driver_that_was_superseded_ends_at_the_next_step(session: _Session) -> None:
+def test_a_driver_that_was_superseded_ends_at_the_next_step(session: Session) -> None:
     recorder = Recorder(session)
     session.error = InputError("the disk is full")
     # What runs may end: its rows are wanted.
@@ -325,7 +326,7 @@ def test_a_driver_that_was_superseded_ends_at_the_next_step(session: _Session) -
 
 @pytest.mark.parametrize(("away", "kind"), [(True, Unreachable), (False, InputError)])
 def test_a_trial_that_cannot_reach_the_directory_ends_the_sweep_with_the_right_word(
-    away: bool, kind: type[Exception], session: _Session, directory: SweepDirectory
+    away: bool, kind: type[Exception], session: Session, directory: SweepDirectory
 ) -> None:
     suggested(session, "a")
     result = {"epoch": 0, "history": [], "row": None, "halt": "no answer", "away": away, "done": True}
@@ -334,9 +335,9 @@ def test_a_trial_that_cannot_reach_the_directory_ends_the_sweep_with_the_right_w
     assert directory.rows("trials") == [] and len(directory.open_trials()) == 1
 
 
-def test_ray_pickles_nothing_of_it(session: _Session) -> None:
+def test_ray_pickles_nothing_of_it(session: Session) -> None:
     assert pickle.loads(pickle.dumps(session)) is None
 
 
-def test_a_suggestion_is_plain_data(session: _Session) -> None:
+def test_a_suggestion_is_plain_data(session: Session) -> None:
     json.dumps(session.suggest("a"))

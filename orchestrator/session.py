@@ -1,0 +1,240 @@
+"""What one run of Tune knows: which of Ray's trials is which of ours, what each has told, what its loss costs.
+
+Tune's searcher, scheduler and callbacks (``orchestrator.tuning``) only hand their questions on to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import pickle
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.tune.search import Searcher
+
+from orchestrator.capacity import Capacity, Demand
+from orchestrator.cluster import lost_its_node
+from orchestrator.config import SweepConfig
+from orchestrator.dispatch import Dispatcher
+from orchestrator.progress import Progress
+from orchestrator.reporting import ReportKeeper
+from orchestrator.results import Writer
+from trainable.errors import InputError
+from trainable.remote import Unreachable
+from trainable.report import spec_row
+from trainable.spec import TrialSpec, objective
+
+FINISHED = str(Searcher.FINISHED)
+MAX_FAILURES = 2
+"""Times a trial whose process died is started again before it counts as failed."""
+
+Row = dict[str, Any]
+
+
+class Session:
+    """What the searcher, the scheduler and the recorder share."""
+
+    def __init__(
+        self,
+        config: SweepConfig,
+        dispatcher: Dispatcher,
+        writer: Writer,
+        progress: Progress,
+        demands: Mapping[str, Demand],
+        nodes: Iterable[Mapping[str, float]] = (),
+        slots: int | None = None,
+    ) -> None:
+        self.dispatcher = dispatcher
+        self.writer = writer
+        self.progress = progress
+        self.demands = demands
+        # A slot that falls free takes a waiting trial at once. An adaptive sampler's would be stale: asked for before
+        # the trial that just ended had told its value.
+        ahead = 1 if config.search.sampler in ("random", "qmc") else 0
+        self.capacity = Capacity(nodes, demands.values(), slots, ahead)
+        self.specs: dict[str, TrialSpec] = {}
+        self.histories: dict[str, dict[int, Row]] = {}
+        self.last_row: dict[str, Row] = {}
+        self.error: BaseException | None = None
+        self.checkpoint_seconds = config.limits.checkpoint_seconds
+        hours = config.limits.max_hours
+        minutes = config.limits.trial_minutes
+        self.limit = None if minutes is None else 60 * minutes
+        self.started: dict[str, tuple[float, Any]] = {}
+        self.actors: dict[str, str] = {}
+        self.overdue: set[str] = set()
+        self.deaths: dict[str, int] = {}
+        self.lost: dict[str, int] = {}
+        self.deadline = None if hours is None else time.monotonic() + 3600 * hours
+        self.max_cost = config.limits.max_cost
+        self.report = ReportKeeper(writer.directory.uri)
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        # Tune pickles its searcher, scheduler and callbacks into its snapshots, which nothing here ever reads back.
+        return type(None), ()
+
+    def guarded(self, work: Callable[[], Any], otherwise: Any) -> Any:
+        """Run our part of a call from Ray: an exception must end the sweep in order, not in Ray's event loop."""
+        try:
+            return work()
+        except Exception as error:
+            self.error = self.error or error
+            return otherwise
+
+    @property
+    def stopping(self) -> bool:
+        """No new trial is issued any more."""
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        return self.error is not None or late or self._spent
+
+    @property
+    def _spent(self) -> bool:
+        # A cost that the table of prices cannot tell counts as too much: the bound is a promise.
+        cost = self.progress.cost
+        return self.max_cost is not None and (cost is None or cost >= self.max_cost)
+
+    def suggest(self, ray_id: str) -> Row | str | None:
+        """The next trial as a Tune configuration, None to be asked again, or FINISHED."""
+        self.progress.update()
+        # Tune asks again and again while its slots are taken: that answer must cost nothing.
+        if not any(map(self.has_place, self.demands)):
+            return None if self.specs or not self.stopping else FINISHED
+        if self.stopping or self.dispatcher.finished:
+            return FINISHED
+        spec = self.dispatcher.next(self.has_place)
+        if spec is None:
+            return None if self.specs else FINISHED
+        self.writer.issue(spec)
+        self.specs[ray_id] = spec
+        demand = self.demands[spec.label]
+        self.capacity.issue(demand)
+        return {
+            "spec": spec.to_json(),
+            "dir": self.writer.directory.uri,
+            "cpu": demand.cpu,
+            "gpu": demand.gpu,
+            "checkpoint_seconds": self.checkpoint_seconds,
+            "rungs": list(self.dispatcher.rung_epochs(spec)),
+        }
+
+    def has_place(self, label: str) -> bool:
+        """One more trial of this method may be issued."""
+        return label in self.demands and self.capacity.takes(self.demands[label])
+
+    def _leave(self, ray_id: str) -> TrialSpec | None:
+        spec = self.specs.pop(ray_id, None)
+        self.actors.pop(ray_id, None)
+        self.progress.trial_left(ray_id)
+        if spec is not None:
+            self.capacity.release(self.demands[spec.label])
+        return spec
+
+    def result(self, ray_id: str, result: Row) -> None:
+        """Keep what an epoch reported."""
+        if result.get("halt"):
+            # Not a fault of the trial: it stays open, and the sweep ends in order.
+            self._leave(ray_id)
+            raise Unreachable(str(result["halt"])) if result["away"] else InputError(str(result["halt"]))
+        history = self.histories.setdefault(ray_id, {})
+        history.update({int(entry["epoch"]): entry for entry in result["history"]})
+        self.last_row[ray_id] = result["row"]
+
+    def keep_going(self, ray_id: str, result: Row) -> bool:
+        """Ask the cell's rungs; every epoch counts, also those of an earlier attempt.
+
+        The values are those of the history, from which a resumed sweep rebuilds its rungs: the two must agree.
+        """
+        spec, going = self.specs[ray_id], True
+        for entry in result["history"]:
+            going = self.dispatcher.report(spec, int(entry["epoch"]), objective(spec.rule, entry))
+        return going
+
+    def start(self, trial: Any) -> None:
+        """Start a trial's clock."""
+        self.started[trial.trial_id] = (time.monotonic(), trial)
+        with contextlib.suppress(AttributeError):
+            self.actors[trial.trial_id] = trial.temporary_state.ray_actor._actor_id.hex()
+        if trial.trial_id in self.specs:
+            self.progress.trial_started(trial.trial_id)
+            self.writer.start(self.specs[trial.trial_id].trial_id)
+
+    def process_lost(self, trial: Any) -> None:
+        """A trial's process is gone: the trial starts anew, unless that has happened too often or it took too long."""
+        self.started.pop(trial.trial_id, None)
+        spec = self.specs.get(trial.trial_id)
+        if spec is None:
+            return
+        error, overdue = _last_error(trial), trial.trial_id in self.overdue
+        if not overdue and lost_its_node(self.actors.get(trial.trial_id), error):
+            # No error of the trial: it costs no retry.
+            self.lost[spec.trial_id] = self.lost.get(spec.trial_id, 0) + 1
+            self.writer.lose(spec.trial_id, self.lost[spec.trial_id])
+        else:
+            self.deaths[spec.trial_id] = self.deaths.get(spec.trial_id, 0) + 1
+        died = self.deaths.get(spec.trial_id, 0)
+        if overdue or died > MAX_FAILURES:
+            self.ended(trial.trial_id, died, self.reason(trial.trial_id, died, error))
+            return
+        self.histories.pop(trial.trial_id, None)
+        self.last_row.pop(trial.trial_id, None)
+        self._leave(trial.trial_id)
+        self.dispatcher.again(spec)
+
+    def end_overdue(self) -> None:
+        """End trials that took longer than ``limits.trial_minutes``: a trial that hangs never ends by itself."""
+        if self.limit is None:
+            return
+        now = time.monotonic()
+        for begun, trial in list(self.started.values()):
+            actor = trial.temporary_state.ray_actor
+            if actor is None or now - begun < self.limit:
+                continue
+            del self.started[trial.trial_id]
+            self.overdue.add(trial.trial_id)
+            ray.kill(actor)
+
+    def reason(self, ray_id: str, died: int, error: BaseException | None) -> str:
+        """Why a trial's process is gone, in words."""
+        if ray_id in self.overdue:
+            assert self.limit is not None
+            return f"took longer than limits.trial_minutes = {self.limit / 60:g}"
+        cause = "unknown reason" if error is None else type(error).__name__
+        return f"the worker process died {died} times ({cause})"
+
+    def ended(self, ray_id: str, attempts: int | None = None, error: str | None = None) -> None:
+        """Write the row of a trial that ended; by default it was started once more than its process died."""
+        self.started.pop(ray_id, None)
+        spec = self._leave(ray_id)
+        if spec is None:
+            return
+        row = self.last_row.pop(ray_id, None) or spec_row(spec, "failed", error)
+        history = [entry for _, entry in sorted(self.histories.pop(ray_id, {}).items())]
+        if error is not None:
+            row.update(status="failed", error=error)
+        cell = self.dispatcher.cell(spec.cell)
+        row.update(
+            bias_axis=cell.bias_axis,
+            bias_value=cell.bias_value,
+            bias_strength=cell.bias_strength,
+            attempts=attempts or 1 + self.deaths.get(spec.trial_id, 0),
+            preemptions=self.writer.preemptions(spec.trial_id),
+            gpu_share=self.demands[spec.label].gpu,
+            ray_version=ray.__version__,
+        )
+        self.writer.finish(row, history)
+        done = self.dispatcher.record(row, history) or self.dispatcher.cell_is_done(spec.cell)
+        if done:
+            self.writer.compact(spec.cell)
+        self.progress.trial_ended(row)
+        self.report.ended(cell=done)
+
+
+def _last_error(trial: Any) -> BaseException | None:
+    # Tune's own ``get_error`` gives the text of all errors so far, and nothing of what they were.
+    with contextlib.suppress(Exception):
+        error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
+        return error if isinstance(error, BaseException) else None
+    return None

@@ -1,0 +1,182 @@
+"""Reads a sweep file, changes it by ``--set``, and says in one sentence which rule it breaks."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.config import SweepConfig
+from trainable.errors import InputError
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 numbers: PyYAML reads ``1e-3`` as text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
+
+
+def load_yaml(text: str) -> Any:
+    """Parse YAML text; numbers as in YAML 1.2 (``1e-3`` is one)."""
+    return yaml.load(text, Loader=_Loader)
+
+
+def read_config(path: str | Path, overrides: list[str] | None = None) -> SweepConfig:
+    """Read a sweep file.
+
+    Args:
+        path: The YAML file.
+        overrides: ``key=value`` with dotted keys; values are YAML.
+
+    Returns:
+        The validated configuration.
+
+    Raises:
+        InputError: The file cannot be read, is not a YAML mapping, or breaks a rule.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot read the sweep file '{path}': {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"the sweep file '{path}' is not text in UTF-8") from error
+    return parse_config(text, overrides, name=str(path))
+
+
+def parse_config(text: str, overrides: list[str] | None = None, name: str = "sweep file") -> SweepConfig:
+    """Parse and validate the text of a sweep file; see ``read_config``."""
+    try:
+        tree = load_yaml(text)
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise InputError(
+            f"{name} is not valid YAML{line}: {getattr(error, 'problem', None) or 'cannot parse'}"
+        ) from error
+    if not isinstance(tree, dict):
+        raise InputError(f"{name} must hold a mapping with the keys dataset, methods, ..., but holds {_kind(tree)}")
+    for override in overrides or []:
+        apply_override(tree, override)
+    return validate(tree, name)
+
+
+def validate(tree: Mapping[str, Any], name: str = "sweep file") -> SweepConfig:
+    """Validate a mapping as a sweep configuration.
+
+    Raises:
+        InputError: The first rule that is broken, with the key, the value found and the nearest known key.
+    """
+    try:
+        return SweepConfig.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"{name}: {_sentence(error)}") from error
+
+
+def apply_override(tree: dict[str, Any], override: str) -> None:
+    """Apply one ``key=value`` in place.
+
+    Args:
+        tree: The sweep file as a mapping.
+        override: A dotted key (list positions as numbers, methods also by their name) and a YAML value.
+
+    Raises:
+        InputError: No ``=``, a key that goes through a scalar, or a list position that does not exist.
+    """
+    key, separator, text = override.partition("=")
+    if not separator or not key:
+        raise InputError(f"--set takes key=value, but got '{override}'")
+    try:
+        value = load_yaml(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {key}: '{text}' is not valid YAML") from error
+    node: Any = tree
+    parts = key.split(".")
+    for part, following in zip(parts, [*parts[1:], None], strict=True):
+        if isinstance(node, list):
+            index = _list_index(node, part, override)
+            if following is None:
+                node[index] = value
+                return
+            if isinstance(node[index], str):
+                node[index] = {"name": node[index]}
+            node = node[index]
+        elif isinstance(node, dict):
+            if following is None:
+                node[part] = value
+                return
+            if not isinstance(node.get(part), (dict, list)):
+                node[part] = {"name": node[part]} if part == "network" and isinstance(node.get(part), str) else {}
+            node = node[part]
+        else:
+            raise InputError(f"--set {key}: '{part}' lies below a single value, which has no keys")
+
+
+def _list_index(node: list[Any], part: str, override: str) -> int:
+    names = [(entry.get("label") or entry.get("name")) if isinstance(entry, dict) else entry for entry in node]
+    if part in names:
+        return names.index(part)
+    if part.isdigit() and int(part) < len(node):
+        return int(part)
+    raise InputError(f"--set {override}: the list has no entry '{part}'; it has {names}")
+
+
+def _sentence(error: ValidationError) -> str:
+    errors = error.errors(include_url=False)
+    # A union reports one error for each of its forms: the deepest one is the form that was meant.
+    first = max(
+        errors,
+        key=lambda entry: (entry["type"] == "extra_forbidden", entry["type"] != "model_type", len(entry["loc"])),
+    )
+    path = [str(part) for part in first["loc"] if not _is_union_tag(part)]
+    key = ".".join(path)
+    if first["type"] == "extra_forbidden":
+        known = _known_keys(SweepConfig, list(first["loc"][:-1]))
+        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.4)
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        return f"unknown key '{key}': {hint}known here: {', '.join(known)}"
+    if first["type"] == "missing":
+        return f"the key '{key}' is missing"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "model_type":
+        message = "must be a mapping of keys to values"
+    message = message[0].lower() + message[1:]
+    found = "" if first["type"] == "value_error" else f", but got {first['input']!r}"
+    return f"{key}: {message}{found}" if key else f"{message}{found}"
+
+
+def _is_union_tag(part: int | str) -> bool:
+    return isinstance(part, str) and (
+        part[:1].isupper() or "[" in part or part in ("constrained-int", "constrained-str")
+    )
+
+
+def _known_keys(model: type[BaseModel], path: list[int | str]) -> list[str]:
+    for part in path:
+        if isinstance(part, int) or part not in model.model_fields:
+            continue
+        for inner in _models_in(model.model_fields[part].annotation):
+            model = inner
+            break
+    return sorted(field.alias or name for name, field in model.model_fields.items())
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is not None:
+        return [model for inner in typing.get_args(annotation) for model in _models_in(inner)]
+    return []
+
+
+def _kind(value: Any) -> str:
+    return "nothing" if value is None else f"a {type(value).__name__}"
