@@ -17,6 +17,7 @@ from trainable import networks
 from trainable.data import base
 from trainable.data.base import IGNORED, Axis, BiasHeads, ImageSet, Split
 from trainable.data.brain_phantom import BrainPhantom
+from trainable.heads import PointwiseHead
 from trainable.randomness import numpy_generator
 from trainable.spec import Training, TrialSpec
 
@@ -117,7 +118,7 @@ class _Head(nn.Module):
     def __init__(self, heads: BiasHeads) -> None:
         super().__init__()
         self.noise = nn.Dropout(0.2)
-        self.inner = networks.PointwiseHead(6, 8, heads)
+        self.inner = PointwiseHead(6, 8, heads)
 
     def forward(self, z: Tensor, places: Tensor | None) -> Tensor:
         return self.inner(self.noise(z), places)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainable.data.base import IGNORED, BiasHeads
+from trainable.heads import ConvHead, PointwiseHead
 from trainable.methods.adversary import (
     Prediction,
     adversary,
@@ -20,7 +21,6 @@ from trainable.methods.adversary import (
     negative_conditional_entropy,
 )
 from trainable.methods.base import Batch, Nets, get_method
-from trainable.networks import ConvHead, PointwiseHead
 
 HEADS, VALUES, CLASSES = 3, 5, 4
 WEIGHTS = {"lambda_": 0.7, "mu": 1.9}
