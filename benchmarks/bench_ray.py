@@ -39,6 +39,7 @@ def main() -> None:
     with started_ray(2, 0.0):
         plain = ends(plain_tune(options.trials, 0.0, 2))
         ours = ends(sweep(options.trials, 2))
+        drawn = ends(sweep(options.trials, 2, "random"))
     alone = optuna_alone(options.trials)
     each, peer = per_trial(ours), per_trial(plain)
     print(f"| null trial, ours, ms (2 slots, {len(ours):,} trials) | {1e3 * each:.1f} | |")
@@ -47,7 +48,7 @@ def main() -> None:
     print(f"| null trial, optuna.optimize in one process, TPE, {CELLS} studies, ms | {1e3 * alone:.1f} | |")
     print(f"| ours / optuna.optimize | {each / alone:.2f} | |")
     tenth = len(ours) // 10
-    for name, found in (("ours", ours), ("plain Ray Tune", plain)):
+    for name, found in (("ours", ours), ("ours, sampler random", drawn), ("plain Ray Tune", plain)):
         growth = per_trial(found[-tenth:], 0) / per_trial(found[WARM : WARM + tenth], 0)
         print(f"| {name}, last {tenth} trials / first {tenth} after the start | {growth:.2f} | |", flush=True)
     few = per_trial(ends(sweep_alone(options.trials // 10)))
@@ -129,7 +130,7 @@ def plain_tune(trials: int, seconds: float, slots: int) -> list[Span]:
     return spans
 
 
-def sweep(trials: int, slots: int) -> list[Span]:
+def sweep(trials: int, slots: int, sampler: str = "tpe") -> list[Span]:
     """Our sweep of so many trials of one epoch: when each trial began and ended."""
     from rich.console import Console
 
@@ -143,7 +144,7 @@ def sweep(trials: int, slots: int) -> list[Span]:
         {
             "dataset": {"name": "coloured_digits", "bias": {"color_variance": [0.02 + 0.01 * i for i in range(CELLS)]}},
             "methods": ["erm"],
-            "search": {"trials": per_cell - seeds, "sampler": "tpe"},
+            "search": {"trials": per_cell - seeds, "sampler": sampler},
             "confirm": {"seeds": seeds, "keep_models": False},
             "training": {"epochs": 1},
         }
