@@ -51,17 +51,38 @@ class Capacity:
     def __init__(
         self, nodes: Iterable[Mapping[str, float]], demands: Iterable[Demand], slots: int | None = None, ahead: int = 0
     ) -> None:
-        self._nodes = list(nodes)
-        kinds = sorted(set(demands), key=lambda demand: (-demand.gpu, demand.cpu))
-        alone = {kind: slots or sum(kind.on(node) for node in self._nodes) for kind in kinds}
-        self.misfits = frozenset(kind for kind, count in alone.items() if not count)
-        self._most = {kind: count + ahead for kind, count in alone.items() if count}
+        self._kinds = sorted(set(demands), key=lambda demand: (-demand.gpu, demand.cpu))
         self._ahead = ahead
-        self._cpus = sum(node.get("CPU", 0.0) for node in self._nodes)
-        self._gpus = sum(node.get("GPU", 0.0) for node in self._nodes)
         self._given = slots
         self._issued: Counter[Demand] = Counter()
-        self.slots = slots or max(1, self._together(), *alone.values())
+        self._count(list(nodes))
+
+    def _count(self, nodes: list[Mapping[str, float]]) -> None:
+        self._nodes = nodes
+        self._alone = {kind: self._given or sum(kind.on(node) for node in nodes) for kind in self._kinds}
+        self.misfits = frozenset(kind for kind, count in self._alone.items() if not count)
+        self._most = {kind: count + self._ahead for kind, count in self._alone.items() if count}
+        self._cpus = sum(node.get("CPU", 0.0) for node in nodes)
+        self._gpus = sum(node.get("GPU", 0.0) for node in nodes)
+        self.slots = self._given or max(1, self._together(), *self._alone.values())
+
+    def grow(self, nodes: Iterable[Mapping[str, float]]) -> bool:
+        """Count again where nodes have joined.
+
+        A cluster that has lost some is counted as it was: trials that wait are what brings them back.
+
+        Args:
+            nodes: Resources of each node that there is now.
+
+        Returns:
+            Whether it takes more trials than before.
+        """
+        found = list(nodes)
+        more = any(sum(kind.on(node) for node in found) > count for kind, count in self._alone.items())
+        if self._given is None and more:
+            self._count(found)
+            return True
+        return False
 
     def _together(self) -> int:
         # Each node's cards by the trials of which most fit there, what is left by those of which most fit then. No

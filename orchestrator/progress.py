@@ -61,6 +61,8 @@ class Progress:
         self._prices = read_prices()
         self._cost: float | None = 0.0
         self._slots = 0
+        self._slots_since = self._started
+        self._slot_seconds = 0.0
         self._last_write = 0.0
         self._last_line = self._started
         self._live: Live | None = None
@@ -68,11 +70,19 @@ class Progress:
 
     def start(self, slots: int) -> None:
         """Begin to show; ``slots`` trials run at once."""
-        self._slots = slots
+        self.grow(slots)
         if self._console.is_terminal:
             self._live = Live(console=self._console, refresh_per_second=2, transient=True, get_renderable=self._render)
             self._live.start()
         self.update(force=True)
+
+    def grow(self, slots: int) -> None:
+        """Take note of how many trials run at once from now on."""
+        if self._slots:
+            now = time.monotonic()
+            self._slot_seconds += self._slots * (now - self._slots_since)
+            self._slots_since = now
+        self._slots = slots
 
     def count_earlier(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Count what the trials of earlier drivers cost."""
@@ -145,20 +155,21 @@ class Progress:
             "slots": self._slots,
             "seconds": round(elapsed, 1),
             "eta_seconds": self.eta_seconds(),
-            "busy": self._busy(elapsed),
+            "busy": self._busy(),
             "cost": None if self._cost is None else round(self._cost, 4),
             "cost_in_words": None if self._cost is None else self._prices.words(self._cost),
             "failed": self._dispatcher.problems(),
             "cells": [asdict(cell) for cell in self._dispatcher.status()],
         }
 
-    def _busy(self, elapsed: float) -> float | None:
+    def _busy(self) -> float | None:
         if not self._slots:
             return None
         # Long trials that still run count too.
         now = time.monotonic()
         running = sum(now - since for since in self._since.values())
-        return round(min(1.0, (self._train_seconds + running) / (elapsed * self._slots)), 3)
+        whole = self._slot_seconds + self._slots * max(now - self._slots_since, 1e-6)
+        return round(min(1.0, (self._train_seconds + running) / whole), 3)
 
     def _write(self) -> None:
         folder = self._folder

@@ -28,6 +28,8 @@ from trainable.report import spec_row
 from trainable.spec import TrialSpec, objective
 
 FINISHED = str(Searcher.FINISHED)
+RECOUNT_SECONDS = 10.0
+"""How often the nodes of the cluster are counted."""
 MAX_FAILURES = 2
 """Times a trial whose process died is started again before it counts as failed."""
 
@@ -44,7 +46,7 @@ class Session:
         writer: Writer,
         progress: Progress,
         demands: Mapping[str, Demand],
-        nodes: Iterable[Mapping[str, float]] = (),
+        nodes: Callable[[], Iterable[Mapping[str, float]]] = tuple,
         slots: int | None = None,
     ) -> None:
         self.dispatcher = dispatcher
@@ -54,7 +56,9 @@ class Session:
         # A slot that falls free takes a waiting trial at once. An adaptive sampler's would be stale: asked for before
         # the trial that just ended had told its value.
         ahead = 1 if config.search.sampler in ("random", "qmc") else 0
-        self.capacity = Capacity(nodes, demands.values(), slots, ahead)
+        self.capacity = Capacity(nodes(), demands.values(), slots, ahead)
+        self._nodes = nodes
+        self._counted = time.monotonic()
         self.specs: dict[str, TrialSpec] = {}
         self.histories: dict[str, dict[int, Row]] = {}
         self.last_row: dict[str, Row] = {}
@@ -119,6 +123,17 @@ class Session:
             "checkpoint_seconds": self.checkpoint_seconds,
             "rungs": list(self.dispatcher.rung_epochs(spec)),
         }
+
+    def look_for_nodes(self) -> None:
+        """Use nodes that have joined since the sweep began."""
+        now = time.monotonic()
+        if now - self._counted < RECOUNT_SECONDS:
+            return
+        self._counted = now
+        # Where the cluster cannot be asked just now, it is asked the next time.
+        with contextlib.suppress(Exception):
+            if self.capacity.grow(self._nodes()):
+                self.progress.grow(self.capacity.slots)
 
     def has_place(self, label: str) -> bool:
         """One more trial of this method may be issued."""

@@ -74,12 +74,13 @@ class Recorder(tune.Callback):
         self._interruption = interruption or Interruption()
 
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
-        """Look for trials that hang, for a signal that was lost, and for another driver that has taken over."""
+        """Look for trials that hang, a signal that was lost, another driver that has taken over, and new nodes."""
         self._interruption.check()
         if isinstance(self._session.error, LeaseLost):
             # Its trials write into a directory that is no longer ours: they end now and not when they have trained.
             raise self._session.error
         self._session.guarded(lambda: self._session.end_overdue(), None)
+        self._session.look_for_nodes()
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """Start a trial's clock."""
@@ -117,7 +118,7 @@ def run_tuner(
         progress: Shows them.
         driver: Identifier of this driver; names the Tune run.
         demands: What a trial of each method that has any left takes, by label.
-        slots: Trials at once; None = as many as the cluster holds at its largest.
+        slots: Trials at once; None = as many as the cluster holds at its largest, nodes that join later included.
         interruption: Whether a signal has come.
 
     Raises:
@@ -125,7 +126,7 @@ def run_tuner(
         InputError: The directory cannot be written any more.
         KeyboardInterrupt: SIGINT or SIGTERM.
     """
-    session = Session(config, dispatcher, writer, progress, demands, cluster_nodes(), slots)
+    session = Session(config, dispatcher, writer, progress, demands, cluster_nodes, slots)
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(session.capacity.pending)
 
     # Ray registers trainables by name in the whole cluster: a second sweep must not run the first one's code.

@@ -219,7 +219,7 @@ def freeze_in_a_step(running: Driver, raylet: int) -> int:
     def look() -> bool:
         for worker in filter(in_a_step, workers_of(raylet)):
             os.kill(worker, signal.SIGSTOP)
-            opened = {place.name for place in Path(running.out).glob("trials_open/*")}
+            opened = {(place.name,) for place in Path(running.out).glob("trials_open/*")}
             if in_a_step(worker) and opened.isdisjoint(rows(running.out)):
                 frozen.append(worker)
                 return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from orchestrator.identity import trial_spec
 from orchestrator.plan import make_plan
 from orchestrator.sweep_file import read_config
-from tests.integration.support import CIRCUMSTANCES, assert_same_results, rows
+from tests.integration.support import CIRCUMSTANCES, NODE, assert_same_results, driver, rows
 from trainable.spec import TrialSpec
 
 pytestmark = pytest.mark.slow
@@ -46,6 +47,23 @@ def test_both_nodes_did_work(cluster: Any, swept: tuple[Path, Any]) -> None:
 
 def test_a_cluster_gives_the_same_results_as_one_machine(swept: tuple[Path, Any], undisturbed: Path) -> None:
     assert_same_results(swept[0], undisturbed)
+
+
+def test_a_node_that_joins_a_running_sweep_takes_trials(cluster: Any, short_tmp: Path, sweep_file: Path) -> None:
+    out = short_tmp / "grown"
+    words = ("run", sweep_file, "--set", "training.epochs=200", "--out", out, "--address", cluster.address)
+    with driver(short_tmp, out, *words) as running:
+        running.wait_for_open()
+        assert json.loads((out / "status.json").read_text())["slots"] == 2
+        joined = cluster.add_node(**NODE)
+        try:
+            # A trial that only waits for a place has not been started.
+            running.wait_for(lambda: len(list(out.glob("trials_open/*/started-*"))) == 3, "three trials at once")
+            running.wait_for(lambda: json.loads((out / "status.json").read_text())["slots"] == 3, "its slot")
+            running.kill(signal.SIGINT)
+            assert running.wait() == 130
+        finally:
+            cluster.remove_node(joined)
 
 
 @pytest.fixture(scope="module", params=["search", "confirm"])

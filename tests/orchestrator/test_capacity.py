@@ -95,3 +95,19 @@ def test_the_largest_number_is_that_of_the_kind_of_which_most_fit() -> None:
 def test_the_caller_may_know_better() -> None:
     capacity = Capacity([GPU_NODE], [QUARTER, PLAIN], slots=3)
     assert capacity.slots == 3 and filled(capacity, QUARTER) == 3 and not capacity.takes(PLAIN)
+
+
+def test_nodes_that_join_are_used_and_lost_ones_waited_for() -> None:
+    capacity = Capacity([CPU_NODE], [CARD, PLAIN])
+    assert capacity.misfits == {CARD} and filled(capacity, CARD) == 1 and filled(capacity, PLAIN) == 3
+    assert capacity.grow([CPU_NODE, GPU_NODE, GPU_NODE])
+    assert capacity.misfits == frozenset() and capacity.slots == 11
+    assert filled(capacity, CARD) == 1 and filled(capacity, PLAIN) == 6
+    assert not capacity.grow([CPU_NODE]) and capacity.slots == 11
+    capacity.release(PLAIN)
+    assert filled(capacity, PLAIN) == 1
+
+
+def test_what_the_caller_knows_better_does_not_grow() -> None:
+    capacity = Capacity([GPU_NODE], [PLAIN], slots=2)
+    assert not capacity.grow([GPU_NODE, GPU_NODE]) and capacity.slots == 2 == filled(capacity, PLAIN)

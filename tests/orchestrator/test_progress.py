@@ -118,6 +118,16 @@ def test_the_share_of_busy_slots(progress: Progress, clock: Clock) -> None:
     assert progress.snapshot()["busy"] == 0.6
 
 
+def test_slots_that_are_added_count_from_then_on(progress: Progress, clock: Clock) -> None:
+    progress.start(2)
+    clock.now += 10
+    progress.grow(4)
+    clock.now += 5
+    progress.trial_ended({"train_seconds": 30.0})
+    snapshot = progress.snapshot()
+    assert (snapshot["slots"], snapshot["busy"]) == (4, 0.75)
+
+
 def test_trials_that_still_run_keep_their_slots_busy(progress: Progress, clock: Clock) -> None:
     progress.start(2)
     for name in ("a", "b"):

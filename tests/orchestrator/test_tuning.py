@@ -17,6 +17,7 @@ from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 from rich.console import Console
 
+from orchestrator import session as session_module
 from orchestrator.cluster import demands_of
 from orchestrator.config import SweepConfig
 from orchestrator.interruption import Interruption
@@ -113,13 +114,40 @@ def test_open_trials_are_limited_to_the_slots_and_one_that_waits_where_the_sampl
     assert session.suggest("e") is None and len(session.specs) == most
 
 
+def test_nodes_that_join_take_trials_and_a_cluster_that_does_not_answer_ends_nothing(
+    directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, nodes = stopping_config(), [{"CPU": 1.0}]
+    answers = iter([nodes, OSError("no answer"), [{"CPU": 1.0}, {"CPU": 1.0}], nodes])
+
+    def ask() -> list[dict[str, float]]:
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    dispatcher = dispatcher_for(config)
+    writer = Writer(directory, Lease(directory.folder, "abcd1234", 1))
+    progress = Progress("fake", None, dispatcher, Console(file=io.StringIO()))
+    session = Session(config, dispatcher, writer, progress, demands_of(config, nodes), ask)
+    monkeypatch.setattr(session_module, "RECOUNT_SECONDS", 0.0)
+    recorder = Recorder(session)
+    # One runs, one waits.
+    assert session.suggest("a") and session.suggest("b") and not session.has_place("erm")
+    for slots in (1, 2, 2):
+        recorder.on_step_begin(0, [])
+        assert session.error is None and session.capacity.slots == slots
+        assert session.has_place("erm") == (slots == 2)
+    assert progress.snapshot()["slots"] == 2
+
+
 def test_a_method_that_fits_on_no_node_keeps_no_other_from_its_end(directory: SweepDirectory) -> None:
     config = stopping_config(methods=["erm", {"name": "lnl", "resources": {"gpu": 1}}], training={"epochs": EPOCHS})
     nodes = [{"CPU": 1.0}]
     dispatcher = dispatcher_for(config)
     writer = Writer(directory, Lease(directory.folder, "abcd1234", 1))
     progress = Progress("fake", None, dispatcher, Console(file=io.StringIO()))
-    session = Session(config, dispatcher, writer, progress, demands_of(config, nodes), nodes)
+    session = Session(config, dispatcher, writer, progress, demands_of(config, nodes), lambda: nodes)
     labels = []
     for name in "abcdefgh":
         if session.suggest(name) is None:
