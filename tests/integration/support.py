@@ -217,13 +217,17 @@ def freeze_in_a_step(running: Driver, raylet: int) -> int:
     frozen: list[int] = []
 
     def look() -> bool:
-        for worker in filter(in_a_step, workers_of(raylet)):
-            os.kill(worker, signal.SIGSTOP)
-            opened = {(place.name,) for place in Path(running.out).glob("trials_open/*")}
-            if in_a_step(worker) and opened.isdisjoint(rows(running.out)):
-                frozen.append(worker)
-                return True
-            os.kill(worker, signal.SIGCONT)
+        # A step of a small sweep takes a tenth of a second: who looks seldom may see none.
+        workers, end = workers_of(raylet), time.monotonic() + 0.5
+        while time.monotonic() < end:
+            for worker in filter(in_a_step, workers):
+                os.kill(worker, signal.SIGSTOP)
+                opened = {(place.name,) for place in Path(running.out).glob("trials_open/*")}
+                if in_a_step(worker) and opened.isdisjoint(rows(running.out)):
+                    frozen.append(worker)
+                    return True
+                os.kill(worker, signal.SIGCONT)
+            time.sleep(0.001)
         return False
 
     running.wait_for(look, "a trial that trains on the node")
