@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+_BIAS_WORDS = "Bias parameters of the data set are options too, e.g. --rho 1."
 DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -89,14 +90,20 @@ def build_parser() -> argparse.ArgumentParser:
 
     report = commands.add_parser("report", help="rebuild report.html from the Parquet files of one or several sweeps")
     report.add_argument("dir", metavar="DIR", nargs="+", help="folder, s3://... address or packed zip of a sweep")
-    report.add_argument("--out", metavar="FILE", help="the report to write (report.html in the first DIR)")
+    report.add_argument("--out", type=_local, metavar="FILE", help="the report to write (report.html in the first DIR)")
     report.add_argument("--png", action="store_true", help="the figures as PNG too, in figures/ beside the report")
-    report.add_argument("--paper", metavar="OUT", help="figures as PDF and SVG, table, methods paragraph, references")
-    report.add_argument("--csv", metavar="OUT", help="all tables as CSV, with a codebook")
+    report.add_argument(
+        "--paper", type=_local, metavar="OUT", help="figures as PDF and SVG, table, methods paragraph, references"
+    )
+    report.add_argument(
+        "--csv", type=_local, metavar="OUT", help="all tables but predictions and splits as CSV, with a codebook"
+    )
 
     pack = commands.add_parser("pack", help="a sweep's rows, configuration, splits, samples and report in one zip")
     pack.add_argument("dir", metavar="DIR")
-    pack.add_argument("-o", "--out", metavar="SWEEP.zip", default="sweep.zip", help="the file to write (%(default)s)")
+    pack.add_argument(
+        "-o", "--out", type=_local, metavar="SWEEP.zip", default="sweep.zip", help="the file to write (%(default)s)"
+    )
 
     data = commands.add_parser("data", help="the data sets")
     actions = data.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
@@ -111,13 +118,15 @@ def build_parser() -> argparse.ArgumentParser:
         help="put what was prepared, or without --from what the cache holds, into this folder or s3://bucket/prefix, "
         "from where each node copies it (LNL_SWEEP_DATA)",
     )
-    preview = actions.add_parser("preview", help="a contact sheet: one row a class, one column a bias value")
+    preview = actions.add_parser(
+        "preview", help="a contact sheet: one row a class, one column a bias value", epilog=_BIAS_WORDS
+    )
     preview.add_argument("name", metavar="NAME")
     preview.add_argument("--out", required=True, metavar="SHEET.png")
     preview.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="option of the data set")
     preview.add_argument("--bias", action="append", default=[], metavar="NAME=VALUE,...", help="bias values to show")
 
-    train = commands.add_parser("train", help="one trial in this process, without Ray")
+    train = commands.add_parser("train", help="one trial in this process, without Ray", epilog=_BIAS_WORDS)
     train.add_argument("dataset", metavar="DATASET")
     train.add_argument("--method", default="erm")
     train.add_argument("--epochs", type=int, default=20)
@@ -158,6 +167,12 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mix-versions", action="store_true", help="go on although the code that makes numbers changed"
     )
+
+
+def _local(text: str) -> str:
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"must be a path on this machine, got '{text}': write it here, then copy it")
+    return text
 
 
 def _at_least_one(text: str) -> int:

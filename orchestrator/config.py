@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -20,6 +20,8 @@ from trainable.spec import Metric, Rule
 
 Sampler = Literal["auto", "tpe", "random", "qmc", "gp"]
 BiasValues = dict[str, list[float]] | list[dict[str, float]]
+# As they may be written; what validators make of it is the type above.
+_WrittenBias = dict[str, float | list[float]] | list[dict[str, float]]
 
 
 def _lists_of_values(value: Any) -> Any:
@@ -40,7 +42,7 @@ class DatasetConfig(BaseModel):
     name: str = Field(description="Registered name; `lnl-sweep data list` shows all.")
     bias: BiasValues = Field(
         description="Values of each bias parameter (several parameters: their product), or a list of maps: "
-        "exactly those points. The first parameter that varies is the x axis.",
+        "exactly those points. Of the data set's parameters the first that varies is the x axis.",
     )
 
     folds: Literal["all"] | list[int] | None = Field(
@@ -49,7 +51,7 @@ class DatasetConfig(BaseModel):
         "Default: one fixed split.",
     )
 
-    @field_validator("bias", mode="before")
+    @field_validator("bias", mode="before", json_schema_input_type=_WrittenBias)
     @classmethod
     def _scalars_are_lists(cls, value: Any) -> Any:
         return _lists_of_values(value)
@@ -127,10 +129,13 @@ class MethodConfig(_Strict):
         None, description="What a trial of this method gets; a key that is left out is that of the sweep's resources."
     )
 
-    @field_validator("bias", mode="before")
+    @field_validator("bias", mode="before", json_schema_input_type=_WrittenBias | None)
     @classmethod
     def _scalars_are_lists(cls, value: Any) -> Any:
         return _lists_of_values(value)
+
+
+_WrittenMethods = Annotated[list[str | MethodConfig], Field(min_length=1)]
 
 
 class EarlyStopping(_Strict):
@@ -164,7 +169,9 @@ class SearchConfig(_Strict):
         "measured to pay little with tpe and to cost with qmc.",
     )
 
-    @field_validator("early_stopping", mode="before")
+    @field_validator(
+        "early_stopping", mode="before", json_schema_input_type=Literal["auto", "off", False] | EarlyStopping
+    )
     @classmethod
     def _yaml_off_is_false(cls, value: Any) -> Any:
         return "off" if value is False else value
@@ -251,17 +258,17 @@ class SweepConfig(_Strict):
     confirm: ConfirmConfig = Field(default_factory=lambda: ConfirmConfig(), description="The confirmation.")
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig(), description="The training.")
     resources: ResourcesConfig = Field(default_factory=lambda: ResourcesConfig(), description="What one trial gets.")
-    limits: LimitsConfig = Field(default_factory=lambda: LimitsConfig(), description="Bounds on time.")
+    limits: LimitsConfig = Field(default_factory=lambda: LimitsConfig(), description="Bounds on time and money.")
     primary: PrimaryConfig | None = Field(None, description="The one comparison that is tested.")
 
-    @field_validator("methods", mode="before")
+    @field_validator("methods", mode="before", json_schema_input_type=_WrittenMethods)
     @classmethod
     def _names_are_methods(cls, value: Any) -> Any:
         if isinstance(value, list):
             return [{"name": entry} if isinstance(entry, str) else entry for entry in value]
         return value
 
-    @field_validator("network", mode="before")
+    @field_validator("network", mode="before", json_schema_input_type=str | NetworkConfig)
     @classmethod
     def _name_is_network(cls, value: Any) -> Any:
         return {"name": value} if isinstance(value, str) else value

@@ -1,6 +1,7 @@
 """The networks: features f, label head g, bias head h (Kim et al., CVPR 2019, section 3). The registry.
 
-Any torchvision classifier is a network as well, by its name (``networks_torchvision.py``).
+A new network is one new file ``networks_<name>.py`` beside this one that calls ``register_network``. Any torchvision
+classifier is a network as well, by its name (``networks_torchvision.py``).
 """
 
 from __future__ import annotations
@@ -8,9 +9,12 @@ from __future__ import annotations
 import contextlib
 import copy
 import difflib
+import importlib
 import inspect
+import pkgutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -270,5 +274,14 @@ def downsample_bias(b: Tensor, size: tuple[int, int]) -> Tensor:
     return b[..., rows[:, None], columns].contiguous()
 
 
-# They register themselves, and need what is defined above.
-from trainable import networks_digits, networks_small  # noqa: E402, F401
+_LATE = "networks_torchvision"
+
+
+def _import_all() -> None:
+    # They register themselves, and need what is defined above. Torchvision's models take a second to import.
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        if module.name.startswith("networks_") and module.name != _LATE:
+            importlib.import_module(f"trainable.{module.name}")
+
+
+_import_all()

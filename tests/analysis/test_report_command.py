@@ -31,6 +31,9 @@ def test_report_exports_and_packs(sweep_dir: Path, tmp_path: Path, capsys: pytes
     ("words", "sentence"),
     [
         (["report", "nowhere"], "there is no folder nowhere"),
+        (["report", "x", "--csv", "s3://b/x"], "--csv: must be a path on this machine, got 's3://b/x'"),
+        (["report", "x", "--paper", "s3://b/x"], "must be a path on this machine"),
+        (["pack", "x", "-o", "s3://b/x.zip"], "must be a path on this machine"),
         (["pack", "nowhere"], "there is no folder nowhere"),
         (["report"], "required"),
     ],

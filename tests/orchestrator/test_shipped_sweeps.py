@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 
 import sweeps
+from orchestrator import commands
+from orchestrator.config import SweepConfig
 from orchestrator.plan import make_plan
 from orchestrator.sheet import sweep_sheet
-from orchestrator.sweep_file import read_config
+from orchestrator.sweep_file import load_yaml, read_config, validate
 from trainable.errors import InputError
 
 FILES = sorted(Path(sweeps.__path__[0]).glob("*.yaml"))
@@ -25,6 +28,29 @@ SMALL = [
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_it_is_valid_and_named_after_its_file(path: Path) -> None:
     assert read_config(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_an_editor_finds_nothing_wrong_with_it(path: Path) -> None:
+    checked = Draft202012Validator(SweepConfig.model_json_schema())
+    assert list(checked.iter_errors(load_yaml(path.read_text()))) == []
+
+
+def test_the_schema_takes_the_short_forms_and_no_unknown_key() -> None:
+    checked = Draft202012Validator(SweepConfig.model_json_schema())
+    short = {"dataset": {"name": "brain_phantom", "bias": {"rho": 1}}, "network": "small_cnn", "methods": ["erm"]}
+    assert list(checked.iter_errors(short)) == [] and validate(short)
+    wrong = {**short, "methods": [], "serch": {}}
+    assert sorted(error.message for error in checked.iter_errors(wrong)) == [
+        "Additional properties are not allowed ('serch' was unexpected)",
+        "[] should be non-empty",
+    ]
+
+
+def test_a_smoke_run_trains_what_the_methods_are_about() -> None:
+    config = commands._smoke(read_config(Path(sweeps.__path__[0]) / "coloured_digits_paper.yaml"))
+    pretraining = [method.fixed["pretrain_epochs"] for method in config.methods if "pretrain_epochs" in method.fixed]
+    assert config.training.epochs == 1 and pretraining == [0, 0]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
