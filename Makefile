@@ -8,9 +8,9 @@ export UV_PYTHON_DOWNLOADS ?= never
 .PHONY: demo test test-fast lint types check notebooks clean help
 
 help:
-	@echo "make demo       run the embedded sweep and write results/brain_phantom/report.html"
-	@echo "make test       run the whole test suite"
-	@echo "make test-fast  run the tests that take seconds"
+	@echo "make demo       run the demo sweep and write results/brain_phantom/report.html (PYTHON=python3.12: with another python)"
+	@echo "make test       run the whole test suite (about 50 minutes on two cores)"
+	@echo "make test-fast  run all but the slow tests (a few minutes)"
 	@echo "make check      lint and types"
 	@echo "make notebooks  execute analysis/notebooks and store them with their figures (needs Chromium);"
 	@echo "                EXAMPLE=DIR makes the stored example from a finished sweep first"
