@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 
-def null_trainable(seconds: float = 0.0) -> type:
+def null_trainable(seconds: float = 0.0, late: float = 0.0, place: str = "", meet: int = 0) -> type:
     """A trainable whose value is a function of its trial's name.
 
     Args:
         seconds: How long an epoch takes.
+        late: How long every worker but the first takes to start.
+        place: A folder in which workers leave marks.
+        meet: So many workers wait for one another before they take their first step.
 
     Returns:
         The class; it is made here, so that Ray sends it by value to workers that do not know this file.
     """
     import datetime
+    import os
+    import pathlib
     import time
     import zlib
 
@@ -24,6 +29,14 @@ def null_trainable(seconds: float = 0.0) -> type:
     from trainable.tune_trainable import SweepTrainable
 
     class NullTrainable(SweepTrainable):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            if late:
+                try:
+                    pathlib.Path(place, "first").touch(exist_ok=False)
+                except FileExistsError:
+                    time.sleep(late)
+            super().__init__(*args, **kwargs)
+
         def setup(self, config: Any) -> None:
             self._spec, self._epoch = TrialSpec.from_json(config["spec"]), 0
             self._began = datetime.datetime.now(datetime.UTC)
@@ -35,6 +48,11 @@ def null_trainable(seconds: float = 0.0) -> type:
         def step(self) -> dict[str, Any]:
             from trainable.report import spec_row
 
+            if meet:
+                pathlib.Path(place, str(os.getpid())).touch()
+                end = time.monotonic() + 240
+                while len(list(pathlib.Path(place).iterdir())) < meet and time.monotonic() < end:
+                    time.sleep(0.05)
             time.sleep(seconds)
             self._epoch += 1
             done = self._epoch == self._spec.training.epochs

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from orchestrator import tuning
 from orchestrator.identity import trial_spec
 from orchestrator.plan import make_plan
-from orchestrator.sweep_file import read_config
+from orchestrator.sweep_file import read_config, validate
+from tests.integration.null_trainable import null_trainable
 from tests.integration.support import CIRCUMSTANCES, NODE, assert_same_results, driver, rows
 from trainable.spec import TrialSpec
 
@@ -47,6 +49,30 @@ def test_both_nodes_did_work(cluster: Any, swept: tuple[Path, Any]) -> None:
 
 def test_a_cluster_gives_the_same_results_as_one_machine(swept: tuple[Path, Any], undisturbed: Path) -> None:
     assert_same_results(swept[0], undisturbed)
+
+
+def test_a_worker_that_starts_late_is_used_although_trials_end_meanwhile(
+    cluster: Any, short_tmp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.sweep import Options, run_sweep
+
+    # Tune by itself throws a worker that is being started away whenever another trial ends.
+    late = null_trainable(0.1, late=8.0, place=str(tmp_path))
+    monkeypatch.setattr(tuning, "SweepTrainable", late)
+    config = validate(
+        {
+            "name": "late",
+            "dataset": {"name": "coloured_digits", "bias": {"color_variance": 0.02}},
+            "methods": ["erm"],
+            "search": {"trials": 80, "sampler": "random", "early_stopping": "off"},
+            "confirm": {"seeds": 1},
+            "training": {"epochs": 3},
+        }
+    )
+    result = run_sweep(config, str(short_tmp / "late"), Options(address=cluster.address))
+    found = list(rows(short_tmp / "late").values())
+    assert result.complete and len(found) == 81
+    assert len({row["node"] for row in found}) == 2
 
 
 def test_a_node_that_joins_a_running_sweep_takes_trials(cluster: Any, short_tmp: Path, sweep_file: Path) -> None:

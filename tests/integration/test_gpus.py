@@ -31,10 +31,12 @@ def cluster(short_tmp: Path) -> Iterator[Any]:
 
 
 def swept(
-    cluster: Any, out: Path, gpu: object, monkeypatch: pytest.MonkeyPatch, **own: dict[str, Any]
+    cluster: Any, out: Path, gpu: object, monkeypatch: pytest.MonkeyPatch, meet: int = 0, **own: dict[str, Any]
 ) -> tuple[list[dict[str, Any]], str]:
-    # Long enough that trials are left for the worker that starts last.
-    monkeypatch.setattr(tuning, "SweepTrainable", null_trainable(1.0))
+    # Long enough that trials are left for the worker that starts last; where it matters they wait for it.
+    place = out.with_name(f"{out.name}-workers")
+    place.mkdir()
+    monkeypatch.setattr(tuning, "SweepTrainable", null_trainable(1.0, place=str(place), meet=meet))
     config = validate(
         {
             "name": "shares",
@@ -79,7 +81,7 @@ def by_card(found: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str,
 def test_never_more_trials_on_a_card_than_it_has_shares(
     cluster: Any, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, _ = swept(cluster, short_tmp / "half", "1/2", monkeypatch)
+    found, _ = swept(cluster, short_tmp / "half", "1/2", monkeypatch, meet=4)
     cards = by_card(found)
     assert len(cards) == 2 and all(name != "" for _, name in cards)
     assert {together(trials) for trials in cards.values()} == {2}
@@ -119,7 +121,7 @@ def test_auto_without_a_card_that_torch_can_use_gives_a_whole_one(
 def test_trials_without_a_share_run_on_every_node_and_take_no_card(
     cluster: Any, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, _ = swept(cluster, short_tmp / "cpu", 0, monkeypatch)
+    found, _ = swept(cluster, short_tmp / "cpu", 0, monkeypatch, meet=1 + 2 * CPUS)
     assert len({row["node"] for row in found}) == 3
     assert {row["device_name"] for row in found} == {""} and {row["gpu_share"] for row in found} == {0.0}
 
