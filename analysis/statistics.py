@@ -1,4 +1,4 @@
-"""Intervals and tests over seeds (and patients), as pure functions of arrays. Why these: docs and statistics notes.
+"""Intervals and tests over seeds (and patients), as pure functions of arrays.
 
 Throughout, ``values`` holds one number per seed (``[K]``), and ``left_out`` the seed-averaged number with one
 patient's images left out at a time (``[P]``; images where there are no patients).

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.schema import TABLES
 from orchestrator.config import BiasValues, EarlyStopping, MethodConfig, SweepConfig
 from orchestrator.space import anchor_of, space_of
 from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
@@ -19,6 +20,7 @@ from trainable.methods.base import Method, Space, get_method
 from trainable.remote import Unreachable
 from trainable.spec import Rule
 
+_COLUMNS = ("rho", "gamma", "color_variance")
 QMC_UNDER = 25
 """``sampler: auto`` is quasi-random below this number of trials: TPE has too few observations to learn from."""
 LARGEST_CLASS = 0.6
@@ -185,6 +187,7 @@ def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
     """
     points = bias_points(config, dataset)
     axis = bias_axis(points, dataset)
+    _check_columns(points, axis, dataset)
     methods = [(entry, get_method(entry.name)) for entry in config.methods]
     own = {entry.label: _own_points(entry, method, points, dataset) for entry, method in methods}
     cells = [
@@ -199,6 +202,16 @@ def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
     if twice:
         raise InputError(f"every cell must stand once, but '{twice[0]}' stands twice: remove the repeated bias value")
     return cells
+
+
+def _check_columns(points: list[dict[str, float]], axis: str, dataset: Dataset) -> None:
+    for name in [parameter.name for parameter in dataset.axes if parameter.name not in TABLES["trials"]]:
+        values = sorted({point[name] for point in points})
+        if name != axis and len(values) > 1:
+            raise InputError(
+                f"beside the axis {axis} only a bias parameter that the tables have a column for may vary, but "
+                f"{dataset.name} has {name} = {values}: give it one value, or call it {' or '.join(_COLUMNS)}"
+            )
 
 
 def bias_points(config: SweepConfig, dataset: Dataset) -> list[dict[str, float]]:

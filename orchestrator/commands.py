@@ -23,6 +23,7 @@ DEMO = "brain_phantom"
 SMOKE = (
     "training.epochs=1",
     "search.trials=1",
+    "search.repeats=1",
     "search.early_stopping=off",
     "confirm.seeds=1",
 )
@@ -154,7 +155,7 @@ def _read_sweep(name: str | None, overrides: list[str]) -> SweepConfig:
     embedded = importlib.resources.files("sweeps")
     if name is None:
         return parse_config((embedded / f"{DEMO}.yaml").read_text(encoding="utf-8"), overrides, name=f"{DEMO}.yaml")
-    if not Path(name).exists():
+    if not Path(name).is_file():
         known = {entry.name for entry in embedded.iterdir() if entry.name.endswith(".yaml")}
         shipped = Path(name).name if name.endswith(".yaml") else f"{Path(name).name}.yaml"
         if shipped in known and str(Path(name).parent) in (".", "sweeps"):

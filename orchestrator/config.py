@@ -120,7 +120,9 @@ class MethodConfig(_Strict):
     label: str = Field(
         "", pattern=r"^[A-Za-z0-9._-]*$", description="Tells two variants of one method apart; the name by default."
     )
-    space: dict[str, SpaceEntry] = Field(default_factory=dict, description="Replaces the method's own ranges.")
+    space: dict[str, SpaceEntry] = Field(
+        default_factory=dict, description="What is searched where, instead of the method's own ranges."
+    )
     fixed: dict[str, Any] = Field(default_factory=dict, description="Hyperparameters that are not searched.")
     bias: BiasValues | None = Field(
         None, description="Only at these of the sweep's bias values (a control, say); default: at all of them."

@@ -76,19 +76,26 @@ def check_provenance(old: Mapping[str, Any], new: Mapping[str, Any], mix_version
             f"the data have changed since the sweep in {directory} began (checksum {old.get('data_checksum')}, "
             f"now {new.get('data_checksum')}): restore them, or choose another --out"
         )
-    changed = []
-    if old.get("numerics") != new.get("numerics"):
-        changed.append(f"numerics {old.get('numerics')} -> {new.get('numerics')}")
-    sources = new.get("method_checksums", {})
-    for label, checksum in old.get("method_checksums", {}).items():
-        if label in sources and sources[label] != checksum:
-            changed.append(f"the source of method {label}")
+    changed = [
+        f"numerics {had} -> {has}" if key == "numerics" else f"the source of method {key.partition('.')[2]}"
+        for key, (had, has) in changed_numbers(old, new).items()
+    ]
     if changed and not mix_versions:
         raise InputError(
             f"since the sweep in {directory} began, {' and '.join(changed)} changed, so new rows would not be "
             "comparable: go back to that version, choose another --out, or accept it with --mix-versions"
         )
     return changed + [f"{key} {old.get(key)} -> {new.get(key)}" for key in _VERSIONS if old.get(key) != new.get(key)]
+
+
+def changed_numbers(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What has changed in the code that makes a trial's numbers: key of the provenance -> (old, new)."""
+    sources = new.get("method_checksums", {})
+    pairs = {"numerics": (old.get("numerics"), new.get("numerics"))}
+    for label, checksum in old.get("method_checksums", {}).items():
+        if label in sources:
+            pairs[f"method_checksums.{label}"] = (checksum, sources[label])
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
 def _check_methods(

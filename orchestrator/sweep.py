@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from analysis.sealed import seal_yaml
 from orchestrator.cells import choose_cells
 from orchestrator.companions import write_samples, write_splits
 from orchestrator.config import SweepConfig
-from orchestrator.continuation import check_config, check_provenance
+from orchestrator.continuation import changed_numbers, check_config, check_provenance
 from orchestrator.dispatch import Dispatcher
 from orchestrator.interruption import Interruption
 from orchestrator.journal import write_journal
@@ -99,6 +100,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     directory.folder.check_usable()
     # Refused here, where nothing has been written yet.
     read_prices()
+    _check_address(options.address or os.environ.get("RAY_ADDRESS", ""))
     begun = read_sheet(directory) if directory.exists() else None
     plan = make_plan(config if begun is None else _as_begun(config, begun))
     cells = plan.cells if options.only is None else choose_cells(plan.cells, options.only)
@@ -107,10 +109,10 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     changes: Mapping[str, Any] = {}
     if begun is not None:
         changes = check_config(configuration_of(begun), plan.config, directory.uri)
-        for difference in check_provenance(
-            begun.get("provenance", {}), sheet["provenance"], options.mix_versions, directory.uri
-        ):
+        were, are = begun.get("provenance", {}), sheet["provenance"]
+        for difference in check_provenance(were, are, options.mix_versions, directory.uri):
             options.console.print(f"since this sweep began: {difference}", highlight=False)
+        changes = {**changes, **changed_numbers(were, are)}
         directory.check_readable()
     interruption = Interruption()
     with interruption.heard():
@@ -152,6 +154,14 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             lease.release()
     planned, _, finished = dispatcher.totals()
     return Result(directory.uri, planned, finished, dispatcher.problems(), dispatcher.failed_search_trials())
+
+
+def _check_address(address: str) -> None:
+    if address.startswith(("http://", "https://")):
+        raise InputError(
+            f"the address of a Ray cluster is auto or HOST:PORT, but got '{address}', which jobs are submitted to: "
+            "give --address, or unset RAY_ADDRESS for a Ray of its own"
+        )
 
 
 def _as_begun(config: SweepConfig, sheet: Mapping[str, Any]) -> SweepConfig:

@@ -283,6 +283,12 @@ def test_a_change_that_would_mix_rows(
     assert named in refuse(*words, "--set", override)
 
 
+def test_the_address_of_job_submission(refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:8265")
+    found = refuse("run", "brain_phantom", "--out", tmp_path / "out")
+    assert "got 'http://127.0.0.1:8265'" in found and "unset RAY_ADDRESS" in found
+
+
 def changed_provenance(folder: Path, **changes: Any) -> None:
     sheet = yaml.safe_load((folder / "sweep.yaml").read_text())
     sheet["provenance"].update(changes)

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ import analysis
 from analysis.errors import InputError
 from analysis.paper_words import methods_paragraph
 from analysis.report_data import gather
+from analysis.report_warnings import _mixed
 
 GOOD, BAD = [0.90, 0.92, 0.88, 0.91, 0.93], [0.68, 0.66, 0.70, 0.67, 0.69]
 
@@ -159,6 +161,22 @@ def test_sizes_of_folds_stand_apart(tmp_path: Path, synthetic: ModuleType) -> No
     findings = gather([path.parent])
     words = "(1,201 training and 21 test images; training and validation images are counted as the search seed"
     assert words in methods_paragraph(findings, findings.sweeps[0])
+
+
+def test_rows_of_different_numbers_or_sources_are_warned_of(tmp_path: Path, synthetic: ModuleType) -> None:
+    findings = gather([made(synthetic, tmp_path / "s", GOOD, BAD).parent])
+    assert not any("not comparable" in line for line in _mixed(findings))
+    first = findings.trials.index == findings.trials.index[0]
+    label = findings.trials.loc[first, "label"].iloc[0]
+    for column, said in (
+        ("numerics", "versions whose numbers differ"),
+        ("method_checksum", f"Rows of {label} on .* come from different sources of the method"),
+    ):
+        changed = findings.trials.copy()
+        one, other = (2, 3) if column == "numerics" else ("one", "other")
+        changed[column] = [other if is_first else one for is_first in first]
+        (line,) = [line for line in _mixed(replace(findings, trials=changed)) if "not comparable" in line]
+        assert re.search(said, line)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from orchestrator.cells import bias_axis, bias_points
 from orchestrator.config import EarlyStopping
 from orchestrator.space import default_in
 from tests.orchestrator.support import FakeData, sweep_cells, sweep_config
+from trainable.data.base import Axis
 from trainable.errors import InputError
 from trainable.methods.base import Choices, Range, get_method, list_methods
 from trainable.spec import TrialSpec
@@ -44,6 +45,15 @@ def test_the_axis_is_the_first_declared_parameter_that_varies(bias: Any, axis: s
     config = sweep_config(**grid(bias))
     assert bias_axis(bias_points(config, FakeData()), FakeData()) == axis
     assert {cell.bias_axis for cell in sweep_cells(config)} == {axis}
+
+
+def test_beside_the_axis_only_a_parameter_with_a_column_may_vary() -> None:
+    data = FakeData(axes=(Axis("rho", "rho", 0.0, 1.0, "larger", 0.0), Axis("size", "size", 0, 9, "larger", 0.0, 1.0)))
+    assert {cell.bias_axis for cell in sweep_cells(sweep_config(data, **grid({"rho": 1, "size": [2, 3]})), data)} == {
+        "size"
+    }
+    with pytest.raises(InputError, match=r"beside the axis rho .* fake has size = \[2.0, 3.0\]"):
+        sweep_cells(sweep_config(data, **grid({"rho": [0, 1], "size": [2, 3]})), data)
 
 
 def test_ids_are_unique_and_usable_as_file_names() -> None:

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from orchestrator.config import SweepConfig
-from orchestrator.continuation import check_config, check_provenance
+from orchestrator.continuation import changed_numbers, check_config, check_provenance
 from orchestrator.plan import Plan
 from orchestrator.sheet import configuration_of, sweep_sheet
 from tests.orchestrator.support import sweep_config
@@ -132,6 +132,11 @@ class TestProvenance:
     def test_both_are_named_at_once(self) -> None:
         with pytest.raises(InputError, match="numerics 1 -> 2 and the source of method erm"):
             self.check(numerics=2, method_checksums={"erm": "e2", "lnl": "l1"})
+
+    def test_what_was_accepted_is_noted_by_its_key(self) -> None:
+        new = {**OLD, "numerics": 2, "method_checksums": {"erm": "e1", "lnl": "l2", "grl": "g1"}}
+        assert changed_numbers(OLD, new) == {"numerics": (1, 2), "method_checksums.lnl": ("l1", "l2")}
+        assert changed_numbers(OLD, OLD) == {}
 
     def test_another_version_is_named_and_goes_on(self) -> None:
         assert self.check(torch_version="3.0") == ["torch_version 2.14.1 -> 3.0"]
