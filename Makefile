@@ -12,7 +12,7 @@ help:
 	@echo "make test       run the whole test suite (about 50 minutes on two cores)"
 	@echo "make test-fast  run all but the slow tests (a few minutes)"
 	@echo "make check      lint and types"
-	@echo "make notebooks  execute analysis/notebooks and store them with their figures (needs Chromium);"
+	@echo "make notebooks  execute analysis/notebooks, store them with their figures, draw the README's (needs Chromium);"
 	@echo "                EXAMPLE=DIR makes the stored example from a finished sweep first"
 
 $(STAMP): pyproject.toml
@@ -47,6 +47,7 @@ check: lint types
 notebooks: $(STAMP)
 	$(if $(EXAMPLE),$(BIN)/python tools/keep_example.py "$(EXAMPLE)")
 	$(BIN)/python tools/run_notebooks.py
+	$(BIN)/python tools/draw_readme_picture.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache build *.egg-info
