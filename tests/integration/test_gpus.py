@@ -31,12 +31,17 @@ def cluster(short_tmp: Path) -> Iterator[Any]:
 
 
 def swept(
-    cluster: Any, out: Path, gpu: object, monkeypatch: pytest.MonkeyPatch, meet: int = 0, **own: dict[str, Any]
+    cluster: Any,
+    out: Path,
+    gpu: object,
+    monkeypatch: pytest.MonkeyPatch,
+    meet: int = 0,
+    seconds: float = 0.3,
+    **own: dict[str, Any],
 ) -> tuple[list[dict[str, Any]], str]:
-    # Long enough that trials are left for the worker that starts last; where it matters they wait for it.
     place = out.with_name(f"{out.name}-workers")
     place.mkdir()
-    monkeypatch.setattr(tuning, "SweepTrainable", null_trainable(1.0, place=str(place), meet=meet))
+    monkeypatch.setattr(tuning, "SweepTrainable", null_trainable(seconds, place=str(place), meet=meet))
     config = validate(
         {
             "name": "shares",
@@ -129,7 +134,8 @@ def test_trials_without_a_share_run_on_every_node_and_take_no_card(
 def test_methods_with_resources_of_their_own_use_all_kinds_of_nodes_at_once(
     cluster: Any, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found, _ = swept(cluster, short_tmp / "mixed", "1/2", monkeypatch, erm={"gpu": 0, "cpu": 1})
+    # Long enough that trials are left for the worker that starts last.
+    found, _ = swept(cluster, short_tmp / "mixed", "1/2", monkeypatch, seconds=1.5, erm={"gpu": 0, "cpu": 1})
     plain, debiased = of(found, "erm"), of(found, "lnl")
     assert {row["device_name"] for row in plain} == {""} and {row["gpu_share"] for row in plain} == {0.0}
     assert {row["gpu_share"] for row in debiased} == {0.5} and "" not in {row["device_name"] for row in debiased}
