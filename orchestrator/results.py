@@ -78,10 +78,14 @@ class SweepDirectory:
             rows.sort(key=lambda row: row["epoch"])
         return found
 
+    def open_names(self) -> list[str]:
+        """Trials that have an entry, be it half made or half removed."""
+        return self.folder.child(OPEN).folders()
+
     def open_trials(self) -> list[TrialSpec]:
         """Trials that were issued and have no row yet; a half-made entry counts as never issued."""
         specs = []
-        for name in self.folder.child(OPEN).folders():
+        for name in self.open_names():
             with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
                 specs.append(TrialSpec.from_json(self.folder.child(OPEN, name).read("spec.json").decode()))
         return specs

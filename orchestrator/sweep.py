@@ -202,11 +202,13 @@ def _restore(
     marked = directory.to_run_again()
     rows = [row for row in rows if row["status"] != "failed" or row["trial_id"] not in marked]
     done = {row["trial_id"] for row in rows}
+    for trial_id in directory.open_names():
+        if trial_id in done:
+            # The last driver wrote the row and was lost before it could clear away, or while it did.
+            writer.drop(trial_id)
     histories, waiting = directory.histories(), []
     for spec in directory.open_trials():
         if spec.trial_id in done:
-            # The last driver wrote the row and was lost before it could clear away.
-            writer.drop(spec.trial_id)
             continue
         waiting.append(spec)
         writer.known(spec)

@@ -119,6 +119,21 @@ def test_a_trial_that_fails_again_stays_failed(directory: SweepDirectory) -> Non
     assert not again & {spec.trial_id for spec in issued(resumed(directory, failed=False)[0])}
 
 
+def test_what_is_left_of_the_folder_of_a_finished_trial_is_cleared_away(directory: SweepDirectory) -> None:
+    rows, place = directory.rows("trials"), directory.folder.child("trials_open")
+    whole, torn, without = [row["trial_id"] for row in rows if row["status"] == "completed"][:3]
+    (failed, *_) = failed_in(directory)
+    spec = next(s for s in Simulation(dispatcher_for(CONFIG), slots=2).run().issued if s.trial_id == whole)
+    place.child(whole).write("spec.json", spec.to_json().encode())
+    place.child(torn).write("spec.json", b'{"trial_id"')
+    place.child(without).write("started-0001", b"")
+    place.child(failed).write("again", b"")
+    place.child("unknown").write("started-0001", b"")
+    resumed(directory, failed=False)
+    # A failed trial that is to run again has not finished, and what was never issued is left alone.
+    assert place.folders() == sorted([failed, "unknown"])
+
+
 def test_those_of_cells_that_do_not_run_keep_theirs(directory: SweepDirectory) -> None:
     dispatcher, _ = resumed(directory, failed=True, cells=1)
     (cell,) = dispatcher.cells
