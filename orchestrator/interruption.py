@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -43,14 +44,25 @@ class Interruption:
 
     @contextlib.contextmanager
     def heard(self) -> Iterator[None]:
-        """Within the block, in the main thread, SIGINT and SIGTERM are interruptions."""
+        """Within the block, in the main thread, SIGINT and SIGTERM are interruptions.
+
+        Python does not print those that it forgets: they are raised at the next step.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         before = {number: signal.getsignal(number) for number in _SIGNALS}
+        tell = sys.unraisablehook
+
+        def tell_others(entry: sys.UnraisableHookArgs) -> None:
+            if not (self._asked and issubclass(entry.exc_type, KeyboardInterrupt)):
+                tell(entry)
+
+        sys.unraisablehook = tell_others
         self.listen()
         try:
             yield
         finally:
+            sys.unraisablehook = tell
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import Any
 
 import pytest
 
@@ -20,6 +21,13 @@ class _Signals:
         signal.raise_signal(self._number)
 
 
+class _Broken:
+    """Raises in its destructor."""
+
+    def __del__(self) -> None:
+        raise ValueError
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_interrupts(number: signal.Signals) -> None:
     interruption = Interruption()
@@ -28,18 +36,26 @@ def test_a_signal_interrupts(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_one_that_is_swallowed_interrupts_at_the_next_step(
-    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lost: list[object] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda entry: lost.append(entry.exc_type))
+def test_one_that_is_swallowed_interrupts_at_the_next_step(number: signal.Signals) -> None:
     interruption = Interruption()
     with interruption.heard():
         interruption.check()
         _Signals(number)
-        assert lost == [KeyboardInterrupt]
         with pytest.raises(KeyboardInterrupt):
             interruption.check()
+
+
+def test_what_is_swallowed_is_not_printed_and_other_errors_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+
+    def tell(entry: Any) -> None:
+        told.append(entry.exc_type)
+
+    monkeypatch.setattr(sys, "unraisablehook", tell)
+    with Interruption().heard():
+        _Signals(signal.SIGINT)
+        _Broken()
+    assert told == [ValueError] and sys.unraisablehook is tell
 
 
 def test_the_handlers_before_it_come_back() -> None:
