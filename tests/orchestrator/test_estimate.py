@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -76,14 +76,19 @@ def trainer_of(plan: Plan) -> Trainer:
 
 @pytest.mark.parametrize("slow", [False, True])
 def test_a_part_is_scaled_to_an_epoch(slow: bool, plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    trainer = trainer_of(plan)
+    trainer, now = trainer_of(plan), 0.0
+
+    def take(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now))
     monkeypatch.setattr(timing, "_SLOW", 0.01 if slow else 10.0)
-    monkeypatch.setattr(Trainer, "train_batch", lambda self, batch, step: time.sleep(0.005 * len(batch.y)))
+    monkeypatch.setattr(Trainer, "train_batch", lambda self, batch, step: take(0.005 * len(batch.y)))
     validation = sum({id(own): len(own) for own in trainer.validation_images.values()}.values())
-    monkeypatch.setattr(timing.evaluate, "predict", lambda nets, images, *more: time.sleep(0.001 * len(images)))
+    monkeypatch.setattr(timing.evaluate, "predict", lambda nets, images, *more: take(0.001 * len(images)))
     seconds, words = timing.epoch_seconds(trainer)
-    expected = 0.005 * sum(trainer.feed.sizes) + 0.001 * validation
-    assert expected < seconds < 1.5 * expected
+    assert seconds == pytest.approx(0.005 * sum(trainer.feed.sizes) + 0.001 * validation)
     assert words.startswith("a training step of 4 images" if slow else "8 training steps")
 
 
