@@ -7,6 +7,7 @@ and servers of a laboratory are seen by its hosts alone.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import shutil
@@ -25,7 +26,7 @@ from typing import Any, TypeVar
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ("ip", "nsenter", "unshare", "mount", "ssh", "ssh-keygen", "rsync", "/usr/sbin/sshd")
+TOOLS = ("ip", "nsenter", "unshare", "mount", "ssh", "ssh-keygen", "rsync", "/usr/sbin/sshd", "pgrep")
 CLONE_NEWNET = 0x40000000
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ def require_hosts() -> None:
         pytest.skip("namespaces for hosts need Linux and root")
     missing = [tool for tool in TOOLS if not shutil.which(tool)]
     if missing:
-        packages = "openssh-server openssh-client rsync iproute2"
+        packages = "openssh-server openssh-client rsync iproute2 procps"
         pytest.skip(f"not installed: {', '.join(missing)} (apt-get install {packages})")
     tried = subprocess.run(
         ["unshare", "-m", "-p", "-u", "-i", "-n", "-f", "--mount-proc", "mount", "--make-rprivate", "/"],
@@ -251,7 +252,10 @@ def laboratory(gateway: str) -> Iterator[Laboratory]:
 def wait_until(done: Callable[[], Any], what: str, seconds: float, pause: float = 0.5) -> Any:
     """Wait for something; gives back what it found."""
     end = time.monotonic() + seconds
-    while not (found := done()):
+    while True:
+        # A command that did not answer in its time has said neither yes nor no.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            if found := done():
+                return found
         assert time.monotonic() < end, f"no {what} within {seconds:g} s"
         time.sleep(pause)
-    return found
