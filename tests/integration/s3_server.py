@@ -125,7 +125,11 @@ def seaweed(folder: Path) -> Iterator[Server]:
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": identities}))
     (folder / "data").mkdir(exist_ok=True)
-    master, volume, filer, s3 = (free_port(twice=True) for _ in range(4))
+    # Drawn one by one, two of them may be the same.
+    ports: set[int] = set()
+    while len(ports) < 4:
+        ports.add(free_port(twice=True))
+    master, volume, filer, s3 = ports
     command = [
         *(str(weed), "-logtostderr=false", f"-logdir={folder}", "server", f"-dir={folder}/data", "-ip=127.0.0.1"),
         *("-ip.bind=127.0.0.1", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"),

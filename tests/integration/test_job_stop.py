@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -37,20 +38,32 @@ def environment() -> dict[str, str]:
     return {**{name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}, **own}
 
 
-def free_port() -> int:
-    """One of the kernel's own: Ray keeps those from 10002 to 19999 for its workers and refuses any other use."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_ports(count: int) -> list[int]:
+    """Ports that nothing listens on.
+
+    Above those that Ray keeps for its workers, 10002 to 19999, and below those that the kernel hands out by itself: it
+    takes seconds until they are used.
+    """
+    found: list[int] = []
+    for port in random.SystemRandom().sample(range(20100, 29000), 500):
+        try:
+            with socket.socket() as probe:
+                probe.bind(("", port))
+        except OSError:
+            continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise AssertionError(f"no {count} ports are free")
 
 
 @contextmanager
-def head_with_dashboard(place: Path, port: int) -> Iterator[None]:
+def head_with_dashboard(place: Path, port: int, *others: int) -> Iterator[None]:
     """``ray start --head``, whose jobs may be submitted to a port; its files and its processes are its own."""
     place.mkdir()
     options = {
-        "port": free_port(), "dashboard-port": port, "ray-client-server-port": free_port(), "num-cpus": 1,
-        "dashboard-agent-listen-port": free_port(), "temp-dir": place, "object-store-memory": 100 * 2**20,
+        "port": others[0], "dashboard-port": port, "ray-client-server-port": others[1], "num-cpus": 1,
+        "dashboard-agent-listen-port": others[2], "temp-dir": place, "object-store-memory": 100 * 2**20,
     }  # fmt: skip
     command = [str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--disable-usage-stats"]
     with (place / "head.log").open("wb") as log:
@@ -69,7 +82,7 @@ def head_with_dashboard(place: Path, port: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def story(short_tmp: Path, sweep_file: Path) -> Story:
-    out, port = short_tmp / "job", free_port()
+    out, (port, *others) = short_tmp / "job", free_ports(4)
     programs = Path(sys.executable).parent
 
     def job(action: str, *words: object) -> str:
@@ -81,14 +94,14 @@ def story(short_tmp: Path, sweep_file: Path) -> Story:
         text = job("status", "small").upper()
         return next((word for word in ("STOPPED", "SUCCEEDED", "FAILED") if word in text), "")
 
-    with head_with_dashboard(short_tmp / "j", port):
+    with head_with_dashboard(short_tmp / "j", port, *others):
         # The dashboard answers a little later than the cluster stands.
         sweep = programs / "lnl-sweep", "run", sweep_file, "--out", out
         submit = "--no-wait", "--submission-id", "small", "--", *sweep
         wait_until(lambda: "submitted successfully" in job("submit", *submit), "job", 120)
         wait_until(lambda: len(rows(out)) >= 3 or state(), "three rows", 240, 0.2)
         job("stop", "--no-wait", "small")
-        wait_until(state, "end of the job", 60)
+        wait_until(state, "end of the job", 180)
         ended, logs, finished = state(), job("logs", "small"), rows(out)
     with driver(short_tmp, out, "resume", out) as running:
         code = running.wait()
