@@ -87,7 +87,7 @@ def test_rows_wait_in_the_spool_and_none_is_lost(how: str, store: Server, monkey
         away = time.monotonic() - begin
 
         assert writer.flush(300)
-        assert given < away / 2 and given_late < AWAY_SECONDS / 2, "the driver waited for its store"
+        assert max(given, given_late) < away / 2, "the driver waited for its store"
         rows = {row["trial_id"]: row["val_biased"] for row in directory.rows("trials")}
         assert rows == {spec_of(number).trial_id: number / 100 for number in range(36)}
         assert {len(history) for history in directory.histories().values()} == {2}

@@ -15,7 +15,7 @@ import yaml
 from analysis import epoch_choice, load, load_splits
 from orchestrator.cli import main
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "seed_protocol.md").read_text()

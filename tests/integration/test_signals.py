@@ -46,7 +46,7 @@ def story(short_tmp: Path, sweep_file: Path) -> Story:
         with driver(short_tmp, out, *words) as running:
             running.wait_for_rows(len(rows(out)) + 3)
             running.kill(number)
-            code = running.wait(60)
+            code = running.wait(180)
         status, lease = (json.loads((out / name).read_text()) for name in ("status.json", "driver.json"))
         stops.append(Stopped(number, code, running.text(), status, lease, rows(out)))
         words = ("resume", out)
@@ -96,7 +96,7 @@ def test_it_stops_in_the_same_way_while_ray_starts(
         running.wait_for((out / "driver.json").exists, "the lease")
         time.sleep(seconds)
         running.kill(number)
-        code = running.wait(60)
+        code = running.wait(180)
     assert code == 130, running.text()
     assert f"lnl-sweep resume {out}" in running.text() and "Traceback" not in running.text()
     assert json.loads((out / "driver.json").read_text())["released"] is True
