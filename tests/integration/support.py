@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import signal
 import subprocess
@@ -88,6 +89,12 @@ def differences(first: Rows, second: Rows) -> list[tuple[Any, str, Any, Any]]:
     ]
 
 
+def open_marks(out: Path | str, pattern: str = "") -> list[Path]:
+    """Files of this name in the folders of open trials; without a name, the folders."""
+    # Path.glob fails where the driver removes a folder in the same moment.
+    return [Path(out, found) for found in glob.glob(f"trials_open/*/{pattern}", root_dir=out)]  # noqa: PTH207
+
+
 @dataclass
 class Driver:
     """An ``lnl-sweep`` process in a session of its own."""
@@ -96,12 +103,12 @@ class Driver:
     out: Path | str
     log: Path
 
-    def wait(self, seconds: float = 240) -> int:
+    def wait(self, seconds: float = 600) -> int:
         return self.process.wait(seconds)
 
-    def wait_for_open(self, seconds: float = 240) -> None:
+    def wait_for_open(self, seconds: float = 600) -> None:
         """Wait until a trial has been started."""
-        self.wait_for(lambda: any(self.out.glob("trials_open/*/started-*")), "a trial that has begun", seconds)
+        self.wait_for(lambda: bool(open_marks(self.out, "started-*")), "a trial that has begun", seconds)
 
     def kill(self, number: int) -> None:
         """Send a signal to the driver alone, as a terminal, a batch system or a failing machine would."""
@@ -110,12 +117,12 @@ class Driver:
     def text(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def wait_for_rows(self, wanted: int, seconds: float = 240) -> Rows:
+    def wait_for_rows(self, wanted: int, seconds: float = 600) -> Rows:
         """Wait until so many trials have their row, while the driver still runs."""
         self.wait_for(lambda: len(rows(self.out)) >= wanted, f"{wanted} rows", seconds)
         return rows(self.out)
 
-    def wait_for(self, done: Callable[[], bool], what: str, seconds: float = 240) -> None:
+    def wait_for(self, done: Callable[[], bool], what: str, seconds: float = 600) -> None:
         """Wait for something that must happen while the driver runs."""
         end = time.monotonic() + seconds
         while not done():
@@ -166,10 +173,12 @@ def own_cluster(
         patch.delenv("RAY_ADDRESS", raising=False)
         for name, value in own.items():
             patch.setenv(name, value)
-        started = Cluster(initialize_head=True, head_node_args=dict(head))
+        # Ray itself would give each half a minute, which is too short on a busy machine.
+        started = Cluster(initialize_head=True, head_node_args={**head, "wait": False})
         try:
             for node in nodes:
-                started.add_node(**node)
+                started.add_node(**node, wait=False)
+            started.wait_for_nodes(180)
             yield started
         finally:
             ray.shutdown()
@@ -222,7 +231,7 @@ def freeze_in_a_step(running: Driver, raylet: int) -> int:
         while time.monotonic() < end:
             for worker in filter(in_a_step, workers):
                 os.kill(worker, signal.SIGSTOP)
-                opened = {(place.name,) for place in Path(running.out).glob("trials_open/*")}
+                opened = {(place.name,) for place in open_marks(running.out)}
                 if in_a_step(worker) and opened.isdisjoint(rows(running.out)):
                     frozen.append(worker)
                     return True

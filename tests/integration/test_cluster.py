@@ -15,7 +15,7 @@ from orchestrator.identity import trial_spec
 from orchestrator.plan import make_plan
 from orchestrator.sweep_file import read_config, validate
 from tests.integration.null_trainable import null_trainable
-from tests.integration.support import CIRCUMSTANCES, NODE, assert_same_results, driver, rows
+from tests.integration.support import CIRCUMSTANCES, NODE, assert_same_results, driver, open_marks, rows
 from trainable.spec import TrialSpec
 
 pytestmark = pytest.mark.slow
@@ -84,7 +84,7 @@ def test_a_node_that_joins_a_running_sweep_takes_trials(cluster: Any, short_tmp:
         joined = cluster.add_node(**NODE)
         try:
             # A trial that only waits for a place has not been started.
-            running.wait_for(lambda: len(list(out.glob("trials_open/*/started-*"))) == 3, "three trials at once")
+            running.wait_for(lambda: len(open_marks(out, "started-*")) == 3, "three trials at once")
             running.wait_for(lambda: json.loads((out / "status.json").read_text())["slots"] == 3, "its slot")
             running.kill(signal.SIGINT)
             assert running.wait() == 130

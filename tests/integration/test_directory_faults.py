@@ -201,10 +201,11 @@ def rivals(short_tmp: Path, sweep_file: Path, cluster: Any) -> Rivals:
     out = short_tmp / "rivals"
     with driver(short_tmp, out, "run", sweep_file, "--out", out) as first:
         first.wait_for_rows(3)
-        with driver(short_tmp, out, "resume", out, "--address", cluster.address) as second:
-            refused, refusal = second.wait(60), second.text()
         first.wait_for_open()
+        # It still lives, which is what counts on one machine, and cannot end its sweep before the second has come.
         first.kill(signal.SIGSTOP)
+        with driver(short_tmp, out, "resume", out, "--address", cluster.address) as second:
+            refused, refusal = second.wait(180), second.text()
         # As if it ran on a machine that was cut off a minute ago: its process cannot be seen from here.
         entry = json.loads((out / "driver.json").read_text())
         (out / "driver.json").write_text(

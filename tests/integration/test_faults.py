@@ -24,6 +24,7 @@ from tests.integration.support import (
     differences,
     driver,
     freeze_in_a_step,
+    open_marks,
     raylet_of,
     rows,
 )
@@ -61,7 +62,7 @@ class Survived:
 
 def in_training(out: Path) -> list[str]:
     """Open trials that have a checkpoint: they have trained an epoch and go on."""
-    return [place.parent.name for place in out.glob(f"trials_open/*/{CHECKPOINT}")]
+    return [place.parent.name for place in open_marks(out, CHECKPOINT)]
 
 
 def checkpoint_of(trial: Path) -> int:
@@ -79,7 +80,7 @@ def stands_still(running: Driver, seconds: float = 20) -> str:
 
     def look() -> bool:
         now, done = time.monotonic(), len(rows(running.out))
-        started = {place.parent for place in Path(running.out).glob("trials_open/*/started-*")}
+        started = {place.parent for place in open_marks(running.out, "started-*")}
         states = {(place.name, checkpoint_of(place), done) for place in started}
         for state in set(since) - states:
             del since[state]
@@ -165,11 +166,15 @@ def persevered(short_tmp: Path, sweep_file: Path, cluster: Any) -> Persevered:
     for _ in range(KILLS):
         with driver(short_tmp, out, *words, "--address", cluster.address) as running:
             running.wait_for(lambda: (out / "driver.json").exists() and (out / "sweep.yaml").exists(), "a start")
-            had, more = len(rows(out)), moment.choice([None, 0, 1, 2])
+            had = len(rows(out))
+            # Trials must be left for the kills that follow.
+            more = moment.choice([None, 0, 1, 2] if had <= 6 else [None, 0])
             if more is not None:
                 running.wait_for_open()
                 running.wait_for_rows(had + more)
-            time.sleep(moment.uniform(0, 1))
+            end = time.monotonic() + moment.uniform(0, 1)
+            while time.monotonic() < end and len(rows(out)) < TRIALS - KILLS:
+                time.sleep(0.02)
             running.kill(signal.SIGKILL)
             assert running.wait() == -signal.SIGKILL
         before.append(rows(out))

@@ -151,7 +151,9 @@ def test_a_node_that_joins_late_copies_for_itself(
 
     with own_cluster(short_tmp / "d", {**NODE, "num_cpus": 0}, []) as cluster:
         first = add(cluster, "first")
-        words = ("run", short_tmp / "mri.yaml", "--out", out, "--address", cluster.address, "--slots", 2)
+        # Long enough for the first node to go before the sweep is over.
+        longer = ("--set", "training.epochs=10")
+        words = ("run", short_tmp / "mri.yaml", *longer, "--out", out, "--address", cluster.address, "--slots", 2)
         variables = {**store.variables, "LNL_SWEEP_DATA": PLACE, "LNL_SWEEP_CACHE": str(caches["driver"])}
         with driver(short_tmp, out, *words, variables=variables) as running:
             running.wait_for(lambda: has_it(caches["first"], shared), "the first node's copy")

@@ -185,16 +185,16 @@ def test_a_signal_while_ray_starts_queues_the_job_again(begun: str, slurm: Slurm
     assert not out.exists() and not place.exists()
 
 
-def test_the_code_of_a_process_that_ends_at_the_signal_is_not_lost() -> None:
-    text = SCRIPT.read_text()
+def test_the_code_of_a_process_that_ends_at_the_signal_is_not_lost(tmp_path: Path) -> None:
+    text, ready = SCRIPT.read_text(), tmp_path / "ready"
     wait = text[text.index('waiting="" requeue=no') : text.index("\nmapfile")]
     # The trap takes so long that the process is gone before the script waits for it again.
     wait = wait.replace("|| true' TERM", "|| true; sleep 0.5' TERM")
     script = f"""set -euo pipefail
     {wait}
-    bash -c 'trap "exit 7" TERM; echo ready; while :; do sleep 0.05; done' &
+    bash -c 'trap "exit 7" TERM; echo ready; touch {ready}; while :; do sleep 0.05; done' &
     process=$!
-    (sleep 1; kill -TERM $$) &
+    (until sleep 0.2; [ -e {ready} ]; do :; done; kill -TERM $$) &
     await $process
     echo "$requeue $code" """
     found = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=True)
