@@ -91,14 +91,20 @@ class Session:
     @property
     def stopping(self) -> bool:
         """No new trial is issued any more."""
-        late = self.deadline is not None and time.monotonic() > self.deadline
-        return self.error is not None or late or self._spent
+        return self.error is not None or self.limit_reached is not None
 
     @property
-    def _spent(self) -> bool:
-        # A cost that the table of prices cannot tell counts as too much: the bound is a promise.
+    def limit_reached(self) -> str | None:
+        """Which of the sweep's bounds keeps it from going on, in words."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            return "limits.max_hours is over"
+        if self.max_cost is None:
+            return None
         cost = self.progress.cost
-        return self.max_cost is not None and (cost is None or cost >= self.max_cost)
+        if cost is None:
+            # The bound is a promise.
+            return "limits.max_cost counts as spent, since the table of prices lacks a GPU that was used"
+        return f"limits.max_cost = {self.max_cost:g} is spent" if cost >= self.max_cost else None
 
     def suggest(self, ray_id: str) -> Row | str | None:
         """The next trial as a Tune configuration, None to be asked again, or FINISHED."""

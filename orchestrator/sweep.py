@@ -255,7 +255,9 @@ def _run(
                 )
         if any(node.get("GPU", 0.0) >= 1 for node in nodes):
             demands = pack_gpus(config, dispatcher.cells, demands, options.console)
-        run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots, interruption)
+        bound = run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots, interruption)
+        if bound is not None:
+            options.console.print(f"no more trials are started: {bound}", highlight=False)
     finally:
         if ours:
             ray.shutdown()

@@ -133,7 +133,7 @@ def run_tuner(
     demands: Mapping[str, Demand],
     slots: int | None = None,
     interruption: Interruption | None = None,
-) -> None:
+) -> str | None:
     """Run everything that is missing. Returns when all rows are written.
 
     Args:
@@ -145,6 +145,9 @@ def run_tuner(
         demands: What a trial of each method that has any left takes, by label.
         slots: Trials at once; None = as many as the cluster holds at its largest, nodes that join later included.
         interruption: Whether a signal has come.
+
+    Returns:
+        The bound that ended it before its time, in words.
 
     Raises:
         LeaseLost: Another driver took the directory over.
@@ -193,6 +196,7 @@ def run_tuner(
             session.report.stop()
     if session.error is not None:
         raise session.error
+    return None if dispatcher.finished else session.limit_reached
 
 
 def _places(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:

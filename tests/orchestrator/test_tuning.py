@@ -311,6 +311,7 @@ def test_an_exception_ends_the_sweep_in_order(session: Session) -> None:
 def test_after_its_time_no_trial_is_issued(directory: SweepDirectory) -> None:
     session = make_session(directory, stopping_config(limits={"max_hours": 1e-13}))
     assert session.suggest("a") == Searcher.FINISHED
+    assert session.limit_reached == "limits.max_hours is over"
 
 
 def test_once_it_has_cost_its_bound_no_trial_is_issued(directory: SweepDirectory) -> None:
@@ -325,11 +326,13 @@ def test_once_it_has_cost_its_bound_no_trial_is_issued(directory: SweepDirectory
         costs.append(session.progress.cost)
     assert costs == pytest.approx([0.096, 0.192])
     assert session.suggest("c") == Searcher.FINISHED and len(directory.rows("trials")) == 2
+    assert session.limit_reached == "limits.max_cost = 0.15 is spent"
 
 
 def test_a_cost_that_nobody_knows_counts_as_too_much(directory: SweepDirectory) -> None:
     session = make_session(directory, stopping_config(limits={"max_cost": 1e6}), slots=1)
     session.progress.trial_ended({"train_seconds": 1.0, "gpu_share": 1.0, "device_name": "a card without a price"})
+    assert session.limit_reached is not None and "the table of prices lacks a GPU" in session.limit_reached
     assert session.suggest("a") == Searcher.FINISHED
 
 
