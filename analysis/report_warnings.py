@@ -203,8 +203,8 @@ def _mixed(findings: Findings) -> Iterator[str]:
             kinds = sorted(str(value) for value in rows[name].dropna().unique())
             if len(kinds) > 1:
                 yield f"Rows of {dataset} come from {words} ({name} {', '.join(kinds)}): they are not comparable."
-    sources = trials.groupby(["dataset", "label"])["method_checksum"].nunique()
-    for of_data, label in sources[sources > 1].index:
+    sources = trials.groupby(["dataset", "label", "method"])["method_checksum"].nunique()
+    for of_data, label, _ in sources[sources > 1].index:
         yield f"Rows of {label} on {of_data} come from different sources of the method: they are not comparable."
     if findings.n_superseded:
         yield (

@@ -69,13 +69,13 @@ class Capacity:
     def grow(self, nodes: Iterable[Mapping[str, float]]) -> bool:
         """Count again where nodes have joined.
 
-        A cluster that has lost some is counted as it was: trials that wait are what brings them back.
+        A cluster that has only lost some is counted as it was: trials that wait are what brings them back.
 
         Args:
             nodes: Resources of each node that there is now.
 
         Returns:
-            Whether it takes more trials than before.
+            Whether it takes more trials of some demand than before.
         """
         found = list(nodes)
         more = any(sum(kind.on(node) for node in found) > count for kind, count in self._alone.items())
@@ -97,11 +97,6 @@ class Capacity:
                 if kind is not None:
                     total, cpus, gpus = total + count, cpus - count * kind.cpu, gpus - count * kind.gpu
         return total
-
-    @property
-    def pending(self) -> int:
-        """Trials that may wait for a place at once."""
-        return sum(self._most.values()) + len(self.misfits)
 
     def takes(self, demand: Demand) -> bool:
         """One more such trial may be issued."""

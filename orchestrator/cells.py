@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from analysis.schema import TABLES
 from orchestrator.config import BiasValues, EarlyStopping, MethodConfig, SweepConfig
 from orchestrator.space import anchor_of, space_of
 from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
@@ -205,7 +204,7 @@ def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
 
 
 def _check_columns(points: list[dict[str, float]], axis: str, dataset: Dataset) -> None:
-    for name in [parameter.name for parameter in dataset.axes if parameter.name not in TABLES["trials"]]:
+    for name in [parameter.name for parameter in dataset.axes if parameter.name not in _COLUMNS]:
         values = sorted({point[name] for point in points})
         if name != axis and len(values) > 1:
             raise InputError(

@@ -170,7 +170,7 @@ def _smoke(config: SweepConfig) -> SweepConfig:
     tree["confirm"]["rules"] = list(config.confirm.seeds_of())
     for method in tree["methods"]:
         # The one epoch must be one of those that are tried out.
-        if "pretrain_epochs" in method["fixed"]:
+        if method["space"].pop("pretrain_epochs", None) or "pretrain_epochs" in method["fixed"]:
             method["fixed"]["pretrain_epochs"] = 0
     return validate(tree)
 

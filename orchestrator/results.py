@@ -93,7 +93,7 @@ class SweepDirectory:
     def to_run_again(self) -> set[str]:
         """Trials whose failed rows do not count any more, since they are to run again and have not ended since."""
         place = self.folder.child(OPEN)
-        return {name for name in place.folders() if place.child(name).exists(_AGAIN)}
+        return {name for name in place.folders() if _AGAIN in place.child(name).names()}
 
     def open_history(self, spec: TrialSpec) -> list[dict[str, Any]]:
         """Epochs in the newest readable checkpoint of an open trial; none where it has no checkpoint."""

@@ -40,7 +40,7 @@ class Options:
     Attributes:
         address: Ray cluster to connect to; None = ``RAY_ADDRESS`` or a Ray of our own.
         cpus: Processors of a Ray of our own; None = all.
-        slots: Trials at once; None = as many as the cluster holds at its largest.
+        slots: Trials at once; None = as many as the cluster holds at its largest, nodes that join later included.
         mix_versions: Go on although numerics or a method's source differ from those of the rows.
         failed: Run failed trials again.
         only: Run only these cells, e.g. ``method=lnl,rho=0.9``; None = all.
@@ -131,6 +131,8 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
                 if not dispatcher.finished:
                     driver = f"{lease.generation}_{lease.id}"
                     _run(plan.config, dispatcher, writer, progress, options, driver, interruption)
+                interruption.check()
+                writer.flush()
                 if dispatcher.finished and options.only is None:
                     # Marks of trials that turned out not to be wanted any more.
                     for trial_id in directory.to_run_again():
@@ -189,17 +191,20 @@ def resume_config(directory: SweepDirectory) -> dict[str, Any]:
 def _restore(
     dispatcher: Dispatcher, directory: SweepDirectory, writer: Writer, rows: list[dict[str, Any]], failed: bool
 ) -> None:
+    chosen = {cell.id for cell in dispatcher.cells}
     if failed:
-        again: dict[str, list[str]] = {}
         for row in rows:
-            if row["status"] == "failed" and any(row["cell"] == cell.id for cell in dispatcher.cells):
-                again.setdefault(row["cell"], []).append(row["trial_id"])
+            if row["status"] == "failed" and row["cell"] in chosen:
                 writer.run_again(row["trial_id"])
         writer.flush()
-        for cell, trials in again.items():
-            writer.forget_histories(cell, trials)
     # Also those of an earlier ``resume --failed`` that was ended before it came to them.
     marked = directory.to_run_again()
+    again: dict[str, list[str]] = {}
+    for row in rows:
+        if row["status"] == "failed" and row["trial_id"] in marked and row["cell"] in chosen:
+            again.setdefault(row["cell"], []).append(row["trial_id"])
+    for cell, trials in again.items():
+        writer.forget_histories(cell, trials)
     rows = [row for row in rows if row["status"] != "failed" or row["trial_id"] not in marked]
     done = {row["trial_id"] for row in rows}
     for trial_id in directory.open_names():
@@ -215,7 +220,8 @@ def _restore(
         if dispatcher.rung_epochs(spec):
             histories[spec.trial_id] = directory.open_history(spec)
     for spec in dispatcher.restore(rows, histories, waiting):
-        writer.drop(spec.trial_id)
+        if spec.trial_id not in marked:
+            writer.drop(spec.trial_id)
 
 
 def _run(

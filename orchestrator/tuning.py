@@ -155,7 +155,8 @@ def run_tuner(
         KeyboardInterrupt: SIGINT or SIGTERM.
     """
     session = Session(config, dispatcher, writer, progress, demands, cluster_nodes, slots)
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(session.capacity.pending)
+    # Tune reads its bound once, and a cluster grows: how many may wait is the session's to say.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000000"
 
     # Ray registers trainables by name in the whole cluster: a second sweep must not run the first one's code.
     trainable = type(f"Sweep_{driver}", (SweepTrainable,), {"environment": store_environment()})

@@ -37,7 +37,7 @@ def filled(capacity: Capacity, demand: Demand) -> int:
 @pytest.mark.parametrize("ahead", [0, 1])
 def test_trials_of_one_kind_fill_the_cluster(ahead: int) -> None:
     capacity = Capacity([GPU_NODE, GPU_NODE, CPU_NODE], [QUARTER, QUARTER], ahead=ahead)
-    assert capacity.slots == 8 and capacity.pending == 8 + ahead
+    assert capacity.slots == 8
     assert filled(capacity, QUARTER) == 8 + ahead
     capacity.release(QUARTER)
     assert filled(capacity, QUARTER) == 1
@@ -84,12 +84,12 @@ def test_after_all_trials_have_ended_it_takes_as_many_as_before() -> None:
 
 def test_a_cluster_without_processors_lets_one_trial_of_each_kind_wait() -> None:
     capacity = Capacity([{"CPU": 0.0}], [PLAIN, Demand(2, 0.0)])
-    assert filled(capacity, PLAIN) == filled(capacity, Demand(2, 0.0)) == 1 and capacity.pending == 2
+    assert filled(capacity, PLAIN) == filled(capacity, Demand(2, 0.0)) == 1
 
 
 def test_the_largest_number_is_that_of_the_kind_of_which_most_fit() -> None:
     capacity = Capacity(8 * [GPU_NODE], [PLAIN, Demand(4, 1.0)])
-    assert capacity.slots == 32 and capacity.pending == 32 + 8
+    assert capacity.slots == 32
 
 
 def test_the_caller_may_know_better() -> None:

@@ -109,6 +109,16 @@ def test_after_an_interruption_it_need_not_be_asked_for_again(directory: SweepDi
     assert simulation.dispatcher.problems() == []
 
 
+def test_after_an_interruption_nothing_of_the_first_attempt_stays_either(directory: SweepDirectory) -> None:
+    failed = failed_in(directory)
+    writer = Writer(directory, Lease(directory.folder, "second", 2))
+    # The driver is gone when it has left the marks.
+    for name in failed:
+        writer.run_again(name)
+    resumed(directory, failed=False)
+    assert not failed & directory.histories().keys()
+
+
 def test_a_trial_that_fails_again_stays_failed(directory: SweepDirectory) -> None:
     dispatcher, writer = resumed(directory, failed=True)
     specs = issued(dispatcher)
