@@ -107,6 +107,8 @@ def survived(short_tmp: Path, sweep_file: Path, cluster: Any) -> Survived:
             try:
                 stuck = stands_still(running)
                 os.kill(raylet_of(doomed), signal.SIGKILL)
+                # With its parent gone the kernel wakes it, and it might finish its last epoch before it notices.
+                os.kill(frozen, signal.SIGKILL)
                 code = running.wait()
             finally:
                 with contextlib.suppress(ProcessLookupError):
