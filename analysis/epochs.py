@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis.errors import InputError
 from analysis.load import load, load_history
+from analysis.replicates import BIAS_COLUMNS
 from analysis.source import Location
 
 
@@ -44,7 +45,7 @@ def epoch_choice(directory: Location, rule: str = "val_biased") -> pd.DataFrame:
             "last_epoch": by_trial["test_accuracy"].last(),
         }
     )
-    places = [name for name in ("rho", "gamma", "color_variance") if name in confirm and confirm[name].notna().any()]
+    places = [name for name in BIAS_COLUMNS if name in confirm and confirm[name].notna().any()]
     rows = confirm.set_index("trial_id")[["label", "bias_strength", *places]].join(found, how="inner")
     grouped = rows.groupby(["label", "bias_strength", *places], sort=True)
     table = grouped.mean().assign(n_seeds=grouped.size()).reset_index().drop(columns="bias_strength")

@@ -17,9 +17,9 @@ from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_
 from trainable.errors import InputError, unknown_name
 from trainable.methods.base import Method, Space, get_method
 from trainable.remote import Unreachable
+from trainable.report import BIAS_COLUMNS
 from trainable.spec import Rule
 
-_COLUMNS = ("rho", "gamma", "color_variance")
 QMC_UNDER = 25
 """``sampler: auto`` is quasi-random below this number of trials: TPE has too few observations to learn from."""
 LARGEST_CLASS = 0.6
@@ -204,12 +204,12 @@ def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
 
 
 def _check_columns(points: list[dict[str, float]], axis: str, dataset: Dataset) -> None:
-    for name in [parameter.name for parameter in dataset.axes if parameter.name not in _COLUMNS]:
+    for name in [parameter.name for parameter in dataset.axes if parameter.name not in BIAS_COLUMNS]:
         values = sorted({point[name] for point in points})
         if name != axis and len(values) > 1:
             raise InputError(
                 f"beside the axis {axis} only a bias parameter that the tables have a column for may vary, but "
-                f"{dataset.name} has {name} = {values}: give it one value, or call it {' or '.join(_COLUMNS)}"
+                f"{dataset.name} has {name} = {values}: give it one value, or call it {' or '.join(BIAS_COLUMNS)}"
             )
 
 

@@ -34,6 +34,9 @@ CONSTANT = 1e-6
 """Features that differ by less over all images are constant."""
 INPUT = "RGB in [0, 1]: uint8 / 255; further normalisation is part of f"
 
+BIAS_COLUMNS = ("rho", "gamma", "color_variance")
+"""Bias parameters that have a column of their own in the tables."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -146,7 +149,7 @@ def spec_row(spec: TrialSpec, status: str, error: str | None = None) -> dict[str
     """
     hyper, training = dict(spec.hyperparameters), spec.training
     named = {name: hyper.get(name) for name in ("lambda_", "mu", "lr", "lr_bias", "weight_decay")}
-    axes = {name: spec.bias[name] for name in ("rho", "gamma", "color_variance") if name in spec.bias}
+    axes = {name: spec.bias[name] for name in BIAS_COLUMNS if name in spec.bias}
     now = datetime.datetime.now(datetime.UTC)
     return {
         **{name: getattr(spec, name) for name in SPEC_COLUMNS},
