@@ -14,10 +14,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from analysis.sealed import seal_json
 from orchestrator.dispatch import CellStatus, Dispatcher
 from orchestrator.prices import read_prices
 from orchestrator.spool import Direct, Post
+from store.sealed import seal_json
 from trainable.errors import InputError
 from trainable.files import Folder
 

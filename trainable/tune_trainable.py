@@ -10,6 +10,7 @@ import contextlib
 import gc
 import re
 import secrets
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import ray
 from ray.tune import Trainable
 
+from store.sealed import seal_bytes, unseal_bytes
 from trainable import remote
 from trainable.errors import DataOutOfReach, InputError
 from trainable.files import Folder
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from trainable.trainer import Trainer
 
 CHECKPOINT = "checkpoint.pt"
+SHEET = "sweep.yaml"
+SEEN_SECONDS = 15.0
 PREDICTIONS = "predictions.arrow"
 _WRITE_ONCE = re.compile(r"checkpoint-(\d+)-[0-9a-f]+\.pt")
 
@@ -44,11 +48,12 @@ def checkpoint_names(folder: Folder) -> list[str]:
 
 
 def write_checkpoint(folder: Folder, data: bytes, epoch: int) -> None:
-    """Write a checkpoint and remove those it replaces.
+    """Write a checkpoint, sealed, and remove those it replaces.
 
     A local file is replaced by renaming. In an object store a reader of a key that is being overwritten gets bytes of
     both, so each checkpoint is a new key, ``checkpoint-<epoch>-<random>.pt``, and the old ones go after it is whole.
     """
+    data = seal_bytes(data)
     if folder.local is not None:
         folder.write(CHECKPOINT, data)
         return
@@ -56,6 +61,16 @@ def write_checkpoint(folder: Folder, data: bytes, epoch: int) -> None:
     folder.write(f"checkpoint-{epoch:06d}-{secrets.token_hex(4)}.pt", data)
     for name in old:
         folder.remove(name)
+
+
+def read_checkpoint(folder: Folder, name: str) -> memoryview:
+    """A checkpoint as ``Trainer.state`` gave it.
+
+    Raises:
+        FileNotFoundError: There is none of that name.
+        DamagedFile: Its checksum does not agree.
+    """
+    return unseal_bytes(f"{folder.uri}/{name}", folder.read(name))
 
 
 def resume(trainer: Trainer, folder: Folder) -> bool:
@@ -70,7 +85,7 @@ def resume(trainer: Trainer, folder: Folder) -> bool:
     """
     for name in checkpoint_names(folder):
         try:
-            trainer.load_state(folder.read(name))
+            trainer.load_state(read_checkpoint(folder, name))
             return True
         except Unreachable:
             raise
@@ -95,6 +110,27 @@ def _directory() -> Iterator[None]:
         yield
     except (OSError, InputError) as error:
         raise DirectoryError(str(error)) from error
+
+
+def _sweep_folder(uri: str) -> Folder:
+    """The sweep's directory, as it is seen from this node.
+
+    Raises:
+        InputError: It is not to be seen: what a trial left there would be lost.
+    """
+    folder = Folder(uri)
+    if folder.local is None:
+        return folder
+    end = time.monotonic() + SEEN_SECONDS
+    while not folder.exists(SHEET):
+        # Another node's new folder takes some seconds to appear on a network's disk.
+        if time.monotonic() > end:
+            raise InputError(
+                f"a worker must see the sweep's directory, but node {socket.gethostname()} has no {uri}/{SHEET}: "
+                "give an --out that all nodes share, a network's disk or s3://..."
+            )
+        time.sleep(0.5)
+    return folder.kept(SHEET)
 
 
 def _trainer(spec: TrialSpec, device: str) -> Trainer:
@@ -145,7 +181,7 @@ class SweepTrainable(Trainable):
         try:
             use_environment(self.environment)
             with _directory():
-                self._dir = Folder(config["dir"]) if config.get("dir") else None
+                self._dir = _sweep_folder(config["dir"]) if config.get("dir") else None
             # A trial without a share of a card must not take one that its node happens to have.
             self._trainer = _trainer(self._spec, "auto" if config.get("gpu", 1) else "cpu")
             if self._dir is not None:
@@ -200,7 +236,8 @@ class SweepTrainable(Trainable):
         if self._dir is not None:
             with _directory():
                 if outcome.predictions is not None:
-                    trial_folder(self._dir, self._spec.trial_id).write(PREDICTIONS, arrow_bytes(outcome.predictions))
+                    content = seal_bytes(arrow_bytes(outcome.predictions))
+                    trial_folder(self._dir, self._spec.trial_id).write(PREDICTIONS, content)
                 if outcome.model is not None:
                     self._dir.child("models").write(f"{self._spec.trial_id}.safetensors", outcome.model)
                 # The driver removes the trial's folder when it has its row: nothing may come after that.

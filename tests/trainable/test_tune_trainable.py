@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from analysis import schema
+from store.sealed import unseal_bytes
 from trainable import remote
 from trainable.errors import DataOutOfReach
 from trainable.files import Folder
@@ -21,6 +22,7 @@ from trainable.spec import TrialSpec
 from trainable.trainer import Trainer
 from trainable.tune_trainable import (
     CHECKPOINT,
+    SHEET,
     SweepTrainable,
     checkpoint_names,
     resume,
@@ -33,6 +35,8 @@ TIMES = ("started_at", "finished_at", "train_seconds", "images_per_second", "pea
 
 
 def config(spec: TrialSpec, folder: Path | None, **options: Any) -> dict[str, Any]:
+    if folder is not None and folder.is_dir():
+        (folder / SHEET).touch()
     return {"spec": spec.to_json(), "dir": str(folder) if folder else None, "checkpoint_seconds": 3600.0, **options}
 
 
@@ -65,7 +69,7 @@ def test_results(tiny: MakeSpec, tmp_path: Path) -> None:
     schema.to_table("trials", [r["row"] for r in results])
     folder = trial_folder(Folder(str(tmp_path)), spec.trial_id)
     assert folder.names() == [CHECKPOINT, "predictions.arrow"]
-    table = pa.ipc.open_file(folder.read("predictions.arrow")).read_all()
+    table = pa.ipc.open_file(unseal_bytes("it", folder.read("predictions.arrow"))).read_all()
     schema.arrow_schema("predictions", table.column_names)
     assert table.num_rows == 4 * results[-1]["row"]["n_test"]
     assert Folder(str(tmp_path)).child("models").names() == ["t-1.safetensors"]
@@ -236,6 +240,8 @@ def test_with_a_real_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AIR_NEW_OUTPUT", "0")
     with tempfile.TemporaryDirectory(prefix="ls", dir="/tmp") as short:
         sweep = Path(short) / "sweep"
+        sweep.mkdir()
+        (sweep / SHEET).touch()
         specs = [
             TrialSpec(
                 dataset="coloured_digits",
