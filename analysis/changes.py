@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.errors import DamagedFile
 from analysis.load import read_config, section, seeds_of_rules
+from analysis.parts import owner_of
 from analysis.source import Folder, Location, as_list, open_folder
 from store.sealed import KEY, is_whole
 
@@ -25,11 +26,11 @@ def read_changes(folder: Folder) -> tuple[Mapping[str, Any], ...]:
     A line that is damaged or missing is warned of: an extension that is not known makes p values too small.
     """
     place, found = f"{folder.name}/{CHANGES}", []
-    lines = _lines(folder)
+    lines, owner = _lines(folder), owner_of(folder)
     for number, line in enumerate(lines, start=1):
-        change = _change(line)
+        change = read_change(line, owner.sweep)
         if change is None:
-            warnings.warn(f"left out line {number} of {place}: it is damaged", stacklevel=2)
+            warnings.warn(f"left out line {number} of {place}: it is damaged, or of another sweep", stacklevel=2)
         else:
             found.append(change)
     missing = missing_lines(folder)
@@ -54,14 +55,17 @@ def _lines(folder: Folder) -> list[str]:
         return []
 
 
-def _change(line: str) -> Mapping[str, Any] | None:
+def read_change(line: str, sweep: str | None) -> Mapping[str, Any] | None:
+    """A line of ``changes.jsonl``; None where it is damaged, or speaks of another sweep than this."""
     try:
         change = json.loads(line)
     except (ValueError, RecursionError):
         return None
     if not isinstance(change, dict) or (KEY in change and not is_whole("changes.json", line.encode())):
         return None
-    return {key: value for key, value in change.items() if key != KEY}
+    if sweep is not None and change.get("sweep") != sweep:
+        return None
+    return {key: value for key, value in change.items() if key not in (KEY, "sweep")}
 
 
 def seeds_added(changes: Sequence[Mapping[str, Any]]) -> int:

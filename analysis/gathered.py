@@ -75,7 +75,7 @@ def gather(folder: Folder, derive: Callable[[pa.Table], pd.DataFrame]) -> tuple[
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, rows.schema) as writer:
         writer.write_table(rows)
-    return name, seal_bytes(sink.getvalue().to_pybytes())
+    return name, seal_bytes(name, sink.getvalue().to_pybytes())
 
 
 def _with_derived(rows: pa.Table, frame: pd.DataFrame) -> pa.Table:
@@ -103,8 +103,8 @@ def read_gathered(folder: Folder) -> tuple[pa.Table, Mapping[str, Any]] | None:
     import numpy as np
 
     try:
-        name = f"{GATHERED}/{gathered_name(folder)}"
-        rows = pa.ipc.open_file(pa.BufferReader(unseal_bytes(name, folder.read(name)))).read_all()
+        name = gathered_name(folder)
+        rows = pa.ipc.open_file(pa.BufferReader(unseal_bytes(name, folder.read(f"{GATHERED}/{name}")))).read_all()
         beside = json.loads(rows.schema.metadata[_KEY])
         numbers, superseded, planned, whole = (
             rows[f"_{name}"].to_numpy() for name in ("rules", "superseded", "seeds_planned", "whole_axis")

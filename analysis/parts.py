@@ -10,9 +10,10 @@ import functools
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +25,8 @@ from analysis.schema import KEYS, SCHEMA_VERSION, VERSION_KEY, arrow_schema
 from analysis.source import Folder
 from store.sealed import digest, sweep_of_sheet
 
+T = TypeVar("T")
+
 _NAME = re.compile(
     r"^(?P<cell>.+)\.(?P<generation>\d+)-(?P<driver>[^.]+)-(?P<sequence>\d+)(?:\.(?P<digest>[0-9a-f]{16}))?\.parquet$"
 )
@@ -31,8 +34,8 @@ _ROUNDS = 6
 _SMALL, _FEW = 2**20, 50
 """Bytes under which a part is not compressed, and rows under which repeated values are not looked for: a hundred
 columns of a few rows each take many times as long to compress, and later to open, as to write."""
-# Readers of a local folder only wait for one another; those of an object store wait for the network.
-_READERS, _REMOTE_READERS = 1, 8
+_REMOTE_READERS = 8
+_OTHER_SWEEP = "it is a part of another sweep"
 _SWEEP, _TABLE = b"lnl_sweep_id", b"lnl_sweep_table"
 _FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
 """Microseconds of the years 1 and 9999, beyond which Python has no date."""
@@ -104,6 +107,7 @@ def read_parts(
     read: dict[str, pa.Table | None] = {}
     names: list[str] = []
     owner: Owner | None = None
+    reasons: list[LeftOut] = []
     for _ in range(_ROUNDS):
         found = folder.files(table, "" if cell is None else f"{cell}.")
         names = [name for name in found if is_part(name) and cell in (None, part_cell(name))]
@@ -111,17 +115,20 @@ def read_parts(
         if not new:
             break
         owner = owner or owner_of(folder)
-        with ThreadPoolExecutor(_REMOTE_READERS if "://" in folder.name else _READERS) as pool:
-            reading = functools.partial(_read, folder, table, columns, owner)
-            for name, part in zip(new, pool.map(reading, new), strict=True):
-                if isinstance(part, pa.Table):
-                    read[name] = part
-                elif isinstance(part, str):
-                    read[name] = None
-                    if left_out is not None:
-                        left_out.append(LeftOut(table, name, part))
-                    else:
-                        warnings.warn(f"left out {folder.name}/{table}/{name}: {part}", stacklevel=3)
+        reading = functools.partial(_read, folder, table, columns, owner)
+        for name, part in zip(new, _each(reading, new, "://" in folder.name), strict=True):
+            if isinstance(part, pa.Table):
+                read[name] = part
+            elif isinstance(part, str):
+                read[name] = None
+                reasons.append(LeftOut(table, name, part))
+    if owner is not None and any(part.reason == _OTHER_SWEEP for part in reasons):
+        _check_sheet(folder, owner)
+    if left_out is not None:
+        left_out += reasons
+    else:
+        for part in reasons:
+            warnings.warn(f"left out {folder.name}/{table}/{part.name}: {part.reason}", stacklevel=2)
     ordered = sorted((name for name in names if read.get(name) is not None), key=_age)
     schema = arrow_schema(table)
     if columns is not None:
@@ -145,6 +152,14 @@ def check_part(folder: Folder, table: str, name: str, owner: Owner) -> str | Non
     except InputError as error:
         return str(error)
     return found if isinstance(found, str) else None
+
+
+def _each(work: Callable[[str], T], names: Sequence[str], remote: bool) -> list[T]:
+    # Readers of a local folder would only wait for one another; those of an object store wait for the network.
+    if not remote:
+        return [work(name) for name in names]
+    with ThreadPoolExecutor(_REMOTE_READERS) as pool:
+        return list(pool.map(work, names))
 
 
 def is_part(name: str) -> bool:
@@ -263,8 +278,19 @@ def _stranger(folder: Folder, table: str, named: bool, meta: dict[bytes, bytes],
             "to): restore it from a copy"
         )
     if sweep.decode("utf-8", "replace") != owner.sweep:
-        return "it is a part of another sweep"
+        return _OTHER_SWEEP
     return None if named else "its name lacks the digest of its bytes"
+
+
+def _check_sheet(folder: Folder, owner: Owner) -> None:
+    """Refuse a folder no part of which belongs to its sheet: it is the sheet that was brought from elsewhere."""
+    for table in KEYS:
+        for name in filter(is_part, folder.files(table)):
+            if isinstance(_read(folder, table, KEYS[table], owner, name), pa.Table):
+                return
+    raise InputError(
+        f"{folder.name}/sweep.yaml is that of another sweep than the parts beside it: restore its own from a copy"
+    )
 
 
 def _dated(data: pa.Table | str) -> pa.Table | str:

@@ -13,6 +13,7 @@ from analysis.changes import read_changes, seeds_added
 from analysis.comparisons import Comparison, primary_of
 from analysis.errors import DamagedFile
 from analysis.load import confirm_rules, read_config, section
+from analysis.parts import owner_of
 from analysis.replicates import Point
 from analysis.source import Folder
 from store.sealed import digest
@@ -140,12 +141,20 @@ def read_sweep(folder: Folder, name: str, points: Sequence[Point]) -> Sweep:
         name=name,
         address=folder.name,
         config=config,
-        status=_json(folder, "status.json"),
+        status=_status(folder),
         changes=read_changes(folder),
         strips=_strips(folder, index, config),
         alt=str(index.get("alt", "sample images at each bias strength")),
         primary=primary_of(own, (pair[0], pair[1]), rule) if len(pair) == 2 else None,
     )
+
+
+def _status(folder: Folder) -> dict[str, Any]:
+    status = _json(folder, "status.json")
+    if status.get("sweep") not in (None, owner_of(folder).sweep):
+        warnings.warn(f"left out {folder.name}/status.json: it is that of another sweep", stacklevel=2)
+        return {}
+    return status
 
 
 def _json(folder: Folder, path: str) -> dict[str, Any]:

@@ -142,7 +142,14 @@ def _connect(address: str) -> tuple[fs.FileSystem, str]:
     return filesystem, path
 
 
-class _Zip:
+class ZipFolder:
+    """A packed sweep.
+
+    Args:
+        name: Its address, for messages.
+        path: The zip file.
+    """
+
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self._path = path
@@ -161,14 +168,22 @@ class _Zip:
         }
 
     def files(self, folder: str, prefix: str = "") -> list[str]:
+        """Names of the files directly in a subfolder that begin so, sorted."""
         return sorted(name for name in self.sizes(folder) if name.startswith(prefix))
 
     def sizes(self, folder: str) -> dict[str, int]:
+        """Size in bytes of each file directly in a subfolder."""
         prefix = f"{folder}/" if folder else ""
         inside = {n.removeprefix(prefix): size for n, size in self._sizes.items() if n.startswith(prefix)}
         return {name: size for name, size in inside.items() if "/" not in name}
 
     def read(self, path: str) -> bytes:
+        """Content of a file.
+
+        Raises:
+            FileNotFoundError: There is none of that name.
+            DamagedFile: It cannot be unpacked, or its checksum does not agree.
+        """
         if path not in self._sizes:
             raise FileNotFoundError(path)
         try:
@@ -209,7 +224,7 @@ def open_folder(directory: Location) -> Folder:
         if local.is_file():
             if not zipfile.is_zipfile(local):
                 raise InputError(f"a sweep is a folder or a packed zip file, but {name} is neither: give its folder")
-            folder = _Zip(name, local)
+            folder = ZipFolder(name, local)
         elif local.is_dir():
             folder = _Local(name, local)
         else:

@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.damage import Survey
-from store.errors import InputError
+from store.errors import DamagedFile, InputError
 
 LATE_SECONDS = 60
 
@@ -34,13 +34,16 @@ def status(options: argparse.Namespace) -> int:
     # Of a store only the rows are fetched: predictions may be gigabytes, and verify reads them.
     found = survey(directory, whole=directory.folder.local is not None)
     try:
-        snapshot = _by_the_rows(json.loads(read_small(directory.folder, STATUS_FILE)), found)
+        written = json.loads(read_small(directory.folder, STATUS_FILE))
+        if written.get("sweep") != directory.identity():
+            raise DamagedFile(f"{STATUS_FILE} is that of another sweep")
+        snapshot = _by_the_rows(written, found)
         cells, line = [CellStatus(**cell) for cell in snapshot["cells"]], status_line(snapshot)
     except FileNotFoundError:
         raise InputError(f"{directory.uri} has no {STATUS_FILE} yet: the sweep is starting, ask again") from None
-    except (InputError, OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # It is made anew every few seconds while a sweep runs; the rows are what is true.
-        print(f"{directory.uri}/{STATUS_FILE} is damaged, so only rows are counted; lnl-sweep resume makes it anew")
+        print(f"{directory.uri}/{STATUS_FILE} is damaged, or another sweep's, so only rows are counted")
         for cell, count in sorted(Counter(row["cell"] for row in found.rows).items()):
             print(f"finished in {cell}: {count}")
         print(f"finished in all: {len(found.rows)}")

@@ -19,11 +19,12 @@ from orchestrator.lease import Lease
 from orchestrator.small_files import Readable, read_small
 from orchestrator.spool import Direct, Post, Spool
 from store.errors import DamagedFile
-from store.sealed import KEY, seal_json, sweep_of_sheet, unseal_bytes
+from store.sealed import KEY, seal_json, sweep_of_sheet
 from trainable.files import Folder
+from trainable.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_checkpoint, read_predictions, trial_folder
 from trainable.spec import TrialSpec
 
-OPEN, SPEC, PREDICTIONS = "trials_open", "spec.json", "predictions.arrow"
+SPEC = "spec.json"
 COMPACTED = ("history", "predictions", "trials")
 _AGAIN = "again"
 
@@ -116,7 +117,6 @@ class SweepDirectory:
     def open_history(self, spec: TrialSpec) -> list[dict[str, Any]]:
         """Epochs in the newest readable checkpoint of an open trial; none where it has no checkpoint."""
         from trainable.trainer import kept_history
-        from trainable.tune_trainable import checkpoint_names, read_checkpoint, trial_folder
 
         place = trial_folder(self.folder, spec.trial_id)
         for name in checkpoint_names(place):
@@ -148,7 +148,7 @@ class Writer:
         self, directory: SweepDirectory, lease: Lease, post: Post | None = None, sweep: str | None = None
     ) -> None:
         self.directory = directory
-        self._sweep = sweep
+        self.sweep = sweep
         self.post: Post = post or (Direct() if directory.folder.local is not None else Spool())
         self._lease = lease
         self._sequence = count(1)
@@ -326,13 +326,14 @@ class Writer:
             old = self._folder.read("changes.jsonl").rstrip(b"\n")
         except FileNotFoundError:
             old = b""
-        lines = [*old.split(b"\n"), seal_json(entry)] if old else [seal_json(entry)]
+        line = seal_json(entry if self.sweep is None else {**entry, "sweep": self.sweep})
+        lines = [*old.split(b"\n"), line] if old else [line]
         self._folder.write("changes.jsonl", b"\n".join([*lines, b""]))
         return len(lines)
 
     def _part(self, table: str, rows: list[dict[str, Any]] | pa.Table) -> bytes | None:
         data = rows if isinstance(rows, pa.Table) else to_table(table, rows)
-        return part_bytes(data, table, self._sweep) if len(data) else None
+        return part_bytes(data, table, self.sweep) if len(data) else None
 
 
 def read_spec(place: Folder) -> TrialSpec:
@@ -345,15 +346,18 @@ def read_spec(place: Folder) -> TrialSpec:
     """
     fields = json.loads(read_small(place, SPEC))
     fields.pop(KEY, None)
-    return TrialSpec.from_json(json.dumps(fields))
+    spec = TrialSpec.from_json(json.dumps(fields))
+    if spec.trial_id != place.name:
+        raise DamagedFile(f"{place.uri}/{SPEC} is that of another trial ({spec.trial_id})")
+    return spec
 
 
 def _predictions(place: Folder, trial_id: str) -> pa.Table | None:
     try:
-        data = place.read(PREDICTIONS)
+        data = read_predictions(place)
     except FileNotFoundError:
         return None
-    table = pa.ipc.open_file(pa.BufferReader(unseal_bytes(f"{place.uri}/{PREDICTIONS}", data))).read_all()
+    table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
     if "trial_id" not in table.column_names:
         table = table.add_column(0, "trial_id", pa.array([trial_id] * len(table), pa.string()))
     return typed("predictions", table)

@@ -131,7 +131,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             directory.folder = directory.folder.kept(SWEEP_FILE)
             write_splits(plan, directory, writer)
             write_samples(plan, directory)
-            progress = Progress(plan.config.name, directory.folder, dispatcher, options.console, writer.post)
+            progress = Progress(plan.config.name, directory.folder, dispatcher, options.console, writer.post, sweep)
             progress.count_earlier(rows)
             state = "interrupted"
             try:

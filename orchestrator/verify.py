@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from analysis.gathered import GATHERED
 from analysis.parts import Owner, check_part, is_part, owner_of
 from analysis.schema import TABLES
 from analysis.source import Folder as ReadFolder
-from analysis.source import open_folder
-from orchestrator.damage import survey
-from orchestrator.results import OPEN, SPEC, SweepDirectory, read_spec
+from analysis.source import ZipFolder, open_folder
+from orchestrator.damage import Survey, survey
+from orchestrator.identity import hyperparameter_text
+from orchestrator.results import SPEC, SweepDirectory, read_spec
+from orchestrator.sheet import SWEEP_FILE as SHEET
 from orchestrator.sheet import configuration_of, read_sheet, sweep_sheet
 from orchestrator.small_files import Readable
 from store.errors import DamagedFile, InputError
-from store.sealed import CHECKED, check_tensors, digest, is_whole, unseal_bytes
+from store.sealed import check_tensors, digest, unseal_bytes
+from trainable.files import Folder
+from trainable.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_checkpoint, read_predictions
+from trainable.spec import TrialSpec
 
-SMALL = ("sweep.yaml", "driver.json", "status.json")
+KEYS = {"driver.json": "generation", "status.json": "cells"}
+"""Small files, and a key that no other file has."""
 
 
 @dataclass
@@ -71,24 +78,28 @@ def verify(address: str) -> Verdict:
     Raises:
         InputError: There is no sweep.
     """
-    packed = open_folder(address)
-    if packed.name.endswith(".zip") and "://" not in packed.name:
-        return _files(packed, Verdict())
+    opened = open_folder(address)
+    if isinstance(opened, ZipFolder):
+        return _files(opened, Verdict())
     directory = SweepDirectory(address)
     verdict = _files(Readable(directory.folder), Verdict())
-    _models(directory, verdict)
     _open_trials(directory, verdict)
-    if not {"sweep.yaml"} & verdict.damaged.keys():
-        _forecast(directory, verdict)
+    if SHEET not in verdict.damaged:
+        found = survey(directory)
+        verdict.lost = found.lost
+        _models(directory, found, verdict)
+        _forecast(directory, found, verdict)
     return verdict
 
 
 def _files(folder: ReadFolder, verdict: Verdict) -> Verdict:
-    for name in SMALL:
-        there = verdict.check(name, lambda name=name: json_or_text(folder, name))  # type: ignore[misc]
-        if name == SMALL[0] and not there and name not in verdict.damaged:
-            verdict.damaged[name] = "it is missing"
-    owner = Owner(None, known=False) if SMALL[0] in verdict.damaged else owner_of(folder)
+    owner = Owner(None, known=False)
+    if verdict.check(SHEET, lambda: _small(folder, SHEET, owner)):
+        owner = owner_of(folder)
+    elif SHEET not in verdict.damaged:
+        verdict.damaged[SHEET] = "it is missing"
+    for name in KEYS:
+        verdict.check(name, partial(_small, folder, name, owner))
     for table in TABLES:
         for name in filter(is_part, folder.files(table)):
             reason = check_part(folder, table, name, owner)
@@ -96,30 +107,42 @@ def _files(folder: ReadFolder, verdict: Verdict) -> Verdict:
             if reason is not None:
                 verdict.damaged[f"{table}/{name}"] = reason
     for name in folder.files(GATHERED):
-        path = f"{GATHERED}/{name}"
-        verdict.check(path, lambda path=path: unseal_bytes("it", folder.read(path)))  # type: ignore[misc]
-    _changes(folder, verdict)
+        verdict.check(f"{GATHERED}/{name}", partial(_gathered, folder, name))
+    _changes(folder, owner, verdict)
     _samples(folder, verdict)
     return verdict
 
 
-def json_or_text(folder: ReadFolder, name: str) -> object:
-    """A small file; its checksum is verified by whoever reads it."""
+def _gathered(folder: ReadFolder, name: str) -> None:
+    unseal_bytes(name, folder.read(f"{GATHERED}/{name}"))
+
+
+def _small(folder: ReadFolder, name: str, owner: Owner) -> None:
+    """Read a small file; its checksum is verified by the folder."""
     data = folder.read(name)
-    return json.loads(data) if name.endswith(CHECKED[1]) else data.decode()
+    if not name.endswith(".json"):
+        return
+    entry = json.loads(data)
+    if KEYS.get(name) not in entry:
+        raise DamagedFile("it is another file under this name")
+    sweep = entry.get("sweep")
+    if owner.known and sweep is not None and sweep != owner.sweep:
+        raise DamagedFile("it is that of another sweep")
 
 
-def _changes(folder: ReadFolder, verdict: Verdict) -> None:
-    from analysis.changes import CHANGES, missing_lines
+def _changes(folder: ReadFolder, owner: Owner, verdict: Verdict) -> None:
+    # It stands above the schema side of analysis: pandas is imported here.
+    from analysis.changes import CHANGES, missing_lines, read_change
 
     def work() -> None:
-        lines = folder.read(CHANGES)
-        if not is_whole(CHANGES, lines):
-            raise DamagedFile("a line of it is damaged or cut short")
+        for number, line in enumerate(folder.read(CHANGES).decode("utf-8", "replace").splitlines(), start=1):
+            if owner.known and read_change(line, owner.sweep) is None:
+                raise DamagedFile(f"its line {number} is damaged, or of another sweep")
 
     verdict.check(CHANGES, work)
-    if SMALL[0] not in verdict.damaged and missing_lines(folder):
-        verdict.damaged[CHANGES] = f"{missing_lines(folder)} of its lines are missing"
+    missing = missing_lines(folder) if owner.known else 0
+    if missing:
+        verdict.damaged[CHANGES] = f"{missing} of its lines are missing"
 
 
 def _samples(folder: ReadFolder, verdict: Verdict) -> None:
@@ -127,39 +150,50 @@ def _samples(folder: ReadFolder, verdict: Verdict) -> None:
     verdict.check("samples/index.json", lambda: index.update(json.loads(folder.read("samples/index.json"))))
     for entry in index.get("strips", ()):
         path = f"samples/{entry.get('file')}"
-
-        def work(entry: Mapping[str, Any] = entry, path: str = path) -> None:
-            if "digest" in entry and digest(folder.read(path)) != entry["digest"]:
-                raise DamagedFile("its bytes do not agree with the digest in samples/index.json")
-
-        if not verdict.check(path, work) and path not in verdict.damaged:
+        if not verdict.check(path, partial(_sample, folder, path, entry.get("digest"))) and path not in verdict.damaged:
             verdict.damaged[path] = "it is missing"
 
 
-def _models(directory: SweepDirectory, verdict: Verdict) -> None:
-    place = directory.folder.child("models")
+def _sample(folder: ReadFolder, path: str, expected: str | None) -> None:
+    if expected is not None and digest(folder.read(path)) != expected:
+        raise DamagedFile("its bytes do not agree with the digest in samples/index.json")
+
+
+def _models(directory: SweepDirectory, found: Survey, verdict: Verdict) -> None:
+    place, rows = directory.folder.child("models"), {row["trial_id"]: row for row in found.rows}
     for name in place.names():
-        if name.endswith(".safetensors"):
-            verdict.check(f"models/{name}", lambda name=name: check_tensors("it", place.read(name)))  # type: ignore[misc]
+        trial, ending = name.rsplit(".", 1) if "." in name else (name, "")
+        if ending == "safetensors":
+            verdict.check(f"models/{name}", partial(_model, place, name, rows.get(trial)))
+
+
+def _model(place: Folder, name: str, row: Mapping[str, Any] | None) -> None:
+    spec = TrialSpec.from_json(check_tensors("it", place.read(name))["spec"])
+    trained = spec.seed, hyperparameter_text(spec.hyperparameters)
+    if name != f"{spec.trial_id}.safetensors":
+        raise DamagedFile(f"it is the model of another trial ({spec.trial_id})")
+    if row is not None and trained != (row["seed"], row["hyperparameters"]):
+        raise DamagedFile("it is the model of another sweep: its seed or hyperparameters are not those of the row")
 
 
 def _open_trials(directory: SweepDirectory, verdict: Verdict) -> None:
     for trial in directory.open_names():
         place = directory.folder.child(OPEN, trial)
-        names = place.names()
-        for name, work in _contents(place, names):
-            verdict.check(f"{OPEN}/{trial}/{name}", work)
+        for name in place.names():
+            work = _reader(place, name)
+            if work is not None:
+                verdict.check(f"{OPEN}/{trial}/{name}", work)
 
 
-def _contents(place: Any, names: list[str]) -> Iterator[tuple[str, Callable[[], object]]]:
-    for name in names:
-        if name == SPEC:
-            yield name, lambda: read_spec(place)
-        elif name.endswith((".pt", ".arrow")):
-            yield name, lambda name=name: unseal_bytes("it", place.read(name))  # type: ignore[misc]
+def _reader(place: Folder, name: str) -> Callable[[], object] | None:
+    if name == SPEC:
+        return partial(read_spec, place)
+    if name == PREDICTIONS:
+        return partial(read_predictions, place)
+    return partial(read_checkpoint, place, name) if name in checkpoint_names(place) else None
 
 
-def _forecast(directory: SweepDirectory, verdict: Verdict) -> None:
+def _forecast(directory: SweepDirectory, found: Survey, verdict: Verdict) -> None:
     """Say what a resume would do, by doing it up to the first trial."""
     from orchestrator.continuation import check_provenance
     from orchestrator.dispatch import Dispatcher
@@ -167,8 +201,6 @@ def _forecast(directory: SweepDirectory, verdict: Verdict) -> None:
     from orchestrator.remaining import remaining
     from orchestrator.sweep_file import validate
 
-    found = survey(directory)
-    verdict.lost = found.lost
     try:
         sheet = read_sheet(directory)
         plan = make_plan(validate(configuration_of(sheet), "sweep.yaml"))
@@ -178,7 +210,7 @@ def _forecast(directory: SweepDirectory, verdict: Verdict) -> None:
         return
     dispatcher = Dispatcher(plan.config, plan.cells)
     state = remaining(dispatcher, directory, found)
-    epochs = {spec.trial_id: _epochs(directory, spec) for spec in state.waiting}
+    epochs = {spec.trial_id: len(directory.open_history(spec)) for spec in state.waiting}
     stale = {spec.trial_id for spec in dispatcher.restore(state.rows, state.histories, state.waiting)}
     planned, exact, finished = dispatcher.totals()
     verdict.resume.append(f"{finished} of {'' if exact else '<= '}{planned} trials count as finished")
@@ -190,7 +222,3 @@ def _forecast(directory: SweepDirectory, verdict: Verdict) -> None:
     new = planned - finished - len(epochs.keys() - stale)
     if new:
         verdict.resume.append(f"{'' if exact else 'at most '}{new} trials begin")
-
-
-def _epochs(directory: SweepDirectory, spec: Any) -> int:
-    return len(directory.open_history(spec))

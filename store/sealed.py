@@ -66,16 +66,21 @@ def sweep_of_sheet(data: bytes) -> str | None:
     return found[1].decode() if found else None
 
 
-def seal_bytes(data: bytes) -> bytes:
-    """Bytes with their SHA-256 behind them; ``unseal_bytes`` gives them back."""
-    return b"".join([data, _TRAILER, hashlib.sha256(data).hexdigest().encode()])
+def seal_bytes(about: str, data: bytes) -> bytes:
+    """Bytes with a SHA-256 behind them; ``unseal_bytes`` gives them back.
+
+    Args:
+        about: Name of what they are, which goes into the checksum: under another name they are not believed.
+        data: The bytes.
+    """
+    return b"".join([data, _TRAILER, _bytes_sum(about, memoryview(data))])
 
 
-def unseal_bytes(name: str, data: bytes) -> memoryview:
+def unseal_bytes(about: str, data: bytes) -> memoryview:
     """The bytes before ``seal_bytes``, not copied.
 
     Args:
-        name: Name of their file, for the message.
+        about: Name of what they must be.
         data: The sealed bytes.
 
     Raises:
@@ -83,10 +88,16 @@ def unseal_bytes(name: str, data: bytes) -> memoryview:
     """
     content, trailer = memoryview(data)[:-_TRAILER_BYTES], data[-_TRAILER_BYTES:]
     if not trailer.startswith(_TRAILER):
-        raise DamagedFile(f"{name} is cut short or damaged (its checksum is missing)")
-    if hashlib.sha256(content).hexdigest().encode() != trailer[len(_TRAILER) :]:
-        raise DamagedFile(f"{name} is damaged (its checksum does not agree)")
+        raise DamagedFile(f"{about} is cut short or damaged (its checksum is missing)")
+    if _bytes_sum(about, content) != trailer[len(_TRAILER) :]:
+        raise DamagedFile(f"{about} is damaged (its checksum does not agree)")
     return content
+
+
+def _bytes_sum(about: str, data: memoryview) -> bytes:
+    total = hashlib.sha256(f"{about}\n".encode())
+    total.update(data)
+    return total.hexdigest().encode()
 
 
 def seal_tensors(data: bytes) -> bytes:

@@ -90,6 +90,11 @@ class Folder:
         return f"{self._scheme}://{self._path}{self._query}" if self._remote is not None else self._path
 
     @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return self._path.rsplit("/", 1)[-1]
+
+    @property
     def local(self) -> Path | None:
         """The directory as a path, or None where it is remote."""
         return None if self._remote is not None else Path(self._path)

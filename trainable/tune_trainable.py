@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import re
-import secrets
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -18,59 +16,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import ray
 from ray.tune import Trainable
 
-from store.sealed import seal_bytes, unseal_bytes
 from trainable import remote
 from trainable.errors import DataOutOfReach, InputError
 from trainable.files import Folder
+from trainable.open_trial import checkpoint_names, read_checkpoint, trial_folder, write_checkpoint, write_predictions
 from trainable.remote import Unreachable, use_environment
 from trainable.spec import TrialSpec
 
 if TYPE_CHECKING:
     from trainable.trainer import Trainer
 
-CHECKPOINT = "checkpoint.pt"
 SHEET = "sweep.yaml"
 SEEN_SECONDS = 15.0
-PREDICTIONS = "predictions.arrow"
-_WRITE_ONCE = re.compile(r"checkpoint-(\d+)-[0-9a-f]+\.pt")
-
-
-def trial_folder(sweep: Folder, trial_id: str) -> Folder:
-    """Directory of an unfinished trial: ``trials_open/<trial_id>``."""
-    return sweep.child("trials_open", trial_id)
-
-
-def checkpoint_names(folder: Folder) -> list[str]:
-    """Names of a trial's checkpoints, the newest first: more than one only in an object store."""
-    names = folder.names()
-    numbered = sorted(((int(m[1]), name) for name in names if (m := _WRITE_ONCE.fullmatch(name))), reverse=True)
-    return [name for name in names if name == CHECKPOINT] + [name for _, name in numbered]
-
-
-def write_checkpoint(folder: Folder, data: bytes, epoch: int) -> None:
-    """Write a checkpoint, sealed, and remove those it replaces.
-
-    A local file is replaced by renaming. In an object store a reader of a key that is being overwritten gets bytes of
-    both, so each checkpoint is a new key, ``checkpoint-<epoch>-<random>.pt``, and the old ones go after it is whole.
-    """
-    data = seal_bytes(data)
-    if folder.local is not None:
-        folder.write(CHECKPOINT, data)
-        return
-    old = checkpoint_names(folder)
-    folder.write(f"checkpoint-{epoch:06d}-{secrets.token_hex(4)}.pt", data)
-    for name in old:
-        folder.remove(name)
-
-
-def read_checkpoint(folder: Folder, name: str) -> memoryview:
-    """A checkpoint as ``Trainer.state`` gave it.
-
-    Raises:
-        FileNotFoundError: There is none of that name.
-        DamagedFile: Its checksum does not agree.
-    """
-    return unseal_bytes(f"{folder.uri}/{name}", folder.read(name))
 
 
 def resume(trainer: Trainer, folder: Folder) -> bool:
@@ -236,8 +193,7 @@ class SweepTrainable(Trainable):
         if self._dir is not None:
             with _directory():
                 if outcome.predictions is not None:
-                    content = seal_bytes(arrow_bytes(outcome.predictions))
-                    trial_folder(self._dir, self._spec.trial_id).write(PREDICTIONS, content)
+                    write_predictions(trial_folder(self._dir, self._spec.trial_id), outcome.predictions)
                 if outcome.model is not None:
                     self._dir.child("models").write(f"{self._spec.trial_id}.safetensors", outcome.model)
                 # The driver removes the trial's folder when it has its row: nothing may come after that.
@@ -279,21 +235,3 @@ class SweepTrainable(Trainable):
     def cleanup(self) -> None:
         """Free the model."""
         self._trainer = None
-
-
-def arrow_bytes(columns: Mapping[str, Any]) -> bytes:
-    """Columns as an Arrow IPC file, which the driver turns into Parquet.
-
-    Args:
-        columns: Lists or NumPy arrays of one length.
-
-    Returns:
-        The file; read it with ``pyarrow.ipc.open_file``.
-    """
-    import pyarrow as pa
-
-    table = pa.table(dict(columns))
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())

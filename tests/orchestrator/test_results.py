@@ -20,11 +20,11 @@ from analysis.schema import SCHEMA_VERSION, VERSION_KEY, to_table
 from orchestrator.identity import trial_spec
 from orchestrator.lease import Lease
 from orchestrator.results import SweepDirectory, Writer
-from store.sealed import is_whole, seal_bytes, unseal_bytes
+from store.sealed import is_whole, unseal_bytes
 from tests.orchestrator.support import fake_history, fake_row, sweep_cells, sweep_config
 from trainable.files import Folder
+from trainable.open_trial import write_predictions
 from trainable.spec import TrialSpec
-from trainable.tune_trainable import arrow_bytes
 
 CELLS = sweep_cells(sweep_config())
 CELL, OTHER = CELLS[0].id, CELLS[1].id
@@ -141,9 +141,7 @@ class TestFinish:
         spec = make_spec(1)
         writer.issue(spec)
         place = directory.folder.child("trials_open", spec.trial_id)
-        place.write(
-            "predictions.arrow", seal_bytes(arrow_bytes({"variant": ["unbiased"], "image": ["i"], "label": [1]}))
-        )
+        write_predictions(place, {"variant": ["unbiased"], "image": ["i"], "label": [1]})
         done = []
         write, remove = Folder.write, Folder.remove_tree
         monkeypatch.setattr(
@@ -160,9 +158,7 @@ class TestFinish:
         spec = make_spec(1)
         writer.issue(spec)
         place = directory.folder.child("trials_open", spec.trial_id)
-        place.write(
-            "predictions.arrow", seal_bytes(arrow_bytes({"variant": ["unbiased"], "image": ["i"], "label": [1]}))
-        )
+        write_predictions(place, {"variant": ["unbiased"], "image": ["i"], "label": [1]})
         write = Folder.write
 
         def killed(self: Folder, name: str, data: bytes) -> None:
@@ -185,7 +181,7 @@ class TestFinish:
         columns = {"variant": ["unbiased"] * 2, "image": ["a", "b"], "label": [0, 1], "predicted": [0, 1],
                    "p_cat": [0.9, 0.2], "p_dog": [0.1, 0.8]}  # fmt: skip
         place = directory.folder.child("trials_open", spec.trial_id)
-        place.write("predictions.arrow", seal_bytes(arrow_bytes(columns)))
+        write_predictions(place, columns)
         writer.finish(fake_row(spec, 0.5), [])
         rows = directory.rows("predictions")
         assert [row["trial_id"] for row in rows] == [spec.trial_id] * 2

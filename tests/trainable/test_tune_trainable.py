@@ -13,22 +13,14 @@ import pyarrow as pa
 import pytest
 
 from analysis import schema
-from store.sealed import unseal_bytes
 from trainable import remote
 from trainable.errors import DataOutOfReach
 from trainable.files import Folder
+from trainable.open_trial import CHECKPOINT, checkpoint_names, read_predictions, trial_folder, write_checkpoint
 from trainable.remote import Unreachable
 from trainable.spec import TrialSpec
 from trainable.trainer import Trainer
-from trainable.tune_trainable import (
-    CHECKPOINT,
-    SHEET,
-    SweepTrainable,
-    checkpoint_names,
-    resume,
-    trial_folder,
-    write_checkpoint,
-)
+from trainable.tune_trainable import SHEET, SweepTrainable, resume
 
 MakeSpec = Callable[..., TrialSpec]
 TIMES = ("started_at", "finished_at", "train_seconds", "images_per_second", "peak_memory_mb", "seconds")
@@ -69,7 +61,7 @@ def test_results(tiny: MakeSpec, tmp_path: Path) -> None:
     schema.to_table("trials", [r["row"] for r in results])
     folder = trial_folder(Folder(str(tmp_path)), spec.trial_id)
     assert folder.names() == [CHECKPOINT, "predictions.arrow"]
-    table = pa.ipc.open_file(unseal_bytes("it", folder.read("predictions.arrow"))).read_all()
+    table = pa.ipc.open_file(pa.BufferReader(read_predictions(folder))).read_all()
     schema.arrow_schema("predictions", table.column_names)
     assert table.num_rows == 4 * results[-1]["row"]["n_test"]
     assert Folder(str(tmp_path)).child("models").names() == ["t-1.safetensors"]
