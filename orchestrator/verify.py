@@ -20,12 +20,13 @@ from orchestrator.sheet import SWEEP_FILE as SHEET
 from orchestrator.sheet import configuration_of, read_sheet, sweep_sheet
 from orchestrator.small_files import Readable
 from store.errors import DamagedFile, InputError
-from store.sealed import check_tensors, digest, unseal_bytes
+from store.sealed import check_tensors, digest, is_whole, unseal_bytes
 from trainable.files import Folder
 from trainable.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_checkpoint, read_predictions
 from trainable.spec import TrialSpec
 
-KEYS = {"driver.json": "generation", "status.json": "cells"}
+INDEX = "samples/index.json"
+KEYS = {"driver.json": "generation", "status.json": "cells", INDEX: "strips"}
 """Small files, and a key that no other file has."""
 
 
@@ -98,7 +99,7 @@ def _files(folder: ReadFolder, verdict: Verdict) -> Verdict:
         owner = owner_of(folder)
     elif SHEET not in verdict.damaged:
         verdict.damaged[SHEET] = "it is missing"
-    for name in KEYS:
+    for name in ("driver.json", "status.json"):
         verdict.check(name, partial(_small, folder, name, owner))
     for table in TABLES:
         for name in filter(is_part, folder.files(table)):
@@ -109,7 +110,7 @@ def _files(folder: ReadFolder, verdict: Verdict) -> Verdict:
     for name in folder.files(GATHERED):
         verdict.check(f"{GATHERED}/{name}", partial(_gathered, folder, name))
     _changes(folder, owner, verdict)
-    _samples(folder, verdict)
+    _samples(folder, owner, verdict)
     return verdict
 
 
@@ -117,17 +118,19 @@ def _gathered(folder: ReadFolder, name: str) -> None:
     unseal_bytes(name, folder.read(f"{GATHERED}/{name}"))
 
 
-def _small(folder: ReadFolder, name: str, owner: Owner) -> None:
-    """Read a small file; its checksum is verified by the folder."""
-    data = folder.read(name)
-    if not name.endswith(".json"):
-        return
+def _small(folder: ReadFolder, path: str, owner: Owner) -> dict[str, Any]:
+    """Read a small file; where its checksum does not agree the folder refuses it."""
+    data = folder.read(path)
+    if path == SHEET:
+        return {}
     entry = json.loads(data)
-    if KEYS.get(name) not in entry:
+    if KEYS[path] not in entry:
         raise DamagedFile("it is another file under this name")
-    sweep = entry.get("sweep")
-    if owner.known and sweep is not None and sweep != owner.sweep:
+    if owner.sweep is not None and not is_whole(path, data):
+        raise DamagedFile("its checksum is missing")
+    if owner.known and entry.get("sweep") not in (None, owner.sweep):
         raise DamagedFile("it is that of another sweep")
+    return dict(entry)
 
 
 def _changes(folder: ReadFolder, owner: Owner, verdict: Verdict) -> None:
@@ -145,9 +148,9 @@ def _changes(folder: ReadFolder, owner: Owner, verdict: Verdict) -> None:
         verdict.damaged[CHANGES] = f"{missing} of its lines are missing"
 
 
-def _samples(folder: ReadFolder, verdict: Verdict) -> None:
+def _samples(folder: ReadFolder, owner: Owner, verdict: Verdict) -> None:
     index: dict[str, Any] = {}
-    verdict.check("samples/index.json", lambda: index.update(json.loads(folder.read("samples/index.json"))))
+    verdict.check(INDEX, lambda: index.update(_small(folder, INDEX, owner)))
     for entry in index.get("strips", ()):
         path = f"samples/{entry.get('file')}"
         if not verdict.check(path, partial(_sample, folder, path, entry.get("digest"))) and path not in verdict.damaged:
@@ -156,7 +159,7 @@ def _samples(folder: ReadFolder, verdict: Verdict) -> None:
 
 def _sample(folder: ReadFolder, path: str, expected: str | None) -> None:
     if expected is not None and digest(folder.read(path)) != expected:
-        raise DamagedFile("its bytes do not agree with the digest in samples/index.json")
+        raise DamagedFile(f"its bytes do not agree with the digest in {INDEX}")
 
 
 def _models(directory: SweepDirectory, found: Survey, verdict: Verdict) -> None:

@@ -8,7 +8,6 @@ import io
 import os
 import random
 import shutil
-import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -26,13 +25,14 @@ from orchestrator.cli import main
 from orchestrator.sweep import Options, run_sweep
 from orchestrator.verify import verify
 from store.errors import InputError
+from tests.integration import damage as damages
 from tests.integration.damage import SWEEP, Stop, damage, run_here, sweep_config
 
 pytestmark = pytest.mark.slow
 
 ROUNDS = int(os.environ.get("LNL_SWEEP_FUZZ", "2000"))
-RESUMED, REPORTED = 5, 100
-"""Every so many rounds the sweep is resumed, or its report is made too."""
+ASKED, RESUMED, REPORTED = 3, 5, 100
+"""Every so many rounds the sweep is asked for its status, resumed, or its report is made too."""
 TABLES = {
     "trials": (
         lambda folder: analysis.load(folder, superseded=True),
@@ -44,7 +44,7 @@ TABLES = {
     "splits": (analysis.load_splits, ["seed", "image"], ["split", "label"]),
 }
 
-Rows = dict[Any, Any]
+Rows = frozenset[int]
 
 
 def run(out: Path, stop_after: int | None = None, config: Any = None) -> tuple[Any, str]:
@@ -60,17 +60,15 @@ def run(out: Path, stop_after: int | None = None, config: Any = None) -> tuple[A
 
 
 def rows_of(folder: Path | str, table: str) -> tuple[Rows, list[str]]:
-    """Rows by key, and what was warned of."""
+    """Rows as hashes of their key and their values, and what was warned of."""
     read, key, columns = TABLES[table]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         frame: pd.DataFrame = read(folder)
-    frame = frame.set_index(key)[columns].astype(object)
-    frame = frame.where(frame.notna(), None)
-    assert frame.index.is_unique
-    return dict(zip(frame.index.tolist(), frame.itertuples(index=False, name=None), strict=True)), [
-        str(w.message) for w in caught
-    ]
+    assert not frame.duplicated(key).any()
+    names = [*key, *(name for name in columns if name in frame)]
+    hashed = pd.util.hash_pandas_object(frame[names], index=False)
+    return frozenset(hashed.tolist()), [str(warning.message) for warning in caught]
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +109,7 @@ def _no_hang() -> Iterator[None]:
     faulthandler.cancel_dump_traceback_later()
 
 
-def check_readers(sweep: Path, truth: dict[str, Rows], removed: bool, counted: Counter[str]) -> None:
+def check_readers(sweep: Path, truth: dict[str, Rows], counted: Counter[str]) -> None:
     """Every table gives rows that are true; what is missing is named."""
     for table, rows in truth.items():
         try:
@@ -120,8 +118,7 @@ def check_readers(sweep: Path, truth: dict[str, Rows], removed: bool, counted: C
             assert str(sweep) in str(error), error
             counted[f"{table}: refused"] += 1
             continue
-        wrong = {key: row for key, row in found.items() if rows.get(key) != row}
-        assert not wrong, (table, wrong)
+        assert found <= rows, (table, len(found - rows))
         counted[f"{table}: {'right' if len(found) == len(rows) else 'less, named' if warned else 'less'}"] += 1
         assert all(str(sweep) in line for line in warned)
 
@@ -150,8 +147,9 @@ def check_verify(sweep: Path, changed: set[str], counted: Counter[str]) -> None:
         return
     counted[f"verify: {'whole' if verdict.whole else 'damage named'}"] += 1
     # A file whose bytes are not those that were written, and that is read by anybody, is named; an intact one of
-    # another sweep may say who drives, and of the pictures either the index or the picture is wrong.
-    silent = changed - verdict.damaged.keys() - {"driver.json"}
+    # another sweep may say who drives, of the pictures either the index or the picture is wrong, and of the marks of
+    # an open trial only the names count.
+    silent = {name for name in changed - verdict.damaged.keys() - {"driver.json"} if "/started-" not in name}
     if any(name.startswith("samples/") for name in verdict.damaged):
         silent = {name for name in silent if not name.startswith("samples/")}
     assert not silent, (changed, verdict.damaged)
@@ -201,17 +199,15 @@ def snapshot(sweep: Path) -> dict[str, bytes | None]:
 @pytest.mark.parametrize("kind", ["finished", "interrupted"])
 def test_damage(
     kind: str, whole: Path, interrupted: Path, foreign: Path, truth: dict[str, Rows], tmp_path: Path,
-    record_property: Any, capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     base = whole if kind == "finished" else interrupted
     before = snapshot(base)
-    there = {table: rows_of(base, table)[0] for table in TABLES}
-    expected = {table: {key: truth[table][key] for key in rows} for table, rows in there.items()}
-    assert there == expected
+    expected = {table: rows_of(base, table)[0] for table in TABLES}
+    assert all(rows <= truth[table] for table, rows in expected.items())
     counted: Counter[str] = Counter()
     for number in range(ROUNDS // 2):
         draw = random.Random(f"{kind} {number}")
-        began = time.time()
         sweep = tmp_path / f"{number}"
         shutil.copytree(base, sweep, symlinks=True)
         path, done = damage(sweep, foreign, draw)
@@ -219,9 +215,11 @@ def test_damage(
         changed = {name for name, data in after.items() if name in before and data != before[name]}
         try:
             counted[done.partition(":")[0]] += 1
-            check_readers(sweep, expected, "remove" in done, counted)
-            check_status(sweep, len(expected["trials"]), counted)
-            check_verify(sweep, changed, counted)
+            check_readers(sweep, expected, counted)
+            if number % 2 == 0:
+                check_verify(sweep, changed, counted)
+            if number % ASKED == 0:
+                check_status(sweep, len(expected["trials"]), counted)
             if number % REPORTED == 0:
                 check_report(sweep, counted)
             if number % RESUMED == 0:
@@ -229,9 +227,24 @@ def test_damage(
         except Exception as error:
             raise AssertionError(f"round {number}: {path}: {done}") from error
         shutil.rmtree(sweep)
-        if os.environ.get("FUZZ_TIMES") and time.time() - began > 2:
-            with capsys.disabled():
-                print(number, path, done, round(time.time() - began, 1), flush=True)
     with capsys.disabled():
         print(f"\n{ROUNDS // 2} damages to the {kind} sweep: {dict(sorted(counted.items()))}")
     assert counted["resume: all rows right"] > 0.5 * ROUNDS / 2 / RESUMED
+
+
+def test_damage_to_a_packed_sweep(whole: Path, truth: dict[str, Rows], tmp_path: Path) -> None:
+    packed = analysis.pack(whole, tmp_path / "whole.zip")
+    assert verify(str(packed)).whole
+    content, counted = packed.read_bytes(), Counter[str]()
+    place = tmp_path / "damaged.zip"
+    for number in range(ROUNDS // 10):
+        draw = random.Random(f"zip {number}")
+        place.write_bytes(content)
+        done = draw.choice((damages.flip, damages.cut, damages.overwrite))(place, [], draw)
+        try:
+            check_readers(place, truth, counted)
+            with contextlib.suppress(InputError):
+                verify(str(place))
+        except Exception as error:
+            raise AssertionError(f"round {number}: {done}") from error
+    assert counted["trials: right"] and counted["trials: refused"]
