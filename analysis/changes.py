@@ -3,33 +3,69 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
-from analysis.load import seeds_of_rules
+from analysis.errors import DamagedFile
+from analysis.load import read_config, section, seeds_of_rules
+from analysis.parts import owner_of
 from analysis.source import Folder, Location, as_list, open_folder
+from store.sealed import KEY, is_whole
 
+CHANGES = "changes.jsonl"
 SEEDS_ADDED = "seeds_added"
 """Column of the trials: confirm seeds of the row's sweep that were added after test results existed."""
 
 
 def read_changes(folder: Folder) -> tuple[Mapping[str, Any], ...]:
-    """The readable lines of ``changes.jsonl``, the oldest first; none where there is no such file."""
-    try:
-        lines = folder.read("changes.jsonl").decode("utf-8", "replace").splitlines()
-    except OSError:
-        return ()
-    found = []
-    for line in lines:
-        try:
-            change = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(change, dict):
+    """The lines of ``changes.jsonl`` that can be believed, the oldest first; none where there is no such file.
+
+    A line that is damaged or missing is warned of: an extension that is not known makes p values too small.
+    """
+    place, found = f"{folder.name}/{CHANGES}", []
+    lines, owner = _lines(folder), owner_of(folder)
+    for number, line in enumerate(lines, start=1):
+        change = read_change(line, owner.sweep)
+        if change is None:
+            warnings.warn(f"left out line {number} of {place}: it is damaged, or of another sweep", stacklevel=2)
+        else:
             found.append(change)
+    missing = missing_lines(folder)
+    if missing:
+        warnings.warn(f"left out {missing} lines of {place}: sweep.yaml counts them, but they are gone", stacklevel=2)
     return tuple(found)
+
+
+def missing_lines(folder: Folder) -> int:
+    """How many lines of ``changes.jsonl`` are gone, by the number in ``sweep.yaml``."""
+    noted = section(read_config(folder), "provenance").get("changes")
+    return max(0, noted - len(_lines(folder))) if isinstance(noted, int) else 0
+
+
+def _lines(folder: Folder) -> list[str]:
+    try:
+        return folder.read(CHANGES).decode("utf-8", "replace").splitlines()
+    except DamagedFile as error:
+        warnings.warn(f"left out {folder.name}/{CHANGES}: {error}", stacklevel=3)
+        return []
+    except OSError:
+        return []
+
+
+def read_change(line: str, sweep: str | None) -> Mapping[str, Any] | None:
+    """A line of ``changes.jsonl``; None where it is damaged, or speaks of another sweep than this."""
+    try:
+        change = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(change, dict) or (KEY in change and not is_whole("changes.json", line.encode())):
+        return None
+    if sweep is not None and change.get("sweep") != sweep:
+        return None
+    return {key: value for key, value in change.items() if key not in (KEY, "sweep")}
 
 
 def seeds_added(changes: Sequence[Mapping[str, Any]]) -> int:

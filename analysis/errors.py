@@ -1,7 +1,7 @@
-"""The exception of bad input in the analysis package, which shares no code with the packages that train."""
+"""Exceptions of bad input, under the names by which this package's users know them."""
 
 from __future__ import annotations
 
+from store.errors import DamagedFile, InputError
 
-class InputError(ValueError):
-    """Bad input from the user: one sentence that states the rule, the value found and what to do."""
+__all__ = ["DamagedFile", "InputError"]

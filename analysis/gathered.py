@@ -2,8 +2,8 @@
 
 It opens many times as fast as the parts do. It stands for those parts and for the sweep's configuration: its name holds
 a hash of the names and sizes of the former and of the content of the latter, so that it is not used once a part has
-been added, removed or truncated, or ``sweep.yaml`` been changed. Parts are written once and never changed: whoever
-edits one by hand, to the byte of the same size, removes the folder too. The parts stay what is true.
+been added, removed or truncated, or ``sweep.yaml`` been changed. A checksum behind it tells whether it is whole. The
+parts stay what is true.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from analysis.errors import InputError
 from analysis.parts import is_part, read_parts
 from analysis.schema import SCHEMA_VERSION, arrow_schema
 from analysis.source import Folder
+from store.sealed import seal_bytes, unseal_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,8 +32,8 @@ ORDER = (("cell", "ascending"), ("phase", "descending"), ("trial_id", "ascending
 DERIVED = ("rules", "superseded", "seeds_planned", "headline_rule", "whole_axis")
 """Columns that ``analysis.load`` adds, in their order."""
 
-_FORM = 2
-"""To be raised when ``DERIVED`` columns get another meaning: older files are then no longer used."""
+_FORM = 3
+"""To be raised when ``DERIVED`` columns get another meaning, or the file another form: older ones are not used then."""
 _KEY = b"lnl_sweep.derived"
 
 
@@ -74,7 +75,7 @@ def gather(folder: Folder, derive: Callable[[pa.Table], pd.DataFrame]) -> tuple[
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, rows.schema) as writer:
         writer.write_table(rows)
-    return name, bytes(sink.getvalue())
+    return name, seal_bytes(name, sink.getvalue().to_pybytes())
 
 
 def _with_derived(rows: pa.Table, frame: pd.DataFrame) -> pa.Table:
@@ -102,7 +103,8 @@ def read_gathered(folder: Folder) -> tuple[pa.Table, Mapping[str, Any]] | None:
     import numpy as np
 
     try:
-        rows = pa.ipc.open_file(pa.BufferReader(folder.read(f"{GATHERED}/{gathered_name(folder)}"))).read_all()
+        name = gathered_name(folder)
+        rows = pa.ipc.open_file(pa.BufferReader(unseal_bytes(name, folder.read(f"{GATHERED}/{name}")))).read_all()
         beside = json.loads(rows.schema.metadata[_KEY])
         numbers, superseded, planned, whole = (
             rows[f"_{name}"].to_numpy() for name in ("rules", "superseded", "seeds_planned", "whole_axis")

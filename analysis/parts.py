@@ -1,31 +1,91 @@
-"""Parquet parts of one table into one Arrow table: the newest row of a key wins, also while they are written."""
+"""Parquet parts of one table into one Arrow table: the newest row of a key wins, also while they are written.
+
+A part's name holds the digest of its bytes, and its metadata the table and the sweep that it belongs to: of a part that
+was damaged, exchanged or brought from elsewhere no row is ever read. Parts of older versions carry neither.
+"""
 
 from __future__ import annotations
 
+import functools
 import io
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis.errors import InputError
+from analysis.errors import DamagedFile, InputError
 from analysis.part_types import fitted, together
 from analysis.schema import KEYS, SCHEMA_VERSION, VERSION_KEY, arrow_schema
 from analysis.source import Folder
+from store.sealed import digest, sweep_of_sheet
 
-_NAME = re.compile(r"^(?P<cell>.+)\.(?P<generation>\d+)-(?P<driver>.+)-(?P<sequence>\d+)\.parquet$")
+T = TypeVar("T")
+
+_NAME = re.compile(
+    r"^(?P<cell>.+)\.(?P<generation>\d+)-(?P<driver>[^.]+)-(?P<sequence>\d+)(?:\.(?P<digest>[0-9a-f]{16}))?\.parquet$"
+)
 _ROUNDS = 6
 _SMALL, _FEW = 2**20, 50
 """Bytes under which a part is not compressed, and rows under which repeated values are not looked for: a hundred
 columns of a few rows each take many times as long to compress, and later to open, as to write."""
-# Readers of a local folder only wait for one another; those of an object store wait for the network.
-_READERS, _REMOTE_READERS = 1, 8
+_REMOTE_READERS = 8
+_OTHER_SWEEP = "it is a part of another sweep"
+_SWEEP, _TABLE = b"lnl_sweep_id", b"lnl_sweep_table"
+_FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""Microseconds of the years 1 and 9999, beyond which Python has no date."""
 
 
-def read_parts(folder: Folder, table: str, columns: Sequence[str] | None = None, cell: str | None = None) -> pa.Table:
+@dataclass(frozen=True)
+class Owner:
+    """Which sweep the parts of a folder must belong to.
+
+    Attributes:
+        sweep: Its identity; None where its sheet has none, as those of older versions.
+        sheet: Whether there is a ``sweep.yaml``.
+        known: Whether it can be believed; else parts are judged by their bytes alone.
+    """
+
+    sweep: str | None
+    sheet: bool = True
+    known: bool = True
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A part whose rows are not read.
+
+    Attributes:
+        table: Its table.
+        name: Its file name.
+        reason: Why, in words.
+    """
+
+    table: str
+    name: str
+    reason: str
+
+
+def owner_of(folder: Folder) -> Owner:
+    """Read from its sheet which sweep a folder holds."""
+    try:
+        return Owner(sweep_of_sheet(folder.read("sweep.yaml")))
+    except FileNotFoundError:
+        return Owner(None, sheet=False)
+
+
+def read_parts(
+    folder: Folder,
+    table: str,
+    columns: Sequence[str] | None = None,
+    cell: str | None = None,
+    left_out: list[LeftOut] | None = None,
+) -> pa.Table:
     """Read all parts of a table; of rows with the same key the one from the newest part stays.
 
     The listing is repeated until nothing new appears: compaction writes a new part before it deletes the old ones,
@@ -36,28 +96,39 @@ def read_parts(folder: Folder, table: str, columns: Sequence[str] | None = None,
         table: ``trials``, ``history``, ``predictions`` or ``splits``.
         columns: Columns to read, the key's included; None = all.
         cell: Only the parts written for this cell.
+        left_out: Takes the parts that cannot be believed; None = a warning for each.
 
     Returns:
         The rows, oldest part first, known columns in the schema's types; no rows where there are no parts.
 
     Raises:
-        InputError: A part was written by a newer version of lnl-sweep.
+        InputError: A part was written by a newer version of lnl-sweep, or the sweep's sheet is gone.
     """
     read: dict[str, pa.Table | None] = {}
     names: list[str] = []
+    owner: Owner | None = None
+    reasons: list[LeftOut] = []
     for _ in range(_ROUNDS):
         found = folder.files(table, "" if cell is None else f"{cell}.")
         names = [name for name in found if is_part(name) and cell in (None, part_cell(name))]
         new = [name for name in names if name not in read]
         if not new:
             break
-        with ThreadPoolExecutor(_REMOTE_READERS if "://" in folder.name else _READERS) as pool:
-            for name, part in zip(new, pool.map(lambda n: _read(folder, table, n, columns), new), strict=True):
-                if isinstance(part, pa.Table):
-                    read[name] = part
-                elif isinstance(part, str):
-                    read[name] = None
-                    warnings.warn(f"left out {folder.name}/{table}/{name}: {part}", stacklevel=3)
+        owner = owner or owner_of(folder)
+        reading = functools.partial(_read, folder, table, columns, owner)
+        for name, part in zip(new, _each(reading, new, "://" in folder.name), strict=True):
+            if isinstance(part, pa.Table):
+                read[name] = part
+            elif isinstance(part, str):
+                read[name] = None
+                reasons.append(LeftOut(table, name, part))
+    if owner is not None and any(part.reason == _OTHER_SWEEP for part in reasons):
+        _check_sheet(folder, owner)
+    if left_out is not None:
+        left_out += reasons
+    else:
+        for part in reasons:
+            warnings.warn(f"left out {folder.name}/{table}/{part.name}: {part.reason}", stacklevel=2)
     ordered = sorted((name for name in names if read.get(name) is not None), key=_age)
     schema = arrow_schema(table)
     if columns is not None:
@@ -67,18 +138,60 @@ def read_parts(folder: Folder, table: str, columns: Sequence[str] | None = None,
     return rows if _disjoint(tables, KEYS[table][0]) else _newest(rows, KEYS[table])
 
 
+def check_part(folder: Folder, table: str, name: str, owner: Owner) -> str | None:
+    """Why the rows of a part are not read, in words; None where they are, or where it is gone.
+
+    Args:
+        folder: The sweep's folder.
+        table: Name of the table.
+        name: File name of the part.
+        owner: Which sweep it must belong to.
+    """
+    try:
+        found = _read(folder, table, None, owner, name)
+    except InputError as error:
+        return str(error)
+    return found if isinstance(found, str) else None
+
+
+def _each(work: Callable[[str], T], names: Sequence[str], remote: bool) -> list[T]:
+    # Readers of a local folder would only wait for one another; those of an object store wait for the network.
+    if not remote:
+        return [work(name) for name in names]
+    with ThreadPoolExecutor(_REMOTE_READERS) as pool:
+        return list(pool.map(work, names))
+
+
 def is_part(name: str) -> bool:
     """Whether a file is one that readers look at."""
     return name.endswith(".parquet") and not name.startswith((".", "_"))
 
 
-def part_name(cell: str, generation: int, driver: str, sequence: int) -> str:
-    """File name of a part: what it is about, and its age (generation of the driver, then sequence)."""
-    return f"{cell}.{generation:04d}-{driver}-{sequence:06d}.parquet"
+def part_name(cell: str, generation: int, driver: str, sequence: int, content: bytes | None = None) -> str:
+    """File name of a part.
+
+    Args:
+        cell: What it is about.
+        generation: Generation of the driver that writes it; with the sequence its age.
+        driver: Identifier of the driver, without a dot.
+        sequence: Its number among the driver's parts.
+        content: Its bytes, whose digest is to stand in the name; None = a part without.
+    """
+    stem = f"{cell}.{generation:04d}-{driver}-{sequence:06d}"
+    return f"{stem}.parquet" if content is None else f"{stem}.{digest(content)}.parquet"
 
 
-def part_bytes(data: pa.Table) -> bytes:
-    """A part as it is written: large ones compressed, small ones quick to write and to open."""
+def part_bytes(data: pa.Table, table: str | None = None, sweep: str | None = None) -> bytes:
+    """A part as it is written: large ones compressed, small ones quick to write and to open.
+
+    Args:
+        data: Its rows.
+        table: Name of its table.
+        sweep: Identity of its sweep; both go into the metadata.
+    """
+    if table is not None and sweep is not None:
+        belongs = {_TABLE: table.encode(), _SWEEP: sweep.encode()}
+        data = data.replace_schema_metadata({**(data.schema.metadata or {}), **belongs})
     small, buffer = data.nbytes < _SMALL, io.BytesIO()
     pq.write_table(
         data,
@@ -86,6 +199,7 @@ def part_bytes(data: pa.Table) -> bytes:
         compression="none" if small else "zstd",
         use_dictionary=len(data) >= _FEW,
         write_statistics=not small,
+        write_page_checksum=True,
     )
     return buffer.getvalue()
 
@@ -108,13 +222,18 @@ def _age(name: str) -> tuple[int, int, str]:
     return int(match["generation"]), int(match["sequence"]), match["driver"]
 
 
-def _read(folder: Folder, table: str, name: str, columns: Sequence[str] | None) -> pa.Table | str | None:
+def _read(folder: Folder, table: str, columns: Sequence[str] | None, owner: Owner, name: str) -> pa.Table | str | None:
     """One part; the reason in words where it is left out; None where it is gone (its rows are in a newer part)."""
-    if _NAME.match(name) is None:
+    match = _NAME.match(name)
+    if match is None:
         return "its name is not that of a part of a sweep"
     try:
-        file = pq.ParquetFile(pa.BufferReader(folder.read(f"{table}/{name}")))
-        version = int((file.schema_arrow.metadata or {}).get(VERSION_KEY, b"0"))
+        content = folder.read(f"{table}/{name}")
+        if match["digest"] is not None and digest(content) != match["digest"]:
+            return "it is damaged (its bytes do not agree with the digest in its name)"
+        file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
+        meta = file.schema_arrow.metadata or {}
+        version = int(meta.get(VERSION_KEY, b"0"))
         if version > SCHEMA_VERSION:
             raise InputError(
                 f"this version of lnl-sweep reads result files up to schema version {SCHEMA_VERSION}, but "
@@ -122,14 +241,69 @@ def _read(folder: Folder, table: str, name: str, columns: Sequence[str] | None) 
             )
         if version < 1 or not set(KEYS[table]) <= set(file.schema_arrow.names):
             return "it is a Parquet file, but not one of lnl-sweep's"
+        stranger = _stranger(folder, table, match["digest"] is not None, meta, owner)
+        if stranger is not None:
+            return stranger
         present = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
-        return fitted(table, file.read(columns=present, use_threads=False))
+        data = file.read(columns=present, use_threads=False)
+        # Bytes that are no text, and offsets out of range, must be found here and not by whoever uses the row.
+        data.validate(full=True)
+        return _dated(fitted(table, data))
     except FileNotFoundError:
         return None
+    except DamagedFile as error:
+        return str(error)
     except InputError:
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
         return f"it cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+
+
+def _stranger(folder: Folder, table: str, named: bool, meta: dict[bytes, bytes], owner: Owner) -> str | None:
+    """Why a part does not belong here, in words."""
+    sweep, of_table = meta.get(_SWEEP), meta.get(_TABLE)
+    if not owner.known:
+        return None
+    if sweep is None:
+        return None if owner.sweep is None else "it carries no checksum, as every part of this sweep does"
+    if not owner.sheet:
+        raise InputError(
+            f"{folder.name}/sweep.yaml is missing, which says what the rows beside it mean: restore it from a copy"
+        )
+    if of_table != table.encode():
+        return f"it is a part of the table {(of_table or b'').decode('utf-8', 'replace')}"
+    if owner.sweep is None:
+        raise InputError(
+            f"{folder.name}/sweep.yaml was replaced (it does not begin with the sweep that the parts beside it belong "
+            "to): restore it from a copy"
+        )
+    if sweep.decode("utf-8", "replace") != owner.sweep:
+        return _OTHER_SWEEP
+    return None if named else "its name lacks the digest of its bytes"
+
+
+def _check_sheet(folder: Folder, owner: Owner) -> None:
+    """Refuse a folder no part of which belongs to its sheet: it is the sheet that was brought from elsewhere."""
+    for table in KEYS:
+        for name in filter(is_part, folder.files(table)):
+            if isinstance(_read(folder, table, KEYS[table], owner, name), pa.Table):
+                return
+    raise InputError(
+        f"{folder.name}/sweep.yaml is that of another sweep than the parts beside it: restore its own from a copy"
+    )
+
+
+def _dated(data: pa.Table | str) -> pa.Table | str:
+    """The part; or the reason in words where a time in it is none."""
+    if isinstance(data, str):
+        return data
+    for field in data.schema:
+        if not pa.types.is_timestamp(field.type):
+            continue
+        ends = pc.min_max(data[field.name].cast(pa.int64())).as_py()
+        if ends["min"] is not None and not _FIRST_TIME <= ends["min"] <= ends["max"] <= _LAST_TIME:
+            return f"it cannot be read (its column '{field.name}' holds times that do not exist)"
+    return data
 
 
 def _disjoint(tables: Sequence[pa.Table], first: str) -> bool:

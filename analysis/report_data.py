@@ -128,8 +128,11 @@ def gather(places: Sequence[Location]) -> Findings:
     curve = curve_of(points, None, added)
     headline = headline_rule(trials)
     with_points = [rule for rule in dict.fromkeys(point.line.rule for point in points) if rule != headline]
+    with warnings.catch_warnings(record=True) as beside:
+        warnings.simplefilter("always")
+        sweeps = tuple(read_sweep(open_folder(place), name, points) for place, name in zip(places, names, strict=True))
     return Findings(
-        sweeps=tuple(read_sweep(open_folder(place), name, points) for place, name in zip(places, names, strict=True)),
+        sweeps=sweeps,
         trials=trials,
         n_superseded=int((every["superseded"] & (every["phase"] == "confirm")).sum()),
         history=history,
@@ -145,7 +148,7 @@ def gather(places: Sequence[Location]) -> Findings:
         confusion=_confusion(trials, predictions),
         beside=beside_published(curve) if column == COMPARABLE else beside_published(curve.iloc[:0]),
         sharing=shared_properties(trials, splits, predictions) if len(names) > 1 else pd.DataFrame(),
-        unread=tuple(dict.fromkeys(str(w.message) for w in caught if "left out" in str(w.message))),
+        unread=tuple(dict.fromkeys(str(w.message) for w in [*caught, *beside] if "left out" in str(w.message))),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,9 +11,12 @@ from typing import Any
 
 from analysis.changes import read_changes, seeds_added
 from analysis.comparisons import Comparison, primary_of
+from analysis.errors import DamagedFile
 from analysis.load import confirm_rules, read_config, section
+from analysis.parts import owner_of
 from analysis.replicates import Point
 from analysis.source import Folder
+from store.sealed import digest
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,7 @@ def read_sweep(folder: Folder, name: str, points: Sequence[Point]) -> Sweep:
         name=name,
         address=folder.name,
         config=config,
-        status=_json(folder, "status.json"),
+        status=_status(folder),
         changes=read_changes(folder),
         strips=_strips(folder, index, config),
         alt=str(index.get("alt", "sample images at each bias strength")),
@@ -145,11 +149,22 @@ def read_sweep(folder: Folder, name: str, points: Sequence[Point]) -> Sweep:
     )
 
 
+def _status(folder: Folder) -> dict[str, Any]:
+    status = _json(folder, "status.json")
+    if status.get("sweep") not in (None, owner_of(folder).sweep):
+        warnings.warn(f"left out {folder.name}/status.json: it is that of another sweep", stacklevel=2)
+        return {}
+    return status
+
+
 def _json(folder: Folder, path: str) -> dict[str, Any]:
-    """A small JSON file; empty where it is missing or just being replaced."""
+    """A small JSON file; empty where it is missing, or damaged, of which is warned."""
     try:
         content = json.loads(folder.read(path))
-    except (OSError, ValueError):
+    except OSError:
+        return {}
+    except (ValueError, RecursionError) as error:
+        warnings.warn(f"left out {folder.name}/{path}: {error}", stacklevel=2)
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -160,9 +175,19 @@ def _strips(folder: Folder, index: Mapping[str, Any], config: Mapping[str, Any])
     for entry in index.get("strips") or ():
         if not isinstance(entry, Mapping) or not isinstance(entry.get("value"), (int, float)):
             continue
+        name = f"samples/{PurePosixPath(str(entry.get('file'))).name}"
         try:
-            png = folder.read(f"samples/{PurePosixPath(str(entry.get('file'))).name}")
+            png = folder.read(name)
         except OSError:
+            continue
+        except DamagedFile as error:
+            warnings.warn(f"left out {folder.name}/{name}: {error}", stacklevel=2)
+            continue
+        if "digest" in entry and entry["digest"] != digest(png):
+            warnings.warn(
+                f"left out {folder.name}/{name}: its bytes do not agree with the digest in samples/index.json",
+                stacklevel=2,
+            )
             continue
         found.append(Strip(float(entry["value"]), png, str(entry.get("caption", f"{entry['value']:g}"))))
     axes = section(config, "dataset_info").get("axes") or ()

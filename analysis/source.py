@@ -6,14 +6,16 @@ import os
 import re
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from pyarrow import fs
 
-from analysis.errors import InputError
-from analysis.sealed import REWRITTEN, read_whole
+from analysis.errors import DamagedFile, InputError
+from store.local import entries, read_regular
+from store.sealed import CHECKED, REWRITTEN, check_whole, read_whole
 
 T = TypeVar("T")
 Location = str | os.PathLike[str]
@@ -56,6 +58,28 @@ class Folder(Protocol):
         ...
 
 
+class _Local:
+    def __init__(self, name: str, root: Path) -> None:
+        self.name = name
+        self._root = root
+
+    def files(self, folder: str, prefix: str = "") -> list[str]:
+        return sorted(name for name, size in self._entries(folder, prefix, sizes=False) if size is not None)
+
+    def sizes(self, folder: str) -> dict[str, int]:
+        return {name: size for name, size in self._entries(folder) if size is not None}
+
+    def _entries(self, folder: str, prefix: str = "", sizes: bool = True) -> list[tuple[str, int | None]]:
+        try:
+            return entries(self._root / folder, prefix, sizes)
+        except OSError as error:
+            place = f"{self.name}/{folder}".rstrip("/")
+            raise InputError(f"{place} must be a folder that can be listed, but: {error.strerror}") from error
+
+    def read(self, path: str) -> bytes:
+        return _checked(self.name, path, read_regular(self._root / path))
+
+
 class _Filesystem:
     def __init__(self, name: str, filesystem: fs.FileSystem, root: str) -> None:
         self.name = name
@@ -75,12 +99,6 @@ class _Filesystem:
             return bytes(stream.read())
 
 
-class _Local(_Filesystem):
-    def read(self, path: str) -> bytes:
-        # A stream does not know its length, and grows while it is read.
-        return Path(self._root, path).read_bytes()
-
-
 class _Remote(_Filesystem):
     """An object store: asked again where it does not answer, and where a rewritten file is torn."""
 
@@ -91,7 +109,11 @@ class _Remote(_Filesystem):
         def once() -> bytes:
             return _patiently(f"{self.name}/{path}", lambda: super(_Remote, self).read(path))
 
-        return read_whole(path, once) if path.endswith(REWRITTEN) else once()
+        return _checked(self.name, path, read_whole(path, once) if path.endswith(REWRITTEN) else once())
+
+
+def _checked(name: str, path: str, content: bytes) -> bytes:
+    return check_whole(path, content, f"{name}/{path}") if path.endswith(CHECKED) else content
 
 
 def _patiently(place: str, work: Callable[[], T]) -> T:
@@ -130,35 +152,59 @@ def _refuse_credentials(address: str) -> None:
         )
 
 
-class _Zip:
+class ZipFolder:
+    """A packed sweep.
+
+    Args:
+        name: Its address, for messages.
+        path: The zip file.
+    """
+
     def __init__(self, name: str, path: Path) -> None:
         self.name = name
         self._path = path
-        with zipfile.ZipFile(path) as archive:
-            entries = {entry.filename: entry.file_size for entry in archive.infolist()}
-        names = list(entries)
+        try:
+            with zipfile.ZipFile(path) as archive:
+                members = {entry.filename: entry.file_size for entry in archive.infolist()}
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise DamagedFile(f"{name} is damaged ({error}): get it anew from where it was packed") from error
+        names = list(members)
         tops = sorted((n for n in names if n == "sweep.yaml" or n.endswith("/sweep.yaml")), key=len)
         self._root = tops[0].removesuffix("sweep.yaml") if tops else ""
         self._sizes = {
             name.removeprefix(self._root): size
-            for name, size in entries.items()
+            for name, size in members.items()
             if name.startswith(self._root) and not name.endswith("/")
         }
 
     def files(self, folder: str, prefix: str = "") -> list[str]:
+        """Names of the files directly in a subfolder that begin so, sorted."""
         return sorted(name for name in self.sizes(folder) if name.startswith(prefix))
 
     def sizes(self, folder: str) -> dict[str, int]:
+        """Size in bytes of each file directly in a subfolder."""
         prefix = f"{folder}/" if folder else ""
         inside = {n.removeprefix(prefix): size for n, size in self._sizes.items() if n.startswith(prefix)}
         return {name: size for name, size in inside.items() if "/" not in name}
 
     def read(self, path: str) -> bytes:
-        with zipfile.ZipFile(self._path) as archive:
-            try:
-                return archive.read(self._root + path)
-            except KeyError as error:
-                raise FileNotFoundError(path) from error
+        """Content of a file.
+
+        Raises:
+            FileNotFoundError: There is none of that name.
+            DamagedFile: It cannot be unpacked, or its checksum does not agree.
+        """
+        if path not in self._sizes:
+            raise FileNotFoundError(path)
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                content = archive.read(self._root + path)
+        except (zipfile.BadZipFile, zlib.error, KeyError, OSError, ValueError, EOFError, RuntimeError) as error:
+            # Also NotImplementedError and a password: damage can make a member look like anything.
+            raise DamagedFile(
+                f"{path} in {self.name} is damaged ({error}): get the file anew from where it was packed"
+            ) from error
+        return _checked(self.name, path, content)
 
 
 def open_folder(directory: Location) -> Folder:
@@ -189,9 +235,9 @@ def open_folder(directory: Location) -> Folder:
         if local.is_file():
             if not zipfile.is_zipfile(local):
                 raise InputError(f"a sweep is a folder or a packed zip file, but {name} is neither: give its folder")
-            folder = _Zip(name, local)
+            folder = ZipFolder(name, local)
         elif local.is_dir():
-            folder = _Local(name, fs.LocalFileSystem(), str(local))
+            folder = _Local(name, local)
         else:
             raise InputError(f"there is no folder {name}: give the folder a sweep was run in (its --out)")
         found = _is_sweep(folder)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -154,6 +154,12 @@ class CellState:
     def finished(self) -> int:
         """Planned trials that have their row."""
         return sum(len(s.rows) for s in self.searches) + sum(name in self.confirm for name in self.wanted)
+
+    def finished_ids(self) -> Iterator[str]:
+        """Their identifiers."""
+        for search in self.searches:
+            yield from (str(row["trial_id"]) for row in search.rows.values())
+        yield from (name for name in self.wanted if name in self.confirm)
 
     @property
     def share(self) -> float:

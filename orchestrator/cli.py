@@ -88,6 +88,9 @@ def build_parser() -> argparse.ArgumentParser:
     status = commands.add_parser("status", help="progress of a sweep, running or not")
     status.add_argument("dir", metavar="DIR")
 
+    verify = commands.add_parser("verify", help="every file of a sweep against its checksum; what a resume would do")
+    verify.add_argument("dir", metavar="DIR", help="folder, s3://... address or packed zip of a sweep")
+
     report = commands.add_parser("report", help="rebuild report.html from the Parquet files of one or several sweeps")
     report.add_argument("dir", metavar="DIR", nargs="+", help="folder, s3://... address or packed zip of a sweep")
     report.add_argument("--out", type=_local, metavar="FILE", help="the report to write (report.html in the first DIR)")
@@ -196,6 +199,7 @@ def _takes_bias(options: argparse.Namespace) -> bool:
 
 def _command(name: str) -> Callable[[argparse.Namespace], int]:
     homes = {name: f"commands_{name}" for name in ("report", "bench", "data")} | {"pack": "commands_report"}
+    homes |= {"status": "commands_state", "verify": "commands_state"}
     home = f"orchestrator.{homes.get(name, 'commands')}"
     found: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(home), name)
     return found

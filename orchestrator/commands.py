@@ -11,13 +11,11 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from orchestrator.commands_data import assignments, bias_options
 from orchestrator.commands_report import as_uri
 from orchestrator.config import SweepConfig
 from orchestrator.sweep_file import apply_override, parse_config, read_config, validate
-from trainable.errors import InputError, unknown_name
+from trainable.errors import unknown_name
 
 DEMO = "brain_phantom"
 SMOKE = (
@@ -27,7 +25,6 @@ SMOKE = (
     "search.early_stopping=off",
     "confirm.seeds=1",
 )
-LATE_SECONDS = 60
 GPU_SHARE_OF_PEAK = 0.25
 """What small convolutional networks reach in fp32, roughly: a guess, and called one where it is used."""
 READ_PATIENCE_SECONDS = 10.0
@@ -56,38 +53,6 @@ def resume(options: argparse.Namespace) -> int:
     for override in options.set:
         apply_override(tree, override)
     return _run(validate(tree, f"{directory.uri}/sweep.yaml"), options.dir, options)
-
-
-def status(options: argparse.Namespace) -> int:
-    """``lnl-sweep status``: progress, from what the directory says."""
-    from orchestrator.dispatch import CellStatus
-    from orchestrator.progress import STATUS_FILE, cell_table, status_line
-    from orchestrator.results import SweepDirectory
-    from orchestrator.small_files import read_small
-    from orchestrator.sweep import resume_config
-
-    directory = SweepDirectory(options.dir)
-    directory.folder = directory.folder.patiently(READ_PATIENCE_SECONDS)
-    resume_config(directory)
-    try:
-        snapshot = json.loads(read_small(directory.folder, STATUS_FILE))
-        cells = [CellStatus(**cell) for cell in snapshot["cells"]]
-        line = status_line(snapshot)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{directory.uri} has no readable {STATUS_FILE} yet: the sweep is starting, ask again"
-        ) from None
-    console = Console()
-    console.print(cell_table(cells))
-    print(line)
-    state, age = snapshot["state"], time.time() - snapshot["heartbeat"]
-    if state == "running" and age > LATE_SECONDS:
-        print(f"no sign of life for {age:.0f} s: if its driver is gone, run lnl-sweep resume {options.dir}")
-    else:
-        print(f"state: {state}")
-    for line in snapshot["failed"]:
-        print(f"failed: {line}")
-    return 0
 
 
 def train(options: argparse.Namespace) -> int:

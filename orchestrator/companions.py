@@ -6,11 +6,11 @@ import io
 
 import pyarrow as pa
 
-from analysis.sealed import seal_json
 from orchestrator.cells import short
 from orchestrator.identity import confirm_seed, search_seed
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory, Writer, typed
+from store.sealed import digest, seal_json
 
 
 def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
@@ -51,16 +51,16 @@ def write_samples(plan: Plan, directory: SweepDirectory) -> None:
     axis = plan.cells[0].bias_axis
     varying = [name for name in points[0] if len({point[name] for point in points}) > 1] or [axis]
     place = directory.folder.child("samples")
+    there = set(place.names())
     entries = []
     for point, image in strips(plan.dataset, points):
         name = "_".join(f"{key}_{short(value)}" for key, value in point.items()) + ".png"
-        if not place.exists(name):
-            buffer = io.BytesIO()
-            image.save(buffer, "PNG")
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        if name not in there or place.read(name) != buffer.getvalue():
             place.write(name, buffer.getvalue())
-        entries.append(
-            {"value": point[axis], "file": name, "caption": ", ".join(f"{k} = {point[k]:g}" for k in varying)}
-        )
+        caption = ", ".join(f"{k} = {point[k]:g}" for k in varying)
+        entries.append({"value": point[axis], "file": name, "caption": caption, "digest": digest(buffer.getvalue())})
     index = {
         "axis": axis,
         "strips": entries,

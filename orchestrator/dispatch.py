@@ -192,6 +192,10 @@ class Dispatcher:
         done = sum(state.finished for state in self._states.values())
         return sum(n for n, _ in plans), all(exact for _, exact in plans), done
 
+    def finished_ids(self) -> set[str]:
+        """Planned trials that have their row."""
+        return {name for state in self._states.values() for name in state.finished_ids()}
+
     def picks(self, cell_id: str) -> dict[Rule, Pick]:
         """What each rule chose in a cell (in the first repeat); empty while its search runs."""
         return dict(self._states[cell_id, 0].picks or {})

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from orchestrator.cells import Cell
 from orchestrator.config import SweepConfig
@@ -35,10 +35,10 @@ def search_id(cell_id: str, repeat: int, number: int, rule: Rule | None = None) 
     return f"{cell_id}-r{repeat}{own}-{number:03d}"
 
 
-def own_rule(trial_id: object) -> str | None:
+def own_rule(trial_id: object) -> Rule | None:
     """The rule whose own search a search trial belongs to; None where all rules choose from one search."""
     match = re.search(r"-r\d+\.(val_[a-z]+)-\d+$", str(trial_id))
-    return match[1] if match else None
+    return cast(Rule, match[1]) if match else None
 
 
 def confirm_id(cell_id: str, hyperparameters: Mapping[str, Any], k: int, repeat: int = 0) -> str:
@@ -88,4 +88,19 @@ def trial_spec(
         trial_id=trial_id,
         keep_model=phase == "confirm" and config.confirm.keep_models,
         threads=config.resources_of(cell.label).cpu,
+    )
+
+
+def spec_of_row(config: SweepConfig, cell: Cell, row: Mapping[str, Any]) -> TrialSpec:
+    """What a worker needs to know to train a finished trial of a cell once more."""
+    return trial_spec(
+        config,
+        cell,
+        row["phase"],
+        row["trial_id"],
+        json.loads(row["hyperparameters"]),
+        row["seed"],
+        repeat=row["repeat"],
+        rule=own_rule(row["trial_id"]),
+        enqueued_from=row["enqueued_from"],
     )

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.parts import part_generation
-from analysis.sealed import seal_json
 from orchestrator.small_files import read_small
+from store.sealed import seal_json
 from trainable.errors import InputError
 from trainable.files import Folder
 from trainable.remote import Unreachable
@@ -102,15 +102,15 @@ class Lease:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(HEARTBEAT_SECONDS)
-        place = self.folder.patiently(RELEASE_PATIENCE_SECONDS)
+        place = self.folder.patiently(RELEASE_PATIENCE_SECONDS).kept()
         # A store that is away must not hide how the sweep ended; the lease expires by itself.
-        with contextlib.suppress(Unreachable):
+        with contextlib.suppress(Unreachable, InputError):
             if not self._lost and _holder(place).get("id") == self.id:
                 place.write(FILE, _record(self, released=True))
 
     def _beat(self) -> None:
         # A heartbeat that comes late is worth nothing: it is tried once.
-        place = self.folder.patiently(0.0)
+        place = self.folder.patiently(0.0).kept()
         while not self._stop.wait(HEARTBEAT_SECONDS):
             with contextlib.suppress(OSError, InputError):
                 if self._look(place):

@@ -14,10 +14,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from analysis.sealed import seal_json
 from orchestrator.dispatch import CellStatus, Dispatcher
 from orchestrator.prices import read_prices
 from orchestrator.spool import Direct, Post
+from store.sealed import seal_json
 from trainable.errors import InputError
 from trainable.files import Folder
 
@@ -39,6 +39,7 @@ class Progress:
         dispatcher: What is planned and done.
         console: Where it is shown; the standard error by default.
         post: How ``status.json`` is written.
+        sweep: Identity of the sweep, which stands in it.
     """
 
     def __init__(
@@ -48,8 +49,10 @@ class Progress:
         dispatcher: Dispatcher,
         console: Console | None = None,
         post: Post | None = None,
+        sweep: str | None = None,
     ) -> None:
         self._name = name
+        self._sweep = sweep
         self._folder = folder
         self._dispatcher = dispatcher
         self._console = console or Console(stderr=True)
@@ -146,6 +149,7 @@ class Progress:
         elapsed = max(time.monotonic() - self._started, 1e-6)
         return {
             "name": self._name,
+            "sweep": self._sweep,
             "state": self._state,
             "heartbeat": time.time(),
             "planned": planned,

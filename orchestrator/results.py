@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import warnings
 from collections.abc import Callable, Collection
 from itertools import count
@@ -12,16 +13,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.gathered import GATHERED, gather
-from analysis.parts import part_bytes, part_cell, part_name, read_parts
+from analysis.parts import LeftOut, part_bytes, part_cell, part_name, read_parts
 from analysis.schema import arrow_schema, to_table
-from analysis.sealed import seal_json
 from orchestrator.lease import Lease
 from orchestrator.small_files import Readable, read_small
 from orchestrator.spool import Direct, Post, Spool
+from store.errors import DamagedFile
+from store.sealed import KEY, seal_json, sweep_of_sheet
 from trainable.files import Folder
+from trainable.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_checkpoint, read_predictions, trial_folder
 from trainable.spec import TrialSpec
 
-OPEN = "trials_open"
+SPEC = "spec.json"
 COMPACTED = ("history", "predictions", "trials")
 _AGAIN = "again"
 
@@ -45,18 +48,36 @@ class SweepDirectory:
         """Whether a sweep was started here."""
         return self.folder.exists("sweep.yaml")
 
-    def rows(self, table: str) -> list[dict[str, Any]]:
-        """The rows of a table, one for each key."""
+    def identity(self) -> str | None:
+        """Identity of the sweep, from its sheet; None where an older version wrote it."""
+        return sweep_of_sheet(read_small(self.folder, "sweep.yaml"))
+
+    def rows(self, table: str, left_out: list[LeftOut] | None = None) -> list[dict[str, Any]]:
+        """The rows of a table, one for each key.
+
+        Args:
+            table: Name of the table.
+            left_out: Takes the parts that cannot be believed; None = a warning for each.
+        """
         if not self.exists():
             return []
-        rows: list[dict[str, Any]] = read_parts(Readable(self.folder), table).to_pylist()
+        rows: list[dict[str, Any]] = read_parts(Readable(self.folder), table, left_out=left_out).to_pylist()
         return rows
+
+    def histories(self, left_out: list[LeftOut] | None = None) -> dict[str, list[dict[str, Any]]]:
+        """History rows of every finished trial, in the order of the epochs."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for row in self.rows("history", left_out):
+            found.setdefault(row["trial_id"], []).append(row)
+        for rows in found.values():
+            rows.sort(key=lambda row: int(row["epoch"]))
+        return found
 
     def split_seeds(self) -> set[tuple[int, int | None]]:
         """Seeds and folds whose split is written."""
         if not self.exists():
             return set()
-        table = read_parts(Readable(self.folder), "splits", columns=("seed", "fold", "image"))
+        table = read_parts(Readable(self.folder), "splits", columns=("seed", "fold", "image"), left_out=[])
         pairs = table.select(["seed", "fold"]).group_by(["seed", "fold"]).aggregate([])
         return {(row["seed"], row["fold"]) for row in pairs.to_pylist()}
 
@@ -66,17 +87,14 @@ class SweepDirectory:
         Raises:
             InputError: Its rows were written by a newer version.
         """
-        if self.exists():
-            read_parts(Readable(self.folder), "trials", columns=("trial_id",))
+        self.finished()
 
-    def histories(self) -> dict[str, list[dict[str, Any]]]:
-        """History rows of every finished trial, in the order of the epochs."""
-        found: dict[str, list[dict[str, Any]]] = {}
-        for row in self.rows("history"):
-            found.setdefault(row["trial_id"], []).append(row)
-        for rows in found.values():
-            rows.sort(key=lambda row: row["epoch"])
-        return found
+    def finished(self) -> set[str]:
+        """Trials whose row can be read."""
+        if not self.exists():
+            return set()
+        found = read_parts(Readable(self.folder), "trials", columns=("trial_id",), left_out=[])
+        return set(found["trial_id"].to_pylist())
 
     def open_names(self) -> list[str]:
         """Trials that have an entry, be it half made or half removed."""
@@ -86,8 +104,9 @@ class SweepDirectory:
         """Trials that were issued and have no row yet; a half-made entry counts as never issued."""
         specs = []
         for name in self.open_names():
-            with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
-                specs.append(TrialSpec.from_json(self.folder.child(OPEN, name).read("spec.json").decode()))
+            # One that is damaged too: what it was is not known, and its checkpoint tells itself from another trial's.
+            with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+                specs.append(read_spec(self.folder.child(OPEN, name)))
         return specs
 
     def to_run_again(self) -> set[str]:
@@ -98,13 +117,12 @@ class SweepDirectory:
     def open_history(self, spec: TrialSpec) -> list[dict[str, Any]]:
         """Epochs in the newest readable checkpoint of an open trial; none where it has no checkpoint."""
         from trainable.trainer import kept_history
-        from trainable.tune_trainable import checkpoint_names, trial_folder
 
         place = trial_folder(self.folder, spec.trial_id)
         for name in checkpoint_names(place):
             # A torn checkpoint is passed over by the trial too.
             with contextlib.suppress(Exception):
-                return kept_history(place.read(name))
+                return kept_history(read_checkpoint(place, name))
         return []
 
     def preemptions(self, trial_id: str) -> int:
@@ -123,15 +141,22 @@ class Writer:
         directory: The sweep's directory.
         lease: The lease on it.
         post: How it is written; at once where the directory is local, else by the threads of a spool.
+        sweep: Identity of the sweep, which every part carries; None = as older versions wrote them.
     """
 
-    def __init__(self, directory: SweepDirectory, lease: Lease, post: Post | None = None) -> None:
+    def __init__(
+        self, directory: SweepDirectory, lease: Lease, post: Post | None = None, sweep: str | None = None
+    ) -> None:
         self.directory = directory
+        self.sweep = sweep
         self.post: Post = post or (Direct() if directory.folder.local is not None else Spool())
-        self._folder = directory.folder
         self._lease = lease
         self._sequence = count(1)
         self._preempted: dict[str, int] = {}
+
+    @property
+    def _folder(self) -> Folder:
+        return self.directory.folder
 
     def append(self, table: str, about: str, rows: list[dict[str, Any]] | pa.Table) -> None:
         """Write rows as one new part.
@@ -146,7 +171,7 @@ class Writer:
             InputError: The directory cannot be written.
         """
         self._lease.check()
-        data = _part(table, rows)
+        data = self._part(table, rows)
         if data is not None:
             content = self.post.keep(data)
             self.post.do(about, lambda: self._send(table, about, content()))
@@ -154,7 +179,7 @@ class Writer:
     def _send(self, table: str, about: str, data: bytes, sequence: int | None = None) -> None:
         self._lease.check(patient=True)
         number = next(self._sequence) if sequence is None else sequence
-        name = part_name(about, self._lease.generation, self._lease.id, number)
+        name = part_name(about, self._lease.generation, self._lease.id, number, data)
         self._folder.child(table).write(name, data)
 
     def known(self, spec: TrialSpec) -> None:
@@ -169,7 +194,7 @@ class Writer:
         """Leave the mark of a trial that is about to run."""
         self._lease.check()
         # A trial whose mark does not survive a power failure is issued again: that is worth no wait for the disk.
-        self._mark(spec.trial_id, "spec.json", spec.to_json().encode())
+        self._mark(spec.trial_id, SPEC, seal_json(json.loads(spec.to_json())))
 
     def start(self, trial_id: str) -> None:
         """Leave the mark of a trial that this driver has started."""
@@ -198,13 +223,18 @@ class Writer:
         place = self._folder.child(OPEN, trial_id)
         parts: list[tuple[str, Callable[[], bytes]]] = []
         for table, rows in (("history", [{"trial_id": trial_id, **entry} for entry in history]), ("trials", [row])):
-            data = _part(table, rows)
+            data = self._part(table, rows)
             if data is not None:
                 parts.append((table, self.post.keep(data)))
 
         def work() -> None:
-            predictions = _predictions(place, trial_id)
-            found = None if predictions is None else _part("predictions", predictions)
+            try:
+                predictions = _predictions(place, trial_id)
+            except DamagedFile:
+                # Without its row the trial stays open: a resume evaluates it anew, from its last checkpoint.
+                place.remove(PREDICTIONS)
+                return
+            found = None if predictions is None else self._part("predictions", predictions)
             if found is not None:
                 self._send("predictions", cell, found)
             for table, content in parts:
@@ -249,7 +279,7 @@ class Writer:
                 rows = read_parts(Readable(self._folder), table, cell=cell)
                 if without:
                     rows = rows.filter(pc.invert(pc.is_in(rows["trial_id"], pa.array(without, pa.string()))))
-                data = _part(table, rows)
+                data = self._part(table, rows)
         except UserWarning as unreadable:
             # What could not be read must not be removed: the next time its rows may be readable.
             warnings.warn(f"{unreadable}; the parts of {cell} are left as they are", stacklevel=2)
@@ -288,26 +318,43 @@ class Writer:
         """
         return self.post.flush(seconds)
 
-    def note_change(self, entry: dict[str, Any]) -> None:
-        """Add a line to ``changes.jsonl``."""
+    def note_change(self, entry: dict[str, Any]) -> int:
+        """Add a line to ``changes.jsonl``; returns how many it has now."""
         self._lease.check()
         try:
-            old = read_small(self._folder, "changes.jsonl")
+            # Lines that are damaged stay: readers name them.
+            old = self._folder.read("changes.jsonl").rstrip(b"\n")
         except FileNotFoundError:
             old = b""
-        self._folder.write("changes.jsonl", old + seal_json(entry) + b"\n")
+        line = seal_json(entry if self.sweep is None else {**entry, "sweep": self.sweep})
+        lines = [*old.split(b"\n"), line] if old else [line]
+        self._folder.write("changes.jsonl", b"\n".join([*lines, b""]))
+        return len(lines)
+
+    def _part(self, table: str, rows: list[dict[str, Any]] | pa.Table) -> bytes | None:
+        data = rows if isinstance(rows, pa.Table) else to_table(table, rows)
+        return part_bytes(data, table, self.sweep) if len(data) else None
 
 
-def _part(table: str, rows: list[dict[str, Any]] | pa.Table) -> bytes | None:
-    data = rows if isinstance(rows, pa.Table) else to_table(table, rows)
-    if not len(data):
-        return None
-    return part_bytes(data)
+def read_spec(place: Folder) -> TrialSpec:
+    """The specification in the folder of an open trial.
+
+    Raises:
+        FileNotFoundError: It has none.
+        DamagedFile: Its checksum does not agree.
+        Exception: It is not that of a trial.
+    """
+    fields = json.loads(read_small(place, SPEC))
+    fields.pop(KEY, None)
+    spec = TrialSpec.from_json(json.dumps(fields))
+    if spec.trial_id != place.name:
+        raise DamagedFile(f"{place.uri}/{SPEC} is that of another trial ({spec.trial_id})")
+    return spec
 
 
 def _predictions(place: Folder, trial_id: str) -> pa.Table | None:
     try:
-        data = place.read("predictions.arrow")
+        data = read_predictions(place)
     except FileNotFoundError:
         return None
     table = pa.ipc.open_file(pa.BufferReader(data)).read_all()

@@ -27,10 +27,11 @@ def read_sheet(directory: SweepDirectory) -> dict[str, Any]:
     """The whole ``sweep.yaml``.
 
     Raises:
-        InputError: It cannot be parsed.
+        InputError: Its checksum does not agree, or it cannot be parsed.
     """
+    content = read_small(directory.folder, SWEEP_FILE)
     try:
-        sheet = load_yaml(read_small(directory.folder, SWEEP_FILE).decode())
+        sheet = load_yaml(content.decode())
     except (ValueError, yaml.YAMLError) as error:
         raise InputError(f"{directory.uri}/{SWEEP_FILE} is damaged: restore it from a copy") from error
     if not isinstance(sheet, dict) or "dataset" not in sheet:

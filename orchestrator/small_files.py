@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.errors import InputError
-from analysis.sealed import read_whole
+from store.sealed import CHECKED, REWRITTEN, check_whole, read_whole
 from trainable.files import Folder
 
 
@@ -12,10 +12,10 @@ def read_small(folder: Folder, name: str) -> bytes:
 
     Raises:
         FileNotFoundError: There is no such file.
+        DamagedFile: Its checksum does not agree.
     """
-    if folder.local is not None:
-        return folder.read(name)
-    return read_whole(name, lambda: folder.read(name))
+    data = folder.read(name) if folder.local is not None else read_whole(name, lambda: folder.read(name))
+    return check_whole(name, data, f"{folder.uri}/{name}") if name.endswith(CHECKED) else data
 
 
 class Readable:
@@ -46,11 +46,11 @@ class Readable:
         """
         place, _, name = path.rpartition("/")
         folder = self._folder.child(place) if place else self._folder
-        if folder.local is not None:
-            return folder.read(name)
         try:
-            return folder.read(name)
+            return read_small(folder, name) if path.endswith(REWRITTEN) else folder.read(name)
         except FileNotFoundError:
             raise
         except OSError as error:
+            if folder.local is not None:
+                raise
             raise InputError(str(error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,11 +13,11 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from analysis.sealed import seal_yaml
 from orchestrator.cells import choose_cells
 from orchestrator.companions import write_samples, write_splits
 from orchestrator.config import SweepConfig
 from orchestrator.continuation import changed_numbers, check_config, check_provenance
+from orchestrator.damage import Survey, set_aside, survey
 from orchestrator.dispatch import Dispatcher
 from orchestrator.interruption import Interruption
 from orchestrator.journal import write_journal
@@ -24,9 +25,11 @@ from orchestrator.lease import acquire
 from orchestrator.plan import make_plan
 from orchestrator.prices import read_prices
 from orchestrator.progress import Progress
+from orchestrator.remaining import remaining
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
 from orchestrator.sweep_file import validate
+from store.sealed import seal_sheet, seal_yaml
 from trainable.errors import InputError
 
 LAST_SECONDS = 20.0
@@ -102,6 +105,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     read_prices()
     _check_address(options.address or os.environ.get("RAY_ADDRESS", ""))
     begun = read_sheet(directory) if directory.exists() else None
+    sweep = secrets.token_hex(8) if begun is None else directory.identity()
     plan = make_plan(config if begun is None else _as_begun(config, begun))
     cells = plan.cells if options.only is None else choose_cells(plan.cells, options.only)
     dispatcher = Dispatcher(plan.config, cells)
@@ -117,14 +121,17 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     interruption = Interruption()
     with interruption.heard():
         lease = acquire(directory.folder)
-        writer = Writer(directory, lease)
+        writer = Writer(directory, lease, sweep=sweep)
         try:
-            rows = directory.rows("trials")
-            _restore(dispatcher, directory, writer, rows, options.failed)
-            _write_sheet(directory, writer, sheet, changes, rows)
+            found = survey(directory)
+            rows = found.rows
+            _set_aside(directory, found, options.console)
+            _restore(dispatcher, directory, writer, found, options)
+            _write_sheet(directory, writer, sheet, changes, rows, sweep)
+            directory.folder = directory.folder.kept(SWEEP_FILE)
             write_splits(plan, directory, writer)
             write_samples(plan, directory)
-            progress = Progress(plan.config.name, directory.folder, dispatcher, options.console, writer.post)
+            progress = Progress(plan.config.name, directory.folder, dispatcher, options.console, writer.post, sweep)
             progress.count_earlier(rows)
             state = "interrupted"
             try:
@@ -154,8 +161,14 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
         finally:
             writer.post.close()
             lease.release()
-    planned, _, finished = dispatcher.totals()
-    return Result(directory.uri, planned, finished, dispatcher.problems(), dispatcher.failed_search_trials())
+    planned, _, _ = dispatcher.totals()
+    expected, found = dispatcher.finished_ids(), survey(directory)
+    finished = expected & {row["trial_id"] for row in found.rows} - found.lost.keys()
+    problems = [f"{part.table}/{part.name}: {part.reason}" for part in found.left_out]
+    problems += [f"{name}: {found.lost.get(name, 'its row is gone')}" for name in sorted(expected - finished)]
+    return Result(
+        directory.uri, planned, len(finished), problems + dispatcher.problems(), dispatcher.failed_search_trials()
+    )
 
 
 def _check_address(address: str) -> None:
@@ -188,40 +201,39 @@ def resume_config(directory: SweepDirectory) -> dict[str, Any]:
     return configuration_of(read_sheet(directory))
 
 
+def _set_aside(directory: SweepDirectory, found: Survey, console: Console) -> None:
+    for part in found.left_out:
+        console.print(f"left out {directory.uri}/{part.table}/{part.name}: {part.reason}", highlight=False)
+    set_aside(directory, found.left_out)
+    if found.left_out:
+        console.print("what was in it is trained again; damaged parts are kept in damaged/", highlight=False)
+
+
 def _restore(
-    dispatcher: Dispatcher, directory: SweepDirectory, writer: Writer, rows: list[dict[str, Any]], failed: bool
+    dispatcher: Dispatcher, directory: SweepDirectory, writer: Writer, found: Survey, options: Options
 ) -> None:
     chosen = {cell.id for cell in dispatcher.cells}
-    if failed:
-        for row in rows:
+    if options.failed:
+        for row in found.rows:
             if row["status"] == "failed" and row["cell"] in chosen:
                 writer.run_again(row["trial_id"])
         writer.flush()
-    # Also those of an earlier ``resume --failed`` that was ended before it came to them.
-    marked = directory.to_run_again()
-    again: dict[str, list[str]] = {}
-    for row in rows:
-        if row["status"] == "failed" and row["trial_id"] in marked and row["cell"] in chosen:
-            again.setdefault(row["cell"], []).append(row["trial_id"])
-    for cell, trials in again.items():
+    state = remaining(dispatcher, directory, found)
+    for cell, trials in state.forgotten.items():
         writer.forget_histories(cell, trials)
-    rows = [row for row in rows if row["status"] != "failed" or row["trial_id"] not in marked]
-    done = {row["trial_id"] for row in rows}
+    done = {row["trial_id"] for row in state.rows}
     for trial_id in directory.open_names():
         if trial_id in done:
             # The last driver wrote the row and was lost before it could clear away, or while it did.
             writer.drop(trial_id)
-    histories, waiting = directory.histories(), []
-    for spec in directory.open_trials():
-        if spec.trial_id in done:
-            continue
-        waiting.append(spec)
+    for spec in state.waiting:
         writer.known(spec)
-        if dispatcher.rung_epochs(spec):
-            histories[spec.trial_id] = directory.open_history(spec)
-    for spec in dispatcher.restore(rows, histories, waiting):
-        if spec.trial_id not in marked:
+    stale = dispatcher.restore(state.rows, state.histories, state.waiting)
+    for spec in stale:
+        if spec.trial_id not in state.marked:
             writer.drop(spec.trial_id)
+    for name in sorted(state.lost - {spec.trial_id for spec in stale}):
+        options.console.print(f"{name} runs again: {found.lost[name]}", highlight=False)
 
 
 def _run(
@@ -275,11 +287,13 @@ def _write_sheet(
     sheet: Mapping[str, Any],
     changes: Mapping[str, Any],
     rows: list[dict[str, Any]],
+    sweep: str | None,
 ) -> None:
+    noted = 0
     if directory.exists():
         if not changes:
             return
-        writer.note_change(
+        noted = writer.note_change(
             {
                 "when": datetime.now(UTC).isoformat(timespec="seconds"),
                 "what": {key: {"old": old, "new": new} for key, (old, new) in changes.items()},
@@ -287,5 +301,7 @@ def _write_sheet(
                 "test_results": sum(row["phase"] == "confirm" for row in rows),
             }
         )
+    # By this number a reader notices that a line of changes.jsonl is gone.
+    sheet = {**sheet, "provenance": {**sheet["provenance"], "changes": noted}}
     text = yaml.safe_dump(dict(sheet), sort_keys=False, allow_unicode=True, width=110)
-    directory.folder.write(SWEEP_FILE, seal_yaml(text))
+    directory.folder.write(SWEEP_FILE, seal_yaml(text) if sweep is None else seal_sheet(text, sweep))

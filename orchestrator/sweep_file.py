@@ -16,8 +16,11 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.config import SweepConfig
 from trainable.errors import InputError
 
+# In C, ten times as fast, where PyYAML was built with it.
+_Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-class _Loader(yaml.SafeLoader):
+
+class _Loader(_Safe):  # type: ignore[misc]
     """YAML 1.2 numbers: PyYAML reads ``1e-3`` as text."""
 
 

@@ -326,11 +326,18 @@ def test_a_directory_in_use(refuse: Refuse, started: Path) -> None:
     assert "pid 12 on elsewhere" in refuse("resume", started)
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"state": "running"}'])
-def test_the_status_of_a_sweep_that_has_not_written_one(refuse: Refuse, started: Path, text: str | None) -> None:
-    if text is not None:
-        (started / "status.json").write_text(text)
+def test_the_status_of_a_sweep_that_has_not_written_one(refuse: Refuse, started: Path) -> None:
     assert "status.json" in refuse("status", started)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"state": "running"}'])
+def test_the_status_of_a_sweep_whose_file_is_damaged(
+    started: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (started / "status.json").write_text(text)
+    assert main(["status", str(started)]) == 0
+    said = capsys.readouterr().out
+    assert f"{started}/status.json is damaged" in said and "finished in all: 1" in said
 
 
 # ------------------------------------------------------------------ one trial, and pictures

@@ -16,8 +16,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from store.sealed import check_tensors
 from trainable.data.base import BiasHeads, load_dataset, resolve_bias
-from trainable.errors import InputError
+from trainable.errors import DamagedFile, InputError
 from trainable.methods.base import Method, get_method
 from trainable.networks import build_nets
 from trainable.spec import RULES, Metric, Phase, Rule, Training, TrialSpec
@@ -205,9 +206,11 @@ def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
             f"there is no model file '{file}': a sweep keeps them in models/ where confirm.keep_models is true"
         )
     try:
-        with safetensors.safe_open(file, framework="pt", device=device) as opened:
-            meta = opened.metadata() or {}
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118, it is no dict
+        content = file.read_bytes()
+        meta = check_tensors(f"'{file}'", content)
+        tensors = safetensors.torch.load(content)
+    except DamagedFile:
+        raise
     except (safetensors.SafetensorError, OSError) as error:
         raise InputError(f"'{file}' is not a readable safetensors file: {error}") from error
     if "spec" not in meta or "network" not in meta:

@@ -1,33 +1,10 @@
-"""The one exception of bad input, and the search for the name that was meant."""
+"""Exceptions of bad input, under the names by which this package's users know them."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from store.errors import DamagedFile, InputError, unknown_name
 
-
-class InputError(ValueError):
-    """Bad input from the user: one sentence that states the rule, the value found and what to do.
-
-    The command line prints the message alone and exits with code 2.
-    """
-
-
-def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:
-    """Build the error for a name that is not registered, naming the nearest known one.
-
-    Args:
-        what: The kind of thing, as a noun ("method", "data set").
-        name: The name that was given.
-        known: Every name that would have been right.
-
-    Returns:
-        The exception, ready to be raised.
-    """
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'? " if near else ""
-    return InputError(f"unknown {what} '{name}': {hint}known: {', '.join(names)}")
+__all__ = ["DamagedFile", "DataOutOfReach", "InputError", "unknown_name"]
 
 
 class DataOutOfReach(InputError):

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from store.local import entries, read_regular
 from trainable.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,14 +46,6 @@ def _explained(action: str, place: str) -> Iterator[None]:
         raise
 
 
-def _size(entry: os.DirEntry[str]) -> int:
-    try:
-        return entry.stat().st_size
-    except FileNotFoundError:
-        # Gone since it was listed.
-        return 0
-
-
 class Folder:
     """One directory, local (a path or ``file://``) or remote (``s3://bucket/path``).
 
@@ -72,6 +65,7 @@ class Folder:
         text = os.fspath(uri)
         self._remote: Store | None = None
         self._query = ""
+        self._keeper: Path | None = None
         if text.startswith("file://"):
             text = text.removeprefix("file://")
         if "://" not in text:
@@ -96,6 +90,11 @@ class Folder:
         return f"{self._scheme}://{self._path}{self._query}" if self._remote is not None else self._path
 
     @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return self._path.rsplit("/", 1)[-1]
+
+    @property
     def local(self) -> Path | None:
         """The directory as a path, or None where it is remote."""
         return None if self._remote is not None else Path(self._path)
@@ -112,6 +111,18 @@ class Folder:
         folder = self.child()
         if self._remote is not None:
             folder._remote = self._remote.patiently(seconds)
+        return folder
+
+    def kept(self, by: str = "") -> Folder:
+        """Return the same directory, in and below which nothing is written any more once it is gone.
+
+        Whoever writes on would make it anew, with the little that came after.
+
+        Args:
+            by: File in it that must be there too; an object store knows no directories, and is not asked.
+        """
+        folder = self.child()
+        folder._keeper = Path(self._at(by) if by else self._path)
         return folder
 
     def check_usable(self) -> None:
@@ -147,7 +158,7 @@ class Folder:
             FileNotFoundError: There is no such file.
         """
         if self._remote is None:
-            return Path(self._at(name)).read_bytes()
+            return read_regular(Path(self._at(name)))
         return self._remote.read(self._at(name))
 
     def pieces(self, name: str) -> Iterator[bytes]:
@@ -198,6 +209,11 @@ class Folder:
             self._fill(name, lambda new: new.write(data), durable)
 
     def _fill(self, name: str, fill: Callable[[BinaryIO], object], durable: bool = True) -> None:
+        if self._keeper is not None and not self._keeper.exists():
+            raise InputError(
+                f"{self._keeper} has vanished, so nothing more is written there: put the folder back and resume it, or "
+                "run the sweep anew"
+            )
         hidden = Path(self._path, f".{name}.{os.getpid()}.{secrets.token_hex(4)}{_TEMPORARY}")
         Path(self._path).mkdir(parents=True, exist_ok=True)
         try:
@@ -221,15 +237,7 @@ class Folder:
         # None for a directory; the sizes of local files cost a request each.
         if self._remote is not None:
             return [entry for entry in self._remote.entries(self._path) if entry[0].startswith(prefix)]
-        try:
-            if prefix:
-                # A few of thousands, as in a compaction: no entry of the others is made.
-                chosen = [name for name in os.listdir(self._path) if name.startswith(prefix)]  # noqa: PTH208
-                return [(name, None if Path(self._path, name).is_dir() else 0) for name in chosen]
-            with os.scandir(self._path) as found:
-                return [(e.name, None if e.is_dir() else _size(e) if sizes else 0) for e in found]
-        except FileNotFoundError:
-            return []
+        return entries(Path(self._path), prefix, sizes)
 
     def names(self, prefix: str = "") -> list[str]:
         """Names of the files that begin so, sorted, without hidden ones; a missing directory is empty.
@@ -262,6 +270,16 @@ class Folder:
         """Wait for writes to this directory that were given up and may still come, as in an object store they do."""
         if self._remote is not None:
             self._remote.settle(self._path)
+
+    def move(self, name: str, to: Folder) -> None:
+        """Move a file, whatever it is, to another directory of the same kind; one that is already gone is no error."""
+        with contextlib.suppress(FileNotFoundError), _explained("move", self._at(name)):
+            if self._remote is None:
+                Path(to._path).mkdir(parents=True, exist_ok=True)
+                Path(self._at(name)).replace(to._at(name))
+            else:
+                to.write(name, self.read(name))
+                self.remove(name)
 
     def remove(self, name: str) -> None:
         """Remove a file; one that is already gone is no error."""

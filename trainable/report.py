@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from store.sealed import seal_tensors
 from trainable import NUMERICS, evaluate, provenance
 from trainable.data.base import Dataset, ImageSet
 from trainable.methods.base import Losses, Nets
@@ -238,7 +239,7 @@ def model_bytes(trainer: Trainer, nets: Nets) -> bytes:
         "epoch": str(trainer.reported.get("epoch")),
         "spec": spec.to_json(),
     }
-    return bytes(safetensors.torch.save(tensors, metadata))
+    return seal_tensors(bytes(safetensors.torch.save(tensors, metadata)))
 
 
 def finish(trainer: Trainer) -> Outcome:

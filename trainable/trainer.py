@@ -256,23 +256,34 @@ class Trainer:
         torch.save(kept, file)
         return file.getvalue()
 
-    def load_state(self, data: bytes) -> None:
-        """Go on from what ``state`` returned.
+    def load_state(self, data: bytes | memoryview) -> None:
+        """Go on from what ``state`` returned; where that fails the trial is as it was.
 
         Raises:
             InputError: It is the state of another trial.
-            Exception: Whatever torch raises on bytes that are torn or no state at all.
+            Exception: Whatever torch raises on bytes that are torn or no state at all, or on one that does not fit.
         """
         kept = torch.load(io.BytesIO(data), map_location=self.device, weights_only=True)
         if json.loads(kept["spec"]) != json.loads(self.spec.to_json()):
             raise InputError(f"the checkpoint of {self.spec.trial_id} belongs to another trial: remove it")
+        before = {name: copy.deepcopy(part.state_dict()) for name, part in self.parts().items()}
+        optimisers = [copy.deepcopy(optimiser.state_dict()) for optimiser in self._optimisers]
+        try:
+            self._load_tensors(kept["nets"], kept["optimisers"])
+            started_at = datetime.datetime.fromisoformat(kept["started_at"])
+            epoch, history, reported = kept["epoch"], kept["history"], kept["reported"]
+            seconds, best = kept["seconds"], kept["best"]
+        except Exception:
+            self._load_tensors(before, optimisers)
+            raise
+        self.epoch, self.history, self.reported = epoch, history, reported
+        self.seconds, self._best, self.started_at = seconds, best, started_at
+
+    def _load_tensors(self, nets: dict[str, Any], optimisers: list[dict[str, Any]]) -> None:
         for name, part in self.parts().items():
-            part.load_state_dict(kept["nets"][name])
-        for optimiser, state in zip(self._optimisers, kept["optimisers"], strict=True):
+            part.load_state_dict(nets[name])
+        for optimiser, state in zip(self._optimisers, optimisers, strict=True):
             optimiser.load_state_dict(state)
-        self.epoch, self.history, self.reported = kept["epoch"], kept["history"], kept["reported"]
-        self.seconds, self._best = kept["seconds"], kept["best"]
-        self.started_at = datetime.datetime.fromisoformat(kept["started_at"])
 
     def reported_nets(self) -> Nets:
         """f and g of the reported epoch, in evaluation mode, without h."""
@@ -304,7 +315,7 @@ class Trainer:
         return report.finish(self)
 
 
-def kept_history(state: bytes) -> list[dict[str, Any]]:
+def kept_history(state: bytes | memoryview) -> list[dict[str, Any]]:
     """The epochs that a trial's ``state`` holds.
 
     Args:

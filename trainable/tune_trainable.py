@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import re
-import secrets
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,42 +19,15 @@ from ray.tune import Trainable
 from trainable import remote
 from trainable.errors import DataOutOfReach, InputError
 from trainable.files import Folder
+from trainable.open_trial import checkpoint_names, read_checkpoint, trial_folder, write_checkpoint, write_predictions
 from trainable.remote import Unreachable, use_environment
 from trainable.spec import TrialSpec
 
 if TYPE_CHECKING:
     from trainable.trainer import Trainer
 
-CHECKPOINT = "checkpoint.pt"
-PREDICTIONS = "predictions.arrow"
-_WRITE_ONCE = re.compile(r"checkpoint-(\d+)-[0-9a-f]+\.pt")
-
-
-def trial_folder(sweep: Folder, trial_id: str) -> Folder:
-    """Directory of an unfinished trial: ``trials_open/<trial_id>``."""
-    return sweep.child("trials_open", trial_id)
-
-
-def checkpoint_names(folder: Folder) -> list[str]:
-    """Names of a trial's checkpoints, the newest first: more than one only in an object store."""
-    names = folder.names()
-    numbered = sorted(((int(m[1]), name) for name in names if (m := _WRITE_ONCE.fullmatch(name))), reverse=True)
-    return [name for name in names if name == CHECKPOINT] + [name for _, name in numbered]
-
-
-def write_checkpoint(folder: Folder, data: bytes, epoch: int) -> None:
-    """Write a checkpoint and remove those it replaces.
-
-    A local file is replaced by renaming. In an object store a reader of a key that is being overwritten gets bytes of
-    both, so each checkpoint is a new key, ``checkpoint-<epoch>-<random>.pt``, and the old ones go after it is whole.
-    """
-    if folder.local is not None:
-        folder.write(CHECKPOINT, data)
-        return
-    old = checkpoint_names(folder)
-    folder.write(f"checkpoint-{epoch:06d}-{secrets.token_hex(4)}.pt", data)
-    for name in old:
-        folder.remove(name)
+SHEET = "sweep.yaml"
+SEEN_SECONDS = 15.0
 
 
 def resume(trainer: Trainer, folder: Folder) -> bool:
@@ -70,7 +42,7 @@ def resume(trainer: Trainer, folder: Folder) -> bool:
     """
     for name in checkpoint_names(folder):
         try:
-            trainer.load_state(folder.read(name))
+            trainer.load_state(read_checkpoint(folder, name))
             return True
         except Unreachable:
             raise
@@ -95,6 +67,27 @@ def _directory() -> Iterator[None]:
         yield
     except (OSError, InputError) as error:
         raise DirectoryError(str(error)) from error
+
+
+def _sweep_folder(uri: str) -> Folder:
+    """The sweep's directory, as it is seen from this node.
+
+    Raises:
+        InputError: It is not to be seen: what a trial left there would be lost.
+    """
+    folder = Folder(uri)
+    if folder.local is None:
+        return folder
+    end = time.monotonic() + SEEN_SECONDS
+    while not folder.exists(SHEET):
+        # Another node's new folder takes some seconds to appear on a network's disk.
+        if time.monotonic() > end:
+            raise InputError(
+                f"a worker must see the sweep's directory, but node {socket.gethostname()} has no {uri}/{SHEET}: "
+                "give an --out that all nodes share, a network's disk or s3://..."
+            )
+        time.sleep(0.5)
+    return folder.kept(SHEET)
 
 
 def _trainer(spec: TrialSpec, device: str) -> Trainer:
@@ -145,7 +138,7 @@ class SweepTrainable(Trainable):
         try:
             use_environment(self.environment)
             with _directory():
-                self._dir = Folder(config["dir"]) if config.get("dir") else None
+                self._dir = _sweep_folder(config["dir"]) if config.get("dir") else None
             # A trial without a share of a card must not take one that its node happens to have.
             self._trainer = _trainer(self._spec, "auto" if config.get("gpu", 1) else "cpu")
             if self._dir is not None:
@@ -200,7 +193,7 @@ class SweepTrainable(Trainable):
         if self._dir is not None:
             with _directory():
                 if outcome.predictions is not None:
-                    trial_folder(self._dir, self._spec.trial_id).write(PREDICTIONS, arrow_bytes(outcome.predictions))
+                    write_predictions(trial_folder(self._dir, self._spec.trial_id), outcome.predictions)
                 if outcome.model is not None:
                     self._dir.child("models").write(f"{self._spec.trial_id}.safetensors", outcome.model)
                 # The driver removes the trial's folder when it has its row: nothing may come after that.
@@ -242,21 +235,3 @@ class SweepTrainable(Trainable):
     def cleanup(self) -> None:
         """Free the model."""
         self._trainer = None
-
-
-def arrow_bytes(columns: Mapping[str, Any]) -> bytes:
-    """Columns as an Arrow IPC file, which the driver turns into Parquet.
-
-    Args:
-        columns: Lists or NumPy arrays of one length.
-
-    Returns:
-        The file; read it with ``pyarrow.ipc.open_file``.
-    """
-    import pyarrow as pa
-
-    table = pa.table(dict(columns))
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    return bytes(sink.getvalue().to_pybytes())

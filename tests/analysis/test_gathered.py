@@ -17,6 +17,7 @@ import analysis
 from analysis.gathered import GATHERED, gather, read_gathered
 from analysis.load import derive
 from analysis.source import open_folder
+from store.sealed import seal_bytes, unseal_bytes
 
 
 @pytest.fixture
@@ -109,7 +110,9 @@ def test_one_part_is_left_as_it_is(folder: Path) -> None:
 
 def test_columns_that_came_later_are_null(folder: Path) -> None:
     file = gathered(folder)
-    rows = pa.ipc.open_file(file.read_bytes()).read_all().drop_columns(["flip_rate"])
-    with pa.ipc.new_file(file, rows.schema) as writer:
+    rows = pa.ipc.open_file(unseal_bytes(file.name, file.read_bytes())).read_all().drop_columns(["flip_rate"])
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, rows.schema) as writer:
         writer.write_table(rows)
+    file.write_bytes(seal_bytes(file.name, sink.getvalue().to_pybytes()))
     assert used(folder) and analysis.load(folder)["flip_rate"].isna().all()

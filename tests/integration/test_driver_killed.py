@@ -13,7 +13,7 @@ import pytest
 from orchestrator.results import SweepDirectory
 from tests.integration.support import SEARCHED, Driver, Rows, assert_same_results, differences, driver, open_marks, rows
 from trainable.files import Folder
-from trainable.tune_trainable import CHECKPOINT
+from trainable.open_trial import CHECKPOINT
 
 pytestmark = pytest.mark.slow
 

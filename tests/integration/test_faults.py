@@ -28,7 +28,7 @@ from tests.integration.support import (
     raylet_of,
     rows,
 )
-from trainable.tune_trainable import CHECKPOINT
+from trainable.open_trial import CHECKPOINT
 
 pytestmark = pytest.mark.slow
 

@@ -15,8 +15,8 @@ import pytest
 
 import analysis
 from analysis.errors import InputError as AnalysisError
-from analysis.sealed import is_whole
 from orchestrator.results import SweepDirectory
+from store.sealed import is_whole
 from tests.integration.s3_server import BUCKET, KEY, READ_KEY, READ_SECRET, Server, lnl_sweep, moto, seaweed
 from tests.integration.support import SEARCHED, assert_same_results, differences, driver, rows
 from trainable.files import Folder

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from analysis.sealed import is_whole, seal_json, seal_yaml
 from orchestrator import lease as lease_module
 from orchestrator.identity import trial_spec
 from orchestrator.lease import acquire
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.small_files import read_small
+from store.sealed import is_whole, seal_json, seal_yaml
 from tests.integration.s3_server import BUCKET, Server, seaweed
 from tests.orchestrator.support import fake_history, fake_row, sweep_cells, sweep_config
 from trainable import remote

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import sweep
+from orchestrator.damage import survey
 from orchestrator.dispatch import Dispatcher
 from orchestrator.lease import Lease
 from orchestrator.results import SweepDirectory, Writer
@@ -49,7 +50,7 @@ def failed_in(directory: SweepDirectory) -> set[str]:
 def resumed(directory: SweepDirectory, failed: bool, cells: int = 2) -> tuple[Dispatcher, Writer]:
     dispatcher = Dispatcher(CONFIG, dispatcher_for(CONFIG).cells[:cells])
     writer = Writer(directory, Lease(directory.folder, "second", 2))
-    sweep._restore(dispatcher, directory, writer, directory.rows("trials"), failed)
+    sweep._restore(dispatcher, directory, writer, survey(directory), sweep.Options(failed=failed))
     return dispatcher, writer
 
 

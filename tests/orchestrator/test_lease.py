@@ -17,11 +17,11 @@ from typing import Any, cast
 import pytest
 
 from analysis.parts import read_parts
-from analysis.sealed import seal_json
 from analysis.source import open_folder
 from orchestrator import lease as lease_module
 from orchestrator.lease import EXPIRES_SECONDS, FILE, Lease, LeaseLost, acquire
 from orchestrator.results import SweepDirectory, Writer
+from store.sealed import seal_json
 from tests.orchestrator.support import fake_row, sweep_cells, sweep_config
 from trainable.errors import InputError
 from trainable.files import Folder
@@ -245,6 +245,7 @@ class AwayStore:
     hangs: bool
     patience: float = 900.0
     local: None = None
+    uri: str = "s3://away"
     asked: list[float] = field(default_factory=list)
     back: threading.Event = field(default_factory=threading.Event)
 

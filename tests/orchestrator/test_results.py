@@ -17,14 +17,14 @@ import pytest
 from analysis.errors import InputError as AnalysisError
 from analysis.parts import part_cell
 from analysis.schema import SCHEMA_VERSION, VERSION_KEY, to_table
-from analysis.sealed import is_whole
 from orchestrator.identity import trial_spec
 from orchestrator.lease import Lease
 from orchestrator.results import SweepDirectory, Writer
+from store.sealed import is_whole, unseal_bytes
 from tests.orchestrator.support import fake_history, fake_row, sweep_cells, sweep_config
 from trainable.files import Folder
+from trainable.open_trial import write_predictions
 from trainable.spec import TrialSpec
-from trainable.tune_trainable import arrow_bytes
 
 CELLS = sweep_cells(sweep_config())
 CELL, OTHER = CELLS[0].id, CELLS[1].id
@@ -70,7 +70,7 @@ def test_a_finished_sweep_has_its_trials_in_one_file_too(directory: SweepDirecto
     finish(writer, 2)
     writer.gather()
     (name,) = directory.folder.child("gathered").names()
-    table = pa.ipc.open_file(directory.folder.child("gathered").read(name)).read_all()
+    table = pa.ipc.open_file(unseal_bytes(name, directory.folder.child("gathered").read(name))).read_all()
     assert name != first and sorted(table["trial_id"].to_pylist()) == ids(directory)
     assert table["cell"].to_pylist() == sorted(table["cell"].to_pylist())
     # The parts stay what is true.
@@ -141,7 +141,7 @@ class TestFinish:
         spec = make_spec(1)
         writer.issue(spec)
         place = directory.folder.child("trials_open", spec.trial_id)
-        place.write("predictions.arrow", arrow_bytes({"variant": ["unbiased"], "image": ["i"], "label": [1]}))
+        write_predictions(place, {"variant": ["unbiased"], "image": ["i"], "label": [1]})
         done = []
         write, remove = Folder.write, Folder.remove_tree
         monkeypatch.setattr(
@@ -158,7 +158,7 @@ class TestFinish:
         spec = make_spec(1)
         writer.issue(spec)
         place = directory.folder.child("trials_open", spec.trial_id)
-        place.write("predictions.arrow", arrow_bytes({"variant": ["unbiased"], "image": ["i"], "label": [1]}))
+        write_predictions(place, {"variant": ["unbiased"], "image": ["i"], "label": [1]})
         write = Folder.write
 
         def killed(self: Folder, name: str, data: bytes) -> None:
@@ -181,7 +181,7 @@ class TestFinish:
         columns = {"variant": ["unbiased"] * 2, "image": ["a", "b"], "label": [0, 1], "predicted": [0, 1],
                    "p_cat": [0.9, 0.2], "p_dog": [0.1, 0.8]}  # fmt: skip
         place = directory.folder.child("trials_open", spec.trial_id)
-        place.write("predictions.arrow", arrow_bytes(columns))
+        write_predictions(place, columns)
         writer.finish(fake_row(spec, 0.5), [])
         rows = directory.rows("predictions")
         assert [row["trial_id"] for row in rows] == [spec.trial_id] * 2
@@ -338,7 +338,7 @@ class TestCompaction:
     ) -> None:
         from analysis import source
 
-        names, read, first = ids(full), source._Filesystem.read, self.parts(full, CELL)[0]
+        names, read, first = ids(full), source._Local.read, self.parts(full, CELL)[0]
 
         def flaky(self: Any, path: str) -> bytes:
             if path.endswith(first):
@@ -347,7 +347,7 @@ class TestCompaction:
 
         with monkeypatch.context() as patch, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            patch.setattr(source._Filesystem, "read", flaky)
+            patch.setattr(source._Local, "read", flaky)
             writer.compact(CELL)
         assert ids(full) == names
 

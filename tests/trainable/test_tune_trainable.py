@@ -16,23 +16,19 @@ from analysis import schema
 from trainable import remote
 from trainable.errors import DataOutOfReach
 from trainable.files import Folder
+from trainable.open_trial import CHECKPOINT, checkpoint_names, read_predictions, trial_folder, write_checkpoint
 from trainable.remote import Unreachable
 from trainable.spec import TrialSpec
 from trainable.trainer import Trainer
-from trainable.tune_trainable import (
-    CHECKPOINT,
-    SweepTrainable,
-    checkpoint_names,
-    resume,
-    trial_folder,
-    write_checkpoint,
-)
+from trainable.tune_trainable import SHEET, SweepTrainable, resume
 
 MakeSpec = Callable[..., TrialSpec]
 TIMES = ("started_at", "finished_at", "train_seconds", "images_per_second", "peak_memory_mb", "seconds")
 
 
 def config(spec: TrialSpec, folder: Path | None, **options: Any) -> dict[str, Any]:
+    if folder is not None and folder.is_dir():
+        (folder / SHEET).touch()
     return {"spec": spec.to_json(), "dir": str(folder) if folder else None, "checkpoint_seconds": 3600.0, **options}
 
 
@@ -65,7 +61,7 @@ def test_results(tiny: MakeSpec, tmp_path: Path) -> None:
     schema.to_table("trials", [r["row"] for r in results])
     folder = trial_folder(Folder(str(tmp_path)), spec.trial_id)
     assert folder.names() == [CHECKPOINT, "predictions.arrow"]
-    table = pa.ipc.open_file(folder.read("predictions.arrow")).read_all()
+    table = pa.ipc.open_file(pa.BufferReader(read_predictions(folder))).read_all()
     schema.arrow_schema("predictions", table.column_names)
     assert table.num_rows == 4 * results[-1]["row"]["n_test"]
     assert Folder(str(tmp_path)).child("models").names() == ["t-1.safetensors"]
@@ -236,6 +232,8 @@ def test_with_a_real_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_AIR_NEW_OUTPUT", "0")
     with tempfile.TemporaryDirectory(prefix="ls", dir="/tmp") as short:
         sweep = Path(short) / "sweep"
+        sweep.mkdir()
+        (sweep / SHEET).touch()
         specs = [
             TrialSpec(
                 dataset="coloured_digits",

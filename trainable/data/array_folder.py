@@ -19,10 +19,14 @@ from numpy.typing import NDArray
 
 from trainable.data.cache import cache_folder
 from trainable.data.file_lock import locked
+from trainable.errors import DamagedFile
 
 Arrays = dict[str, NDArray[Any]]
 MANIFEST = "manifest.json"
 _DRAFT = ".part"
+
+_sound: set[tuple[object, ...]] = set()
+"""Folders that this process has compared with their checksum, and the state they were in."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +175,35 @@ def load_arrays(folder: Path) -> tuple[Arrays, str] | None:
         return None
 
 
+def sound_arrays(folder: Path) -> tuple[Arrays, str] | None:
+    """Map a folder of arrays whose bytes agree with its checksum; read once by each process, whole.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        As ``load_arrays``.
+
+    Raises:
+        DamagedFile: The bytes have changed since they were written.
+    """
+    found = load_arrays(folder)
+    if found is None:
+        return None
+    arrays, expected = found
+    state = (str(folder), expected, *(_state(folder / f"{name}.npy") for name in sorted(arrays)))
+    if state not in _sound:
+        if checksum(arrays) != expected:
+            raise DamagedFile(f"{folder} is damaged (its arrays differ from their checksum {expected[:12]})")
+        _sound.add(state)
+    return found
+
+
+def _state(file: Path) -> tuple[int, int, int]:
+    status = file.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
 def cached_arrays(name: str, build: Callable[[], Arrays]) -> tuple[Arrays, str]:
     """Read arrays from the cache, or build them and put them there: of several processes one builds, the others wait.
 
@@ -182,19 +215,26 @@ def cached_arrays(name: str, build: Callable[[], Arrays]) -> tuple[Arrays, str]:
         The arrays, memory-mapped (or, where the cache cannot be written, as they were built), and their checksum.
     """
     folder = cache_folder() / name
-    found = load_arrays(folder)
+    found = _sound_or_none(folder)
     if found is not None:
         return found
     with locked(folder) as alone:
         # Whoever had the lock before has built it.
-        found = load_arrays(folder)
+        found = _sound_or_none(folder)
         if found is not None:
             return found
         if alone:
             remove_drafts(folder)
         arrays = build()
         try:
-            save_arrays(folder, arrays)
+            save_arrays(folder, arrays, replace=True)
         except OSError:
             return arrays, checksum(arrays)
         return load_arrays(folder) or (arrays, checksum(arrays))
+
+
+def _sound_or_none(folder: Path) -> tuple[Arrays, str] | None:
+    try:
+        return sound_arrays(folder)
+    except (DamagedFile, OSError):
+        return None

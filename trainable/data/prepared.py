@@ -11,10 +11,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trainable.data.array_folder import MANIFEST, Arrays, Manifest, checksum, drafted, load_arrays, remove_drafts
+from trainable.data.array_folder import (
+    MANIFEST,
+    Arrays,
+    Manifest,
+    checksum,
+    drafted,
+    load_arrays,
+    remove_drafts,
+    sound_arrays,
+)
 from trainable.data.cache import cache_folder
 from trainable.data.file_lock import locked
-from trainable.errors import DataOutOfReach, InputError
+from trainable.errors import DamagedFile, DataOutOfReach, InputError
 from trainable.files import CHECK_SECONDS, Folder
 from trainable.remote import DATA, Unreachable, hide_credentials
 
@@ -37,10 +46,13 @@ def prepared_arrays(name: str) -> tuple[Arrays, str] | None:
         Unreachable: The shared place is in a store that does not answer, and the cache has no copy.
     """
     folder = cache_folder() / name
-    found = load_arrays(folder)
     place = os.environ.get(DATA)
     if not place:
-        return found
+        try:
+            return sound_arrays(folder)
+        except DamagedFile as error:
+            raise DamagedFile(f"{error}: prepare it again with lnl-sweep data prepare {name} --from PATH") from error
+    found = _sound(folder)
     with _named(place):
         try:
             source = _source(place).child(name)
@@ -52,13 +64,21 @@ def prepared_arrays(name: str) -> tuple[Arrays, str] | None:
         if found is not None and found[1] == manifest.checksum:
             return found
         with locked(folder) as alone:
-            found = load_arrays(folder)
+            found = _sound(folder)
             if found is None or found[1] != manifest.checksum:
                 if alone:
                     remove_drafts(folder)
                 _copy(source.patiently(COPY_PATIENCE_SECONDS), folder, manifest)
                 found = load_arrays(folder)
     return found
+
+
+def _sound(folder: Path) -> tuple[Arrays, str] | None:
+    try:
+        return sound_arrays(folder)
+    except DamagedFile:
+        # The shared place has it whole.
+        return None
 
 
 def share(name: str, place: Folder) -> str:

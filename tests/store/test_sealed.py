@@ -8,8 +8,8 @@ import math
 import pytest
 import yaml
 
-from analysis import sealed
-from analysis.sealed import is_whole, read_whole, seal_json, seal_yaml
+from store import sealed
+from store.sealed import is_whole, read_whole, seal_json, seal_yaml
 
 OLD = {"name": "s", "cells": [{"x": 0.1 + 0.2, "best": None}], "nan": math.nan, "ü": "ß"}
 NEW = {**OLD, "cells": [], "longer": "x" * 50}

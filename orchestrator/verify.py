@@ -1,0 +1,224 @@
+"""Every file of a sweep against its checksum, and the work that a resume would find."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from analysis.gathered import GATHERED
+from analysis.parts import Owner, check_part, is_part, owner_of
+from analysis.schema import TABLES
+from analysis.source import Folder as ReadFolder
+from analysis.source import ZipFolder, open_folder
+from orchestrator.damage import Survey, survey
+from orchestrator.identity import hyperparameter_text
+from orchestrator.results import SPEC, SweepDirectory, read_spec
+from orchestrator.sheet import SWEEP_FILE as SHEET
+from orchestrator.sheet import configuration_of, read_sheet, sweep_sheet
+from orchestrator.small_files import Readable
+from store.errors import DamagedFile, InputError
+from store.sealed import check_tensors, digest, unseal_bytes
+from trainable.files import Folder
+from trainable.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_checkpoint, read_predictions
+from trainable.spec import TrialSpec
+
+KEYS = {"driver.json": "generation", "status.json": "cells"}
+"""Small files, and a key that no other file has."""
+
+
+@dataclass
+class Verdict:
+    """Result of a verification.
+
+    Attributes:
+        checked: Files that were read.
+        damaged: Their paths in the directory, and what is wrong, in words.
+        lost: Finished trials without all their epochs or predictions, and what is missing.
+        resume: What a resume would do, a sentence a line.
+    """
+
+    checked: int = 0
+    damaged: dict[str, str] = field(default_factory=dict)
+    lost: Mapping[str, str] = field(default_factory=dict)
+    resume: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Nothing is damaged or lost."""
+        return not self.damaged and not self.lost
+
+    def check(self, path: str, work: Callable[[], object]) -> bool:
+        """Read a file in a way that raises where it is damaged; one that is gone does not count."""
+        try:
+            work()
+        except FileNotFoundError:
+            return False
+        except InputError as error:
+            self.damaged[path] = str(error)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            self.damaged[path] = f"it cannot be read ({str(error) or type(error).__name__})"
+        self.checked += 1
+        return path not in self.damaged
+
+
+def verify(address: str) -> Verdict:
+    """Check a sweep's directory or packed zip file; nothing is changed there.
+
+    Reports, pictures, the Optuna journal and Ray's logs are made from the rest, and are not looked at.
+
+    Args:
+        address: A local folder, an ``s3://`` address or a zip file.
+
+    Returns:
+        What was found.
+
+    Raises:
+        InputError: There is no sweep.
+    """
+    opened = open_folder(address)
+    if isinstance(opened, ZipFolder):
+        return _files(opened, Verdict())
+    directory = SweepDirectory(address)
+    verdict = _files(Readable(directory.folder), Verdict())
+    _open_trials(directory, verdict)
+    if SHEET not in verdict.damaged:
+        found = survey(directory)
+        verdict.lost = found.lost
+        _models(directory, found, verdict)
+        _forecast(directory, found, verdict)
+    return verdict
+
+
+def _files(folder: ReadFolder, verdict: Verdict) -> Verdict:
+    owner = Owner(None, known=False)
+    if verdict.check(SHEET, lambda: _small(folder, SHEET, owner)):
+        owner = owner_of(folder)
+    elif SHEET not in verdict.damaged:
+        verdict.damaged[SHEET] = "it is missing"
+    for name in KEYS:
+        verdict.check(name, partial(_small, folder, name, owner))
+    for table in TABLES:
+        for name in filter(is_part, folder.files(table)):
+            reason = check_part(folder, table, name, owner)
+            verdict.checked += 1
+            if reason is not None:
+                verdict.damaged[f"{table}/{name}"] = reason
+    for name in folder.files(GATHERED):
+        verdict.check(f"{GATHERED}/{name}", partial(_gathered, folder, name))
+    _changes(folder, owner, verdict)
+    _samples(folder, verdict)
+    return verdict
+
+
+def _gathered(folder: ReadFolder, name: str) -> None:
+    unseal_bytes(name, folder.read(f"{GATHERED}/{name}"))
+
+
+def _small(folder: ReadFolder, name: str, owner: Owner) -> None:
+    """Read a small file; its checksum is verified by the folder."""
+    data = folder.read(name)
+    if not name.endswith(".json"):
+        return
+    entry = json.loads(data)
+    if KEYS.get(name) not in entry:
+        raise DamagedFile("it is another file under this name")
+    sweep = entry.get("sweep")
+    if owner.known and sweep is not None and sweep != owner.sweep:
+        raise DamagedFile("it is that of another sweep")
+
+
+def _changes(folder: ReadFolder, owner: Owner, verdict: Verdict) -> None:
+    # It stands above the schema side of analysis: pandas is imported here.
+    from analysis.changes import CHANGES, missing_lines, read_change
+
+    def work() -> None:
+        for number, line in enumerate(folder.read(CHANGES).decode("utf-8", "replace").splitlines(), start=1):
+            if owner.known and read_change(line, owner.sweep) is None:
+                raise DamagedFile(f"its line {number} is damaged, or of another sweep")
+
+    verdict.check(CHANGES, work)
+    missing = missing_lines(folder) if owner.known else 0
+    if missing:
+        verdict.damaged[CHANGES] = f"{missing} of its lines are missing"
+
+
+def _samples(folder: ReadFolder, verdict: Verdict) -> None:
+    index: dict[str, Any] = {}
+    verdict.check("samples/index.json", lambda: index.update(json.loads(folder.read("samples/index.json"))))
+    for entry in index.get("strips", ()):
+        path = f"samples/{entry.get('file')}"
+        if not verdict.check(path, partial(_sample, folder, path, entry.get("digest"))) and path not in verdict.damaged:
+            verdict.damaged[path] = "it is missing"
+
+
+def _sample(folder: ReadFolder, path: str, expected: str | None) -> None:
+    if expected is not None and digest(folder.read(path)) != expected:
+        raise DamagedFile("its bytes do not agree with the digest in samples/index.json")
+
+
+def _models(directory: SweepDirectory, found: Survey, verdict: Verdict) -> None:
+    place, rows = directory.folder.child("models"), {row["trial_id"]: row for row in found.rows}
+    for name in place.names():
+        trial, ending = name.rsplit(".", 1) if "." in name else (name, "")
+        if ending == "safetensors":
+            verdict.check(f"models/{name}", partial(_model, place, name, rows.get(trial)))
+
+
+def _model(place: Folder, name: str, row: Mapping[str, Any] | None) -> None:
+    spec = TrialSpec.from_json(check_tensors("it", place.read(name))["spec"])
+    trained = spec.seed, hyperparameter_text(spec.hyperparameters)
+    if name != f"{spec.trial_id}.safetensors":
+        raise DamagedFile(f"it is the model of another trial ({spec.trial_id})")
+    if row is not None and trained != (row["seed"], row["hyperparameters"]):
+        raise DamagedFile("it is the model of another sweep: its seed or hyperparameters are not those of the row")
+
+
+def _open_trials(directory: SweepDirectory, verdict: Verdict) -> None:
+    for trial in directory.open_names():
+        place = directory.folder.child(OPEN, trial)
+        for name in place.names():
+            work = _reader(place, name)
+            if work is not None:
+                verdict.check(f"{OPEN}/{trial}/{name}", work)
+
+
+def _reader(place: Folder, name: str) -> Callable[[], object] | None:
+    if name == SPEC:
+        return partial(read_spec, place)
+    if name == PREDICTIONS:
+        return partial(read_predictions, place)
+    return partial(read_checkpoint, place, name) if name in checkpoint_names(place) else None
+
+
+def _forecast(directory: SweepDirectory, found: Survey, verdict: Verdict) -> None:
+    """Say what a resume would do, by doing it up to the first trial."""
+    from orchestrator.continuation import check_provenance
+    from orchestrator.dispatch import Dispatcher
+    from orchestrator.plan import make_plan
+    from orchestrator.remaining import remaining
+    from orchestrator.sweep_file import validate
+
+    try:
+        sheet = read_sheet(directory)
+        plan = make_plan(validate(configuration_of(sheet), "sweep.yaml"))
+        check_provenance(sheet.get("provenance", {}), sweep_sheet(plan)["provenance"], False, directory.uri)
+    except InputError as error:
+        verdict.resume.append(f"a resume would be refused here: {error}")
+        return
+    dispatcher = Dispatcher(plan.config, plan.cells)
+    state = remaining(dispatcher, directory, found)
+    epochs = {spec.trial_id: len(directory.open_history(spec)) for spec in state.waiting}
+    stale = {spec.trial_id for spec in dispatcher.restore(state.rows, state.histories, state.waiting)}
+    planned, exact, finished = dispatcher.totals()
+    verdict.resume.append(f"{finished} of {'' if exact else '<= '}{planned} trials count as finished")
+    for name, epoch in sorted(epochs.items()):
+        if name not in stale:
+            why = f" ({found.lost[name]})" if name in state.lost else ""
+            start = f"goes on after epoch {epoch}" if epoch else "runs from its first epoch"
+            verdict.resume.append(f"{name} {start}{why}")
+    new = planned - finished - len(epochs.keys() - stale)
+    if new:
+        verdict.resume.append(f"{'' if exact else 'at most '}{new} trials begin")

@@ -1,0 +1,34 @@
+"""Exceptions of bad input and of damaged files, and the search for the name that was meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Bad input from the user: one sentence that states the rule, the value found and what to do.
+
+    The command line prints the message alone and exits with code 2.
+    """
+
+
+class DamagedFile(InputError):
+    """A file whose content is not what was written: its checksum does not agree, or it cannot be read at all."""
+
+
+def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:
+    """Build the error for a name that is not registered, naming the nearest known one.
+
+    Args:
+        what: The kind of thing, as a noun ("method", "data set").
+        name: The name that was given.
+        known: Every name that would have been right.
+
+    Returns:
+        The exception, ready to be raised.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean '{near[0]}'? " if near else ""
+    return InputError(f"unknown {what} '{name}': {hint}known: {', '.join(names)}")

@@ -1,0 +1,72 @@
+"""Reading of local folders that may hold anything: a pipe must not make a reader wait, nor a loop of links end it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from store.errors import DamagedFile
+
+
+def read_regular(path: Path) -> bytes:
+    """Content of a file; never waits, as opening a named pipe would.
+
+    Raises:
+        FileNotFoundError: There is none of that name.
+        DamagedFile: It is no regular file.
+        OSError: It cannot be read.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise DamagedFile(f"{path} must be a file, but it is a {_kind(os.fstat(handle).st_mode)}: remove it")
+        return file.read()
+
+
+def entries(folder: Path, prefix: str = "", sizes: bool = True) -> list[tuple[str, int | None]]:
+    """Entries of a folder that begin so: (name, bytes), None in place of the bytes of a folder.
+
+    What is neither a file nor a folder counts as a file of 0 bytes: whoever reads it is told what it is.
+
+    Args:
+        folder: The folder; a missing one has no entries.
+        prefix: Beginning of the names.
+        sizes: Ask for the sizes, which costs a request each; else they are 0.
+
+    Raises:
+        NotADirectoryError: It is a file.
+        OSError: It cannot be listed.
+    """
+    try:
+        # A few of thousands, as in a compaction: no entry of the others is made.
+        names = [name for name in os.listdir(folder) if name.startswith(prefix)] if prefix else None  # noqa: PTH208
+        if names is not None:
+            return [(name, _size(folder / name, sizes)) for name in names]
+        with os.scandir(folder) as found:
+            return [(entry.name, _size_of(entry, sizes)) for entry in found]
+    except FileNotFoundError:
+        return []
+
+
+def _size_of(entry: os.DirEntry[str], sizes: bool) -> int | None:
+    try:
+        if entry.is_dir():
+            return None
+        return entry.stat().st_size if sizes else 0
+    except OSError:
+        return 0
+
+
+def _size(path: Path, sizes: bool) -> int | None:
+    try:
+        status = path.stat()
+    except OSError:
+        # Gone since it was listed, or a link that leads nowhere.
+        return 0
+    return None if stat.S_ISDIR(status.st_mode) else status.st_size if sizes else 0
+
+
+def _kind(mode: int) -> str:
+    kinds = ((stat.S_ISDIR, "folder"), (stat.S_ISFIFO, "named pipe"), (stat.S_ISCHR, "device"))
+    return next((kind for is_kind, kind in kinds if is_kind(mode)), "special file")

@@ -1,0 +1,230 @@
+"""Checksums inside files: text that is rewritten under one name, and bytes that are written once.
+
+Disks, copies and editors change bytes without a word, and whoever reads a key of an object store while it is being
+overwritten can get bytes of both versions. A sealed file tells in either case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import struct
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from store.errors import DamagedFile
+
+REWRITTEN = (".yaml", ".json", ".jsonl")
+"""Endings of files that are rewritten under one name, as text."""
+CHECKED = (".yaml", ".json")
+"""Those that are believed as a whole or not at all; of the lines of the others each has a checksum of its own."""
+KEY = "checksum"
+PAUSE_SECONDS = 0.2
+
+_MARK = f"# {KEY}: "
+_SHEET = re.compile(rb"# lnl-sweep sheet of sweep ([0-9a-f]{16}):[^\n]*\n")
+_READINGS = 20
+_STEADY = 5
+"""A file that reads the same so many times is not being written."""
+_TRAILER = b"\nlnl-sweep sha256 "
+_TRAILER_BYTES = len(_TRAILER) + 64
+
+
+def digest(data: bytes | memoryview) -> str:
+    """First 16 hexadecimal characters of the SHA-256, as ``sha256sum FILE`` begins."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def seal_json(entry: Mapping[str, Any]) -> bytes:
+    """A mapping as one line of JSON with a checksum of the rest as its last key."""
+    plain = {name: value for name, value in entry.items() if name != KEY}
+    return json.dumps({**plain, KEY: _sum(json.dumps(plain))}).encode()
+
+
+def seal_yaml(text: str) -> bytes:
+    """YAML with a checksum of what stands above it as a last comment."""
+    text = text if text.endswith("\n") else f"{text}\n"
+    return f"{text}{_MARK}{_sum(text)}\n".encode()
+
+
+def seal_sheet(text: str, sweep: str) -> bytes:
+    """A sweep's sheet: YAML that begins with the sweep's identity, and that must not be without its checksum.
+
+    Args:
+        text: The YAML.
+        sweep: Identity of the sweep, 16 hexadecimal characters, which also stands in each of its parts.
+    """
+    head = f"# lnl-sweep sheet of sweep {sweep}: changed by lnl-sweep resume DIR --set key=value, never by hand"
+    return seal_yaml(f"{head}\n{text}")
+
+
+def sweep_of_sheet(data: bytes) -> str | None:
+    """Identity of the sweep whose sheet this is; None for a sheet of an older version, or one written by hand."""
+    found = _SHEET.match(data)
+    return found[1].decode() if found else None
+
+
+def seal_bytes(about: str, data: bytes) -> bytes:
+    """Bytes with a SHA-256 behind them; ``unseal_bytes`` gives them back.
+
+    Args:
+        about: Name of what they are, which goes into the checksum: under another name they are not believed.
+        data: The bytes.
+    """
+    return b"".join([data, _TRAILER, _bytes_sum(about, memoryview(data))])
+
+
+def unseal_bytes(about: str, data: bytes) -> memoryview:
+    """The bytes before ``seal_bytes``, not copied.
+
+    Args:
+        about: Name of what they must be.
+        data: The sealed bytes.
+
+    Raises:
+        DamagedFile: The checksum is missing or does not agree.
+    """
+    content, trailer = memoryview(data)[:-_TRAILER_BYTES], data[-_TRAILER_BYTES:]
+    if not trailer.startswith(_TRAILER):
+        raise DamagedFile(f"{about} is cut short or damaged (its checksum is missing)")
+    if _bytes_sum(about, content) != trailer[len(_TRAILER) :]:
+        raise DamagedFile(f"{about} is damaged (its checksum does not agree)")
+    return content
+
+
+def _bytes_sum(about: str, data: memoryview) -> bytes:
+    total = hashlib.sha256(f"{about}\n".encode())
+    total.update(data)
+    return total.hexdigest().encode()
+
+
+def seal_tensors(data: bytes) -> bytes:
+    """A safetensors file with its own SHA-256 among its metadata, so that it stays one that every tool can read.
+
+    Args:
+        data: The file, with metadata.
+    """
+    header, tensors = _tensor_parts(data)
+    header["__metadata__"] = {**header.get("__metadata__", {}), "sha256": _tensor_sum(header, tensors)}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + tensors
+
+
+def check_tensors(name: str, data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file, whose checksum among them agrees; one of an older version has none.
+
+    Args:
+        name: Its name, for the message.
+        data: The file.
+
+    Raises:
+        DamagedFile: It is not such a file, or its checksum does not agree.
+    """
+    try:
+        header, tensors = _tensor_parts(data)
+        meta = dict(header.get("__metadata__", {}))
+        agrees = "sha256" not in meta or meta["sha256"] == _tensor_sum(header, tensors)
+    except (ValueError, AttributeError, TypeError, struct.error, RecursionError) as error:
+        raise DamagedFile(f"{name} is not a readable safetensors file: it is cut short or damaged") from error
+    if not agrees:
+        raise DamagedFile(f"{name} is damaged (its checksum does not agree)")
+    return meta
+
+
+def _tensor_parts(data: bytes) -> tuple[dict[str, Any], bytes]:
+    (length,) = struct.unpack("<Q", data[:8])
+    if length > len(data) - 8:
+        raise ValueError("the header is longer than the file")
+    return dict(json.loads(data[8 : 8 + length])), data[8 + length :]
+
+
+def _tensor_sum(header: Mapping[str, Any], tensors: bytes) -> str:
+    meta = {key: value for key, value in header.get("__metadata__", {}).items() if key != "sha256"}
+    total = hashlib.sha256(json.dumps({**header, "__metadata__": meta}, sort_keys=True).encode())
+    total.update(tensors)
+    return total.hexdigest()
+
+
+def is_whole(name: str, data: bytes) -> bool:
+    """Whether the checksum of a text file is there and agrees."""
+    try:
+        text = data.decode()
+        if name.endswith(".yaml"):
+            above, mark, found = text.rpartition(_MARK)
+            return bool(mark) and found == f"{_sum(above)}\n"
+        return all(_agrees(line) for line in text.splitlines()) and (text.endswith("\n") or name.endswith(".json"))
+    except (ValueError, AttributeError, RecursionError):
+        return False
+
+
+def check_whole(name: str, data: bytes, place: str) -> bytes:
+    """The bytes of a text file, where its checksum agrees or it never had one (an older version, or a hand).
+
+    Args:
+        name: Its name, which says how the checksum is written.
+        data: Its bytes.
+        place: Its address, for the message.
+
+    Raises:
+        DamagedFile: Its checksum does not agree, or it is cut short.
+    """
+    if not is_whole(name, data) and not _never_sealed(name, data):
+        raise DamagedFile(f"{place} has changed since it was written (its checksum does not agree): {_mend(name)}")
+    return data
+
+
+def read_whole(name: str, read: Callable[[], bytes]) -> bytes:
+    """Read a file again until it is whole, or stays the same: then it is as whole as it gets.
+
+    Args:
+        name: Its name, which says how the checksum is written.
+        read: Reads it once.
+
+    Returns:
+        Its bytes; ``check_whole`` says whether they are to be believed.
+    """
+    before: bytes | None = None
+    data, same = b"", 0
+    for reading in range(_READINGS):
+        if reading:
+            time.sleep(PAUSE_SECONDS)
+        data = read()
+        same = same + 1 if data == before else 0
+        if is_whole(name, data) or (same and _never_sealed(name, data)) or same >= _STEADY:
+            break
+        before = data
+    return data
+
+
+def _never_sealed(name: str, data: bytes) -> bool:
+    """Whether a file that is not whole may have been meant like this."""
+    if name.endswith(".yaml"):
+        # One character of the mark may be what is damaged; a sheet of this version always has one.
+        return _MARK.encode() not in data and b"# lnl-sweep sheet" not in data[:200]
+    try:
+        lines = data.decode().splitlines()
+        entries = [json.loads(line) for line in lines] if name.endswith(".jsonl") else [json.loads(data)]
+    except (ValueError, RecursionError):
+        return False
+    return all(isinstance(entry, dict) and KEY not in entry for entry in entries)
+
+
+def _mend(name: str) -> str:
+    if name.endswith("sweep.yaml"):
+        return (
+            "undo what was edited or restore it from a copy; a sweep is changed with lnl-sweep resume DIR --set "
+            "key=value"
+        )
+    return "restore it from a copy, or remove it"
+
+
+def _agrees(line: str) -> bool:
+    entry = json.loads(line)
+    return bool(entry.pop(KEY, None) == _sum(json.dumps(entry)))
+
+
+def _sum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

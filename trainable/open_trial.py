@@ -1,0 +1,92 @@
+"""Files of an unfinished trial: its checkpoints and its predictions, each sealed under the trial's name."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from store.sealed import seal_bytes, unseal_bytes
+from trainable.files import Folder
+
+OPEN = "trials_open"
+CHECKPOINT = "checkpoint.pt"
+PREDICTIONS = "predictions.arrow"
+_WRITE_ONCE = re.compile(r"checkpoint-(\d+)-[0-9a-f]+\.pt")
+
+
+def trial_folder(sweep: Folder, trial_id: str) -> Folder:
+    """Directory of an unfinished trial: ``trials_open/<trial_id>``."""
+    return sweep.child(OPEN, trial_id)
+
+
+def checkpoint_names(folder: Folder) -> list[str]:
+    """Names of a trial's checkpoints, the newest first: more than one only in an object store."""
+    names = folder.names()
+    numbered = sorted(((int(m[1]), name) for name in names if (m := _WRITE_ONCE.fullmatch(name))), reverse=True)
+    return [name for name in names if name == CHECKPOINT] + [name for _, name in numbered]
+
+
+def sealed_about(folder: Folder, kind: str) -> str:
+    """Name under which a file of an open trial is sealed: its kind, and the trial in whose folder it must lie."""
+    return f"{kind} of {folder.name}"
+
+
+def write_checkpoint(folder: Folder, data: bytes, epoch: int) -> None:
+    """Write a checkpoint, sealed, and remove those it replaces.
+
+    A local file is replaced by renaming. In an object store a reader of a key that is being overwritten gets bytes of
+    both, so each checkpoint is a new key, ``checkpoint-<epoch>-<random>.pt``, and the old ones go after it is whole.
+    """
+    data = seal_bytes(sealed_about(folder, "checkpoint"), data)
+    if folder.local is not None:
+        folder.write(CHECKPOINT, data)
+        return
+    old = checkpoint_names(folder)
+    folder.write(f"checkpoint-{epoch:06d}-{secrets.token_hex(4)}.pt", data)
+    for name in old:
+        folder.remove(name)
+
+
+def read_checkpoint(folder: Folder, name: str) -> memoryview:
+    """A checkpoint as ``Trainer.state`` gave it.
+
+    Raises:
+        FileNotFoundError: There is none of that name.
+        DamagedFile: Its checksum does not agree.
+    """
+    return unseal_bytes(sealed_about(folder, "checkpoint"), folder.read(name))
+
+
+def write_predictions(folder: Folder, columns: Mapping[str, Any]) -> None:
+    """Leave a trial's predictions in its folder, sealed, for the driver."""
+    folder.write(PREDICTIONS, seal_bytes(sealed_about(folder, "predictions"), arrow_bytes(columns)))
+
+
+def read_predictions(folder: Folder) -> memoryview:
+    """The predictions in a trial's folder, as an Arrow IPC file.
+
+    Raises:
+        FileNotFoundError: There are none.
+        DamagedFile: Their checksum does not agree.
+    """
+    return unseal_bytes(sealed_about(folder, "predictions"), folder.read(PREDICTIONS))
+
+
+def arrow_bytes(columns: Mapping[str, Any]) -> bytes:
+    """Columns as an Arrow IPC file, which the driver turns into Parquet.
+
+    Args:
+        columns: Lists or NumPy arrays of one length.
+
+    Returns:
+        The file; read it with ``pyarrow.ipc.open_file``.
+    """
+    import pyarrow as pa
+
+    table = pa.table(dict(columns))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue().to_pybytes())
