@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 import zipfile
 import zlib
@@ -142,6 +143,15 @@ def _connect(address: str) -> tuple[fs.FileSystem, str]:
     return filesystem, path
 
 
+def _refuse_credentials(address: str) -> None:
+    """Refuse ``s3://KEY:SECRET@bucket``: a report names the address of its sweep."""
+    if re.match(r"s3://([^/?#]*|[^/?#]*:[^?#]*)@", address):
+        raise InputError(
+            "an address must not hold credentials, but this s3:// address does: set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, and leave them out of it"
+        )
+
+
 class ZipFolder:
     """A packed sweep.
 
@@ -211,6 +221,7 @@ def open_folder(directory: Location) -> Folder:
     """
     name = os.fspath(directory)
     if "://" in name:
+        _refuse_credentials(name)
         try:
             filesystem, path = _connect(name)
             # Once without patience: a wrong address is to be told at once.
@@ -250,6 +261,7 @@ def put(address: str, name: str, content: bytes) -> str:
         InputError: It cannot be written.
     """
     target = f"{address.rstrip('/')}/{name}"
+    _refuse_credentials(target)
     try:
         filesystem, path = _connect(target)
 

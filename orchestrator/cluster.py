@@ -13,6 +13,7 @@ from typing import Any
 import ray
 import yaml
 
+from orchestrator import ray_private
 from orchestrator.capacity import Demand
 from orchestrator.config import SweepConfig
 from trainable.errors import InputError
@@ -25,6 +26,7 @@ NODE_SECONDS = 2.0
 """A node that does not take a connection within these is gone."""
 AUTOSCALING_FILE = "ray_bootstrap_config.yaml"
 """Where ``ray up`` leaves the cluster's configuration, in the home of the head's user."""
+_QUIET = {"log_to_driver": False, "logging_level": "error"}
 
 
 def start_ray(address: str | None, cpus: int | None = None) -> None:
@@ -33,6 +35,9 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
     Args:
         address: Address of a running cluster, ``auto``, or None: ``RAY_ADDRESS`` if set, else a local Ray of our own.
         cpus: Processors of the local Ray; all by default.
+
+    Raises:
+        InputError: It does not start, or could be reached from other machines; or credentials came with the job.
     """
     for name, value in {
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -45,15 +50,22 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     }.items():
         os.environ.setdefault(name, value)
-    if ray.is_initialized():
-        return
-    quiet = {"log_to_driver": False, "logging_level": "error"}
-    if address or os.environ.get("RAY_ADDRESS"):
-        ray.init(address=address or "auto", **quiet)
-    else:
-        # Without "local" Ray would join whatever cluster was last started on this machine.
-        own = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
-        _start_own(lambda: ray.init(**own, object_store_memory=OBJECT_STORE_BYTES, **quiet))
+    if not ray.is_initialized():
+        if address or os.environ.get("RAY_ADDRESS"):
+            ray.init(address=address or "auto", **_QUIET)
+        else:
+            _start_own(lambda: _init_own(cpus))
+            ray_private.check_loopback()
+    ray_private.refuse_credentials_of_a_job()
+
+
+def _init_own(cpus: int | None) -> None:
+    # Without "local" Ray would join whatever cluster was last started on this machine.
+    own = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+    ray_private.make_token()
+    with ray_private.loopback_only():
+        ray.init(**own, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=ray_private.private_folder(), **_QUIET)
+    ray_private.close_token()
 
 
 def _start_own(start: Callable[[], object]) -> None:
@@ -104,7 +116,12 @@ def ray_log(place: Path | None) -> Iterator[None]:
     logger.addHandler(file)
     logger.setLevel(logging.INFO)
     session = ray.get_runtime_context().get_session_name()
-    logger.info("workers write their logs to %s/logs in Ray's folder (/tmp/ray by default) on their node", session)
+    logger.info(
+        "workers write their logs to %s/logs in Ray's folder on their node (/tmp/ray by default, /tmp/lnl-%d/ray for a "
+        "Ray of our own)",
+        session,
+        os.geteuid(),
+    )
     try:
         yield
     finally:

@@ -63,6 +63,7 @@ def _check_writable(place: Path) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
+    from trainable.data.key_file import key_file
     from trainable.data.prepare_brain_mri import CITATION, LICENCE, prepare
     from trainable.data.tumour_slices import CLASSES
 
@@ -74,7 +75,8 @@ def _prepare(options: argparse.Namespace) -> None:
     counts = ", ".join(f"{count} {name}" for name, count in zip(CLASSES, made.slices, strict=True))
     print(
         f"prepared {sum(made.slices)} slices of {made.patients} patients ({counts}; {made.small} of 256 x 256 pixels)\n"
-        f"checksum: {made.checksum}\n{made.folder}"
+        f"checksum: {made.checksum}\n{made.folder}\n"
+        f"patients are named by hashes with the key in {key_file(made.folder)}: keep it, to prepare the same data again"
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterable
-from pathlib import Path
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from orchestrator.temporary import TemporaryFolder
 from trainable.files import Folder
 
 FOLDER, FILE = "optuna", "journal.log"
@@ -23,8 +22,8 @@ def write_journal(folder: Folder, studies: Iterable[optuna.Study]) -> None:
         studies: The studies of all cells; those in which no trial has ended are left out. An open trial comes when it
             has ended: after an interruption it would be shown as running for good.
     """
-    with tempfile.TemporaryDirectory(prefix="lnl-sweep-") as place:
-        path = Path(place) / FILE
+    with TemporaryFolder() as place:
+        path = place / FILE
         storage = JournalStorage(JournalFileBackend(str(path)))
         for study in studies:
             trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]

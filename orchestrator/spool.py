@@ -8,14 +8,14 @@ an object store every piece of work is therefore queued, and done by a few threa
 from __future__ import annotations
 
 import queue
-import tempfile
 import threading
 import time
 import zlib
 from collections.abc import Callable
 from itertools import count
-from pathlib import Path
 from typing import Protocol
+
+from orchestrator.temporary import TemporaryFolder
 
 LANES = 8
 KEPT_BYTES = 2**16
@@ -97,7 +97,7 @@ class Spool:
     """An object store: work is queued and done by threads."""
 
     def __init__(self) -> None:
-        self._place = tempfile.TemporaryDirectory(prefix="lnl-sweep-spool-")
+        self._place = TemporaryFolder()
         self._numbers = count()
         self._lanes: list[queue.SimpleQueue[Work | None]] = [queue.SimpleQueue() for _ in range(LANES)]
         self._changed = threading.Condition()
@@ -112,7 +112,7 @@ class Spool:
         """Write large content to the disk until it is sent."""
         if len(data) <= KEPT_BYTES:
             return lambda: data
-        path = Path(self._place.name, str(next(self._numbers)))
+        path = self._place.path / str(next(self._numbers))
         path.write_bytes(data)
 
         def take() -> bytes:
@@ -168,7 +168,7 @@ class Spool:
             self._closed = True
         for lane in self._lanes:
             lane.put(None)
-        self._place.cleanup()
+        self._place.close()
 
     def _take(self, key: str) -> Work:
         with self._changed:

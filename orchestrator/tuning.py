@@ -7,7 +7,6 @@ study and a set of rungs for each cell.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,10 @@ from orchestrator.gpu_packing import ray_share
 from orchestrator.interruption import Interruption
 from orchestrator.lease import LeaseLost
 from orchestrator.progress import Progress
+from orchestrator.ray_private import no_variables_in_runtime_environments
 from orchestrator.results import Writer
 from orchestrator.session import Session
+from orchestrator.temporary import TemporaryFolder
 from trainable.remote import store_environment
 from trainable.tune_trainable import SweepTrainable
 
@@ -161,7 +162,7 @@ def run_tuner(
     # Ray registers trainables by name in the whole cluster: a second sweep must not run the first one's code.
     trainable = type(f"Sweep_{driver}", (SweepTrainable,), {"environment": store_environment()})
     place = writer.directory.folder.local
-    with tempfile.TemporaryDirectory(prefix="lnl-sweep-") as elsewhere:
+    with TemporaryFolder() as elsewhere:
         tuner = tune.Tuner(
             tune.with_resources(trainable, _places),
             tune_config=tune.TuneConfig(
@@ -176,7 +177,7 @@ def run_tuner(
             ),
             run_config=tune.RunConfig(
                 name=f"run-{driver}",
-                storage_path=str(place / "ray") if place else elsewhere,
+                storage_path=str(place / "ray" if place else elsewhere),
                 callbacks=[Recorder(session, interruption)],
                 # Tune hears of one death twice, and takes the second report for the end of the trial it is about to
                 # start again: retries are ours.
@@ -187,7 +188,7 @@ def run_tuner(
         )
         progress.start(session.capacity.slots)
         try:
-            with ray_log(place / "ray" if place else None):
+            with ray_log(place / "ray" if place else None), no_variables_in_runtime_environments():
                 tuner.fit()
         except Exception:
             # Tune gives an error of ours another name.

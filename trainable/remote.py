@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,10 +32,12 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
 
 DATA = "LNL_SWEEP_DATA"
 """Names the folder, or the address in an object store, of prepared data sets that all nodes can reach."""
+CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
+"""Who we are for a store: never in a file."""
 ENVIRONMENT = (
     DATA,
     *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED"),
-    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *CREDENTIALS,
 )
 """What a worker on another machine must know to reach the driver's store, and the data."""
 
@@ -69,6 +72,25 @@ def use_environment(variables: dict[str, str]) -> None:
     os.environ.update(variables)
 
 
+def refuse_credentials(address: str) -> None:
+    """Refuse ``s3://KEY:SECRET@bucket``: addresses stand in messages, in logs and in Ray Tune's files.
+
+    Raises:
+        InputError: Credentials stand in the address, which the message does not repeat.
+    """
+    if hide_credentials(address) != address:
+        raise InputError(
+            f"an address must not hold credentials, but '{hide_credentials(address)}' does: set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, and leave them out of it"
+        )
+
+
+def hide_credentials(address: str) -> str:
+    """Return an address without the part in which credentials stand."""
+    # A secret key may hold slashes. Without a colon before it, an @ belongs to the name of a folder.
+    return re.sub(r"^s3://([^/?#]*|[^/?#]*:[^?#]*)@", "s3://...@", address)
+
+
 @dataclass(frozen=True)
 class Store:
     """A pyarrow file system whose requests end, one way or the other.
@@ -92,11 +114,12 @@ class Store:
             The store, and the path in it.
 
         Raises:
-            InputError: The scheme is unknown, or the store cannot be reached.
+            InputError: The scheme is unknown, credentials stand in the address, or the store cannot be reached.
         """
         import pyarrow as pa
         from pyarrow import fs
 
+        refuse_credentials(uri)
         if uri.startswith("s3://") and ("AWS_ACCESS_KEY_ID" in os.environ or "AWS_ENDPOINT_URL" in os.environ):
             # Credentials and region need not be asked of a cloud's metadata server, which answers late or never.
             os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")

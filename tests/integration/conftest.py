@@ -14,7 +14,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.integration.support import NODE, SWEEP, driver, own_cluster
+from tests.integration.planted import PLANTED, listening
+from tests.integration.support import NODE, SWEEP, Witness, driver, own_cluster, session_members
 
 # The machine of the tests may be busy: Ray's own half a minute for a start is then too short.
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
@@ -36,12 +37,24 @@ def sweep_file(short_tmp: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(short_tmp: Path, sweep_file: Path) -> Path:
-    """The directory of a sweep that nothing happened to."""
+def witness(short_tmp: Path, sweep_file: Path) -> Witness:
+    """A sweep that nothing happened to, with secrets in its environment that a local sweep does not need."""
     out = short_tmp / "undisturbed"
-    with driver(short_tmp, out, "run", sweep_file, "--out", out) as running:
+    own = {"RAY_TMPDIR": short_tmp / "u", "HOME": short_tmp / "home", "TMPDIR": short_tmp / "t"}
+    for folder in own.values():
+        folder.mkdir()
+    variables = {**PLANTED, **{name: str(folder) for name, folder in own.items()}}
+    with driver(short_tmp, out, "run", sweep_file, "--out", out, variables=variables) as running:
+        running.wait_for_rows(1)
+        found = listening(session_members(running.process.pid))
         assert running.wait() == 0, running.text()
-    return out
+    return Witness(out, *own.values(), found, running.text())
+
+
+@pytest.fixture(scope="session")
+def undisturbed(witness: Witness) -> Path:
+    """The directory of a sweep that nothing happened to."""
+    return witness.out
 
 
 @pytest.fixture(scope="session")

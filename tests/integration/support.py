@@ -131,6 +131,32 @@ class Driver:
             time.sleep(0.05)
 
 
+@dataclass
+class Witness:
+    """A local sweep that nothing happened to, and what it left.
+
+    Attributes:
+        out: Its directory.
+        ray: Folder in which its Ray wrote.
+        home: Its user's home.
+        temporary: Folder for its temporary files.
+        listening: What its processes listened on when it ran: (program, address) -> ports.
+        text: What it printed.
+    """
+
+    out: Path
+    ray: Path
+    home: Path
+    temporary: Path
+    listening: Mapping[tuple[str, str], list[int]]
+    text: str
+
+    @property
+    def places(self) -> list[Path]:
+        """Everywhere that it and Ray wrote."""
+        return [self.out, self.ray, self.home, self.temporary]
+
+
 @contextmanager
 def driver(
     temporary: Path, out: Path | str, *words: object, variables: Mapping[str, str] | None = None

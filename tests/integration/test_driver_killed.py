@@ -26,6 +26,7 @@ class Killed:
     when: datetime
     code: int
     text: str
+    temporary: tuple[list[Path], list[Path]]
 
 
 @dataclass
@@ -58,18 +59,20 @@ def stopped_between(running: Driver) -> bool:
 
 @pytest.fixture(scope="module")
 def killed(short_tmp: Path, sweep_file: Path) -> Killed:
-    out = short_tmp / "killed"
-    with driver(short_tmp, out, "run", sweep_file, "--out", out) as running:
+    out, temporary = short_tmp / "killed", short_tmp / "killed-tmp"
+    temporary.mkdir()
+    own = {"TMPDIR": str(temporary)}
+    with driver(short_tmp, out, "run", sweep_file, "--out", out, variables=own) as running:
         running.wait_for_rows(4)
         running.wait_for(lambda: stopped_between(running), "a checkpoint and a trial that waits")
         running.kill(signal.SIGKILL)
         when = datetime.now(UTC)
         assert running.wait() == -signal.SIGKILL
     before = rows(out)
-    left = open_now(out)
-    with driver(short_tmp, out, "resume", out) as resumed:
+    left, folders = open_now(out), list(temporary.glob("lnl-sweep-*"))
+    with driver(short_tmp, out, "resume", out, variables=own) as resumed:
         code = resumed.wait()
-    return Killed(out, before, left, when, code, resumed.text())
+    return Killed(out, before, left, when, code, resumed.text(), (folders, list(temporary.glob("lnl-sweep-*"))))
 
 
 def test_it_was_killed_in_mid_sweep(killed: Killed) -> None:
@@ -109,6 +112,11 @@ def test_a_trial_with_a_checkpoint_went_on_from_it(killed: Killed) -> None:
 
 def test_nothing_is_left_open(killed: Killed) -> None:
     assert list((killed.out / "trials_open").iterdir()) == []
+
+
+def test_its_temporary_folders_stay_no_longer_than_to_the_next_run(killed: Killed) -> None:
+    after_the_kill, after_the_resume = killed.temporary
+    assert after_the_kill and after_the_resume == []
 
 
 def test_a_cell_is_left_with_one_part_a_table(killed: Killed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.hosts import wait_until
+from tests.integration.planted import PLANTED, holding
 from tests.integration.support import Rows, assert_same_results, differences, driver, end_session, rows
 
 pytestmark = pytest.mark.slow
@@ -30,11 +32,13 @@ class Story:
     finished: Rows
     code: int
     text: str
+    refused: str
+    holding: list[Path]
 
 
 def environment() -> dict[str, str]:
     """That of the head and of who talks to it: no other cluster, and no token on the loopback."""
-    own = {"OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
+    own = {**PLANTED, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
     return {**{name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}, **own}
 
 
@@ -99,18 +103,32 @@ def story(short_tmp: Path, sweep_file: Path) -> Story:
         sweep = programs / "lnl-sweep", "run", sweep_file, "--out", out
         submit = "--no-wait", "--submission-id", "small", "--", *sweep
         wait_until(lambda: "submitted successfully" in job("submit", *submit), "job", 120)
+        # Beside it one whose user hands the secret to Ray, which by then has written it down.
+        told = "--runtime-env-json", json.dumps({"env_vars": {"AWS_SECRET_ACCESS_KEY": "toldtoray"}})
+        other = "--no-wait", "--submission-id", "telling", *told, "--", *sweep[:-1], short_tmp / "telling"
+        job("submit", *other)
         wait_until(lambda: len(rows(out)) >= 3 or state(), "three rows", 240, 0.2)
         job("stop", "--no-wait", "small")
         wait_until(state, "end of the job", 180)
-        ended, logs, finished = state(), job("logs", "small"), rows(out)
+        ended, logs, finished, refused = state(), job("logs", "small"), rows(out), job("logs", "telling")
     with driver(short_tmp, out, "resume", out) as running:
         code = running.wait()
-    return Story(out, ended, logs, finished, code, running.text())
+    found = holding([short_tmp / "j", out], PLANTED.values())
+    return Story(out, ended, logs, finished, code, running.text(), refused, found)
 
 
 def test_the_job_is_stopped_in_the_middle(story: Story, undisturbed: Path) -> None:
     assert story.state == "STOPPED", story.logs
     assert 3 <= len(story.finished) < len(rows(undisturbed))
+
+
+def test_no_file_of_ray_or_of_the_sweep_holds_what_stands_in_the_heads_environment(story: Story) -> None:
+    assert story.holding == []
+
+
+def test_credentials_in_the_jobs_runtime_environment_are_refused(story: Story) -> None:
+    assert "must not stand in a runtime environment" in story.refused, story.refused
+    assert "Traceback" not in story.refused and not (story.out.parent / "telling" / "trials").exists()
 
 
 def test_resume_completes_the_sweep(story: Story, undisturbed: Path) -> None:

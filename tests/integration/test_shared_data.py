@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.s3_server import BUCKET, READ_KEY, READ_SECRET, Server, lnl_sweep, seaweed
+from tests.integration.planted import files, holding
+from tests.integration.s3_server import BUCKET, KEY, READ_KEY, READ_SECRET, SECRET, Server, lnl_sweep, seaweed
 from tests.integration.support import NODE, driver, own_cluster, rows
 from tests.trainable.figshare_files import all_files, folds_file, write_folder
 from trainable.data.array_folder import checksum, load_arrays
@@ -154,7 +155,11 @@ def test_a_node_that_joins_late_copies_for_itself(
         # Long enough for the first node to go before the sweep is over.
         longer = ("--set", "training.epochs=10")
         words = ("run", short_tmp / "mri.yaml", *longer, "--out", out, "--address", cluster.address, "--slots", 2)
-        variables = {**store.variables, "LNL_SWEEP_DATA": PLACE, "LNL_SWEEP_CACHE": str(caches["driver"])}
+        (short_tmp / "mri-tmp").mkdir()
+        variables = {
+            **(store.variables | {"LNL_SWEEP_DATA": PLACE, "LNL_SWEEP_CACHE": str(caches["driver"])}),
+            "TMPDIR": str(short_tmp / "mri-tmp"),
+        }
         with driver(short_tmp, out, *words, variables=variables) as running:
             running.wait_for(lambda: has_it(caches["first"], shared), "the first node's copy")
             cluster.remove_node(first)
@@ -163,5 +168,9 @@ def test_a_node_that_joins_late_copies_for_itself(
             running.wait_for(lambda: has_it(caches["late"], shared), "the late node's copy")
             assert running.wait(600) == 0, running.text()
     assert has_it(caches["driver"], shared)
+    # The workers had the secret, and no file of theirs, of the driver or of Ray has it.
+    places = [short_tmp / "d", short_tmp / "mri-tmp", out, running.log, *caches.values()]
+    assert "runtime_env_agent.log" in {path.name for path in files(places)}
+    assert holding(places, [KEY, SECRET]) == []
     found = rows(out)
     assert len(found) == TRIALS and {row["status"] for row in found.values()} == {"completed"}

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
 import shutil
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +29,11 @@ from trainable.data import prepare_brain_mri
 from trainable.data.array_folder import load_arrays
 from trainable.data.figshare_file import read_slice, to_grey
 from trainable.data.prepare_brain_mri import BLOCK, prepare
+from trainable.data.prepared import prepared_arrays, share
 from trainable.data.resize import area_resize
 from trainable.data.slice_store import FIELD_MM, SliceStore
 from trainable.errors import InputError
+from trainable.files import Folder
 
 N = 12
 
@@ -123,7 +127,7 @@ def test_every_form_of_the_archive_gives_the_same_arrays(
         rows, columns = np.nonzero(found.mask(i))
         assert [(columns.mean() + 0.5) / 256, (rows.mean() + 0.5) / 256] == pytest.approx([0.6, 0.35], abs=0.01)
         assert found.outline(i).mean(axis=0) == pytest.approx([0.6, 0.35], abs=0.002)
-    assert sorted(path.name for path in cache.iterdir()) == [".brain_mri.lock", "brain_mri"]
+    assert sorted(path.name for path in cache.iterdir()) == [".brain_mri.lock", "brain_mri", "brain_mri.key"]
 
 
 def test_patient_identifiers_leave_only_as_keyed_hashes(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
@@ -142,6 +146,79 @@ def test_patient_identifiers_leave_only_as_keyed_hashes(files: dict[str, bytes],
     assert len(set(keys)) == 3
     plain = {hashlib.blake2b(patient_of(i).encode(), digest_size=8).hexdigest() for i in range(1, N + 1)}
     assert not plain & set(keys.tolist())
+
+
+def test_hashes_have_a_random_key_that_stays_beside_the_arrays(
+    files: dict[str, bytes], cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_folder(tmp_path / "source", files, folds_file(N))
+    first, one = prepare(source), store(cache)
+    key = cache / "brain_mri.key"
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+    secret = key.read_text().strip()
+    assert len(bytes.fromhex(secret)) == 32
+    share("brain_mri", Folder(tmp_path / "shared"))
+    elsewhere = [path for path in tmp_path.rglob("*") if path.is_file() and path != key]
+    assert len(elsewhere) > 20
+    for path in elsewhere:
+        content = path.read_bytes() + str(path).encode()
+        assert secret.encode() not in content and bytes.fromhex(secret) not in content
+    # What everybody who has the images can compute gives nothing away.
+    public = hashlib.sha256(read_slice(files["1.mat"]).image.tobytes()).digest()
+    for guess in (public, b"", b"lnl-sweep"):
+        tried = {hashlib.blake2b(patient_of(i).encode(), digest_size=8, key=guess).hexdigest() for i in range(1, N + 1)}
+        assert not tried & set(one.patient_keys.tolist())
+
+    # The same key, the same data, to the last bit; made readable for others it is closed again.
+    key.chmod(0o644)
+    again = prepare(source)
+    assert again.checksum == first.checksum and key.read_text().strip() == secret
+    assert stat.S_IMODE(key.stat().st_mode) == 0o600
+
+    # On another machine only the hashes differ: splits and trials must not depend on the key.
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "other"))
+    other, two = prepare(source), store(tmp_path / "other")
+    assert other.checksum != first.checksum
+    assert not set(one.patient_keys.tolist()) & set(two.patient_keys.tolist())
+    assert not set(one.image_keys.tolist()) & set(two.image_keys.tolist())
+    for field in dataclasses.fields(SliceStore):
+        if field.name not in ("patient_keys", "image_keys", "checksum"):
+            assert np.array_equal(getattr(one, field.name), getattr(two, field.name)), field.name
+    # With the first machine's key it is the first machine's data.
+    shutil.copy(key, tmp_path / "other" / "brain_mri.key")
+    assert prepare(source).checksum == first.checksum
+
+
+def test_patients_are_numbered_in_the_order_of_their_files() -> None:
+    names = np.array(["7f", "7f", "03", "aa", "03", "7f"])
+    assert prepare_brain_mri._numbered(names).tolist() == [0, 0, 1, 2, 1, 0]
+
+
+def test_data_without_a_key_go_on_working_and_are_not_replaced_unasked(
+    files: dict[str, bytes], cache: Path, tmp_path: Path
+) -> None:
+    source = write_folder(tmp_path / "source", files, folds_file(N))
+    made = prepare(source)
+    # As an earlier version left them.
+    (cache / "brain_mri.key").unlink()
+    found = prepared_arrays("brain_mri")
+    assert found is not None and found[1] == made.checksum
+    with pytest.raises(InputError, match=r"prepared without a key of its own .* move it away to prepare anew"):
+        prepare(source)
+    found = prepared_arrays("brain_mri")
+    assert found is not None and found[1] == made.checksum and not (cache / "brain_mri.key").exists()
+    (cache / "brain_mri").rename(tmp_path / "away")
+    assert prepare(source).checksum != made.checksum
+
+
+@pytest.mark.parametrize("content", ["", "00" * 31, "zz" * 32], ids=["empty", "short", "other"])
+def test_a_damaged_key_is_refused(content: str, files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
+    cache.mkdir()
+    (cache / "brain_mri.key").write_text(content)
+    with pytest.raises(InputError, match=r"brain_mri.key must hold .* 64 hexadecimal digits") as caught:
+        prepare(write_folder(tmp_path / "source", files, folds_file(N)))
+    assert "\n" not in str(caught.value) and (not content or content not in str(caught.value))
+    assert (cache / "brain_mri.key").read_text() == content
 
 
 def change(files: dict[str, bytes], **named: Any) -> dict[str, bytes]:
@@ -276,14 +353,22 @@ def test_a_preparation_that_was_killed_goes_on(cache: Path, tmp_path: Path, monk
     made = prepare(source)
     assert sum(made.slices) == n
     assert first >= 2 * BLOCK
-    assert len(read) == n - 2 * BLOCK + 1, "the finished blocks are not read again (the first file gives the key)"
+    assert len(read) == n - 2 * BLOCK, "the finished blocks are not read again"
     # Files that changed meanwhile are other data: nothing of the old blocks is used.
     with pytest.raises(Killed):
         prepare(source, kill)
     (source / "3.mat").write_bytes(slice_file(2, 256))
     read.clear()
     prepare(source)
-    assert len(read) == n + 1
+    assert len(read) == n
+    # Nor of blocks whose hashes have another key.
+    with pytest.raises(Killed):
+        prepare(source, kill)
+    shutil.rmtree(cache / "brain_mri")
+    (cache / "brain_mri.key").unlink()
+    read.clear()
+    prepare(source)
+    assert len(read) == n
 
 
 def leftovers(cache: Path) -> list[Path]:
@@ -314,7 +399,10 @@ def test_a_success_removes_what_failed_and_killed_ones_left(
         prepare(good)
     assert all(path.exists() for path in left), "where there are no locks, it may be a living process's"
     prepare(good)
-    assert {path.name for path in cache.iterdir()} == {".brain_mri.lock", "brain_mri", other.name}
+    assert {path.name for path in cache.iterdir()} == {
+        *(".brain_mri.lock", "brain_mri", "brain_mri.key"),
+        other.name,
+    }
 
 
 def test_one_preparation_at_a_time(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:

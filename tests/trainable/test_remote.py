@@ -6,14 +6,25 @@ import io
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from analysis.errors import InputError as AnalysisError
+from analysis.source import open_folder
 from trainable import remote
+from trainable.data.prepared import prepared_arrays
 from trainable.errors import InputError
 from trainable.files import Folder
-from trainable.remote import Store, Unreachable, store_environment, use_environment
+from trainable.remote import (
+    Store,
+    Unreachable,
+    hide_credentials,
+    refuse_credentials,
+    store_environment,
+    use_environment,
+)
 
 AWAY = OSError("When uploading object: AWS Error NETWORK_CONNECTION during PutObject: could not connect")
 SLOW_DOWN = OSError("When uploading object: AWS Error SLOW_DOWN during PutObject: HTTP status 503")
@@ -197,3 +208,37 @@ def test_a_worker_is_told_where_the_store_is(monkeypatch: pytest.MonkeyPatch) ->
     for place in ("s3://bucket/data", ""):
         monkeypatch.setenv("LNL_SWEEP_DATA", place)
         assert store_environment()["LNL_SWEEP_DATA"] == place
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("s3://AKID:plain@bucket/sweep?region=eu", "s3://...@bucket/sweep?region=eu"),
+        ("s3://AKID:with/slash@bucket/me@home", "s3://...@home"),
+        ("s3://AKID@bucket", "s3://...@bucket"),
+        ("s3://bucket/me@home", None),
+        ("/disk/me@home", None),
+        ("s3://bucket/x?endpoint_override=http://host:1&region=us-east-1", None),
+    ],
+)
+def test_credentials_in_an_address_are_refused_and_not_repeated(address: str, shown: str | None) -> None:
+    assert hide_credentials(address) == (shown or address)
+    if shown is None:
+        refuse_credentials(address)
+        return
+    with pytest.raises(InputError, match="must not hold credentials") as ours:
+        Folder(address)
+    with pytest.raises(AnalysisError, match="must not hold credentials") as theirs:
+        open_folder(address)
+    for error in (ours, theirs):
+        assert not any(part in str(error.value) for part in ("AKID", "plain", "slash"))
+
+
+def test_credentials_in_the_address_of_the_data_are_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path))
+    monkeypatch.setenv("LNL_SWEEP_DATA", "s3://AKID:plain@bucket/data")
+    with pytest.raises(InputError, match="must not hold credentials") as caught:
+        prepared_arrays("brain_mri")
+    assert "AKID" not in str(caught.value) and "plain" not in str(caught.value)

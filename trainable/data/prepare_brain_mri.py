@@ -1,9 +1,9 @@
 """From the files of figshare article 1512427 to memory-mapped arrays in the cache: once, restartable, all or nothing.
 
 Files are read in blocks; a finished block appears whole in a work folder, so a preparation that was killed goes on
-with the next one. Patients' identifiers are replaced by keyed hashes before anything is written. The key is a hash of
-the first image's pixels: every machine with the same data gets the same hashes, and no one without them can try
-identifiers out.
+with the next one. Patients' identifiers are replaced by keyed hashes before anything is written. The key is random,
+made once and kept beside the arrays (``trainable.data.key_file``): no one without it can try identifiers out. Nothing
+but the hashes depends on it: patients are numbered in the order of their first files.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from trainable.data.cache import cache_folder
 from trainable.data.figshare_archive import Archive
 from trainable.data.figshare_file import FileProblem, Slice, read_slice, to_grey
 from trainable.data.file_lock import locked
+from trainable.data.key_file import key_beside, make_key
 from trainable.data.resize import area_resize
 from trainable.errors import InputError
 
@@ -74,7 +75,7 @@ def prepare(source: Path, progress: Progress = lambda done, total: None) -> Prep
 
     Raises:
         InputError: A file is corrupt, missing, extra or breaks a rule (all are named, with their number), a patient
-            lies in two folds, or the cache cannot be written.
+            lies in two folds, what lies in the cache has no key, or the cache cannot be written.
     """
     archive = Archive(source)
     folds = archive.folds()
@@ -96,8 +97,8 @@ def _remove_leftovers() -> None:
 def _prepare(archive: Archive, folds: NDArray[np.int64], progress: Progress) -> Prepared:
     problems: dict[str, list[str]] = {}
     _check_names(archive, len(folds), problems)
-    key = _secret(archive)
-    work = cache_folder() / f"{_WORK}{archive.state()[:16]}-{_code()}"
+    key = _key()
+    work = cache_folder() / f"{_WORK}{archive.state()[:16]}-{_code()}-{_hash(b'blocks', key)[:8]}"
     blocks: list[Arrays] = []
     numbers = [number for number in range(1, len(folds) + 1) if number in archive.slices]
     for start in range(0, len(numbers), BLOCK):
@@ -150,14 +151,17 @@ def _check_names(archive: Archive, n: int, problems: dict[str, list[str]]) -> No
         problems.setdefault("extra (no number)", []).append(member.file_name)
 
 
-def _secret(archive: Archive) -> bytes:
-    """Key of the hashes; empty where the first file is unusable, and then no block is ever written."""
-    members = archive.slices.get(1)
-    data = archive.read(members[0]) if members else None
-    try:
-        return b"" if data is None else hashlib.sha256(read_slice(data).image.tobytes()).digest()
-    except FileProblem:
-        return b""
+def _key() -> bytes:
+    """Key of the hashes; refused where the arrays that are there would get other hashes without a word."""
+    folder = cache_folder() / FOLDER
+    key = key_beside(folder)
+    if key is None and load_arrays(folder) is not None:
+        raise InputError(
+            f"{folder} was prepared without a key of its own (by an earlier version, or elsewhere), and prepared again "
+            "its patients and images would have other names, with which no sweep on it could go on: move it away to "
+            "prepare anew, or keep using it as it is"
+        )
+    return key if key is not None else make_key(folder)
 
 
 def _read_block(archive: Archive, numbers: list[int], key: bytes, problems: dict[str, list[str]]) -> Arrays | None:
@@ -200,8 +204,7 @@ def _join(blocks: list[Arrays], folds: NDArray[np.int64]) -> Arrays:
     names = ("grey", "masks", "outlines", "labels", "image_keys", "patient_keys", "points")
     arrays: Arrays = {name: np.concatenate([block[name] for block in blocks]) for name in names}
     arrays["starts"] = np.concatenate([[0], np.cumsum(arrays.pop("points"))]).astype(np.int64)
-    _, arrays["groups"] = np.unique(arrays["patient_keys"], return_inverse=True)
-    arrays["groups"] = arrays["groups"].astype(np.int64)
+    arrays["groups"] = _numbered(arrays["patient_keys"])
     arrays["folds"] = folds
     torn = [g for g in np.unique(arrays["groups"]) if len(np.unique(folds[arrays["groups"] == g])) > 1]
     if torn:
@@ -211,6 +214,12 @@ def _join(blocks: list[Arrays], folds: NDArray[np.int64]) -> Arrays:
             f"them that of {first}.mat): download cvind.mat again"
         )
     return arrays
+
+
+def _numbered(names: NDArray[np.str_]) -> NDArray[np.int64]:
+    """Numbers of names in the order in which they come: splits draw from them, and must not depend on the key."""
+    _, first, place = np.unique(names, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[place].astype(np.int64)
 
 
 def _sentence(problems: Mapping[str, list[str]], n: int) -> str:

@@ -25,7 +25,7 @@ from trainable.data.cache import cache_folder
 from trainable.data.file_lock import locked
 from trainable.errors import DamagedFile, DataOutOfReach, InputError
 from trainable.files import CHECK_SECONDS, Folder
-from trainable.remote import DATA, Unreachable
+from trainable.remote import DATA, Unreachable, hide_credentials
 
 COPY_PATIENCE_SECONDS = 60.0
 """For so long a store may be away in the middle of a copy."""
@@ -126,6 +126,7 @@ def share(name: str, place: Folder) -> str:
 
 @contextmanager
 def _named(place: str) -> Iterator[None]:
+    place = hide_credentials(place)
     try:
         yield
     except InputError as error:

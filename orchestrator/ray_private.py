@@ -1,0 +1,166 @@
+"""What keeps secrets out of Ray's files and a Ray of our own to itself; most of it Ray offers in private places only.
+
+Each function notices that a Ray keeps these things elsewhere: none of them then does nothing without a word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from trainable.errors import InputError
+from trainable.remote import CREDENTIALS
+
+LOOPBACK = "127.0.0.1"
+_SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
+_LONGEST_SOCKET = 107 if sys.platform != "darwin" else 103
+
+
+@contextlib.contextmanager
+def no_variables_in_runtime_environments() -> Iterator[None]:
+    """Within the block, Tune gives its workers none of this process's variables.
+
+    By itself it puts ``AWS_SECRET_ACCESS_KEY`` and others into the workers' runtime environment, which Ray writes into
+    a log that everybody on the node may read. Workers get what they need with the trainable's class.
+
+    Raises:
+        InputError: Credentials are set, and this Ray would write them down all the same.
+    """
+    try:
+        from ray.tune.execution import class_cache
+    except ImportError:
+        class_cache = None
+    before = getattr(class_cache, "ENV_VARS_TO_PROPAGATE", None)
+    if before is not None:
+        class_cache.ENV_VARS_TO_PROPAGATE = frozenset()
+    try:
+        told = _told_by_tune(class_cache)
+        names = [name for name in CREDENTIALS if name in os.environ and (told is None or name in told)]
+        if names:
+            raise InputError(
+                f"Ray {ray.__version__} writes {', '.join(names)} into its logs, which is known to be prevented for "
+                "2.60: install ray==2.60.0, or unset the variables"
+            )
+        yield
+    finally:
+        if before is not None:
+            class_cache.ENV_VARS_TO_PROPAGATE = before
+
+
+def _told_by_tune(class_cache: Any) -> Mapping[str, str] | None:
+    """The variables that Tune gives to a worker, by name; None where it does not say."""
+    try:
+        worker = class_cache._ActorClassCache().get(type("Worker", (), {}))
+        return dict(worker._default_options["runtime_env"]["env_vars"])
+    except (AttributeError, KeyError, TypeError):
+        return None
+
+
+def refuse_credentials_of_a_job() -> None:
+    """Refuse credentials in the runtime environment that this process's workers are given, by ``ray job submit`` say.
+
+    Raises:
+        InputError: There are some; Ray has written them into its logs.
+    """
+    told = ray.get_runtime_context().runtime_env.get("env_vars") or {}
+    names = [name for name in CREDENTIALS if name in told]
+    if names:
+        raise InputError(
+            f"credentials must not stand in a runtime environment, which Ray writes into its logs, but {names[0]} "
+            "does: replace these credentials, and set the new ones where the driver starts (docs/s3.md)"
+        )
+
+
+@contextlib.contextmanager
+def loopback_only() -> Iterator[None]:
+    """Within the block, a Ray that is started takes the loopback for its node's address, and listens there alone.
+
+    Ray does so on macOS and Windows. Elsewhere it replaces a loopback address that it is given.
+    """
+    from ray._private import ray_constants
+
+    before = getattr(ray_constants, "ENABLE_RAY_CLUSTER", None)
+    if before is None:
+        # Seen by ``check_loopback``.
+        yield
+        return
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+def check_loopback() -> None:
+    """Refuse a Ray of our own that other machines can reach.
+
+    Raises:
+        InputError: Its node has another address than the loopback.
+    """
+    address = ray.util.get_node_ip_address()
+    if address != LOOPBACK:
+        raise InputError(
+            f"a local Ray must listen on {LOOPBACK} alone, but that of version {ray.__version__} listens on {address}: "
+            "install ray==2.60.0, or start a cluster by yourself (ray start --head) and give --address"
+        )
+
+
+def make_token() -> None:
+    """Make ``~/.ray/auth_token``, where a Ray of one's own would make it, for the eyes of its user alone."""
+    try:
+        from ray._private.authentication import authentication_token_setup as setup
+
+        enable, ensure = setup.enable_token_auth_by_default, setup.ensure_token_if_auth_enabled
+    except (ImportError, AttributeError):
+        # A Ray that asks for no token, or makes it in another way: ``close_token`` comes after it.
+        return
+    before, logger = os.umask(0o077), logging.getLogger(setup.__name__)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        enable()
+        ensure()
+    finally:
+        logger.setLevel(level)
+        os.umask(before)
+
+
+def close_token() -> None:
+    """Keep others from reading a token file that an earlier Ray has left open to them."""
+    with contextlib.suppress(OSError, RuntimeError):
+        path = Path.home() / ".ray" / "auth_token"
+        found = path.stat()
+        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o077:
+            path.chmod(0o600)
+
+
+def private_folder() -> str | None:
+    """Make the folder for the files of a Ray of our own, in one that others may not enter.
+
+    Ray opens its folder and those of its sessions to everybody, again whenever a worker starts: what is to be closed is
+    the folder around them.
+
+    Returns:
+        The folder; None where there can be none, or where the paths of Ray's sockets would be too long: then its files
+        lie where Ray puts them, open to all users of the machine.
+    """
+    system = os.environ.get("TMPDIR") if sys.platform.startswith("linux") else None
+    base = os.environ.get("RAY_TMPDIR") or system or "/tmp"
+    closed = Path(base, f"lnl-{os.geteuid()}")
+    if len(os.fsencode(closed / "ray" / _SOCKET)) > _LONGEST_SOCKET:
+        return None
+    with contextlib.suppress(OSError):
+        closed.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = closed.lstat()
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
+            closed.chmod(0o700)
+            return str(closed / "ray")
+    return None

@@ -1,0 +1,79 @@
+"""Key of the hashes that stand for patients: random, made once, in a file of its own beside the prepared arrays.
+
+It lies outside their folder, so that nothing which copies the arrays (to other nodes, into an object store) takes it
+along; whoever has the arrays needs no key, since the hashes stand in them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import stat
+from pathlib import Path
+
+from trainable.errors import InputError
+
+BYTES = 32
+
+
+def key_file(folder: Path) -> Path:
+    """The file in which the key of a folder of arrays stands."""
+    return folder.with_name(f"{folder.name}.key")
+
+
+def key_beside(folder: Path) -> bytes | None:
+    """Read the key of a folder of arrays; others are kept from reading it.
+
+    Args:
+        folder: The folder; it need not exist.
+
+    Returns:
+        The key; None where there is none yet.
+
+    Raises:
+        InputError: What lies there is no key, or cannot be read.
+    """
+    path = key_file(folder)
+    try:
+        if stat.S_IMODE(path.stat().st_mode) & 0o077:
+            with contextlib.suppress(OSError):
+                path.chmod(0o600)
+        text = path.read_bytes().decode("ascii", "replace").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise InputError(
+            f"the key of {folder.name} cannot be read from {path} ({error.strerror}): make it readable for you"
+        ) from error
+    if not re.fullmatch(rf"[0-9a-f]{{{2 * BYTES}}}", text):
+        raise InputError(
+            f"{path} must hold the key of {folder.name}, {2 * BYTES} hexadecimal digits, but it holds {len(text)} "
+            f"characters of something else: restore it, or move it and {folder} away to prepare anew with another key"
+        )
+    return bytes.fromhex(text)
+
+
+def make_key(folder: Path) -> bytes:
+    """Make the key of a folder of arrays; only for whoever holds the folder's lock.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    path, key = key_file(folder), secrets.token_bytes(BYTES)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(f"{key.hex()}\n")
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write to the cache {path}: {error.strerror}; set LNL_SWEEP_CACHE") from error
+    return key
