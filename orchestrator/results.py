@@ -15,11 +15,13 @@ from analysis.gathered import GATHERED, gather
 from analysis.parts import part_bytes, part_cell, part_name, read_parts
 from analysis.schema import arrow_schema, to_table
 from analysis.sealed import seal_json
+from orchestrator.fitted import Unfit, check_predictions, fitted, is_of_the_test
 from orchestrator.lease import Lease
 from orchestrator.small_files import Readable, read_small
 from orchestrator.spool import Direct, Post, Spool
 from trainable.files import Folder
 from trainable.spec import TrialSpec
+from trainable.texts import one_line
 
 OPEN = "trials_open"
 COMPACTED = ("history", "predictions", "trials")
@@ -87,7 +89,10 @@ class SweepDirectory:
         specs = []
         for name in self.open_names():
             with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError, AttributeError):
-                specs.append(TrialSpec.from_json(self.folder.child(OPEN, name).read("spec.json").decode()))
+                spec = TrialSpec.from_json(self.folder.child(OPEN, name).read("spec.json").decode())
+                # A damaged one may still be JSON.
+                if spec.trial_id == name and name.startswith(spec.cell) and spec.cell.endswith(spec.label):
+                    specs.append(spec)
         return specs
 
     def to_run_again(self) -> set[str]:
@@ -104,7 +109,9 @@ class SweepDirectory:
         for name in checkpoint_names(place):
             # A torn checkpoint is passed over by the trial too.
             with contextlib.suppress(Exception):
-                return kept_history(place.read(name))
+                epochs = [fitted("history", entry) for entry in kept_history(place.read(name))]
+                # The trial that goes on from it will say what is wrong with one that does not fit.
+                return [entry for entry, problems in epochs if not problems]
         return []
 
     def preemptions(self, trial_id: str) -> int:
@@ -192,7 +199,13 @@ class Writer:
         self.post.do(trial_id, lambda: place.write(name, data, durable=False))
 
     def finish(self, row: dict[str, Any], history: list[dict[str, Any]]) -> None:
-        """Write a trial that ended; its row comes last, since a trial is finished when its row is readable."""
+        """Write a trial that ended; its row comes last, since a trial is finished when its row is readable.
+
+        Args:
+            row: Its row. Where the predictions that it left cannot be written this becomes the row of a failed trial,
+                also later than this call: whoever counts the trial counts the same row.
+            history: Its epochs.
+        """
         self._lease.check()
         trial_id, cell = row["trial_id"], row["cell"]
         place = self._folder.child(OPEN, trial_id)
@@ -203,8 +216,12 @@ class Writer:
                 parts.append((table, self.post.keep(data)))
 
         def work() -> None:
-            predictions = _predictions(place, trial_id)
-            found = None if predictions is None else _part("predictions", predictions)
+            try:
+                found = _predictions(place, trial_id)
+            except Unfit as error:
+                found = None
+                row.update(dict.fromkeys(filter(is_of_the_test, row)), status="failed", error=one_line(str(error)))
+                parts[-1] = ("trials", lambda: part_bytes(to_table("trials", [row])))
             if found is not None:
                 self._send("predictions", cell, found)
             for table, content in parts:
@@ -305,15 +322,22 @@ def _part(table: str, rows: list[dict[str, Any]] | pa.Table) -> bytes | None:
     return part_bytes(data)
 
 
-def _predictions(place: Folder, trial_id: str) -> pa.Table | None:
+def _predictions(place: Folder, trial_id: str) -> bytes | None:
     try:
         data = place.read("predictions.arrow")
     except FileNotFoundError:
         return None
-    table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
-    if "trial_id" not in table.column_names:
-        table = table.add_column(0, "trial_id", pa.array([trial_id] * len(table), pa.string()))
-    return typed("predictions", table)
+    try:
+        table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+        # Bytes that are no text would fail whoever reads them later.
+        table.validate(full=True)
+        if "trial_id" not in table.column_names:
+            table = table.add_column(0, "trial_id", pa.array([trial_id] * len(table), pa.string()))
+        table = typed("predictions", table)
+        check_predictions(table, trial_id)
+        return _part("predictions", table)
+    except Exception as error:
+        raise Unfit(f"its predictions cannot be written ({one_line(str(error), 300)})") from error
 
 
 def typed(table: str, data: pa.Table) -> pa.Table:
