@@ -66,8 +66,7 @@ def check_names(config: SweepConfig, cells: Sequence[Cell], dataset: Dataset) ->
                 "methods[].label, or the names of data set, network and bias parameters"
             )
     _check_classes(dataset)
-    _check_values("dataset", config.dataset.options)
-    _check_values("network", config.network.options)
+    check_values("network", config.network.options)
     for cell in {cell.label: cell for cell in cells}.values():
         _check_hyperparameters(cell)
 
@@ -90,8 +89,8 @@ def _check_classes(dataset: Dataset) -> None:
 
 def _check_hyperparameters(cell: Cell) -> None:
     choices = {name: list(entry.values) if isinstance(entry, Choices) else None for name, entry in cell.space.items()}
-    _check_values(f"methods.{cell.label}.fixed", cell.fixed)
-    _check_values(f"methods.{cell.label}.space", choices)
+    check_values(f"methods.{cell.label}.fixed", cell.fixed)
+    check_values(f"methods.{cell.label}.space", choices)
     longest = {name: max(values, key=lambda v: len(json.dumps(v))) for name, values in choices.items() if values}
     length = len(json.dumps({**cell.fixed, **longest}))
     if length > LONGEST_HYPERPARAMETERS:
@@ -101,7 +100,12 @@ def _check_hyperparameters(cell: Cell) -> None:
         )
 
 
-def _check_values(where: str, values: Mapping[str, Any]) -> None:
+def check_values(where: str, values: Mapping[str, Any]) -> None:
+    """Refuse values that would not come back from a trial's JSON as they are.
+
+    Raises:
+        InputError: A date, bytes, a mapping with other keys than text.
+    """
     for name, value in values.items():
         try:
             same = repr(json.loads(json.dumps(value))) == repr(value)
