@@ -21,7 +21,7 @@ OBJECT_STORE_BYTES = 200 * 2**20
 """Nothing of size travels through Ray: images and weights are read and written by the workers."""
 
 START_ATTEMPTS = 2
-LOG_BYTES, OLDER_LOGS = 2 * 2**20, 1
+LOG_BYTES, OLDER_LOGS = 4 * 2**20, 1
 """A worker of a Ray of our own writes files of this size, and this many older ones stay: what a method prints."""
 NODE_SECONDS = 2.0
 """A node that does not take a connection within these is gone."""

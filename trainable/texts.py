@@ -27,12 +27,13 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode()
 
 
-def bounded(text: str, longest: int = LONGEST) -> str:
+def bounded(text: str, longest: int = LONGEST, length: int | None = None) -> str:
     """Escape a text and cut its middle out where it is too long, with a mark that says how much.
 
     Args:
         text: Any text.
         longest: Characters that are kept.
+        length: Characters that it had from the start, for the mark.
 
     Returns:
         One line; at most some 40 characters longer than ``longest``.
@@ -42,7 +43,7 @@ def bounded(text: str, longest: int = LONGEST) -> str:
     # Escapes are up to ten times as long as what they stand for: each end is cut once more.
     head, tail = 2 * longest // 3, longest // 3
     start, end = escaped(text[:head])[:head], escaped(text[-tail:])[-tail:]
-    return f"{start} [... cut from {len(text)} characters ...] {end}"
+    return f"{start} [... cut from {length or len(text)} characters ...] {end}"
 
 
 def one_line(text: str, longest: int = LONGEST) -> str:
@@ -52,9 +53,9 @@ def one_line(text: str, longest: int = LONGEST) -> str:
         >>> one_line("two\n  lines")
         'two lines'
     """
-    if len(text) > 100 * longest:
-        text = bounded(text, 50 * longest)
-    return bounded(" ".join(text.split()), longest)
+    ends = 50 * longest
+    some = text if len(text) <= 2 * ends else text[:ends] + text[-ends:]
+    return bounded(" ".join(some.split()), longest, len(text))
 
 
 def reason_of(error: BaseException) -> str:

@@ -7,6 +7,7 @@ checkpoint it finds there, whoever wrote it. One mechanism serves the loss of a 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import os
 import re
@@ -87,6 +88,19 @@ def resume(trainer: Trainer, folder: Folder) -> bool:
 def _is_rays(error: BaseException) -> bool:
     """Whether Ray itself ends the process: it raises a SystemExit of its own where the process gets a SIGTERM."""
     return hasattr(error, "ray_terminate_msg")
+
+
+def _log_crashes() -> None:
+    """Let Python write where it crashed into the worker's log itself.
+
+    What goes through the standard error is copied by a thread of the same process where Ray bounds its logs, and is
+    lost with it.
+    """
+    with contextlib.suppress(Exception):
+        path = ray._private.worker.global_worker.get_err_file_path()
+        if path:
+            # Open as long as the process lives.
+            faulthandler.enable(Path(path).open("ab"), all_threads=False)  # noqa: SIM115
 
 
 class DirectoryError(RuntimeError):
@@ -179,6 +193,7 @@ class SweepTrainable(Trainable):
 
         known: State | None = getattr(self, "_clean", None)
         if known is None:
+            _log_crashes()
             self._clean: State = take(directory=False)
         else:
             put_back(known)

@@ -81,7 +81,7 @@ def test_the_sweep_says_which_cells_have_no_trial(swept: Swept) -> None:
     [
         ("raises", 1, "RuntimeError: made to fail"),
         ("gives_nan", 1, "TrialFailed: epoch 1: train_loss is nan"),
-        ("raises_no_text", 1, "RuntimeError: caf\\udce9\\x00 zzz"),
+        ("raises_no_text", 1, "RuntimeError: caf\\udce9\\x00 zzzz"),
         ("exits", 1, "SystemExit: no licence"),
         ("vanishes", 3, "the worker process died 3 times (ActorDiedError: Worker unexpectedly exits"),
         ("crashes", 3, "Segmentation fault in string_at (__init__.py, line"),
