@@ -35,6 +35,9 @@ def check_out(out: str) -> None:
     """
     if escaped(out) != out:
         raise InputError(f"--out must be text in UTF-8 on one line, but got '{bounded(out, 100)}': rename the folder")
+    if "://" in out:
+        # Keys of an object store have no parts.
+        return
     longest = max(out.split("/"), key=lambda part: len(part.encode()))
     if len(longest.encode()) > _LONGEST_FILE:
         raise InputError(

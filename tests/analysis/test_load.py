@@ -60,8 +60,8 @@ def test_a_label_that_a_sweep_file_would_refuse_today_still_loads(folder: Path, 
     sheet = yaml.safe_load((folder / "sweep.yaml").read_text())
     sheet["methods"][0] = {"name": "erm", "label": label}
     (folder / "sweep.yaml").write_text(yaml.safe_dump(sheet))
-    cell = "tiny-erm"
-    synthetic.write_part(folder, "trials", cell, [row(synthetic, label=label, trial_id="t", cell=cell)], (2, "new", 1))
+    older = {**row(synthetic, label=label), "trial_id": "older"}
+    synthetic.write_part(folder, "trials", "older", [older], (2, "new", 1))
     assert label in set(analysis.load(folder)["label"])
 
 
