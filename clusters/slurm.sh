@@ -37,6 +37,8 @@ PORT=$((20000 + 2 * (SLURM_JOB_ID % 10000)))
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN
 RAY_AUTH_TOKEN=$(python -c "import secrets; print(secrets.token_hex(32))")
 export RAY_USAGE_STATS_ENABLED=0
+# What a method prints must not fill a node's disk.
+export RAY_ROTATION_MAX_BYTES=${RAY_ROTATION_MAX_BYTES:-16777216} RAY_ROTATION_BACKUP_COUNT=${RAY_ROTATION_BACKUP_COUNT:-1}
 # At its end the head would wait half a minute for work to drain from a Ray that is already ending.
 export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0
 # From Slurm 22.05 on a step does not inherit --cpus-per-task: it would have one processor.

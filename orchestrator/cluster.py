@@ -22,6 +22,8 @@ OBJECT_STORE_BYTES = 200 * 2**20
 """Nothing of size travels through Ray: images and weights are read and written by the workers."""
 
 START_ATTEMPTS = 2
+LOG_BYTES, OLDER_LOGS = 4 * 2**20, 1
+"""A worker of a Ray of our own writes files of this size, and this many older ones stay: what a method prints."""
 NODE_SECONDS = 2.0
 """A node that does not take a connection within these is gone."""
 AUTOSCALING_FILE = "ray_bootstrap_config.yaml"
@@ -44,6 +46,9 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
         # A SIGTERM is an orderly end here, not a crash whose addresses the user should read.
         "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # Without them what a method prints would fill the disk.
+        "RAY_ROTATION_MAX_BYTES": str(LOG_BYTES),
+        "RAY_ROTATION_BACKUP_COUNT": str(OLDER_LOGS),
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
         "RAY_AIR_NEW_OUTPUT": "0",
@@ -130,6 +135,13 @@ def ray_log(place: Path | None) -> Iterator[None]:
         for handler, level in levels:
             handler.setLevel(level)
         file.close()
+
+
+def logs_here() -> Path | None:
+    """Folder of the logs of this machine's workers; None where Ray does not say."""
+    with contextlib.suppress(Exception):
+        return Path(ray._private.worker.global_worker.node.get_logs_dir_path())
+    return None
 
 
 def cluster_nodes() -> list[Mapping[str, float]]:

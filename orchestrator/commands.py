@@ -32,11 +32,14 @@ READ_PATIENCE_SECONDS = 10.0
 
 def run(options: argparse.Namespace) -> int:
     """``lnl-sweep run``: run a sweep, or what is missing of it."""
+    from orchestrator.names import check_out
+
     config = _read_sweep(options.sweep, options.set)
     if options.smoke:
         config = _smoke(config)
     name = config.name or config.dataset.name
     out = options.out or f"results/{name}{'-smoke' if options.smoke else ''}"
+    check_out(out)
     if options.dry_run:
         return _dry_run(config, out)
     return _run(config, out, options)

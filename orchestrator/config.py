@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from orchestrator.name_rule import NAME_SCHEMA, Name
 from orchestrator.resources import MethodResources, ResourcesConfig
 from trainable.spec import Metric, Rule
 
@@ -117,8 +118,10 @@ class MethodConfig(_Strict):
     """One method of the sweep; ``erm`` alone is short for ``{name: erm}``."""
 
     name: str = Field(description="Registered name.")
-    label: str = Field(
-        "", pattern=r"^[A-Za-z0-9._-]*$", description="Tells two variants of one method apart; the name by default."
+    label: Name = Field(
+        "",
+        json_schema_extra=NAME_SCHEMA,
+        description="Tells two variants of one method apart; the name by default.",
     )
     space: dict[str, SpaceEntry] = Field(
         default_factory=dict, description="What is searched where, instead of the method's own ranges."
@@ -246,7 +249,7 @@ class PrimaryConfig(_Strict):
 class SweepConfig(_Strict):
     """A sweep: data set, grid of bias strengths, network, methods, search and confirmation."""
 
-    name: str = Field("", pattern=r"^[A-Za-z0-9._-]*$", description="Name of the sweep; the data set's by default.")
+    name: Name = Field("", json_schema_extra=NAME_SCHEMA, description="Name of the sweep; the data set's by default.")
     seed: int = Field(0, ge=0, description="Everything random in the sweep derives from it.")
     dataset: DatasetConfig = Field(description="The data set and the grid of bias strengths.")
     network: NetworkConfig = Field(
@@ -262,6 +265,13 @@ class SweepConfig(_Strict):
     resources: ResourcesConfig = Field(default_factory=lambda: ResourcesConfig(), description="What one trial gets.")
     limits: LimitsConfig = Field(default_factory=lambda: LimitsConfig(), description="Bounds on time and money.")
     primary: PrimaryConfig | None = Field(None, description="The one comparison that is tested.")
+
+    @field_validator("name")
+    @classmethod
+    def _is_no_path(cls, value: str) -> str:
+        if value in (".", ".."):
+            raise ValueError(f"it names the sweep's folder, so it must not be '{value}': choose another name")
+        return value
 
     @field_validator("methods", mode="before", json_schema_input_type=_WrittenMethods)
     @classmethod

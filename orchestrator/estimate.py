@@ -37,6 +37,7 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
     """
     import torch
 
+    from trainable.process_state import kept
     from trainable.provenance import device_name
     from trainable.timing import epoch_seconds
     from trainable.trainer import Trainer
@@ -60,10 +61,11 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
         spec = trial_spec(config, cell, "search", "probe", hyperparameters, search_seed(config.seed))
         resources = config.resources_of(cell.label)
         share = resources.gpu_share(float(torch.cuda.device_count()))
-        trainer = Trainer(spec, "auto" if share else "cpu")
-        if not torch.cuda.is_available():
-            operations[cell.label] = _operations(trainer) * config.training.epochs
-        seconds, timed = epoch_seconds(trainer)
+        with kept():
+            trainer = Trainer(spec, "auto" if share else "cpu")
+            if not torch.cuda.is_available():
+                operations[cell.label] = _operations(trainer) * config.training.epochs
+            seconds, timed = epoch_seconds(trainer)
         per_trial[cell.label] = seconds * config.training.epochs
         source[cell.label] = f"{timed} on this machine ({device_name(trainer.device)})"
         like[cell.label] = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from orchestrator.cells import Cell, build_cells, load_checked, resolve
 from orchestrator.config import SweepConfig
 from orchestrator.identity import search_seed
+from orchestrator.names import check_names, check_values
 from trainable.data.base import Dataset
 from trainable.errors import InputError
 
@@ -33,9 +34,11 @@ def make_plan(config: SweepConfig) -> Plan:
     Raises:
         InputError: Anything in the configuration that cannot be.
     """
+    check_values("dataset", config.dataset.options)
     dataset = load_checked(config.dataset.name, config.dataset.options)
     resolved = resolve(config, dataset)
     plan = Plan(resolved, dataset, build_cells(resolved, dataset))
+    check_names(resolved, plan.cells, dataset)
     _check_network(plan)
     _check_rules(plan)
     return plan

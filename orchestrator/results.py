@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from analysis.gathered import GATHERED, gather
 from analysis.parts import LeftOut, part_bytes, part_cell, part_name, read_parts
 from analysis.schema import arrow_schema, to_table
+from orchestrator.fitted import Unfit, check_predictions, fitted, is_of_the_test
 from orchestrator.lease import Lease
 from orchestrator.small_files import Readable, read_small
 from orchestrator.spool import Direct, Post, Spool
@@ -23,6 +24,7 @@ from store.sealed import KEY, seal_json, sweep_of_sheet
 from trainable.files import Folder
 from trainable.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_checkpoint, read_predictions, trial_folder
 from trainable.spec import TrialSpec
+from trainable.texts import one_line
 
 SPEC = "spec.json"
 COMPACTED = ("history", "predictions", "trials")
@@ -122,7 +124,9 @@ class SweepDirectory:
         for name in checkpoint_names(place):
             # A torn checkpoint is passed over by the trial too.
             with contextlib.suppress(Exception):
-                return kept_history(read_checkpoint(place, name))
+                epochs = [fitted("history", entry) for entry in kept_history(read_checkpoint(place, name))]
+                # The trial that goes on from it will say what is wrong with one that does not fit.
+                return [entry for entry, problems in epochs if not problems]
         return []
 
     def preemptions(self, trial_id: str) -> int:
@@ -217,7 +221,13 @@ class Writer:
         self.post.do(trial_id, lambda: place.write(name, data, durable=False))
 
     def finish(self, row: dict[str, Any], history: list[dict[str, Any]]) -> None:
-        """Write a trial that ended; its row comes last, since a trial is finished when its row is readable."""
+        """Write a trial that ended; its row comes last, since a trial is finished when its row is readable.
+
+        Args:
+            row: Its row. Where the predictions that it left cannot be written this becomes the row of a failed trial,
+                also later than this call: whoever counts the trial counts the same row.
+            history: Its epochs.
+        """
         self._lease.check()
         trial_id, cell = row["trial_id"], row["cell"]
         place = self._folder.child(OPEN, trial_id)
@@ -229,12 +239,15 @@ class Writer:
 
         def work() -> None:
             try:
-                predictions = _predictions(place, trial_id)
+                found = self._predictions(place, trial_id)
             except DamagedFile:
                 # Without its row the trial stays open: a resume evaluates it anew, from its last checkpoint.
                 place.remove(PREDICTIONS)
                 return
-            found = None if predictions is None else self._part("predictions", predictions)
+            except Unfit as error:
+                found = None
+                row.update(dict.fromkeys(filter(is_of_the_test, row)), status="failed", error=one_line(str(error)))
+                parts[-1] = ("trials", lambda: self._rows_part("trials", [row]))
             if found is not None:
                 self._send("predictions", cell, found)
             for table, content in parts:
@@ -331,9 +344,29 @@ class Writer:
         self._folder.write("changes.jsonl", b"\n".join([*lines, b""]))
         return len(lines)
 
+    def _predictions(self, place: Folder, trial_id: str) -> bytes | None:
+        try:
+            data = read_predictions(place)
+        except FileNotFoundError:
+            return None
+        try:
+            table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
+            # Bytes that are no text would fail whoever reads them later.
+            table.validate(full=True)
+            if "trial_id" not in table.column_names:
+                table = table.add_column(0, "trial_id", pa.array([trial_id] * len(table), pa.string()))
+            table = typed("predictions", table)
+            check_predictions(table, trial_id)
+            return self._part("predictions", table)
+        except Exception as error:
+            raise Unfit(f"its predictions cannot be written ({one_line(str(error), 300)})") from error
+
     def _part(self, table: str, rows: list[dict[str, Any]] | pa.Table) -> bytes | None:
+        return self._rows_part(table, rows) if len(rows) else None
+
+    def _rows_part(self, table: str, rows: list[dict[str, Any]] | pa.Table) -> bytes:
         data = rows if isinstance(rows, pa.Table) else to_table(table, rows)
-        return part_bytes(data, table, self.sweep) if len(data) else None
+        return part_bytes(data, table, self.sweep)
 
 
 def read_spec(place: Folder) -> TrialSpec:
@@ -347,20 +380,10 @@ def read_spec(place: Folder) -> TrialSpec:
     fields = json.loads(read_small(place, SPEC))
     fields.pop(KEY, None)
     spec = TrialSpec.from_json(json.dumps(fields))
-    if spec.trial_id != place.name:
+    # A damaged one of an older version, without a checksum, may still be JSON.
+    if spec.trial_id != place.name or not (place.name.startswith(spec.cell) and spec.cell.endswith(spec.label)):
         raise DamagedFile(f"{place.uri}/{SPEC} is that of another trial ({spec.trial_id})")
     return spec
-
-
-def _predictions(place: Folder, trial_id: str) -> pa.Table | None:
-    try:
-        data = read_predictions(place)
-    except FileNotFoundError:
-        return None
-    table = pa.ipc.open_file(pa.BufferReader(data)).read_all()
-    if "trial_id" not in table.column_names:
-        table = table.add_column(0, "trial_id", pa.array([trial_id] * len(table), pa.string()))
-    return typed("predictions", table)
 
 
 def typed(table: str, data: pa.Table) -> pa.Table:

@@ -16,16 +16,19 @@ import ray
 from ray.tune.search import Searcher
 
 from orchestrator.capacity import Capacity, Demand
-from orchestrator.cluster import lost_its_node
+from orchestrator.cluster import logs_here, lost_its_node
 from orchestrator.config import SweepConfig
+from orchestrator.deaths import death_of
 from orchestrator.dispatch import Dispatcher
+from orchestrator.fitted import fitted
 from orchestrator.progress import Progress
 from orchestrator.reporting import ReportKeeper
 from orchestrator.results import Writer
 from trainable.errors import InputError
 from trainable.remote import Unreachable
-from trainable.report import spec_row
+from trainable.report import SPEC_COLUMNS, spec_row
 from trainable.spec import TrialSpec, objective
+from trainable.texts import one_line
 
 FINISHED = str(Searcher.FINISHED)
 RECOUNT_SECONDS = 10.0
@@ -62,6 +65,7 @@ class Session:
         self.specs: dict[str, TrialSpec] = {}
         self.histories: dict[str, dict[int, Row]] = {}
         self.last_row: dict[str, Row] = {}
+        self.unfit: dict[str, str] = {}
         self.error: BaseException | None = None
         self.checkpoint_seconds = config.limits.checkpoint_seconds
         hours = config.limits.max_hours
@@ -160,8 +164,21 @@ class Session:
             self._leave(ray_id)
             raise Unreachable(str(result["halt"])) if result["away"] else InputError(str(result["halt"]))
         history = self.histories.setdefault(ray_id, {})
-        history.update({int(entry["epoch"]): entry for entry in result["history"]})
+        history.update({entry["epoch"]: entry for entry in self._epochs(ray_id, result)})
         self.last_row[ray_id] = result["row"]
+
+    def _epochs(self, ray_id: str, result: Row) -> list[Row]:
+        """The epochs of a result that can be written; one that cannot fails the trial."""
+        epochs = []
+        for reported in result["history"]:
+            entry, problems = fitted("history", reported)
+            if entry.get("epoch") is None:
+                problems.append("an epoch has no number")
+            if problems:
+                self.unfit.setdefault(ray_id, problems[0])
+            else:
+                epochs.append(entry)
+        return epochs
 
     def keep_going(self, ray_id: str, result: Row) -> bool:
         """Ask the cell's rungs; every epoch counts, also those of an earlier attempt.
@@ -169,9 +186,9 @@ class Session:
         The values are those of the history, from which a resumed sweep rebuilds its rungs: the two must agree.
         """
         spec, going = self.specs[ray_id], True
-        for entry in result["history"]:
-            going = self.dispatcher.report(spec, int(entry["epoch"]), objective(spec.rule, entry))
-        return going
+        for entry in self._epochs(ray_id, result):
+            going = self.dispatcher.report(spec, entry["epoch"], objective(spec.rule, entry))
+        return going and ray_id not in self.unfit
 
     def start(self, trial: Any) -> None:
         """Start a trial's clock."""
@@ -201,6 +218,7 @@ class Session:
             return
         self.histories.pop(trial.trial_id, None)
         self.last_row.pop(trial.trial_id, None)
+        self.unfit.pop(trial.trial_id, None)
         self._leave(trial.trial_id)
         self.dispatcher.again(spec)
 
@@ -222,7 +240,7 @@ class Session:
         if ray_id in self.overdue:
             assert self.limit is not None
             return f"took longer than limits.trial_minutes = {self.limit / 60:g}"
-        cause = "unknown reason" if error is None else type(error).__name__
+        cause = "unknown reason" if error is None else death_of(error, logs_here())
         return f"the worker process died {died} times ({cause})"
 
     def ended(self, ray_id: str, attempts: int | None = None, error: str | None = None) -> None:
@@ -231,20 +249,27 @@ class Session:
         spec = self._leave(ray_id)
         if spec is None:
             return
-        row = self.last_row.pop(ray_id, None) or spec_row(spec, "failed", error)
         history = [entry for _, entry in sorted(self.histories.pop(ray_id, {}).items())]
-        if error is not None:
-            row.update(status="failed", error=error)
         cell = self.dispatcher.cell(spec.cell)
-        row.update(
-            bias_axis=cell.bias_axis,
-            bias_value=cell.bias_value,
-            bias_strength=cell.bias_strength,
-            attempts=attempts or 1 + self.deaths.get(spec.trial_id, 0),
-            preemptions=self.writer.preemptions(spec.trial_id),
-            gpu_share=self.demands[spec.label].gpu,
-            ray_version=ray.__version__,
-        )
+        last = self.last_row.pop(ray_id, None)
+        reported = {
+            **(last or spec_row(spec, "failed", error)),
+            # By these the trial is found again.
+            **{name: getattr(spec, name) for name in SPEC_COLUMNS},
+            "bias_axis": cell.bias_axis,
+            "bias_value": cell.bias_value,
+            "bias_strength": cell.bias_strength,
+            "attempts": attempts or 1 + self.deaths.get(spec.trial_id, 0),
+            "preemptions": self.writer.preemptions(spec.trial_id),
+            "gpu_share": self.demands[spec.label].gpu,
+            "ray_version": ray.__version__,
+        }
+        row, problems = fitted("trials", reported)
+        unfit = self.unfit.pop(ray_id, None) or next(iter(problems), None)
+        if error is None and unfit is not None and row["status"] != "failed":
+            error = f"what it reported cannot be written: {unfit}"
+        if error is not None:
+            row.update(status="failed", error=one_line(error))
         self.writer.finish(row, history)
         done = self.dispatcher.record(row, history) or self.dispatcher.cell_is_done(spec.cell)
         if done:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.config import SweepConfig
 from trainable.errors import InputError
+from trainable.texts import bounded
 
 # In C, ten times as fast, where PyYAML was built with it.
 _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -153,7 +154,7 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "model_type":
         message = "must be a mapping of keys to values"
     message = message[0].lower() + message[1:]
-    found = "" if first["type"] == "value_error" else f", but got {first['input']!r}"
+    found = "" if first["type"] == "value_error" else f", but got {bounded(repr(first['input']), 200)}"
     return f"{key}: {message}{found}" if key else f"{message}{found}"
 
 

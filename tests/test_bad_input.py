@@ -55,6 +55,7 @@ def refuse(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyte
             code = stop.code
         captured = capsys.readouterr()
         assert code == 2, captured.err
+        assert len(captured.err) < 1500
         assert captured.err.startswith("lnl-sweep") and captured.err.count("\n") == 1, captured.err
         assert "Traceback" not in captured.err + captured.out
         assert contents(tmp_path) == before
@@ -192,6 +193,13 @@ def test_a_folder_in_place_of_a_file(refuse: Refuse, tmp_path: Path) -> None:
         ("primary={compare: [lnl, grl]}", "'grl'"),
         ("resources.gpu=0.3", "0.3"),
         ("name=../elsewhere", "'../elsewhere'"),
+        ("name=..", "it must not be '..'"),
+        (f"name={'n' * 61}", "at most 60 characters"),
+        ("methods.lnl.label=a/b", "'a/b'"),
+        ('methods.lnl.label="a\\n"', "at most 60 characters"),
+        (f"methods.lnl.label={'l' * 300}", "methods.1.label: it must have at most 60 characters"),
+        (f"metric={'m' * 100000}", "[... cut from 100002 characters ...]"),
+        ("dataset.subset=2026-01-01", "must be text, a number"),
         ("serch.trials=3", "did you mean 'search'?"),
         ("methods.9.label=x", "'9'"),
         ("search.trials", "'search.trials'"),
@@ -204,6 +212,14 @@ def test_a_bad_value(refuse: Refuse, sweep: Path, tmp_path: Path, override: str,
 
 
 # ------------------------------------------------------------------ where the results shall go
+
+
+@pytest.mark.parametrize("words", [["run"], ["run", "--dry-run"]])
+@pytest.mark.parametrize(
+    ("out", "named"), [("caf\udce9", "'caf\\udce9'"), ("a\nb", "'a\\nb'"), (f"a/{'b' * 256}/c", "at most 255 bytes")]
+)
+def test_a_folder_that_cannot_be_made(refuse: Refuse, sweep: Path, words: list[str], out: str, named: str) -> None:
+    assert named in refuse(*words, sweep, "--out", out)
 
 
 def test_a_file_in_the_place_of_the_directory(refuse: Refuse, sweep: Path, tmp_path: Path) -> None:

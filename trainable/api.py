@@ -21,6 +21,7 @@ from trainable.data.base import BiasHeads, load_dataset, resolve_bias
 from trainable.errors import DamagedFile, InputError
 from trainable.methods.base import Method, get_method
 from trainable.networks import build_nets
+from trainable.process_state import kept
 from trainable.spec import RULES, Metric, Phase, Rule, Training, TrialSpec
 from trainable.trainer import Trainer
 
@@ -156,6 +157,8 @@ def make_spec(
 def train(dataset: str, *, method: str = "erm", device: str = "auto", **options: Any) -> Run:
     """Train one trial in this process: to debug a method or a data set, or to have a model.
 
+    The process is left as it was, whatever the method does to it (``trainable.process_state``).
+
     Args:
         dataset: Registered name of the data set.
         method: Registered name of the method.
@@ -178,10 +181,11 @@ def train(dataset: str, *, method: str = "erm", device: str = "auto", **options:
         >>> run.row["status"]
         'completed'
     """
-    trainer = Trainer(make_spec(dataset, method=method, **options), device)
-    while not trainer.finished:
-        trainer.train_epoch()
-    outcome = trainer.finish()
+    with kept():
+        trainer = Trainer(make_spec(dataset, method=method, **options), device)
+        while not trainer.finished:
+            trainer.train_epoch()
+        outcome = trainer.finish()
     nets = trainer.reported_nets()
     model = Classifier(nets.f, nets.g, trainer.method, trainer.dataset.classes).eval()
     return Run(outcome.row, outcome.history, model, outcome.predictions)

@@ -32,6 +32,7 @@ def footprints(specs: list[TrialSpec]) -> tuple[list[int], int, str] | None:
     """
     import torch
 
+    from trainable.process_state import kept
     from trainable.trainer import Trainer
 
     there = card()
@@ -39,9 +40,10 @@ def footprints(specs: list[TrialSpec]) -> tuple[list[int], int, str] | None:
         return None
     needs = []
     for spec in specs:
-        trainer: Trainer | None = Trainer(spec, "cuda")
-        assert trainer is not None
-        trainer.train_epoch()
+        with kept():
+            trainer: Trainer | None = Trainer(spec, "cuda")
+            assert trainer is not None
+            trainer.train_epoch()
         torch.cuda.synchronize()
         free, total = torch.cuda.mem_get_info()
         needs.append(total - free)

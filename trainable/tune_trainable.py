@@ -7,10 +7,13 @@ checkpoint it finds there, whoever wrote it. One mechanism serves the loss of a 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
+import os
 import socket
 import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import ray
@@ -22,8 +25,10 @@ from trainable.files import Folder
 from trainable.open_trial import checkpoint_names, read_checkpoint, trial_folder, write_checkpoint, write_predictions
 from trainable.remote import Unreachable, use_environment
 from trainable.spec import TrialSpec
+from trainable.texts import one_line, reason_of
 
 if TYPE_CHECKING:
+    from trainable.process_state import State
     from trainable.trainer import Trainer
 
 SHEET = "sweep.yaml"
@@ -52,9 +57,22 @@ def resume(trainer: Trainer, folder: Folder) -> bool:
     return False
 
 
-def _one_line(error: Exception) -> str:
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+def _is_rays(error: BaseException) -> bool:
+    """Whether Ray itself ends the process: it raises a SystemExit of its own where the process gets a SIGTERM."""
+    return hasattr(error, "ray_terminate_msg")
+
+
+def _log_crashes() -> None:
+    """Let Python write where it crashed into the worker's log itself.
+
+    What goes through the standard error is copied by a thread of the same process where Ray bounds its logs, and is
+    lost with it.
+    """
+    with contextlib.suppress(Exception):
+        path = ray._private.worker.global_worker.get_err_file_path()
+        if path:
+            # Open as long as the process lives.
+            faulthandler.enable(Path(path).open("ab"), all_threads=False)  # noqa: SIM115
 
 
 class DirectoryError(RuntimeError):
@@ -115,9 +133,12 @@ class SweepTrainable(Trainable):
     (share of a card; 0 = the trial computes on the CPU).
 
     Every result holds ``epoch``, ``value`` (the objective), ``history`` (epochs not yet reported by this process),
-    ``row`` and ``done``. An exception never leaves this class: it would cost the process, and with it the import of
-    torch. It becomes a last result whose row has the status ``failed``; where the directory could not be written it
-    holds ``halt`` instead, the reason in words, and ``away`` (a store that may come back), and the trial stays open.
+    ``row`` and ``done``. An exception never leaves this class, ``SystemExit`` and ``KeyboardInterrupt`` of a method
+    included: it would cost the process, and with it the import of torch. It becomes a last result whose row has the
+    status ``failed``; where the directory could not be written it holds ``halt`` instead, the reason in words, and
+    ``away`` (a store that may come back), and the trial stays open.
+
+    Each trial finds the process as the first one found it (``trainable.process_state``).
 
     Attributes:
         environment: What the worker must know to reach the directory where it is in an object store. It travels with
@@ -129,13 +150,18 @@ class SweepTrainable(Trainable):
     def setup(self, config: Mapping[str, Any]) -> None:
         """Build the trial, or remember why it cannot be built: the first step reports it."""
         self._trainer: Trainer | None = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
         self._told = 0
         self._spec = TrialSpec.from_json(config["spec"])
         self._dir: Folder | None = None
         self._checkpoint_seconds = float(config.get("checkpoint_seconds", 60.0))
         self._rungs = {int(epoch) for epoch in config.get("rungs", ())}
+        self._working = Path(os.sep)
+        with contextlib.suppress(OSError):
+            # Tune has changed to a directory of the trial's own.
+            self._working = Path.cwd()
         try:
+            self._start_clean()
             use_environment(self.environment)
             with _directory():
                 self._dir = _sweep_folder(config["dir"]) if config.get("dir") else None
@@ -144,9 +170,31 @@ class SweepTrainable(Trainable):
             if self._dir is not None:
                 with _directory():
                     resume(self._trainer, trial_folder(self._dir, self._spec.trial_id))
-        except Exception as error:
+        except BaseException as error:
+            if _is_rays(error):
+                raise
             self._error = error
+        finally:
+            self._return()
         self._saved_at = time.monotonic()
+
+    def _start_clean(self) -> None:
+        """Set back what an earlier trial of this process has left behind."""
+        # First of all what these import: they may change the state themselves.
+        import trainable.trainer  # noqa: F401
+        from trainable.process_state import put_back, take
+
+        known: State | None = getattr(self, "_clean", None)
+        if known is None:
+            _log_crashes()
+            self._clean: State = take(directory=False)
+        else:
+            put_back(known)
+
+    def _return(self) -> None:
+        # In a directory that is gone Tune could not give this process another trial.
+        with contextlib.suppress(OSError):
+            os.chdir(self._working)
 
     def reset_config(self, new_config: Mapping[str, Any]) -> bool:
         """Take over another trial in the same process, so that torch is imported once a worker."""
@@ -176,9 +224,13 @@ class SweepTrainable(Trainable):
             # Of a store that was away one goes on later; anything else the user must mend.
             away = isinstance(error.__cause__, Unreachable)
             nothing = {"epoch": 0, "value": float("nan"), "history": [], "row": None}
-            return {**nothing, "halt": str(error), "away": away, "done": True}
-        except Exception as error:
+            return {**nothing, "halt": one_line(str(error)), "away": away, "done": True}
+        except BaseException as error:
+            if _is_rays(error):
+                raise
             return self._failed(error)
+        finally:
+            self._return()
 
     def _advance(self, trainer: Trainer) -> dict[str, Any]:
         if not trainer.finished:
@@ -217,14 +269,17 @@ class SweepTrainable(Trainable):
         row = {**row, "ray_version": ray.__version__}
         return {"epoch": trainer.epoch, "value": trainer.objective, "history": news, "row": row, "done": done}
 
-    def _failed(self, error: Exception) -> dict[str, Any]:
-        reason = _one_line(error)
+    def _failed(self, error: BaseException) -> dict[str, Any]:
+        reason = reason_of(error)
         if self._trainer is not None:
-            return self._result(self._trainer, self._trainer.row("failed", reason), done=True)
+            # What made the trial fail may keep it from making its row too.
+            with contextlib.suppress(Exception):
+                return self._result(self._trainer, self._trainer.row("failed", reason), done=True)
         from trainable.report import spec_row
 
+        news = [] if self._trainer is None else self._trainer.history[self._told :]
         row = {**spec_row(self._spec, "failed", reason), "ray_version": ray.__version__}
-        return {"epoch": 0, "value": float("nan"), "history": [], "row": row, "done": True}
+        return {"epoch": 0, "value": float("nan"), "history": news, "row": row, "done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the checkpoint lies in the sweep's directory."""

@@ -55,6 +55,16 @@ def test_sweeps_of_the_same_name_are_told_apart(folder: Path, tmp_path: Path) ->
         analysis.load([places[0], places[0]])
 
 
+def test_a_label_that_a_sweep_file_would_refuse_today_still_loads(folder: Path, synthetic: ModuleType) -> None:
+    label = "an older label, " * 20
+    sheet = yaml.safe_load((folder / "sweep.yaml").read_text())
+    sheet["methods"][0] = {"name": "erm", "label": label}
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(sheet))
+    older = {**row(synthetic, label=label), "trial_id": "older"}
+    synthetic.write_part(folder, "trials", "older", [older], (2, "new", 1))
+    assert label in set(analysis.load(folder)["label"])
+
+
 def test_search_trials_that_are_no_longer_planned_are_left_out(folder: Path) -> None:
     sheet = yaml.safe_load((folder / "sweep.yaml").read_text())
     before = analysis.load(folder)

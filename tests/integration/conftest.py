@@ -67,6 +67,9 @@ def cluster(short_tmp: Path) -> Iterator[Any]:
         "RAY_health_check_timeout_ms": "2000",
         "RAY_health_check_failure_threshold": "5",
         "RAY_gcs_rpc_server_reconnect_timeout_s": "600",
+        # As in a Ray of our own.
+        "RAY_ROTATION_MAX_BYTES": str(4 * 2**20),
+        "RAY_ROTATION_BACKUP_COUNT": "1",
     }
     with own_cluster(short_tmp / "c", NODE, [NODE], **variables) as started:
         yield started

@@ -1,4 +1,4 @@
-"""Methods that misbehave, registered for one test only: ``eats_memory`` ends the process that trains it.
+"""Methods that misbehave, registered for one test only: some end the process that trains them.
 
 The workers register them too, by ``worker_process_setup_hook`` of the test's Ray.
 """
@@ -6,7 +6,9 @@ The workers register them too, by ``worker_process_setup_hook`` of the test's Ra
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +20,7 @@ from trainable.methods.erm import erm
 
 GROUP = Path("/sys/fs/cgroup/memory")
 LIMIT = 200 * 2**20
+PRINTED = 8_000_000
 
 
 def raises(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
@@ -64,7 +67,31 @@ def hangs(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: fl
     raise AssertionError("woke up")
 
 
-STEPS: dict[str, StepFunction] = {step.__name__: step for step in (raises, gives_nan, eats_memory, hangs)}
+def raises_no_text(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
+    """A text as Python makes it of a file name that is not UTF-8, far too long, and after much that it prints."""
+    for number in range(PRINTED // 100):
+        print(f"{number:099}")
+    os.write(1, b"x" * PRINTED)
+    os.write(2, b"y" * PRINTED)
+    raise RuntimeError("caf\udce9\x00\n" + "z" * 3_000_000)
+
+
+def exits(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
+    sys.exit("no licence")
+
+
+def vanishes(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
+    os._exit(3)
+
+
+def crashes(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
+    ctypes.string_at(0)
+    raise AssertionError("read what is nowhere")
+
+
+STEPS: dict[str, StepFunction] = {
+    step.__name__: step for step in (raises, gives_nan, raises_no_text, exits, vanishes, crashes, eats_memory, hangs)
+}
 
 
 def register() -> None:

@@ -1,4 +1,4 @@
-"""Trials that raise, give NaN, are ended for their memory, or hang: their row says so, and no other trial suffers."""
+"""Trials that raise, exit, crash, give NaN or hang: their row says so, and no other trial suffers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from orchestrator.cluster import LOG_BYTES
 from orchestrator.sweep_file import validate
 from tests.integration import faulty
 from tests.integration.support import SWEEP, Row, differences, results, rows
@@ -26,6 +27,7 @@ BIAS = 0.4
 class Swept:
     out: Path
     result: Any
+    logs: Path
 
     def row(self, label: str) -> Row:
         (row,) = [row for row in rows(self.out).values() if row["label"] == label]
@@ -37,6 +39,7 @@ def swept(short_tmp: Path, cluster: Any) -> Iterator[Swept]:
     """The small sweep with more methods that misbehave."""
     import ray
 
+    from orchestrator.cluster import logs_here
     from orchestrator.sweep import Options, run_sweep
 
     tree = yaml.safe_load(SWEEP)
@@ -52,7 +55,10 @@ def swept(short_tmp: Path, cluster: Any) -> Iterator[Swept]:
     ray.init(address=cluster.address, runtime_env=hook, log_to_driver=False, logging_level="error")
     faulty.register()
     try:
-        yield Swept(out, run_sweep(validate(tree), str(out), Options(address=cluster.address)))
+        result = run_sweep(validate(tree), str(out), Options(address=cluster.address))
+        logs = logs_here()
+        assert logs is not None
+        yield Swept(out, result, logs)
     finally:
         faulty.forget()
         ray.shutdown()
@@ -75,6 +81,10 @@ def test_the_sweep_says_which_cells_have_no_trial(swept: Swept) -> None:
     [
         ("raises", 1, "RuntimeError: made to fail"),
         ("gives_nan", 1, "TrialFailed: epoch 1: train_loss is nan"),
+        ("raises_no_text", 1, "RuntimeError: caf\\udce9\\x00 zzzz"),
+        ("exits", 1, "SystemExit: no licence"),
+        ("vanishes", 3, "the worker process died 3 times (ActorDiedError: Worker unexpectedly exits"),
+        ("crashes", 3, "Segmentation fault in string_at (__init__.py, line"),
         pytest.param("eats_memory", 3, "the worker process died 3 times", marks=needs_groups),
         ("hangs", 1, f"took longer than limits.trial_minutes = {SECONDS / 60:g}"),
     ],
@@ -83,6 +93,14 @@ def test_the_row_says_what_happened(swept: Swept, name: str, attempts: int, erro
     row = swept.row(name)
     assert row["status"] == "failed" and error in row["error"]
     assert (row["attempts"], row["preemptions"]) == (attempts, 0)
+    assert len(row["error"]) < 1300 and row["error"].isprintable()
+
+
+def test_what_a_method_prints_is_bounded_in_the_logs(swept: Swept) -> None:
+    logs = [path for path in swept.logs.glob("worker-*") if path.suffix in (".out", ".err") or ".out." in path.name]
+    assert max(path.stat().st_size for path in logs) > LOG_BYTES // 2
+    # As many files as there are workers, each with one older one.
+    assert all(path.stat().st_size <= LOG_BYTES + 2**17 for path in logs)
 
 
 def test_the_other_trials_are_those_of_the_undisturbed_run(swept: Swept, undisturbed: Path) -> None:

@@ -40,6 +40,9 @@ def test_the_schema_takes_the_short_forms_and_no_unknown_key() -> None:
     checked = Draft202012Validator(SweepConfig.model_json_schema())
     short = {"dataset": {"name": "brain_phantom", "bias": {"rho": 1}}, "network": "small_cnn", "methods": ["erm"]}
     assert list(checked.iter_errors(short)) == [] and validate(short)
+    for label, fits in (("l" * 60, True), ("l" * 61, False), ("a b", False)):
+        labelled = {**short, "methods": [{"name": "erm", "label": label}]}
+        assert checked.is_valid(labelled) == fits
     wrong = {**short, "methods": [], "serch": {}}
     assert sorted(error.message for error in checked.iter_errors(wrong)) == [
         "Additional properties are not allowed ('serch' was unexpected)",

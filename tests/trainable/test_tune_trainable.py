@@ -223,6 +223,71 @@ def test_failures_are_results(tiny: MakeSpec, tmp_path: Path, monkeypatch: pytes
     assert [row["epoch"] for row in result["history"]] == [1]
 
 
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (SystemExit(3), "SystemExit: 3"),
+        (SystemExit(), "SystemExit"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (GeneratorExit("over"), "GeneratorExit: over"),
+        (type("Custom", (BaseException,), {})("mine"), "Custom: mine"),
+        (RuntimeError("\ud800 \x00 two\nlines"), "RuntimeError: \\ud800 \\x00 two lines"),
+        (Unprintable(), "Unprintable: (its message cannot be made: RuntimeError)"),
+    ],
+)
+@pytest.mark.parametrize("where", ["train_epoch", "__init__"])
+def test_whatever_is_raised_becomes_the_reason_of_a_failed_row(
+    error: BaseException, reason: str, where: str, tiny: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Trainer, where, broken)
+    result = worker(config(tiny(), None)).step()
+    assert result["done"] and (result["row"]["status"], result["row"]["error"]) == ("failed", reason)
+    schema.to_table("trials", [result["row"]])
+
+
+def test_a_long_reason_is_bounded_before_it_travels(tiny: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("x" * 10**7)
+
+    monkeypatch.setattr(Trainer, "train_epoch", broken)
+    assert len(worker(config(tiny(), None)).step()["row"]["error"]) < 1300
+
+
+def test_a_process_that_ray_ends_is_not_kept_from_its_end(tiny: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._raylet import raise_sys_exit_with_custom_error_message
+
+    def terminated(*_: Any) -> None:
+        # As Ray's handler of SIGTERM does, wherever the process is.
+        raise_sys_exit_with_custom_error_message("The process receives a SIGTERM.", exit_code=1)
+
+    trainable = worker(config(tiny(), None))
+    for where in ("train_epoch", "__init__"):
+        monkeypatch.setattr(Trainer, where, terminated)
+    with pytest.raises(SystemExit):
+        trainable.step()
+    with pytest.raises(SystemExit):
+        worker(config(tiny(), None))
+
+
+def test_a_trial_whose_row_cannot_be_made_has_that_of_its_specification(
+    tiny: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainable = worker(config(tiny(epochs=3), None))
+    trainable.step()
+    monkeypatch.setattr(Trainer, "row", lambda *_: {}["no such attribute"])
+    result = trainable.step()
+    assert result["done"] and result["row"]["error"] == "KeyError: 'no such attribute'"
+    assert result["row"]["hyperparameters"] and [entry["epoch"] for entry in result["history"]] == [2]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_with_a_real_ray(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,58 @@
+"""Why a worker's process is gone: what Ray says of it, and the last words in its log where that lies here."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from pathlib import Path
+
+from trainable.texts import one_line
+
+LONGEST = 400
+"""Characters of a reason."""
+_LAST_BYTES = 2**16
+_GUESSES = " Some common causes include"
+"""From here on Ray lists all that it can be, in every case the same."""
+
+
+def death_of(error: BaseException, logs: Path | None = None) -> str:
+    """Say in one bounded line how a process ended.
+
+    Args:
+        error: What Ray raised for it.
+        logs: Folder with the logs of the workers of this machine; None = not known.
+
+    Returns:
+        The exception's name, Ray's detail (an exit code, say) and, where Python wrote it into the log, the signal and
+        the place in the source.
+    """
+    text = str(error)
+    parts = [f"{type(error).__name__}: {_detail(text)}".rstrip(": ")]
+    found = re.search(r"^\s*pid: (\d+)$", text, re.MULTILINE)
+    if found and logs is not None:
+        with contextlib.suppress(OSError):
+            parts += _last_words(logs, found[1])
+    return one_line("; ".join(parts), LONGEST)
+
+
+def _detail(text: str) -> str:
+    if "Worker exit detail: " in text:
+        return text.split("Worker exit detail: ", 1)[1].split(_GUESSES, 1)[0].strip().rstrip(".")
+    if "creation task" in text:
+        # A traceback: its last line names the exception.
+        return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+    return text.split("The actor is dead because ", 1)[-1].strip()
+
+
+def _last_words(logs: Path, pid: str) -> list[str]:
+    """What ``faulthandler``, which Ray turns on in its workers, wrote about the signal that ended a process."""
+    for path in logs.glob(f"worker-*-{pid}.err*"):
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LAST_BYTES))
+            text = file.read().decode(errors="replace")
+        fatal = re.search(r"^Fatal Python error: (.+)$", text, re.MULTILINE)
+        if fatal:
+            frames = re.findall(r'^  File "(.+)", line (\d+) in (.+)$', text[fatal.end() :], re.MULTILINE)
+            where = [f"in {name} ({Path(file).name}, line {line})" for file, line, name in frames[:2]]
+            return [" ".join([fatal[1], *where])]
+    return []
