@@ -97,6 +97,11 @@ def test_model_file_round_trip(method: str, tiny: Callable[..., TrialSpec], tmp_
     wanted = trainable.Classifier(nets.f, nets.g, trainer.method, trainer.dataset.classes)(images)
     assert torch.equal(model(images), wanted) and not model.training
     assert model.classes == ("a", "b", "c", "d")
+    data = bytearray(file.read_bytes())
+    data[-9] ^= 1
+    file.write_bytes(bytes(data))
+    with pytest.raises(InputError, match="is damaged"):
+        trainable.load_model(file)
 
 
 def test_bad_model_files(tmp_path: Path) -> None:

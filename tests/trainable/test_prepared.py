@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from trainable.data import prepared
-from trainable.data.array_folder import checksum, load_arrays, save_arrays
+from trainable.data.array_folder import cached_arrays, checksum, load_arrays, save_arrays
 from trainable.data.brain_mri import BrainMRI
 from trainable.data.prepared import prepared_arrays, share
 from trainable.errors import InputError
@@ -243,3 +243,41 @@ def test_what_is_damaged_here_is_not_shared(node: Path, tmp_path: Path) -> None:
 
 def test_a_worker_is_told_where_the_data_are(node: Path) -> None:
     assert store_environment()["LNL_SWEEP_DATA"] == str(node.parent / "shared")
+
+
+def test_a_changed_bit_is_found_and_data_from_the_shared_place_are_copied_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("LNL_SWEEP_DATA", raising=False)
+    folder = tmp_path / "cache" / NAME
+    expected = save_arrays(folder, ARRAYS)
+    share(NAME, Folder(str(tmp_path / "shared")))
+    assert prepared_arrays(NAME) is not None
+    flip(folder / "grey.npy")
+    with pytest.raises(InputError, match=f"{NAME} is damaged .* data prepare {NAME} --from"):
+        prepared_arrays(NAME)
+    monkeypatch.setenv("LNL_SWEEP_DATA", str(tmp_path / "shared"))
+    found = prepared_arrays(NAME)
+    assert found is not None and found[1] == expected == checksum(found[0])
+
+
+def test_derived_arrays_that_have_changed_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path))
+    made = []
+
+    def build() -> dict[str, Any]:
+        made.append(1)
+        return dict(ARRAYS)
+
+    for _ in range(2):
+        cached_arrays("thing", build)
+    flip(tmp_path / "thing" / "grey.npy")
+    found, expected = cached_arrays("thing", build)
+    assert len(made) == 2 and checksum(found) == expected == checksum(ARRAYS)
+
+
+def flip(file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(bytes(data))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from trainable.errors import InputError
+from trainable.files import Folder
+from trainable.open_trial import CHECKPOINT, trial_folder, write_checkpoint
 from trainable.spec import TrialSpec
 from trainable.trainer import Trainer
+from trainable.tune_trainable import resume
 
 MakeSpec = Callable[..., TrialSpec]
 TIMES = ("started_at", "finished_at", "train_seconds", "images_per_second", "peak_memory_mb", "seconds")
@@ -29,8 +35,6 @@ def identical(a: Any, b: Any) -> bool:
 
 
 def unpacked(trainer: Trainer) -> Any:
-    import io
-
     return torch.load(io.BytesIO(trainer.state()), weights_only=True)
 
 
@@ -90,3 +94,40 @@ def test_no_epoch_after_the_last(tiny: MakeSpec) -> None:
     trainer.train_epoch()
     with pytest.raises(RuntimeError, match="has trained all its 1 epochs"):
         trainer.train_epoch()
+
+
+def test_a_damaged_checkpoint_costs_its_epochs_and_no_number(tiny: MakeSpec, tmp_path: Path) -> None:
+    spec = tiny("lnl", epochs=3)
+    trainer = Trainer(spec, "cpu")
+    place = trial_folder(Folder(str(tmp_path)), spec.trial_id)
+    trainer.train_epoch()
+    write_checkpoint(place, trainer.state(), 1)
+    file = tmp_path / "trials_open" / spec.trial_id / CHECKPOINT
+    whole = file.read_bytes()
+    draw = random.Random(0)
+    for number in range(60):
+        data = bytearray(whole)
+        start = draw.randrange(len(data))
+        # A bit, or 4 KiB, among the weights perhaps.
+        data[start : start + 4096] = draw.randbytes(4096) if number % 2 else bytes([data[start] ^ 1])
+        file.write_bytes(bytes(data[: len(whole)]))
+        fresh = Trainer(spec, "cpu")
+        before = unpacked(fresh)
+        assert not resume(fresh, place) and identical(unpacked(fresh), before)
+    file.write_bytes(whole)
+    assert resume(Trainer(spec, "cpu"), place)
+
+
+def test_a_state_that_does_not_fit_leaves_the_trial_as_it_was(tiny: MakeSpec) -> None:
+    spec = tiny("lnl", epochs=3)
+    trainer, fresh = Trainer(spec, "cpu"), Trainer(spec, "cpu")
+    trainer.train_epoch()
+    kept = unpacked(trainer)
+    # f and g fit, h does not: they were loaded before it.
+    kept["nets"]["h"] = {name: torch.zeros(7, 7, 7) for name in kept["nets"]["h"]}
+    file = io.BytesIO()
+    torch.save(kept, file)
+    before = unpacked(fresh)
+    with pytest.raises(Exception, match="size mismatch"):
+        fresh.load_state(file.getvalue())
+    assert identical(unpacked(fresh), before) and fresh.epoch == 0
