@@ -246,8 +246,7 @@ def _read(folder: Folder, table: str, columns: Sequence[str] | None, owner: Owne
             return stranger
         present = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
         data = file.read(columns=present, use_threads=False)
-        # Bytes that are no text, and offsets out of range, must be found here and not by whoever uses the row.
-        data.validate(full=True)
+        _validate(data)
         return _dated(fitted(table, data))
     except FileNotFoundError:
         return None
@@ -257,6 +256,11 @@ def _read(folder: Folder, table: str, columns: Sequence[str] | None, owner: Owne
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
         return f"it cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+
+
+def _validate(data: pa.Table) -> None:
+    # Bytes that are no text, and offsets out of range, must be found here and not by whoever uses the row.
+    data.validate(full=True)
 
 
 def _stranger(folder: Folder, table: str, named: bool, meta: dict[bytes, bytes], owner: Owner) -> str | None:

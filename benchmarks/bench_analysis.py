@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -32,12 +33,14 @@ from analysis.load import derive
 from analysis.parts import part_bytes, part_name
 from analysis.schema import arrow_schema
 from analysis.source import open_folder
+from store.sealed import seal_sheet
 
 METHODS = ("ceiling", "erm", "lnl", "grl", "blind_eye", "permuted_bias", "hsic", "end", "repaint", "rwg")
 VALUES = (0.02, 0.025, 0.03, 0.035, 0.04, 0.05, 0.07, 0.1, 0.2, 0.4)
 VARIANTS = ("unbiased", "aligned", "independent", "conflicting")
 RULES = ("val_counterfactual", "val_biased")
 SEEDS, EPOCHS, CLASSES = 10, 50, 10
+SWEEP = "0123456789abcdef"
 
 
 def main() -> None:
@@ -64,8 +67,9 @@ def measure(root: Path, trials: int, predictions: int) -> list[str]:
     loaded = best(lambda: analysis.load(sweep))
     plain = best(lambda: pd.read_parquet(one_file))
     shutil.move(sweep / GATHERED, root / "aside")
-    running = best(lambda: analysis.load(sweep))
+    running, unverified_parts = pair(lambda: analysis.load(sweep), unverified(lambda: analysis.load(sweep)))
     shutil.move(root / "aside", sweep / GATHERED)
+    verified, unverified_file = pair(lambda: analysis.load(sweep), unverified(lambda: analysis.load(sweep)), 9)
     n_single, single = time_single_parts(root / "single", frame)
     rows = analysis.load(sweep)
     curve = best(lambda: analysis.accuracy_vs_bias(rows), rounds=1)
@@ -81,6 +85,10 @@ def measure(root: Path, trials: int, predictions: int) -> list[str]:
         ("load / pandas.read_parquet of one file", f"{loaded / plain:.2f}", "<= 1.5", loaded / plain <= 1.5),
         (f"the same from the {len(METHODS) * len(VALUES)} parts, as while the sweep runs", f"{running / plain:.2f}", "",
          True),
+        ("load with checksums compared / without, finished sweep", f"{verified / unverified_file:.3f}", "<= 1.05",
+         verified / unverified_file <= 1.05),
+        ("the same from the parts (digests and full validation)", f"{running / unverified_parts:.3f}", "<= 1.05",
+         running / unverified_parts <= 1.05),
         (f"load of one-row parts / load after compaction ({n_single:,} parts timed)", f"{parts / running:.0f}", ">= 50",
          parts / running >= 50),
         ("curve without predictions", f"{curve:.2f} s", "", True),
@@ -116,6 +124,35 @@ def best(call: Callable[[], Any], rounds: int = 3) -> float:
     return min(times)
 
 
+def pair(one: Callable[[], Any], other: Callable[[], Any], rounds: int = 3) -> tuple[float, float]:
+    """Best times of two calls that take turns."""
+    times = [(best(one, 1), best(other, 1)) for _ in range(rounds)]
+    return min(a for a, _ in times), min(b for _, b in times)
+
+
+def unverified(call: Callable[[], Any]) -> Callable[[], Any]:
+    """A call during which nothing is hashed or validated, and everything is believed."""
+
+    def plain() -> Any:
+        with (
+            mock.patch("analysis.parts.digest", lambda data: Anything()),
+            mock.patch("store.sealed._bytes_sum", lambda about, data: Anything()),
+            mock.patch("analysis.parts._validate", lambda data: None),
+        ):
+            return call()
+
+    return plain
+
+
+class Anything:
+    """Equal to whatever it is compared with."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None
+
+
 def time_single_parts(folder: Path, frame: pd.DataFrame, most: int = 20_000) -> tuple[int, float]:
     """Seconds to load parts of one row each."""
     shutil.rmtree(folder, ignore_errors=True)
@@ -141,7 +178,7 @@ def write_sweep(folder: Path, trials: int, predictions: int) -> pd.DataFrame:
         write(folder, "trials", cell, frame)
         write(folder, "history", cell, cell_history(frame))
         write(folder, "predictions", cell, cell_predictions(frame, images, rng))
-    (folder / "sweep.yaml").write_text(yaml.safe_dump(config(cells, searches)))
+    (folder / "sweep.yaml").write_bytes(seal_sheet(yaml.safe_dump(config(cells, searches)), SWEEP))
     place = open_folder(folder)
     gathered = gather(place, lambda rows: derive(place, rows))
     assert gathered is not None
@@ -152,7 +189,8 @@ def write_sweep(folder: Path, trials: int, predictions: int) -> pd.DataFrame:
 
 def write(folder: Path, table: str, cell: str, frame: pd.DataFrame) -> None:
     (folder / table).mkdir(parents=True, exist_ok=True)
-    (folder / table / part_name(cell, 1, "driver", 1)).write_bytes(part_bytes(typed(table, frame)))
+    content = part_bytes(typed(table, frame), table, SWEEP)
+    (folder / table / part_name(cell, 1, "driver", 1, content)).write_bytes(content)
 
 
 def typed(table: str, frame: pd.DataFrame) -> pa.Table:
