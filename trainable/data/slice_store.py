@@ -110,3 +110,18 @@ def _draw(store: SliceStore, size: int, lengths: paint.Lengths) -> Arrays:
     if size != store.grey.shape[2]:
         arrays["grey"] = area_resize(store.grey, size)
     return arrays
+
+
+def distinct(keys: Iterable[str]) -> list[str]:
+    """Keys of which none stands twice: a repeated one gets its number.
+
+    Example:
+        >>> distinct(["a", "b", "a"])
+        ['a', 'b', 'a-2']
+    """
+    seen: Counter[str] = Counter()
+    found = []
+    for key in keys:
+        seen[key] += 1
+        found.append(key if seen[key] == 1 else f"{key}-{seen[key]}")
+    return found

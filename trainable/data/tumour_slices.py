@@ -112,8 +112,8 @@ class TumourSlices(ABC):
         return hashlib.sha256(f"{self.store.checksum}/{self.layers.checksum}/{INKS}".encode()).hexdigest()
 
     def image_keys(self) -> list[str]:
-        """Keyed hash of every image, 16 hex characters, ``[N]``."""
-        return [str(key) for key in self.store.image_keys]
+        """Keyed hash of every image, 16 hex characters, ``[N]``; a second image of the same content gets ``-2``."""
+        return distinct(map(str, self.store.image_keys))
 
     def patient_keys(self) -> list[str] | None:
         """Keyed hash of the patient of every image, 16 hex characters, ``[N]``."""
