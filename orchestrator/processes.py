@@ -1,4 +1,4 @@
-"""Identity of a process across hosts, boots and containers, and whether it still runs."""
+"""Processes: their identity across hosts, boots and containers, whether one still runs, and what it has started."""
 
 from __future__ import annotations
 
@@ -56,6 +56,21 @@ def still_runs(entry: Mapping[str, Any]) -> bool | None:
     if not recorded or (seen is None and _exists(pid)):
         return None
     return False
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes that a process has started, and those that these have; parents before their children."""
+    children: dict[int, list[int]] = {}
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = int(place.read_text(errors="replace").rsplit(")", 1)[1].split()[1])
+        except (OSError, IndexError):
+            continue
+        children.setdefault(parent, []).append(int(place.parent.name))
+    found = list(children.get(pid, ()))
+    for child in found:
+        found += children.get(child, ())
+    return found
 
 
 def _process_table() -> dict[str, str | None]:

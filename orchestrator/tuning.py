@@ -17,7 +17,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from orchestrator.capacity import Demand
-from orchestrator.cluster import cluster_nodes, ray_log
+from orchestrator.cluster import cluster_nodes
 from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.gpu_packing import ray_share
@@ -152,7 +152,7 @@ def run_tuner(
     Raises:
         LeaseLost: Another driver took the directory over.
         InputError: The directory cannot be written any more.
-        KeyboardInterrupt: SIGINT or SIGTERM.
+        KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP.
     """
     session = Session(config, dispatcher, writer, progress, demands, cluster_nodes, slots)
     # Tune reads its bound once, and a cluster grows: how many may wait is the session's to say.
@@ -187,8 +187,7 @@ def run_tuner(
         )
         progress.start(session.capacity.slots)
         try:
-            with ray_log(place / "ray" if place else None):
-                tuner.fit()
+            tuner.fit()
         except Exception:
             # Tune gives an error of ours another name.
             if session.error is None:
