@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export UV_PYTHON_DOWNLOADS ?= never
 
-.PHONY: demo test test-fast lint types check notebooks clean help
+.PHONY: demo test test-fast test-lab lint types check notebooks clean help
 
 help:
 	@echo "make demo       run the demo sweep and write results/brain_phantom/report.html (PYTHON=python3.12: with another python)"
 	@echo "make test       run the whole test suite (about 50 minutes on two cores)"
 	@echo "make test-fast  run all but the slow tests (a few minutes)"
+	@echo "make test-lab   run the fast tests with the oldest and the newest versions on each Python (an hour or two; needs uv)"
 	@echo "make check      lint and types"
 	@echo "make notebooks  execute analysis/notebooks, store them with their figures, draw the README's (needs Chromium);"
 	@echo "                EXAMPLE=DIR makes the stored example from a finished sweep first"
@@ -34,6 +35,9 @@ test: $(STAMP)
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow"
+
+test-lab: $(STAMP)
+	$(BIN)/python -m pytest -m lab
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

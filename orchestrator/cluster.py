@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -77,7 +78,8 @@ def _start_own(start: Callable[[], object]) -> None:
     # On a machine that is busy with other things Ray gives up after half a minute: then once more.
     for attempt in range(START_ATTEMPTS):
         try:
-            start()
+            with _sheltered():
+                start()
         except Exception as error:
             ray.shutdown()
             if attempt + 1 == START_ATTEMPTS:
@@ -85,6 +87,17 @@ def _start_own(start: Callable[[], object]) -> None:
                 raise InputError(f"Ray does not start on this machine ({reason}): end what keeps it busy") from error
         else:
             return
+
+
+@contextlib.contextmanager
+def _sheltered() -> Iterator[None]:
+    # A terminal that goes sends SIGHUP to all its processes: those of Ray, which inherit what is blocked here, must
+    # outlive it until the sweep has ended in order. (Ray itself does so with the SIGINT of a Ctrl-C.)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class _QuietFile(logging.Handler):
@@ -99,6 +112,24 @@ class _QuietFile(logging.Handler):
             file.write(f"{self.format(record)}\n")
 
 
+def log_folder(directory: Path | None) -> Path | None:
+    """Folder of Ray's logs in a sweep's directory, made where it is missing; None in an object store.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    if directory is None:
+        return None
+    place = directory / "ray"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"Ray's logs need the folder {place}, which cannot be made ({error.strerror}): move away what stands there"
+        ) from error
+    return place
+
+
 @contextlib.contextmanager
 def ray_log(place: Path | None) -> Iterator[None]:
     """Within the block, what Ray says in this process goes to ``driver.log`` and not to the screen.
@@ -106,12 +137,13 @@ def ray_log(place: Path | None) -> Iterator[None]:
     What a user must know of it reaches them as a trial's error or as the sweep's own sentence.
 
     Args:
-        place: Folder of the log, made where it is missing; None = nowhere.
+        place: Folder of the log; None = there is no log, and what Ray's nodes say of workers
+            that died stands in Ray's own logs alone.
     """
     if place is None:
-        yield
+        with _node_messages(lambda line: None):
+            yield
         return
-    place.mkdir(parents=True, exist_ok=True)
     logger = logging.getLogger("ray")
     before, levels = logger.level, [(handler, handler.level) for handler in logger.handlers]
     file = _QuietFile(place / "driver.log")
@@ -128,7 +160,8 @@ def ray_log(place: Path | None) -> Iterator[None]:
         os.geteuid(),
     )
     try:
-        yield
+        with _node_messages(lambda line: logger.warning("%s", line)):
+            yield
     finally:
         logger.removeHandler(file)
         logger.setLevel(before)
@@ -142,6 +175,33 @@ def logs_here() -> Path | None:
     with contextlib.suppress(Exception):
         return Path(ray._private.worker.global_worker.node.get_logs_dir_path())
     return None
+
+
+@contextlib.contextmanager
+def _node_messages(log: Callable[[str], None]) -> Iterator[None]:
+    """Within the block, messages such as "(raylet) A worker died or was killed" are logged.
+
+    A thread of Ray prints them on the standard output, whatever ``log_to_driver`` and ``logging_level`` say.
+    """
+    worker = ray._private.worker
+    show = getattr(worker, "print_to_stdstream", None)
+    if show is None:
+        # A Ray that shows them in another way.
+        yield
+        return
+
+    def keep(data: Mapping[str, Any], *rest: Any, **more: Any) -> None:
+        if data.get("pid") != "raylet":
+            show(data, *rest, **more)
+            return
+        for line in data.get("lines", ()):
+            log(f"(raylet) {line}")
+
+    worker.print_to_stdstream = keep
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = show
 
 
 def cluster_nodes() -> list[Mapping[str, float]]:

@@ -144,12 +144,14 @@ def _smoke(config: SweepConfig) -> SweepConfig:
 
 
 def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
+    from orchestrator.interruption import INTERRUPTED, Interruption
     from orchestrator.lease import LeaseLost
     from orchestrator.progress import duration
     from orchestrator.sweep import Options, run_sweep
     from trainable.remote import Unreachable
 
     began = time.monotonic()
+    interruption = Interruption(f"interrupted again: ended at once. Go on with: lnl-sweep resume {out}")
     running = Options(
         address=options.address,
         cpus=options.cpus,
@@ -157,26 +159,31 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
         mix_versions=options.mix_versions,
         failed=getattr(options, "failed", False),
         only=options.only,
+        interruption=interruption,
     )
+    result = None
     try:
-        result = run_sweep(config, out, running)
+        with interruption.heard():
+            result = run_sweep(config, out, running)
+            print(f"planned = {result.planned}, finished = {result.finished}, in {duration(time.monotonic() - began)}")
+            if result.diverged:
+                print(f"{result.diverged} search trials diverged (counted, never selected)")
+            for line in result.problems:
+                print(f"problem: {line}", file=sys.stderr)
+            if result.planned != result.finished:
+                print(f"not finished; go on with: lnl-sweep resume {out}", file=sys.stderr)
+            return 0 if _finish(result.directory) and result.complete else 1
     except KeyboardInterrupt:
-        print(f"interrupted; nothing is lost. Go on with: lnl-sweep resume {out}", file=sys.stderr)
-        return 130
+        if result is None:
+            print(f"interrupted; nothing is lost. Go on with: lnl-sweep resume {out}", file=sys.stderr)
+        else:
+            print(f"interrupted; all rows are in {out}. Report: lnl-sweep report {out}", file=sys.stderr)
+        return INTERRUPTED
     except LeaseLost as lost:
         print(f"lnl-sweep: {lost}", file=sys.stderr)
-        return 1
     except Unreachable as away:
         print(f"lnl-sweep: {away}; nothing finished is lost. Go on with: lnl-sweep resume {out}", file=sys.stderr)
-        return 1
-    print(f"planned = {result.planned}, finished = {result.finished}, in {duration(time.monotonic() - began)}")
-    if result.diverged:
-        print(f"{result.diverged} search trials diverged (counted, never selected)")
-    for line in result.problems:
-        print(f"problem: {line}", file=sys.stderr)
-    if result.planned != result.finished:
-        print(f"not finished; go on with: lnl-sweep resume {out}", file=sys.stderr)
-    return 0 if _finish(result.directory) and result.complete else 1
+    return 1
 
 
 def _finish(directory: str) -> bool:

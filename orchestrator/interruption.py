@@ -1,15 +1,26 @@
-"""Ctrl-C and SIGTERM both end a sweep in a state that can be resumed."""
+"""Signals that end a sweep in a state that can be resumed: Ctrl-C, SIGTERM, and SIGHUP of a terminal that is gone."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from orchestrator.processes import descendants
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
+INTERRUPTED = 130
+"""Exit code of a process that was interrupted."""
+SAME_SECONDS = 0.3
+"""Ctrl-C reaches a process twice where both a terminal and a wrapper (timeout, uv run) send it on."""
+LEAVE_SECONDS = 2.0
+"""Longest time that giving back the lease may take where the end is at once."""
 
 
 class Interruption:
@@ -17,10 +28,25 @@ class Interruption:
 
     A signal raises ``KeyboardInterrupt`` wherever the main thread happens to be. In a destructor Python prints and
     forgets it, and a callback of a compiled library may do the same: so it is noted too, and asked for at each step.
+
+    The first signal ends the sweep in order, which takes seconds. Those that follow change nothing, since systems send
+    several, but for a second Ctrl-C: it ends the process at once, or raises again where there is nothing to say.
+
+    Args:
+        last_words: What a process that a second Ctrl-C ends at once says; None = it is not ours to end, as in a
+            notebook.
     """
 
-    def __init__(self) -> None:
-        self._asked = False
+    def __init__(self, last_words: str | None = None) -> None:
+        self._last_words = last_words
+        self._asked_at: float | None = None
+        self._deferring = False
+        self._terminals: list[int] = []
+        self._leave: Callable[[], None] | None = None
+
+    def __reduce__(self) -> tuple[type[None], tuple[()]]:
+        # Tune pickles its callbacks into its snapshots, which nothing here ever reads back.
+        return type(None), ()
 
     def check(self) -> None:
         """Raise again what may have been lost.
@@ -28,41 +54,114 @@ class Interruption:
         Raises:
             KeyboardInterrupt: A signal has come.
         """
-        if self._asked:
+        if self._asked_at is not None:
             raise KeyboardInterrupt
+
+    def on_end_at_once(self, leave: Callable[[], None] | None) -> None:
+        """Take note of what must be done, for lack of an order, where a second Ctrl-C ends the process."""
+        self._leave = leave
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Within the block, which ends by itself and soon, a first signal is noted only: ``check`` raises it."""
+        before, self._deferring = self._deferring, True
+        try:
+            yield
+        finally:
+            self._deferring = before
 
     def listen(self) -> None:
-        """From now on SIGINT and SIGTERM are interruptions; again where somebody else has taken them meanwhile."""
-
-        def interrupt(number: int, frame: FrameType | None) -> None:
-            self._asked = True
-            raise KeyboardInterrupt
-
+        """From now on the signals are interruptions; again where somebody else has taken them meanwhile."""
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
-                signal.signal(number, interrupt)
+                # Under nohup a sweep goes on without its terminal.
+                if not (number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN):
+                    signal.signal(number, self._interrupt)
 
     @contextlib.contextmanager
     def heard(self) -> Iterator[None]:
-        """Within the block, in the main thread, SIGINT and SIGTERM are interruptions.
+        """Within the block, in the main thread, the signals are interruptions.
 
-        Python does not print those that it forgets: they are raised at the next step.
+        Python does not print those that it forgets: they are raised at the next step. A process that was interrupted
+        ends after the block, and only a second Ctrl-C makes it end sooner.
         """
-        if threading.current_thread() is not threading.main_thread():
+        if threading.current_thread() is not threading.main_thread() or self._is_heard():
             yield
             return
         before = {number: signal.getsignal(number) for number in _SIGNALS}
         tell = sys.unraisablehook
 
         def tell_others(entry: sys.UnraisableHookArgs) -> None:
-            if not (self._asked and issubclass(entry.exc_type, KeyboardInterrupt)):
+            if not (self._asked_at is not None and issubclass(entry.exc_type, KeyboardInterrupt)):
                 tell(entry)
 
         sys.unraisablehook = tell_others
+        self._terminals = [number for number in (1, 2) if os.isatty(number)]
+        if self._last_words is not None:
+            # Registered before those of Ray, and so called after them.
+            atexit.register(_ignore_ctrl_c)
         self.listen()
         try:
             yield
         finally:
             sys.unraisablehook = tell
+            ends = self._asked_at is not None and self._last_words is not None
+            if not ends:
+                atexit.unregister(_ignore_ctrl_c)
             for number, handler in before.items():
-                signal.signal(number, handler)
+                if not ends:
+                    signal.signal(number, handler or signal.SIG_DFL)
+                elif number != signal.SIGINT:
+                    signal.signal(number, signal.SIG_IGN)
+
+    def _is_heard(self) -> bool:
+        return signal.getsignal(signal.SIGINT) == self._interrupt
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        if number == signal.SIGHUP:
+            self._forget_terminals()
+        if self._asked_at is None:
+            self._asked_at = now
+            if self._deferring:
+                return
+        elif number != signal.SIGINT or now - self._asked_at < SAME_SECONDS:
+            return
+        elif self._last_words is not None:
+            self._end_at_once(self._last_words)
+        raise KeyboardInterrupt
+
+    def _forget_terminals(self) -> None:
+        # Each write to a terminal that is gone fails, that of the last sentence too.
+        for number in self._terminals:
+            if not os.isatty(number):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+
+    def _end_at_once(self, words: str) -> None:
+        # Neither Ray nor the interpreter can be ended in a hurry without a traceback: the process ends like one that is
+        # killed, and Ray's end with it.
+        if self._leave is not None:
+            thread = threading.Thread(target=_quietly, args=(self._leave,), daemon=True)
+            thread.start()
+            thread.join(LEAVE_SECONDS)
+        if 2 in self._terminals:
+            # The live display hides the cursor.
+            words = f"\r\x1b[?25h{words}"
+        with contextlib.suppress(OSError):
+            os.write(2, f"{words}\n".encode())
+        for pid in descendants(os.getpid()):
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        os._exit(INTERRUPTED)
+
+
+def _ignore_ctrl_c() -> None:
+    # From here on Python would let it end the process as if nothing had been said.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _quietly(work: Callable[[], None]) -> None:
+    with contextlib.suppress(Exception):
+        work()

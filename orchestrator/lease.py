@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import math
 import secrets
-import socket
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from analysis.parts import part_generation
+from orchestrator.processes import process_identity, same_boot, still_runs
 from orchestrator.small_files import read_small
 from store.sealed import seal_json
 from trainable.errors import InputError
@@ -23,6 +23,10 @@ from trainable.remote import Unreachable
 FILE = "driver.json"
 HEARTBEAT_SECONDS = 10.0
 EXPIRES_SECONDS = 60.0
+WATCHED_HEARTBEATS = 3
+"""Where clocks differ, a driver that sends no heartbeat in the time of so many is gone."""
+CLOCK_SECONDS = 5.0
+"""By so much the clocks of two hosts may differ without notice."""
 SETTLE_SECONDS = 0.3
 READ_AGAIN_SECONDS = 0.2
 RELEASE_PATIENCE_SECONDS = 10.0
@@ -119,11 +123,12 @@ class Lease:
                 self._beaten = time.monotonic()
 
 
-def acquire(folder: Folder) -> Lease:
+def acquire(folder: Folder, tell: Callable[[str], None] | None = None) -> Lease:
     """Take the lease on a directory.
 
     Args:
         folder: The sweep's directory.
+        tell: Is given a sentence where it takes longer.
 
     Returns:
         The lease, its heartbeat running.
@@ -132,9 +137,9 @@ def acquire(folder: Folder) -> Lease:
         InputError: Another driver is at work there.
     """
     holder = _holder(folder)
-    if _is_alive(holder):
+    if _is_alive(folder, holder, tell):
         raise InputError(
-            f"{folder.uri} is in use by another driver (pid {holder['pid']} on {holder['host']}): "
+            f"{folder.uri} is in use by another driver (pid {holder['pid']} on {_host(holder)}): "
             "wait for it, stop it, or choose another --out"
         )
     parts = [part_generation(name) for name in folder.child("trials").names()]
@@ -159,9 +164,7 @@ def _record(lease: Lease, released: bool = False) -> bytes:
     entry = {
         "id": lease.id,
         "generation": lease.generation,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "process_started": _process_started(os.getpid()),
+        **process_identity(),
         "heartbeat": time.time(),
         "released": released,
     }
@@ -173,29 +176,64 @@ def _holder(folder: Folder) -> dict[str, Any]:
     for _ in range(3):
         try:
             entry = json.loads(read_small(folder, FILE))
-            numbers = {"pid": int(entry["pid"]), "generation": int(entry["generation"])}
-            return {**entry, **numbers, "heartbeat": float(entry["heartbeat"])}
+            pid, generation, heartbeat = int(entry["pid"]), int(entry["generation"]), float(entry["heartbeat"])
+            if pid > 0 and generation >= 0 and math.isfinite(heartbeat):
+                return {**entry, "pid": pid, "generation": generation, "heartbeat": heartbeat}
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):
             return {}
-        except (KeyError, TypeError, ValueError):
-            # An object store may give bytes of two heartbeats: the next reading is whole.
-            time.sleep(READ_AGAIN_SECONDS)
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError):
+            pass
+        # An object store may give bytes of two heartbeats: the next reading is whole.
+        time.sleep(READ_AGAIN_SECONDS)
     return {}
 
 
-def _is_alive(holder: dict[str, Any]) -> bool:
+def _host(holder: dict[str, Any]) -> str:
+    return str(holder.get("host") or "a host without a name")
+
+
+def _is_alive(folder: Folder, holder: dict[str, Any], tell: Callable[[str], None] | None) -> bool:
+    """Whether the holder still works: by its process where that can be seen from here, else by its heartbeat."""
     if not holder or holder.get("released"):
         return False
-    if holder.get("host") == socket.gethostname():
-        started = _process_started(holder["pid"])
-        if started is not None or Path("/proc").is_dir():
-            return started is not None and started == holder.get("process_started")
-    return bool(time.time() - holder["heartbeat"] < EXPIRES_SECONDS)
+    runs = still_runs(holder)
+    if runs is not None:
+        return runs
+    age = time.time() - holder["heartbeat"]
+    if -CLOCK_SECONDS < age < EXPIRES_SECONDS:
+        return True
+    # The clock of another host may be slow or fast by any time; that of another container is the same.
+    if age >= EXPIRES_SECONDS and (same_boot(holder) or not _written_lately(folder)):
+        return False
+    return _sends_heartbeats(folder, holder, tell)
 
 
-def _process_started(pid: int) -> str | None:
-    # The start time tells a process from a later one that was given the same pid.
+def _written_lately(folder: Folder) -> bool:
+    """Whether the entry was written within the life of a heartbeat, by the clock of the directory itself."""
+    probe = f".clock-{secrets.token_hex(4)}"
+    folder.write(probe, b"clock", durable=False)
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[19]
-    except (OSError, IndexError):
-        return None
+        return folder.modified(probe) - folder.modified(FILE) < EXPIRES_SECONDS
+    except FileNotFoundError:
+        return False
+    finally:
+        folder.remove(probe)
+
+
+def _sends_heartbeats(folder: Folder, holder: dict[str, Any], tell: Callable[[str], None] | None) -> bool:
+    """Whether the entry changes, whatever time it names, while this process measures the time by its own clock."""
+    seconds = WATCHED_HEARTBEATS * HEARTBEAT_SECONDS
+    if tell is not None:
+        tell(
+            f"{folder.uri} was last used by a driver on {_host(holder)}, whose clock differs from the one here: "
+            f"waiting {seconds:.0f} s for a sign of life"
+        )
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(HEARTBEAT_SECONDS / 10)
+        now = _holder(folder)
+        if now.get("released"):
+            return False
+        if now and (now.get("id"), now["heartbeat"]) != (holder.get("id"), holder["heartbeat"]):
+            return True
+    return False

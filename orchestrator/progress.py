@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -75,8 +75,9 @@ class Progress:
         """Begin to show; ``slots`` trials run at once."""
         self.grow(slots)
         if self._console.is_terminal:
-            self._live = Live(console=self._console, refresh_per_second=2, transient=True, get_renderable=self._render)
-            self._live.start()
+            live = Live(console=self._console, refresh_per_second=2, transient=True, get_renderable=self._render)
+            self._live = live
+            self._show(live.start)
         self.update(force=True)
 
     def grow(self, slots: int) -> None:
@@ -123,17 +124,24 @@ class Progress:
             self._write()
         if self._live is None and now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            self._console.print(self._line(), highlight=False, soft_wrap=True)
+            line = self._line()
+            self._show(lambda: self._console.print(line, highlight=False, soft_wrap=True))
 
     def stop(self, state: str) -> None:
         """End the display; ``state`` (finished, interrupted, failed) goes into ``status.json``."""
         self._state = state
         if self._live is not None:
-            self._live.stop()
+            self._show(self._live.stop)
             self._live = None
         with contextlib.suppress(OSError, InputError):
             if self._folder is not None:
                 self._folder.patiently(LAST_WRITE_SECONDS).write(STATUS_FILE, seal_json(self.snapshot()))
+
+    def _show(self, work: Callable[[], object]) -> None:
+        # Nobody looks at a terminal or a pipe that is gone (rich answers a broken pipe with SystemExit): no reason to
+        # end the sweep.
+        with contextlib.suppress(OSError, SystemExit):
+            work()
 
     def eta_seconds(self) -> float | None:
         """Seconds to go, from the rate so far; None before the first trials have ended."""

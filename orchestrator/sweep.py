@@ -48,6 +48,7 @@ class Options:
         failed: Run failed trials again.
         only: Run only these cells, e.g. ``method=lnl,rho=0.9``; None = all.
         console: Where progress is shown.
+        interruption: Hears the signals that end the sweep; None = one of the sweep's own.
     """
 
     address: str | None = None
@@ -57,6 +58,7 @@ class Options:
     failed: bool = False
     only: str | None = None
     console: Console = field(default_factory=lambda: Console(stderr=True))
+    interruption: Interruption | None = None
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
 
     Raises:
         InputError: Bad input, or a directory that cannot be used; nothing was changed there.
-        KeyboardInterrupt: SIGINT or SIGTERM; the directory can be resumed.
+        KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP; the directory can be resumed.
     """
     options = options or Options()
     directory = SweepDirectory(out)
@@ -118,9 +120,10 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             options.console.print(f"since this sweep began: {difference}", highlight=False)
         changes = {**changes, **changed_numbers(were, are)}
         directory.check_readable()
-    interruption = Interruption()
+    interruption = options.interruption or Interruption()
     with interruption.heard():
-        lease = acquire(directory.folder)
+        lease = acquire(directory.folder, lambda text: options.console.print(text, highlight=False))
+        interruption.on_end_at_once(lease.release)
         writer = Writer(directory, lease, sweep=sweep)
         try:
             found = survey(directory)
@@ -151,16 +154,20 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
                 with contextlib.suppress(Exception):
                     writer.gather(LAST_SECONDS)
             finally:
-                if state == "interrupted":
-                    # Rows that do not arrive now are those of trials that go on from their last checkpoint.
-                    with contextlib.suppress(Exception):
-                        writer.flush(LAST_SECONDS)
-                progress.stop(state)
-                with contextlib.suppress(OSError, InputError):
-                    write_journal(directory.folder.patiently(LAST_SECONDS), dispatcher.studies())
+                with interruption.deferred():
+                    if state == "interrupted":
+                        # Rows that do not arrive now are those of trials that go on from their last checkpoint.
+                        with contextlib.suppress(Exception):
+                            writer.flush(LAST_SECONDS)
+                    progress.stop(state)
+                    with contextlib.suppress(OSError, InputError):
+                        write_journal(directory.folder.patiently(LAST_SECONDS), dispatcher.studies())
         finally:
-            writer.post.close()
-            lease.release()
+            with interruption.deferred():
+                writer.post.close()
+                lease.release()
+            interruption.on_end_at_once(None)
+        interruption.check()
     planned, _, _ = dispatcher.totals()
     expected, found = dispatcher.finished_ids(), survey(directory)
     finished = expected & {row["trial_id"] for row in found.rows} - found.lost.keys()
@@ -248,10 +255,11 @@ def _run(
     import ray
 
     from orchestrator.capacity import Capacity
-    from orchestrator.cluster import cluster_nodes, demands_of, start_ray
+    from orchestrator.cluster import cluster_nodes, demands_of, log_folder, ray_log, start_ray
     from orchestrator.gpu_packing import pack_gpus
     from orchestrator.tuning import run_tuner
 
+    log = log_folder(writer.directory.folder.local)
     ours = not ray.is_initialized()
     try:
         start_ray(options.address, options.cpus)
@@ -259,26 +267,28 @@ def _run(
         # While it starts, Ray answers a SIGTERM in its own way.
         raise KeyboardInterrupt from end
     interruption.listen()
-    try:
-        nodes = cluster_nodes()
-        labels = {cell.label for cell in dispatcher.cells if not dispatcher.cell_is_done(cell.id)}
-        demands = {label: demand for label, demand in demands_of(config, nodes).items() if label in labels}
-        misfits = Capacity(nodes, demands.values(), options.slots).misfits
-        for label, demand in demands.items():
-            if demand in misfits:
-                options.console.print(
-                    f"no node has what a trial of {label} needs (cpu: {demand.cpu}, gpu: {demand.gpu:g}): it waits "
-                    "until one joins; change resources to run it here",
-                    highlight=False,
-                )
-        if any(node.get("GPU", 0.0) >= 1 for node in nodes):
-            demands = pack_gpus(config, dispatcher.cells, demands, options.console)
-        bound = run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots, interruption)
-        if bound is not None:
-            options.console.print(f"no more trials are started: {bound}", highlight=False)
-    finally:
-        if ours:
-            ray.shutdown()
+    with ray_log(log):
+        try:
+            nodes = cluster_nodes()
+            labels = {cell.label for cell in dispatcher.cells if not dispatcher.cell_is_done(cell.id)}
+            demands = {label: demand for label, demand in demands_of(config, nodes).items() if label in labels}
+            misfits = Capacity(nodes, demands.values(), options.slots).misfits
+            for label, demand in demands.items():
+                if demand in misfits:
+                    options.console.print(
+                        f"no node has what a trial of {label} needs (cpu: {demand.cpu}, gpu: {demand.gpu:g}): it waits "
+                        "until one joins; change resources to run it here",
+                        highlight=False,
+                    )
+            if any(node.get("GPU", 0.0) >= 1 for node in nodes):
+                demands = pack_gpus(config, dispatcher.cells, demands, options.console)
+            bound = run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots, interruption)
+            if bound is not None:
+                options.console.print(f"no more trials are started: {bound}", highlight=False)
+        finally:
+            if ours:
+                with interruption.deferred():
+                    ray.shutdown()
 
 
 def _write_sheet(

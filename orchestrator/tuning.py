@@ -16,7 +16,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from orchestrator.capacity import Demand
-from orchestrator.cluster import cluster_nodes, ray_log
+from orchestrator.cluster import cluster_nodes
 from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.gpu_packing import ray_share
@@ -153,7 +153,7 @@ def run_tuner(
     Raises:
         LeaseLost: Another driver took the directory over.
         InputError: The directory cannot be written any more.
-        KeyboardInterrupt: SIGINT or SIGTERM.
+        KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP.
     """
     session = Session(config, dispatcher, writer, progress, demands, cluster_nodes, slots)
     # Tune reads its bound once, and a cluster grows: how many may wait is the session's to say.
@@ -188,7 +188,7 @@ def run_tuner(
         )
         progress.start(session.capacity.slots)
         try:
-            with ray_log(place / "ray" if place else None), no_variables_in_runtime_environments():
+            with no_variables_in_runtime_environments():
                 tuner.fit()
         except Exception:
             # Tune gives an error of ours another name.

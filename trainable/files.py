@@ -233,6 +233,16 @@ class Folder:
             return Path(path).exists()
         return self._remote.exists(path)
 
+    def modified(self, name: str) -> float:
+        """When a file was last written, by the clock of whoever keeps the directory (a file server, an object store).
+
+        Raises:
+            FileNotFoundError: There is no such file.
+        """
+        if self._remote is None:
+            return Path(self._at(name)).stat().st_mtime
+        return self._remote.modified(self._at(name))
+
     def _entries(self, prefix: str = "", sizes: bool = False) -> list[tuple[str, int | None]]:
         # None for a directory; the sizes of local files cost a request each.
         if self._remote is not None:

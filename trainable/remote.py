@@ -198,6 +198,13 @@ class Store:
         info = self._repeat(f"look for {path}", REQUEST_SECONDS, lambda: self.filesystem.get_file_info(path))
         return bool(info.type != fs.FileType.NotFound)
 
+    def modified(self, path: str) -> float:
+        """When a file was last written, by the store's clock."""
+        info = self._repeat(f"look for {path}", REQUEST_SECONDS, lambda: self.filesystem.get_file_info(path))
+        if info.mtime is None:
+            raise FileNotFoundError(f"there is no {path}")
+        return float(info.mtime.timestamp())
+
     def entries(self, path: str) -> list[tuple[str, int | None]]:
         """(name, bytes; None for a directory) of what is directly in a directory; a missing one is empty."""
         from pyarrow import fs

@@ -27,7 +27,8 @@ A, B = [0.90, 0.92, 0.88, 0.91, 0.93], [0.85, 0.90, 0.86, 0.84, 0.88]
 
 @pytest.mark.parametrize(("df", "value"), [(2, 4.302652729749), (4, 2.776445105198), (9, 2.262157162798)])
 def test_t_quantile(df: int, value: float) -> None:
-    assert t_quantile(df) == pytest.approx(value, abs=1e-11)
+    # Versions of scipy differ in the eleventh digit.
+    assert t_quantile(df) == pytest.approx(value, abs=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,10 @@ class TestWorkerAndNode:
         assert (lost["trial_id"], lost["attempts"]) == (survived.stuck, 1)
         assert len(survived.having(attempts=1)) == TRIALS - 1
 
+    def test_what_ray_says_of_a_worker_that_died_stands_in_the_log_alone(self, survived: Survived) -> None:
+        assert "(raylet)" not in survived.text
+        assert "(raylet) A worker died" in (survived.out / "ray" / "driver.log").read_text()
+
     def test_the_rows_are_those_of_the_undisturbed_run(self, survived: Survived, undisturbed: Path) -> None:
         assert_same_results(survived.out, undisturbed)
 

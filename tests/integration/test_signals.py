@@ -1,8 +1,9 @@
-"""Ctrl-C and SIGTERM end a sweep in a state that can be resumed, and say how."""
+"""Ctrl-C, SIGTERM and the end of the terminal end a sweep in a state that can be resumed, and say how."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.support import Rows, assert_same_results, differences, driver, rows
+from orchestrator.interruption import SAME_SECONDS
+from tests.integration.support import Driver, Rows, assert_same_results, differences, driver, rows
 
 pytestmark = pytest.mark.slow
 
@@ -20,7 +22,6 @@ pytestmark = pytest.mark.slow
 class Stopped:
     """How the sweep stood when a signal had ended it."""
 
-    number: int
     code: int
     text: str
     status: dict[str, Any]
@@ -36,26 +37,45 @@ class Story:
     last_text: str
 
 
+def interrupt(running: Driver) -> None:
+    running.kill(signal.SIGINT)
+
+
+def terminate(running: Driver) -> None:
+    running.kill(signal.SIGTERM)
+
+
+def hang_up(running: Driver) -> None:
+    # A terminal that is closed tells all processes of its session, those of Ray too.
+    os.killpg(running.process.pid, signal.SIGHUP)
+
+
+def interrupt_twice(running: Driver) -> None:
+    running.kill(signal.SIGINT)
+    time.sleep(2 * SAME_SECONDS)
+    running.kill(signal.SIGINT)
+
+
 @pytest.fixture(scope="module")
 def story(short_tmp: Path, sweep_file: Path) -> Story:
-    """One sweep: interrupted, resumed, terminated, resumed to its end."""
+    """One sweep: interrupted, resumed, terminated, resumed, hung up, resumed, interrupted twice, resumed to its end."""
     out = short_tmp / "stopped"
     stops: list[Stopped] = []
     words: tuple[object, ...] = ("run", sweep_file, "--out", out)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for stop in (interrupt, terminate, hang_up, interrupt_twice):
         with driver(short_tmp, out, *words) as running:
             running.wait_for_rows(len(rows(out)) + 3)
-            running.kill(number)
+            stop(running)
             code = running.wait(180)
         status, lease = (json.loads((out / name).read_text()) for name in ("status.json", "driver.json"))
-        stops.append(Stopped(number, code, running.text(), status, lease, rows(out)))
+        stops.append(Stopped(code, running.text(), status, lease, rows(out)))
         words = ("resume", out)
     with driver(short_tmp, out, *words) as running:
         code = running.wait()
     return Story(out, stops, code, running.text())
 
 
-@pytest.fixture(params=[0, 1], ids=["SIGINT", "SIGTERM"])
+@pytest.fixture(params=[0, 1, 2], ids=["SIGINT", "SIGTERM", "SIGHUP"])
 def stopped(request: pytest.FixtureRequest, story: Story) -> Stopped:
     return story.stops[request.param]
 
@@ -73,6 +93,14 @@ def test_the_status_says_so(stopped: Stopped) -> None:
 
 def test_the_directory_is_given_back(stopped: Stopped) -> None:
     assert stopped.lease["released"] is True
+
+
+def test_a_second_ctrl_c_ends_it_without_a_traceback(story: Story) -> None:
+    twice = story.stops[-1]
+    assert twice.code == 130 and f"lnl-sweep resume {story.out}" in twice.text, twice.text
+    assert "Traceback" not in twice.text and "Exception ignored" not in twice.text
+    assert twice.lease["released"] is True
+    assert differences(twice.finished, rows(story.out)) == []
 
 
 def test_no_finished_trial_runs_again(stopped: Stopped, story: Story) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from orchestrator.cluster import START_ATTEMPTS, _start_own
+from orchestrator.cluster import START_ATTEMPTS, _start_own, log_folder
 from trainable.errors import InputError
 
 
@@ -30,3 +32,10 @@ def test_a_start_that_always_fails_is_one_sentence() -> None:
     with pytest.raises(InputError, match=r"Ray does not start on this machine \(the node timed out\)"):
         _start_own(start)
     assert len(tried) == START_ATTEMPTS
+
+
+def test_a_file_in_the_place_of_rays_logs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "ray").write_text("")
+    with pytest.raises(InputError, match=r"Ray's logs need the folder .*/ray, which cannot be made \(File exists\)"):
+        log_folder(tmp_path)
+    assert log_folder(tmp_path / "new") == tmp_path / "new" / "ray"

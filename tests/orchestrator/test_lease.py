@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,7 +20,9 @@ import pytest
 from analysis.parts import read_parts
 from analysis.source import open_folder
 from orchestrator import lease as lease_module
+from orchestrator import processes
 from orchestrator.lease import EXPIRES_SECONDS, FILE, Lease, LeaseLost, acquire
+from orchestrator.processes import process_identity
 from orchestrator.results import SweepDirectory, Writer
 from store.sealed import seal_json
 from tests.orchestrator.support import fake_row, sweep_cells, sweep_config
@@ -109,33 +112,154 @@ def test_a_driver_elsewhere_without_heartbeat_is_gone(folder: Folder) -> None:
     lease.release()
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="a process is told from a later one by /proc")
-class TestSameHost:
-    def test_a_living_process_holds_however_old_its_heartbeat(self, folder: Folder) -> None:
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-        try:
-            here = {"host": socket.gethostname(), "pid": child.pid, "process_started": started_of(child.pid)}
-            leave(folder, heartbeat=time.time() - 10 * EXPIRES_SECONDS, **here)
-            with pytest.raises(InputError, match=f"pid {child.pid}"):
-                acquire(folder)
-        finally:
-            child.kill()
-            child.wait()
+def namespaces_can_be_made() -> bool:
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
+    return bool(shutil.which("unshare")) and subprocess.run(command, capture_output=True).returncode == 0
 
-    def test_a_dead_process_does_not_hold_however_fresh_its_heartbeat(self, folder: Folder) -> None:
-        child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-        started = started_of(child.pid)
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def identity_of(pid: int) -> dict[str, Any]:
+    """The entry of a process of this boot and pid namespace."""
+    return {**process_identity(), "pid": pid, "process_started": started_of(pid)}
+
+
+@pytest.mark.skipif(not Path("/proc/self/ns/pid").exists(), reason="pid namespaces are told by Linux's /proc")
+class TestSameProcessTable:
+    def test_a_living_process_holds_however_old_its_heartbeat(
+        self, folder: Folder, child: subprocess.Popen[bytes]
+    ) -> None:
+        leave(folder, heartbeat=time.time() - 10 * EXPIRES_SECONDS, **identity_of(child.pid))
+        with pytest.raises(InputError, match=f"pid {child.pid}"):
+            acquire(folder)
+
+    @pytest.mark.parametrize("asked_for", [True, False], ids=["gone", "zombie"])
+    def test_a_dead_process_does_not_hold_however_fresh_its_heartbeat(
+        self, asked_for: bool, folder: Folder, child: subprocess.Popen[bytes]
+    ) -> None:
+        leave(folder, heartbeat=time.time(), **identity_of(child.pid))
         child.kill()
-        child.wait()
-        leave(folder, host=socket.gethostname(), pid=child.pid, process_started=started, heartbeat=time.time())
+        os.waitid(os.P_PID, child.pid, os.WEXITED | (0 if asked_for else os.WNOWAIT))
         acquire(folder).release()
 
     def test_another_process_of_the_same_pid_does_not_hold(self, folder: Folder) -> None:
-        leave(folder, host=socket.gethostname(), pid=os.getpid(), process_started="1", heartbeat=time.time())
+        leave(folder, **{**identity_of(os.getpid()), "process_started": "1", "heartbeat": time.time()})
+        acquire(folder).release()
+
+    @pytest.mark.parametrize("other", ["boot", "pid_namespace", "both unknown"])
+    def test_a_pid_of_another_boot_or_namespace_says_nothing(self, other: str, folder: Folder) -> None:
+        gone = {**process_identity(), "process_started": "1", other: "another"}
+        if other == "both unknown":
+            gone = {name: value for name, value in gone.items() if name not in ("boot", "pid_namespace")}
+        leave(folder, **gone)
+        with pytest.raises(InputError, match="in use"):
+            acquire(folder)
+        leave(folder, **gone, heartbeat=time.time() - EXPIRES_SECONDS - 1)
+        acquire(folder).release()
+
+    def test_a_process_that_proc_hides_is_judged_by_its_heartbeat(
+        self, folder: Folder, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        here = process_identity()
+        monkeypatch.setattr(processes, "_look", lambda pid: None)
+        leave(folder, **here)
+        with pytest.raises(InputError, match="in use"):
+            acquire(folder)
+
+    @pytest.mark.skipif(not namespaces_can_be_made(), reason="needs unshare and the right to make pid namespaces")
+    def test_containers_of_one_host_name_do_not_take_each_others_directory(self, folder: Folder) -> None:
+        """Real pid namespaces: each driver has a pid that is another process, or none, in the other's."""
+        script = (
+            "import sys; from orchestrator.lease import acquire; from trainable.files import Folder\n"
+            f"lease = acquire(Folder({folder.uri!r}))\nprint('held', flush=True)\n"
+            "if sys.stdin.read(1): lease.release()"
+        )
+        root = str(Path(__file__).parents[2])
+        command = ["unshare", "--pid", "--fork", "--mount-proc", sys.executable, "-c", script]
+
+        def container() -> subprocess.Popen[str]:
+            pipe = subprocess.PIPE
+            return subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env={**os.environ, "PYTHONPATH": root}
+            )
+
+        lease = acquire(folder)
+        inside = container()
+        _, text = inside.communicate(timeout=60)
+        assert inside.returncode != 0 and f"in use by another driver (pid {os.getpid()}" in text
+        lease.release()
+        inside = container()
+        assert inside.stdout is not None and inside.stdout.readline() == "held\n"
+        assert entry(folder)["host"] == socket.gethostname() and entry(folder)["pid"] != inside.pid
+        with pytest.raises(InputError, match="in use by another driver"):
+            acquire(folder)
+        inside.communicate("x", timeout=60)
         acquire(folder).release()
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b'{"id": "x"}', b'{"host": "a", "heartbeat": "soon"}'])
+class TestClocksThatDiffer:
+    """The heartbeat of a driver on another host, whose clock is an hour fast or slow."""
+
+    @pytest.fixture(params=[3600, -3600], ids=["fast", "slow"])
+    def skew(self, request: pytest.FixtureRequest) -> float:
+        return float(request.param)
+
+    def test_one_that_goes_on_sending_is_alive(self, skew: float, folder: Folder) -> None:
+        done = threading.Event()
+
+        def send() -> None:
+            while not done.wait(0.01):
+                leave(folder, heartbeat=time.time() + skew)
+
+        leave(folder, heartbeat=time.time() + skew)
+        thread = threading.Thread(target=send)
+        thread.start()
+        told: list[str] = []
+        try:
+            with pytest.raises(InputError, match="pid 1 on elsewhere"):
+                acquire(folder, told.append)
+        finally:
+            done.set()
+            thread.join()
+        (sentence,) = told
+        assert "driver on elsewhere" in sentence and "sign of life" in sentence
+
+    def test_one_that_does_not_is_gone(self, skew: float, folder: Folder) -> None:
+        leave(folder, heartbeat=time.time() + skew)
+        assert acquire(folder).generation == 8
+
+    def test_one_that_gives_the_lease_back_meanwhile_is_gone(self, skew: float, folder: Folder) -> None:
+        leave(folder, heartbeat=time.time() + skew)
+        acquire(folder, lambda text: leave(folder, heartbeat=time.time() + skew, released=True)).release()
+
+
+def test_an_entry_that_is_old_by_the_clock_of_the_directory_too_is_free_at_once(folder: Folder) -> None:
+    leave(folder, heartbeat=time.time() - EXPIRES_SECONDS - 1)
+    assert folder.local is not None
+    old = time.time() - EXPIRES_SECONDS - 1
+    os.utime(folder.local / FILE, (old, old))
+    told: list[str] = []
+    acquire(folder, told.append).release()
+    assert told == [] and list(folder.local.glob(".clock*")) == []
+
+
+def test_a_holder_without_host_is_named_all_the_same(folder: Folder) -> None:
+    leave(folder, host=None, id=["x"], boot=3, pid_namespace={}, process_started=1.5)
+    with pytest.raises(InputError, match="pid 1 on a host without a name"):
+        acquire(folder)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b'{"id": "x"}', b'{"host": "a", "heartbeat": "soon"}',
+                                  b'{"pid": Infinity, "generation": 1, "heartbeat": 1}',
+                                  b'{"pid": 1, "generation": 1, "heartbeat": NaN}',
+                                  b'{"pid": -1, "generation": 1, "heartbeat": 1e300}', b"[" * 100_000])  # fmt: skip
 def test_a_damaged_entry_holds_nobody_up(folder: Folder, text: bytes) -> None:
     folder.write(FILE, text)
     acquire(folder).release()

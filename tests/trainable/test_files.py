@@ -57,6 +57,16 @@ def test_large_files_go_piece_by_piece(folder: Folder, tmp_path: Path, monkeypat
         list(folder.pieces("none"))
 
 
+def test_the_time_of_the_last_write_is_told(folder: Folder) -> None:
+    if folder._remote is not None:
+        folder._remote.filesystem.create_dir(folder._path)
+    folder.write("one", b"1")
+    folder.write("two", b"2")
+    assert 0 <= folder.modified("two") - folder.modified("one") < 60
+    with pytest.raises(FileNotFoundError):
+        folder.modified("none")
+
+
 def test_missing_folder_is_empty(folder: Folder) -> None:
     missing = folder.child("none")
     assert missing.names() == missing.folders() == [] and not missing.exists()

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from trainable.data.base import IGNORED, Axis, BiasHeads, ImageSet, Split, TrainingDraw, as_tensor_index
 from trainable.data.paint import INKS, Lengths, blend
 from trainable.data.patients import TEST_SHARE, split_patients
-from trainable.data.slice_store import Layers, SliceStore, layers
+from trainable.data.slice_store import Layers, SliceStore, distinct, layers
 from trainable.errors import InputError, unknown_name
 from trainable.randomness import numpy_generator
 from trainable.spec import VARIANTS, Rule
