@@ -31,8 +31,8 @@ from tests.integration.damage import SWEEP, Stop, damage, run_here, sweep_config
 pytestmark = pytest.mark.slow
 
 ROUNDS = int(os.environ.get("LNL_SWEEP_FUZZ", "2000"))
-ASKED, RESUMED, REPORTED = 3, 5, 100
-"""Every so many rounds the sweep is asked for its status, resumed, or its report is made too."""
+CHECKED, ASKED, RESUMED, REPORTED = 3, 5, 8, 200
+"""Every so many rounds the sweep is verified, asked for its status, resumed, or its report is made too."""
 TABLES = {
     "trials": (
         lambda folder: analysis.load(folder, superseded=True),
@@ -216,7 +216,7 @@ def test_damage(
         try:
             counted[done.partition(":")[0]] += 1
             check_readers(sweep, expected, counted)
-            if number % 2 == 0:
+            if number % CHECKED == 0:
                 check_verify(sweep, changed, counted)
             if number % ASKED == 0:
                 check_status(sweep, len(expected["trials"]), counted)

@@ -13,14 +13,16 @@ from rich.console import Console
 
 from orchestrator import sweep
 from orchestrator.cluster import demands_of
+from orchestrator.damage import survey
 from orchestrator.lease import Lease
 from orchestrator.progress import Progress
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.session import Session
 from orchestrator.spool import Direct, Spool
+from store.sealed import seal_bytes
 from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, sweep_config
+from trainable.open_trial import PREDICTIONS, arrow_bytes, sealed_about, trial_folder, write_checkpoint
 from trainable.spec import TrialSpec
-from trainable.tune_trainable import CHECKPOINT, PREDICTIONS, arrow_bytes, trial_folder
 
 CONFIG = sweep_config(
     dataset={"name": "fake", "bias": {"rho": [1.0]}},
@@ -38,7 +40,7 @@ def begun(place: Path, post: Callable[[], Any] = Direct, generation: int = 1) ->
     directory.folder.write("sweep.yaml", b"name: fake\n")
     dispatcher = dispatcher_for(CONFIG)
     writer = Writer(directory, Lease(directory.folder, "abcd1234", generation), post())
-    sweep._restore(dispatcher, directory, writer, directory.rows("trials"), failed=False)
+    sweep._restore(dispatcher, directory, writer, survey(directory), sweep.Options())
     progress = Progress("fake", None, dispatcher, Console(file=io.StringIO()))
     return Session(CONFIG, dispatcher, writer, progress, demands_of(CONFIG, []), slots=2)
 
@@ -147,6 +149,12 @@ def predictions(**changes: Any) -> bytes:
     return arrow_bytes({name: value for name, value in {**columns, **changes}.items() if value is not None})
 
 
+def leave(session: Session, spec: TrialSpec, content: bytes) -> None:
+    """Whole, and sealed as a worker seals them: it is what they say that does not fit."""
+    folder = trial_folder(session.writer.directory.folder, spec.trial_id)
+    folder.write(PREDICTIONS, seal_bytes(sealed_about(folder, "predictions"), content))
+
+
 def no_text() -> bytes:
     """A file whose image keys are bytes that are no UTF-8."""
     data = predictions(image=["abcdefgh", "ijklmnop"])
@@ -179,7 +187,7 @@ def test_predictions_that_cannot_be_written_fail_their_trial_alone(kind: str, po
     spec = suggested(session, "c")
     assert spec.phase == "confirm"
     assert session.writer.flush(30)
-    trial_folder(session.writer.directory.folder, spec.trial_id).write(PREDICTIONS, UNREADABLE[kind])
+    leave(session, spec, UNREADABLE[kind])
     end(session, "c", {"test_accuracy": 0.5, "recall_dog": 0.5, "n_test": 2})
     found = row_of(session, spec)
     assert (found["status"], found["test_accuracy"], found["recall_dog"]) == ("failed", None, None)
@@ -198,7 +206,7 @@ def test_predictions_that_are_in_order_are_written(tmp_path: Path) -> None:
         suggested(session, name)
         end(session, name)
     spec = suggested(session, "c")
-    trial_folder(session.writer.directory.folder, spec.trial_id).write(PREDICTIONS, predictions())
+    leave(session, spec, predictions())
     end(session, "c")
     assert row_of(session, spec)["status"] == "completed"
     assert [row["variant"] for row in session.writer.directory.rows("predictions")] == ["unbiased", "aligned"]
@@ -211,7 +219,7 @@ def test_a_resume_takes_over_a_trial_whose_checkpoint_holds_such_epochs(tmp_path
     bad = [{**fake_history([0.5])[0], "val_counterfactual": "\ud800"}, {"epoch": [2]}, {"loss": 1.0}]
     file = io.BytesIO()
     torch.save({"history": bad}, file)
-    trial_folder(session.writer.directory.folder, spec.trial_id).write(CHECKPOINT, file.getvalue())
+    write_checkpoint(trial_folder(session.writer.directory.folder, spec.trial_id), file.getvalue(), 1)
     resumed = begun(tmp_path, generation=2)
     assert suggested(resumed, "a") == spec
     end(resumed, "a", history=bad)
