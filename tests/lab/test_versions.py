@@ -1,4 +1,4 @@
-"""The oldest and the newest allowed version of everything, on each Python: the fast tests pass and a small sweep runs."""
+"""The oldest and the newest allowed versions, on each Python: the fast tests pass and a small sweep runs."""
 
 from __future__ import annotations
 
