@@ -40,7 +40,7 @@ def read_changes(folder: Folder) -> tuple[Mapping[str, Any], ...]:
 
 
 def missing_lines(folder: Folder) -> int:
-    """How many lines of ``changes.jsonl`` are gone, by the number in ``sweep.yaml``."""
+    """Number of lines of ``changes.jsonl`` are gone, by the number in ``sweep.yaml``."""
     noted = section(read_config(folder), "provenance").get("changes")
     return max(0, noted - len(_lines(folder))) if isinstance(noted, int) else 0
 

@@ -43,7 +43,7 @@ _FIRST_TIME, _LAST_TIME = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 @dataclass(frozen=True)
 class Owner:
-    """Which sweep the parts of a folder must belong to.
+    """Sweep to which the parts of a folder must belong.
 
     Attributes:
         sweep: Its identity; None where its sheet has none, as those of older versions.

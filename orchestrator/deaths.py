@@ -45,7 +45,7 @@ def _detail(text: str) -> str:
 
 
 def _last_words(logs: Path, pid: str) -> list[str]:
-    """What ``faulthandler``, which Ray turns on in its workers, wrote about the signal that ended a process."""
+    """Text that ``faulthandler``, which Ray turns on in its workers, wrote about the signal that ended a process."""
     for path in logs.glob(f"worker-*-{pid}.err*"):
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _LAST_BYTES))

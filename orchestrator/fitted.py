@@ -70,7 +70,7 @@ def check_predictions(table: pa.Table, trial_id: str) -> None:
 
 
 def is_of_the_test(column: str) -> bool:
-    """Whether a column of ``trials`` holds a result on test images."""
+    """True where a column of ``trials`` holds a result on test images."""
     return column.startswith(("test_", "recall_")) or column in ("flip_rate", "ece", "bias_probe_accuracy")
 
 

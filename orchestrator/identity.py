@@ -92,7 +92,7 @@ def trial_spec(
 
 
 def spec_of_row(config: SweepConfig, cell: Cell, row: Mapping[str, Any]) -> TrialSpec:
-    """What a worker needs to know to train a finished trial of a cell once more."""
+    """Specification by which a worker trains a finished trial of a cell once more."""
     return trial_spec(
         config,
         cell,

@@ -14,7 +14,7 @@ from types import FrameType
 
 from orchestrator.processes import descendants
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hasattr(signal, "SIGHUP") else ()))
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
 """Exit code of a process that was interrupted."""
 SAME_SECONDS = 0.3

@@ -24,7 +24,7 @@ FILE = "driver.json"
 HEARTBEAT_SECONDS = 10.0
 EXPIRES_SECONDS = 60.0
 WATCHED_HEARTBEATS = 3
-"""Where clocks differ, a driver that sends no heartbeat in the time of so many is gone."""
+"""A driver, where clocks differ, that sends no heartbeat in the time of so many is gone."""
 CLOCK_SECONDS = 5.0
 """By so much the clocks of two hosts may differ without notice."""
 SETTLE_SECONDS = 0.3
@@ -193,7 +193,7 @@ def _host(holder: dict[str, Any]) -> str:
 
 
 def _is_alive(folder: Folder, holder: dict[str, Any], tell: Callable[[str], None] | None) -> bool:
-    """Whether the holder still works: by its process where that can be seen from here, else by its heartbeat."""
+    """True where the holder still works: by its process where that can be seen from here, else by its heartbeat."""
     if not holder or holder.get("released"):
         return False
     runs = still_runs(holder)
@@ -209,7 +209,7 @@ def _is_alive(folder: Folder, holder: dict[str, Any], tell: Callable[[str], None
 
 
 def _written_lately(folder: Folder) -> bool:
-    """Whether the entry was written within the life of a heartbeat, by the clock of the directory itself."""
+    """True where the entry was written within the life of a heartbeat, by the clock of the directory itself."""
     probe = f".clock-{secrets.token_hex(4)}"
     folder.write(probe, b"clock", durable=False)
     try:
@@ -221,7 +221,7 @@ def _written_lately(folder: Folder) -> bool:
 
 
 def _sends_heartbeats(folder: Folder, holder: dict[str, Any], tell: Callable[[str], None] | None) -> bool:
-    """Whether the entry changes, whatever time it names, while this process measures the time by its own clock."""
+    """True where the entry changes, whatever time it names, while this process measures the time by its own clock."""
     seconds = WATCHED_HEARTBEATS * HEARTBEAT_SECONDS
     if tell is not None:
         tell(

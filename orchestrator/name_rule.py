@@ -17,7 +17,7 @@ NAME_SCHEMA: dict[str, Any] = {"pattern": "^[A-Za-z0-9._-]*$", "maxLength": LONG
 
 
 def is_name(text: str) -> bool:
-    """Whether a text may be a sweep's name or a label."""
+    """True where a text may be a sweep's name or a label."""
     return _NAME.fullmatch(text) is not None
 
 

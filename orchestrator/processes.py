@@ -24,13 +24,13 @@ def process_identity() -> dict[str, Any]:
 
 
 def same_boot(entry: Mapping[str, Any]) -> bool:
-    """Whether a process of that identity has, or had, the clock of this one."""
+    """True where a process of that identity has, or had, the clock of this one."""
     boot = _process_table()["boot"]
     return boot is not None and entry.get("boot") == boot
 
 
 def still_runs(entry: Mapping[str, Any]) -> bool | None:
-    """Whether the process of that identity runs.
+    """True where the process of that identity runs.
 
     Containers may share a host name, and each counts its processes anew: a pid says something only where host, boot
     and pid namespace are those of this process.

@@ -1,4 +1,4 @@
-"""What keeps secrets out of Ray's files and a Ray of our own to itself; most of it Ray offers in private places only.
+"""Protection of secrets from Ray's files, and of a Ray of our own from others, mostly by private attributes of Ray.
 
 Each function notices that a Ray keeps these things elsewhere: none of them then does nothing without a word.
 """

@@ -149,7 +149,7 @@ def _tensor_sum(header: Mapping[str, Any], tensors: bytes) -> str:
 
 
 def is_whole(name: str, data: bytes) -> bool:
-    """Whether the checksum of a text file is there and agrees."""
+    """True where the checksum of a text file is there and agrees."""
     try:
         text = data.decode()
         if name.endswith(".yaml"):
@@ -200,7 +200,7 @@ def read_whole(name: str, read: Callable[[], bytes]) -> bytes:
 
 
 def _never_sealed(name: str, data: bytes) -> bool:
-    """Whether a file that is not whole may have been meant like this."""
+    """True where a file that is not whole may have been meant like this."""
     if name.endswith(".yaml"):
         # One character of the mark may be what is damaged; a sheet of this version always has one.
         return _MARK.encode() not in data and b"# lnl-sweep sheet" not in data[:200]

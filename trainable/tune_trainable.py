@@ -58,7 +58,7 @@ def resume(trainer: Trainer, folder: Folder) -> bool:
 
 
 def _is_rays(error: BaseException) -> bool:
-    """Whether Ray itself ends the process: it raises a SystemExit of its own where the process gets a SIGTERM."""
+    """True where Ray itself ends the process: it raises a SystemExit of its own where the process gets a SIGTERM."""
     return hasattr(error, "ray_terminate_msg")
 
 

@@ -74,7 +74,7 @@ def contents(path: Path) -> Iterator[bytes]:
 
 
 def listening(processes: Iterable[int]) -> dict[tuple[str, str], list[int]]:
-    """What processes listen on: (program, address as the kernel writes it) -> ports."""
+    """Addresses that processes listen on: (program, address as the kernel writes it) -> ports."""
     sockets = {}
     for table in ("tcp", "tcp6"):
         for line in Path("/proc/net", table).read_text().splitlines()[1:]:

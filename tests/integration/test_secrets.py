@@ -1,4 +1,4 @@
-"""What a local sweep leaves for others to read: no secret in any file, no port that other machines reach."""
+"""Traces that a local sweep leaves for others to read: no secret in any file, no port that other machines reach."""
 
 from __future__ import annotations
 

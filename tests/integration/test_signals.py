@@ -59,6 +59,8 @@ def interrupt_twice(running: Driver) -> None:
 @pytest.fixture(scope="module")
 def story(short_tmp: Path, sweep_file: Path) -> Story:
     """One sweep: interrupted, resumed, terminated, resumed, hung up, resumed, interrupted twice, resumed to its end."""
+    # The tests may run under nohup, and what is ignored is inherited.
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     out = short_tmp / "stopped"
     stops: list[Stopped] = []
     words: tuple[object, ...] = ("run", sweep_file, "--out", out)
@@ -70,6 +72,7 @@ def story(short_tmp: Path, sweep_file: Path) -> Story:
         status, lease = (json.loads((out / name).read_text()) for name in ("status.json", "driver.json"))
         stops.append(Stopped(code, running.text(), status, lease, rows(out)))
         words = ("resume", out)
+    signal.signal(signal.SIGHUP, before)
     with driver(short_tmp, out, *words) as running:
         code = running.wait()
     return Story(out, stops, code, running.text())

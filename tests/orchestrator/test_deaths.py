@@ -1,4 +1,4 @@
-"""How a worker's process ended, from what Ray 2.60 says of it and from the last words in its log."""
+"""Reasons for which a worker's process ended, from what Ray 2.60 says of it and from the last words in its log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a trial reports, made into a row that a part can hold."""
+"""Reports of trials, made into a row that a part can hold."""
 
 from __future__ import annotations
 

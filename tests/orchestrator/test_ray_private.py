@@ -1,4 +1,4 @@
-"""What Ray is kept from, and that a Ray which keeps these things elsewhere is noticed."""
+"""Secrets that Ray is kept from, and that a Ray which keeps these things elsewhere is noticed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def told() -> Mapping[str, str]:
-    """What Tune would give its workers."""
+    """Variables that Tune would give its workers."""
     found = class_cache._ActorClassCache().get(type("Trial", (), {}))
     return dict(found._default_options["runtime_env"]["env_vars"])
 

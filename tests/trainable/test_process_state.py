@@ -1,4 +1,4 @@
-"""What a method leaves behind in its process neither fails nor changes the trial that comes after it."""
+"""State that a method leaves behind in its process neither fails nor changes the trial that comes after it."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def numbers(results: list[dict[str, Any]]) -> list[Any]:
 
 @pytest.fixture
 def alone(tiny: MakeSpec) -> list[Any]:
-    """What erm gives in a worker in which nothing else has run."""
+    """Result that erm gives in a worker in which nothing else has run."""
     return numbers(to_the_end(worker(config(tiny(phase="confirm"), None))))
 
 
