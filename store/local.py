@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -17,11 +18,21 @@ def read_regular(path: Path) -> bytes:
         DamagedFile: It is no regular file.
         OSError: It cannot be read.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise DamagedFile(f"{path} must be a file, but it is a {_kind(os.fstat(handle).st_mode)}: remove it")
-        return file.read()
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        # A loop of links, or a socket.
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise DamagedFile(f"{path} must be a file, but cannot be opened ({error.strerror}): remove it") from error
+        raise
+    try:
+        mode = os.fstat(handle).st_mode
+        if not stat.S_ISREG(mode):
+            raise DamagedFile(f"{path} must be a file, but it is a {_kind(mode)}: remove it")
+        with open(handle, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(handle)
 
 
 def entries(folder: Path, prefix: str = "", sizes: bool = True) -> list[tuple[str, int | None]]:
