@@ -63,7 +63,7 @@ def read_change(line: str, sweep: str | None) -> Mapping[str, Any] | None:
         return None
     if not isinstance(change, dict) or (KEY in change and not is_whole("changes.json", line.encode())):
         return None
-    if sweep is not None and change.get("sweep") != sweep:
+    if sweep is not None and (KEY not in change or change.get("sweep") != sweep):
         return None
     return {key: value for key, value in change.items() if key not in (KEY, "sweep")}
 

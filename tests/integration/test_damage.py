@@ -215,7 +215,8 @@ def test_damage(
         changed = {name for name, data in after.items() if name in before and data != before[name]}
         try:
             counted[done.partition(":")[0]] += 1
-            check_readers(sweep, expected, counted)
+            others = ("history", "predictions", "splits")
+            check_readers(sweep, {name: expected[name] for name in ("trials", others[number % 3])}, counted)
             if number % CHECKED == 0:
                 check_verify(sweep, changed, counted)
             if number % ASKED == 0:
