@@ -30,7 +30,7 @@ from tests.integration.damage import SWEEP, Stop, damage, run_here, sweep_config
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = int(os.environ.get("LNL_SWEEP_FUZZ", "2000"))
+ROUNDS = int(os.environ.get("LNL_SWEEP_FUZZ", "760"))
 CHECKED, ASKED, RESUMED, REPORTED = 3, 5, 8, 200
 """Every so many rounds the sweep is verified, asked for its status, resumed, or its report is made too."""
 TABLES = {
