@@ -76,14 +76,15 @@ def pack_gpus(
     }
     if not probes:
         return dict(demands)
-    console.print(f"measuring the GPU memory of {len(probes)} trials, an epoch each", highlight=False)
+    console.print(f"measuring the GPU memory of {len(probes)} trials, an epoch each", highlight=False, soft_wrap=True)
     try:
         found = _measured(list(probes.values()), max(demands[label].cpu for label in probes))
     except ray.exceptions.RayError as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         if isinstance(error, ray.exceptions.GetTimeoutError):
             reason = f"no card gave an answer within {MEASURE_SECONDS / 60:.0f} minutes"
-        console.print(f"resources.gpu: auto gives each trial a whole GPU: it was not measured ({reason})")
+        text = f"resources.gpu: auto gives each trial a whole GPU: it was not measured ({reason})"
+        console.print(text, soft_wrap=True)
         return dict(demands)
     if found is None:
         console.print("resources.gpu: auto gives each trial a whole GPU: torch cannot use it there")
@@ -98,6 +99,7 @@ def pack_gpus(
             f"resources.gpu: auto = {f'1/{count}' if count > 1 else '1'} for {label}: a trial takes "
             f"{need / 2**20:.0f} of {memory / 2**20:.0f} MB on {name}, and {cpus:g} CPUs go with each card",
             highlight=False,
+            soft_wrap=True,
         )
     return packed
 

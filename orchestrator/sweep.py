@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
+from analysis.parts import part_cell
 from orchestrator.cells import choose_cells
 from orchestrator.companions import write_samples, write_splits
 from orchestrator.config import SweepConfig
@@ -117,12 +118,12 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
         changes = check_config(configuration_of(begun), plan.config, directory.uri)
         were, are = begun.get("provenance", {}), sheet["provenance"]
         for difference in check_provenance(were, are, options.mix_versions, directory.uri):
-            options.console.print(f"since this sweep began: {difference}", highlight=False)
+            options.console.print(f"since this sweep began: {difference}", highlight=False, soft_wrap=True)
         changes = {**changes, **changed_numbers(were, are)}
         directory.check_readable()
     interruption = options.interruption or Interruption()
     with interruption.heard():
-        lease = acquire(directory.folder, lambda text: options.console.print(text, highlight=False))
+        lease = acquire(directory.folder, lambda text: options.console.print(text, highlight=False, soft_wrap=True))
         interruption.on_end_at_once(lease.release)
         writer = Writer(directory, lease, sweep=sweep)
         try:
@@ -171,7 +172,10 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     planned, _, _ = dispatcher.totals()
     expected, found = dispatcher.finished_ids(), survey(directory)
     finished = expected & {row["trial_id"] for row in found.rows} - found.lost.keys()
-    problems = [f"{part.table}/{part.name}: {part.reason}" for part in found.left_out]
+    # A file that is no part was put there by somebody: it takes nothing from the results.
+    problems = [
+        f"{part.table}/{part.name}: {part.reason}" for part in found.left_out if part_cell(part.name) is not None
+    ]
     problems += [f"{name}: {found.lost.get(name, 'its row is gone')}" for name in sorted(expected - finished)]
     return Result(
         directory.uri, planned, len(finished), problems + dispatcher.problems(), dispatcher.failed_search_trials()
@@ -210,9 +214,10 @@ def resume_config(directory: SweepDirectory) -> dict[str, Any]:
 
 def _set_aside(directory: SweepDirectory, found: Survey, console: Console) -> None:
     for part in found.left_out:
-        console.print(f"left out {directory.uri}/{part.table}/{part.name}: {part.reason}", highlight=False)
+        path = f"{directory.uri}/{part.table}/{part.name}"
+        console.print(f"left out {path}: {part.reason}", highlight=False, soft_wrap=True)
     set_aside(directory, found.left_out)
-    if found.left_out:
+    if any(part_cell(part.name) is not None for part in found.left_out):
         console.print("what was in it is trained again; damaged parts are kept in damaged/", highlight=False)
 
 
@@ -240,7 +245,7 @@ def _restore(
         if spec.trial_id not in state.marked:
             writer.drop(spec.trial_id)
     for name in sorted(state.lost - {spec.trial_id for spec in stale}):
-        options.console.print(f"{name} runs again: {found.lost[name]}", highlight=False)
+        options.console.print(f"{name} runs again: {found.lost[name]}", highlight=False, soft_wrap=True)
 
 
 def _run(
@@ -279,12 +284,13 @@ def _run(
                         f"no node has what a trial of {label} needs (cpu: {demand.cpu}, gpu: {demand.gpu:g}): it waits "
                         "until one joins; change resources to run it here",
                         highlight=False,
+                        soft_wrap=True,
                     )
             if any(node.get("GPU", 0.0) >= 1 for node in nodes):
                 demands = pack_gpus(config, dispatcher.cells, demands, options.console)
             bound = run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots, interruption)
             if bound is not None:
-                options.console.print(f"no more trials are started: {bound}", highlight=False)
+                options.console.print(f"no more trials are started: {bound}", highlight=False, soft_wrap=True)
         finally:
             if ours:
                 with interruption.deferred():

@@ -135,6 +135,8 @@ def seaweed(folder: Path) -> Iterator[Server]:
         *("-ip.bind=127.0.0.1", f"-master.port={master}", f"-volume.port={volume}", f"-filer.port={filer}"),
         *("-filer", "-s3", f"-s3.port={s3}", f"-s3.config={config}", "-master.telemetry=false"),
         *("-master.volumeSizeLimitMB=64", "-volume.max=40", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
+        # Without it a disk of which 99 % are used takes no object, and clients wait for ever.
+        "-volume.minFreeSpace=1MiB",
     ]
 
     def start() -> subprocess.Popen[bytes]:

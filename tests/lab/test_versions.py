@@ -18,7 +18,14 @@ pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(3 * 3600)]
 ROOT = Path(__file__).parents[2]
 PYTHONS = ("3.11", "3.12", "3.13")
 RESOLUTIONS = ("lowest-direct", "highest")
-FAST = ("tests/trainable", "tests/analysis", "tests/orchestrator", "tests/test_house.py", "tests/test_bad_input.py")
+FAST = (
+    "tests/store",
+    "tests/trainable",
+    "tests/analysis",
+    "tests/orchestrator",
+    "tests/test_house.py",
+    "tests/test_bad_input.py",
+)
 
 
 def interpreter(version: str) -> str | None:
