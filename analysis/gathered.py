@@ -56,11 +56,11 @@ def gather(folder: Folder, derive: Callable[[pa.Table], pd.DataFrame]) -> tuple[
         derive: Rows -> data frame of the same rows that holds the ``DERIVED`` columns.
 
     Returns:
-        Name and content of the file; None where it exists already, one part would do, or a part cannot be read: it is
-        not to be passed over in silence.
+        Name and content of the file; None where it is there and whole, one part would do, or a part cannot be read: it
+        is not to be passed over in silence.
     """
     name = gathered_name(folder)
-    if len(folder.sizes("trials")) < 2 or name in folder.files(GATHERED):
+    if len(folder.sizes("trials")) < 2 or _is_whole(folder, name):
         return None
     try:
         with warnings.catch_warnings():
@@ -76,6 +76,14 @@ def gather(folder: Folder, derive: Callable[[pa.Table], pd.DataFrame]) -> tuple[
     with pa.ipc.new_file(sink, rows.schema) as writer:
         writer.write_table(rows)
     return name, seal_bytes(name, sink.getvalue().to_pybytes())
+
+
+def _is_whole(folder: Folder, name: str) -> bool:
+    try:
+        unseal_bytes(name, folder.read(f"{GATHERED}/{name}"))
+    except (OSError, InputError):
+        return False
+    return True
 
 
 def _with_derived(rows: pa.Table, frame: pd.DataFrame) -> pa.Table:

@@ -105,6 +105,14 @@ def _object(path: str) -> Any:
     return found
 
 
+def _device() -> torch.device:
+    # Once it was set to None, torch 2.6 fails to tell it.
+    try:
+        return torch.get_default_device()
+    except AttributeError:
+        return torch.device("cpu")
+
+
 def _set_device(device: torch.device) -> None:
     # "cpu" as a default device costs a detour in every call: None is torch's own way to have none.
     torch.set_default_device(None if device.type == "cpu" else device)
@@ -205,7 +213,7 @@ _FLAGS = (
 _DIRECTORY = Setting("the directory", os.getcwd, os.chdir)
 _SETTINGS: tuple[Setting, ...] = (
     Setting("torch's default type", torch.get_default_dtype, torch.set_default_dtype),
-    Setting("torch's default device", torch.get_default_device, _set_device),
+    Setting("torch's default device", _device, _set_device),
     Setting("gradients", torch.is_grad_enabled, torch.set_grad_enabled),
     # torch.use_deterministic_algorithms sets the same, and imports the compiler, which takes seconds.
     Setting("deterministic algorithms", torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
