@@ -226,7 +226,7 @@ def _read(folder: Folder, table: str, columns: Sequence[str] | None, owner: Owne
     """One part; the reason in words where it is left out; None where it is gone (its rows are in a newer part)."""
     match = _NAME.match(name)
     if match is None:
-        return "its name is not that of a part of a sweep"
+        return "its name is not that of a part of a sweep: move it elsewhere"
     try:
         content = folder.read(f"{table}/{name}")
         if match["digest"] is not None and digest(content) != match["digest"]:

@@ -169,7 +169,12 @@ class ZipFolder:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise DamagedFile(f"{name} is damaged ({error}): get it anew from where it was packed") from error
         names = list(members)
-        tops = sorted((n for n in names if n == "sweep.yaml" or n.endswith("/sweep.yaml")), key=len)
+        tops = [n for n in names if n == "sweep.yaml" or n.endswith("/sweep.yaml")]
+        tops = [n for n in tops if n.count("/") == min(top.count("/") for top in tops)]
+        if len(tops) > 1:
+            raise InputError(
+                f"a zip file must hold one sweep, but {name} holds {len(tops)}: unpack it, give its folders"
+            )
         self._root = tops[0].removesuffix("sweep.yaml") if tops else ""
         self._sizes = {
             name.removeprefix(self._root): size
@@ -237,7 +242,8 @@ def open_folder(directory: Location) -> Folder:
                 raise InputError(f"a sweep is a folder or a packed zip file, but {name} is neither: give its folder")
             folder = ZipFolder(name, local)
         elif local.is_dir():
-            folder = _Local(name, local)
+            # Data frames and reports hold the name, which must be text; that of a file need not be UTF-8.
+            folder = _Local(os.fsencode(name).decode(errors="backslashreplace"), local)
         else:
             raise InputError(f"there is no folder {name}: give the folder a sweep was run in (its --out)")
         found = _is_sweep(folder)

@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from store.errors import DamagedFile
+from store.errors import DamagedFile, InputError
 
 
 def read_regular(path: Path) -> bytes:
@@ -16,6 +16,7 @@ def read_regular(path: Path) -> bytes:
     Raises:
         FileNotFoundError: There is none of that name.
         DamagedFile: It is no regular file.
+        InputError: It may not be read.
         OSError: It cannot be read.
     """
     try:
@@ -24,6 +25,9 @@ def read_regular(path: Path) -> bytes:
         # A loop of links, or a socket.
         if error.errno in (errno.ELOOP, errno.ENXIO):
             raise DamagedFile(f"{path} must be a file, but cannot be opened ({error.strerror}): remove it") from error
+        if error.errno in (errno.EACCES, errno.EPERM):
+            # It may be as whole as ever: nothing may be concluded from its absence.
+            raise InputError(f"{path} cannot be read ({error.strerror}): get the permission to read it") from error
         raise
     try:
         mode = os.fstat(handle).st_mode

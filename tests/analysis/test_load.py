@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -262,3 +263,17 @@ def test_20_000_trials_load_fast(tmp_path: Path, synthetic: ModuleType) -> None:
     start = time.perf_counter()
     assert len(analysis.load(tmp_path)) == 20_000
     assert time.perf_counter() - start < 5
+
+
+def test_a_zip_file_of_two_sweeps_is_refused(sweep_dir: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "both.zip", "w") as archive:
+        for name in ("one", "another"):
+            archive.write(sweep_dir / "sweep.yaml", f"results/{name}/sweep.yaml")
+    with pytest.raises(InputError, match=r"both\.zip holds 2: unpack it"):
+        analysis.load(tmp_path / "both.zip")
+
+
+def test_a_folder_whose_name_is_no_text(sweep_dir: Path, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(sweep_dir, tmp_path / os.fsdecode(b"caf\xe9")))
+    assert analysis.load(place)["directory"].unique().tolist() == [f"{tmp_path}/caf\\xe9"]
+    assert analysis.write_report(place).exists()
