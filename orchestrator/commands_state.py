@@ -84,6 +84,7 @@ def _print_damage(directory: str, found: Survey) -> None:
 
 def verify(options: argparse.Namespace) -> int:
     """``lnl-sweep verify``: every file against its checksum, and what a resume would do."""
+    from orchestrator.sheet import SWEEP_FILE
     from orchestrator.verify import verify as verified
 
     verdict = verified(options.dir)
@@ -94,6 +95,8 @@ def verify(options: argparse.Namespace) -> int:
     print(f"{verdict.checked} files checked, {len(verdict.damaged)} damaged, {len(verdict.lost)} trials not whole")
     for line in verdict.resume:
         print(line)
-    if not verdict.whole:
+    if SWEEP_FILE in verdict.damaged:
+        print(f"nothing can go on without {SWEEP_FILE}: restore it before a resume", file=sys.stderr)
+    elif not verdict.whole:
         print(f"lnl-sweep resume {options.dir} leaves damaged parts out and trains again what is lost", file=sys.stderr)
     return 0 if verdict.whole else 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from analysis.parts import LeftOut, part_cell, read_parts
-from orchestrator.results import SweepDirectory
+from analysis.source import Folder as ReadFolder
+from orchestrator.results import SweepDirectory, histories_of
 from orchestrator.small_files import Readable
 
 FOLDER = "damaged"
@@ -24,7 +25,7 @@ class Survey:
         rows: Trial rows, one for each key.
         histories: History rows of each trial, in the order of the epochs.
         left_out: Parts that were not read.
-        lost: Finished trials without all their epochs or predictions, and what is missing, in words.
+        lost: Finished trials without their row, or all their epochs or predictions, and what is missing, in words.
     """
 
     rows: list[Row]
@@ -36,8 +37,9 @@ class Survey:
 def survey(directory: SweepDirectory, whole: bool = True) -> Survey:
     """Read and check every part of a directory.
 
-    A trial's row is written after its epochs and its predictions, and parts are merged before the old ones go: a row
-    without them means that a part was damaged or removed.
+    A trial's row is written after its epochs and its predictions, its entry among the open ones is removed after the
+    row, and parts are merged before the old ones go: a row without them, or they without a row, mean that a part was
+    damaged or removed.
 
     Args:
         directory: The sweep's directory.
@@ -45,19 +47,38 @@ def survey(directory: SweepDirectory, whole: bool = True) -> Survey:
     """
     if not directory.exists():
         return Survey([], {}, (), {})
-    readable, left_out = Readable(directory.folder), list[LeftOut]()
-    rows = directory.rows("trials", left_out)
     if not whole:
-        return Survey(rows, {}, tuple(left_out), {})
-    histories = directory.histories(left_out)
-    predicted = read_parts(readable, "predictions", ("trial_id", "variant", "image"), left_out=left_out)
-    read_parts(readable, "splits", ("seed", "fold", "image"), left_out=left_out)
+        left_out = list[LeftOut]()
+        return Survey(directory.rows("trials", left_out), {}, tuple(left_out), {})
+
+    def in_between() -> set[str]:
+        # Open ones first: a trial that ends meanwhile is found among the finished.
+        return {*directory.open_names(), *directory.finished()}
+
+    return survey_tables(Readable(directory.folder), in_between)
+
+
+def survey_tables(folder: ReadFolder, in_between: Callable[[], set[str]] | None = None) -> Survey:
+    """Read and check every part of a folder.
+
+    Args:
+        folder: The sweep's folder.
+        in_between: Gives the trials that may have no row yet, or had none when the rows were read; None = not known.
+    """
+    left_out = list[LeftOut]()
+    rows: list[Row] = read_parts(folder, "trials", left_out=left_out).to_pylist()
+    histories = histories_of(read_parts(folder, "history", left_out=left_out).to_pylist())
+    predicted = read_parts(folder, "predictions", ("trial_id", "variant", "image"), left_out=left_out)
+    read_parts(folder, "splits", ("seed", "fold", "image"), left_out=left_out)
     with_predictions = set(predicted["trial_id"].unique().to_pylist())
     lost = {}
     for row in rows:
         reason = _missing(row, len(histories.get(row["trial_id"], ())), with_predictions)
         if reason is not None:
             lost[row["trial_id"]] = reason
+    without_row = (histories.keys() | with_predictions) - {row["trial_id"] for row in rows}
+    if without_row and in_between is not None:
+        lost.update(dict.fromkeys(without_row - in_between(), "its row is gone"))
     return Survey(rows, histories, tuple(left_out), lost)
 
 

@@ -56,6 +56,11 @@ def remaining(dispatcher: Dispatcher, directory: SweepDirectory, found: Survey) 
     orphans = found.histories.keys() - {row["trial_id"] for row in found.rows}
     for cell in cells_of(found.left_out, "trials") if orphans else ():
         forgotten.setdefault(cell, set()).update(orphans)
+    gone = found.lost.keys() - {row["trial_id"] for row in found.rows}
+    for cell in chosen if gone else ():
+        own = {name for name in gone if name.startswith(f"{cell}-")}
+        if own:
+            forgotten.setdefault(cell, set()).update(own)
     # What is lost of a trial comes back by training it once more, under the hyperparameters in its row.
     lost = {row["trial_id"]: row for row in counting if row["trial_id"] in found.lost and row["cell"] in chosen}
     rows = [row for row in counting if row["trial_id"] not in lost]

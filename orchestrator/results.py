@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from itertools import count
 from typing import Any
 
@@ -68,12 +68,7 @@ class SweepDirectory:
 
     def histories(self, left_out: list[LeftOut] | None = None) -> dict[str, list[dict[str, Any]]]:
         """History rows of every finished trial, in the order of the epochs."""
-        found: dict[str, list[dict[str, Any]]] = {}
-        for row in self.rows("history", left_out):
-            found.setdefault(row["trial_id"], []).append(row)
-        for rows in found.values():
-            rows.sort(key=lambda row: int(row["epoch"]))
-        return found
+        return histories_of(self.rows("history", left_out))
 
     def split_seeds(self) -> set[tuple[int, int | None]]:
         """Seeds and folds whose split is written."""
@@ -274,11 +269,12 @@ class Writer:
         self.post.after_all(work)
 
     def forget_histories(self, cell: str, trials: Collection[str]) -> None:
-        """Remove the epochs of trials of a cell that are to run again, at once.
+        """Remove the epochs and predictions of trials of a cell that have no row that counts, at once.
 
         A row is replaced by the newer one, but of a longer first attempt the last epochs would stay.
         """
-        self._merge("history", cell, next(self._sequence), without=trials)
+        for table in ("history", "predictions"):
+            self._merge(table, cell, next(self._sequence), without=trials)
 
     def _merge(self, table: str, cell: str, number: int, without: Collection[str] = ()) -> None:
         self._lease.check(patient=True)
@@ -367,6 +363,16 @@ class Writer:
     def _rows_part(self, table: str, rows: list[dict[str, Any]] | pa.Table) -> bytes:
         data = rows if isinstance(rows, pa.Table) else to_table(table, rows)
         return part_bytes(data, table, self.sweep)
+
+
+def histories_of(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """History rows of each trial, in the order of the epochs."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(row["trial_id"], []).append(row)
+    for entries in found.values():
+        entries.sort(key=lambda row: int(row["epoch"]))
+    return found
 
 
 def read_spec(place: Folder) -> TrialSpec:

@@ -108,6 +108,12 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     read_prices()
     _check_address(options.address or os.environ.get("RAY_ADDRESS", ""))
     begun = read_sheet(directory) if directory.exists() else None
+    if begun is None and any(part_cell(name) is not None for name in directory.folder.child("trials").names()):
+        # Under a new sheet its rows would be another sweep's.
+        raise InputError(
+            f"{directory.uri}/{SWEEP_FILE} is missing, which says what the rows beside it mean: restore it from a "
+            "copy, or choose another --out"
+        )
     sweep = secrets.token_hex(8) if begun is None else directory.identity()
     plan = make_plan(config if begun is None else _as_begun(config, begun))
     cells = plan.cells if options.only is None else choose_cells(plan.cells, options.only)

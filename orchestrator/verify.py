@@ -13,7 +13,7 @@ from analysis.parts import Owner, check_part, is_part, owner_of
 from analysis.schema import TABLES
 from analysis.source import Folder as ReadFolder
 from analysis.source import ZipFolder, open_folder
-from orchestrator.damage import Survey, survey
+from orchestrator.damage import Survey, survey, survey_tables
 from orchestrator.identity import hyperparameter_text
 from orchestrator.results import SPEC, SweepDirectory, read_spec
 from orchestrator.sheet import SWEEP_FILE as SHEET
@@ -37,7 +37,7 @@ class Verdict:
     Attributes:
         checked: Files that were read.
         damaged: Their paths in the directory, and what is wrong, in words.
-        lost: Finished trials without all their epochs or predictions, and what is missing.
+        lost: Finished trials without their row, or all their epochs or predictions, and what is missing.
         resume: What a resume would do, a sentence a line.
     """
 
@@ -81,7 +81,11 @@ def verify(address: str) -> Verdict:
     """
     opened = open_folder(address)
     if isinstance(opened, ZipFolder):
-        return _files(opened, Verdict())
+        verdict = _files(opened, Verdict())
+        if SHEET not in verdict.damaged:
+            # Packed while it ran, it may hold epochs of a trial whose row came later.
+            verdict.lost = survey_tables(opened).lost
+        return verdict
     directory = SweepDirectory(address)
     verdict = _files(Readable(directory.folder), Verdict())
     _open_trials(directory, verdict)
@@ -98,7 +102,7 @@ def _files(folder: ReadFolder, verdict: Verdict) -> Verdict:
     if verdict.check(SHEET, lambda: _small(folder, SHEET, owner)):
         owner = owner_of(folder)
     elif SHEET not in verdict.damaged:
-        verdict.damaged[SHEET] = "it is missing"
+        verdict.damaged[SHEET] = "it is missing: restore it from a copy"
     for name in ("driver.json", "status.json"):
         verdict.check(name, partial(_small, folder, name, owner))
     for table in TABLES:

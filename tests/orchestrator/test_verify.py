@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -98,6 +99,66 @@ def test_what_a_removed_part_held_is_trained_again(sweep: Path, finished: Path, 
     result, printed = run(sweep)
     assert result.complete and "runs again" in printed
     assert values(sweep) == values(finished) and verify(str(sweep)).whole
+
+
+def test_rows_that_are_gone_are_told_by_the_epochs_that_they_left(
+    sweep: Path, finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a_part(sweep, "trials").unlink()
+    for command, expected in (("verify", 1), ("status", 0)):
+        code, said = say(capsys, command, sweep)
+        assert code == expected and said.count(": its row is gone") == 5
+    run(sweep)
+    assert values(sweep) == values(finished) and verify(str(sweep)).whole
+
+
+def test_epochs_and_predictions_go_whose_trial_is_not_wanted_again(sweep: Path) -> None:
+    a_part(sweep, "trials").unlink()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep_module, "_run", run_here())
+        patch.setattr(lease, "SETTLE_SECONDS", 0.0)
+        fewer = sweep_module.validate({**sweep_config().model_dump(by_alias=True), "confirm": {"seeds": 1}}, "fewer")
+        run_sweep(fewer, str(sweep), Options(console=Console(file=io.StringIO())))
+    assert verify(str(sweep)).whole
+    trials = set(analysis.load(sweep, superseded=True)["trial_id"])
+    assert len(trials) == 19 and set(analysis.load_predictions(sweep)["trial_id"]) <= trials
+
+
+def test_parts_without_their_sheet_are_no_place_for_a_new_sweep(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (sweep / "sweep.yaml").unlink()
+    before = sorted(sweep.rglob("*"))
+    with pytest.raises(InputError, match=r"sweep\.yaml is missing.*: restore it from a copy, or choose another --out"):
+        run(sweep)
+    assert sorted(sweep.rglob("*")) == before
+    code, said = say(capsys, "verify", sweep)
+    assert code == 1 and "restore it before a resume" in said and "trains again" not in said
+
+
+def test_a_packed_sweep_without_its_predictions_is_not_whole(sweep: Path, tmp_path: Path) -> None:
+    for part in (sweep / "predictions").iterdir():
+        part.unlink()
+    packed = analysis.pack(sweep, tmp_path / "sweep.zip")
+    assert set(verify(str(packed)).lost.values()) == {"it has no predictions"}
+
+
+def test_a_file_that_may_not_be_read_is_not_taken_for_a_damaged_one(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (sweep / "sweep.yaml", a_part(sweep, "trials")):
+        # A test may run as root, to whom everything is open.
+        def refuse(file: Any, *rest: Any, real: Any = os.open, closed: Path = path) -> int:
+            if Path(file) == closed:
+                raise PermissionError(errno.EACCES, "Permission denied", str(file))
+            return int(real(file, *rest))
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "open", refuse)
+            for words in (("status", sweep), ("resume", sweep)):
+                code, said = say(capsys, *words)
+                assert code == 2 and f"{path} cannot be read (Permission denied)" in said
+    assert not (sweep / "damaged").exists()
 
 
 def test_an_edited_sheet_is_refused_with_the_way_to_change_a_sweep(
