@@ -167,7 +167,7 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
             result = run_sweep(config, out, running)
             print(f"planned = {result.planned}, finished = {result.finished}, in {duration(time.monotonic() - began)}")
             if result.diverged:
-                print(f"{result.diverged} search trials diverged (counted, never selected)")
+                print(f"{result.diverged} search trials failed or diverged (counted, never selected)")
             for line in result.problems:
                 print(f"problem: {line}", file=sys.stderr)
             if result.planned != result.finished:

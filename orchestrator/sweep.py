@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -147,7 +148,10 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             try:
                 if not dispatcher.finished:
                     driver = f"{lease.generation}_{lease.id}"
-                    _run(plan.config, dispatcher, writer, progress, options, driver, interruption)
+                    try:
+                        _run(plan.config, dispatcher, writer, progress, options, driver, interruption)
+                    finally:
+                        _clear_remade(directory)
                 interruption.check()
                 writer.flush()
                 if dispatcher.finished and options.only is None:
@@ -186,6 +190,14 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     return Result(
         directory.uri, planned, len(finished), problems + dispatcher.problems(), dispatcher.failed_search_trials()
     )
+
+
+def _clear_remade(directory: SweepDirectory) -> None:
+    """Remove what Ray has made anew of a folder that was removed, or moved, under a sweep."""
+    place = directory.folder.local
+    with contextlib.suppress(OSError):
+        if place is not None and [path.name for path in place.iterdir()] == ["ray"]:
+            shutil.rmtree(place)
 
 
 def _check_address(address: str) -> None:

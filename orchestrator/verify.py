@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +15,7 @@ from analysis.parts import Owner, check_part, is_part, owner_of
 from analysis.schema import TABLES
 from analysis.source import Folder as ReadFolder
 from analysis.source import ZipFolder, open_folder
-from orchestrator.damage import Survey, survey, survey_tables
+from orchestrator.damage import Survey, cells_of, survey, survey_tables
 from orchestrator.identity import hyperparameter_text
 from orchestrator.results import SPEC, SweepDirectory, read_spec
 from orchestrator.sheet import SWEEP_FILE as SHEET
@@ -26,7 +28,8 @@ from trainable.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_check
 from trainable.spec import TrialSpec
 
 INDEX = "samples/index.json"
-KEYS = {"driver.json": "generation", "status.json": "cells", INDEX: "strips"}
+STATUS = "status.json"
+KEYS = {"driver.json": "generation", STATUS: "cells", INDEX: "strips"}
 """Small files, and a key that no other file has."""
 
 
@@ -92,6 +95,7 @@ def verify(address: str) -> Verdict:
     if SHEET not in verdict.damaged:
         found = survey(directory)
         verdict.lost = found.lost
+        _rows(directory, found, verdict)
         _models(directory, found, verdict)
         _forecast(directory, found, verdict)
     return verdict
@@ -103,7 +107,7 @@ def _files(folder: ReadFolder, verdict: Verdict) -> Verdict:
         owner = owner_of(folder)
     elif SHEET not in verdict.damaged:
         verdict.damaged[SHEET] = "it is missing: restore it from a copy"
-    for name in ("driver.json", "status.json"):
+    for name in ("driver.json", STATUS):
         verdict.check(name, partial(_small, folder, name, owner))
     for table in TABLES:
         for name in filter(is_part, folder.files(table)):
@@ -164,6 +168,27 @@ def _samples(folder: ReadFolder, owner: Owner, verdict: Verdict) -> None:
 def _sample(folder: ReadFolder, path: str, expected: str | None) -> None:
     if expected is not None and digest(folder.read(path)) != expected:
         raise DamagedFile(f"its bytes do not agree with the digest in {INDEX}")
+
+
+def _rows(directory: SweepDirectory, found: Survey, verdict: Verdict) -> None:
+    """Compare the rows with what the last driver counted: that alone tells of a cell of which nothing is left.
+
+    One that was killed, or is at work, may have counted rows that it had not written yet.
+    """
+    there = Counter((row["cell"], row["repeat"]) for row in found.rows)
+    if found.lost.keys() - {row["trial_id"] for row in found.rows}:
+        # Told one by one.
+        return
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        status = _small(Readable(directory.folder), STATUS, Owner(directory.identity(), known=True))
+        if status["state"] == "running":
+            return
+        gone = Counter[str]()
+        for cell in status["cells"]:
+            gone[cell["cell"]] += max(0, cell["finished"] - there[cell["cell"], cell["repeat"]])
+        for name in gone.keys() - cells_of(found.left_out, "trials"):
+            if gone[name]:
+                verdict.damaged[f"trials/{name}.*"] = f"a part is missing: {gone[name]} finished trials have no row"
 
 
 def _models(directory: SweepDirectory, found: Survey, verdict: Verdict) -> None:

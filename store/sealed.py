@@ -223,7 +223,7 @@ def _mend(name: str) -> str:
 
 def _agrees(line: str) -> bool:
     entry = json.loads(line)
-    return bool(entry.pop(KEY, None) == _sum(json.dumps(entry)))
+    return isinstance(entry, dict) and entry.pop(KEY, None) == _sum(json.dumps(entry))
 
 
 def _sum(text: str) -> str:

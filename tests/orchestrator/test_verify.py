@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 import analysis
+from analysis.parts import part_cell
 from orchestrator import lease
 from orchestrator import sweep as sweep_module
 from orchestrator.cli import main
@@ -112,6 +113,23 @@ def test_rows_that_are_gone_are_told_by_the_epochs_that_they_left(
     assert values(sweep) == values(finished) and verify(str(sweep)).whole
 
 
+def test_a_cell_of_which_nothing_is_left_is_told_by_the_last_count(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cell = part_cell(a_part(sweep, "trials").name)
+    for table in ("trials", "history", "predictions"):
+        for part in (sweep / table).glob(f"{cell}.*"):
+            part.unlink()
+    code, said = say(capsys, "verify", sweep)
+    assert code == 1 and f"damaged: trials/{cell}.*" in said and "5 finished trials have no row" in said
+    assert run(sweep)[0].complete and verify(str(sweep)).whole
+
+
+def test_a_driver_file_that_is_a_list_is_damaged_in_words(sweep: Path) -> None:
+    (sweep / "driver.json").write_text("[1]")
+    assert "has changed since it was written" in verify(str(sweep)).damaged["driver.json"]
+
+
 def test_epochs_and_predictions_go_whose_trial_is_not_wanted_again(sweep: Path) -> None:
     a_part(sweep, "trials").unlink()
     with pytest.MonkeyPatch.context() as patch:
@@ -205,6 +223,8 @@ def test_a_directory_that_vanishes_is_never_made_anew(tmp_path: Path) -> None:
         def ended(row: Any) -> None:
             record(row)
             shutil.rmtree(out)
+            # Ray's snapshots make their own part of it anew.
+            (out / "ray" / "run-0").mkdir(parents=True)
 
         progress.trial_ended = ended
         run_here()(config, dispatcher, writer, progress)
