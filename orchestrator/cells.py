@@ -295,7 +295,7 @@ def _cell(
     method: Method,
 ) -> Cell:
     label = entry.label or entry.name
-    space, fixed = space_of(entry, method)
+    space, fixed = space_of(entry, method, config.training.epochs)
     trials = config.search.trials if space else 1
     place = "-".join(f"{name}{short(value)}" for name, value in bias.items())
     place += "" if fold is None else f"-fold{fold}"

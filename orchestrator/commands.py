@@ -63,7 +63,6 @@ def train(options: argparse.Namespace) -> int:
     from orchestrator.plan import make_plan
     from trainable import train as train_one
     from trainable.api import DEFAULT_NETWORKS, OTHERWISE
-    from trainable.spec import Training
 
     bias = bias_options(options.rest)
     groups: dict[str, dict[str, Any]] = {"training": {}, "network": {}, "dataset": {}, "": {}}
@@ -84,7 +83,7 @@ def train(options: argparse.Namespace) -> int:
         "train",
     )
     note = make_plan(one).note
-    training = Training(**{**one.training.model_dump(), "augmentation": tuple(one.training.augmentation)})
+    training = one.training.of_a_trial()
     result = train_one(
         options.dataset,
         method=options.method,

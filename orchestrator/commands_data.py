@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from orchestrator.sweep_file import load_yaml
+from orchestrator.yaml_text import load_yaml
 from trainable.errors import InputError, unknown_name
 
 
@@ -100,5 +100,6 @@ def assignments(entries: list[str]) -> list[tuple[str, Any]]:
         try:
             pairs.append((key, load_yaml(text)))
         except yaml.YAMLError as error:
-            raise InputError(f"--set {key}: '{text}' is not valid YAML") from error
+            problem = getattr(error, "problem", None) or "cannot parse"
+            raise InputError(f"--set {key}: '{text}' is not valid YAML: {problem}") from error
     return pairs

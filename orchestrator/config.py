@@ -16,13 +16,14 @@ from pydantic import (
 )
 
 from orchestrator.name_rule import NAME_SCHEMA, Name
+from orchestrator.number_types import Real, Whole
 from orchestrator.resources import MethodResources, ResourcesConfig
-from trainable.spec import Metric, Rule
+from trainable.spec import Metric, Rule, Training
 
 Sampler = Literal["auto", "tpe", "random", "qmc", "gp"]
-BiasValues = dict[str, list[float]] | list[dict[str, float]]
+BiasValues = dict[str, list[Real]] | list[dict[str, Real]]
 # As they may be written; what validators make of it is the type above.
-_WrittenBias = dict[str, float | list[float]] | list[dict[str, float]]
+_WrittenBias = dict[str, Real | list[Real]] | list[dict[str, Real]]
 
 
 def _lists_of_values(value: Any) -> Any:
@@ -46,7 +47,7 @@ class DatasetConfig(BaseModel):
         "exactly those points. Of the data set's parameters the first that varies is the x axis.",
     )
 
-    folds: Literal["all"] | list[int] | None = Field(
+    folds: Literal["all"] | list[Whole] | None = Field(
         None,
         description="Folds whose patients are tested in turn, each with its own search; their predictions are pooled. "
         "Default: one fixed split.",
@@ -95,9 +96,9 @@ class SpaceEntry(_Strict):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    log: tuple[float, float] | None = Field(None, description="[low, high], uniform in the logarithm; low > 0.")
-    uniform: tuple[float, float] | None = Field(None, description="[low, high], uniform.")
-    integer: tuple[int, int] | None = Field(
+    log: tuple[Real, Real] | None = Field(None, description="[low, high], uniform in the logarithm; low > 0.")
+    uniform: tuple[Real, Real] | None = Field(None, description="[low, high], uniform.")
+    integer: tuple[Whole, Whole] | None = Field(
         None, alias="int", description="[low, high], whole numbers, both ends included."
     )
     choice: list[Any] | None = Field(None, description="The values to choose from.")
@@ -146,14 +147,16 @@ _WrittenMethods = Annotated[list[str | MethodConfig], Field(min_length=1)]
 class EarlyStopping(_Strict):
     """Asynchronous successive halving within each cell (Li et al. 2018, arXiv 1810.05934)."""
 
-    min_epochs: int = Field(ge=1, description="No trial is stopped before; beyond the ramp of the adversarial weights.")
-    reduction_factor: int = Field(3, ge=2, description="One trial in this many goes on at each rung.")
+    min_epochs: Whole = Field(
+        ge=1, description="No trial is stopped before; beyond the ramp of the adversarial weights."
+    )
+    reduction_factor: Whole = Field(3, ge=2, description="One trial in this many goes on at each rung.")
 
 
 class SearchConfig(_Strict):
     """How hyperparameters are looked for in each cell. Never sees test data."""
 
-    trials: int = Field(8, ge=1, le=100_000, description="Search trials of each cell, the anchor included.")
+    trials: Whole = Field(8, ge=1, le=100_000, description="Search trials of each cell, the anchor included.")
     sampler: Sampler = Field("auto", description="auto = qmc under 25 trials, else tpe.")
     rule: Rule | None = Field(
         None,
@@ -167,7 +170,9 @@ class SearchConfig(_Strict):
     per_rule: bool = Field(
         False, description="A search of its own for each of confirm.rules; else all choose from the search's trials."
     )
-    repeats: int = Field(1, ge=1, le=1000, description="Repetitions of search and confirmation, each with fresh seeds.")
+    repeats: Whole = Field(
+        1, ge=1, le=1000, description="Repetitions of search and confirmation, each with fresh seeds."
+    )
     neighbours: bool = Field(
         False,
         description="Also try the best hyperparameters found so far at the neighbouring bias values; off, since it was "
@@ -186,13 +191,13 @@ class RuleSeeds(_Strict):
     """A selection rule with its own number of seeds."""
 
     rule: Rule = Field(description="The selection rule.")
-    seeds: int = Field(ge=1, le=1000, description="Confirm seeds for what this rule chose.")
+    seeds: Whole = Field(ge=1, le=1000, description="Confirm seeds for what this rule chose.")
 
 
 class ConfirmConfig(_Strict):
     """The selected hyperparameters trained again from scratch with fresh seeds, and evaluated on test."""
 
-    seeds: int = Field(5, ge=1, le=1000, description="Fresh seeds of each selected configuration.")
+    seeds: Whole = Field(5, ge=1, le=1000, description="Fresh seeds of each selected configuration.")
     rules: list[Rule | RuleSeeds] = Field(
         default_factory=list, description="Selection rules whose choice is confirmed; default: the search's rule."
     )
@@ -211,12 +216,12 @@ class ConfirmConfig(_Strict):
 class TrainingConfig(_Strict):
     """How every trial is trained: the same for all methods."""
 
-    epochs: int = Field(20, ge=1, le=100_000, description="Epochs, a method's pretrain_epochs included.")
-    batch_size: int = Field(128, ge=2, description="Images a step.")
+    epochs: Whole = Field(20, ge=1, le=100_000, description="Epochs, a method's pretrain_epochs included.")
+    batch_size: Whole = Field(128, ge=2, description="Images a step.")
     optimizer: Literal["adam", "sgd"] = Field("adam", description="adam, or sgd with momentum 0.9.")
     schedule: Literal["cosine", "constant", "step"] = Field("cosine", description="Learning rate over the steps.")
-    clip_norm: float | None = Field(1.0, gt=0, description="Largest gradient norm, over f, g and over h apart.")
-    ramp: float = Field(0.3, ge=0, le=1, description="Share of the steps over which the adversarial weights rise.")
+    clip_norm: Real | None = Field(1.0, gt=0, description="Largest gradient norm, over f, g and over h apart.")
+    ramp: Real = Field(0.3, ge=0, le=1, description="Share of the steps over which the adversarial weights rise.")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16 = autocast.")
     class_weights: Literal["none", "balanced"] = Field("none", description="Weights in the label loss.")
     augmentation: list[str] = Field(default_factory=list, description="Names of augmentations.")
@@ -225,18 +230,22 @@ class TrainingConfig(_Strict):
         "eval", description="train = BatchNorm takes the evaluated batch's own statistics, as the seed study did."
     )
 
+    def of_a_trial(self) -> Training:
+        """The same as a trial's specification has it."""
+        return Training(**{**self.model_dump(), "augmentation": tuple(self.augmentation)})
+
 
 class LimitsConfig(_Strict):
     """Bounds on time and money."""
 
-    trial_minutes: float | None = Field(
+    trial_minutes: Real | None = Field(
         None, gt=0, description="A trial that takes longer, once its data are ready, is ended as failed."
     )
-    max_hours: float | None = Field(None, gt=0, description="The sweep stops issuing trials after this time.")
-    max_cost: float | None = Field(
+    max_hours: Real | None = Field(None, gt=0, description="The sweep stops issuing trials after this time.")
+    max_cost: Real | None = Field(
         None, gt=0, description="The sweep stops issuing trials once it has cost this much, by the table of prices."
     )
-    checkpoint_seconds: float = Field(60, ge=0, description="Seconds between the checkpoints of a trial.")
+    checkpoint_seconds: Real = Field(60, ge=0, description="Seconds between the checkpoints of a trial.")
 
 
 class PrimaryConfig(_Strict):
@@ -250,7 +259,7 @@ class SweepConfig(_Strict):
     """A sweep: data set, grid of bias strengths, network, methods, search and confirmation."""
 
     name: Name = Field("", json_schema_extra=NAME_SCHEMA, description="Name of the sweep; the data set's by default.")
-    seed: int = Field(0, ge=0, description="Everything random in the sweep derives from it.")
+    seed: Whole = Field(0, ge=0, description="Everything random in the sweep derives from it.")
     dataset: DatasetConfig = Field(description="The data set and the grid of bias strengths.")
     network: NetworkConfig = Field(
         default_factory=lambda: NetworkConfig(name="pixel_front"), description="The network."

@@ -11,7 +11,7 @@ from typing import Any, cast
 from orchestrator.cells import Cell
 from orchestrator.config import SweepConfig
 from trainable.randomness import derive
-from trainable.spec import Phase, Rule, Training, TrialSpec
+from trainable.spec import Phase, Rule, TrialSpec
 
 
 def search_seed(sweep_seed: int, repeat: int = 0) -> int:
@@ -76,7 +76,7 @@ def trial_spec(
         hyperparameters=dict(hyperparameters),
         seed=seed,
         phase=phase,
-        training=Training(**{**config.training.model_dump(), "augmentation": tuple(config.training.augmentation)}),
+        training=config.training.of_a_trial(),
         metric=config.metric,
         rule=rule or config.search.rule,
         fold=cell.fold,

@@ -40,8 +40,18 @@ def make_plan(config: SweepConfig) -> Plan:
     plan = Plan(resolved, dataset, build_cells(resolved, dataset))
     check_names(resolved, plan.cells, dataset)
     _check_network(plan)
+    _check_methods(plan)
     _check_rules(plan)
     return plan
+
+
+def _check_methods(plan: Plan) -> None:
+    from trainable.methods.base import get_method
+    from trainable.refusals import check_combination
+
+    training = plan.config.training.of_a_trial()
+    for name in dict.fromkeys(cell.method for cell in plan.cells):
+        check_combination(get_method(name), plan.dataset, training)
 
 
 def _check_rules(plan: Plan) -> None:

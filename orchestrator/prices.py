@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.sweep_file import load_yaml
+from orchestrator.yaml_text import load_yaml
 from trainable.errors import InputError
 
 VARIABLE = "LNL_SWEEP_PRICES"

@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from orchestrator.number_types import Whole
+
 
 def _nearest_share(value: Any) -> str:
     try:
@@ -38,7 +40,7 @@ class ResourcesConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
-    cpu: int = Field(1, ge=1, description="CPU threads; part of a trial's identity, since sums depend on it.")
+    cpu: Whole = Field(1, ge=1, description="CPU threads; part of a trial's identity, since sums depend on it.")
     gpu: Share = Field(
         "auto",
         description="GPUs of a trial: a whole number or a fraction 1/k; auto = 1/k with as many trials to a GPU as its "
@@ -57,7 +59,7 @@ class MethodResources(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    cpu: int | None = Field(None, ge=1, description="CPU threads.")
+    cpu: Whole | None = Field(None, ge=1, description="CPU threads.")
     gpu: Share | None = Field(
         None, description="As in the sweep's resources; 0 = the method's trials compute on the CPU, on any node."
     )

@@ -14,7 +14,8 @@ from orchestrator.identity import search_seed
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory
 from orchestrator.small_files import read_small
-from orchestrator.sweep_file import load_yaml, validate
+from orchestrator.sweep_file import validate
+from orchestrator.yaml_text import load_yaml
 from trainable.data.base import Dataset, Split
 from trainable.errors import InputError
 from trainable.methods.base import Choices, Range

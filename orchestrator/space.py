@@ -9,13 +9,20 @@ from typing import Any
 from orchestrator.config import MethodConfig, SpaceEntry
 from trainable.errors import InputError, unknown_name
 from trainable.methods.base import Choices, Method, Range, Space
+from trainable.refusals import check_hyperparameters
 
 
-def space_of(entry: MethodConfig, method: Method) -> tuple[dict[str, Range | Choices], dict[str, Any]]:
+def space_of(entry: MethodConfig, method: Method, epochs: int) -> tuple[dict[str, Range | Choices], dict[str, Any]]:
     """What is searched of a method's hyperparameters, and the value of every other one.
 
+    Args:
+        entry: The method in the sweep file.
+        method: The registered one.
+        epochs: Epochs of a trial.
+
     Raises:
-        InputError: An unknown hyperparameter, one that is both searched and fixed, or a value that is no number.
+        InputError: An unknown hyperparameter, one that is both searched and fixed, or a value that cannot be trained
+            with.
     """
     for name in [*entry.space, *entry.fixed]:
         if name not in method.defaults:
@@ -23,31 +30,23 @@ def space_of(entry: MethodConfig, method: Method) -> tuple[dict[str, Range | Cho
     both = sorted(set(entry.space) & set(entry.fixed))
     if both:
         raise InputError(f"{entry.label or entry.name}: '{both[0]}' is both in space and in fixed: remove it from one")
-    where = f"{entry.label or entry.name}: the value of"
-    own = {name: _searched(f"{where} '{name}'", value, method.defaults[name]) for name, value in entry.space.items()}
-    for name, value in entry.fixed.items():
-        _check_number(f"{where} '{name}'", value, method.defaults[name])
+    label = entry.label or entry.name
+    own = {name: _searched(f"{label}: the value of '{name}'", value) for name, value in entry.space.items()}
+    check_hyperparameters(method, entry.fixed, epochs, label)
+    for name, searched in own.items():
+        for value in searched.values if isinstance(searched, Choices) else (searched.low, searched.high):
+            check_hyperparameters(method, {name: value}, epochs, label)
     space = {**method.space, **own}
     space = {name: value for name, value in space.items() if name not in entry.fixed}
     fixed = {name: value for name, value in {**method.defaults, **entry.fixed}.items() if name not in space}
     return space, fixed
 
 
-def _searched(where: str, entry: SpaceEntry, default: Any) -> Range | Choices:
+def _searched(where: str, entry: SpaceEntry) -> Range | Choices:
     try:
-        found = _range(entry)
+        return _range(entry)
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
-    for value in found.values if isinstance(found, Choices) else (found.low, found.high):
-        _check_number(where, value, default)
-    return found
-
-
-def _check_number(where: str, value: Any, default: Any) -> None:
-    if not isinstance(default, (int, float)) or isinstance(default, bool):
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise InputError(f"{where} must be a finite number, but got {value!r}")
 
 
 def _range(entry: SpaceEntry) -> Range | Choices:

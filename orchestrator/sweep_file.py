@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import re
+import functools
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +14,9 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.config import SweepConfig
+from orchestrator.yaml_text import load_yaml
 from trainable.errors import InputError
 from trainable.texts import bounded
-
-# In C, ten times as fast, where PyYAML was built with it.
-_Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
-class _Loader(_Safe):  # type: ignore[misc]
-    """YAML 1.2 numbers: PyYAML reads ``1e-3`` as text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"), list("-+.0123456789")
-)
-
-
-def load_yaml(text: str) -> Any:
-    """Parse YAML text; numbers as in YAML 1.2 (``1e-3`` is one)."""
-    return yaml.load(text, Loader=_Loader)
 
 
 def read_config(path: str | Path, overrides: list[str] | None = None) -> SweepConfig:
@@ -83,7 +67,7 @@ def validate(tree: Mapping[str, Any], name: str = "sweep file") -> SweepConfig:
     try:
         return SweepConfig.model_validate(tree)
     except ValidationError as error:
-        raise InputError(f"{name}: {_sentence(error)}") from error
+        raise InputError(f"{name}: {_sentence(error, tree)}") from error
 
 
 def apply_override(tree: dict[str, Any], override: str) -> None:
@@ -102,7 +86,9 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
     try:
         value = load_yaml(text)
     except yaml.YAMLError as error:
-        raise InputError(f"--set {key}: '{text}' is not valid YAML") from error
+        raise InputError(
+            f"--set {key}: '{text}' is not valid YAML: {getattr(error, 'problem', None) or 'cannot parse'}"
+        ) from error
     node: Any = tree
     parts = key.split(".")
     for part, following in zip(parts, [*parts[1:], None], strict=True):
@@ -134,19 +120,19 @@ def _list_index(node: list[Any], part: str, override: str) -> int:
     raise InputError(f"--set {override}: the list has no entry '{part}'; it has {names}")
 
 
-def _sentence(error: ValidationError) -> str:
+def _sentence(error: ValidationError, tree: Mapping[str, Any]) -> str:
     errors = error.errors(include_url=False)
     # A union reports one error for each of its forms: the deepest one is the form that was meant.
     first = max(
         errors,
         key=lambda entry: (entry["type"] == "extra_forbidden", entry["type"] != "model_type", len(entry["loc"])),
     )
-    path = [str(part) for part in first["loc"] if not _is_union_tag(part)]
+    path = _path(first["loc"], tree)
     key = ".".join(path)
     if first["type"] == "extra_forbidden":
         known = _known_keys(SweepConfig, list(first["loc"][:-1]))
-        near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.4)
-        hint = f"did you mean '{near[0]}'? " if near else ""
+        near = _nearest(path[-1], known)
+        hint = f"did you mean '{near}'? " if near else ""
         return f"unknown key '{key}': {hint}known here: {', '.join(known)}"
     if first["type"] == "missing":
         return f"the key '{key}' is missing"
@@ -158,10 +144,40 @@ def _sentence(error: ValidationError) -> str:
     return f"{key}: {message}{found}" if key else f"{message}{found}"
 
 
+def _path(place: Sequence[int | str], tree: Any) -> list[str]:
+    """Keys and positions in the file; pydantic puts the names of a union's forms among them."""
+    path = []
+    for part in place:
+        there = isinstance(tree, Mapping) and part in tree
+        if there or not _is_union_tag(part):
+            path.append(str(part))
+            within = there or (isinstance(tree, list) and isinstance(part, int) and part < len(tree))
+            tree = tree[part] if within else None
+    return path
+
+
 def _is_union_tag(part: int | str) -> bool:
     return isinstance(part, str) and (
         part[:1].isupper() or "[" in part or part in ("constrained-int", "constrained-str")
     )
+
+
+def _nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known key that was meant here; else the dotted one of that name elsewhere in the file."""
+    lower = {key.lower(): key for key in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.4)
+    if near and (near[0] == name.lower() or name.lower() not in _elsewhere()):
+        return lower[near[0]]
+    return _elsewhere().get(name.lower())
+
+
+@functools.cache
+def _elsewhere() -> dict[str, str]:
+    sections = {
+        name: _models_in(field.annotation) for name, field in SweepConfig.model_fields.items() if name != "methods"
+    }
+    found = {key: f"{name}.{key}" for name, models in sections.items() for m in models for key in m.model_fields}
+    return {key: path for key, path in found.items() if key not in SweepConfig.model_fields}
 
 
 def _known_keys(model: type[BaseModel], path: list[int | str]) -> list[str]:

@@ -38,7 +38,7 @@ class Feed:
         largest_class: Share of the largest class.
 
     Raises:
-        InputError: Fewer than two images a step, or augmentation where bias labels belong to pixels.
+        InputError: Fewer than two images a step.
     """
 
     def __init__(
@@ -82,10 +82,6 @@ class Feed:
         self, bias: Tensor, method: Method, training: Training, grid: tuple[int, int] | None
     ) -> Tensor | None:
         spatial = bias.dim() == 4
-        if spatial and training.augmentation:
-            raise InputError(
-                "augmentation moves pixels, but these bias labels belong to pixels: leave training.augmentation empty"
-            )
         if grid is None:
             return None
         if method.bias_labels == "permuted":

@@ -21,13 +21,14 @@ from torch import Tensor, nn
 from trainable import evaluate, report
 from trainable.data.base import Dataset, DataView, heads_with_labels, load_dataset, resolve_bias
 from trainable.device import LowPrecision, choose_device, keep_freed_memory
-from trainable.errors import InputError, unknown_name
+from trainable.errors import InputError
 from trainable.feed import Feed
 from trainable.methods.base import Batch, Losses, Method, Nets, get_method
 from trainable.methods.erm import erm
 from trainable.networks import build_nets, feature_shape
 from trainable.optimise import Optimiser, ramp, schedule
 from trainable.randomness import derive
+from trainable.refusals import check_combination, check_hyperparameters
 from trainable.report import Outcome
 from trainable.spec import TrialSpec, objective
 
@@ -62,11 +63,10 @@ class Trainer:
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         self.method: Method = get_method(spec.method)
-        for name in spec.hyperparameters:
-            if name not in self.method.defaults:
-                raise unknown_name(f"hyperparameter of {spec.method}", name, self.method.defaults)
+        check_hyperparameters(self.method, spec.hyperparameters, spec.training.epochs)
         self.hyper: dict[str, Any] = {**self.method.defaults, **spec.hyperparameters}
         self.dataset: Dataset = load_dataset(spec.dataset, **spec.dataset_options)
+        check_combination(self.method, self.dataset, spec.training)
         if spec.rule not in self.dataset.rules:
             known = ", ".join(self.dataset.rules)
             raise InputError(f"rule {spec.rule} is not defined for {spec.dataset}: choose one of {known}")

@@ -203,3 +203,66 @@ def test_apply_override_leaves_other_keys_alone() -> None:
     tree = {"a": {"b": 1, "c": 2}}
     apply_override(tree, "a.b=3")
     assert tree == {"a": {"b": 3, "c": 2}}
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("methods: [lnl]\n", "the key 'methods' stands twice, first in line 3"),
+        ("training: {epochs: 3, epochs: 4}", "the key 'training.epochs' stands twice"),
+        ("limits:\n  max_hours: 1\n  max_hours: 2", "the key 'limits.max_hours' stands twice"),
+        ("limits: {max_hours: 1:30}", "limits.max_hours: 1:30"),
+        ("training: {epochs: 010}", "training.epochs: 010"),
+        ("training: {epochs: 0b11}", "training.epochs: 0b11"),
+        ("confirm: {rules: [{rule: val_biased, seeds: 07}]}", "confirm.rules.0.seeds: 07"),
+    ],
+)
+def test_what_two_versions_of_yaml_read_differently_is_refused_with_its_line(text: str, named: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_config(TEXT + text)
+    assert named in str(caught.value) and " at line " in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_merge_key_may_be_overwritten() -> None:
+    text = "a: &a {epochs: 3, ramp: 0.5}\nb: {<<: *a, epochs: 4}"
+    assert load_yaml(text)["b"] == {"epochs": 4, "ramp": 0.5}
+
+
+def test_plain_numbers_dates_and_texts_are_read() -> None:
+    assert load_yaml('[0, 0.5, -1, 1_000, 0x10, "010", "1:30", 10:00 h]') == [
+        *(0, 0.5, -1, 1000, 16),
+        *("010", "1:30", "10:00 h"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "key"),
+    [
+        ("search.trials=true", "search.trials"),
+        ("training.ramp=off", "training.ramp"),
+        ("limits.max_hours=yes", "limits.max_hours"),
+        ("dataset.bias.color_variance=on", "dataset.bias"),
+        ("dataset.bias.color_variance=[0.02, on]", "dataset.bias"),
+        ("methods.erm.space={lr: {log: [1e-3, true]}}", "methods.0.space.lr.log"),
+        ("resources.cpu=true", "resources.cpu"),
+    ],
+)
+def test_a_truth_value_is_no_number(override: str, key: str) -> None:
+    message = refusal(override)
+    assert key in message and "must be a number" in message
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("Methods=[erm]", "unknown key 'Methods': did you mean 'methods'?"),
+        ("Seed=3", "unknown key 'Seed': did you mean 'seed'?"),
+        ("T_max=3", "unknown key 'T_max': known here: "),
+        ("training={Epochs: 3}", "unknown key 'training.Epochs': did you mean 'epochs'?"),
+        ("epochs=3", "unknown key 'epochs': did you mean 'training.epochs'?"),
+        ("search.early_stopping={Reduction: 3}", "unknown key 'search.early_stopping.Reduction': did you mean"),
+        ("methods.erm.Space={}", "unknown key 'methods.0.Space': did you mean 'space'?"),
+    ],
+)
+def test_an_unknown_key_of_any_case_is_named(override: str, named: str) -> None:
+    assert named in refusal(override)

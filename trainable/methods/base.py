@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -54,6 +55,10 @@ LEARNING_RATE = Range(1e-4, 1e-1, log=True)
 WEIGHT_DECAY = Range(1e-6, 1e-2, log=True)
 PRESSURE = Range(1e-3, 10.0, log=True)
 """Range of lambda and mu: it brackets the inverted U of incomplete unlearning at the strongest bias."""
+RATE_LIMITS = Range(1e-10, math.inf)
+"""What a learning rate may be; a negative one would climb the loss."""
+PRESSURE_LIMITS = Range(0.0, math.inf)
+"""What lambda and mu may be; a negative one would reward the bias."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,7 @@ class Method:
         step: Computes the gradients of one step.
         space: What is searched.
         defaults: A value of every hyperparameter, those of ``space`` included.
+        limits: What a hyperparameter may be at all; those not named may be any finite number, or what they are.
         adversarial: True where the method has a bias head; trial 0 of its cells is the anchor.
         anchor: Hyperparameters under which the method is exactly ``erm``.
         needs_conflicting_samples: True where the method has nothing to work on without bias-conflicting images.
@@ -139,6 +145,7 @@ class Method:
     step: StepFunction
     space: Space
     defaults: Mapping[str, Any]
+    limits: Mapping[str, Range] = field(default_factory=dict)
     adversarial: bool = False
     anchor: Mapping[str, Any] = field(default_factory=dict)
     needs_conflicting_samples: bool = False
@@ -150,6 +157,11 @@ class Method:
 _METHODS: dict[str, Method] = {}
 _COMMON_SPACE: dict[str, Range | Choices] = {"lr": LEARNING_RATE, "weight_decay": WEIGHT_DECAY}
 _COMMON_DEFAULTS: dict[str, Any] = {"lr": 1e-3, "weight_decay": 5e-4, "pretrain_epochs": 0}
+_COMMON_LIMITS = {
+    "lr": RATE_LIMITS,
+    "weight_decay": Range(0.0, 1.0),
+    "pretrain_epochs": Range(0, 100_000, integer=True),
+}
 
 
 def register_method(
@@ -159,6 +171,7 @@ def register_method(
     reference: str,
     space: Space | None = None,
     defaults: Mapping[str, Any] | None = None,
+    limits: Mapping[str, Range] | None = None,
     **traits: Any,
 ) -> Callable[[StepFunction], StepFunction]:
     """Register a step function as a method.
@@ -172,16 +185,18 @@ def register_method(
         reference: Paper and equation.
         space: What the method searches besides the common hyperparameters.
         defaults: Its value of every further hyperparameter.
+        limits: What these may be: a sweep that asks for anything else is refused before it starts.
         **traits: The remaining attributes of ``Method``.
 
     Returns:
         The decorator; it returns the step function unchanged.
 
     Raises:
-        InputError: The name is taken, or a searched hyperparameter has no default.
+        InputError: The name is taken, a searched hyperparameter has no default, or limits belong to none.
     """
     full_space = {**(space or {}), **_COMMON_SPACE}
     full_defaults = {**_COMMON_DEFAULTS, **(defaults or {})}
+    full_limits = {**_COMMON_LIMITS, **(limits or {})}
 
     def decorate(step: StepFunction) -> StepFunction:
         known = _METHODS.get(name)
@@ -190,7 +205,10 @@ def register_method(
         missing = [key for key in full_space if key not in full_defaults]
         if missing:
             raise InputError(f"method '{name}' must give a default of {', '.join(missing)}")
-        _METHODS[name] = Method(name, long_name, reference, step, full_space, full_defaults, **traits)
+        unknown = [key for key in full_limits if key not in full_defaults]
+        if unknown:
+            raise InputError(f"method '{name}' gives limits of {', '.join(unknown)}, but no default")
+        _METHODS[name] = Method(name, long_name, reference, step, full_space, full_defaults, full_limits, **traits)
         return step
 
     return decorate

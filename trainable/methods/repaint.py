@@ -16,5 +16,6 @@ register_method(
     reference="counterfactual painting with p = .5",
     space={"repaint_share": Range(0.25, 1.0)},
     defaults={"repaint_share": 1.0},
+    limits={"repaint_share": Range(0.0, 1.0)},
     training_draw="repainted",
 )(erm)
