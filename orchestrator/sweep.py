@@ -45,7 +45,8 @@ class Options:
         address: Ray cluster to connect to; None = ``RAY_ADDRESS`` or a Ray of our own.
         cpus: Processors of a Ray of our own; None = all.
         slots: Trials at once; None = as many as the cluster holds at its largest, nodes that join later included.
-        mix_versions: Go on although numerics or a method's source differ from those of the rows.
+        mix_versions: Go on although numerics, the source of a method or of the network, or its weights file differ from
+            those of the rows.
         failed: Run failed trials again.
         only: Run only these cells, e.g. ``method=lnl,rho=0.9``; None = all.
         console: Where progress is shown.

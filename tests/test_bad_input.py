@@ -328,6 +328,15 @@ def test_results_of_another_method_source(refuse: Refuse, started: Path) -> None
     assert "method erm" in refuse("resume", started)
 
 
+@pytest.mark.parametrize(
+    ("entry", "named"), [("network_checksum", "the source of the network"), ("weights_checksum", "weights file")]
+)
+def test_results_of_another_network(refuse: Refuse, started: Path, entry: str, named: str) -> None:
+    changed_provenance(started, **{entry: "0123"})
+    found = refuse("resume", started)
+    assert named in found and "--mix-versions" in found
+
+
 def test_results_of_a_newer_version(refuse: Refuse, started: Path) -> None:
     (path,) = (started / "trials").iterdir()
     path.write_bytes(part({"trial_id": "t", "cell": "c", "phase": "search"}, SCHEMA_VERSION + 1))

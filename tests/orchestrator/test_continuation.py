@@ -18,6 +18,8 @@ OLD = {
     "data_checksum": "d1",
     "numerics": 1,
     "method_checksums": {"erm": "e1", "lnl": "l1"},
+    "network_checksum": "n1",
+    "weights_checksum": "w1",
     "lnl_sweep_version": "0.1.0",
     "torch_version": "2.14.1",
     "python_version": "3.11.7",
@@ -122,12 +124,23 @@ class TestProvenance:
 
     @pytest.mark.parametrize(
         ("changes", "named"),
-        [({"numerics": 2}, "numerics 1 -> 2"), ({"method_checksums": {"erm": "e1", "lnl": "l2"}}, "method lnl")],
+        [
+            ({"numerics": 2}, "numerics 1 -> 2"),
+            ({"method_checksums": {"erm": "e1", "lnl": "l2"}}, "method lnl"),
+            ({"network_checksum": "n2"}, "source of the network"),
+            ({"weights_checksum": "w2"}, "weights file"),
+            ({"weights_checksum": None}, "weights file"),
+        ],
     )
     def test_changed_numbers_are_refused_unless_accepted(self, changes: dict[str, Any], named: str) -> None:
         with pytest.raises(InputError, match=f"{named}.*--mix-versions"):
             self.check(**changes)
         assert any(named in line for line in self.check(True, **changes))
+
+    def test_the_sheet_of_an_older_version_says_nothing_of_its_network(self) -> None:
+        old = {key: value for key, value in OLD.items() if "network" not in key and "weights" not in key}
+        assert check_provenance(old, {**OLD, "torchvision_version": "0.29.1"}, False, "DIR") == []
+        assert changed_numbers(old, OLD) == {}
 
     def test_both_are_named_at_once(self) -> None:
         with pytest.raises(InputError, match="numerics 1 -> 2 and the source of method erm"):
