@@ -25,6 +25,7 @@ from orchestrator.lease import LeaseLost
 from orchestrator.progress import Progress
 from orchestrator.ray_private import no_variables_in_runtime_environments
 from orchestrator.results import Writer
+from orchestrator.same_code import compared
 from orchestrator.session import Session
 from orchestrator.temporary import TemporaryFolder
 from trainable.remote import store_environment
@@ -160,7 +161,7 @@ def run_tuner(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000000"
 
     # Ray registers trainables by name in the whole cluster: a second sweep must not run the first one's code.
-    trainable = type(f"Sweep_{driver}", (SweepTrainable,), {"environment": store_environment()})
+    trainable = compared(SweepTrainable, f"Sweep_{driver}", {"environment": store_environment()})
     place = writer.directory.folder.local
     with TemporaryFolder() as elsewhere:
         tuner = tune.Tuner(
