@@ -20,6 +20,7 @@ from orchestrator.config import SweepConfig
 from orchestrator.continuation import changed_numbers, check_config, check_provenance
 from orchestrator.damage import Survey, set_aside, survey
 from orchestrator.dispatch import Dispatcher
+from orchestrator.identity import search_seed
 from orchestrator.interruption import Interruption
 from orchestrator.journal import write_journal
 from orchestrator.lease import acquire
@@ -31,6 +32,7 @@ from orchestrator.results import SweepDirectory, Writer
 from orchestrator.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
 from orchestrator.sweep_file import validate
 from store.sealed import seal_sheet, seal_yaml
+from trainable.data.contract import check_images
 from trainable.errors import InputError
 
 LAST_SECONDS = 20.0
@@ -122,6 +124,8 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             options.console.print(f"since this sweep began: {difference}", highlight=False, soft_wrap=True)
         changes = {**changes, **changed_numbers(were, are)}
         directory.check_readable()
+    # What else only a confirm trial would ask for. Not in the plan: images may take seconds to be drawn.
+    check_images(plan.dataset, plan.cells[0].bias, search_seed(plan.config.seed))
     interruption = options.interruption or Interruption()
     with interruption.heard():
         lease = acquire(directory.folder, lambda text: options.console.print(text, highlight=False, soft_wrap=True))
