@@ -14,13 +14,12 @@ from orchestrator.identity import search_seed
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory
 from orchestrator.small_files import read_small
-from orchestrator.sweep_file import load_yaml, validate
+from orchestrator.sweep_file import NOT_CONFIGURATION, load_yaml, validate
 from trainable.data.base import Dataset, Split
 from trainable.errors import InputError
 from trainable.methods.base import Choices, Range
 
 SWEEP_FILE = "sweep.yaml"
-NOT_CONFIGURATION = ("provenance", "dataset_info", "methods_info", "cells")
 
 
 def read_sheet(directory: SweepDirectory) -> dict[str, Any]:

@@ -213,8 +213,18 @@ def _as_begun(config: SweepConfig, sheet: Mapping[str, Any]) -> SweepConfig:
 def resume_config(directory: SweepDirectory) -> dict[str, Any]:
     """The configuration of a directory's sweep, as a mapping that ``--set`` can change."""
     if not directory.exists():
-        raise InputError(f"{directory.uri} holds no sweep (no {SWEEP_FILE}): give the folder named by --out")
+        raise InputError(f"{directory.uri} holds no sweep (no {SWEEP_FILE}): {_instead(directory)}")
     return configuration_of(read_sheet(directory))
+
+
+def _instead(directory: SweepDirectory) -> str:
+    folder, _, name = directory.uri.rpartition("/")
+    if name == SWEEP_FILE:
+        return f"give its folder, {folder}"
+    local = directory.folder.local
+    if local is not None and local.is_file():
+        return f"it is a file; if it is a sweep file, start it with lnl-sweep run {directory.uri}"
+    return "give the folder named by --out"
 
 
 def _set_aside(directory: SweepDirectory, found: Survey, console: Console) -> None:

@@ -261,6 +261,18 @@ def test_a_folder_without_a_sweep(refuse: Refuse, tmp_path: Path, command: str) 
 
 
 @pytest.mark.parametrize("command", ["resume", "status"])
+def test_a_file_in_place_of_its_folder(refuse: Refuse, started: Path, sweep: Path, command: str) -> None:
+    assert f"give its folder, {started}\n" in refuse(command, started / "sweep.yaml")
+    assert f"start it with lnl-sweep run {sweep}" in refuse(command, sweep)
+
+
+def test_a_folder_in_place_of_a_sweep_file(refuse: Refuse, started: Path) -> None:
+    found = refuse("run", f"{started}/")
+    assert f"lnl-sweep resume {started};" in found and f"lnl-sweep run {started}/sweep.yaml --out NEW" in found
+    assert "lnl-sweep resume s3://bucket/x\n" in refuse("run", "s3://bucket/x")
+
+
+@pytest.mark.parametrize("command", ["resume", "status"])
 @pytest.mark.parametrize(
     ("text", "named"),
     [

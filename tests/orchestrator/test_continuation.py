@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from orchestrator.config import SweepConfig
 from orchestrator.continuation import changed_numbers, check_config, check_provenance
 from orchestrator.plan import Plan
 from orchestrator.sheet import configuration_of, sweep_sheet
+from orchestrator.sweep_file import validate
 from tests.orchestrator.support import sweep_config
 from trainable.errors import InputError
 
@@ -178,3 +180,27 @@ def test_what_sweep_yaml_says_is_what_was_run(changes: dict[str, Any], monkeypat
     read = configuration_of(yaml.safe_load(yaml.safe_dump(sheet)))
     assert read == tree(config)
     assert check_config(read, config, "DIR") == {}
+
+
+def test_the_sheet_of_a_sweep_is_a_sweep_file_that_repeats_it(tmp_path: Path) -> None:
+    from orchestrator.plan import make_plan
+    from orchestrator.sweep_file import read_config
+    from store.sealed import seal_sheet
+
+    tree = {
+        "name": "one",
+        "dataset": {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.4]}},
+        "methods": ["erm", {"name": "lnl", "fixed": {"lr": 2e-2}}],
+        "training": {"epochs": 2},
+    }
+    plan = make_plan(validate(tree))
+    path = tmp_path / "sweep.yaml"
+    path.write_bytes(seal_sheet(yaml.safe_dump(sweep_sheet(plan), sort_keys=False), "0123456789abcdef"))
+    again = make_plan(read_config(path))
+    assert again.config == plan.config and again.cells == plan.cells
+    # What is to be different is set on the way.
+    assert read_config(path, ["training.epochs=3"]).training.epochs == 3
+    # A file that only has such a key is a mistake.
+    path.write_text(yaml.safe_dump({**tree, "provenance": "home-made"}))
+    with pytest.raises(InputError, match="unknown key 'provenance'"):
+        read_config(path)
