@@ -277,7 +277,7 @@ class Session:
             error = f"what it reported cannot be written: {unfit}"
         if error is not None:
             row.update(status="failed", error=one_line(error))
-        self.writer.finish(row, history)
+        self.writer.finish(row, history, model=spec.keep_model)
         done = self.dispatcher.record(row, history) or self.dispatcher.cell_is_done(spec.cell)
         if done:
             self.writer.compact(spec.cell)
