@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from orchestrator.results import SweepDirectory
 from orchestrator.sweep import Options, Result, run_sweep
 from orchestrator.verify import verify
 from store.errors import InputError
+from store.sealed import KEY, seal_json
 from tests.integration.damage import run_here, sweep_config
 
 
@@ -98,6 +102,22 @@ def test_what_a_removed_part_held_is_trained_again(sweep: Path, finished: Path, 
     result, printed = run(sweep)
     assert result.complete and "runs again" in printed
     assert values(sweep) == values(finished) and verify(str(sweep)).whole
+
+
+def test_the_status_of_a_driver_whose_clock_is_ahead_promises_no_life(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = sweep / "status.json"
+    written = json.loads(path.read_text())
+    for ahead, said in (
+        (3600, r"state: running, by a clock 3[56]\d\d s ahead of the one here"),
+        (-3600, r"no sign of life for 36\d\d s"),
+        (0, r"state: running$"),
+    ):
+        entry = {key: value for key, value in written.items() if key != KEY}
+        path.write_bytes(seal_json({**entry, "state": "running", "heartbeat": time.time() + ahead}))
+        assert main(["status", str(sweep)]) == 0
+        assert re.search(said, capsys.readouterr().out, re.MULTILINE)
 
 
 def test_an_edited_sheet_is_refused_with_the_way_to_change_a_sweep(
