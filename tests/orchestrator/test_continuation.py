@@ -204,3 +204,30 @@ def test_the_sheet_of_a_sweep_is_a_sweep_file_that_repeats_it(tmp_path: Path) ->
     path.write_text(yaml.safe_dump({**tree, "provenance": "home-made"}))
     with pytest.raises(InputError, match="unknown key 'provenance'"):
         read_config(path)
+
+
+def test_a_weights_file_is_named_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers run in directories of their own, and a resume in any."""
+    from orchestrator import plan as plan_module
+    from trainable.provenance import weights_checksum
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plan_module, "_check_network", lambda plan: None)
+    (tmp_path / "weights.pt").write_bytes(b"weights")
+    tree = {
+        "dataset": {"name": "coloured_digits", "bias": {"color_variance": 0.02}},
+        "network": {"name": "resnet18", "split_at": "layer2", "weights": "weights.pt"},
+        "methods": ["erm"],
+    }
+    plan = plan_module.make_plan(validate(tree))
+    options = {"split_at": "layer2", "weights": str(tmp_path / "weights.pt")}
+    assert (plan.config.network.name, plan.config.network.options) == ("resnet18", options)
+    sheet = sweep_sheet(plan)
+    assert sheet["provenance"]["weights_checksum"] == weights_checksum("resnet18", options) is not None
+    # What is refused is another file, wherever the sweep is resumed from.
+    monkeypatch.chdir("/")
+    assert check_config(configuration_of(sheet), plan_module.make_plan(plan.config).config, "DIR") == {}
+    (tmp_path / "weights.pt").write_bytes(b"others!")
+    again = sweep_sheet(plan_module.make_plan(plan.config))
+    with pytest.raises(InputError, match="the network's weights file changed"):
+        check_provenance(sheet["provenance"], again["provenance"], False, "DIR")
