@@ -17,6 +17,7 @@ from trainable import remote, tune_trainable
 from trainable.errors import DataOutOfReach
 from trainable.files import Folder
 from trainable.open_trial import CHECKPOINT, checkpoint_names, read_predictions, trial_folder, write_checkpoint
+from trainable.provenance import weights_checksum
 from trainable.remote import Unreachable
 from trainable.spec import TrialSpec
 from trainable.trainer import Trainer
@@ -63,6 +64,20 @@ def test_a_worker_that_does_not_see_the_sweep_is_refused_before_it_trains(
     assert result["done"] and result["row"] is None and not result["away"]
     assert f"has no {private}/{SHEET}: give an --out that all nodes share" in result["halt"]
     assert list(tmp_path.rglob("*")) == ([private] if there else [])
+
+
+def test_a_worker_with_other_weights_is_refused_before_it_trains(
+    tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "train_epoch", lambda self: pytest.fail("it trained"))
+    path = tmp_path / "weights.pt"
+    path.write_bytes(b"those of the driver")
+    spec = dataclasses.replace(tiny(), network="resnet18", network_options={"weights": str(path)})
+    monkeypatch.setattr(SweepTrainable, "weights", weights_checksum(spec.network, spec.network_options))
+    for there, what in ((b"others", "another file"), (None, "no file")):
+        path.unlink() if there is None else path.write_bytes(there)
+        result = worker({"spec": spec.to_json(), "dir": None}).step()
+        assert result["done"] and result["row"] is None and f"has {what} under {path}: copy" in result["halt"]
 
 
 def test_results(tiny: MakeSpec, tmp_path: Path) -> None:
