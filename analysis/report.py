@@ -156,8 +156,8 @@ def _provenance(findings: Findings, sweep: Sweep, number: int) -> str:
         else ""
     )
     command = (
-        '<p>To run this sweep again:</p><pre tabindex="0"><code>lnl-sweep run sweep.yaml</code></pre>'
-        f"<p>with the <code>sweep.yaml</code> of this folder; to rebuild this report: "
+        '<p>To run this sweep again in a new folder:</p><pre tabindex="0"><code>lnl-sweep run sweep.yaml --out NEW'
+        "</code></pre><p>with the <code>sweep.yaml</code> of this folder; to rebuild this report: "
         f"<code>lnl-sweep report {m.text(sweep.address)}</code></p>"
     )
     history = m.paragraph("Changes after the start:") + m.bullets(changes) if changes else ""

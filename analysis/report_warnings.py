@@ -203,6 +203,12 @@ def _mixed(findings: Findings) -> Iterator[str]:
             kinds = sorted(str(value) for value in rows[name].dropna().unique())
             if len(kinds) > 1:
                 yield f"Rows of {dataset} come from {words} ({name} {', '.join(kinds)}): they are not comparable."
+    for name, words in (("network_checksum", "sources"), ("weights_checksum", "weights files")):
+        if name not in trials:
+            continue
+        of_network = trials.groupby(["dataset", "network"])[name].nunique()
+        for dataset, network in of_network[of_network > 1].index:
+            yield f"Rows of {network} on {dataset} come from different {words} of the network: they are not comparable."
     sources = trials.groupby(["dataset", "label", "method"])["method_checksum"].nunique()
     for of_data, label, _ in sources[sources > 1].index:
         yield f"Rows of {label} on {of_data} come from different sources of the method: they are not comparable."

@@ -94,6 +94,8 @@ TRIALS: Columns = {
     "git_commit": (_TEXT, "Commit of the source, where it is a checkout."),
     "data_checksum": (_TEXT, "Checksum of the data set."),
     "method_checksum": (_TEXT, "Checksum of the method's source."),
+    "network_checksum": (_TEXT, "Checksum of the network's source; null in rows of older versions."),
+    "weights_checksum": (_TEXT, "Checksum of the weights file that the network begins with; null without one."),
     "torch_version": (_TEXT, "Version of torch."),
     "ray_version": (_TEXT, "Version of Ray; null where the trial ran without it."),
 }

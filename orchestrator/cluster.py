@@ -17,6 +17,7 @@ import yaml
 from orchestrator import ray_private
 from orchestrator.capacity import Demand
 from orchestrator.config import SweepConfig
+from orchestrator.same_code import code_first
 from trainable.errors import InputError
 
 OBJECT_STORE_BYTES = 200 * 2**20
@@ -58,7 +59,8 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
         os.environ.setdefault(name, value)
     if not ray.is_initialized():
         if address or os.environ.get("RAY_ADDRESS"):
-            ray.init(address=address or "auto", **_QUIET)
+            with code_first():
+                ray.init(address=address or "auto", **_QUIET)
         else:
             _start_own(lambda: _init_own(cpus))
             ray_private.check_loopback()
@@ -67,10 +69,10 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
 
 def _init_own(cpus: int | None) -> None:
     # Without "local" Ray would join whatever cluster was last started on this machine.
-    own = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+    own = {"address": "local", "num_cpus": cpus, "include_dashboard": False, "_temp_dir": ray_private.private_folder()}
     ray_private.make_token()
-    with ray_private.loopback_only():
-        ray.init(**own, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=ray_private.private_folder(), **_QUIET)
+    with ray_private.loopback_only(), code_first():
+        ray.init(**own, object_store_memory=OBJECT_STORE_BYTES, **_QUIET)
     ray_private.close_token()
 
 
@@ -259,10 +261,17 @@ def lost_its_node(actor_id: str | None, error: object) -> bool:
         return False
     if "node has died" in str(error):
         return True
+    place = node_of(actor_id)
     with contextlib.suppress(Exception):
-        place = ray._private.state.actors(actor_id)["Address"]["NodeID"] if actor_id else None
         return any(node["NodeID"] == place and not _answers(node) for node in ray.nodes())
     return False
+
+
+def node_of(actor_id: str | None) -> str | None:
+    """Ray's identifier of the node that an actor ran on; None where it is not known."""
+    with contextlib.suppress(Exception):
+        return str(ray._private.state.actors(actor_id)["Address"]["NodeID"]) if actor_id else None
+    return None
 
 
 def _answers(node: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from orchestrator.commands_data import assignments, bias_options
 from orchestrator.commands_report import as_uri
 from orchestrator.config import SweepConfig
 from orchestrator.sweep_file import apply_override, parse_config, read_config, validate
-from trainable.errors import unknown_name
+from trainable.errors import InputError, unknown_name
 
 DEMO = "brain_phantom"
 SMOKE = (
@@ -127,6 +127,15 @@ def _read_sweep(name: str | None, overrides: list[str]) -> SweepConfig:
         shipped = Path(name).name if name.endswith(".yaml") else f"{Path(name).name}.yaml"
         if shipped in known and str(Path(name).parent) in (".", "sweeps"):
             return parse_config((embedded / shipped).read_text(encoding="utf-8"), overrides, name=shipped)
+    if Path(name).is_dir() or "://" in name:
+        where = name.rstrip("/")
+        again = (
+            "" if "://" in name else f"; to run it again in another folder: lnl-sweep run {where}/sweep.yaml --out NEW"
+        )
+        raise InputError(
+            f"run takes a sweep file, but '{name}' is a folder: to go on with the sweep in it: lnl-sweep resume "
+            f"{where}{again}"
+        )
     return read_config(name, overrides)
 
 

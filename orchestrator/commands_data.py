@@ -10,6 +10,7 @@ import yaml
 
 from orchestrator.yaml_text import load_yaml
 from trainable.errors import InputError, unknown_name
+from trainable.texts import reason_of
 
 
 def data(options: argparse.Namespace) -> int:
@@ -31,6 +32,10 @@ def _data_list() -> int:
             dataset = load_dataset(name)
         except (InputError, Unreachable) as error:
             print(f"{name}: {error}")
+            continue
+        except Exception as error:
+            # A fault of one must not hide the others.
+            print(f"{name}: cannot be loaded ({reason_of(error)})")
             continue
         axes = ", ".join(f"{a.name} in [{a.low:g}, {a.high:g}], {a.stronger} = stronger" for a in dataset.axes)
         print(

@@ -21,8 +21,9 @@ _MAY_CHANGE = (
     "primary",
 )
 """Keys that add to a sweep or change nothing in a trial; any other would make rows incomparable."""
-_VERSIONS = ("lnl_sweep_version", "torch_version")
-"""What is named when it differs; only ``numerics`` and a method's source make rows incomparable."""
+_VERSIONS = ("lnl_sweep_version", "torch_version", "torchvision_version")
+"""What is named when it differs; what ``changed_numbers`` compares makes rows incomparable."""
+_NETWORK = {"network_checksum": "the source of the network", "weights_checksum": "the network's weights file"}
 
 
 def check_config(old: Mapping[str, Any], new: SweepConfig, directory: str) -> dict[str, tuple[Any, Any]]:
@@ -62,30 +63,35 @@ def check_provenance(old: Mapping[str, Any], new: Mapping[str, Any], mix_version
     Args:
         old: ``provenance`` of ``sweep.yaml``.
         new: That of this run.
-        mix_versions: Go on although numerics or a method's source differ.
+        mix_versions: Go on although numerics, the source of a method or of the network, or its weights file differ.
         directory: Its address, for the message.
 
     Returns:
         Differences that do not matter for the numbers, in words.
 
     Raises:
-        InputError: Changed data; changed numerics or method source without ``mix_versions``.
+        InputError: Changed data; changed numerics, source or weights without ``mix_versions``.
     """
     if old.get("data_checksum") != new.get("data_checksum"):
         raise InputError(
             f"the data have changed since the sweep in {directory} began (checksum {old.get('data_checksum')}, "
             f"now {new.get('data_checksum')}): restore them, or choose another --out"
         )
-    changed = [
-        f"numerics {had} -> {has}" if key == "numerics" else f"the source of method {key.partition('.')[2]}"
-        for key, (had, has) in changed_numbers(old, new).items()
-    ]
+    changed = [_words(key, *pair) for key, pair in changed_numbers(old, new).items()]
     if changed and not mix_versions:
         raise InputError(
             f"since the sweep in {directory} began, {' and '.join(changed)} changed, so new rows would not be "
             "comparable: go back to that version, choose another --out, or accept it with --mix-versions"
         )
-    return changed + [f"{key} {old.get(key)} -> {new.get(key)}" for key in _VERSIONS if old.get(key) != new.get(key)]
+    # An older version wrote fewer of them.
+    known = [key for key in _VERSIONS if key in old]
+    return changed + [f"{key} {old.get(key)} -> {new.get(key)}" for key in known if old.get(key) != new.get(key)]
+
+
+def _words(key: str, had: Any, has: Any) -> str:
+    if key == "numerics":
+        return f"numerics {had} -> {has}"
+    return _NETWORK.get(key) or f"the source of method {key.partition('.')[2]}"
 
 
 def changed_numbers(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -95,6 +101,8 @@ def changed_numbers(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str,
     for label, checksum in old.get("method_checksums", {}).items():
         if label in sources:
             pairs[f"method_checksums.{label}"] = (checksum, sources[label])
+    # The sweep.yaml of an older version says nothing about its network.
+    pairs.update({key: (old[key], new.get(key)) for key in _NETWORK if key in old})
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 

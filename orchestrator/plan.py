@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from orchestrator.cells import Cell, build_cells, load_checked, resolve
 from orchestrator.config import SweepConfig
@@ -36,7 +37,7 @@ def make_plan(config: SweepConfig) -> Plan:
     """
     check_values("dataset", config.dataset.options)
     dataset = load_checked(config.dataset.name, config.dataset.options)
-    resolved = resolve(config, dataset)
+    resolved = _with_absolute_files(resolve(config, dataset))
     plan = Plan(resolved, dataset, build_cells(resolved, dataset))
     check_names(resolved, plan.cells, dataset)
     _check_network(plan)
@@ -52,6 +53,19 @@ def _check_methods(plan: Plan) -> None:
     training = plan.config.training.of_a_trial()
     for name in dict.fromkeys(cell.method for cell in plan.cells):
         check_combination(get_method(name), plan.dataset, training)
+
+
+def _with_absolute_files(config: SweepConfig) -> SweepConfig:
+    """The configuration with the network's files named from the root: workers run in other directories."""
+    files = {
+        name: str(Path(value).expanduser().absolute())
+        for name, value in config.network.options.items()
+        if isinstance(value, str) and ("/" in value or "." in value) and Path(value).expanduser().is_file()
+    }
+    if not files:
+        return config
+    network = {**config.network.model_dump(), **files}
+    return config.model_copy(update={"network": type(config.network).model_validate(network)})
 
 
 def _check_rules(plan: Plan) -> None:

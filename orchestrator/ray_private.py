@@ -154,7 +154,7 @@ def private_folder() -> str | None:
     """
     system = os.environ.get("TMPDIR") if sys.platform.startswith("linux") else None
     base = os.environ.get("RAY_TMPDIR") or system or "/tmp"
-    closed = Path(base, f"lnl-{os.geteuid()}")
+    closed = Path(base, f"lnl-{os.geteuid()}").absolute()
     if len(os.fsencode(closed / "ray" / _SOCKET)) > _LONGEST_SOCKET:
         return None
     with contextlib.suppress(OSError):

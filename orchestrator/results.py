@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 import warnings
 from collections.abc import Callable, Collection, Iterable
 from itertools import count
@@ -29,6 +30,8 @@ from trainable.texts import one_line
 SPEC = "spec.json"
 COMPACTED = ("history", "predictions", "trials")
 _AGAIN = "again"
+SEEN_SECONDS = 5.0
+"""By then another node's file is seen here."""
 
 
 class SweepDirectory:
@@ -215,13 +218,15 @@ class Writer:
         place = self._folder.child(OPEN, trial_id)
         self.post.do(trial_id, lambda: place.write(name, data, durable=False))
 
-    def finish(self, row: dict[str, Any], history: list[dict[str, Any]]) -> None:
+    def finish(self, row: dict[str, Any], history: list[dict[str, Any]], model: bool = False) -> None:
         """Write a trial that ended; its row comes last, since a trial is finished when its row is readable.
 
         Args:
-            row: Its row. Where the predictions that it left cannot be written this becomes the row of a failed trial,
-                also later than this call: whoever counts the trial counts the same row.
+            row: Its row. Where the predictions that it left cannot be written, or it left none of its test results,
+                this becomes the row of a failed trial, also later than this call: whoever counts the trial counts the
+                same row.
             history: Its epochs.
+            model: True = a trial that was tested must have left its model too.
         """
         self._lease.check()
         trial_id, cell = row["trial_id"], row["cell"]
@@ -233,8 +238,11 @@ class Writer:
                 parts.append((table, self.post.keep(data)))
 
         def work() -> None:
+            tested = row["phase"] == "confirm" and row["status"] == "completed" and row.get("n_test") is not None
             try:
-                found = self._predictions(place, trial_id)
+                found = self._predictions(place, trial_id, tested)
+                if tested and model:
+                    _await(self._folder.child("models"), f"{trial_id}.safetensors", "its model")
             except DamagedFile:
                 # Without its row the trial stays open: a resume evaluates it anew, from its last checkpoint.
                 place.remove(PREDICTIONS)
@@ -340,7 +348,9 @@ class Writer:
         self._folder.write("changes.jsonl", b"\n".join([*lines, b""]))
         return len(lines)
 
-    def _predictions(self, place: Folder, trial_id: str) -> bytes | None:
+    def _predictions(self, place: Folder, trial_id: str, needed: bool) -> bytes | None:
+        if needed:
+            _await(place, PREDICTIONS, "its predictions")
         try:
             data = read_predictions(place)
         except FileNotFoundError:
@@ -373,6 +383,24 @@ def histories_of(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any
     for entries in found.values():
         entries.sort(key=lambda row: int(row["epoch"]))
     return found
+
+
+def _await(place: Folder, name: str, what: str) -> None:
+    """Wait for a file that a worker has written: on a network's disk it may take seconds to be seen here.
+
+    Raises:
+        Unfit: It does not come.
+    """
+    end = time.monotonic() + SEEN_SECONDS
+    while not place.exists(name):
+        if time.monotonic() > end:
+            raise Unfit(
+                f"{what} did not reach {place.uri}: the worker must write to the directory that the driver sees, on a "
+                "disk that all nodes share or s3://..."
+            )
+        # What a listing shows, a disk of a network finds.
+        place.names()
+        time.sleep(SEEN_SECONDS / 20)
 
 
 def read_spec(place: Folder) -> TrialSpec:

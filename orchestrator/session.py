@@ -16,7 +16,7 @@ import ray
 from ray.tune.search import Searcher
 
 from orchestrator.capacity import Capacity, Demand
-from orchestrator.cluster import logs_here, lost_its_node
+from orchestrator.cluster import logs_here, lost_its_node, node_of
 from orchestrator.config import SweepConfig
 from orchestrator.deaths import death_of
 from orchestrator.dispatch import Dispatcher
@@ -24,6 +24,7 @@ from orchestrator.fitted import fitted
 from orchestrator.progress import Progress
 from orchestrator.reporting import ReportKeeper
 from orchestrator.results import Writer
+from orchestrator.same_code import check_loaded
 from trainable.errors import InputError
 from trainable.remote import Unreachable
 from trainable.report import SPEC_COLUMNS, spec_row
@@ -206,6 +207,12 @@ class Session:
         if spec is None:
             return
         error, overdue = _last_error(trial), trial.trial_id in self.overdue
+        try:
+            check_loaded(error, node_of(self.actors.get(trial.trial_id)))
+        except InputError:
+            # Not a fault of the trial: it stays open.
+            self._leave(trial.trial_id)
+            raise
         if not overdue and lost_its_node(self.actors.get(trial.trial_id), error):
             # No error of the trial: it costs no retry.
             self.lost[spec.trial_id] = self.lost.get(spec.trial_id, 0) + 1
@@ -270,7 +277,7 @@ class Session:
             error = f"what it reported cannot be written: {unfit}"
         if error is not None:
             row.update(status="failed", error=one_line(error))
-        self.writer.finish(row, history)
+        self.writer.finish(row, history, model=spec.keep_model)
         done = self.dispatcher.record(row, history) or self.dispatcher.cell_is_done(spec.cell)
         if done:
             self.writer.compact(spec.cell)

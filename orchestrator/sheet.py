@@ -14,14 +14,13 @@ from orchestrator.identity import search_seed
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory
 from orchestrator.small_files import read_small
-from orchestrator.sweep_file import validate
+from orchestrator.sweep_file import NOT_CONFIGURATION, validate
 from orchestrator.yaml_text import load_yaml
 from trainable.data.base import Dataset, Split
 from trainable.errors import InputError
 from trainable.methods.base import Choices, Range
 
 SWEEP_FILE = "sweep.yaml"
-NOT_CONFIGURATION = ("provenance", "dataset_info", "methods_info", "cells")
 
 
 def read_sheet(directory: SweepDirectory) -> dict[str, Any]:
@@ -62,7 +61,10 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
             "numerics": NUMERICS,
             "data_checksum": dataset.checksum,
             "method_checksums": {label: provenance.method_checksum(method) for label, method in methods.items()},
+            "network_checksum": provenance.network_checksum(config.network.name),
+            "weights_checksum": provenance.weights_checksum(config.network.name, config.network.options),
             "torch_version": importlib.metadata.version("torch"),
+            "torchvision_version": importlib.metadata.version("torchvision"),
             "ray_version": importlib.metadata.version("ray"),
             "python_version": sys.version.split()[0],
         },

@@ -21,6 +21,7 @@ from orchestrator.config import SweepConfig
 from orchestrator.continuation import changed_numbers, check_config, check_provenance
 from orchestrator.damage import Survey, set_aside, survey
 from orchestrator.dispatch import Dispatcher
+from orchestrator.identity import search_seed
 from orchestrator.interruption import Interruption
 from orchestrator.journal import write_journal
 from orchestrator.lease import acquire
@@ -32,6 +33,7 @@ from orchestrator.results import SweepDirectory, Writer
 from orchestrator.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
 from orchestrator.sweep_file import validate
 from store.sealed import seal_sheet, seal_yaml
+from trainable.data.contract import check_images
 from trainable.errors import InputError
 
 LAST_SECONDS = 20.0
@@ -46,7 +48,8 @@ class Options:
         address: Ray cluster to connect to; None = ``RAY_ADDRESS`` or a Ray of our own.
         cpus: Processors of a Ray of our own; None = all.
         slots: Trials at once; None = as many as the cluster holds at its largest, nodes that join later included.
-        mix_versions: Go on although numerics or a method's source differ from those of the rows.
+        mix_versions: Go on although numerics, the source of a method or of the network, or its weights file differ from
+            those of the rows.
         failed: Run failed trials again.
         only: Run only these cells, e.g. ``method=lnl,rho=0.9``; None = all.
         console: Where progress is shown.
@@ -128,6 +131,8 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             options.console.print(f"since this sweep began: {difference}", highlight=False, soft_wrap=True)
         changes = {**changes, **changed_numbers(were, are)}
         directory.check_readable()
+    # What else only a confirm trial would ask for. Not in the plan: images may take seconds to be drawn.
+    check_images(plan.dataset, plan.cells[0].bias, search_seed(plan.config.seed))
     interruption = options.interruption or Interruption()
     with interruption.heard():
         lease = acquire(directory.folder, lambda text: options.console.print(text, highlight=False, soft_wrap=True))
@@ -226,8 +231,18 @@ def _as_begun(config: SweepConfig, sheet: Mapping[str, Any]) -> SweepConfig:
 def resume_config(directory: SweepDirectory) -> dict[str, Any]:
     """The configuration of a directory's sweep, as a mapping that ``--set`` can change."""
     if not directory.exists():
-        raise InputError(f"{directory.uri} holds no sweep (no {SWEEP_FILE}): give the folder named by --out")
+        raise InputError(f"{directory.uri} holds no sweep (no {SWEEP_FILE}): {_instead(directory)}")
     return configuration_of(read_sheet(directory))
+
+
+def _instead(directory: SweepDirectory) -> str:
+    folder, _, name = directory.uri.rpartition("/")
+    if name == SWEEP_FILE:
+        return f"give its folder, {folder}"
+    local = directory.folder.local
+    if local is not None and local.is_file():
+        return f"it is a file; if it is a sweep file, start it with lnl-sweep run {directory.uri}"
+    return "give the folder named by --out"
 
 
 def _set_aside(directory: SweepDirectory, found: Survey, console: Console) -> None:

@@ -18,6 +18,9 @@ from orchestrator.yaml_text import load_yaml
 from trainable.errors import InputError
 from trainable.texts import bounded
 
+NOT_CONFIGURATION = ("provenance", "dataset_info", "methods_info", "cells")
+"""What the ``sweep.yaml`` in a sweep's folder holds besides its configuration."""
+
 
 def read_config(path: str | Path, overrides: list[str] | None = None) -> SweepConfig:
     """Read a sweep file.
@@ -53,6 +56,9 @@ def parse_config(text: str, overrides: list[str] | None = None, name: str = "swe
         ) from error
     if not isinstance(tree, dict):
         raise InputError(f"{name} must hold a mapping with the keys dataset, methods, ..., but holds {_kind(tree)}")
+    if isinstance(tree.get("provenance"), dict):
+        # The sweep.yaml of a sweep that was run: it is repeated, by what is installed now.
+        tree = {key: value for key, value in tree.items() if key not in NOT_CONFIGURATION}
     for override in overrides or []:
         apply_override(tree, override)
     return validate(tree, name)

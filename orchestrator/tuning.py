@@ -25,8 +25,10 @@ from orchestrator.lease import LeaseLost
 from orchestrator.progress import Progress
 from orchestrator.ray_private import no_variables_in_runtime_environments
 from orchestrator.results import Writer
+from orchestrator.same_code import compared
 from orchestrator.session import Session
 from orchestrator.temporary import TemporaryFolder
+from trainable.provenance import weights_checksum
 from trainable.remote import store_environment
 from trainable.tune_trainable import SweepTrainable
 
@@ -160,7 +162,9 @@ def run_tuner(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000000"
 
     # Ray registers trainables by name in the whole cluster: a second sweep must not run the first one's code.
-    trainable = type(f"Sweep_{driver}", (SweepTrainable,), {"environment": store_environment()})
+    weights = weights_checksum(config.network.name, config.network.options)
+    members = {"environment": store_environment(), "weights": weights}
+    trainable = compared(SweepTrainable, f"Sweep_{driver}", members)
     place = writer.directory.folder.local
     with TemporaryFolder() as elsewhere:
         tuner = tune.Tuner(

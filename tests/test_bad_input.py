@@ -261,6 +261,18 @@ def test_a_folder_without_a_sweep(refuse: Refuse, tmp_path: Path, command: str) 
 
 
 @pytest.mark.parametrize("command", ["resume", "status"])
+def test_a_file_in_place_of_its_folder(refuse: Refuse, started: Path, sweep: Path, command: str) -> None:
+    assert f"give its folder, {started}\n" in refuse(command, started / "sweep.yaml")
+    assert f"start it with lnl-sweep run {sweep}" in refuse(command, sweep)
+
+
+def test_a_folder_in_place_of_a_sweep_file(refuse: Refuse, started: Path) -> None:
+    found = refuse("run", f"{started}/")
+    assert f"lnl-sweep resume {started};" in found and f"lnl-sweep run {started}/sweep.yaml --out NEW" in found
+    assert "lnl-sweep resume s3://bucket/x\n" in refuse("run", "s3://bucket/x")
+
+
+@pytest.mark.parametrize("command", ["resume", "status"])
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -326,6 +338,15 @@ def test_results_of_other_numerics(refuse: Refuse, started: Path) -> None:
 def test_results_of_another_method_source(refuse: Refuse, started: Path) -> None:
     changed_provenance(started, method_checksums={"erm": "0123", "lnl": "4567"})
     assert "method erm" in refuse("resume", started)
+
+
+@pytest.mark.parametrize(
+    ("entry", "named"), [("network_checksum", "the source of the network"), ("weights_checksum", "weights file")]
+)
+def test_results_of_another_network(refuse: Refuse, started: Path, entry: str, named: str) -> None:
+    changed_provenance(started, **{entry: "0123"})
+    found = refuse("resume", started)
+    assert named in found and "--mix-versions" in found
 
 
 def test_results_of_a_newer_version(refuse: Refuse, started: Path) -> None:

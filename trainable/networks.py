@@ -106,6 +106,15 @@ def network_remark(name: str) -> str:
     return _NETWORKS[name].remark if name in _NETWORKS else ""
 
 
+def network_module(name: str) -> str:
+    """Name of the module that lays a network out.
+
+    Args:
+        name: A registered name or that of a torchvision classifier.
+    """
+    return _NETWORKS[name].builder.__module__ if name in _NETWORKS else f"trainable.{_LATE}"
+
+
 def blueprint(network: str, options: Mapping[str, Any], dataset: Dataset) -> Blueprint:
     """Lay a network out for a data set.
 

@@ -208,12 +208,16 @@ def _tail_heads(pieces: _Pieces, heads: BiasHeads, network: str, side: int) -> T
     return TailHeads(tails)
 
 
+def imagenet_file(network: str) -> tuple[Path, str]:
+    """File that holds torchvision's default weights of a classifier, and the address it can be had from."""
+    url = torchvision.models.get_model_weights(network).DEFAULT.url
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name, url
+
+
 def _read_weights(network: str, weights: str) -> Mapping[str, Tensor]:
     path = Path(weights).expanduser()
     if weights == "imagenet":
-        enum = torchvision.models.get_model_weights(network)
-        url = enum.DEFAULT.url
-        path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+        path, url = imagenet_file(network)
         if not path.is_file():
             raise InputError(
                 f"weights: imagenet takes {path.name} from {path.parent} and downloads nothing, but it is not there: "

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import importlib
 import importlib.metadata
+import importlib.util
 import inspect
 import os
 import platform
 import resource
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -81,6 +85,109 @@ def method_checksum(method: Method) -> str:
         except (OSError, TypeError):
             digest.update(module.encode())
     return digest.hexdigest()[:16]
+
+
+_SHARED = ("trainable.networks", "trainable.errors", "trainable.randomness", "trainable.data", "trainable.methods")
+"""Modules that networks import and that are no part of any of them: their numbers are versioned by ``NUMERICS``."""
+
+
+def network_checksum(network: str) -> str:
+    """SHA-256 (16 hex digits) of the source that decides what a network computes.
+
+    Args:
+        network: A registered name or that of a torchvision classifier.
+
+    Returns:
+        Digest over the file of its builder and the files that it imports from the same package or from ``trainable``.
+        A network typed into an interpreter, whose source cannot be read, is told apart by its name alone.
+    """
+    from trainable.networks import network_module
+
+    first = network_module(network)
+    packages = {"trainable", first.partition(".")[0]}
+    waiting, sources = [first], dict[str, bytes]()
+    while waiting:
+        module = waiting.pop()
+        source = _module_source(module)
+        if source is None or module in sources:
+            continue
+        sources[module] = source
+        waiting += [
+            name for name in _imports(module, source) if name.partition(".")[0] in packages and not _is_shared(name)
+        ]
+    digest = hashlib.sha256(network.encode())
+    for module in sorted(sources):
+        digest.update(sources[module])
+    return digest.hexdigest()[:16]
+
+
+def _is_shared(module: str) -> bool:
+    return module == "trainable" or any(module == name or module.startswith(f"{name}.") for name in _SHARED)
+
+
+def _module_source(module: str) -> bytes | None:
+    """Content of a module's file; None where the name is that of no module, or of one without a file to read."""
+    try:
+        # Without importing it: what a function imports late counts whether it has been called or not.
+        spec = importlib.util.find_spec(module)
+        return None if spec is None or spec.origin is None else Path(spec.origin).read_bytes()
+    except (ImportError, ValueError, OSError):
+        return None
+
+
+@functools.lru_cache(maxsize=64)
+def _imports(module: str, source: bytes) -> tuple[str, ...]:
+    """Names that a module may import as modules, imports within its functions included."""
+    spec = importlib.util.find_spec(module)
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            parent = node.module or ""
+            if node.level and spec is not None and spec.parent:
+                parent = importlib.util.resolve_name("." * node.level + parent, spec.parent)
+            # What is taken out of it may be a module too.
+            names += [parent, *(f"{parent}.{alias.name}" for alias in node.names)]
+    return tuple(names)
+
+
+def weights_checksum(network: str, options: Mapping[str, Any]) -> str | None:
+    """SHA-256 (16 hex digits) of the files that a network's options name: the weights it begins with.
+
+    Args:
+        network: A registered name or that of a torchvision classifier.
+        options: Options of the network.
+
+    Returns:
+        Digest over the contents, wherever the files lie; None where the options name no file that is there.
+    """
+    digests = []
+    for path in _option_files(network, options):
+        found = path.stat()
+        digests.append(_file_digest(str(path), found.st_size, found.st_mtime_ns))
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16] if digests else None
+
+
+def _option_files(network: str, options: Mapping[str, Any]) -> list[Path]:
+    from trainable.networks import list_networks
+
+    paths = []
+    for _, value in sorted(options.items()):
+        if value == "imagenet" and network not in list_networks():
+            from trainable.networks_torchvision import imagenet_file
+
+            paths.append(imagenet_file(network)[0])
+        elif isinstance(value, str) and ("/" in value or "." in value):
+            paths.append(Path(value).expanduser())
+    return [path for path in paths if path.is_file()]
+
+
+@functools.lru_cache(maxsize=8)
+def _file_digest(path: str, size: int, changed: int) -> bytes:
+    # Size and time only tell the cache that the file is another one.
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 @functools.cache

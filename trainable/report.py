@@ -208,6 +208,8 @@ def trial_row(trainer: Trainer, status: str, error: str | None = None) -> dict[s
         "started_at": trainer.started_at,
         "data_checksum": trainer.dataset.checksum,
         "method_checksum": provenance.method_checksum(trainer.method),
+        "network_checksum": provenance.network_checksum(spec.network),
+        "weights_checksum": provenance.weights_checksum(spec.network, spec.network_options),
     }
 
 

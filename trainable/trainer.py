@@ -273,6 +273,8 @@ class Trainer:
             started_at = datetime.datetime.fromisoformat(kept["started_at"])
             epoch, history, reported = kept["epoch"], kept["history"], kept["reported"]
             seconds, best = kept["seconds"], kept["best"]
+            for name, state in (best or {}).items():
+                _check_fits(name, state, before[name])
         except Exception:
             self._load_tensors(before, optimisers)
             raise
@@ -313,6 +315,11 @@ class Trainer:
             Row, history, predictions and model.
         """
         return report.finish(self)
+
+
+def _check_fits(name: str, state: dict[str, Any], own: dict[str, Any]) -> None:
+    if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in own.items()}:
+        raise ValueError(f"the reported {name} does not fit")
 
 
 def kept_history(state: bytes | memoryview) -> list[dict[str, Any]]:

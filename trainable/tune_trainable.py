@@ -108,6 +108,19 @@ def _sweep_folder(uri: str) -> Folder:
     return folder.kept(SHEET)
 
 
+def _check_weights(spec: TrialSpec, expected: str) -> None:
+    """Refuse to train from another weights file than that of the driver, which lies under the same name here."""
+    from trainable.provenance import weights_checksum
+
+    found = weights_checksum(spec.network, spec.network_options)
+    if found != expected:
+        what = "no file" if found is None else "another file"
+        raise DirectoryError(
+            f"all nodes must have the same network.weights, but node {socket.gethostname()} has {what} under "
+            f"{spec.network_options.get('weights')}: copy that of the driver there"
+        )
+
+
 def _trainer(spec: TrialSpec, device: str) -> Trainer:
     """Build a trial; the store of its data may be away meanwhile, as that of the directory may."""
     from trainable.trainer import Trainer
@@ -143,9 +156,11 @@ class SweepTrainable(Trainable):
     Attributes:
         environment: What the worker must know to reach the directory where it is in an object store. It travels with
             the class and not in ``config``, which Ray Tune writes to files: credentials may be in it.
+        weights: Checksum of the weights file that the driver sees; None = there is none.
     """
 
     environment: ClassVar[dict[str, str]] = {}
+    weights: ClassVar[str | None] = None
 
     def setup(self, config: Mapping[str, Any]) -> None:
         """Build the trial, or remember why it cannot be built: the first step reports it."""
@@ -165,6 +180,8 @@ class SweepTrainable(Trainable):
             use_environment(self.environment)
             with _directory():
                 self._dir = _sweep_folder(config["dir"]) if config.get("dir") else None
+            if self.weights is not None:
+                _check_weights(self._spec, self.weights)
             # A trial without a share of a card must not take one that its node happens to have.
             self._trainer = _trainer(self._spec, "auto" if config.get("gpu", 1) else "cpu")
             if self._dir is not None:

@@ -171,6 +171,8 @@ def test_rows_of_different_numbers_or_sources_are_warned_of(tmp_path: Path, synt
     for column, said in (
         ("numerics", "versions whose numbers differ"),
         ("method_checksum", f"Rows of {label} on .* come from different sources of the method"),
+        ("network_checksum", "come from different sources of the network"),
+        ("weights_checksum", "come from different weights files of the network"),
     ):
         changed = findings.trials.copy()
         one, other = (2, 3) if column == "numerics" else ("one", "other")

@@ -38,13 +38,20 @@ def sweep_file(short_tmp: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def witness(short_tmp: Path, sweep_file: Path) -> Witness:
-    """A sweep that nothing happened to, with secrets in its environment that a local sweep does not need."""
+    """A sweep that nothing happened to, with secrets in its environment that a local sweep does not need.
+
+    It is started in a folder with modules of our packages' names, which are none of ours.
+    """
     out = short_tmp / "undisturbed"
     own = {"RAY_TMPDIR": short_tmp / "u", "HOME": short_tmp / "home", "TMPDIR": short_tmp / "t"}
     for folder in own.values():
         folder.mkdir()
     variables = {**PLANTED, **{name: str(folder) for name, folder in own.items()}}
-    with driver(short_tmp, out, "run", sweep_file, "--out", out, variables=variables) as running:
+    current = short_tmp / "current"
+    (current / "store").mkdir(parents=True)
+    (current / "store" / "__init__.py").touch()
+    (current / "trainable.py").write_text("raise SystemExit('the wrong module was imported')\n")
+    with driver(short_tmp, out, "run", sweep_file, "--out", out, variables=variables, cwd=current) as running:
         running.wait_for_rows(1)
         found = listening(session_members(running.process.pid))
         assert running.wait() == 0, running.text()

@@ -159,7 +159,11 @@ class Witness:
 
 @contextmanager
 def driver(
-    temporary: Path, out: Path | str, *words: object, variables: Mapping[str, str] | None = None
+    temporary: Path,
+    out: Path | str,
+    *words: object,
+    variables: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> Iterator[Driver]:
     """Start ``lnl-sweep WORDS``, on a Ray of its own where no address is given; at the end nothing of it is left."""
     log = temporary / f"driver-{time.monotonic_ns()}.log"
@@ -174,6 +178,7 @@ def driver(
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            cwd=cwd,
             env={**environment, "RAY_TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", **(variables or {})},
         )
     try:

@@ -16,6 +16,7 @@ from orchestrator.plan import make_plan
 from orchestrator.sweep_file import read_config, validate
 from tests.integration.null_trainable import null_trainable
 from tests.integration.support import CIRCUMSTANCES, NODE, assert_same_results, driver, open_marks, rows
+from trainable.errors import InputError
 from trainable.spec import TrialSpec
 
 pytestmark = pytest.mark.slow
@@ -49,6 +50,18 @@ def test_both_nodes_did_work(cluster: Any, swept: tuple[Path, Any]) -> None:
 
 def test_a_cluster_gives_the_same_results_as_one_machine(swept: tuple[Path, Any], undisturbed: Path) -> None:
     assert_same_results(swept[0], undisturbed)
+
+
+def test_workers_with_other_code_are_refused_before_they_train(
+    cluster: Any, short_tmp: Path, sweep_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator import same_code
+    from orchestrator.sweep import Options, run_sweep
+
+    monkeypatch.setattr(same_code, "read_code", lambda: ("/elsewhere/trainable", "0123", "laptop"))
+    with pytest.raises(InputError, match=r"on node .* is not that of /elsewhere/trainable on laptop: install"):
+        run_sweep(read_config(sweep_file), str(short_tmp / "other"), Options(address=cluster.address))
+    assert not rows(short_tmp / "other")
 
 
 def test_a_worker_that_starts_late_is_used_although_trials_end_meanwhile(

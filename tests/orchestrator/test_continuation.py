@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from orchestrator.config import SweepConfig
 from orchestrator.continuation import changed_numbers, check_config, check_provenance
 from orchestrator.plan import Plan
 from orchestrator.sheet import configuration_of, sweep_sheet
+from orchestrator.sweep_file import validate
 from tests.orchestrator.support import sweep_config
 from trainable.errors import InputError
 
@@ -18,6 +20,8 @@ OLD = {
     "data_checksum": "d1",
     "numerics": 1,
     "method_checksums": {"erm": "e1", "lnl": "l1"},
+    "network_checksum": "n1",
+    "weights_checksum": "w1",
     "lnl_sweep_version": "0.1.0",
     "torch_version": "2.14.1",
     "python_version": "3.11.7",
@@ -122,12 +126,23 @@ class TestProvenance:
 
     @pytest.mark.parametrize(
         ("changes", "named"),
-        [({"numerics": 2}, "numerics 1 -> 2"), ({"method_checksums": {"erm": "e1", "lnl": "l2"}}, "method lnl")],
+        [
+            ({"numerics": 2}, "numerics 1 -> 2"),
+            ({"method_checksums": {"erm": "e1", "lnl": "l2"}}, "method lnl"),
+            ({"network_checksum": "n2"}, "source of the network"),
+            ({"weights_checksum": "w2"}, "weights file"),
+            ({"weights_checksum": None}, "weights file"),
+        ],
     )
     def test_changed_numbers_are_refused_unless_accepted(self, changes: dict[str, Any], named: str) -> None:
         with pytest.raises(InputError, match=f"{named}.*--mix-versions"):
             self.check(**changes)
         assert any(named in line for line in self.check(True, **changes))
+
+    def test_the_sheet_of_an_older_version_says_nothing_of_its_network(self) -> None:
+        old = {key: value for key, value in OLD.items() if "network" not in key and "weights" not in key}
+        assert check_provenance(old, {**OLD, "torchvision_version": "0.29.1"}, False, "DIR") == []
+        assert changed_numbers(old, OLD) == {}
 
     def test_both_are_named_at_once(self) -> None:
         with pytest.raises(InputError, match="numerics 1 -> 2 and the source of method erm"):
@@ -165,3 +180,54 @@ def test_what_sweep_yaml_says_is_what_was_run(changes: dict[str, Any], monkeypat
     read = configuration_of(yaml.safe_load(yaml.safe_dump(sheet)))
     assert read == tree(config)
     assert check_config(read, config, "DIR") == {}
+
+
+def test_the_sheet_of_a_sweep_is_a_sweep_file_that_repeats_it(tmp_path: Path) -> None:
+    from orchestrator.plan import make_plan
+    from orchestrator.sweep_file import read_config
+    from store.sealed import seal_sheet
+
+    tree = {
+        "name": "one",
+        "dataset": {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.4]}},
+        "methods": ["erm", {"name": "lnl", "fixed": {"lr": 2e-2}}],
+        "training": {"epochs": 2},
+    }
+    plan = make_plan(validate(tree))
+    path = tmp_path / "sweep.yaml"
+    path.write_bytes(seal_sheet(yaml.safe_dump(sweep_sheet(plan), sort_keys=False), "0123456789abcdef"))
+    again = make_plan(read_config(path))
+    assert again.config == plan.config and again.cells == plan.cells
+    # What is to be different is set on the way.
+    assert read_config(path, ["training.epochs=3"]).training.epochs == 3
+    # A file that only has such a key is a mistake.
+    path.write_text(yaml.safe_dump({**tree, "provenance": "home-made"}))
+    with pytest.raises(InputError, match="unknown key 'provenance'"):
+        read_config(path)
+
+
+def test_a_weights_file_is_named_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers run in directories of their own, and a resume in any."""
+    from orchestrator import plan as plan_module
+    from trainable.provenance import weights_checksum
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plan_module, "_check_network", lambda plan: None)
+    (tmp_path / "weights.pt").write_bytes(b"weights")
+    tree = {
+        "dataset": {"name": "coloured_digits", "bias": {"color_variance": 0.02}},
+        "network": {"name": "resnet18", "split_at": "layer2", "weights": "weights.pt"},
+        "methods": ["erm"],
+    }
+    plan = plan_module.make_plan(validate(tree))
+    options = {"split_at": "layer2", "weights": str(tmp_path / "weights.pt")}
+    assert (plan.config.network.name, plan.config.network.options) == ("resnet18", options)
+    sheet = sweep_sheet(plan)
+    assert sheet["provenance"]["weights_checksum"] == weights_checksum("resnet18", options) is not None
+    # What is refused is another file, wherever the sweep is resumed from.
+    monkeypatch.chdir("/")
+    assert check_config(configuration_of(sheet), plan_module.make_plan(plan.config).config, "DIR") == {}
+    (tmp_path / "weights.pt").write_bytes(b"others!")
+    again = sweep_sheet(plan_module.make_plan(plan.config))
+    with pytest.raises(InputError, match="the network's weights file changed"):
+        check_provenance(sheet["provenance"], again["provenance"], False, "DIR")

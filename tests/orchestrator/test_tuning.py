@@ -282,6 +282,17 @@ def test_lost_nodes_cost_no_retry_and_are_counted_as_preemptions(session: Sessio
     assert (row["status"], row["attempts"], row["preemptions"]) == ("completed", 1, 4)
 
 
+def test_a_worker_that_cannot_load_our_code_ends_the_sweep_and_blames_no_trial(
+    session: Session, directory: SweepDirectory
+) -> None:
+    spec = suggested(session, "a")
+    said = "The actor with name Sweep_1 failed to import on the worker.\nModuleNotFoundError: No module named 'x'"
+    process_dies(session, "a", RayActorError(error_msg=said))
+    assert isinstance(session.error, InputError) and "No module named 'x'" in str(session.error)
+    assert session.suggest("b") == Searcher.FINISHED
+    assert directory.rows("trials") == [] and directory.open_trials() == [spec]
+
+
 def test_a_trial_that_is_not_ours_any_more_is_left_alone(session: Session, directory: SweepDirectory) -> None:
     session.ended("unknown")
     assert directory.rows("trials") == []

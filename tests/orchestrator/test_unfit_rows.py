@@ -11,7 +11,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from orchestrator import sweep
+from orchestrator import results, sweep
 from orchestrator.cluster import demands_of
 from orchestrator.damage import survey
 from orchestrator.lease import Lease
@@ -197,6 +197,36 @@ def test_predictions_that_cannot_be_written_fail_their_trial_alone(kind: str, po
     for counting in (session, begun(tmp_path, generation=2)):
         assert [problem.split(": ", 1)[0] for problem in counting.dispatcher.problems()] == [spec.trial_id]
         assert counting.dispatcher.finished
+    session.writer.post.close()
+
+
+@POSTS
+@pytest.mark.parametrize("left", ["nothing", "predictions alone", "both"])
+def test_a_confirm_trial_without_its_predictions_or_its_model_has_failed(
+    left: str, post: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its worker wrote to a directory of the same name that the driver does not see."""
+    monkeypatch.setattr(results, "SEEN_SECONDS", 0.1)
+    session = begun(tmp_path, post)
+    for name in "ab":
+        suggested(session, name)
+        end(session, name)
+    spec = suggested(session, "c")
+    assert spec.keep_model and session.writer.flush(30)
+    if left != "nothing":
+        leave(session, spec, predictions())
+    if left == "both":
+        session.writer.directory.folder.child("models").write(f"{spec.trial_id}.safetensors", b"weights")
+    end(session, "c", {"test_accuracy": 0.5, "n_test": 2})
+    found = row_of(session, spec)
+    if left == "both":
+        assert (found["status"], found["test_accuracy"]) == ("completed", 0.5)
+    else:
+        what = "predictions" if left == "nothing" else "model"
+        assert (found["status"], found["test_accuracy"]) == ("failed", None)
+        assert f"its {what} did not reach {session.writer.directory.uri}/" in found["error"]
+        assert [problem.split(": ", 1)[0] for problem in session.dispatcher.problems()] == [spec.trial_id]
+        assert session.writer.directory.rows("predictions") == []
     session.writer.post.close()
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +27,7 @@ from orchestrator.results import SweepDirectory
 from orchestrator.sweep import Options, Result, run_sweep
 from orchestrator.verify import verify
 from store.errors import InputError
+from store.sealed import KEY, seal_json
 from tests.integration.damage import run_here, sweep_config
 
 
@@ -177,6 +181,22 @@ def test_a_file_that_may_not_be_read_is_not_taken_for_a_damaged_one(
                 code, said = say(capsys, *words)
                 assert code == 2 and f"{path} cannot be read (Permission denied)" in said
     assert not (sweep / "damaged").exists()
+
+
+def test_the_status_of_a_driver_whose_clock_is_ahead_promises_no_life(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = sweep / "status.json"
+    written = json.loads(path.read_text())
+    for ahead, said in (
+        (3600, r"state: running, by a clock 3[56]\d\d s ahead of the one here"),
+        (-3600, r"no sign of life for 36\d\d s"),
+        (0, r"state: running$"),
+    ):
+        entry = {key: value for key, value in written.items() if key != KEY}
+        path.write_bytes(seal_json({**entry, "state": "running", "heartbeat": time.time() + ahead}))
+        assert main(["status", str(sweep)]) == 0
+        assert re.search(said, capsys.readouterr().out, re.MULTILINE)
 
 
 def test_an_edited_sheet_is_refused_with_the_way_to_change_a_sweep(

@@ -51,6 +51,20 @@ def slice_file(number: int, side: int = 512, **changes: Any) -> bytes:
     return file.getvalue()
 
 
+def in_cells(data: bytes, field: str, values: int = 1) -> bytes:
+    """A file in which a variable is a MATLAB cell that holds it so many times: references to what lies elsewhere."""
+    file = io.BytesIO(data)
+    with h5py.File(file, "r+") as opened:
+        group = opened.get("cjdata", opened)
+        content = f"#refs#/{len(opened.get('#refs#', ()))}"
+        opened.move(f"{group.name}/{field}", content)
+        cell = group.create_dataset(field, (values, 1), dtype=h5py.ref_dtype)
+        cell.attrs["MATLAB_class"] = np.bytes_(b"cell")
+        for i in range(values):
+            cell[i, 0] = opened[content].ref
+    return file.getvalue()
+
+
 def folds_file(n: int, values: Any = None) -> bytes:
     """``cvind.mat``: a fold for every slice, none divides a patient."""
     folds = np.array([(i // 12) % 5 + 1 for i in range(n)], dtype=np.float64) if values is None else values

@@ -18,6 +18,7 @@ from orchestrator import cli
 from tests.trainable.figshare_files import (
     all_files,
     folds_file,
+    in_cells,
     label_of,
     patient_of,
     slice_file,
@@ -65,6 +66,37 @@ def test_a_file_is_read_as_it_was_drawn() -> None:
         assert (rows.mean() + 0.5) / side == pytest.approx(0.35, abs=0.002)
         assert one.image[one.mask].mean() > one.image[~one.mask].mean() + 500
         assert one.outline.mean(axis=0) == pytest.approx([0.6, 0.35], abs=0.002)
+
+
+@pytest.mark.parametrize("field", ["label", "PID", "tumorBorder", "image", "tumorMask"])
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_cell_of_one_thing_is_that_thing(field: str, depth: int) -> None:
+    plain = read_slice(slice_file(3, 256))
+    data = slice_file(3, 256)
+    for _ in range(depth):
+        data = in_cells(data, field)
+    one = read_slice(data)
+    assert (one.label, one.patient) == (plain.label, plain.patient)
+    assert np.array_equal(one.image, plain.image) and np.array_equal(one.outline, plain.outline)
+
+
+def test_whole_numbers_are_read_as_they_are_whatever_their_type() -> None:
+    plain = read_slice(slice_file(3, 256))
+    assert plain.image.dtype == np.int16  # of these bytes the published images' hashes are made
+    for kind in (np.uint8, np.uint16, np.int64, np.float32, np.float64):
+        image = (plain.image // 40 if kind is np.uint8 else plain.image).astype(kind)
+        one = read_slice(slice_file(3, 256, image=image.T))
+        assert one.image.dtype == np.int16 and np.array_equal(one.image, image.astype(np.int16))
+    # Beyond 32,767 nothing wraps.
+    bright = (plain.image.astype(np.int64) * 40).astype(np.uint16)
+    assert bright.max() > 40_000
+    one = read_slice(slice_file(3, 256, image=bright.T))
+    assert np.array_equal(one.image, bright)
+    assert np.abs(to_grey(one.image).astype(int) - to_grey(plain.image)).max() <= 1
+
+
+def test_a_patient_may_be_named_by_a_text() -> None:
+    assert read_slice(slice_file(3, 256, PID="MR017260A")).patient == "MR017260A"
 
 
 def test_an_outline_that_names_rows_first_is_turned() -> None:
@@ -247,6 +279,12 @@ def change(files: dict[str, bytes], **named: Any) -> dict[str, bytes]:
         ({"n2": slice_file(2, 256, image=np.zeros((128, 128), np.int16))}, "not 512 x 512 or 256 x 256: 2.mat"),
         ({"n2": slice_file(2, 256, image=np.zeros((256, 256), np.int16))}, "an image that is constant.*2.mat"),
         ({"n2": slice_file(2, 256, PID=np.zeros((0, 1), np.uint16))}, "without a patient identifier: 2.mat"),
+        ({"n2": slice_file(2, 256, label=np.bytes_(b"two"))}, "1 with label that is no array of numbers: 2.mat"),
+        ({"n2": in_cells(slice_file(2, 256), "tumorBorder", 2)}, "tumorBorder that is a cell of 2 values.*: 2.mat"),
+        ({"n2": in_cells(slice_file(2, 256), "PID", 0)}, "PID that is a cell of 0 values.*: 2.mat"),
+        ({"n2": slice_file(2, 256, image=np.arange(65536.0).reshape(256, 256) / 2)}, "not in whole numbers: 2.mat"),
+        ({"n2": slice_file(2, 256, image=np.full((256, 256), np.nan))}, "not in whole numbers: 2.mat"),
+        ({"n2": slice_file(2, 256, image=2.0**40 * np.eye(256))}, "more than 32 bits: 2.mat"),
         ({"n1": b"torn", "n9": None}, "2 files are not.*1 missing: 9.mat; 1 corrupt.*1.mat"),
     ],
 )
@@ -295,8 +333,8 @@ def test_bad_archives(files: dict[str, bytes], cache: Path, tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"1 corrupt .a zip that cannot be read.: _767-1532.zip; 3 missing"):
         prepare(tmp_path / "zips")
     (tmp_path / "zips" / "copy").mkdir()
-    (tmp_path / "zips" / "copy" / "1.mat").write_bytes(files["1.mat"])
-    with pytest.raises(InputError, match=r"1 extra .the same number twice.: 1.mat"):
+    (tmp_path / "zips" / "copy" / "1.mat").write_bytes(files["2.mat"])
+    with pytest.raises(InputError, match=r"1 extra .the same number twice, with different content.: 1.mat"):
         prepare(tmp_path / "zips")
 
 
@@ -308,6 +346,23 @@ def test_a_truncated_download_is_named(files: dict[str, bytes], cache: Path, tmp
     source.write_bytes(source.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"1512427.zip cannot be read as a zip: download it again"):
         prepare(source)
+
+
+def test_a_zip_beside_its_own_unpacked_content(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", files, folds_file(N))
+    before = prepare(source).checksum
+    inner = write_zips(source, files, folds_file(N))
+    (source / "1512427.zip").write_bytes(zipped(inner))
+    assert prepare(source).checksum == before
+    # Where they are not the same, nobody can say which is the right one.
+    (source / "cvind.mat").write_bytes(folds_file(N, np.full(N, 2)))
+    with pytest.raises(InputError, match=r"there are 2 with different content: leave the right one there"):
+        prepare(source)
+
+
+def test_folds_in_a_cell(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
+    prepare(write_folder(tmp_path / "source", files, in_cells(folds_file(N), "cvind")))
+    assert store(cache).folds.tolist() == [0] * N
 
 
 @pytest.mark.parametrize("filling", [0x00, 0xFF])

@@ -131,3 +131,30 @@ def test_a_state_that_does_not_fit_leaves_the_trial_as_it_was(tiny: MakeSpec) ->
     with pytest.raises(Exception, match="size mismatch"):
         fresh.load_state(file.getvalue())
     assert identical(unpacked(fresh), before) and fresh.epoch == 0
+
+
+@pytest.mark.parametrize("part", ["h", "best", "optimisers", "history"])
+def test_a_checkpoint_that_does_not_fit_lets_the_trial_begin_anew(part: str, tiny: MakeSpec, tmp_path: Path) -> None:
+    """Whole and sealed, of the very trial: what is loaded last is wrong."""
+    spec = tiny("lnl", epochs=3, epoch="best")
+    trainer, fresh = Trainer(spec, "cpu"), Trainer(spec, "cpu")
+    trainer.train_epoch()
+    kept = unpacked(trainer)
+    if part == "h":
+        kept["nets"]["h"] = {name: torch.zeros(7, 7, 7) for name in kept["nets"]["h"]}
+    elif part == "best":
+        kept["best"]["g"] = {name: torch.zeros(7, 7, 7) for name in kept["best"]["g"]}
+    elif part == "optimisers":
+        kept["optimisers"] = kept["optimisers"][:1]
+    else:
+        del kept["history"]
+    file = io.BytesIO()
+    torch.save(kept, file)
+    place = trial_folder(Folder(str(tmp_path)), spec.trial_id)
+    write_checkpoint(place, file.getvalue(), 1)
+    before = unpacked(fresh)
+    assert not resume(fresh, place)
+    assert identical(unpacked(fresh), before) and fresh.epoch == 0
+    # And from there it trains what it would have trained.
+    fresh.train_epoch()
+    assert fresh.history[0]["train_loss"] == trainer.history[0]["train_loss"]

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pytest
 
 from analysis import schema
-from trainable import remote
+from trainable import remote, tune_trainable
 from trainable.errors import DataOutOfReach
 from trainable.files import Folder
 from trainable.open_trial import CHECKPOINT, checkpoint_names, read_predictions, trial_folder, write_checkpoint
+from trainable.provenance import weights_checksum
 from trainable.remote import Unreachable
 from trainable.spec import TrialSpec
 from trainable.trainer import Trainer
@@ -48,6 +49,35 @@ def to_the_end(trainable: SweepTrainable) -> list[dict[str, Any]]:
 
 def untimed(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in TIMES}
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["no folder", "an empty folder"])
+def test_a_worker_that_does_not_see_the_sweep_is_refused_before_it_trains(
+    there: bool, tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune_trainable, "SEEN_SECONDS", 0.1)
+    monkeypatch.setattr(Trainer, "train_epoch", lambda self: pytest.fail("it trained"))
+    private = tmp_path / "private"
+    if there:
+        private.mkdir()
+    result = worker({"spec": tiny().to_json(), "dir": str(private)}).step()
+    assert result["done"] and result["row"] is None and not result["away"]
+    assert f"has no {private}/{SHEET}: give an --out that all nodes share" in result["halt"]
+    assert list(tmp_path.rglob("*")) == ([private] if there else [])
+
+
+def test_a_worker_with_other_weights_is_refused_before_it_trains(
+    tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Trainer, "train_epoch", lambda self: pytest.fail("it trained"))
+    path = tmp_path / "weights.pt"
+    path.write_bytes(b"those of the driver")
+    spec = dataclasses.replace(tiny(), network="resnet18", network_options={"weights": str(path)})
+    monkeypatch.setattr(SweepTrainable, "weights", weights_checksum(spec.network, spec.network_options))
+    for there, what in ((b"others", "another file"), (None, "no file")):
+        path.unlink() if there is None else path.write_bytes(there)
+        result = worker({"spec": spec.to_json(), "dir": None}).step()
+        assert result["done"] and result["row"] is None and f"has {what} under {path}: copy" in result["halt"]
 
 
 def test_results(tiny: MakeSpec, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainable.data.contract import check_members, check_options
 from trainable.errors import InputError, unknown_name
 from trainable.randomness import numpy_generator
 from trainable.spec import VARIANTS, Phase, Rule
@@ -351,7 +352,11 @@ def load_dataset(name: str, **options: Any) -> Dataset:
 
 @functools.lru_cache(maxsize=4)
 def _load(name: str, options: str) -> Dataset:
-    return dataset_factory(name)(**json.loads(options))
+    factory, given = dataset_factory(name), json.loads(options)
+    check_options(name, factory, given)
+    dataset = factory(**given)
+    check_members(name, dataset)
+    return dataset
 
 
 def resolve_bias(dataset: Dataset, bias: Mapping[str, float]) -> dict[str, float]:

@@ -16,6 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from trainable.data.figshare_file import read_array
 from trainable.errors import InputError
 
 N_FOLDS = 5
@@ -52,7 +53,7 @@ class Archive:
         path: A zip, or a folder that holds zips or .mat files at any depth.
 
     Attributes:
-        slices: The numbered files (``1.mat`` ...), by number; a number that stands twice has several.
+        slices: The numbered files (``1.mat`` ...), by number; one that stands twice with different content has several.
         others: Other .mat files but ``cvind.mat``.
         broken: Names of zips that cannot be read.
 
@@ -76,6 +77,9 @@ class Archive:
                 self._folds.append(member)
             else:
                 self.others.append(member)
+        # A zip may lie beside what has been unpacked from it.
+        self.slices = {number: self._distinct(members) for number, members in self.slices.items()}
+        self._folds = self._distinct(self._folds)
         if not self.slices and not self.broken:
             raise InputError(f"'{path}' holds no files 1.mat, 2.mat, ...: give the archive 1512427.zip or its folder")
 
@@ -122,6 +126,16 @@ class Archive:
             return self._zip(member.container).read(member.name)
         return None
 
+    def _distinct(self, members: list[Member]) -> list[Member]:
+        """Members with different content; of those with the same content the one that opens fastest."""
+        if len(members) < 2:
+            return members
+        kept: dict[str, Member] = {}
+        for member in sorted(members, key=lambda one: len(one.container)):
+            # A zip knows size and CRC of its files: to read one might mean to unpack the zip around it once more.
+            kept.setdefault(member.state if member.container else _size_and_crc(member), member)
+        return list(kept.values())
+
     def folds(self) -> NDArray[np.int64]:
         """The fold of every slice, from ``cvind.mat``.
 
@@ -133,9 +147,10 @@ class Archive:
         """
         if len(self._folds) != 1:
             damaged = f", and {', '.join(self.broken)} cannot be read as a zip" if self.broken else ""
-            what = "download it again" if self.broken else "add it"
+            what = "leave the right one there" if self._folds else "download it again" if self.broken else "add it"
+            several = " with different content" if self._folds else ""
             raise InputError(
-                f"the archive must hold one {_FOLDS_FILE}, but there are {len(self._folds)}{damaged}: {what}"
+                f"the archive must hold one {_FOLDS_FILE}, but there are {len(self._folds)}{several}{damaged}: {what}"
             )
         data = self.read(self._folds[0])
         values = None if data is None else _read_folds(data)
@@ -150,6 +165,15 @@ class Archive:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _size_and_crc(member: Member) -> str:
+    try:
+        data = Path(member.name).read_bytes()
+    except OSError:
+        # Told apart from all others, and named when it is read.
+        return member.name
+    return f"{len(data)}/{zlib.crc32(data)}"
+
+
 def _hidden(name: str) -> bool:
     return name.startswith(".")
 
@@ -157,11 +181,11 @@ def _hidden(name: str) -> bool:
 def _read_folds(data: bytes) -> NDArray[np.float64] | None:
     import h5py
 
-    with contextlib.suppress(OSError, KeyError, RuntimeError), h5py.File(io.BytesIO(data), "r") as file:
-        return np.asarray(file["cvind"], dtype=np.float64).ravel()
+    with contextlib.suppress(Exception), h5py.File(io.BytesIO(data), "r") as file:
+        return read_array(file, "cvind").astype(np.float64).ravel()
     import scipy.io
 
-    # Older MATLAB files are no HDF5; whatever is wrong with one, the caller says it in one sentence.
+    # Older MATLAB files are no HDF5; whatever is wrong with either, the caller says it in one sentence.
     with contextlib.suppress(Exception):
         found: Any = scipy.io.loadmat(cast(Any, io.BytesIO(data)))
         return np.asarray(found["cvind"], dtype=np.float64).ravel()

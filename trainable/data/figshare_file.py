@@ -29,14 +29,14 @@ class Slice:
     Attributes:
         label: 0 meningioma, 1 glioma, 2 pituitary (in the file 1, 2, 3).
         patient: The patient's identifier as it stands in the file; it must not be written anywhere.
-        image: int16 ``[S, S]``, S = 512 or 256.
+        image: Whole numbers ``[S, S]``, S = 512 or 256: int16, or int64 where that is too narrow.
         outline: float64 ``[P, 2]``, x and y in units of the image's side, P >= 3.
         mask: bool ``[S, S]``.
     """
 
     label: int
     patient: str
-    image: NDArray[np.int16]
+    image: NDArray[np.int16] | NDArray[np.int64]
     outline: NDArray[np.float64]
     mask: NDArray[np.bool_]
 
@@ -58,35 +58,88 @@ def read_slice(data: bytes) -> Slice:
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
             group = file["cjdata"]
-            fields = {name: np.asarray(group[name]) for name in _FIELDS}
+            fields = {name: read_array(group, name) for name in _FIELDS}
     except (OSError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise FileProblem("corrupt (not a readable MATLAB v7.3 file with cjdata)") from error
 
+    for name in _FIELDS:
+        if fields[name].dtype.kind not in ("biufO" if name == "PID" else "biuf"):
+            raise FileProblem(f"with {name} that is no array of numbers")
     label = fields["label"].ravel()
     if label.size != 1 or float(label[0]) not in (1.0, 2.0, 3.0):
         raise FileProblem("with a label outside 1..3")
     patient = _text(fields["PID"])
     # MATLAB stores columns first: what h5py reads is the transpose.
-    image, mask = fields["image"].T, fields["tumorMask"].T != 0
+    image, mask = fields["image"].T, np.nan_to_num(fields["tumorMask"].T) != 0
     if image.ndim != 2 or image.shape[0] != image.shape[1] or image.shape[0] not in SIZES:
         raise FileProblem("with an image that is not 512 x 512 or 256 x 256")
     if mask.shape != image.shape:
         raise FileProblem("with a mask of another size than the image")
     if not mask.any():
         raise FileProblem("with an empty mask")
-    if not np.issubdtype(image.dtype, np.integer) or image.min() == image.max():
-        raise FileProblem("with an image that is constant or not in whole numbers")
     outline = _outline(fields["tumorBorder"], mask)
-    return Slice(int(label[0]) - 1, patient, image.astype(np.int16), outline, mask)
+    return Slice(int(label[0]) - 1, patient, _whole(image), outline, mask)
 
 
 _FIELDS = ("label", "PID", "image", "tumorBorder", "tumorMask")
 
 
+def read_array(group: Any, name: str) -> NDArray[Any]:
+    """Read a variable; a MATLAB cell that holds one thing is that thing.
+
+    Args:
+        group: The h5py file or group.
+        name: Its name.
+
+    Returns:
+        Its values; texts of HDF5 as objects.
+
+    Raises:
+        FileProblem: A cell of several things, or a variable that is no array.
+        KeyError: There is no such variable.
+    """
+    import h5py
+
+    found = group[name]
+    # Cells may lie in cells; a damaged file may hold one that refers to itself.
+    for _ in range(_DEEPEST):
+        if not isinstance(found, h5py.Dataset):
+            raise FileProblem(f"with {name} that is no array of numbers")
+        if h5py.check_ref_dtype(found.dtype) is None:
+            return np.asarray(found)
+        references = np.asarray(found).ravel()
+        if len(references) != 1 or not references[0]:
+            raise FileProblem(f"with {name} that is a cell of {len(references)} values, not of one")
+        found = group.file[references[0]]
+    raise FileProblem(f"with {name} that is a cell of cells")
+
+
+_DEEPEST = 4
+
+
+def _whole(image: NDArray[Any]) -> NDArray[np.int16] | NDArray[np.int64]:
+    """An image in whole numbers as such, also where it is stored as floating point."""
+    if image.dtype.kind == "f" and not (np.isfinite(image).all() and (image == np.round(image)).all()):
+        raise FileProblem("with an image that is not in whole numbers")
+    low, high = image.min(), image.max()
+    if low == high:
+        raise FileProblem("with an image that is constant")
+    if low < -(2**31) or high >= 2**32:
+        raise FileProblem("with an image whose numbers take more than 32 bits")
+    # The published files hold int16, and images are named by a hash of these bytes.
+    narrow = np.iinfo(np.int16)
+    return image.astype(np.int16) if narrow.min <= low and high <= narrow.max else image.astype(np.int64)
+
+
 def _text(codes: NDArray[Any]) -> str:
     try:
-        text = "".join(chr(int(code)) for code in codes.ravel()).strip("\0 ")
-    except (ValueError, OverflowError) as error:
+        if codes.dtype.kind == "O" and codes.size == 1:
+            # Not by MATLAB, but a text all the same.
+            one = codes.ravel()[0]
+            text = (one.decode() if isinstance(one, bytes) else str(one)).strip("\0 ")
+        else:
+            text = "".join(chr(int(code)) for code in codes.ravel()).strip("\0 ")
+    except (ValueError, OverflowError, TypeError) as error:
         raise FileProblem("without a patient identifier") from error
     if not text:
         raise FileProblem("without a patient identifier")
@@ -113,13 +166,13 @@ def _outline(border: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float6
     return np.ascontiguousarray(np.clip(points, 0.0, 1.0))
 
 
-def to_grey(image: NDArray[np.int16]) -> NDArray[np.uint8]:
+def to_grey(image: NDArray[np.int16] | NDArray[np.int64]) -> NDArray[np.uint8]:
     """Bring a slice's intensities to 0 .. 255: its 0.5 % percentile is 0, its 99.5 % percentile 255.
 
     The percentiles are order statistics and the scaling is in whole numbers: the same on every machine.
 
     Args:
-        image: int16 ``[S, S]``, not constant.
+        image: Whole numbers ``[S, S]``, not constant.
 
     Returns:
         uint8 ``[S, S]``.

@@ -146,7 +146,7 @@ def _check_names(archive: Archive, n: int, problems: dict[str, list[str]]) -> No
         if number > n:
             problems.setdefault(f"extra (cvind.mat knows {n} slices)", []).append(f"{number}.mat")
         elif len(members) > 1:
-            problems.setdefault("extra (the same number twice)", []).append(f"{number}.mat")
+            problems.setdefault("extra (the same number twice, with different content)", []).append(f"{number}.mat")
     for member in archive.others:
         problems.setdefault("extra (no number)", []).append(member.file_name)
 

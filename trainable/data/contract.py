@@ -1,0 +1,171 @@
+"""Checks of a data set against what every one must have, before a sweep begins and not in its first confirm trial."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from trainable.errors import InputError
+from trainable.spec import RULES, VARIANTS
+
+if TYPE_CHECKING:
+    from trainable.data.base import Dataset
+
+_WHERE = "every data set has the members of Dataset in trainable/data/base.py"
+
+
+def missing_options(factory: Callable[..., object], options: Mapping[str, Any]) -> list[str]:
+    """Options without a default that are not given.
+
+    Args:
+        factory: What builds the data set.
+        options: The options that are given.
+
+    Returns:
+        Their names, in the order of the factory's parameters.
+
+    >>> missing_options(lambda folder, image_size=64: None, {"image_size": 32})
+    ['folder']
+    """
+    single = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = inspect.signature(factory).parameters.values()
+    needed = [one.name for one in parameters if one.kind in single and one.default is one.empty]
+    return [name for name in needed if name not in options]
+
+
+def check_options(name: str, factory: Callable[..., object], options: Mapping[str, Any]) -> None:
+    """Refuse to build a data set without an option that it needs.
+
+    Raises:
+        InputError: One is missing.
+    """
+    missing = missing_options(factory, options)
+    if missing:
+        entries = ", ".join(f"{option}: ..." for option in missing)
+        raise InputError(
+            f"data set {name} needs the option{'s' * (len(missing) > 1)} {', '.join(missing)}: give "
+            f"dataset: {{name: {name}, {entries}}}"
+        )
+
+
+def check_members(name: str, dataset: Dataset) -> None:
+    """Refuse a data set that lacks a member, or has one of another kind.
+
+    Args:
+        name: Its registered name.
+        dataset: The data set.
+
+    Raises:
+        InputError: What is missing or wrong.
+    """
+    from trainable.data.base import Dataset
+
+    methods = [member for member in vars(Dataset) if not member.startswith("_") and callable(getattr(Dataset, member))]
+    missing = [
+        member
+        for member in [*Dataset.__annotations__, "checksum", *methods]
+        # A class that derives from the protocol has inherited functions that do nothing.
+        if _static(dataset, member) in (None, _static(Dataset, member))
+    ]
+    if missing:
+        raise InputError(f"data set {name} lacks {', '.join(missing)}: {_WHERE}")
+    for member, (fits, words) in _RULES.items():
+        value = getattr(dataset, member)
+        if not fits(value):
+            raise InputError(f"{member} of data set {name} must be {words}, but is {value!r}: {_WHERE}")
+    known = {*VARIANTS, *dataset.flip_pair}
+    for variant in dataset.worst_group_variants:
+        if variant not in known:
+            raise InputError(
+                f"worst_group_variants of data set {name} must be of {', '.join(sorted(known))}, but has {variant!r}"
+            )
+
+
+def _static(owner: object, member: str) -> object:
+    # Without computing a property.
+    try:
+        return inspect.getattr_static(owner, member)
+    except AttributeError:
+        return None
+
+
+def check_images(dataset: Dataset, bias: Mapping[str, float], seed: int) -> None:
+    """Draw two images of everything that a trial asks for, test variants included.
+
+    Args:
+        dataset: The data set.
+        bias: Value of every bias parameter.
+        seed: The seed of the split.
+
+    Raises:
+        InputError: A variant that it does not draw, or images of another form.
+    """
+    import torch
+
+    from trainable.data.base import ImageSet
+
+    n = len(dataset.labels())
+    for member, values in (
+        ("groups()", dataset.groups()),
+        ("image_keys()", dataset.image_keys()),
+        ("patient_keys()", dataset.patient_keys()),
+        ("annotation_draws(seed)", dataset.annotation_draws(seed)),
+    ):
+        if not (values is None and member == "patient_keys()") and (values is None or len(values) != n):
+            found = "None" if values is None else f"{len(values)} values"
+            raise InputError(f"{member} of data set {dataset.name} must have one value an image ({n}), but is {found}")
+    test = dataset.split(seed).test[:2]
+    side = dataset.image_size
+    for variant in dict.fromkeys((*VARIANTS, *dataset.flip_pair)):
+        drawn: Any = dataset.variant_images(variant, bias, test, "test")
+        name = f"variant_images('{variant}', ...) of data set {dataset.name}"
+        if not isinstance(drawn, ImageSet):
+            raise InputError(f"{name} must return an ImageSet, but returns a {type(drawn).__name__}: {_WHERE}")
+        shape, kind = (len(test), 3, side, side), drawn.images.dtype
+        if tuple(drawn.images.shape) != shape or kind != torch.uint8:
+            raise InputError(
+                f"{name} must return uint8 images of shape {shape}, but returns {kind} of {tuple(drawn.images.shape)}"
+            )
+
+
+def _texts(value: object) -> bool:
+    return _several(value) and all(isinstance(one, str) for one in value)  # type: ignore[attr-defined]
+
+
+def _several(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _axes(value: Any) -> bool:
+    from trainable.data.base import Axis
+
+    return _several(value) and len(value) > 0 and all(isinstance(one, Axis) for one in value)
+
+
+def _heads(value: Any) -> bool:
+    from trainable.data.base import BiasHeads
+
+    return isinstance(value, BiasHeads)
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+_TEXT = (lambda value: isinstance(value, str), "a text")
+_FLAG = (lambda value: isinstance(value, bool), "True or False")
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    **dict.fromkeys(("name", "long_name", "note", "citation"), _TEXT),
+    **dict.fromkeys(("has_renderer", "unbiased_is_independent", "variants_depend_on_bias"), _FLAG),
+    "classes": (lambda value: _texts(value) and len(value) > 1, "two or more texts"),
+    "axes": (_axes, "one or more Axis"),
+    "heads": (_heads, "BiasHeads"),
+    "attributes": (_texts, "texts"),
+    "rules": (lambda value: _texts(value) and set(value) <= set(RULES), f"of {', '.join(RULES)}"),
+    "n_folds": (lambda value: _whole(value, 0), "a whole number, 0 = no folds"),
+    "image_size": (lambda value: _whole(value, 1), "a whole number of pixels"),
+    "worst_group_variants": (_texts, "texts"),
+    "worst_group_by": (lambda value: value in ("variant", "attribute"), "'variant' or 'attribute'"),
+    "flip_pair": (lambda value: _texts(value) and len(value) == 2, "two texts"),
+}
