@@ -23,6 +23,8 @@ OBJECT_STORE_BYTES = 200 * 2**20
 """Nothing of size travels through Ray: images and weights are read and written by the workers."""
 
 START_ATTEMPTS = 2
+LOGGER = "lnl_sweep"
+"""Name of the logger of a sweep, which writes into ``driver.log``."""
 LOG_BYTES, OLDER_LOGS = 4 * 2**20, 1
 """A worker of a Ray of our own writes files of this size, and this many older ones stay: what a method prints."""
 NODE_SECONDS = 2.0
@@ -132,7 +134,7 @@ def log_folder(directory: Path | None) -> Path | None:
 
 @contextlib.contextmanager
 def ray_log(place: Path | None) -> Iterator[None]:
-    """Within the block, what Ray says in this process goes to ``driver.log`` and not to the screen.
+    """Within the block, what Ray and a sweep's own logger say goes to ``driver.log`` and not to the screen.
 
     What a user must know of it reaches them as a trial's error or as the sweep's own sentence.
 
@@ -152,6 +154,11 @@ def ray_log(place: Path | None) -> Iterator[None]:
         handler.setLevel(logging.CRITICAL + 1)
     logger.addHandler(file)
     logger.setLevel(logging.INFO)
+    own = logging.getLogger(LOGGER)
+    own_before = (own.level, own.propagate)
+    own.addHandler(file)
+    own.setLevel(logging.INFO)
+    own.propagate = False
     session = ray.get_runtime_context().get_session_name()
     logger.info(
         "workers write their logs to %s/logs in Ray's folder on their node (/tmp/ray by default, /tmp/lnl-%d/ray for a "
@@ -165,6 +172,8 @@ def ray_log(place: Path | None) -> Iterator[None]:
     finally:
         logger.removeHandler(file)
         logger.setLevel(before)
+        own.removeHandler(file)
+        own.level, own.propagate = own_before
         for handler, level in levels:
             handler.setLevel(level)
         file.close()

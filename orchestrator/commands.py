@@ -166,12 +166,13 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
         with interruption.heard():
             result = run_sweep(config, out, running)
             print(f"planned = {result.planned}, finished = {result.finished}, in {duration(time.monotonic() - began)}")
-            if result.diverged:
-                print(f"{result.diverged} search trials diverged (counted, never selected)")
+            for line in result.failures.lines():
+                print(line)
             for line in result.problems:
                 print(f"problem: {line}", file=sys.stderr)
             if result.planned != result.finished:
-                print(f"not finished; go on with: lnl-sweep resume {out}", file=sys.stderr)
+                again = " --failed" if result.failures.failed else ""
+                print(f"not finished; go on with: lnl-sweep resume {out}{again}", file=sys.stderr)
             return 0 if _finish(result.directory) and result.complete else 1
     except KeyboardInterrupt:
         if result is None:

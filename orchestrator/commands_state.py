@@ -56,6 +56,8 @@ def status(options: argparse.Namespace) -> int:
         print(f"no sign of life for {age:.0f} s: if its driver is gone, run lnl-sweep resume {options.dir}")
     else:
         print(f"state: {state}")
+    for line in snapshot.get("errors", ()):
+        print(line)
     for line in snapshot["failed"]:
         print(f"failed: {line}")
     _print_damage(options.dir, found)

@@ -70,6 +70,7 @@ class Progress:
         self._last_line = self._started
         self._live: Live | None = None
         self._state = "running"
+        self._errors_shown: list[str] = []
 
     def start(self, slots: int) -> None:
         """Begin to show; ``slots`` trials run at once."""
@@ -124,8 +125,12 @@ class Progress:
             self._write()
         if self._live is None and now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            line = self._line()
-            self._show(lambda: self._console.print(line, highlight=False, soft_wrap=True))
+            snapshot = self.snapshot()
+            lines = [status_line(snapshot)]
+            if snapshot["errors"] != self._errors_shown:
+                self._errors_shown = snapshot["errors"]
+                lines += self._errors_shown
+            self._show(lambda: self._console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False))
 
     def stop(self, state: str) -> None:
         """End the display; ``state`` (finished, interrupted, failed) goes into ``status.json``."""
@@ -171,6 +176,7 @@ class Progress:
             "cost": None if self._cost is None else round(self._cost, 4),
             "cost_in_words": None if self._cost is None else self._prices.words(self._cost),
             "failed": self._dispatcher.problems(),
+            "errors": self._dispatcher.failures().lines(),
             "cells": [asdict(cell) for cell in self._dispatcher.status()],
         }
 
@@ -189,12 +195,10 @@ class Progress:
             content = seal_json(self.snapshot())
             self._post.latest(STATUS_FILE, lambda: folder.write(STATUS_FILE, content))
 
-    def _line(self) -> str:
-        return status_line(self.snapshot())
-
     def _render(self) -> Group:
         snapshot = self.snapshot()
-        return Group(cell_table([CellStatus(**cell) for cell in snapshot["cells"]]), Text(status_line(snapshot)))
+        lines = [status_line(snapshot), *snapshot["errors"]]
+        return Group(cell_table([CellStatus(**cell) for cell in snapshot["cells"]]), *map(Text, lines))
 
 
 def status_line(snapshot: Mapping[str, Any]) -> str:

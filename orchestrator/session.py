@@ -6,6 +6,7 @@ Tune's searcher, scheduler and callbacks (``orchestrator.tuning``) only hand the
 from __future__ import annotations
 
 import contextlib
+import logging
 import pickle
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -16,10 +17,11 @@ import ray
 from ray.tune.search import Searcher
 
 from orchestrator.capacity import Capacity, Demand
-from orchestrator.cluster import logs_here, lost_its_node
+from orchestrator.cluster import LOGGER, logs_here, lost_its_node
 from orchestrator.config import SweepConfig
 from orchestrator.deaths import death_of
 from orchestrator.dispatch import Dispatcher
+from orchestrator.failures import AlikeCheck
 from orchestrator.fitted import fitted
 from orchestrator.progress import Progress
 from orchestrator.reporting import ReportKeeper
@@ -35,6 +37,10 @@ RECOUNT_SECONDS = 10.0
 """How often the nodes of the cluster are counted."""
 MAX_FAILURES = 2
 """Times a trial whose process died is started again before it counts as failed."""
+FEWEST_ALIKE = 3
+"""Where the first trials fail alike, a sweep stops after so many, or after one for each slot where those are more."""
+
+_log = logging.getLogger(LOGGER)
 
 Row = dict[str, Any]
 
@@ -78,6 +84,7 @@ class Session:
         self.lost: dict[str, int] = {}
         self.deadline = None if hours is None else time.monotonic() + 3600 * hours
         self.max_cost = config.limits.max_cost
+        self.alike = AlikeCheck(max(FEWEST_ALIKE, self.capacity.slots), dispatcher.rows())
         self.report = ReportKeeper(writer.directory.uri)
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
@@ -100,6 +107,11 @@ class Session:
     @property
     def limit_reached(self) -> str | None:
         """Which of the sweep's bounds keeps it from going on, in words."""
+        if self.alike.error is not None:
+            return (
+                f"{self.alike.error}: mend what it names, then lnl-sweep resume {self.writer.directory.uri} --failed "
+                "(with --set KEY=VALUE where the sweep file is wrong)"
+            )
         if self.deadline is not None and time.monotonic() > self.deadline:
             return "limits.max_hours is over"
         if self.max_cost is None:
@@ -271,9 +283,12 @@ class Session:
         if error is not None:
             row.update(status="failed", error=one_line(error))
         self.writer.finish(row, history)
+        if row["status"] == "failed":
+            _log.info("%s failed: %s", row["trial_id"], row["error"])
         done = self.dispatcher.record(row, history) or self.dispatcher.cell_is_done(spec.cell)
         if done:
             self.writer.compact(spec.cell)
+        self.alike.ended(row)
         self.progress.trial_ended(row)
         self.report.ended(cell=done)
 

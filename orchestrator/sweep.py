@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 from collections.abc import Mapping
@@ -14,12 +15,14 @@ import yaml
 from rich.console import Console
 
 from analysis.parts import part_cell
+from orchestrator.begin_anew import begin_anew, changes_if_new
 from orchestrator.cells import choose_cells
 from orchestrator.companions import write_samples, write_splits
 from orchestrator.config import SweepConfig
 from orchestrator.continuation import changed_numbers, check_config, check_provenance
 from orchestrator.damage import Survey, set_aside, survey
 from orchestrator.dispatch import Dispatcher
+from orchestrator.failures import Failures
 from orchestrator.interruption import Interruption
 from orchestrator.journal import write_journal
 from orchestrator.lease import acquire
@@ -71,14 +74,14 @@ class Result:
         planned: Trials planned.
         finished: Trials whose row is readable.
         problems: What keeps it from being complete, a line each.
-        diverged: Search trials that failed (counted, not errors).
+        failures: Trials that diverged, which is no error, and those that failed for another reason.
     """
 
     directory: str
     planned: int
     finished: int
     problems: list[str]
-    diverged: int
+    failures: Failures
 
     @property
     def complete(self) -> bool:
@@ -114,19 +117,25 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     dispatcher = Dispatcher(plan.config, cells)
     sheet = sweep_sheet(plan)
     changes: Mapping[str, Any] = {}
+    anew = False
     if begun is not None:
-        changes = check_config(configuration_of(begun), plan.config, directory.uri)
-        were, are = begun.get("provenance", {}), sheet["provenance"]
-        for difference in check_provenance(were, are, options.mix_versions, directory.uri):
-            options.console.print(f"since this sweep began: {difference}", highlight=False, soft_wrap=True)
-        changes = {**changes, **changed_numbers(were, are)}
         directory.check_readable()
+        were, are = begun.get("provenance", {}), sheet["provenance"]
+        try:
+            changes = check_config(configuration_of(begun), plan.config, directory.uri)
+            for difference in check_provenance(were, are, options.mix_versions, directory.uri):
+                options.console.print(f"since this sweep began: {difference}", highlight=False, soft_wrap=True)
+        except InputError as refusal:
+            changes, anew = changes_if_new(directory, begun, plan, refusal, options.failed), True
+        changes = {**changes, **changed_numbers(were, are)}
     interruption = options.interruption or Interruption()
     with interruption.heard():
         lease = acquire(directory.folder, lambda text: options.console.print(text, highlight=False, soft_wrap=True))
         interruption.on_end_at_once(lease.release)
         writer = Writer(directory, lease, sweep=sweep)
         try:
+            if anew:
+                begin_anew(directory, writer)
             found = survey(directory)
             rows = found.rows
             _set_aside(directory, found, options.console)
@@ -177,9 +186,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
         f"{part.table}/{part.name}: {part.reason}" for part in found.left_out if part_cell(part.name) is not None
     ]
     problems += [f"{name}: {found.lost.get(name, 'its row is gone')}" for name in sorted(expected - finished)]
-    return Result(
-        directory.uri, planned, len(finished), problems + dispatcher.problems(), dispatcher.failed_search_trials()
-    )
+    return Result(directory.uri, planned, len(finished), problems + dispatcher.problems(), dispatcher.failures())
 
 
 def _check_address(address: str) -> None:
@@ -260,7 +267,7 @@ def _run(
     import ray
 
     from orchestrator.capacity import Capacity
-    from orchestrator.cluster import cluster_nodes, demands_of, log_folder, ray_log, start_ray
+    from orchestrator.cluster import LOGGER, cluster_nodes, demands_of, log_folder, ray_log, start_ray
     from orchestrator.gpu_packing import pack_gpus
     from orchestrator.tuning import run_tuner
 
@@ -289,7 +296,10 @@ def _run(
             if any(node.get("GPU", 0.0) >= 1 for node in nodes):
                 demands = pack_gpus(config, dispatcher.cells, demands, options.console)
             bound = run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots, interruption)
+            for line in dispatcher.failures().lines():
+                logging.getLogger(LOGGER).info("%s", line)
             if bound is not None:
+                logging.getLogger(LOGGER).info("no more trials are started: %s", bound)
                 options.console.print(f"no more trials are started: {bound}", highlight=False, soft_wrap=True)
         finally:
             if ours:
