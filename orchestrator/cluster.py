@@ -18,6 +18,7 @@ from orchestrator import ray_private
 from orchestrator.capacity import Demand
 from orchestrator.config import SweepConfig
 from trainable.errors import InputError
+from trainable.texts import one_line
 
 OBJECT_STORE_BYTES = 200 * 2**20
 """Nothing of size travels through Ray: images and weights are read and written by the workers."""
@@ -60,11 +61,21 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
         os.environ.setdefault(name, value)
     if not ray.is_initialized():
         if address or os.environ.get("RAY_ADDRESS"):
-            ray.init(address=address or "auto", **_QUIET)
+            _join(address or "auto")
         else:
             _start_own(lambda: _init_own(cpus))
             ray_private.check_loopback()
     ray_private.refuse_credentials_of_a_job()
+
+
+def _join(address: str) -> None:
+    try:
+        ray.init(address=address, **_QUIET)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"the Ray at {address} cannot be joined ({one_line(str(error), 300)}): see to it that it runs, and that "
+            "this machine is one of its nodes (RAY_AUTH_MODE=token where it asks for a token)"
+        ) from error
 
 
 def _init_own(cpus: int | None) -> None:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from analysis.parts import part_cell
 from orchestrator.begin_anew import begin_anew, changes_if_new
-from orchestrator.cells import choose_cells
+from orchestrator.cells import Cell, choose_cells
 from orchestrator.companions import write_samples, write_splits
 from orchestrator.config import SweepConfig
 from orchestrator.continuation import changed_numbers, check_config, check_provenance
@@ -26,9 +26,10 @@ from orchestrator.failures import Failures
 from orchestrator.interruption import Interruption
 from orchestrator.journal import write_journal
 from orchestrator.lease import acquire
-from orchestrator.plan import make_plan
+from orchestrator.plan import Plan, make_plan
 from orchestrator.prices import read_prices
 from orchestrator.progress import Progress
+from orchestrator.reach import check_cluster, check_form
 from orchestrator.remaining import remaining
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
@@ -109,7 +110,8 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     directory.folder.check_usable()
     # Refused here, where nothing has been written yet.
     read_prices()
-    _check_address(options.address or os.environ.get("RAY_ADDRESS", ""))
+    address = options.address or os.environ.get("RAY_ADDRESS", "")
+    check_form(address)
     begun = read_sheet(directory) if directory.exists() else None
     sweep = secrets.token_hex(8) if begun is None else directory.identity()
     plan = make_plan(config if begun is None else _as_begun(config, begun))
@@ -128,6 +130,9 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
         except InputError as refusal:
             changes, anew = changes_if_new(directory, begun, plan, refusal, options.failed), True
         changes = {**changes, **changed_numbers(were, are)}
+    # A sweep that is finished needs no Ray.
+    if address and (begun is None or anew or _has_work(plan, cells, directory, options.failed)):
+        check_cluster(address)
     interruption = options.interruption or Interruption()
     with interruption.heard():
         lease = acquire(directory.folder, lambda text: options.console.print(text, highlight=False, soft_wrap=True))
@@ -189,12 +194,12 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     return Result(directory.uri, planned, len(finished), problems + dispatcher.problems(), dispatcher.failures())
 
 
-def _check_address(address: str) -> None:
-    if address.startswith(("http://", "https://")):
-        raise InputError(
-            f"the address of a Ray cluster is auto or HOST:PORT, but got '{address}', which jobs are submitted to: "
-            "give --address, or unset RAY_ADDRESS for a Ray of its own"
-        )
+def _has_work(plan: Plan, cells: list[Cell], directory: SweepDirectory, failed: bool) -> bool:
+    """Whether a directory leaves anything to be done; nothing is changed in it."""
+    dispatcher, found = Dispatcher(plan.config, cells), survey(directory)
+    state = remaining(dispatcher, directory, found)
+    dispatcher.restore(state.rows, state.histories, state.waiting)
+    return not dispatcher.finished or (failed and any(row["status"] == "failed" for row in found.rows))
 
 
 def _as_begun(config: SweepConfig, sheet: Mapping[str, Any]) -> SweepConfig:
