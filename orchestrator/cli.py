@@ -160,7 +160,7 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 def _add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="NAME=VALUE,...", help="run only these cells, e.g. method=lnl,rho=0.9")
     parser.add_argument("--address", help="Ray cluster to connect to (RAY_ADDRESS; else a Ray of its own)")
-    parser.add_argument("--cpus", type=_at_least_one, metavar="N", help="processors of a Ray of its own (all)")
+    parser.add_argument("--cpus", type=_at_least_one, metavar="N", help="processors of its own Ray (all it may use)")
     parser.add_argument(
         "--slots",
         type=_at_least_one,

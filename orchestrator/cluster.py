@@ -17,6 +17,7 @@ import yaml
 from orchestrator import ray_private
 from orchestrator.capacity import Demand
 from orchestrator.config import SweepConfig
+from orchestrator.machine import processors
 from trainable.errors import InputError
 from trainable.texts import one_line
 
@@ -40,7 +41,7 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
 
     Args:
         address: Address of a running cluster, ``auto``, or None: ``RAY_ADDRESS`` if set, else a local Ray of our own.
-        cpus: Processors of the local Ray; all by default.
+        cpus: Processors of the local Ray; by default all that this process may use.
 
     Raises:
         InputError: It does not start, or could be reached from other machines; or credentials came with the job.
@@ -80,7 +81,7 @@ def _join(address: str) -> None:
 
 def _init_own(cpus: int | None) -> None:
     # Without "local" Ray would join whatever cluster was last started on this machine.
-    own = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+    own = {"address": "local", "num_cpus": cpus or processors(), "include_dashboard": False}
     ray_private.make_token()
     with ray_private.loopback_only():
         ray.init(**own, object_store_memory=OBJECT_STORE_BYTES, _temp_dir=ray_private.private_folder(), **_QUIET)

@@ -47,7 +47,7 @@ class Options:
 
     Attributes:
         address: Ray cluster to connect to; None = ``RAY_ADDRESS`` or a Ray of our own.
-        cpus: Processors of a Ray of our own; None = all.
+        cpus: Processors of a Ray of our own; None = all that this process may use.
         slots: Trials at once; None = as many as the cluster holds at its largest, nodes that join later included.
         mix_versions: Go on although numerics or a method's source differ from those of the rows.
         failed: Run failed trials again.
