@@ -23,6 +23,7 @@ from orchestrator.continuation import changed_numbers, check_config, check_prove
 from orchestrator.damage import Survey, set_aside, survey
 from orchestrator.dispatch import Dispatcher
 from orchestrator.failures import Failures
+from orchestrator.fits import check_fits
 from orchestrator.interruption import Interruption
 from orchestrator.journal import write_journal
 from orchestrator.lease import acquire
@@ -130,9 +131,15 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
         except InputError as refusal:
             changes, anew = changes_if_new(directory, begun, plan, refusal, options.failed), True
         changes = {**changes, **changed_numbers(were, are)}
-    # A sweep that is finished needs no Ray.
-    if address and (begun is None or anew or _has_work(plan, cells, directory, options.failed)):
-        check_cluster(address)
+    try:
+        if address:
+            check_cluster(address)
+        else:
+            check_fits(plan.config, {cell.label for cell in cells}, options.cpus)
+    except InputError:
+        # A sweep that is finished needs no Ray.
+        if begun is None or anew or _has_work(plan, cells, directory, options.failed):
+            raise
     interruption = options.interruption or Interruption()
     with interruption.heard():
         lease = acquire(directory.folder, lambda text: options.console.print(text, highlight=False, soft_wrap=True))

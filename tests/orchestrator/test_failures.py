@@ -184,6 +184,16 @@ def test_a_sweep_whose_first_trials_fail_alike_stops_and_its_remedy_works(
     assert main(["verify", "out"]) == 0, capsys.readouterr().out
 
 
+def test_a_finished_sweep_needs_no_ray(tiny: Path, trials: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    trials(None)
+    assert main(["run", "tiny.yaml", "--out", "out"]) == 0
+    nobody = ["--address", "127.0.0.1:1"]
+    assert main(["resume", "out", *nobody]) == 0
+    assert "no Ray can be reached" not in capsys.readouterr().err
+    assert main(["resume", "out", "--set", "search.trials=4", *nobody]) == 2
+    assert "no Ray can be reached at 127.0.0.1:1" in capsys.readouterr().err
+
+
 def test_where_a_trial_has_succeeded_no_setting_of_its_kind_may_change(
     tiny: Path, trials: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
