@@ -11,8 +11,12 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from orchestrator.output import lenient
+
 _BIAS_WORDS = "Bias parameters of the data set are options too, e.g. --rho 1."
 DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+_PRINTING = ("status", "verify", "schema", "train")
+"""Commands that leave nothing but what they print."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,6 +41,18 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit code: 0 done, 1 incomplete, 2 bad input, 130 interrupted.
     """
+    with lenient() as shown:
+        code = _main(arguments)
+        shown.flush()
+        if shown.error is None or isinstance(shown.error, BrokenPipeError):
+            # The reader of our output (head, less) may go when it likes.
+            return code
+        print(f"lnl-sweep: the output cannot be written ({shown.error.strerror})", file=sys.stderr)
+        words = sys.argv[1:] if arguments is None else arguments
+        return code or (INCOMPLETE if words[0] in _PRINTING else DONE)
+
+
+def _main(arguments: list[str] | None) -> int:
     parser = build_parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and not _takes_bias(options):
@@ -50,10 +66,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output (head, less) has gone; what was asked for was done.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     except Exception as error:
         if not _is_bad_input(error):
             raise

@@ -188,7 +188,7 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
 
 
 def _finish(directory: str) -> bool:
-    """Print the table and write the report; False where that failed, which costs no row."""
+    """Write the report and print the table; False where that failed, which costs no row."""
     from analysis import load, load_predictions, summary_table, write_report
     from analysis.errors import InputError as AnalysisError
     from analysis.load import load_config, section
@@ -199,6 +199,7 @@ def _finish(directory: str) -> bool:
             warnings.simplefilter("ignore")
             # With the predictions: the same intervals as in the report.
             table = summary_table(load(directory), load_predictions(directory)).to_string()
+            report = write_report(directory)
             print(table)
             for source, difference in NOTES.items():
                 if source in table:
@@ -206,7 +207,7 @@ def _finish(directory: str) -> bool:
             note = section(load_config(directory), "dataset_info").get("note")
             if note:
                 print(f"note: {note}")
-            print(f"report: {as_uri(write_report(directory))}")
+            print(f"report: {as_uri(report)}")
     except AnalysisError as error:
         # A sweep stopped before its first confirm trial has no curve yet; its rows are safe all the same.
         print(f"no report yet: {error}", file=sys.stderr)
