@@ -62,6 +62,7 @@ def _main(arguments: list[str] | None) -> int:
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     command: Callable[[argparse.Namespace], int] = _command(options.command)
     try:
+        _check_folder()
         return command(options)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -202,6 +203,15 @@ class _Version(argparse.Action):
 
         print(f"lnl-sweep {importlib.metadata.version('lnl-sweep')}")
         parser.exit(DONE)
+
+
+def _check_folder() -> None:
+    from trainable.errors import InputError
+
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError as error:
+        raise InputError("the current folder does not exist any more: change to one that does") from error
 
 
 def _takes_bias(options: argparse.Namespace) -> bool:

@@ -19,6 +19,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
+from store.local import expanded
 from trainable.data.base import BiasHeads, Dataset
 from trainable.errors import InputError, unknown_name
 from trainable.graph_cut import cut, layers
@@ -209,7 +210,7 @@ def _tail_heads(pieces: _Pieces, heads: BiasHeads, network: str, side: int) -> T
 
 
 def _read_weights(network: str, weights: str) -> Mapping[str, Tensor]:
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     if weights == "imagenet":
         enum = torchvision.models.get_model_weights(network)
         url = enum.DEFAULT.url

@@ -27,7 +27,9 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     for name in ("load", "load_predictions"):
         monkeypatch.setattr(f"analysis.{name}", lambda folder: None)
-    monkeypatch.setattr("analysis.load.load_config", lambda folder: {"dataset_info": {"note": "\u2264 caf\u00e9"}})
+    monkeypatch.setattr(
+        sys.modules["analysis.load"], "load_config", lambda folder: {"dataset_info": {"note": "\u2264 caf\u00e9"}}
+    )
     monkeypatch.setattr("analysis.summary_table", lambda *_: SimpleNamespace(to_string=lambda: "lnl \u00b1 .1"))
     monkeypatch.setattr("analysis.write_report", write_report)
     return tmp_path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -54,13 +54,13 @@ def _write(path: Path, array: NDArray[Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Several workers may start at once: each writes its own file, and a rename is atomic.
-        handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        draft = path.with_name(f".{path.name}-{secrets.token_hex(6)}.part")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with draft.open("xb") as file:
                 np.save(file, array, allow_pickle=False)
-            Path(draft).replace(path)
+            draft.replace(path)
         except OSError:
-            Path(draft).unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
             raise
     except OSError:
         return
