@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from orchestrator.home import ensure_home
 from orchestrator.output import lenient
 
 _BIAS_WORDS = "Bias parameters of the data set are options too, e.g. --rho 1."
@@ -63,6 +64,7 @@ def _main(arguments: list[str] | None) -> int:
     command: Callable[[argparse.Namespace], int] = _command(options.command)
     try:
         _check_folder()
+        ensure_home()
         return command(options)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

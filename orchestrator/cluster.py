@@ -98,7 +98,11 @@ def _start_own(start: Callable[[], object]) -> None:
             ray.shutdown()
             if attempt + 1 == START_ATTEMPTS:
                 reason = " ".join(str(error).split())
-                raise InputError(f"Ray does not start on this machine ({reason}): end what keeps it busy") from error
+                busy = "time" in reason.lower()
+                remedy = (
+                    "end what keeps it busy" if busy else "mend what it names, or give --address of a Ray that runs"
+                )
+                raise InputError(f"Ray does not start on this machine ({reason}): {remedy}") from error
         else:
             return
 
@@ -305,6 +309,6 @@ def _is_head_here() -> bool:
 def _autoscaling_config() -> Mapping[str, Any]:
     try:
         found = yaml.safe_load((Path.home() / AUTOSCALING_FILE).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+    except (OSError, RuntimeError, yaml.YAMLError):
         return {}
     return found if isinstance(found, Mapping) else {}

@@ -24,6 +24,7 @@ from orchestrator.damage import Survey, set_aside, survey
 from orchestrator.dispatch import Dispatcher
 from orchestrator.failures import Failures
 from orchestrator.fits import check_fits
+from orchestrator.home import ensure_home
 from orchestrator.interruption import Interruption
 from orchestrator.journal import write_journal
 from orchestrator.lease import acquire
@@ -107,6 +108,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
         KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP; the directory can be resumed.
     """
     options = options or Options()
+    ensure_home()
     directory = SweepDirectory(out)
     directory.folder.check_usable()
     # Refused here, where nothing has been written yet.
