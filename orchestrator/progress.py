@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, Group, OverflowMethod
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -228,13 +228,16 @@ def cell_table(cells: list[CellStatus]) -> Table:
     several = any(count > 1 for count in places.values())
     place = "cell" if several else "bias value"
     for heading in ("method", place, "phase", "finished", "running", "pruned", "failed", "best", "lambda"):
-        table.add_column(heading, justify="left" if heading in ("method", "phase") else "right")
-    for cell in cells:
+        # Where a terminal is narrow, a name goes on in the next line: cut short it would be the same in every row.
+        overflow: OverflowMethod = "fold" if heading in ("method", "cell") else "ellipsis"
+        table.add_column(heading, justify="left" if heading in ("method", "phase") else "right", overflow=overflow)
+    names = _names(cells) if several else [f"{cell.bias_value:g}" for cell in cells]
+    for cell, name in zip(cells, names, strict=True):
         bound = "" if cell.exact else "<="
         phase = "search" if cell.searching else "confirm" if cell.finished < cell.planned else "done"
         table.add_row(
             cell.label,
-            f"{cell.cell}-r{cell.repeat}" if several else f"{cell.bias_value:g}",
+            name,
             phase,
             f"{cell.finished}/{bound}{cell.planned}",
             str(cell.running),
@@ -244,6 +247,19 @@ def cell_table(cells: list[CellStatus]) -> Table:
             "" if cell.best_lambda is None else f"{cell.best_lambda:.3g}",
         )
     return table
+
+
+def _names(cells: list[CellStatus]) -> list[str]:
+    """Names by which the rows differ: ids without the method, which has a column, and without what all share."""
+    parts = [cell.cell.removesuffix(f"-{cell.label}").split("-") for cell in cells]
+    for end in (0, -1):
+        while all(len(names) > 1 for names in parts) and len({names[end] for names in parts}) == 1:
+            for names in parts:
+                del names[end]
+    repeated = any(cell.repeat for cell in cells)
+    return [
+        "-".join([*names, *([f"r{cell.repeat}"] if repeated else [])]) for names, cell in zip(parts, cells, strict=True)
+    ]
 
 
 def duration(seconds: float) -> str:
