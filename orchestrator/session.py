@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import pickle
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -81,6 +82,7 @@ class Session:
         self.actors: dict[str, str] = {}
         self.overdue: set[str] = set()
         self.deaths: dict[str, int] = {}
+        self.fatal: set[tuple[str, str]] = set()
         self.lost: dict[str, int] = {}
         self.deadline = None if hours is None else time.monotonic() + 3600 * hours
         self.max_cost = config.limits.max_cost
@@ -225,7 +227,11 @@ class Session:
         else:
             self.deaths[spec.trial_id] = self.deaths.get(spec.trial_id, 0) + 1
         died = self.deaths.get(spec.trial_id, 0)
-        if overdue or died > MAX_FAILURES:
+        # Each start costs an import of torch: of a method whose trials die alike every time, one start is enough.
+        fatal = (spec.label, "" if error is None else _kind(death_of(error, logs_here())))
+        if overdue or died > MAX_FAILURES or (died and fatal in self.fatal):
+            if died > MAX_FAILURES:
+                self.fatal.add(fatal)
             self.ended(trial.trial_id, died, self.reason(trial.trial_id, died, error))
             return
         self.histories.pop(trial.trial_id, None)
@@ -276,6 +282,9 @@ class Session:
             "gpu_share": self.demands[spec.label].gpu,
             "ray_version": ray.__version__,
         }
+        if last is not None and error is None:
+            # A process of this method can train a trial to its end.
+            self.fatal = {pair for pair in self.fatal if pair[0] != spec.label}
         row, problems = fitted("trials", reported)
         unfit = self.unfit.pop(ray_id, None) or next(iter(problems), None)
         if error is None and unfit is not None and row["status"] != "failed":
@@ -291,6 +300,10 @@ class Session:
         self.alike.ended(row)
         self.progress.trial_ended(row)
         self.report.ended(cell=done)
+
+
+def _kind(death: str) -> str:
+    return re.sub(r"\d+", "#", death)
 
 
 def _last_error(trial: Any) -> BaseException | None:
