@@ -87,7 +87,7 @@ def test_only_tune_trainable_and_its_counterparts_name_ray() -> None:
     naming = {module_of(path) for path in FILES if any(belongs(name, "ray") for name in imports_of(path))}
     assert naming == {
         "trainable.tune_trainable", "orchestrator.cluster", "orchestrator.gpu_packing", "orchestrator.session",
-        "orchestrator.tuning", "orchestrator.sweep", "orchestrator.ray_private",
+        "orchestrator.tuning", "orchestrator.sweep", "orchestrator.ray_private", "orchestrator.reach",
     }  # fmt: skip
 
 
