@@ -14,6 +14,7 @@ from analysis.report import render
 from analysis.report_data import gather
 from analysis.source import Folder, Location, open_folder
 from analysis.writing import replacing
+from store.local import expanded
 
 _FOLDERS = ("trials", "history", "predictions", "splits", "samples")
 _FILES = ("sweep.yaml", "changes.jsonl", "status.json")
@@ -37,7 +38,7 @@ def pack(directory: Location, out: str | os.PathLike[str]) -> Path:
         InputError: Not a sweep's folder, no finished trial in it, or no place for the file.
     """
     folder = open_folder(directory)
-    target = Path(out).expanduser().absolute()
+    target = expanded(out)
     if target.is_dir():
         raise InputError(f"pack writes one zip file, but {target} is a folder: give a name such as {target.name}.zip")
     report = render(gather([directory]))

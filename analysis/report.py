@@ -25,6 +25,7 @@ from analysis.report_files import Sweep
 from analysis.report_warnings import warnings_of
 from analysis.source import Location, as_list, put
 from analysis.writing import write_text
+from store.local import expanded
 
 _ROW_FACTS = (
     "lnl_sweep_version",
@@ -62,9 +63,11 @@ def place_report(findings: Findings, first: Location, out: str | os.PathLike[str
     name = os.fspath(first)
     if out is None and "://" in name:
         return put(name, "report.html", render(findings).encode("utf-8"))
-    if out is None and not Path(name).expanduser().is_dir():
+    if out is None and not expanded(name).is_dir():
         raise InputError(f"a report needs a file to be written to, but {name} is not a folder: give out= (--out FILE)")
-    target = Path(out if out is not None else Path(name).expanduser() / "report.html").absolute()
+    target = expanded(out) if out is not None else expanded(name) / "report.html"
+    if target.is_dir():
+        raise InputError(f"a report is one file, but {target} is a folder: give {target / 'report.html'}")
     return write_text(target, render(findings))
 
 

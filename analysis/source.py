@@ -14,7 +14,7 @@ from typing import Protocol, TypeVar
 from pyarrow import fs
 
 from analysis.errors import DamagedFile, InputError
-from store.local import entries, read_regular
+from store.local import entries, expanded, read_regular
 from store.sealed import CHECKED, REWRITTEN, check_whole, read_whole
 
 T = TypeVar("T")
@@ -236,7 +236,7 @@ def open_folder(directory: Location) -> Folder:
             reason = str(error).splitlines()[0]
             raise InputError(f"{name} cannot be read ({reason}): check the address and the credentials") from error
     else:
-        local = Path(name).expanduser().absolute()
+        local = expanded(name)
         if local.is_file():
             if not zipfile.is_zipfile(local):
                 raise InputError(f"a sweep is a folder or a packed zip file, but {name} is neither: give its folder")

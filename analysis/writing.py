@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from analysis.errors import InputError
+from store.local import expanded
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -24,18 +28,24 @@ def replacing(target: Path) -> Iterator[Path]:
     Raises:
         InputError: The place cannot be written to.
     """
+    if target.is_dir():
+        raise InputError(f"{target} must be a file to be written, but it is a folder: give a file's name in it")
+    draft = target.with_name(f".{target.stem}-{secrets.token_hex(6)}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.stem}-", suffix=".tmp", dir=target.parent)
-        os.close(handle)
+        # With the permissions that the user's umask leaves, which mkstemp does not give.
+        draft.touch(exist_ok=False)
     except OSError as error:
         raise InputError(f"{target} cannot be written ({error.strerror}): give another place") from error
     try:
-        yield Path(name)
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
+        yield draft
+        draft.replace(target)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise InputError(f"{target} cannot be written ({error.strerror}): make room, or give another place") from error
     finally:
-        Path(name).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
 
 
 def write_text(target: Path, content: str) -> Path:
@@ -62,7 +72,7 @@ def out_folder(out: str | os.PathLike[str], what: str) -> Path:
     Raises:
         InputError: It is a file.
     """
-    folder = Path(out).expanduser().absolute()
+    folder = expanded(out)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{what} go into a folder, but {folder} is a file: give a folder")
     return folder

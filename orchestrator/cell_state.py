@@ -155,11 +155,15 @@ class CellState:
         """Planned trials that have their row."""
         return sum(len(s.rows) for s in self.searches) + sum(name in self.confirm for name in self.wanted)
 
+    def rows(self) -> Iterator[Row]:
+        """Their rows."""
+        for search in self.searches:
+            yield from search.rows.values()
+        yield from (self.confirm[name] for name in self.wanted if name in self.confirm)
+
     def finished_ids(self) -> Iterator[str]:
         """Their identifiers."""
-        for search in self.searches:
-            yield from (str(row["trial_id"]) for row in search.rows.values())
-        yield from (name for name in self.wanted if name in self.confirm)
+        return (str(row["trial_id"]) for row in self.rows())
 
     @property
     def share(self) -> float:

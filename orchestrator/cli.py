@@ -11,8 +11,13 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from orchestrator.home import ensure_home
+from orchestrator.output import lenient
+
 _BIAS_WORDS = "Bias parameters of the data set are options too, e.g. --rho 1."
 DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+_PRINTING = ("status", "verify", "schema", "train")
+"""Commands that leave nothing but what they print."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,6 +42,18 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         Exit code: 0 done, 1 incomplete, 2 bad input, 130 interrupted.
     """
+    with lenient() as shown:
+        code = _main(arguments)
+        shown.flush()
+        if shown.error is None or isinstance(shown.error, BrokenPipeError):
+            # The reader of our output (head, less) may go when it likes.
+            return code
+        print(f"lnl-sweep: the output cannot be written ({shown.error.strerror})", file=sys.stderr)
+        words = sys.argv[1:] if arguments is None else arguments
+        return code or (INCOMPLETE if words[0] in _PRINTING else DONE)
+
+
+def _main(arguments: list[str] | None) -> int:
     parser = build_parser()
     options, rest = parser.parse_known_args(arguments)
     if rest and not _takes_bias(options):
@@ -46,14 +63,12 @@ def main(arguments: list[str] | None = None) -> int:
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     command: Callable[[argparse.Namespace], int] = _command(options.command)
     try:
+        _check_folder()
+        ensure_home()
         return command(options)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output (head, less) has gone; what was asked for was done.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     except Exception as error:
         if not _is_bad_input(error):
             raise
@@ -160,7 +175,7 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
 def _add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="NAME=VALUE,...", help="run only these cells, e.g. method=lnl,rho=0.9")
     parser.add_argument("--address", help="Ray cluster to connect to (RAY_ADDRESS; else a Ray of its own)")
-    parser.add_argument("--cpus", type=_at_least_one, metavar="N", help="processors of a Ray of its own (all)")
+    parser.add_argument("--cpus", type=_at_least_one, metavar="N", help="processors of its own Ray (all it may use)")
     parser.add_argument(
         "--slots",
         type=_at_least_one,
@@ -190,6 +205,15 @@ class _Version(argparse.Action):
 
         print(f"lnl-sweep {importlib.metadata.version('lnl-sweep')}")
         parser.exit(DONE)
+
+
+def _check_folder() -> None:
+    from trainable.errors import InputError
+
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError as error:
+        raise InputError("the current folder does not exist any more: change to one that does") from error
 
 
 def _takes_bias(options: argparse.Namespace) -> bool:

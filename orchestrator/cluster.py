@@ -17,13 +17,17 @@ import yaml
 from orchestrator import ray_private
 from orchestrator.capacity import Demand
 from orchestrator.config import SweepConfig
+from orchestrator.machine import processors
 from orchestrator.same_code import code_first
 from trainable.errors import InputError
+from trainable.texts import one_line
 
 OBJECT_STORE_BYTES = 200 * 2**20
 """Nothing of size travels through Ray: images and weights are read and written by the workers."""
 
 START_ATTEMPTS = 2
+LOGGER = "lnl_sweep"
+"""Name of the logger of a sweep, which writes into ``driver.log``."""
 LOG_BYTES, OLDER_LOGS = 4 * 2**20, 1
 """A worker of a Ray of our own writes files of this size, and this many older ones stay: what a method prints."""
 NODE_SECONDS = 2.0
@@ -38,7 +42,7 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
 
     Args:
         address: Address of a running cluster, ``auto``, or None: ``RAY_ADDRESS`` if set, else a local Ray of our own.
-        cpus: Processors of the local Ray; all by default.
+        cpus: Processors of the local Ray; by default all that this process may use.
 
     Raises:
         InputError: It does not start, or could be reached from other machines; or credentials came with the job.
@@ -59,17 +63,32 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
         os.environ.setdefault(name, value)
     if not ray.is_initialized():
         if address or os.environ.get("RAY_ADDRESS"):
-            with code_first():
-                ray.init(address=address or "auto", **_QUIET)
+            _join(address or "auto")
         else:
             _start_own(lambda: _init_own(cpus))
             ray_private.check_loopback()
     ray_private.refuse_credentials_of_a_job()
 
 
+def _join(address: str) -> None:
+    try:
+        with code_first():
+            ray.init(address=address, **_QUIET)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"the Ray at {address} cannot be joined ({one_line(str(error), 300)}): see to it that it runs, and that "
+            "this machine is one of its nodes (RAY_AUTH_MODE=token where it asks for a token)"
+        ) from error
+
+
 def _init_own(cpus: int | None) -> None:
     # Without "local" Ray would join whatever cluster was last started on this machine.
-    own = {"address": "local", "num_cpus": cpus, "include_dashboard": False, "_temp_dir": ray_private.private_folder()}
+    own = {
+        "address": "local",
+        "num_cpus": cpus or processors(),
+        "include_dashboard": False,
+        "_temp_dir": ray_private.private_folder(),
+    }
     ray_private.make_token()
     with ray_private.loopback_only(), code_first():
         ray.init(**own, object_store_memory=OBJECT_STORE_BYTES, **_QUIET)
@@ -86,7 +105,11 @@ def _start_own(start: Callable[[], object]) -> None:
             ray.shutdown()
             if attempt + 1 == START_ATTEMPTS:
                 reason = " ".join(str(error).split())
-                raise InputError(f"Ray does not start on this machine ({reason}): end what keeps it busy") from error
+                busy = "time" in reason.lower()
+                remedy = (
+                    "end what keeps it busy" if busy else "mend what it names, or give --address of a Ray that runs"
+                )
+                raise InputError(f"Ray does not start on this machine ({reason}): {remedy}") from error
         else:
             return
 
@@ -134,7 +157,7 @@ def log_folder(directory: Path | None) -> Path | None:
 
 @contextlib.contextmanager
 def ray_log(place: Path | None) -> Iterator[None]:
-    """Within the block, what Ray says in this process goes to ``driver.log`` and not to the screen.
+    """Within the block, what Ray and a sweep's own logger say goes to ``driver.log`` and not to the screen.
 
     What a user must know of it reaches them as a trial's error or as the sweep's own sentence.
 
@@ -154,6 +177,11 @@ def ray_log(place: Path | None) -> Iterator[None]:
         handler.setLevel(logging.CRITICAL + 1)
     logger.addHandler(file)
     logger.setLevel(logging.INFO)
+    own = logging.getLogger(LOGGER)
+    own_before = (own.level, own.propagate)
+    own.addHandler(file)
+    own.setLevel(logging.INFO)
+    own.propagate = False
     session = ray.get_runtime_context().get_session_name()
     logger.info(
         "workers write their logs to %s/logs in Ray's folder on their node (/tmp/ray by default, /tmp/lnl-%d/ray for a "
@@ -167,6 +195,8 @@ def ray_log(place: Path | None) -> Iterator[None]:
     finally:
         logger.removeHandler(file)
         logger.setLevel(before)
+        own.removeHandler(file)
+        own.level, own.propagate = own_before
         for handler, level in levels:
             handler.setLevel(level)
         file.close()
@@ -293,6 +323,6 @@ def _is_head_here() -> bool:
 def _autoscaling_config() -> Mapping[str, Any]:
     try:
         found = yaml.safe_load((Path.home() / AUTOSCALING_FILE).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError):
+    except (OSError, RuntimeError, yaml.YAMLError):
         return {}
     return found if isinstance(found, Mapping) else {}

@@ -174,12 +174,13 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
         with interruption.heard():
             result = run_sweep(config, out, running)
             print(f"planned = {result.planned}, finished = {result.finished}, in {duration(time.monotonic() - began)}")
-            if result.diverged:
-                print(f"{result.diverged} search trials failed or diverged (counted, never selected)")
+            for line in result.failures.lines():
+                print(line)
             for line in result.problems:
                 print(f"problem: {line}", file=sys.stderr)
             if result.planned != result.finished:
-                print(f"not finished; go on with: lnl-sweep resume {out}", file=sys.stderr)
+                again = " --failed" if result.failures.failed else ""
+                print(f"not finished; go on with: lnl-sweep resume {out}{again}", file=sys.stderr)
             return 0 if _finish(result.directory) and result.complete else 1
     except KeyboardInterrupt:
         if result is None:
@@ -195,7 +196,7 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
 
 
 def _finish(directory: str) -> bool:
-    """Print the table and write the report; False where that failed, which costs no row."""
+    """Write the report and print the table; False where that failed, which costs no row."""
     from analysis import load, load_predictions, summary_table, write_report
     from analysis.errors import InputError as AnalysisError
     from analysis.load import load_config, section
@@ -206,6 +207,7 @@ def _finish(directory: str) -> bool:
             warnings.simplefilter("ignore")
             # With the predictions: the same intervals as in the report.
             table = summary_table(load(directory), load_predictions(directory)).to_string()
+            report = write_report(directory)
             print(table)
             for source, difference in NOTES.items():
                 if source in table:
@@ -213,7 +215,7 @@ def _finish(directory: str) -> bool:
             note = section(load_config(directory), "dataset_info").get("note")
             if note:
                 print(f"note: {note}")
-            print(f"report: {as_uri(write_report(directory))}")
+            print(f"report: {as_uri(report)}")
     except AnalysisError as error:
         # A sweep stopped before its first confirm trial has no curve yet; its rows are safe all the same.
         print(f"no report yet: {error}", file=sys.stderr)

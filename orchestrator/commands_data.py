@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from orchestrator.yaml_text import load_yaml
+from store.local import expanded
 from trainable.errors import InputError, unknown_name
 from trainable.texts import reason_of
 
@@ -55,11 +56,12 @@ def _data_preview(options: argparse.Namespace) -> int:
     if not points:
         raise InputError(f"give bias values to show, e.g. --bias {dataset.axes[0].name}=0.02,0.1")
     sheet = contact_sheet(dataset, [resolve_bias(dataset, point) for point in points])
+    target = expanded(options.out)
     try:
-        sheet.save(options.out)
+        sheet.save(target)
     except (OSError, ValueError) as error:
         raise InputError(f"cannot write the picture '{options.out}': {error}") from error
-    print(options.out)
+    print(target)
     return 0
 
 

@@ -16,6 +16,7 @@ from orchestrator.damage import Survey
 from store.errors import DamagedFile, InputError
 
 LATE_SECONDS = 60
+UNCUT_COLUMNS = 500
 
 
 def status(options: argparse.Namespace) -> int:
@@ -50,7 +51,9 @@ def status(options: argparse.Namespace) -> int:
         print(f"finished in all: {len(found.rows)}")
         _print_damage(options.dir, found)
         return 0
-    Console().print(cell_table(cells))
+    console = Console()
+    # In a pipe or a file a table may be as wide as it is.
+    console.print(cell_table(cells), width=None if console.is_terminal else UNCUT_COLUMNS, crop=console.is_terminal)
     print(line)
     state, age = snapshot["state"], time.time() - snapshot["heartbeat"]
     if state == "running" and age > LATE_SECONDS:
@@ -59,6 +62,8 @@ def status(options: argparse.Namespace) -> int:
         print(f"state: running, by a clock {-age:.0f} s ahead of the one here: ask again to see whether it goes on")
     else:
         print(f"state: {state}")
+    for line in snapshot.get("errors", ()):
+        print(line)
     for line in snapshot["failed"]:
         print(f"failed: {line}")
     _print_damage(options.dir, found)

@@ -40,10 +40,7 @@ def check_config(old: Mapping[str, Any], new: SweepConfig, directory: str) -> di
     Raises:
         InputError: A difference that would make new rows incomparable with those that are there.
     """
-    before, after = _flat(old), _flat(new.model_dump(mode="json", by_alias=True))
-    differs = {
-        key: (before.get(key), after.get(key)) for key in sorted({*before, *after}) if before.get(key) != after.get(key)
-    }
+    differs = all_changes(old, new)
     allowed = {key: pair for key, pair in differs.items() if key.startswith(_MAY_CHANGE)}
     refused = {key: pair for key, pair in differs.items() if key not in allowed}
     if refused:
@@ -55,6 +52,13 @@ def check_config(old: Mapping[str, Any], new: SweepConfig, directory: str) -> di
     methods = [method.model_dump(mode="json", by_alias=True) for method in new.methods]
     _check_methods(old.get("methods", []), methods, new.resources.cpu, directory)
     return allowed
+
+
+def all_changes(old: Mapping[str, Any], new: SweepConfig) -> dict[str, tuple[Any, Any]]:
+    """Differences of two configurations, whether they may be or not: dotted key -> (old, new)."""
+    before, after = _flat(old), _flat(new.model_dump(mode="json", by_alias=True))
+    keys = sorted({*before, *after})
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 
 
 def check_provenance(old: Mapping[str, Any], new: Mapping[str, Any], mix_versions: bool, directory: str) -> list[str]:

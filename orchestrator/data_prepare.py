@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from store.local import expanded
 from trainable.errors import InputError
 
 PREPARED = ("brain_mri",)
@@ -68,7 +69,7 @@ def _prepare(options: argparse.Namespace) -> None:
     from trainable.data.tumour_slices import CLASSES
 
     print(f"source: {CITATION}\nlicence: {LICENCE}")
-    source = Path(options.source).expanduser() if options.source is not None else _download(options.download)
+    source = expanded(options.source) if options.source is not None else _download(options.download)
     with _bar(MofNCompleteColumn()) as bar:
         task = bar.add_task("reading slices", total=None)
         made = prepare(source, lambda done, total: bar.update(task, completed=done, total=total))
@@ -85,7 +86,7 @@ def _download(folder: str) -> Path:
 
     with _bar(DownloadColumn()) as bar:
         task = bar.add_task("fetching from figshare", total=None)
-        return download(Path(folder).expanduser(), lambda done, total: bar.update(task, completed=done, total=total))
+        return download(expanded(folder), lambda done, total: bar.update(task, completed=done, total=total))
 
 
 def _bar(count: MofNCompleteColumn | DownloadColumn) -> Progress:

@@ -7,13 +7,14 @@ trial; so it serves a fresh sweep, a resumed one and a simulated one alike.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import optuna
 
 from orchestrator.cell_state import CellState, CellStatus, Pick, Row
 from orchestrator.cells import Cell
 from orchestrator.config import SweepConfig
+from orchestrator.failures import Failures, failures_of
 from orchestrator.identity import search_number
 from orchestrator.search import CellStudy
 from trainable.spec import Rule, TrialSpec
@@ -210,10 +211,14 @@ class Dispatcher:
             lines += [f"{row['trial_id']}: {row['error']}" for row in rows if row["status"] == "failed"]
         return lines
 
-    def failed_search_trials(self) -> int:
-        """Number of search trials that diverged or raised."""
-        searches = [search for state in self._states.values() for search in state.searches]
-        return sum(row["status"] == "failed" for search in searches for row in search.rows.values())
+    def rows(self) -> Iterator[Row]:
+        """Rows of the planned trials that have ended."""
+        for state in self._states.values():
+            yield from state.rows()
+
+    def failures(self) -> Failures:
+        """Trials that diverged, and those that failed for another reason."""
+        return failures_of(self.rows())
 
     def status(self) -> list[CellStatus]:
         """Progress of every cell."""

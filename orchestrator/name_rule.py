@@ -11,9 +11,11 @@ from trainable.texts import bounded
 
 LONGEST_NAME = 60
 """Characters of a sweep's name and of a label: both become names of files."""
-NAME_RULE = f"it must have at most {LONGEST_NAME} characters, all of them A-Z, a-z, 0-9, '.', '_' or '-'"
-_NAME = re.compile(rf"[A-Za-z0-9._-]{{0,{LONGEST_NAME}}}")
-NAME_SCHEMA: dict[str, Any] = {"pattern": "^[A-Za-z0-9._-]*$", "maxLength": LONGEST_NAME}
+NAME_RULE = (
+    f"it must have at most {LONGEST_NAME} characters, all of them A-Z, a-z, 0-9, '.', '_' or '-', and not dots alone"
+)
+_NAME = re.compile(rf"(?!\.+$)[A-Za-z0-9._-]{{0,{LONGEST_NAME}}}")
+NAME_SCHEMA: dict[str, Any] = {"pattern": r"^(?!\.+$)[A-Za-z0-9._-]*$", "maxLength": LONGEST_NAME}
 
 
 def is_name(text: str) -> bool:

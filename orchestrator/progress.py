@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, Group, OverflowMethod
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -70,6 +70,7 @@ class Progress:
         self._last_line = self._started
         self._live: Live | None = None
         self._state = "running"
+        self._errors_shown: list[str] = []
 
     def start(self, slots: int) -> None:
         """Begin to show; ``slots`` trials run at once."""
@@ -124,8 +125,12 @@ class Progress:
             self._write()
         if self._live is None and now - self._last_line >= PLAIN_SECONDS:
             self._last_line = now
-            line = self._line()
-            self._show(lambda: self._console.print(line, highlight=False, soft_wrap=True))
+            snapshot = self.snapshot()
+            lines = [status_line(snapshot)]
+            if snapshot["errors"] != self._errors_shown:
+                self._errors_shown = snapshot["errors"]
+                lines += self._errors_shown
+            self._show(lambda: self._console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False))
 
     def stop(self, state: str) -> None:
         """End the display; ``state`` (finished, interrupted, failed) goes into ``status.json``."""
@@ -171,6 +176,7 @@ class Progress:
             "cost": None if self._cost is None else round(self._cost, 4),
             "cost_in_words": None if self._cost is None else self._prices.words(self._cost),
             "failed": self._dispatcher.problems(),
+            "errors": self._dispatcher.failures().lines(),
             "cells": [asdict(cell) for cell in self._dispatcher.status()],
         }
 
@@ -189,12 +195,10 @@ class Progress:
             content = seal_json(self.snapshot())
             self._post.latest(STATUS_FILE, lambda: folder.write(STATUS_FILE, content))
 
-    def _line(self) -> str:
-        return status_line(self.snapshot())
-
     def _render(self) -> Group:
         snapshot = self.snapshot()
-        return Group(cell_table([CellStatus(**cell) for cell in snapshot["cells"]]), Text(status_line(snapshot)))
+        lines = [status_line(snapshot), *snapshot["errors"]]
+        return Group(cell_table([CellStatus(**cell) for cell in snapshot["cells"]]), *map(Text, lines))
 
 
 def status_line(snapshot: Mapping[str, Any]) -> str:
@@ -224,13 +228,16 @@ def cell_table(cells: list[CellStatus]) -> Table:
     several = any(count > 1 for count in places.values())
     place = "cell" if several else "bias value"
     for heading in ("method", place, "phase", "finished", "running", "pruned", "failed", "best", "lambda"):
-        table.add_column(heading, justify="left" if heading in ("method", "phase") else "right")
-    for cell in cells:
+        # Where a terminal is narrow, a name goes on in the next line: cut short it would be the same in every row.
+        overflow: OverflowMethod = "fold" if heading in ("method", "cell") else "ellipsis"
+        table.add_column(heading, justify="left" if heading in ("method", "phase") else "right", overflow=overflow)
+    names = _names(cells) if several else [f"{cell.bias_value:g}" for cell in cells]
+    for cell, name in zip(cells, names, strict=True):
         bound = "" if cell.exact else "<="
         phase = "search" if cell.searching else "confirm" if cell.finished < cell.planned else "done"
         table.add_row(
             cell.label,
-            f"{cell.cell}-r{cell.repeat}" if several else f"{cell.bias_value:g}",
+            name,
             phase,
             f"{cell.finished}/{bound}{cell.planned}",
             str(cell.running),
@@ -240,6 +247,19 @@ def cell_table(cells: list[CellStatus]) -> Table:
             "" if cell.best_lambda is None else f"{cell.best_lambda:.3g}",
         )
     return table
+
+
+def _names(cells: list[CellStatus]) -> list[str]:
+    """Names by which the rows differ: ids without the method, which has a column, and without what all share."""
+    parts = [cell.cell.removesuffix(f"-{cell.label}").split("-") for cell in cells]
+    for end in (0, -1):
+        while all(len(names) > 1 for names in parts) and len({names[end] for names in parts}) == 1:
+            for names in parts:
+                del names[end]
+    repeated = any(cell.repeat for cell in cells)
+    return [
+        "-".join([*names, *([f"r{cell.repeat}"] if repeated else [])]) for names, cell in zip(parts, cells, strict=True)
+    ]
 
 
 def duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ from trainable.errors import InputError
 from trainable.remote import CREDENTIALS
 
 LOOPBACK = "127.0.0.1"
+_TOKEN, _TOKEN_PATH = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
+"""Variables by which Ray is given a token, or the file of one, in place of ``~/.ray/auth_token``."""
 _SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 _LONGEST_SOCKET = 107 if sys.platform != "darwin" else 103
 
@@ -114,7 +117,11 @@ def check_loopback() -> None:
 
 
 def make_token() -> None:
-    """Make ``~/.ray/auth_token``, where a Ray of one's own would make it, for the eyes of its user alone."""
+    """Make ``~/.ray/auth_token``, where a Ray of one's own would make it, for the eyes of its user alone.
+
+    Where it cannot be made, with a home folder that is read-only or missing, the token lies in the closed folder of our
+    own Ray's files, or where there is none in this process and its children.
+    """
     try:
         from ray._private.authentication import authentication_token_setup as setup
 
@@ -127,10 +134,28 @@ def make_token() -> None:
     logger.setLevel(logging.ERROR)
     try:
         enable()
-        ensure()
+        try:
+            ensure()
+        except Exception:
+            if os.environ.get(_TOKEN_PATH) or os.environ.get(_TOKEN):
+                raise
+            _make_token_elsewhere()
+            setup.AuthenticationTokenLoader.instance().reset_cache()
+            ensure()
     finally:
         logger.setLevel(level)
         os.umask(before)
+
+
+def _make_token_elsewhere() -> None:
+    closed = private_folder()
+    if closed is None:
+        os.environ[_TOKEN] = secrets.token_hex(32)
+        return
+    path = Path(closed).parent / "auth_token"
+    if not path.is_file():
+        path.write_text(secrets.token_hex(32), encoding="ascii")
+    os.environ[_TOKEN_PATH] = str(path)
 
 
 def close_token() -> None:

@@ -6,7 +6,9 @@ Tune's searcher, scheduler and callbacks (``orchestrator.tuning``) only hand the
 from __future__ import annotations
 
 import contextlib
+import logging
 import pickle
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -16,10 +18,11 @@ import ray
 from ray.tune.search import Searcher
 
 from orchestrator.capacity import Capacity, Demand
-from orchestrator.cluster import logs_here, lost_its_node, node_of
+from orchestrator.cluster import LOGGER, logs_here, lost_its_node, node_of
 from orchestrator.config import SweepConfig
 from orchestrator.deaths import death_of
 from orchestrator.dispatch import Dispatcher
+from orchestrator.failures import AlikeCheck
 from orchestrator.fitted import fitted
 from orchestrator.progress import Progress
 from orchestrator.reporting import ReportKeeper
@@ -36,6 +39,10 @@ RECOUNT_SECONDS = 10.0
 """How often the nodes of the cluster are counted."""
 MAX_FAILURES = 2
 """Times a trial whose process died is started again before it counts as failed."""
+FEWEST_ALIKE = 3
+"""Where the first trials fail alike, a sweep stops after so many, or after one for each slot where those are more."""
+
+_log = logging.getLogger(LOGGER)
 
 Row = dict[str, Any]
 
@@ -76,9 +83,11 @@ class Session:
         self.actors: dict[str, str] = {}
         self.overdue: set[str] = set()
         self.deaths: dict[str, int] = {}
+        self.fatal: set[tuple[str, str]] = set()
         self.lost: dict[str, int] = {}
         self.deadline = None if hours is None else time.monotonic() + 3600 * hours
         self.max_cost = config.limits.max_cost
+        self.alike = AlikeCheck(max(FEWEST_ALIKE, self.capacity.slots), dispatcher.rows())
         self.report = ReportKeeper(writer.directory.uri)
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
@@ -101,6 +110,11 @@ class Session:
     @property
     def limit_reached(self) -> str | None:
         """Which of the sweep's bounds keeps it from going on, in words."""
+        if self.alike.error is not None:
+            return (
+                f"{self.alike.error}: mend what it names, then lnl-sweep resume {self.writer.directory.uri} --failed "
+                "(with --set KEY=VALUE where the sweep file is wrong)"
+            )
         if self.deadline is not None and time.monotonic() > self.deadline:
             return "limits.max_hours is over"
         if self.max_cost is None:
@@ -220,7 +234,11 @@ class Session:
         else:
             self.deaths[spec.trial_id] = self.deaths.get(spec.trial_id, 0) + 1
         died = self.deaths.get(spec.trial_id, 0)
-        if overdue or died > MAX_FAILURES:
+        # Each start costs an import of torch: of a method whose trials die alike every time, one start is enough.
+        fatal = (spec.label, "" if error is None else _kind(death_of(error, logs_here())))
+        if overdue or died > MAX_FAILURES or (died and fatal in self.fatal):
+            if died > MAX_FAILURES:
+                self.fatal.add(fatal)
             self.ended(trial.trial_id, died, self.reason(trial.trial_id, died, error))
             return
         self.histories.pop(trial.trial_id, None)
@@ -271,6 +289,9 @@ class Session:
             "gpu_share": self.demands[spec.label].gpu,
             "ray_version": ray.__version__,
         }
+        if last is not None and error is None:
+            # A process of this method can train a trial to its end.
+            self.fatal = {pair for pair in self.fatal if pair[0] != spec.label}
         row, problems = fitted("trials", reported)
         unfit = self.unfit.pop(ray_id, None) or next(iter(problems), None)
         if error is None and unfit is not None and row["status"] != "failed":
@@ -278,11 +299,18 @@ class Session:
         if error is not None:
             row.update(status="failed", error=one_line(error))
         self.writer.finish(row, history, model=spec.keep_model)
+        if row["status"] == "failed":
+            _log.info("%s failed: %s", row["trial_id"], row["error"])
         done = self.dispatcher.record(row, history) or self.dispatcher.cell_is_done(spec.cell)
         if done:
             self.writer.compact(spec.cell)
+        self.alike.ended(row)
         self.progress.trial_ended(row)
         self.report.ended(cell=done)
+
+
+def _kind(death: str) -> str:
+    return re.sub(r"\d+", "#", death)
 
 
 def _last_error(trial: Any) -> BaseException | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import secrets
 import shutil
@@ -15,19 +16,24 @@ import yaml
 from rich.console import Console
 
 from analysis.parts import part_cell
-from orchestrator.cells import choose_cells
+from orchestrator.begin_anew import begin_anew, changes_if_new
+from orchestrator.cells import Cell, choose_cells
 from orchestrator.companions import write_samples, write_splits
 from orchestrator.config import SweepConfig
 from orchestrator.continuation import changed_numbers, check_config, check_provenance
 from orchestrator.damage import Survey, set_aside, survey
 from orchestrator.dispatch import Dispatcher
+from orchestrator.failures import Failures
+from orchestrator.fits import check_fits
+from orchestrator.home import ensure_home
 from orchestrator.identity import search_seed
 from orchestrator.interruption import Interruption
 from orchestrator.journal import write_journal
 from orchestrator.lease import acquire
-from orchestrator.plan import make_plan
+from orchestrator.plan import Plan, make_plan
 from orchestrator.prices import read_prices
 from orchestrator.progress import Progress
+from orchestrator.reach import check_cluster, check_form
 from orchestrator.remaining import remaining
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
@@ -46,7 +52,7 @@ class Options:
 
     Attributes:
         address: Ray cluster to connect to; None = ``RAY_ADDRESS`` or a Ray of our own.
-        cpus: Processors of a Ray of our own; None = all.
+        cpus: Processors of a Ray of our own; None = all that this process may use.
         slots: Trials at once; None = as many as the cluster holds at its largest, nodes that join later included.
         mix_versions: Go on although numerics, the source of a method or of the network, or its weights file differ from
             those of the rows.
@@ -75,14 +81,14 @@ class Result:
         planned: Trials planned.
         finished: Trials whose row is readable.
         problems: What keeps it from being complete, a line each.
-        diverged: Search trials that failed (counted, not errors).
+        failures: Trials that diverged, which is no error, and those that failed for another reason.
     """
 
     directory: str
     planned: int
     finished: int
     problems: list[str]
-    diverged: int
+    failures: Failures
 
     @property
     def complete(self) -> bool:
@@ -106,11 +112,13 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
         KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP; the directory can be resumed.
     """
     options = options or Options()
+    ensure_home()
     directory = SweepDirectory(out)
     directory.folder.check_usable()
     # Refused here, where nothing has been written yet.
     read_prices()
-    _check_address(options.address or os.environ.get("RAY_ADDRESS", ""))
+    address = options.address or os.environ.get("RAY_ADDRESS", "")
+    check_form(address)
     begun = read_sheet(directory) if directory.exists() else None
     if begun is None and any(part_cell(name) is not None for name in directory.folder.child("trials").names()):
         # Under a new sheet its rows would be another sweep's.
@@ -124,21 +132,36 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     dispatcher = Dispatcher(plan.config, cells)
     sheet = sweep_sheet(plan)
     changes: Mapping[str, Any] = {}
+    anew = False
     if begun is not None:
-        changes = check_config(configuration_of(begun), plan.config, directory.uri)
-        were, are = begun.get("provenance", {}), sheet["provenance"]
-        for difference in check_provenance(were, are, options.mix_versions, directory.uri):
-            options.console.print(f"since this sweep began: {difference}", highlight=False, soft_wrap=True)
-        changes = {**changes, **changed_numbers(were, are)}
         directory.check_readable()
+        were, are = begun.get("provenance", {}), sheet["provenance"]
+        try:
+            changes = check_config(configuration_of(begun), plan.config, directory.uri)
+            for difference in check_provenance(were, are, options.mix_versions, directory.uri):
+                options.console.print(f"since this sweep began: {difference}", highlight=False, soft_wrap=True)
+        except InputError as refusal:
+            changes, anew = changes_if_new(directory, begun, plan, refusal, options.failed), True
+        changes = {**changes, **changed_numbers(were, are)}
     # What else only a confirm trial would ask for. Not in the plan: images may take seconds to be drawn.
     check_images(plan.dataset, plan.cells[0].bias, search_seed(plan.config.seed))
+    try:
+        if address:
+            check_cluster(address)
+        else:
+            check_fits(plan.config, {cell.label for cell in cells}, options.cpus)
+    except InputError:
+        # A sweep that is finished needs no Ray.
+        if begun is None or anew or _has_work(plan, cells, directory, options.failed):
+            raise
     interruption = options.interruption or Interruption()
     with interruption.heard():
         lease = acquire(directory.folder, lambda text: options.console.print(text, highlight=False, soft_wrap=True))
         interruption.on_end_at_once(lease.release)
         writer = Writer(directory, lease, sweep=sweep)
         try:
+            if anew:
+                begin_anew(directory, writer)
             found = survey(directory)
             rows = found.rows
             _set_aside(directory, found, options.console)
@@ -192,9 +215,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
         f"{part.table}/{part.name}: {part.reason}" for part in found.left_out if part_cell(part.name) is not None
     ]
     problems += [f"{name}: {found.lost.get(name, 'its row is gone')}" for name in sorted(expected - finished)]
-    return Result(
-        directory.uri, planned, len(finished), problems + dispatcher.problems(), dispatcher.failed_search_trials()
-    )
+    return Result(directory.uri, planned, len(finished), problems + dispatcher.problems(), dispatcher.failures())
 
 
 def _clear_remade(directory: SweepDirectory) -> None:
@@ -205,12 +226,12 @@ def _clear_remade(directory: SweepDirectory) -> None:
             shutil.rmtree(place)
 
 
-def _check_address(address: str) -> None:
-    if address.startswith(("http://", "https://")):
-        raise InputError(
-            f"the address of a Ray cluster is auto or HOST:PORT, but got '{address}', which jobs are submitted to: "
-            "give --address, or unset RAY_ADDRESS for a Ray of its own"
-        )
+def _has_work(plan: Plan, cells: list[Cell], directory: SweepDirectory, failed: bool) -> bool:
+    """Whether a directory leaves anything to be done; nothing is changed in it."""
+    dispatcher, found = Dispatcher(plan.config, cells), survey(directory)
+    state = remaining(dispatcher, directory, found)
+    dispatcher.restore(state.rows, state.histories, state.waiting)
+    return not dispatcher.finished or (failed and any(row["status"] == "failed" for row in found.rows))
 
 
 def _as_begun(config: SweepConfig, sheet: Mapping[str, Any]) -> SweepConfig:
@@ -293,7 +314,7 @@ def _run(
     import ray
 
     from orchestrator.capacity import Capacity
-    from orchestrator.cluster import cluster_nodes, demands_of, log_folder, ray_log, start_ray
+    from orchestrator.cluster import LOGGER, cluster_nodes, demands_of, log_folder, ray_log, start_ray
     from orchestrator.gpu_packing import pack_gpus
     from orchestrator.tuning import run_tuner
 
@@ -322,7 +343,10 @@ def _run(
             if any(node.get("GPU", 0.0) >= 1 for node in nodes):
                 demands = pack_gpus(config, dispatcher.cells, demands, options.console)
             bound = run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots, interruption)
+            for line in dispatcher.failures().lines():
+                logging.getLogger(LOGGER).info("%s", line)
             if bound is not None:
+                logging.getLogger(LOGGER).info("no more trials are started: %s", bound)
                 options.console.print(f"no more trials are started: {bound}", highlight=False, soft_wrap=True)
         finally:
             if ours:

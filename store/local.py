@@ -10,6 +10,22 @@ from pathlib import Path
 from store.errors import DamagedFile, InputError
 
 
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Absolute path of a text in which ``~`` is the home folder, as a shell leaves it in ``--out=~/x``.
+
+    Raises:
+        InputError: There is no such user, or no home folder; or the current folder is gone.
+    """
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise InputError(
+            f"the ~ in {os.fspath(path)} stands for a home folder, but there is none: write the path in full"
+        ) from error
+    except FileNotFoundError as error:
+        raise InputError("the current folder does not exist any more: change to one that does") from error
+
+
 def read_regular(path: Path) -> bytes:
     """Content of a file; never waits, as opening a named pipe would.
 

@@ -88,6 +88,7 @@ def test_only_tune_trainable_and_its_counterparts_name_ray() -> None:
     assert naming == {
         "trainable.tune_trainable", "orchestrator.cluster", "orchestrator.gpu_packing", "orchestrator.session",
         "orchestrator.tuning", "orchestrator.sweep", "orchestrator.ray_private", "orchestrator.same_code",
+        "orchestrator.reach",
     }  # fmt: skip
 
 

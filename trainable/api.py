@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from store.local import expanded
 from store.sealed import check_tensors
 from trainable.data.base import BiasHeads, load_dataset, resolve_bias
 from trainable.errors import DamagedFile, InputError
@@ -204,7 +204,7 @@ def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
     Raises:
         InputError: There is no such file, or a sweep did not write it.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     if not file.is_file():
         raise InputError(
             f"there is no model file '{file}': a sweep keeps them in models/ where confirm.keep_models is true"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from store.local import entries, read_regular
+from store.local import entries, expanded, read_regular
 from trainable.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Folder:
         if text.startswith("file://"):
             text = text.removeprefix("file://")
         if "://" not in text:
-            self._path = str(Path(text).expanduser().absolute())
+            self._path = str(expanded(text))
             return
         from trainable.remote import Store
 

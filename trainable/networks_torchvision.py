@@ -19,6 +19,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
+from store.local import expanded
 from trainable.data.base import BiasHeads, Dataset
 from trainable.errors import InputError, unknown_name
 from trainable.graph_cut import cut, layers
@@ -215,7 +216,7 @@ def imagenet_file(network: str) -> tuple[Path, str]:
 
 
 def _read_weights(network: str, weights: str) -> Mapping[str, Tensor]:
-    path = Path(weights).expanduser()
+    path = expanded(weights)
     if weights == "imagenet":
         path, url = imagenet_file(network)
         if not path.is_file():

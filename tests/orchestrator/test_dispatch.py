@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
+from orchestrator.failures import Failures
 from orchestrator.identity import confirm_seed, search_id, search_number, search_seed, trial_spec
 from tests.orchestrator.support import Simulation, dispatcher_for, fake_row, sweep_config
 from trainable.spec import TrialSpec
@@ -248,12 +249,13 @@ class TestTotals:
         end_search(dispatcher, [{"value": None, "status": "failed"}] * 3)
         (cell,) = dispatcher.cells
         assert dispatcher.problems() == [f"{cell.id}: no search trial completed"]
-        assert dispatcher.next() is None and dispatcher.finished and dispatcher.failed_search_trials() == 3
+        assert dispatcher.next() is None and dispatcher.finished and dispatcher.failures().failed == 3
 
     def test_a_diverged_search_trial_is_counted_and_is_no_problem(self) -> None:
         dispatcher = cell_dispatcher()
-        end_search(dispatcher, [{"value": None, "status": "failed"}, {"value": 0.5}, {"value": 0.4}])
-        assert dispatcher.failed_search_trials() == 1 and dispatcher.problems() == []
+        diverged = {"value": None, "status": "failed", "error": "TrialFailed: epoch 2: train_loss is nan"}
+        end_search(dispatcher, [diverged, {"value": 0.5}, {"value": 0.4}])
+        assert dispatcher.failures() == Failures(1) and dispatcher.problems() == []
 
     def test_a_failed_confirm_trial_is_a_problem_with_its_reason(self) -> None:
         dispatcher = cell_dispatcher()

@@ -149,13 +149,26 @@ def test_a_line_counts_what_was_pruned_and_what_failed(simulation: Simulation) -
     assert line == "demo: 4 of 9 trials finished, 2 running, 3 pruned, 1 failed, 5 s"
 
 
-def test_cells_that_a_bias_value_does_not_tell_apart_have_their_names(simulation: Simulation) -> None:
-    cells = simulation.dispatcher.status()
-    console = Console(file=io.StringIO(), width=300, record=True)
+def printed(cells: list[CellStatus], width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, record=True)
     console.print(cell_table(cells))
-    console.print(cell_table([cells[0], replace(cells[0], repeat=1)]))
-    text = console.export_text()
-    assert "bias value" in text and f"{cells[0].cell}-r0" in text and f"{cells[0].cell}-r1" in text
+    return console.export_text()
+
+
+def test_cells_that_a_bias_value_does_not_tell_apart_have_names_without_what_all_share() -> None:
+    config = sweep_config(dataset={"name": "fake", "bias": {"rho": [0.0, 0.5], "gamma": [0.0, 1.0]}})
+    cells = dispatcher_for(config).status()
+    assert len(cells) == 8
+    # Eighty columns hold them, as in a pipe.
+    for line, cell in zip(printed(cells, 80).splitlines()[1:], cells, strict=True):
+        name = line.split()[1]
+        assert name.startswith("rho") and "gamma" in name and name in cell.cell and "\u2026" not in line
+
+
+def test_repetitions_of_a_cell_have_its_names(simulation: Simulation) -> None:
+    first = simulation.dispatcher.status()[0]
+    lines = printed([first, replace(first, repeat=1)], 80).splitlines()
+    assert [line.split()[1][-3:] for line in lines[1:]] == ["-r0", "-r1"]
 
 
 def test_the_status_file_is_written_now_and_then(progress: Progress, clock: Clock, tmp_path: Path) -> None:

@@ -272,6 +272,40 @@ def test_a_trial_whose_process_died_too_often_is_a_failed_row_with_the_reason(
     assert suggested(session, "d") != spec
 
 
+def deaths_of(session: Session, name: str, error: Exception) -> int:
+    """Let the process of a trial die until the trial is given up; returns how often it was started."""
+    spec, starts = suggested(session, f"{name}0"), 1
+    process_dies(session, f"{name}0", error)
+    while any(waiting == spec for waiting in session.dispatcher._waiting):
+        assert suggested(session, f"{name}{starts}") == spec
+        process_dies(session, f"{name}{starts}", error)
+        starts += 1
+    return starts
+
+
+def test_a_method_whose_processes_die_alike_each_time_is_started_once_a_trial(directory: SweepDirectory) -> None:
+    session = make_session(directory, stopping_config(search={"trials": 9}), slots=9)
+    assert [deaths_of(session, name, MemoryError(f"{i} bytes")) for i, name in enumerate("abc")] == [3, 1, 1]
+    assert {row["attempts"] for row in directory.rows("trials")} == {1, 3}
+    # Three failed alike, but as many as there are slots must.
+    assert session.limit_reached is None
+    # Another death is no reason to give up; nor is the same one, once a process has trained a trial to its end.
+    assert deaths_of(session, "d", OSError("gone")) == 3
+    suggested(session, "e")
+    end(session, "e", [0.5] * EPOCHS)
+    assert deaths_of(session, "f", MemoryError("5 bytes")) == 3
+
+
+def test_what_one_method_dies_of_is_no_reason_to_give_up_another(directory: SweepDirectory) -> None:
+    session = make_session(directory, stopping_config(methods=["erm", "lnl"]), slots=9)
+    starts: dict[str, list[str]] = {}
+    for name in "abcdefgh":
+        spec = suggested(session, name)
+        starts.setdefault(spec.trial_id, []).append(spec.label)
+        process_dies(session, name, MemoryError())
+    assert list(starts.values()) == [["erm"] * 3, ["lnl"] * 3, ["erm"], ["lnl"]]
+
+
 def test_lost_nodes_cost_no_retry_and_are_counted_as_preemptions(session: Session, directory: SweepDirectory) -> None:
     for name in ("a", "b", "c", "d"):
         spec = suggested(session, name)

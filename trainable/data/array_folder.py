@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib.util
 import json
+import os
 import secrets
 import shutil
 import tempfile
@@ -126,7 +127,8 @@ def drafted(folder: Path, replace: bool = False) -> Iterator[Path]:
     draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=_DRAFT))
     try:
         yield draft
-        draft.chmod(0o755)
+        # mkdtemp closes it to others, whatever the user's umask says.
+        draft.chmod(0o777 & ~_umask())
         try:
             draft.replace(folder)
         except OSError:
@@ -135,6 +137,12 @@ def drafted(folder: Path, replace: bool = False) -> Iterator[Path]:
                 _take_place(draft, folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _take_place(draft: Path, folder: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
+import secrets
+import stat
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +16,55 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from store.local import expanded
+
+_NOWHERE = Path(os.devnull) / "cache"
+"""A folder that never exists and cannot be made: arrays are only built."""
+
 
 def cache_folder() -> Path:
-    """Folder of derived files: ``LNL_SWEEP_CACHE`` if it is set, else ``~/.cache/lnl-sweep``."""
+    """Folder of derived files.
+
+    Returns:
+        ``LNL_SWEEP_CACHE`` if it is set, else ``~/.cache/lnl-sweep``. Where there is no home folder, or one that cannot
+        be written and has no such folder, as in containers and on batch nodes: one of this user in the system's
+        temporary folder, told in a sentence.
+    """
     named = os.environ.get("LNL_SWEEP_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "lnl-sweep"
+    if named:
+        return expanded(named)
+    try:
+        usual = Path.home() / ".cache" / "lnl-sweep"
+    except RuntimeError:
+        return _temporary("there is no home folder")
+    # One that was filled before the disk was made read-only is read all the same.
+    if _can_be_written(usual) or (usual.is_dir() and any(usual.iterdir())):
+        return usual
+    return _temporary(f"{usual} cannot be written")
+
+
+def _can_be_written(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+@functools.cache
+def _temporary(reason: str) -> Path:
+    user = os.geteuid() if hasattr(os, "geteuid") else os.getpid()
+    folder = Path(tempfile.gettempdir()) / f"lnl-sweep-cache-{user}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+        # What others can write is not to be believed.
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != user or status.st_mode & 0o022:
+            return _NOWHERE
+    except OSError:
+        return _NOWHERE
+    print(f"the cache of data is {folder}, since {reason}: LNL_SWEEP_CACHE names another folder", file=sys.stderr)
+    return folder
 
 
 def digest(array: NDArray[Any]) -> str:
@@ -54,13 +102,13 @@ def _write(path: Path, array: NDArray[Any]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Several workers may start at once: each writes its own file, and a rename is atomic.
-        handle, draft = tempfile.mkstemp(dir=path.parent, suffix=".part")
+        draft = path.with_name(f".{path.name}-{secrets.token_hex(6)}.part")
         try:
-            with os.fdopen(handle, "wb") as file:
+            with draft.open("xb") as file:
                 np.save(file, array, allow_pickle=False)
-            Path(draft).replace(path)
+            draft.replace(path)
         except OSError:
-            Path(draft).unlink(missing_ok=True)
+            draft.unlink(missing_ok=True)
             raise
     except OSError:
         return

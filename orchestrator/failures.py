@@ -1,0 +1,129 @@
+"""Failed trials in words: which diverged, and the commonest error of the others.
+
+Pure: knows neither Ray nor files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainable.texts import bounded
+
+LONGEST_SHOWN = 300
+"""Characters of an error on the screen; the trial's row holds it whole."""
+
+# The sentences of ``Trainer._fail_unless_finite``; rows keep nothing of an exception but its text.
+_DIVERGED = re.compile(r"TrialFailed: epoch \d+: (?:\w+ is (?:nan|-?inf)|a parameter of \w+ is not a finite number)$")
+_NUMBERS = re.compile(r"0x[0-9a-f]+|\d+")
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Failures:
+    """Failed trials of a sweep.
+
+    Attributes:
+        diverged: Search trials whose losses or parameters were not finite.
+        failed: Trials of both phases that failed for another reason.
+        error: Commonest error of those; None where there are none.
+        alike: How many failed with it.
+    """
+
+    diverged: int = 0
+    failed: int = 0
+    error: str | None = None
+    alike: int = 0
+
+    def lines(self) -> list[str]:
+        """Sentences for the screen: commonest error first, then the trials that diverged.
+
+        Example:
+            >>> Failures(1, 3, "OSError: no such file", 2).lines()[0]
+            '3 trials failed, 2 of them with: OSError: no such file'
+        """
+        lines = []
+        if self.error is not None:
+            those = f", {self.alike} of them" if self.alike < self.failed else ""
+            lines.append(f"{_trials(self.failed)} failed{those} with: {bounded(self.error, LONGEST_SHOWN)}")
+        if self.diverged:
+            lines.append(f"{_trials(self.diverged, 'search ')} diverged (counted, never selected)")
+        return lines
+
+
+def failures_of(rows: Iterable[Row]) -> Failures:
+    """Count the failed trials among rows.
+
+    Args:
+        rows: Trial rows of both phases.
+    """
+    counts: Counter[str] = Counter()
+    example: dict[str, str] = {}
+    diverged = 0
+    for row in rows:
+        if row["status"] != "failed":
+            continue
+        if has_diverged(row):
+            # A confirm trial that diverged is named among the sweep's problems.
+            diverged += row["phase"] == "search"
+            continue
+        kind = error_kind(row)
+        counts[kind] += 1
+        example.setdefault(kind, str(row["error"] or "no reason"))
+    if not counts:
+        return Failures(diverged)
+    ((kind, alike),) = counts.most_common(1)
+    return Failures(diverged, sum(counts.values()), example[kind], alike)
+
+
+def has_diverged(row: Row) -> bool:
+    """True for the row of a trial whose losses or parameters were not finite."""
+    return row["status"] == "failed" and _DIVERGED.match(str(row["error"])) is not None
+
+
+def error_kind(row: Row) -> str:
+    """Error of a failed trial without what differs between trials that fail alike: its names and all numbers."""
+    text = str(row["error"] or "no reason")
+    for name in (row["trial_id"], row["cell"]):
+        text = text.replace(str(name), "TRIAL")
+    return _NUMBERS.sub("#", text)
+
+
+class AlikeCheck:
+    """Notices that the first trials of a sweep all fail alike, which the next ones would do too.
+
+    Trials that diverged do not count: other hyperparameters may train.
+
+    Args:
+        least: Trials that must have failed before it is noticed.
+        earlier: Rows that the sweep has already; one that did not fail means that trials can succeed.
+    """
+
+    def __init__(self, least: int, earlier: Iterable[Row] = ()) -> None:
+        self._least = least
+        self._kind: str | None = None
+        self._count = 0
+        self._over = any(row["status"] != "failed" or has_diverged(row) for row in earlier)
+        self.error: str | None = None
+
+    def ended(self, row: Row) -> None:
+        """Take in the row of a trial that ended; ``error`` is set once enough have failed alike."""
+        if self._over or self.error is not None:
+            return
+        if row["status"] != "failed" or has_diverged(row) or self._kind not in (None, error_kind(row)):
+            self._over = True
+            return
+        self._kind = error_kind(row)
+        self._count += 1
+        if self._count >= self._least:
+            self.error = (
+                f"the first {self._count} trials all failed alike ({bounded(str(row['error']), LONGEST_SHOWN)})"
+            )
+
+
+def _trials(count: int, phase: str = "") -> str:
+    return f"{count} {phase}trial{'s' if count > 1 else ''}"
