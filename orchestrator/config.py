@@ -275,13 +275,6 @@ class SweepConfig(_Strict):
     limits: LimitsConfig = Field(default_factory=lambda: LimitsConfig(), description="Bounds on time and money.")
     primary: PrimaryConfig | None = Field(None, description="The one comparison that is tested.")
 
-    @field_validator("name")
-    @classmethod
-    def _is_no_path(cls, value: str) -> str:
-        if value in (".", ".."):
-            raise ValueError(f"it names the sweep's folder, so it must not be '{value}': choose another name")
-        return value
-
     @field_validator("methods", mode="before", json_schema_input_type=_WrittenMethods)
     @classmethod
     def _names_are_methods(cls, value: Any) -> Any:

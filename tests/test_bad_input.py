@@ -193,7 +193,7 @@ def test_a_folder_in_place_of_a_file(refuse: Refuse, tmp_path: Path) -> None:
         ("primary={compare: [lnl, grl]}", "'grl'"),
         ("resources.gpu=0.3", "0.3"),
         ("name=../elsewhere", "'../elsewhere'"),
-        ("name=..", "it must not be '..'"),
+        ("name=..", "and not dots alone, but got 2 characters, '..'"),
         (f"name={'n' * 61}", "at most 60 characters"),
         ("methods.lnl.label=a/b", "'a/b'"),
         ('methods.lnl.label="a\\n"', "at most 60 characters"),

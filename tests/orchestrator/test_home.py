@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 from ray._private.authentication import authentication_token_setup as setup
 
 from orchestrator import ray_private
@@ -107,6 +108,8 @@ def test_a_process_without_home_gets_one(
 def test_rays_token_lies_elsewhere_where_the_home_folder_cannot_be_written(
     closed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not hasattr(setup, "enable_token_auth_by_default"):
+        pytest.skip(f"Ray {ray.__version__} makes no token by itself")
     tried = []
 
     def ensure(*_: Any) -> None:

@@ -27,7 +27,9 @@ SPACE = {
 
 @pytest.fixture(scope="module")
 def cells() -> list[Cell]:
-    config = sweep_config(methods=["erm", {"name": "lnl", "space": SPACE}], search={"trials": TRIALS})
+    config = sweep_config(
+        methods=["erm", {"name": "lnl", "space": SPACE}], search={"trials": TRIALS}, training={"epochs": 8}
+    )
     return [cell for cell in sweep_cells(config) if cell.label == "lnl"]
 
 
