@@ -9,7 +9,7 @@ export UV_PYTHON_DOWNLOADS ?= never
 
 help:
 	@echo "make demo       run the demo sweep and write results/brain_phantom/report.html (PYTHON=python3.12: with another python)"
-	@echo "make test       run the whole test suite (about 50 minutes on two cores)"
+	@echo "make test       run the whole test suite (about an hour on two cores)"
 	@echo "make test-fast  run all but the slow tests (a few minutes)"
 	@echo "make test-lab   run the fast tests with the oldest and the newest versions on each Python (an hour or two; needs uv)"
 	@echo "make check      lint and types"
@@ -30,8 +30,12 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/lnl-sweep run
 
+# Integration tests wait for much of their time: the others run beside them, and are shown after them.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --ignore=tests/integration > .test-others.log 2>&1 & others=$$!; \
+	$(BIN)/python -m pytest tests/integration; integration=$$?; \
+	wait $$others; code=$$?; cat .test-others.log; rm -f .test-others.log; \
+	[ $$integration -eq 0 ] && [ $$code -eq 0 ]
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest -m "not slow"
