@@ -125,6 +125,9 @@ def check_loaded(error: BaseException | None, node: str | None = None) -> None:
 
 def _seen(last: str, node: str | None) -> str:
     """What the worker's import said, and what it finds in place of our package."""
+    # By itself Ray would start where none runs.
+    if not ray.is_initialized():
+        return last
     with contextlib.suppress(Exception):
         where = NodeAffinitySchedulingStrategy(node, soft=True) if node else None
         place, _, host = ray.get(ray.remote(num_cpus=0, scheduling_strategy=where)(_reader()).remote(), timeout=30)
