@@ -1,4 +1,4 @@
-"""What no trial can be trained with, said before one begins: by the plan of a sweep and by ``train`` alike."""
+"""Refusals of what no trial can be trained with, before one begins: by the plan of a sweep and by ``train`` alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from trainable.data.base import Dataset
 from trainable.errors import InputError, unknown_name
-from trainable.methods.base import Method
+from trainable.methods.base import Method, Range
 from trainable.spec import Training
 
 
@@ -28,32 +28,28 @@ def check_hyperparameters(method: Method, values: Mapping[str, Any], epochs: int
     for name, value in values.items():
         if name not in method.defaults:
             raise unknown_name(f"hyperparameter of {method.name}", name, method.defaults)
-        check_value(method, name, value, f"{where or method.name}: the value of '{name}'")
+        _check_value(method, name, value, f"{where or method.name}: the value of '{name}'")
     pretraining = values.get("pretrain_epochs", 0)
-    if pretraining >= epochs:
+    if pretraining != int(pretraining):
+        raise InputError(
+            f"{where or method.name}: the value of 'pretrain_epochs' must be a whole number, but got {pretraining!r}"
+        )
+    if not 0 <= pretraining < epochs:
         raise InputError(
             f"{where or method.name}: the value of 'pretrain_epochs' must be less than the {epochs} epochs of a trial, "
-            f"or {method.name} would be plain training under another name, but got {pretraining}"
+            f"or {method.name} would be plain training under another name, and at least 0, but got {pretraining}"
         )
 
 
-def check_value(method: Method, name: str, value: Any, what: str) -> None:
-    """Refuse one value of a hyperparameter.
-
-    Raises:
-        InputError: No finite number where the default is one, or a number outside the range.
-    """
-    default, limits = method.defaults[name], method.limits.get(name)
+def _check_value(method: Method, name: str, value: Any, what: str) -> None:
+    default, searched = method.defaults[name], method.space.get(name)
     if not isinstance(default, (int, float)) or isinstance(default, bool):
         return
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise InputError(f"{what} must be a finite number, but got {value!r}")
-    if limits is None:
-        return
-    if limits.integer and value != int(value):
-        raise InputError(f"{what} must be a whole number, but got {value!r}")
-    if not limits.low <= value <= limits.high:
-        rule = f"be at least {limits.low:g}" if math.isinf(limits.high) else f"lie in [{limits.low:g}, {limits.high:g}]"
+    if isinstance(searched, Range) and not searched.least <= value <= searched.most:
+        least, most = searched.least, searched.most
+        rule = f"be at least {least:g}" if math.isinf(most) else f"lie in [{least:g}, {most:g}]"
         raise InputError(f"{what} must {rule}, but got {value!r}")
 
 

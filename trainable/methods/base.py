@@ -24,12 +24,16 @@ class Range:
         high: Upper end, included.
         log: Uniform in the logarithm.
         integer: Whole numbers only.
+        least: In the space of a method, the smallest value that a sweep may ask for instead.
+        most: The largest one.
     """
 
     low: float
     high: float
     log: bool = False
     integer: bool = False
+    least: float = -math.inf
+    most: float = math.inf
 
     def __post_init__(self) -> None:
         if not self.low <= self.high:
@@ -51,14 +55,14 @@ class Choices:
 
 Space = Mapping[str, Range | Choices]
 
-LEARNING_RATE = Range(1e-4, 1e-1, log=True)
-WEIGHT_DECAY = Range(1e-6, 1e-2, log=True)
-PRESSURE = Range(1e-3, 10.0, log=True)
-"""Range of lambda and mu: it brackets the inverted U of incomplete unlearning at the strongest bias."""
-RATE_LIMITS = Range(1e-10, math.inf)
-"""What a learning rate may be; a negative one would climb the loss."""
-PRESSURE_LIMITS = Range(0.0, math.inf)
-"""What lambda and mu may be; a negative one would reward the bias."""
+LEARNING_RATE = Range(1e-4, 1e-1, log=True, least=1e-10)
+"""A negative rate would climb the loss."""
+WEIGHT_DECAY = Range(1e-6, 1e-2, log=True, least=0.0, most=1.0)
+PRESSURE = Range(1e-3, 10.0, log=True, least=0.0)
+"""Range of lambda and mu: it brackets the inverted U of incomplete unlearning at the strongest bias.
+
+A negative one would reward the bias.
+"""
 
 
 @dataclass(frozen=True)
@@ -130,7 +134,6 @@ class Method:
         step: Computes the gradients of one step.
         space: What is searched.
         defaults: A value of every hyperparameter, those of ``space`` included.
-        limits: What a hyperparameter may be at all; those not named may be any finite number, or what they are.
         adversarial: True where the method has a bias head; trial 0 of its cells is the anchor.
         anchor: Hyperparameters under which the method is exactly ``erm``.
         needs_conflicting_samples: True where the method has nothing to work on without bias-conflicting images.
@@ -145,7 +148,6 @@ class Method:
     step: StepFunction
     space: Space
     defaults: Mapping[str, Any]
-    limits: Mapping[str, Range] = field(default_factory=dict)
     adversarial: bool = False
     anchor: Mapping[str, Any] = field(default_factory=dict)
     needs_conflicting_samples: bool = False
@@ -157,11 +159,6 @@ class Method:
 _METHODS: dict[str, Method] = {}
 _COMMON_SPACE: dict[str, Range | Choices] = {"lr": LEARNING_RATE, "weight_decay": WEIGHT_DECAY}
 _COMMON_DEFAULTS: dict[str, Any] = {"lr": 1e-3, "weight_decay": 5e-4, "pretrain_epochs": 0}
-_COMMON_LIMITS = {
-    "lr": RATE_LIMITS,
-    "weight_decay": Range(0.0, 1.0),
-    "pretrain_epochs": Range(0, 100_000, integer=True),
-}
 
 
 def register_method(
@@ -171,7 +168,6 @@ def register_method(
     reference: str,
     space: Space | None = None,
     defaults: Mapping[str, Any] | None = None,
-    limits: Mapping[str, Range] | None = None,
     **traits: Any,
 ) -> Callable[[StepFunction], StepFunction]:
     """Register a step function as a method.
@@ -185,18 +181,16 @@ def register_method(
         reference: Paper and equation.
         space: What the method searches besides the common hyperparameters.
         defaults: Its value of every further hyperparameter.
-        limits: What these may be: a sweep that asks for anything else is refused before it starts.
         **traits: The remaining attributes of ``Method``.
 
     Returns:
         The decorator; it returns the step function unchanged.
 
     Raises:
-        InputError: The name is taken, a searched hyperparameter has no default, or limits belong to none.
+        InputError: The name is taken, or a searched hyperparameter has no default.
     """
     full_space = {**(space or {}), **_COMMON_SPACE}
     full_defaults = {**_COMMON_DEFAULTS, **(defaults or {})}
-    full_limits = {**_COMMON_LIMITS, **(limits or {})}
 
     def decorate(step: StepFunction) -> StepFunction:
         known = _METHODS.get(name)
@@ -205,10 +199,7 @@ def register_method(
         missing = [key for key in full_space if key not in full_defaults]
         if missing:
             raise InputError(f"method '{name}' must give a default of {', '.join(missing)}")
-        unknown = [key for key in full_limits if key not in full_defaults]
-        if unknown:
-            raise InputError(f"method '{name}' gives limits of {', '.join(unknown)}, but no default")
-        _METHODS[name] = Method(name, long_name, reference, step, full_space, full_defaults, full_limits, **traits)
+        _METHODS[name] = Method(name, long_name, reference, step, full_space, full_defaults, **traits)
         return step
 
     return decorate

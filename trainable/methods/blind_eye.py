@@ -11,16 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainable.methods.adversary import adversary, confusion_loss, label_loss, send_back
-from trainable.methods.base import (
-    LEARNING_RATE,
-    PRESSURE,
-    PRESSURE_LIMITS,
-    RATE_LIMITS,
-    Batch,
-    Losses,
-    Nets,
-    register_method,
-)
+from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Losses, Nets, register_method
 
 
 @register_method(
@@ -29,7 +20,6 @@ from trainable.methods.base import (
     reference="Alvi et al. 2018, equations 3 to 5",
     space={"lambda_": PRESSURE, "lr_bias": LEARNING_RATE},
     defaults={"lambda_": 1.0, "lr_bias": 1e-3},
-    limits={"lambda_": PRESSURE_LIMITS, "lr_bias": RATE_LIMITS},
     adversarial=True,
     anchor={"lambda_": 0.0},
 )

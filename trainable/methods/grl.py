@@ -9,16 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainable.methods.base import (
-    LEARNING_RATE,
-    PRESSURE,
-    PRESSURE_LIMITS,
-    RATE_LIMITS,
-    Batch,
-    Losses,
-    Nets,
-    register_method,
-)
+from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Losses, Nets, register_method
 from trainable.methods.lnl import lnl
 
 
@@ -28,7 +19,6 @@ from trainable.methods.lnl import lnl
     reference="Peretz 2020; Ganin & Lempitsky 2015, equation 13",
     space={"mu": PRESSURE, "lr_bias": LEARNING_RATE},
     defaults={"mu": 1.0, "lr_bias": 1e-3},
-    limits={"mu": PRESSURE_LIMITS, "lr_bias": RATE_LIMITS},
     adversarial=True,
     anchor={"mu": 0.0},
 )

@@ -25,16 +25,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from trainable.methods.adversary import adversary, label_loss, send_back
-from trainable.methods.base import (
-    LEARNING_RATE,
-    PRESSURE,
-    PRESSURE_LIMITS,
-    RATE_LIMITS,
-    Batch,
-    Losses,
-    Nets,
-    register_method,
-)
+from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Losses, Nets, register_method
 
 
 def lnl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
@@ -72,7 +63,6 @@ def lnl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: floa
 
 SPACE = {"lambda_": PRESSURE, "mu": PRESSURE, "lr_bias": LEARNING_RATE}
 DEFAULTS = {"lambda_": 1.0, "mu": 1.0, "lr_bias": 1e-3}
-LIMITS = {"lambda_": PRESSURE_LIMITS, "mu": PRESSURE_LIMITS, "lr_bias": RATE_LIMITS}
 ANCHOR = {"lambda_": 0.0, "mu": 0.0}
 
 register_method(
@@ -81,7 +71,6 @@ register_method(
     reference="Kim et al. 2019, equations 2 to 6",
     space=SPACE,
     defaults=DEFAULTS,
-    limits=LIMITS,
     adversarial=True,
     anchor=ANCHOR,
 )(lnl)

@@ -7,7 +7,7 @@ where it does not, the gain of ``lnl`` came from the pressure itself, not from w
 from __future__ import annotations
 
 from trainable.methods.base import register_method
-from trainable.methods.lnl import ANCHOR, DEFAULTS, LIMITS, SPACE, lnl
+from trainable.methods.lnl import ANCHOR, DEFAULTS, SPACE, lnl
 
 register_method(
     "permuted_bias",
@@ -15,7 +15,6 @@ register_method(
     reference="Control; step of Kim et al. 2019",
     space=SPACE,
     defaults=DEFAULTS,
-    limits=LIMITS,
     adversarial=True,
     anchor=ANCHOR,
     bias_labels="permuted",

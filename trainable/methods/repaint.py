@@ -14,8 +14,7 @@ register_method(
     "repaint",
     long_name="Repainted training images",
     reference="counterfactual painting with p = .5",
-    space={"repaint_share": Range(0.25, 1.0)},
+    space={"repaint_share": Range(0.25, 1.0, least=0.0, most=1.0)},
     defaults={"repaint_share": 1.0},
-    limits={"repaint_share": Range(0.0, 1.0)},
     training_draw="repainted",
 )(erm)
