@@ -18,6 +18,16 @@ from trainable.spec import RULES, TrialSpec
 
 Row = dict[str, Any]
 
+TINY = """
+name: tiny
+dataset: {name: coloured_digits, bias: {color_variance: 0.4}}
+methods: [erm]
+search: {trials: 1}
+confirm: {seeds: 1}
+training: {epochs: 1}
+"""
+"""A sweep file of one cell."""
+
 
 @dataclass
 class FakeData:

@@ -10,17 +10,8 @@ import pytest
 from orchestrator import fits
 from orchestrator.cli import main
 from orchestrator.fits import check_fits
-from tests.orchestrator.support import sweep_config
+from tests.orchestrator.support import TINY, sweep_config
 from trainable.errors import InputError
-
-SWEEP = """
-name: tiny
-dataset: {name: coloured_digits, bias: {color_variance: 0.4}}
-methods: [erm]
-search: {trials: 1}
-confirm: {seeds: 1}
-training: {epochs: 1}
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +59,7 @@ def test_a_sweep_that_asks_for_a_gpu_where_there_is_none_makes_nothing(
     monkeypatch.setattr(fits, "gpus", lambda: 0.0)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(SWEEP)
+    Path("tiny.yaml").write_text(TINY)
     assert main(["run", "tiny.yaml", "--out", "out", "--set", f"resources.gpu={share}"]) == 2
     shown = capsys.readouterr().err
     assert shown.count("\n") == 1 and "Ray finds 0 GPUs here" in shown

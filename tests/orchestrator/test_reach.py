@@ -19,16 +19,8 @@ import ray
 from orchestrator import reach
 from orchestrator.cli import main
 from orchestrator.reach import check_cluster, check_form
+from tests.orchestrator.support import TINY
 from trainable.errors import InputError
-
-SWEEP = """
-name: tiny
-dataset: {name: coloured_digits, bias: {color_variance: 0.4}}
-methods: [erm]
-search: {trials: 1}
-confirm: {seeds: 1}
-training: {epochs: 1}
-"""
 
 
 def free_port() -> int:
@@ -56,7 +48,7 @@ def test_where_nothing_listens_nothing_is_made(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("tiny.yaml").write_text(SWEEP)
+    Path("tiny.yaml").write_text(TINY)
     address = f"127.0.0.1:{free_port()}"
     words = ["--address", address] if how == "--address" else []
     if not words:

@@ -170,3 +170,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def phantom(own_cache: None) -> BrainPhantom:
     """A small phantom."""
     return BrainPhantom(image_size=32, patients=60, slices=4)
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, bytes]:
+    """Slices of a small figshare archive by file name."""
+    from tests.trainable.figshare_files import N, all_files
+
+    return all_files(N, small=tuple(range(4, N + 1)))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of data of the test's own."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(folder))
+    return folder

@@ -10,6 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+N = 12
+"""Slices of the archive that tests share."""
 QUARTERS = ("brainTumorDataPublic_1-766", "_767-1532", "_1533-2298", "_2299-3064")
 
 

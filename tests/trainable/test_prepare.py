@@ -6,7 +6,6 @@ import fcntl
 import hashlib
 import shutil
 import stat
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 
 from orchestrator import cli
 from tests.trainable.figshare_files import (
-    all_files,
+    N,
     folds_file,
     in_cells,
     label_of,
@@ -28,103 +27,18 @@ from tests.trainable.figshare_files import (
 )
 from trainable.data import prepare_brain_mri
 from trainable.data.array_folder import load_arrays
-from trainable.data.figshare_file import read_slice, to_grey
+from trainable.data.figshare_file import read_slice
 from trainable.data.prepare_brain_mri import BLOCK, prepare
 from trainable.data.prepared import prepared_arrays, share
-from trainable.data.resize import area_resize
 from trainable.data.slice_store import FIELD_MM, SliceStore
 from trainable.errors import InputError
 from trainable.files import Folder
-
-N = 12
-
-
-@pytest.fixture(scope="module")
-def files() -> dict[str, bytes]:
-    return all_files(N, small=tuple(range(4, N + 1)))
-
-
-@pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "cache"
-    monkeypatch.setenv("LNL_SWEEP_CACHE", str(folder))
-    return folder
 
 
 def store(cache: Path) -> SliceStore:
     found = load_arrays(cache / "brain_mri")
     assert found is not None
     return SliceStore.of(*found, FIELD_MM)
-
-
-def test_a_file_is_read_as_it_was_drawn() -> None:
-    for side in (512, 256):
-        one = read_slice(slice_file(3, side))
-        assert (one.label, one.patient, one.image.shape) == (label_of(3) - 1, patient_of(3), (side, side))
-        rows, columns = np.nonzero(one.mask)
-        assert (columns.mean() + 0.5) / side == pytest.approx(0.6, abs=0.002)
-        assert (rows.mean() + 0.5) / side == pytest.approx(0.35, abs=0.002)
-        assert one.image[one.mask].mean() > one.image[~one.mask].mean() + 500
-        assert one.outline.mean(axis=0) == pytest.approx([0.6, 0.35], abs=0.002)
-
-
-@pytest.mark.parametrize("field", ["label", "PID", "tumorBorder", "image", "tumorMask"])
-@pytest.mark.parametrize("depth", [1, 2])
-def test_a_cell_of_one_thing_is_that_thing(field: str, depth: int) -> None:
-    plain = read_slice(slice_file(3, 256))
-    data = slice_file(3, 256)
-    for _ in range(depth):
-        data = in_cells(data, field)
-    one = read_slice(data)
-    assert (one.label, one.patient) == (plain.label, plain.patient)
-    assert np.array_equal(one.image, plain.image) and np.array_equal(one.outline, plain.outline)
-
-
-def test_whole_numbers_are_read_as_they_are_whatever_their_type() -> None:
-    plain = read_slice(slice_file(3, 256))
-    assert plain.image.dtype == np.int16  # of these bytes the published images' hashes are made
-    for kind in (np.uint8, np.uint16, np.int64, np.float32, np.float64):
-        image = (plain.image // 40 if kind is np.uint8 else plain.image).astype(kind)
-        one = read_slice(slice_file(3, 256, image=image.T))
-        assert one.image.dtype == np.int16 and np.array_equal(one.image, image.astype(np.int16))
-    # Beyond 32,767 nothing wraps.
-    bright = (plain.image.astype(np.int64) * 40).astype(np.uint16)
-    assert bright.max() > 40_000
-    one = read_slice(slice_file(3, 256, image=bright.T))
-    assert np.array_equal(one.image, bright)
-    assert np.abs(to_grey(one.image).astype(int) - to_grey(plain.image)).max() <= 1
-
-
-def test_a_patient_may_be_named_by_a_text() -> None:
-    assert read_slice(slice_file(3, 256, PID="MR017260A")).patient == "MR017260A"
-
-
-def test_an_outline_that_names_rows_first_is_turned() -> None:
-    one = read_slice(slice_file(3))
-    border = one.outline * 512 + 0.5
-    turned = read_slice(slice_file(3, tumorBorder=border[:, ::-1].reshape(1, -1)))
-    assert turned.outline == pytest.approx(one.outline)
-
-
-def test_intensities_are_stretched_between_the_percentiles() -> None:
-    image = np.arange(512 * 512, dtype=np.int64).reshape(512, 512) // 20
-    image[0, 0], image[-1, -1] = -30000, 30000
-    grey = to_grey(image.astype(np.int16))
-    assert (grey.min(), grey.max()) == (0, 255)
-    assert 120 < grey[256, 0] < 135
-    assert (grey == 0).mean() == pytest.approx(0.006, abs=0.003)
-    assert np.array_equal(to_grey((image // 2).astype(np.int16))[::97, ::89] // 8, grey[::97, ::89] // 8)
-
-
-def test_area_resize_is_the_mean_and_exact() -> None:
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (3, 256, 256), dtype=np.uint8)
-    halves = images.reshape(3, 128, 2, 128, 2).astype(np.int64).sum(axis=(2, 4))
-    assert np.array_equal(area_resize(images, 128), (halves + 2) // 4)
-    assert area_resize(images, 256) is not None
-    odd = area_resize(np.full((1, 256, 256), 77, dtype=np.uint8), 100)
-    assert (odd == 77).all()
-    assert area_resize(images, 100).mean() == pytest.approx(images.mean(), abs=0.6)
 
 
 @pytest.mark.parametrize("form", ["folder of .mat", "four zips", "one zip", "folder around"])
@@ -253,130 +167,9 @@ def test_a_damaged_key_is_refused(content: str, files: dict[str, bytes], cache: 
     assert (cache / "brain_mri.key").read_text() == content
 
 
-def change(files: dict[str, bytes], **named: Any) -> dict[str, bytes]:
-    """Replace files by number: bytes, None = leave it out."""
-    changed = {**files, **{f"{name.lstrip('n')}.mat": data for name, data in named.items() if data is not None}}
-    for name in [name for name, data in named.items() if data is None]:
-        del changed[f"{name.lstrip('n')}.mat"]
-    return changed
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"n3": b"not hdf5", "n5": b""}, "2 files are not.*2 corrupt.*3.mat, 5.mat"),
-        ({"n3": slice_file(3, image=None)}, "1 corrupt.*3.mat"),
-        ({"n7": None}, "1 missing: 7.mat"),
-        ({"n13": slice_file(13, 256)}, "1 extra .*cvind.mat knows 12 slices.*13.mat"),
-        ({"nnew": slice_file(13, 256)}, r"1 extra \(no number\): ew.mat"),
-        ({"n2": slice_file(2, 256, label=np.array([[4.0]]))}, "1 with a label outside 1..3: 2.mat"),
-        ({"n2": slice_file(2, 256, label=np.array([[np.nan]]))}, "1 with a label outside 1..3: 2.mat"),
-        ({"n2": slice_file(2, 256, tumorBorder=np.zeros((1, 0)))}, "1 with an empty outline .*2.mat"),
-        ({"n2": slice_file(2, 256, tumorBorder=np.full((1, 80), 900.0))}, "1 with an outline outside the image: 2.mat"),
-        ({"n2": slice_file(2, 256, tumorBorder=np.full((1, 81), 9.0))}, "no list of x, y pairs: 2.mat"),
-        ({"n2": slice_file(2, 256, tumorMask=np.zeros((256, 256), np.uint8))}, "1 with an empty mask: 2.mat"),
-        ({"n2": slice_file(2, 256, tumorMask=np.zeros((512, 512), np.uint8))}, "a mask of another size.*2.mat"),
-        ({"n2": slice_file(2, 256, image=np.zeros((128, 128), np.int16))}, "not 512 x 512 or 256 x 256: 2.mat"),
-        ({"n2": slice_file(2, 256, image=np.zeros((256, 256), np.int16))}, "an image that is constant.*2.mat"),
-        ({"n2": slice_file(2, 256, PID=np.zeros((0, 1), np.uint16))}, "without a patient identifier: 2.mat"),
-        ({"n2": slice_file(2, 256, label=np.bytes_(b"two"))}, "1 with label that is no array of numbers: 2.mat"),
-        ({"n2": in_cells(slice_file(2, 256), "tumorBorder", 2)}, "tumorBorder that is a cell of 2 values.*: 2.mat"),
-        ({"n2": in_cells(slice_file(2, 256), "PID", 0)}, "PID that is a cell of 0 values.*: 2.mat"),
-        ({"n2": slice_file(2, 256, image=np.arange(65536.0).reshape(256, 256) / 2)}, "not in whole numbers: 2.mat"),
-        ({"n2": slice_file(2, 256, image=np.full((256, 256), np.nan))}, "not in whole numbers: 2.mat"),
-        ({"n2": slice_file(2, 256, image=2.0**40 * np.eye(256))}, "more than 32 bits: 2.mat"),
-        ({"n1": b"torn", "n9": None}, "2 files are not.*1 missing: 9.mat; 1 corrupt.*1.mat"),
-    ],
-)
-def test_what_cannot_be_used_is_named_with_its_count(
-    changes: dict[str, Any], words: str, files: dict[str, bytes], cache: Path, tmp_path: Path
-) -> None:
-    with pytest.raises(InputError, match=words) as caught:
-        prepare(write_folder(tmp_path / "source", change(files, **changes), folds_file(N)))
-    assert "\n" not in str(caught.value)
-    assert load_arrays(cache / "brain_mri") is None
-
-
-def test_many_bad_files_are_counted_and_five_named(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
-    broken = dict.fromkeys(files, b"torn")
-    with pytest.raises(InputError, match=r"12 corrupt .*: 1.mat, 2.mat, 3.mat, 4.mat, 5.mat and 7 more"):
-        prepare(write_folder(tmp_path / "source", broken, folds_file(N)))
-
-
-@pytest.mark.parametrize(
-    ("folds", "words"),
-    [
-        (b"torn", "cvind.mat must hold a fold from 1 to 5"),
-        (folds_file(N, np.arange(N)), "cvind.mat must hold a fold from 1 to 5"),
-        (folds_file(N, np.arange(N) % 2 + 1), "must not divide a patient, but 3 patients lie in two or more"),
-    ],
-)
-def test_bad_folds(folds: bytes, words: str, files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=words):
-        prepare(write_folder(tmp_path / "source", files, folds))
-
-
-def test_bad_archives(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="there is no file or folder"):
-        prepare(tmp_path / "nowhere")
-    empty = tmp_path / "empty"
-    empty.mkdir()
-    with pytest.raises(InputError, match=r"holds no files 1.mat"):
-        prepare(empty)
-    folder = write_folder(tmp_path / "source", files, folds_file(N))
-    (folder / "cvind.mat").unlink()
-    with pytest.raises(InputError, match=r"one cvind.mat, but there are 0"):
-        prepare(folder)
-    write_zips(tmp_path / "zips", files, folds_file(N))
-    damaged = tmp_path / "zips" / "_767-1532.zip"
-    damaged.write_bytes(damaged.read_bytes()[:-50])
-    with pytest.raises(InputError, match=r"1 corrupt .a zip that cannot be read.: _767-1532.zip; 3 missing"):
-        prepare(tmp_path / "zips")
-    (tmp_path / "zips" / "copy").mkdir()
-    (tmp_path / "zips" / "copy" / "1.mat").write_bytes(files["2.mat"])
-    with pytest.raises(InputError, match=r"1 extra .the same number twice, with different content.: 1.mat"):
-        prepare(tmp_path / "zips")
-
-
-def test_a_truncated_download_is_named(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
-    source = tmp_path / "1512427.zip"
-    with zipfile.ZipFile(source, "w") as archive:
-        for name, data in write_zips(tmp_path / "zips", files, folds_file(N)).items():
-            archive.writestr(name, data)
-    source.write_bytes(source.read_bytes()[:5000])
-    with pytest.raises(InputError, match=r"1512427.zip cannot be read as a zip: download it again"):
-        prepare(source)
-
-
-def test_a_zip_beside_its_own_unpacked_content(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
-    source = write_folder(tmp_path / "source", files, folds_file(N))
-    before = prepare(source).checksum
-    inner = write_zips(source, files, folds_file(N))
-    (source / "1512427.zip").write_bytes(zipped(inner))
-    assert prepare(source).checksum == before
-    # Where they are not the same, nobody can say which is the right one.
-    (source / "cvind.mat").write_bytes(folds_file(N, np.full(N, 2)))
-    with pytest.raises(InputError, match=r"there are 2 with different content: leave the right one there"):
-        prepare(source)
-
-
 def test_folds_in_a_cell(files: dict[str, bytes], cache: Path, tmp_path: Path) -> None:
     prepare(write_folder(tmp_path / "source", files, in_cells(folds_file(N), "cvind")))
     assert store(cache).folds.tolist() == [0] * N
-
-
-@pytest.mark.parametrize("filling", [0x00, 0xFF])
-@pytest.mark.parametrize("offset", range(100, 2001, 380))
-def test_a_damaged_zip_member_is_corrupt(
-    offset: int, filling: int, files: dict[str, bytes], cache: Path, tmp_path: Path
-) -> None:
-    inner = write_zips(tmp_path / "zips", files, folds_file(N))
-    data = bytearray(inner["_767-1532.zip"])
-    at = data.index(b"4.mat") + offset
-    data[at : at + 64] = bytes([filling]) * 64
-    (tmp_path / "zips" / "_767-1532.zip").write_bytes(data)
-    with pytest.raises(InputError, match=r"1 corrupt .cannot be unpacked.: 4.mat"):
-        prepare(tmp_path / "zips")
 
 
 class Killed(BaseException):
