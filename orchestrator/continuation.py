@@ -22,7 +22,7 @@ _MAY_CHANGE = (
 )
 """Keys that add to a sweep or change nothing in a trial; any other would make rows incomparable."""
 _VERSIONS = ("lnl_sweep_version", "torch_version", "torchvision_version")
-"""What is named when it differs; what ``changed_numbers`` compares makes rows incomparable."""
+"""Versions that are named when they differ; only the keys of ``changed_numbers`` make rows incomparable."""
 _NETWORK = {"network_checksum": "the source of the network", "weights_checksum": "the network's weights file"}
 
 

@@ -124,7 +124,7 @@ def check_loaded(error: BaseException | None, node: str | None = None) -> None:
 
 
 def _seen(last: str, node: str | None) -> str:
-    """What the worker's import said, and what it finds in place of our package."""
+    """Last line of what the worker's import said, and the place it finds in place of our package."""
     # By itself Ray would start where none runs.
     if not ray.is_initialized():
         return last

@@ -40,7 +40,7 @@ RECOUNT_SECONDS = 10.0
 MAX_FAILURES = 2
 """Times a trial whose process died is started again before it counts as failed."""
 FEWEST_ALIKE = 3
-"""Where the first trials fail alike, a sweep stops after so many, or after one for each slot where those are more."""
+"""Trials after which a sweep stops whose first ones all fail alike; one for each slot where those are more."""
 
 _log = logging.getLogger(LOGGER)
 

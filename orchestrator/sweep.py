@@ -227,7 +227,7 @@ def _clear_remade(directory: SweepDirectory) -> None:
 
 
 def _has_work(plan: Plan, cells: list[Cell], directory: SweepDirectory, failed: bool) -> bool:
-    """Whether a directory leaves anything to be done; nothing is changed in it."""
+    """Tell if a directory leaves anything to be done, without a change in it."""
     dispatcher, found = Dispatcher(plan.config, cells), survey(directory)
     state = remaining(dispatcher, directory, found)
     dispatcher.restore(state.rows, state.histories, state.waiting)

@@ -19,7 +19,7 @@ from trainable.errors import InputError
 from trainable.texts import bounded
 
 NOT_CONFIGURATION = ("provenance", "dataset_info", "methods_info", "cells")
-"""What the ``sweep.yaml`` in a sweep's folder holds besides its configuration."""
+"""Keys that the ``sweep.yaml`` in a sweep's folder has besides its configuration."""
 
 
 def read_config(path: str | Path, overrides: list[str] | None = None) -> SweepConfig:

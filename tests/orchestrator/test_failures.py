@@ -46,7 +46,7 @@ def row(error: str | None, name: str = "cell-r0-000", phase: str = "search") -> 
 
 
 def sentence(loss: float = 0.5, weight: float = 0.5) -> str:
-    """What a trainer says of an epoch with this loss and this weight."""
+    """Error of a trainer after an epoch with this loss and this weight."""
     part = torch.nn.Linear(1, 1)
     torch.nn.init.constant_(part.weight, weight)
     trainer = cast(Trainer, SimpleNamespace(epoch=3, parts=lambda: {"f": part}))
