@@ -170,7 +170,8 @@ class ZipFolder:
             raise DamagedFile(f"{name} is damaged ({error}): get it anew from where it was packed") from error
         names = list(members)
         tops = [n for n in names if n == "sweep.yaml" or n.endswith("/sweep.yaml")]
-        tops = [n for n in tops if n.count("/") == min(top.count("/") for top in tops)]
+        highest = min((n.count("/") for n in tops), default=0)
+        tops = [n for n in tops if n.count("/") == highest]
         if len(tops) > 1:
             raise InputError(
                 f"a zip file must hold one sweep, but {name} holds {len(tops)}: unpack it, give its folders"

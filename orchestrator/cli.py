@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from orchestrator.home import ensure_home
 from orchestrator.output import lenient
+from store.local import expanded
 
 _BIAS_WORDS = "Bias parameters of the data set are options too, e.g. --rho 1."
 DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -63,7 +64,8 @@ def _main(arguments: list[str] | None) -> int:
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")
     command: Callable[[argparse.Namespace], int] = _command(options.command)
     try:
-        _check_folder()
+        # Refused where the current folder is gone.
+        expanded(".")
         ensure_home()
         return command(options)
     except KeyboardInterrupt:
@@ -205,15 +207,6 @@ class _Version(argparse.Action):
 
         print(f"lnl-sweep {importlib.metadata.version('lnl-sweep')}")
         parser.exit(DONE)
-
-
-def _check_folder() -> None:
-    from trainable.errors import InputError
-
-    try:
-        os.getcwd()  # noqa: PTH109
-    except OSError as error:
-        raise InputError("the current folder does not exist any more: change to one that does") from error
 
 
 def _takes_bias(options: argparse.Namespace) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from orchestrator.cells import Cell, build_cells, load_checked, resolve
 from orchestrator.config import SweepConfig
@@ -57,11 +56,9 @@ def _check_methods(plan: Plan) -> None:
 
 def _with_absolute_files(config: SweepConfig) -> SweepConfig:
     """The configuration with the network's files named from the root: workers run in other directories."""
-    files = {
-        name: str(Path(value).expanduser().absolute())
-        for name, value in config.network.options.items()
-        if isinstance(value, str) and ("/" in value or "." in value) and Path(value).expanduser().is_file()
-    }
+    from trainable.provenance import named_files
+
+    files = {name: str(path) for name, path in named_files(config.network.options).items()}
     if not files:
         return config
     network = {**config.network.model_dump(), **files}

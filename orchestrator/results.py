@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import time
 import warnings
 from collections.abc import Callable, Collection, Iterable
 from itertools import count
@@ -386,21 +385,11 @@ def histories_of(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any
 
 
 def _await(place: Folder, name: str, what: str) -> None:
-    """Wait for a file that a worker has written: on a network's disk it may take seconds to be seen here.
-
-    Raises:
-        Unfit: It does not come.
-    """
-    end = time.monotonic() + SEEN_SECONDS
-    while not place.exists(name):
-        if time.monotonic() > end:
-            raise Unfit(
-                f"{what} did not reach {place.uri}: the worker must write to the directory that the driver sees, on a "
-                "disk that all nodes share or s3://..."
-            )
-        # What a listing shows, a disk of a network finds.
-        place.names()
-        time.sleep(SEEN_SECONDS / 20)
+    if not place.seen(name, SEEN_SECONDS):
+        raise Unfit(
+            f"{what} did not reach {place.uri}: the worker must write to the directory that the driver sees, on a "
+            "disk that all nodes share or s3://..."
+        )
 
 
 def read_spec(place: Folder) -> TrialSpec:

@@ -10,6 +10,7 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -232,6 +233,25 @@ class Folder:
         if self._remote is None:
             return Path(path).exists()
         return self._remote.exists(path)
+
+    def seen(self, name: str, seconds: float) -> bool:
+        """Wait for a file that another node has written: on a network's disk it may take seconds to appear here.
+
+        Args:
+            name: Its name.
+            seconds: Longest time to wait.
+
+        Returns:
+            False where it did not appear.
+        """
+        end = time.monotonic() + seconds
+        while not self.exists(name):
+            if time.monotonic() > end:
+                return False
+            # What a listing shows, a disk of a network finds.
+            self.names()
+            time.sleep(min(0.5, seconds / 20))
+        return True
 
     def modified(self, name: str) -> float:
         """When a file was last written, by the clock of whoever keeps the directory (a file server, an object store).

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 
+from store.local import expanded
 from trainable.methods.base import Method
 
 
@@ -172,15 +173,20 @@ def weights_checksum(network: str, options: Mapping[str, Any]) -> str | None:
 def _option_files(network: str, options: Mapping[str, Any]) -> list[Path]:
     from trainable.networks import list_networks
 
-    paths = []
-    for _, value in sorted(options.items()):
+    files = named_files(options)
+    for name, value in options.items():
         if value == "imagenet" and network not in list_networks():
             from trainable.networks_torchvision import imagenet_file
 
-            paths.append(imagenet_file(network)[0])
-        elif isinstance(value, str) and ("/" in value or "." in value):
-            paths.append(Path(value).expanduser())
-    return [path for path in paths if path.is_file()]
+            files[name] = imagenet_file(network)[0]
+    return [files[name] for name in sorted(files) if files[name].is_file()]
+
+
+def named_files(options: Mapping[str, Any]) -> dict[str, Path]:
+    """Files that options name, by the option; an option's value without a dot or a slash is no path."""
+    texts = {name: value for name, value in options.items() if isinstance(value, str)}
+    paths = {name: expanded(value) for name, value in texts.items() if "/" in value or "." in value}
+    return {name: path for name, path in paths.items() if path.is_file()}
 
 
 @functools.lru_cache(maxsize=8)

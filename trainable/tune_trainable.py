@@ -96,15 +96,11 @@ def _sweep_folder(uri: str) -> Folder:
     folder = Folder(uri)
     if folder.local is None:
         return folder
-    end = time.monotonic() + SEEN_SECONDS
-    while not folder.exists(SHEET):
-        # Another node's new folder takes some seconds to appear on a network's disk.
-        if time.monotonic() > end:
-            raise InputError(
-                f"a worker must see the sweep's directory, but node {socket.gethostname()} has no {uri}/{SHEET}: "
-                "give an --out that all nodes share, a network's disk or s3://..."
-            )
-        time.sleep(0.5)
+    if not folder.seen(SHEET, SEEN_SECONDS):
+        raise InputError(
+            f"a worker must see the sweep's directory, but node {socket.gethostname()} has no {uri}/{SHEET}: "
+            "give an --out that all nodes share, a network's disk or s3://..."
+        )
     return folder.kept(SHEET)
 
 
