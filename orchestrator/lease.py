@@ -101,21 +101,25 @@ class Lease:
         thread.join(LOOK_SECONDS)
         self._asked = time.monotonic()
 
+    def keep(self, folder: Folder) -> None:
+        """Write where the directory is named by ``folder`` from now on, thus only while that is there."""
+        self.folder = folder
+
     def release(self) -> None:
         """Give the lease back, so that the next driver need not wait."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(HEARTBEAT_SECONDS)
-        place = self.folder.patiently(RELEASE_PATIENCE_SECONDS).kept()
+        place = self.folder.patiently(RELEASE_PATIENCE_SECONDS)
         # A store that is away must not hide how the sweep ended; the lease expires by itself.
         with contextlib.suppress(Unreachable, InputError):
             if not self._lost and _holder(place).get("id") == self.id:
                 place.write(FILE, _record(self, released=True))
 
     def _beat(self) -> None:
-        # A heartbeat that comes late is worth nothing: it is tried once.
-        place = self.folder.patiently(0.0).kept()
         while not self._stop.wait(HEARTBEAT_SECONDS):
+            # A heartbeat that comes late is worth nothing: it is tried once.
+            place = self.folder.patiently(0.0)
             with contextlib.suppress(OSError, InputError):
                 if self._look(place):
                     return
@@ -145,6 +149,7 @@ def acquire(folder: Folder, tell: Callable[[str], None] | None = None) -> Lease:
     parts = [part_generation(name) for name in folder.child("trials").names()]
     lease = Lease(folder, secrets.token_hex(4), 1 + max([holder.get("generation", 0), *parts]))
     folder.write(FILE, _record(lease))
+    lease.keep(folder.kept())
     try:
         # Of two drivers that start in the same instant the last one to write stays.
         time.sleep(SETTLE_SECONDS)

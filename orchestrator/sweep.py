@@ -168,6 +168,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             _restore(dispatcher, directory, writer, found, options)
             _write_sheet(directory, writer, sheet, changes, rows, sweep)
             directory.folder = directory.folder.kept(SWEEP_FILE)
+            lease.keep(directory.folder)
             write_splits(plan, directory, writer)
             write_samples(plan, directory)
             progress = Progress(plan.config.name, directory.folder, dispatcher, options.console, writer.post, sweep)
@@ -176,10 +177,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             try:
                 if not dispatcher.finished:
                     driver = f"{lease.generation}_{lease.id}"
-                    try:
-                        _run(plan.config, dispatcher, writer, progress, options, driver, interruption)
-                    finally:
-                        _clear_remade(directory)
+                    _run(plan.config, dispatcher, writer, progress, options, driver, interruption)
                 interruption.check()
                 writer.flush()
                 if dispatcher.finished and options.only is None:
@@ -205,6 +203,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             with interruption.deferred():
                 writer.post.close()
                 lease.release()
+                _clear_remade(directory)
             interruption.on_end_at_once(None)
         interruption.check()
     planned, _, _ = dispatcher.totals()

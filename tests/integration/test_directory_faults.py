@@ -235,3 +235,15 @@ class TestTwoDrivers:
     def test_what_it_writes_late_never_wins(self, rivals: Rivals, undisturbed: Path) -> None:
         assert differences(rivals.when_second_ended, rows(rivals.out)) == []
         assert_same_results(rivals.out, undisturbed)
+
+
+def test_a_directory_that_is_deleted_is_not_made_anew(short_tmp: Path, sweep_file: Path) -> None:
+    out = short_tmp / "deleted"
+    with driver(short_tmp, out, "run", sweep_file, "--out", out) as running:
+        running.wait_for_rows(2)
+        # Ray may write into it in the same moment.
+        shutil.rmtree(out, ignore_errors=True)
+        code, text = running.wait(180), running.text()
+    assert code == 2, text
+    assert_one_sentence(text, "has vanished")
+    assert not out.exists(), sorted(out.rglob("*"))
