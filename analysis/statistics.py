@@ -211,12 +211,13 @@ def expected_maximum(values: ArrayLike) -> Array:
     return np.asarray((np.diff(steps[None, :] ** n, axis=1) * v).sum(axis=1), dtype=float)
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """95 % interval of a proportion (Wilson 1927).
+def wilson(successes: float, n: float, quantile: float | None = None) -> tuple[float, float]:
+    """Interval of a proportion (Wilson 1927).
 
     Args:
         successes: Number of successes.
-        n: Number of trials, at least 1.
+        n: Number of trials, above 0; an effective number need not be whole.
+        quantile: Of the normal distribution (default: 1.96, for 95 %) or of Student's t.
 
     Returns:
         Lower and upper end.
@@ -224,9 +225,9 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     Raises:
         InputError: Not 0 <= successes <= n, or n = 0.
     """
-    if not 0 <= successes <= n or n < 1:
-        raise InputError(f"0 <= successes <= n and n >= 1 must hold, but got ({successes}, {n}): count again")
-    z2 = float(special.ndtri(0.975)) ** 2
+    if not 0 <= successes <= n or n <= 0:
+        raise InputError(f"0 <= successes <= n and n > 0 must hold, but got ({successes}, {n}): count again")
+    z2 = float(special.ndtri(0.975) if quantile is None else quantile) ** 2
     p = successes / n
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
