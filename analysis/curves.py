@@ -59,8 +59,8 @@ def accuracy_vs_bias(
     """Accuracy against bias strength, from confirm rows only.
 
     The band is mean +- t_{nu} sqrt(V) over seeds and over patients within classes where predictions are given ("seeds
-    and patients", or "seeds and images"; ``analysis.variance``), Student's t over seeds without them ("seeds only"), and
-    none for a single seed.
+    and patients", or "seeds and images"; ``analysis.variance``), Student's t over seeds without them ("seeds only"),
+    and none for a single seed.
 
     Args:
         trials: What ``analysis.load`` returned.
