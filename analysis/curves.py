@@ -76,7 +76,8 @@ def accuracy_vs_bias(
         ``worst_case`` (mean if every missing seed had scored 0, or 1 where lower is better), ``n_seeds`` of
         ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_added`` (of those planned, added after test results existed,
         where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or images in the
-        band), ``least_patients`` of a class, ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of JSON text), ``caption``.
+        band), ``least_patients`` of a class, ``band``, ``values`` and ``seeds`` (tuples),
+        ``hyperparameters`` (tuple of JSON text), ``caption``.
 
     Raises:
         InputError: A column that the trials do not have, or sweeps of different metrics.
