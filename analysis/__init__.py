@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
     from analysis.load import load, load_config, load_history, load_predictions, load_splits
     from analysis.packing import pack
+    from analysis.planning import variance_components
     from analysis.published import beside_published, published_numbers
     from analysis.report import write_report
     from analysis.search_tables import expected_validation, lambda_map
@@ -61,6 +62,7 @@ _HOME = {
     "shared_properties": "sharing",
     "summary_table": "tables",
     "test_figures": "tables",
+    "variance_components": "planning",
     "won_back": "comparisons",
     "write_csv": "export_tables",
     "write_report": "report",
@@ -97,6 +99,7 @@ __all__ = [
     "shared_properties",
     "summary_table",
     "test_figures",
+    "variance_components",
     "won_back",
     "write_csv",
     "write_report",

@@ -153,50 +153,60 @@ def variance_components(
         reference: Label (or method) the others are compared with.
 
     Returns:
-        One row per line and bias value: ``difference``; ``sd_seeds``, ``sd_patients``, ``sd_interaction`` (of one seed
+        One row per line and bias value: ``reference``; ``sd_seeds``, ``sd_patients``, ``sd_interaction`` (of one seed
         on one patient, the patients' missing where nothing is known of them); ``n_seeds``, ``n_patients``; ``d_min``
         of this design, ``d_min_seeds`` with twice the seeds, ``d_min_patients`` with twice the patients; ``buy``:
         ``seeds``, ``patients``, ``either`` where both help alike or "" where neither helps by a tenth; ``caption``. No
         rows of lines with fewer than two seeds in common with the reference.
     """
-    return components_rows(finished_points(trials, predictions, column, rule), reference)
+    return components_rows(finished_points(trials, predictions, column, rule), reference)[0]
 
 
-def components_rows(points: list[Point], reference: str = ERM) -> pd.DataFrame:
-    """The rows of ``variance_components`` from points already gathered."""
-    curves, rows = by_label(points), []
+def components_rows(points: list[Point], reference: str = ERM) -> tuple[pd.DataFrame, list[Components]]:
+    """The rows of ``variance_components`` from points already gathered, and the components of each."""
+    curves, rows, parts = by_label(points), [], []
     for point in points:
         other = counterpart(curves, point, reference)
         if other is None or other is point or point.line.method == CEILING:
             continue
         seeds = common_seeds(point, other)
         if len(seeds) > 1:
-            own, plain = paired_samples([point, other], seeds)
-            rows.append({**line_names(point), "bias_value": point.bias_value, **_row(own.minus(plain), reference)})
-    return pd.DataFrame(rows, columns=[*LINE, "bias_value", *_COLUMNS])
+            found = variance_of(_difference(point, other, seeds))
+            parts.append(components_of(found))
+            row = design_row(parts[-1], found.n_seeds, found.n_patients)
+            place = {"bias_value": point.bias_value, "bias_strength": point.bias_strength, "reference": reference}
+            rows.append({**line_names(point), **place, **row})
+    return pd.DataFrame(rows, columns=[*LINE, "bias_value", "bias_strength", "reference", *DESIGN]), parts
 
 
-_COLUMNS = (
-    "reference", "difference", "sd_seeds", "sd_patients", "sd_interaction", "n_seeds", "n_patients", "d_min",
-    "d_min_seeds", "d_min_patients", "buy", "caption",
+def components_at(first: Point, second: Point) -> Components | None:
+    """The components of the paired difference of two methods at one bias value; None under two common seeds."""
+    seeds = common_seeds(first, second)
+    return components_of(variance_of(_difference(first, second, seeds))) if len(seeds) > 1 else None
+
+
+def _difference(first: Point, second: Point, seeds: Sequence[int]) -> Sample:
+    own, other = paired_samples([first, second], seeds)
+    return own.minus(other)
+
+
+DESIGN = (
+    "sd_seeds", "sd_patients", "sd_interaction", "n_seeds", "n_patients", "d_min", "d_min_seeds", "d_min_patients",
+    "buy", "caption",
 )  # fmt: skip
 
 
-def _row(difference: Sample, reference: str) -> dict[str, Any]:
-    found = variance_of(difference)
-    parts = components_of(found)
-    k, p = found.n_seeds, found.n_patients
-    known = p > 0
+def design_row(parts: Components, n_seeds: int, n_patients: int) -> dict[str, Any]:
+    """The ``DESIGN`` columns of ``variance_components`` for a design of K seeds and P patients."""
+    k, p, known = n_seeds, n_patients, parts.n_patients > 0
     now, seeds = parts.variance(k, p).least_difference(), parts.variance(2 * k, p).least_difference()
     patients = parts.variance(k, 2 * p).least_difference() if known else math.nan
     row = {
-        "reference": reference,
-        "difference": difference.mean,
         "sd_seeds": math.sqrt(parts.seeds),
         "sd_patients": math.sqrt(parts.patients) if known else math.nan,
         "sd_interaction": math.sqrt(parts.interaction) if known else math.nan,
         "n_seeds": k,
-        "n_patients": p,
+        "n_patients": p if known else 0,
         "d_min": now,
         "d_min_seeds": seeds,
         "d_min_patients": patients,
@@ -215,7 +225,7 @@ def _buy(now: float, seeds: float, patients: float) -> str:
 
 
 def planning_words(row: dict[str, Any]) -> str:
-    """Caption of one row of ``variance_components``."""
+    """A row of ``variance_components`` in words."""
     design = f"{row['n_seeds']} seeds" + (f" and {row['n_patients']} patients" if row["n_patients"] else "")
     words = f"With {design} a difference of {row['d_min']:.3f} is found in 8 cases of 10; twice the seeds would find "
     words += f"{row['d_min_seeds']:.3f}"

@@ -22,6 +22,7 @@ from analysis.report_cost import cost_section
 from analysis.report_data import Findings, gather
 from analysis.report_diagnosis import diagnosis_section
 from analysis.report_files import Sweep
+from analysis.report_planning import planning_section
 from analysis.report_warnings import warnings_of
 from analysis.source import Location, as_list, put
 from analysis.writing import write_text
@@ -80,6 +81,7 @@ def render(findings: Findings) -> str:
         curves.curve_section(findings),
         results.table_section(findings),
         results.won_back_section(findings),
+        planning_section(findings),
         search.hyperparameter_section(findings),
         search.search_section(findings),
         diagnosis_section(findings),

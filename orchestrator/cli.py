@@ -17,7 +17,7 @@ from store.local import expanded
 
 _BIAS_WORDS = "Bias parameters of the data set are options too, e.g. --rho 1."
 DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-_PRINTING = ("status", "verify", "schema", "train")
+_PRINTING = ("status", "verify", "plan", "schema", "train")
 """Commands that leave nothing but what they print."""
 
 
@@ -107,6 +107,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="every file of a sweep against its checksum; what a resume would do")
     verify.add_argument("dir", metavar="DIR", help="folder, s3://... address or packed zip of a sweep")
+
+    plan = commands.add_parser("plan", help="variance components, and how many seeds or patients a difference needs")
+    plan.add_argument("dir", metavar="DIR", help="folder, s3://... address or packed zip of a sweep, or a sweep file")
 
     report = commands.add_parser("report", help="rebuild report.html from the Parquet files of one or several sweeps")
     report.add_argument("dir", metavar="DIR", nargs="+", help="folder, s3://... address or packed zip of a sweep")
@@ -215,7 +218,7 @@ def _takes_bias(options: argparse.Namespace) -> bool:
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], int]:
-    homes = {name: f"commands_{name}" for name in ("report", "bench", "data")} | {"pack": "commands_report"}
+    homes = {name: f"commands_{name}" for name in ("report", "bench", "data", "plan")} | {"pack": "commands_report"}
     homes |= {"status": "commands_state", "verify": "commands_state"}
     home = f"orchestrator.{homes.get(name, 'commands')}"
     found: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(home), name)

@@ -1,0 +1,81 @@
+"""The report's section on its own design: what it could have shown, and what more seeds or patients would."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from analysis import markup as m
+from analysis.pairing import counterpart
+from analysis.planning import PATIENTS, SEEDS, components_at, components_rows, least_differences
+from analysis.replicates import CEILING, ERM, by_label
+from analysis.report_data import Findings
+
+_ADVICE = {"seeds": "seeds", "patients": "patients", "either": "either", "": "neither helps"}
+
+
+def planning_section(findings: Findings) -> str:
+    """The variance components of each paired difference to erm, and the table of least differences of one of them."""
+    points = [p for p in findings.points if p.line.rule == findings.headline]
+    rows, _ = components_rows(points)
+    if rows.empty:
+        return ""
+    axis = str(rows["bias_axis"].iloc[0])
+    unit = _unit(findings)
+    lines = [
+        [
+            findings.line_name(r),
+            f"{r['bias_value']:g}",
+            *(m.short(r[name]) for name in ("sd_seeds", "sd_patients", "sd_interaction")),
+            *(m.short(r[name]) for name in ("d_min", "d_min_seeds", "d_min_patients")),
+            _ADVICE[r["buy"]],
+        ]
+        for r in rows.to_dict("records")
+    ]
+    headers = [
+        "method", axis, "sd seeds", f"sd {unit}", "sd both", "d_min", "with twice the seeds", f"with twice the {unit}",
+        "to buy",
+    ]  # fmt: skip
+    caption = (
+        f"Paired difference to erm: standard deviations over seeds, over test {unit} within classes and of their "
+        f"interaction (of one seed on one of the {unit}), and the least true difference that this design finds in 8 "
+        "cases of 10 (d_min); to the right what twice of either would find."
+    )
+    return m.section("design", "What this design can show", m.table(headers, lines, caption), _table(findings, rows))
+
+
+def _table(findings: Findings, rows: pd.DataFrame) -> str:
+    """Least differences over seeds and patients for the declared comparison, else the first method, at full bias."""
+    declared = [sweep.primary for sweep in findings.sweeps if sweep.primary is not None and not sweep.primary.reason]
+    wanted = declared[0].method if declared else str(rows["label"].iloc[0])
+    reference = declared[0].reference if declared else ERM
+    curves = by_label(findings.points)
+    own = [
+        p
+        for p in findings.points
+        if p.line.rule == findings.headline and p.line.label == wanted and p.line.method != CEILING
+    ]
+    for point in sorted(own, key=lambda p: -p.bias_strength):
+        other = counterpart(curves, point, reference)
+        parts = components_at(point, other) if other is not None and other is not point else None
+        if parts is not None:
+            k, p = parts.n_seeds, parts.n_patients
+            table = least_differences(parts, (*SEEDS, k), (*PATIENTS, p) if p else ())
+            unit = _unit(findings)
+            lines = [
+                [str(n), *("" if math.isnan(v) else f"{v:.3f}" for v in row)]
+                for n, row in zip(table.index, table.to_numpy(), strict=True)
+            ]
+            headers = ["seeds", *(f"{n} {unit}" if n else "these test images" for n in table.columns)]
+            caption = (
+                f"d_min of {wanted} - {reference} at {point.line.bias_axis} = {point.bias_value:g} for other designs, "
+                f"from the components of this one ({k} seeds" + (f", {p} {unit})." if p else ").")
+            )
+            return m.table(headers, lines, caption)
+    return ""
+
+
+def _unit(findings: Findings) -> str:
+    units = [p.scores.unit for p in findings.points if p.scores is not None]
+    return units[0] if units else "patients"
