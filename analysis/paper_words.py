@@ -10,6 +10,7 @@ import pandas as pd
 from analysis import references
 from analysis.changes import added_words
 from analysis.load import confirm_rules, section, seeds_of_rules
+from analysis.primary_words import paper_words
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
 from analysis.report_words import search_words
@@ -178,20 +179,7 @@ def _statistics(findings: Findings, sweep: Sweep) -> Iterator[str]:
         "back have Fieller intervals [@fieller1954]; descriptive p values over methods are "
         "adjusted by Holm [@holm1979]; search budgets are compared by the expected best validation value [@dodge2019]."
     )
-    primary = sweep.primary
-    if primary is None:
-        yield "No comparison was declared beforehand: everything is descriptive."
-    elif primary.reason:
-        yield f"The one comparison declared beforehand ({primary.method} - {primary.reference}) is not available."
-    else:
-        low, high = primary.difference.low, primary.difference.high
-        late = f", {sweep.seeds_added} of them added after results had been seen" if sweep.seeds_added else ""
-        test = f", paired t test p = {primary.test.p:.2g}" if primary.test else ""
-        yield (
-            f"Declared beforehand, and the only test: normalised area of {primary.method} minus {primary.reference} "
-            f"under {rule_name(primary.rule)}, {primary.difference.mean:+.3f} [{low:+.3f}, {high:+.3f}] over "
-            f"{primary.n_seeds} paired seeds{test}{late}."
-        )
+    yield from paper_words(sweep, findings.metric)
 
 
 def _exceptions(findings: Findings, sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:

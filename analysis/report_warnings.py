@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis.load import section
+from analysis.primary_words import descriptive_words
 from analysis.replicates import CEILING
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
@@ -85,8 +86,11 @@ def _methods(sweep: Sweep) -> Sequence[Any]:
 
 
 def _primary(findings: Findings, sweep: Sweep) -> Iterator[str]:
-    if sweep.primary is not None and sweep.primary.reason:
-        p = sweep.primary
+    late = descriptive_words(sweep)
+    if late:
+        yield late
+    if sweep.primary is not None and sweep.primary.comparison.reason:
+        p = sweep.primary.comparison
         yield f"The primary comparison ({p.method} against {p.reference}) is not available: {p.reason}."
 
 

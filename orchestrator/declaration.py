@@ -1,4 +1,4 @@
-"""The declaration in ``sweep.yaml``: a hash of what a sweep tests and how, beside the one that a late change replaced."""
+"""The declaration in ``sweep.yaml``: a hash of what a sweep tests and how, and the one that a late change replaced."""
 
 from __future__ import annotations
 
