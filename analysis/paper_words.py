@@ -169,16 +169,17 @@ def _confirm(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
 
 def _statistics(findings: Findings, sweep: Sweep) -> Iterator[str]:
     kinds = sorted(set(findings.curve.loc[findings.curve["sweep"] == sweep.name, "band"]) - {"none"})
-    if not kinds:
-        return
-    repeated = any(kind.startswith("repetitions") for kind in kinds)
-    given = "for the whole procedure, its search included" if repeated else "given the selected hyperparameters"
-    yield (
-        f"Intervals are 95 %, over {_list(kinds)}: mean +- sqrt(t^2 s^2 / K + 1.96^2 V), s over the K seeds, V the "
-        f"delete-one jackknife variance over patients or images (0 where seeds only); they hold {given}. Shares won "
-        "back have Fieller intervals [@fieller1954]; descriptive p values over methods are "
-        "adjusted by Holm [@holm1979]; search budgets are compared by the expected best validation value [@dodge2019]."
-    )
+    if kinds:
+        repeated = any(kind.startswith("repetitions") for kind in kinds)
+        given = "for the whole procedure, its search included" if repeated else "given the selected hyperparameters"
+        yield (
+            f"Intervals are 95 %, over {_list(kinds)}: mean +- t sqrt(V), V = V_s + V_p - V_sp with the variance over "
+            "seeds, the jackknife variance over patients (or images) within classes and that of their interaction (V_s "
+            "alone where seeds only), t with Satterthwaite's degrees of freedom; p values come from the same V; they "
+            f"hold {given}. Shares won back have Fieller intervals [@fieller1954]; descriptive p values over methods "
+            "are adjusted by Holm [@holm1979]; search budgets are compared by the expected best validation value "
+            "[@dodge2019]."
+        )
     yield from paper_words(sweep, findings.metric)
 
 

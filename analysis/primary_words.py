@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.changes import added_words
-from analysis.comparisons import AREA
+from analysis.comparisons import AREA, Comparison
 from analysis.primary import STRONGEST, Primary
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
-from analysis.report_words import number, p_text, signed
+from analysis.report_words import p_text, signed
 from analysis.selection import rule_name
 from analysis.standing import Standing
 from store.declaration import PARTS
@@ -50,13 +50,13 @@ def answer(findings: Findings, sweep: Sweep) -> str:
     if primary.missing:
         return (
             f"Interim, no test: {missing_words(primary)}. So far {figure} of {pair[0]} minus {pair[1]}{where} is "
-            f"{comparison.difference.mean:+.3f} over {comparison.n_seeds} paired seeds."
+            f"{comparison.difference.mean:+.3f} over {_seeds(comparison)}."
         )
     names = [_name(findings, label) for label in pair]
     if not sweep.standing.declared:
         return (
             f"Descriptive, not tested as declared: {figure} of {names[0]} minus {names[1]}{where} is "
-            f"{signed(comparison.difference)}{_beside(primary)}."
+            f"{signed(comparison.difference)}{_beside(primary, '')}."
         )
     return (
         f"{names[0]} {verdict(primary)} {names[1]}{where}: {figure} differs by {signed(comparison.difference)}"
@@ -83,10 +83,10 @@ def more_words(primary: Primary) -> str:
     """What the verdict rests on beside the 95 % interval, to follow the difference; "" where nothing."""
     found = primary.verdict
     if found.kind == "undecided":
-        return f"; this design could have shown a difference of {number(found.d_min)} (power .8)"
+        return f"; this design could have shown a difference of {found.d_min:.3f} (power .8)"
     if not found.within_margin or primary.margin is None:
         return ""
-    margin = f"the margin of {number(primary.margin)}"
+    margin = f"the margin of {primary.margin:g}"
     if found.kind == "equivalent":
         mean = primary.comparison.difference.mean
         ends = f"[{mean - found.half_90:+.3f}, {mean + found.half_90:+.3f}]"
@@ -101,7 +101,7 @@ def missing_words(primary: Primary) -> str:
     return "; ".join(shown) + (f"; and {more} more" if more else "")
 
 
-def test_words(sweep: Sweep) -> str:
+def footnote(sweep: Sweep) -> str:
     """The test behind the declared comparison, and in a footnote those over seeds alone with what few cannot show.
 
     Args:
@@ -118,9 +118,9 @@ def test_words(sweep: Sweep) -> str:
     if test is None:
         return "One seed: no test."
     words = (
-        f"p = {p_text(comparison.p)}; interval and p are over {comparison.band}, from one variance. On these test "
-        f"images alone, paired over {comparison.n_seeds} seeds: t test p = {p_text(test.p)}, exact sign-flip test p = "
-        f"{p_text(test.sign_flip_p)}"
+        f"{_p(comparison.p)}; interval and p are over {comparison.band}, from one variance. On these test "
+        f"images alone, paired over {comparison.n_seeds} seeds: t test {_p(test.p)}, exact sign-flip test "
+        f"{_p(test.sign_flip_p)}"
     )
     if test.smallest_sign_flip_p > 0.05:
         words += (
@@ -201,29 +201,29 @@ def paper_words(sweep: Sweep, metric: str) -> Iterator[str]:
     comparison = primary.comparison
     pair = f"{comparison.method} minus {comparison.reference}"
     kind = "Descriptive" if late else "Declared beforehand, and the only test"
-    if comparison.reason:
+    if comparison.reason and not primary.missing:
         yield f"{'The comparison' if late else 'The one comparison declared beforehand'} ({pair}) is not available."
     elif primary.missing:
         yield f"Interim, no test of {pair}: {missing_words(primary)}."
     else:
         figure = "normalised area" if primary.at == AREA else metric
         added = f", {sweep.seeds_added} of them added after results had been seen" if sweep.seeds_added else ""
-        p = "" if comparison.test is None else f"p = {p_text(comparison.p)} over {comparison.band}, "
+        p = "" if comparison.test is None else f"{_p(comparison.p)} over {comparison.band}, "
         shown = "" if late else f": {comparison.method} {verdict(primary)} {comparison.reference}{more_words(primary)}"
         yield (
             f"{kind}: {figure} of {pair}{place_words(primary)} under {rule_name(comparison.rule)}, "
-            f"{signed(comparison.difference)}, {p}{comparison.n_seeds} paired seeds{added}{shown}{_beside(primary)}."
+            f"{signed(comparison.difference)}, {p}{_seeds(comparison)}{added}{shown}{_beside(primary, '')}."
         )
     if not late:
         yield f"Declared {_declared(standing)}."
 
 
-def _beside(primary: Primary) -> str:
+def _beside(primary: Primary, by: str = "by ") -> str:
     """Beside an area, the difference at the strongest bias; "" elsewhere, or where that cannot be had."""
     beside = primary.strongest
     if beside is None or beside.reason:
         return ""
-    return f"; at the strongest bias ({primary.axis} = {beside.at}) by {signed(beside.difference)}"
+    return f"; at the strongest bias ({primary.axis} = {beside.at}) {by}{signed(beside.difference)}"
 
 
 def _declared(standing: Standing) -> str:
@@ -239,8 +239,17 @@ def _before(primary: Mapping[str, Any]) -> str:
     at = primary.get("at", AREA)
     where = {AREA: "over the axis", STRONGEST: "at the strongest bias"}.get(str(at), f"at {at}")
     rule = f", chosen by {rule_name(str(primary['rule']))}" if primary.get("rule") else ""
-    margin = f", margin {number(primary['margin'])}" if isinstance(primary.get("margin"), (int, float)) else ""
+    margin = f", margin {primary['margin']:g}" if isinstance(primary.get("margin"), (int, float)) else ""
     return f"{compare[0]} minus {compare[1]} {where}{rule}{margin}"
+
+
+def _p(p: float) -> str:
+    text = p_text(p)
+    return f"p {text}" if text.startswith("<") else f"p = {text}"
+
+
+def _seeds(comparison: Comparison) -> str:
+    return f"{comparison.n_seeds} paired seed{'' if comparison.n_seeds == 1 else 's'}"
 
 
 def _time(times: pd.Series) -> str:

@@ -122,7 +122,7 @@ def _header(findings: Findings, title: str) -> str:
         if late:
             lines.append(m.paragraph(mark + late))
         if sweep.primary is not None and not sweep.primary.comparison.reason:
-            lines.append(m.paragraph(words.test_words(sweep), "quiet"))
+            lines.append(m.paragraph(words.footnote(sweep), "quiet"))
         declared = words.standing_words(findings, sweep)
         if declared:
             lines.append(m.paragraph(declared, "quiet"))

@@ -129,11 +129,6 @@ def signed(interval: Interval) -> str:
     return f"{mean:+.3f} [{low:+.3f}, {high:+.3f}]"
 
 
-def number(value: float) -> str:
-    """A number below 1 without its leading zero, three decimals at most."""
-    return f"{value:.3f}".rstrip("0").replace("0.", ".", 1) if 0 < abs(value) < 1 else f"{value:g}"
-
-
 def p_text(p: float) -> str:
     """A p value, at most four decimals."""
     if math.isnan(p):
