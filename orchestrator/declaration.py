@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from store.declaration import SHOWN, changed_parts, hash_of, parts_of
+from store.declaration import SEEDS, SHOWN, changed_parts, hash_of, parts_of
 
 
 def now() -> str:
@@ -57,5 +57,7 @@ def next_declaration(
     differ = {name for name in differ if first["parts"].get(name) != after["parts"][name]}
     if not differ:
         return {**after, "written": first["written"]}
-    order = [name for name in after["parts"] if name in differ]
-    return {**after, "replaces": {**first, "changed": order}}
+    if set(first["changed"]) == {SEEDS} and differ != {SEEDS}:
+        # Seeds may have been added before; this is the change that makes it descriptive.
+        first = {**first, "results": results, "replaced": when}
+    return {**after, "replaces": {**first, "changed": [name for name in after["parts"] if name in differ]}}
