@@ -40,6 +40,7 @@ COLUMNS = (
     "n_collapsed",
     "n_added",
     "n_patients",
+    "least_patients",
     "n_test",
     "band",
     "values",
@@ -59,8 +60,8 @@ def accuracy_vs_bias(
     """Accuracy against bias strength, from confirm rows only.
 
     The band is mean +- t_{nu} sqrt(V) over seeds and over patients within classes where predictions are given ("seeds
-    and patients", or "seeds and images"; ``analysis.variance``), Student's t over seeds without them ("seeds only"), and
-    none for a single seed.
+    and patients", or "seeds and images"; ``analysis.variance``), Student's t over seeds without them ("seeds only"),
+    and none for a single seed.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -74,8 +75,8 @@ def accuracy_vs_bias(
         brain images, also where no facet names it), ``mean``, ``low``, ``high`` (clipped to [0, 1]), ``median``,
         ``worst_case`` (mean if every missing seed had scored 0, or 1 where lower is better), ``n_seeds`` of
         ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_added`` (of those planned, added after test results existed,
-        where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or images in the band),
-        ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of JSON text), ``caption``.
+        where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or images in the
+        band), ``least_patients`` of a class, ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of JSON text), ``caption``.
 
     Raises:
         InputError: A column that the trials do not have, or sweeps of different metrics.
@@ -140,6 +141,7 @@ def _row(point: Point, worst: float, proportion: bool, added: int) -> dict[str, 
         "n_collapsed": point.n_collapsed,
         "n_added": min(added, point.n_planned),
         "n_patients": len(point.scores.patients) if point.scores and " and " in kind else 0,
+        "least_patients": _least_patients(point) if " and " in kind else 0,
         "n_test": point.n_test,
         "band": kind,
         "values": tuple(float(v) for v in point.values),
@@ -148,6 +150,11 @@ def _row(point: Point, worst: float, proportion: bool, added: int) -> dict[str, 
         "shared": point.shared,
     }
     return {**row, "caption": caption(row, worst)}
+
+
+def _least_patients(point: Point) -> int:
+    strata = None if point.scores is None else point.scores.strata
+    return 0 if strata is None else int(np.unique(strata, return_counts=True)[1].min())
 
 
 def caption(row: dict[str, Any], worst: float = 0.0) -> str:
