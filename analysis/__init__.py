@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analysis.breaking import breaking_points
     from analysis.changes import mark_seeds_added
-    from analysis.comparisons import areas, primary_comparison, won_back
+    from analysis.comparisons import areas, won_back
     from analysis.curves import accuracy_vs_bias
     from analysis.diagnosis import confusion_by_strength
     from analysis.epochs import epoch_choice
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from analysis.load import load, load_config, load_history, load_predictions, load_splits
     from analysis.packing import pack
     from analysis.planning import variance_components
+    from analysis.primary import primary_comparison
     from analysis.published import beside_published, published_numbers
     from analysis.report import write_report
     from analysis.search_tables import expected_validation, lambda_map
@@ -56,7 +57,7 @@ _HOME = {
     "plot_lambda_map": "figures_search",
     "plot_learning_curves": "figures_search",
     "plot_search_budget": "figures_search",
-    "primary_comparison": "comparisons",
+    "primary_comparison": "primary",
     "published_numbers": "published",
     "selected_hyperparameters": "tables",
     "shared_properties": "sharing",

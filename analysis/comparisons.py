@@ -193,44 +193,6 @@ def areas_of(points: list[Point], reference: str = ERM, added: Mapping[str, int]
     return frame
 
 
-def primary_comparison(
-    trials: pd.DataFrame,
-    compare: tuple[str, str],
-    rule: str,
-    predictions: pd.DataFrame | None = None,
-    column: str | None = None,
-) -> Comparison:
-    """The one comparison that is tested: the difference of two methods' normalised areas.
-
-    Args:
-        trials: What ``analysis.load`` returned, of one sweep.
-        compare: Labels (or methods) of the two.
-        rule: The selection rule of both.
-        predictions: What ``analysis.load_predictions`` returned.
-        column: Test column; default: the sweep's metric.
-
-    Returns:
-        The comparison; with a ``reason`` and no numbers where it cannot be made.
-    """
-    return primary_of(finished_points(trials, predictions, column, rule), compare, rule)
-
-
-def primary_of(points: list[Point], compare: tuple[str, str], rule: str) -> Comparison:
-    """``primary_comparison`` from points already gathered."""
-    curves = by_label(point for point in points if point.line.rule == rule)
-    found: dict[str, tuple[tuple[str, ...], Curve]] = {}
-    for key, curve in curves.items():
-        line = next(iter(curve.values())).line
-        for name in compare:
-            if name in (line.label, line.method) and (name not in found or len(curve) > len(found[name][1])):
-                found[name] = key, curve
-    missing = [name for name in compare if name not in found]
-    if missing:
-        return _no_comparison(*compare, rule, f"{' and '.join(missing)} has no finished confirm trial under this rule")
-    (key, first), (_, second) = found[compare[0]], found[compare[1]]
-    return compare_curves(first, second, grid_of(curves, key), next(iter(second.values())).line.label)
-
-
 def compare_curves(first: Curve, second: Curve, grid: list[float], reference: str) -> Comparison:
     """Difference of two curves' normalised areas, paired on the seeds both have at every bias value.
 
@@ -250,14 +212,14 @@ def compare_curves(first: Curve, second: Curve, grid: list[float], reference: st
         gaps = [value for value in grid if value not in curve or not curve[value].seeds]
         if gaps or not curve:
             values = ", ".join(f"{value:g}" for value in gaps)
-            return _no_comparison(
+            return no_comparison(
                 line.label, reference, line.rule, f"{label} has no finished seed at {line.bias_axis} {values}"
             )
     if len(grid) < least_points(line.facet):
-        return _no_comparison(line.label, reference, line.rule, "there are too few bias values for an area")
+        return no_comparison(line.label, reference, line.rule, "there are too few bias values for an area")
     seeds = common_seeds(*(curve[value] for curve in (first, second) for value in grid))
     if not seeds:
-        return _no_comparison(line.label, reference, line.rule, "no seed has finished at every bias value in both")
+        return no_comparison(line.label, reference, line.rule, "no seed has finished at every bias value in both")
     a, b = (_area_of(samples, grid) for samples in _both(first, second, grid, seeds))
     return _compared(first[grid[0]], reference, AREA, a, b)
 
@@ -275,7 +237,7 @@ def compare_at(first: Point, second: Point) -> Comparison:
     at, line = f"{first.bias_value:g}", first.line
     seeds = common_seeds(first, second)
     if not seeds:
-        return _no_comparison(line.label, second.line.label, line.rule, f"no seed has finished in both at {at}", at)
+        return no_comparison(line.label, second.line.label, line.rule, f"no seed has finished in both at {at}", at)
     a, b = paired_samples([first, second], seeds)
     return _compared(first, second.line.label, at, a, b)
 
@@ -320,12 +282,12 @@ def _to_reference(
     line = next(iter(curves[key].values())).line
     reference, reason = counterpart_curve(curves, key, name)
     if reference is None:
-        return _no_comparison(line.label, name, line.rule, reason)
+        return no_comparison(line.label, name, line.rule, reason)
     if reference is curves[key]:
         return None
     found = compare_curves(curves[key], reference, grid, next(iter(reference.values())).line.label)
     if found.test is None and not found.reason:
-        return _no_comparison(line.label, name, line.rule, f"only one seed can be paired with {found.reference}")
+        return no_comparison(line.label, name, line.rule, f"only one seed can be paired with {found.reference}")
     return found
 
 
@@ -353,6 +315,7 @@ def _ends(area: Sample | None) -> dict[str, float]:
     return {"area": found.mean, "low": found.low, "high": found.high}
 
 
-def _no_comparison(method: str, reference: str, rule: str, reason: str, at: str = AREA) -> Comparison:
+def no_comparison(method: str, reference: str, rule: str, reason: str, at: str = AREA) -> Comparison:
+    """A comparison that cannot be made, and why."""
     nan = math.nan
     return Comparison(method, reference, rule, "", (nan, nan), _NONE, "none", 0, NO_VARIANCE, nan, None, at, reason)

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis import references
 from analysis.changes import added_words
 from analysis.load import confirm_rules, section, seeds_of_rules
+from analysis.primary_words import paper_words
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
 from analysis.report_words import search_words
@@ -168,33 +169,19 @@ def _confirm(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
 
 def _statistics(findings: Findings, sweep: Sweep) -> Iterator[str]:
     kinds = sorted(set(findings.curve.loc[findings.curve["sweep"] == sweep.name, "band"]) - {"none"})
-    if not kinds:
-        return
-    repeated = any(kind.startswith("repetitions") for kind in kinds)
-    given = "for the whole procedure, its search included" if repeated else "given the selected hyperparameters"
-    yield (
-        f"Intervals are 95 %, over {_list(kinds)}: mean +- t sqrt(V), V = V_s + V_p - V_sp, of the seeds' values "
-        "(V_s), of the patients (or images) by the jackknife within classes (V_p; 0 where seeds only) and of their "
-        "interaction, which both hold (V_sp), with Satterthwaite's degrees of freedom [@satterthwaite1946]; near 0 and "
-        "1 Wilson's interval over as many images as V is worth [@wilson1927]. "
-        f"They hold {given}. The p value of every comparison is of the same V. "
-        "Shares won back have Fieller intervals [@fieller1954]; descriptive p values over methods are "
-        "adjusted by Holm [@holm1979]; search budgets are compared by the expected best validation value [@dodge2019]."
-    )
-    primary = sweep.primary
-    if primary is None:
-        yield "No comparison was declared beforehand: everything is descriptive."
-    elif primary.reason:
-        yield f"The one comparison declared beforehand ({primary.method} - {primary.reference}) is not available."
-    else:
-        low, high = primary.difference.low, primary.difference.high
-        late = f", {sweep.seeds_added} of them added after results had been seen" if sweep.seeds_added else ""
-        test = f", paired t test p = {primary.test.p:.2g}" if primary.test else ""
+    if kinds:
+        repeated = any(kind.startswith("repetitions") for kind in kinds)
+        given = "for the whole procedure, its search included" if repeated else "given the selected hyperparameters"
         yield (
-            f"Declared beforehand, and the only test: normalised area of {primary.method} minus {primary.reference} "
-            f"under {rule_name(primary.rule)}, {primary.difference.mean:+.3f} [{low:+.3f}, {high:+.3f}] over "
-            f"{primary.n_seeds} paired seeds{test}{late}."
+            f"Intervals are 95 %, over {_list(kinds)}: mean +- t sqrt(V), V = V_s + V_p - V_sp, of the seeds' values "
+            "(V_s), of the patients (or images) by the jackknife within classes (V_p; 0 where seeds only) and of their "
+            "interaction, which both hold (V_sp), with Satterthwaite's degrees of freedom [@satterthwaite1946]; near 0 "
+            "and 1 Wilson's interval over as many images as V is worth [@wilson1927]. "
+            f"They hold {given}. The p value of every comparison is of the same V. "
+            "Shares won back have Fieller intervals [@fieller1954]; descriptive p values over methods are adjusted by "
+            "Holm [@holm1979]; search budgets are compared by the expected best validation value [@dodge2019]."
         )
+    yield from paper_words(sweep, findings.metric)
 
 
 def _exceptions(findings: Findings, sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:

@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from analysis import markup as m
+from analysis import primary_words as words
 from analysis import report_curve as curves
 from analysis import report_results as results
 from analysis import report_search as search
-from analysis import report_words as words
 from analysis.errors import InputError
 from analysis.load import section
 from analysis.plotly_bundle import bundle
@@ -119,10 +119,15 @@ def _header(findings: Findings, title: str) -> str:
     lines = []
     for sweep in findings.sweeps:
         mark = f"{sweep.name}: " if len(findings.sweeps) > 1 else ""
-        answer = words.answer(findings, sweep)
-        lines.append(m.paragraph(mark + answer, "answer"))
-        if sweep.primary is not None and not sweep.primary.reason:
-            lines.append(m.paragraph(words.test_words(sweep.primary, sweep.seeds_added), "quiet"))
+        lines.append(m.paragraph(mark + words.answer(findings, sweep), "answer"))
+        late = words.descriptive_words(sweep)
+        if late:
+            lines.append(m.paragraph(mark + late))
+        if sweep.primary is not None and not sweep.primary.comparison.reason:
+            lines.append(m.paragraph(words.footnote(sweep), "quiet"))
+        declared = words.standing_words(findings, sweep)
+        if declared:
+            lines.append(m.paragraph(declared, "quiet"))
     trials = findings.trials
     networks = ", ".join(str(n) for n in trials["network"].dropna().unique())
     names = ", ".join(sweep.name for sweep in findings.sweeps)

@@ -10,12 +10,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from analysis.changes import read_changes, seeds_added
-from analysis.comparisons import Comparison, primary_of
 from analysis.errors import DamagedFile
 from analysis.load import confirm_rules, read_config, section
 from analysis.parts import owner_of
+from analysis.primary import Primary, declared_comparison
 from analysis.replicates import Point
 from analysis.source import Folder
+from analysis.standing import Standing, standing_of
 from store.sealed import digest
 
 
@@ -41,6 +42,7 @@ class Sweep:
         strips: Sample images, weak bias first.
         alt: What the sample images show.
         primary: The declared comparison, as far as it can be made; None where none is declared.
+        standing: How it was declared, and what was changed once test results existed.
     """
 
     name: str
@@ -50,7 +52,8 @@ class Sweep:
     changes: tuple[Mapping[str, Any], ...]
     strips: tuple[Strip, ...]
     alt: str
-    primary: Comparison | None
+    primary: Primary | None
+    standing: Standing
 
     def spaces(self) -> dict[str, Mapping[str, Any]]:
         """Search space of each cell; where a cell does not state it, the ranges its method has in the sweep file."""
@@ -133,19 +136,18 @@ def read_sweep(folder: Folder, name: str, points: Sequence[Point]) -> Sweep:
     """
     config = read_config(folder)
     own = [point for point in points if point.line.sweep == name]
-    compare = section(config, "primary").get("compare")
-    rule = str(section(config, "primary").get("rule") or confirm_rules(config)[0])
-    pair = tuple(str(c) for c in compare) if isinstance(compare, Sequence) and not isinstance(compare, str) else ()
+    status, changes = _status(folder), read_changes(folder)
     index = _json(folder, "samples/index.json")
     return Sweep(
         name=name,
         address=folder.name,
         config=config,
-        status=_status(folder),
-        changes=read_changes(folder),
+        status=status,
+        changes=changes,
         strips=_strips(folder, index, config),
         alt=str(index.get("alt", "sample images at each bias strength")),
-        primary=primary_of(own, (pair[0], pair[1]), rule) if len(pair) == 2 else None,
+        primary=declared_comparison(config, status, own),
+        standing=standing_of(config, changes),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from analysis.captions import span
 from analysis.load import section
+from analysis.primary_words import descriptive_words
 from analysis.replicates import CEILING
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
@@ -87,8 +88,11 @@ def _methods(sweep: Sweep) -> Sequence[Any]:
 
 
 def _primary(findings: Findings, sweep: Sweep) -> Iterator[str]:
-    if sweep.primary is not None and sweep.primary.reason:
-        p = sweep.primary
+    late = descriptive_words(sweep)
+    if late:
+        yield late
+    if sweep.primary is not None and sweep.primary.comparison.reason:
+        p = sweep.primary.comparison
         yield f"The primary comparison ({p.method} against {p.reference}) is not available: {p.reason}."
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import pandas as pd
 
 from analysis.captions import kinds_of, span, tested
 from analysis.changes import added_words
-from analysis.comparisons import Comparison
 from analysis.load import section
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
-from analysis.report_warnings import unfinished_cells
 from analysis.selection import ORACLE, rule_name
 from analysis.statistics import Interval
 
@@ -24,68 +21,6 @@ _RULE_MEANS = {
     ORACLE: "unbiased validation images, which nobody has in practice: an upper bound, not a method",
 }
 _ADAPTIVE_FROM = 25
-
-
-def answer(findings: Findings, sweep: Sweep) -> str:
-    """The sweep's result in one sentence, computed from its rows.
-
-    Args:
-        findings: The report's content.
-        sweep: The sweep.
-
-    Returns:
-        The sentence; it claims nothing where there is no interval.
-    """
-    so_far = "So far, " if unfinished_cells(findings, sweep) else ""
-    primary = sweep.primary
-    if primary is None:
-        return "No primary comparison is declared: the curve below is descriptive."
-    if primary.reason:
-        return f"{so_far or 'There is '}no answer to {primary.method} against {primary.reference}: {primary.reason}."
-    names = [_name(findings, label) for label in (primary.method, primary.reference)]
-    return (
-        f"{so_far}{names[0]} {verdict(primary)} {names[1]}: mean {findings.metric} over the axis differs by "
-        f"{signed(primary.difference)}{_strongest(findings, sweep, primary)}."
-    )
-
-
-def verdict(comparison: Comparison) -> str:
-    """``scores higher than``, ``scores lower than``, or that the two cannot be told apart, by the interval alone."""
-    interval = comparison.difference
-    if math.isnan(interval.low):
-        return "was run with one seed, which allows no statement against"
-    if interval.low > 0:
-        return "scores higher than"
-    if interval.high < 0:
-        return "scores lower than"
-    return "cannot be told apart from"
-
-
-def test_words(comparison: Comparison, added: int = 0) -> str:
-    """The tests behind the primary comparison, with what few seeds cannot show.
-
-    Args:
-        comparison: The comparison.
-        added: Seeds added after test results existed.
-
-    Returns:
-        The sentences.
-    """
-    test = comparison.test
-    if test is None:
-        return "One seed: no test."
-    words = f"Paired over {comparison.n_seeds} seeds: t test p = {p_text(test.p)}, exact sign-flip test p = "
-    words += p_text(test.sign_flip_p)
-    if test.smallest_sign_flip_p > 0.05:
-        words += (
-            f" (with {comparison.n_seeds} seeds it cannot fall below {p_text(test.smallest_sign_flip_p)}, so it "
-            "cannot reach .05; six seeds can)"
-        )
-    late = f" {added_words({'': added})}" if added else ""
-    return (
-        f"{words}.{late} The tests are over seeds alone; the interval is over {comparison.band}. "
-        "This is the one comparison declared beforehand; everything else here is descriptive."
-    )
 
 
 def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = None) -> str:
@@ -199,33 +134,6 @@ def p_text(p: float) -> str:
     if math.isnan(p):
         return "not computed"
     return "< .0001" if p < 0.0001 else f"{p:.4f}".rstrip("0").removeprefix("0") if p < 1 else "1"
-
-
-def _strongest(findings: Findings, sweep: Sweep, primary: Comparison) -> str:
-    rows = findings.curve[(findings.curve["sweep"] == sweep.name) & (findings.curve["rule"] == primary.rule)]
-    both = rows[
-        rows["label"].isin([primary.method, primary.reference])
-        & (rows["n_seeds"] > 0)
-        & (rows["facet"] == primary.facet)
-    ]
-    if both.empty:
-        return ""
-    strongest = both[both["bias_strength"] == both["bias_strength"].max()]
-    strongest = strongest.sort_values("label", key=lambda labels: labels != primary.method)
-    texts = [f"{r['label']} {r['mean']:.3f}{_interval(r)}" for r in strongest.to_dict("records")]
-    place = f"{both['bias_axis'].iloc[0]} = {strongest['bias_value'].iloc[0]:g}"
-    return f"; at the strongest bias ({place}): {', '.join(texts)}"
-
-
-def _interval(row: dict[Any, Any]) -> str:
-    interval = "" if row["band"] == "none" else f" [{row['low']:.3f}, {row['high']:.3f}]"
-    collapsed = f" ({row['n_collapsed']} of {row['n_seeds']} seeds collapsed)" if row["n_collapsed"] else ""
-    return interval + collapsed
-
-
-def _name(findings: Findings, label: str) -> str:
-    long = findings.names().get(label, "")
-    return f"{label} ({long})" if long and long != label else label
 
 
 def _short_training(sweep: Sweep) -> bool:

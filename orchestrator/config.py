@@ -17,6 +17,7 @@ from pydantic import (
 
 from orchestrator.name_rule import NAME_SCHEMA, Name
 from orchestrator.number_types import Real, Whole
+from orchestrator.primary_config import PrimaryConfig
 from orchestrator.resources import MethodResources, ResourcesConfig
 from trainable.spec import Metric, Rule, Training
 
@@ -246,13 +247,6 @@ class LimitsConfig(_Strict):
         None, gt=0, description="The sweep stops issuing trials once it has cost this much, by the table of prices."
     )
     checkpoint_seconds: Real = Field(60, ge=0, description="Seconds between the checkpoints of a trial.")
-
-
-class PrimaryConfig(_Strict):
-    """The one comparison that is tested; everything else is descriptive."""
-
-    compare: tuple[str, str] = Field(description="Labels of two methods; the first minus the second.")
-    rule: Rule | None = Field(None, description="Selection rule; default: the search's rule.")
 
 
 class SweepConfig(_Strict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.cells import Cell, build_cells, load_checked, resolve
+from orchestrator.comparable import check_primary
 from orchestrator.config import SweepConfig
 from orchestrator.identity import search_seed
 from orchestrator.names import check_names, check_values
@@ -42,6 +43,7 @@ def make_plan(config: SweepConfig) -> Plan:
     _check_network(plan)
     _check_methods(plan)
     _check_rules(plan)
+    check_primary(resolved, plan.cells, dataset)
     return plan
 
 

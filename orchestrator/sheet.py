@@ -14,7 +14,7 @@ from orchestrator.identity import search_seed
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory
 from orchestrator.small_files import read_small
-from orchestrator.sweep_file import NOT_CONFIGURATION, validate
+from orchestrator.sweep_file import configuration_in, validate
 from orchestrator.yaml_text import load_yaml
 from trainable.data.base import Dataset, Split
 from trainable.errors import InputError
@@ -41,8 +41,7 @@ def read_sheet(directory: SweepDirectory) -> dict[str, Any]:
 
 def configuration_of(sheet: Mapping[str, Any]) -> dict[str, Any]:
     """The part of ``sweep.yaml`` that is the configuration, normalised by this version's models."""
-    tree = {key: value for key, value in sheet.items() if key not in NOT_CONFIGURATION}
-    return validate(tree, SWEEP_FILE).model_dump(mode="json", by_alias=True)
+    return validate(configuration_in(sheet), SWEEP_FILE).model_dump(mode="json", by_alias=True)
 
 
 def sweep_sheet(plan: Plan) -> dict[str, Any]:
@@ -82,6 +81,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
                     "high": axis.high,
                     "stronger": axis.stronger,
                     "unbiased_at": axis.unbiased_at,
+                    "default": axis.default,
                 }
                 for axis in dataset.axes
             ],

@@ -9,7 +9,6 @@ import secrets
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import yaml
@@ -22,6 +21,7 @@ from orchestrator.companions import write_samples, write_splits
 from orchestrator.config import SweepConfig
 from orchestrator.continuation import changed_numbers, check_config, check_provenance
 from orchestrator.damage import Survey, set_aside, survey
+from orchestrator.declaration import declaration_of, next_declaration, now
 from orchestrator.dispatch import Dispatcher
 from orchestrator.failures import Failures
 from orchestrator.fits import check_fits
@@ -166,7 +166,7 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             rows = found.rows
             _set_aside(directory, found, options.console)
             _restore(dispatcher, directory, writer, found, options)
-            _write_sheet(directory, writer, sheet, changes, rows, sweep)
+            _write_sheet(directory, writer, sheet, changes, rows, sweep, begun)
             directory.folder = directory.folder.kept(SWEEP_FILE)
             lease.keep(directory.folder)
             write_splits(plan, directory, writer)
@@ -241,10 +241,16 @@ def _as_begun(config: SweepConfig, sheet: Mapping[str, Any]) -> SweepConfig:
         for name in ("sampler", "early_stopping")
         if getattr(config.search, name) == "auto" and name in begun
     }
-    if not kept:
+    tested: Mapping[str, Any] = {}
+    if config.primary is not None and sheet.get("primary"):
+        were = configuration_of(sheet)["primary"]
+        tested = {name: were[name] for name in ("at", "margin") if name not in config.primary.model_fields_set}
+    if not kept and not tested:
         return config
     tree = config.model_dump(mode="json", by_alias=True)
     tree["search"].update(kept)
+    if tested:
+        tree["primary"].update(tested)
     return validate(tree, SWEEP_FILE)
 
 
@@ -360,20 +366,26 @@ def _write_sheet(
     changes: Mapping[str, Any],
     rows: list[dict[str, Any]],
     sweep: str | None,
+    begun: Mapping[str, Any] | None,
 ) -> None:
-    noted = 0
+    noted, when = 0, now()
+    declaration = declaration_of(sheet, when)
     if directory.exists():
         if not changes:
             return
+        results = sum(row["phase"] == "confirm" for row in rows)
+        if begun is not None:
+            declaration = next_declaration(begun, configuration_of(begun), sheet, results, when)
         noted = writer.note_change(
             {
-                "when": datetime.now(UTC).isoformat(timespec="seconds"),
+                "when": when,
                 "what": {key: {"old": old, "new": new} for key, (old, new) in changes.items()},
                 "rows": len(rows),
-                "test_results": sum(row["phase"] == "confirm" for row in rows),
+                "test_results": results,
+                "declaration": declaration["hash"],
             }
         )
     # By this number a reader notices that a line of changes.jsonl is gone.
-    sheet = {**sheet, "provenance": {**sheet["provenance"], "changes": noted}}
+    sheet = {**sheet, "declaration": declaration, "provenance": {**sheet["provenance"], "changes": noted}}
     text = yaml.safe_dump(dict(sheet), sort_keys=False, allow_unicode=True, width=110)
     directory.folder.write(SWEEP_FILE, seal_yaml(text) if sweep is None else seal_sheet(text, sweep))

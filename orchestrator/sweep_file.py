@@ -18,7 +18,7 @@ from orchestrator.yaml_text import load_yaml
 from trainable.errors import InputError
 from trainable.texts import bounded
 
-NOT_CONFIGURATION = ("provenance", "dataset_info", "methods_info", "cells")
+NOT_CONFIGURATION = ("declaration", "provenance", "dataset_info", "methods_info", "cells")
 """Keys that the ``sweep.yaml`` in a sweep's folder has besides its configuration."""
 
 
@@ -58,10 +58,20 @@ def parse_config(text: str, overrides: list[str] | None = None, name: str = "swe
         raise InputError(f"{name} must hold a mapping with the keys dataset, methods, ..., but holds {_kind(tree)}")
     if isinstance(tree.get("provenance"), dict):
         # The sweep.yaml of a sweep that was run: it is repeated, by what is installed now.
-        tree = {key: value for key, value in tree.items() if key not in NOT_CONFIGURATION}
+        tree = configuration_in(tree)
     for override in overrides or []:
         apply_override(tree, override)
     return validate(tree, name)
+
+
+def configuration_in(sheet: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a ``sweep.yaml`` that is the configuration, with what older versions meant where they left it out."""
+    tree = {key: value for key, value in sheet.items() if key not in NOT_CONFIGURATION}
+    primary = tree.get("primary")
+    if isinstance(primary, dict) and "at" not in primary:
+        # They compared areas, and knew no margin.
+        tree["primary"] = {**primary, "at": "area", "margin": None}
+    return tree
 
 
 def validate(tree: Mapping[str, Any], name: str = "sweep file") -> SweepConfig:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,15 +12,11 @@ import pytest
 import torch
 from rich.console import Console
 
-from orchestrator import commands, sweep
+from orchestrator import sweep
 from orchestrator.cli import main
-from orchestrator.cluster import demands_of
-from orchestrator.dispatch import Dispatcher
 from orchestrator.failures import AlikeCheck, Failures, failures_of
-from orchestrator.results import SweepDirectory, Writer
-from orchestrator.session import Session
-from tests.orchestrator.support import fake_history, fake_row
-from trainable.spec import TrialSpec
+from orchestrator.results import SweepDirectory
+from tests.orchestrator.support import fake_row
 from trainable.texts import reason_of
 from trainable.trainer import Trainer, TrialFailed
 
@@ -128,35 +123,6 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(SWEEP)
     return path
-
-
-@pytest.fixture
-def trials(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], list[TrialSpec]]:
-    """Let the trials of a sweep end without Ray, with an error or with a value; returns a list that takes them."""
-
-    def ending(error: str | None) -> list[TrialSpec]:
-        ran: list[TrialSpec] = []
-
-        def run(config: Any, dispatcher: Dispatcher, writer: Writer, progress: Any, *_: Any) -> None:
-            session = Session(config, dispatcher, writer, progress, demands_of(config, []), slots=2)
-            for number in range(1000):
-                if session.suggest(str(number)) == "FINISHED":
-                    break
-                spec = session.specs[str(number)]
-                ran.append(spec)
-                if error is None:
-                    values = [0.5] * spec.training.epochs
-                    result = {"history": fake_history(values), "row": fake_row(spec, 0.5)}
-                    session.result(str(number), result)
-                session.ended(str(number), error=error)
-            if session.limit_reached:
-                print(f"no more trials are started: {session.limit_reached}")
-
-        monkeypatch.setattr(sweep, "_run", run)
-        monkeypatch.setattr(commands, "_finish", lambda directory: True)
-        return ran
-
-    return ending
 
 
 def test_a_sweep_whose_first_trials_fail_alike_stops_and_its_remedy_works(
