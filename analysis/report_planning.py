@@ -47,7 +47,8 @@ def planning_section(findings: Findings) -> str:
 
 def _table(findings: Findings, rows: pd.DataFrame) -> str:
     """Least differences over seeds and patients for the declared comparison, else the first method, at full bias."""
-    declared = [sweep.primary for sweep in findings.sweeps if sweep.primary is not None and not sweep.primary.reason]
+    found = [sweep.primary.comparison for sweep in findings.sweeps if sweep.primary is not None]
+    declared = [comparison for comparison in found if not comparison.reason]
     wanted = declared[0].method if declared else str(rows["label"].iloc[0])
     reference = declared[0].reference if declared else ERM
     curves = by_label(findings.points)
