@@ -23,7 +23,8 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
 
     A method that has completed trials in the sweep's directory is judged by their mean, any other by a few steps of one
     trial on this machine: in its cell of the strongest bias, which has the most bias heads, and in the middle of its
-    search space (the anchor's weights of 0 would leave out the work that costs most).
+    search space (the anchor's weights of 0 would leave out the work that costs most). Confirm trials are given the time
+    of their test images beside.
 
     Args:
         plan: The resolved sweep.
@@ -39,7 +40,7 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
 
     from trainable.process_state import kept
     from trainable.provenance import device_name
-    from trainable.timing import epoch_seconds
+    from trainable.timing import epoch_time, tested_seconds
     from trainable.trainer import Trainer
 
     config = plan.config
@@ -48,6 +49,7 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
     searches = repeats * (len({config.search.rule, *seeds}) if config.search.per_rule else 1)
     confirm = repeats * sum(seeds.values())
     per_trial: dict[str, float] = {}
+    tested: dict[str, float] = {}
     like: dict[str, dict[str, Any]] = {}
     source: dict[str, str] = {}
     operations: dict[str, float] = {}
@@ -65,9 +67,10 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
             trainer = Trainer(spec, "auto" if share else "cpu")
             if not torch.cuda.is_available():
                 operations[cell.label] = _operations(trainer) * config.training.epochs
-            seconds, timed = epoch_seconds(trainer)
-        per_trial[cell.label] = seconds * config.training.epochs
-        source[cell.label] = f"{timed} on this machine ({device_name(trainer.device)})"
+            timed = epoch_time(trainer)
+        per_trial[cell.label] = timed.seconds * config.training.epochs
+        tested[cell.label] = tested_seconds(trainer, timed.image)
+        source[cell.label] = f"{timed.words} on this machine ({device_name(trainer.device)})"
         like[cell.label] = {
             "threads": resources.cpu,
             "gpu_share": share,
@@ -77,6 +80,8 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
     each = {cell.label: 0.0 for cell in plan.cells}
     for cell in plan.cells:
         each[cell.label] += (searches * cell.trials + confirm) * per_trial[cell.label]
+        # The mean of finished trials holds their looks at test images.
+        each[cell.label] += confirm * tested.get(cell.label, 0.0)
     seconds, prices = sum(each.values()), read_prices()
     costs = [prices.of_trial({**like[label], "train_seconds": own}) for label, own in each.items()]
     return {

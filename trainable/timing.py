@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from trainable import evaluate
 from trainable.data.base import ImageSet
 from trainable.methods.base import Batch
+from trainable.spec import VARIANTS
 from trainable.trainer import Trainer
 
 _FEW = 4
@@ -23,19 +25,34 @@ _PATIENCE = 5.0
 _EVALUATED = 64
 
 
-def epoch_seconds(trainer: Trainer) -> tuple[float, str]:
+@dataclass(frozen=True)
+class EpochTime:
+    """What a few steps of a trial say of its time.
+
+    Attributes:
+        seconds: An epoch, steps and validation.
+        image: Seconds of predicting one image.
+        words: What was timed.
+    """
+
+    seconds: float
+    image: float
+    words: str
+
+
+def epoch_time(trainer: Trainer) -> EpochTime:
     """Estimate the seconds of an epoch, steps and validation, from a part of both.
 
     The steps are those of the last epoch, where the ramp is at its end and pre-training is over. At most 8 are timed,
     or as many as begin within 5 s, after a step of 4 images that is not counted; where a whole step would take over
-    2 s, one more step of 4 images stands for all, image for image. Validation is scaled up from at most 64 images. The
-    test images that a confirm trial looks at, building the trial and its report are left out.
+    2 s, one more step of 4 images stands for all, image for image. Validation is scaled up from at most 64 images.
+    Building the trial and its report are left out.
 
     Args:
         trainer: A fresh trial; it is trained by the steps and of no use afterwards.
 
     Returns:
-        Seconds, and what was timed, in words.
+        The times; ``tested_seconds`` adds what a confirm trial looks at.
     """
     feed, size = trainer.feed, max(trainer.feed.sizes)
     few = min(_FEW, size)
@@ -65,7 +82,20 @@ def epoch_seconds(trainer: Trainer) -> tuple[float, str]:
     validation = _timed(trainer, predict)
     seconds = steps * sum(feed.sizes) / images + validation * evaluated / some
     steps_of = f"a training step of {few} images" if slow else f"{count} training step{'s' * (count > 1)}"
-    return seconds, f"{steps_of} and {some} validation images"
+    return EpochTime(seconds, validation / some, f"{steps_of} and {some} validation images")
+
+
+def tested_seconds(trainer: Trainer, image: float) -> float:
+    """Seconds that a confirm trial takes for its test images: once an epoch, and at its end each variant.
+
+    Args:
+        trainer: A trial of the search, which does not see these images: they are counted, not loaded.
+        image: Seconds of predicting one.
+    """
+    dataset = trainer.dataset
+    independent = dataset.unbiased_is_independent
+    variants = len({*VARIANTS, *dataset.flip_pair}) - independent
+    return image * len(trainer.view.split.test) * (trainer.spec.training.epochs + variants)
 
 
 def part_of(batch: Batch, most: int) -> Batch:

@@ -87,14 +87,17 @@ def test_a_part_is_scaled_to_an_epoch(slow: bool, plan: Plan, monkeypatch: pytes
     monkeypatch.setattr(Trainer, "train_batch", lambda self, batch, step: take(0.005 * len(batch.y)))
     validation = sum({id(own): len(own) for own in trainer.validation_images.values()}.values())
     monkeypatch.setattr(timing.evaluate, "predict", lambda nets, images, *more: take(0.001 * len(images)))
-    seconds, words = timing.epoch_seconds(trainer)
-    assert seconds == pytest.approx(0.005 * sum(trainer.feed.sizes) + 0.001 * validation)
-    assert words.startswith("a training step of 4 images" if slow else "8 training steps")
+    found = timing.epoch_time(trainer)
+    assert found.seconds == pytest.approx(0.005 * sum(trainer.feed.sizes) + 0.001 * validation)
+    assert found.image == pytest.approx(0.001)
+    # 36 test images (9 patients): at each epoch, then five variants at the end.
+    assert timing.tested_seconds(trainer, found.image) == pytest.approx(0.001 * 36 * (EPOCHS + 5))
+    assert found.words.startswith("a training step of 4 images" if slow else "8 training steps")
 
 
 def test_patience_ends_the_timing(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "_PATIENCE", 1e-9)
-    assert timing.epoch_seconds(trainer_of(plan))[1].startswith("1 training step and")
+    assert timing.epoch_time(trainer_of(plan)).words.startswith("1 training step and")
 
 
 def test_finished_trials_are_believed_before_any_timing(plan: Plan, steps: list[Any]) -> None:

@@ -13,6 +13,7 @@ from orchestrator.config import SweepConfig
 from orchestrator.plan import make_plan
 from orchestrator.sheet import sweep_sheet
 from orchestrator.sweep_file import load_yaml, read_config, validate
+from trainable.data.samples import sample_index
 from trainable.errors import InputError
 
 FILES = sorted(Path(sweeps.__path__[0]).glob("*.yaml"))
@@ -71,6 +72,16 @@ def test_the_sizes_count_images_and_patients() -> None:
     counts = [sizes[part]["glioma"] for part in ("train", "val", "test")]
     assert [entry["patients"] for entry in counts] == [7, 1, 2]
     assert [entry["images"] for entry in counts] == [14, 2, 4]
+
+
+def test_the_sizes_count_patients_that_were_drawn_for_a_part() -> None:
+    more = ["dataset.test_patients=9", "dataset.test_slices=1", "dataset.val_patients=6"]
+    plan = make_plan(read_config(Path(sweeps.__path__[0]) / "brain_phantom.yaml", [*SMALL, *more]))
+    info = sweep_sheet(plan)["dataset_info"]
+    counts = [info["sizes"][part]["glioma"] for part in ("train", "val", "test")]
+    assert [(entry["patients"], entry["images"]) for entry in counts] == [(10, 20), (2, 4), (3, 3)]
+    assert (info["n_images"], info["n_test"]) == (60 + 12 + 9, 9)
+    assert set(sample_index(plan.dataset)) <= set(range(60)), "pictures show training patients"
 
 
 def test_the_sizes_are_counted_in_each_fold() -> None:

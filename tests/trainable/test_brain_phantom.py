@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -34,6 +35,70 @@ def test_the_pixels_are_the_same_on_every_machine() -> None:
     others = [{"image_size": 33}, {"overlap": 0.1}, {"slices": 3}, {"lengths": "seed"}]
     plain: dict[str, object] = {"image_size": 32, "patients": 30, "slices": 2}
     assert len({BrainPhantom(**{**plain, **other}).checksum for other in [{}, *others]}) == 5  # type: ignore[arg-type]
+
+
+def test_without_patients_of_a_part_nothing_has_changed() -> None:
+    nothing: dict[str, None] = dict.fromkeys(("test_patients", "test_slices", "val_patients"))
+    plain = BrainPhantom(image_size=32, patients=30, slices=2, **nothing)
+    assert plain.checksum == "d7d2d59b933cda5809946f52386adc22b2563af5936c8068104c846628fb5f8b"
+    total = hashlib.sha256("".join([*plain.image_keys(), *(plain.patient_keys() or [])]).encode())
+    for seed, fold in ((0, None), (7, None), (0, 2)):
+        split = plain.split(seed, fold)
+        for part in (split.train, split.val, split.test):
+            total.update(part.tobytes())
+    # Of the keys and splits before there were such options.
+    assert total.hexdigest() == "77400c6c98aa14ce8f61e8d9cfb843a0c45889c8c156cba3a0481c36f94cae30"
+    assert plain.bias_strength({"rho": 0.7, "gamma": 0.0}) == 0.3091639797060487
+
+
+PARTS = {"test_patients": 10, "test_slices": 1, "val_patients": 7}
+
+
+@pytest.mark.parametrize(
+    "chosen", [("test_patients", "test_slices", "val_patients"), ("test_patients",), ("val_patients",)]
+)
+def test_patients_drawn_for_a_part_are_that_part(chosen: tuple[str, ...]) -> None:
+    plain = BrainPhantom(image_size=32, patients=30, slices=2)
+    more = BrainPhantom(image_size=32, patients=30, slices=2, **{name: PARTS[name] for name in chosen})
+    own = len(plain.labels())
+    # The patients that there were are the same, image by image, with the same draws; the others are new.
+    for name in ("grey", "masks", "labels", "groups", "folds", "image_keys", "patient_keys"):
+        assert np.array_equal(getattr(more.store, name)[:own], getattr(plain.store, name))
+    assert np.array_equal(more.annotation_draws(3)[:own], plain.annotation_draws(3))
+    assert more.checksum != plain.checksum
+    assert len(np.unique(more.store.grey, axis=0)) == len(more.labels()) == len(set(more.image_keys()))
+    assert more.bias_strength({"rho": 0.7, "gamma": 0.0}) == plain.bias_strength({"rho": 0.7, "gamma": 0.0})
+    groups, keys = more.groups(), more.patient_keys()
+    assert keys is not None
+    assert len(set(keys)) == len(set(zip(keys, groups.tolist(), strict=True))) == len(set(groups.tolist()))
+
+    parts = [more.split(seed) for seed in (1, 2)]
+    for split in parts:
+        assert np.array_equal(np.sort(np.concatenate([split.train, split.val, split.test])), np.arange(len(groups)))
+        for name, positions in (("test", split.test), ("val", split.val)):
+            drawn = f"{name}_patients" in chosen
+            assert ((positions >= own) == drawn).all()
+            if drawn:
+                patients = PARTS[f"{name}_patients"]
+                slices = 1 if name == "test" and "test_slices" in chosen else 2
+                assert len(set(groups[positions])) == patients and len(positions) == patients * slices
+                each = np.bincount(more.labels()[positions], minlength=3)
+                assert each.max() - each.min() <= slices and each.min() > 0
+        assert (split.train < own).all()
+        # A share is taken from the other patients for the part alone that has none of its own.
+        assert len(set(groups[split.train])) == {3: 30, 1: 24}[len(chosen)]
+    assert np.array_equal(parts[0].test, parts[1].test)
+    assert np.array_equal(parts[0].val, parts[1].val) == ("val_patients" in chosen)
+
+
+def test_patients_of_one_part_do_not_depend_on_those_of_another() -> None:
+    small: dict[str, int] = {"image_size": 32, "patients": 30, "slices": 1}
+    alone = BrainPhantom(**small, test_patients=6, test_slices=2)
+    both = BrainPhantom(**{**small, "patients": 33}, test_patients=6, test_slices=2, val_patients=6)
+    first, second = alone.split(0).test, both.split(0).test
+    for name in ("grey", "image_keys", "patient_keys"):
+        assert np.array_equal(getattr(alone.store, name)[first], getattr(both.store, name)[second])
+    assert set(both.store.patient_keys[both.split(0).val]).isdisjoint(both.store.patient_keys[second])
 
 
 def test_it_is_drawn_once(phantom: BrainPhantom, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,11 +177,23 @@ def test_splits_are_by_patient(phantom: BrainPhantom) -> None:
         ({"slices": 0}, "slices of brain_phantom"),
         ({"overlap": 1.5}, r"overlap of brain_phantom must lie in \[0, 1\]"),
         ({"lengths": "sed"}, "did you mean 'seed'"),
+        ({"test_patients": 2}, r"test_patients .* whole number in \[3, 3000\] \(at least one of each class\), got 2"),
+        ({"val_patients": True}, "val_patients of brain_phantom must be a whole number"),
+        ({"test_patients": 6, "test_slices": 65}, r"test_slices of brain_phantom must be a whole number in \[1, 64\]"),
+        ({"test_slices": 2, "val_patients": 6}, "give test_patients too, or leave test_slices out"),
+        ({"test_patients": 6, "split_by": "slice"}, "split_by: slice .* drawn for a part by test_patients: leave one"),
+        ({"val_patients": 6, "pituitary": "seed"}, "pituitary: seed .* drawn for a part by val_patients"),
     ],
 )
 def test_bad_options(options: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         BrainPhantom(**options)  # type: ignore[arg-type]
+
+
+def test_patients_drawn_for_a_part_leave_no_folds() -> None:
+    more = BrainPhantom(image_size=32, patients=30, slices=1, test_patients=6, val_patients=6)
+    with pytest.raises(InputError, match="drawn for a part by test_patients and val_patients: leave out one or the"):
+        more.split(0, 1)
 
 
 @pytest.mark.slow

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data import phantom_anatomy
+from trainable.data import phantom_anatomy, phantom_population
 from trainable.data.array_folder import cached_arrays, source_key
-from trainable.data.base import register_dataset
+from trainable.data.base import Split, SplitName, register_dataset
 from trainable.data.paint import Lengths
-from trainable.data.phantom_anatomy import Floats, Heads, Tumours
+from trainable.data.patients import PARTS, split_patients
+from trainable.data.phantom_anatomy import Heads, Tumours
+from trainable.data.phantom_population import population, take
 from trainable.data.slice_store import FIELD_MM, SliceStore
 from trainable.data.tumour_slices import CLASSES, Pituitary, SplitBy, TumourSlices
 from trainable.errors import InputError
@@ -28,161 +31,87 @@ OVERLAP = 0.3
 """A network that uses no annotation gets about nine slices in ten right."""
 N_FOLDS = 5
 _CHUNK = 64
+_NO_FOLD = -1
+_MOST_PATIENTS, _MOST_SLICES = 3000, 64
 
 
 @dataclass(frozen=True)
-class _Kind:
-    """Range of each property of a class, (lowest, highest), uniform between; distances over half the image's side."""
+class Cohort:
+    """Patients that are drawn together.
 
-    reach: tuple[float, float]
-    radius: tuple[float, float]
-    ripple: tuple[float, float]
-    rim: tuple[float, float]
-    core: tuple[float, float]
-    bright: tuple[float, float]
-    oedema: tuple[float, float]
-    mottle: tuple[float, float]
-    level: tuple[float, float]
-
-
-_PROPERTIES = ("reach", "radius", "ripple", "rim", "core", "bright", "oedema", "mottle", "level")
-_KINDS = {
-    # At the dura, round, enhanced throughout.
-    "meningioma": _Kind(
-        reach=(0.64, 0.80),
-        radius=(0.17, 0.27),
-        ripple=(0.02, 0.07),
-        rim=(0.9, 1.1),
-        core=(150, 185),
-        bright=(160, 195),
-        oedema=(0, 14),
-        mottle=(3, 7),
-        level=(0.15, 0.9),
-    ),
-    # In the white matter, ragged, a bright rim around a dark core, oedema.
-    "glioma": _Kind(
-        reach=(0.22, 0.58),
-        radius=(0.19, 0.30),
-        ripple=(0.13, 0.24),
-        rim=(0.22, 0.40),
-        core=(45, 85),
-        bright=(150, 195),
-        oedema=(18, 36),
-        mottle=(8, 16),
-        level=(0.3, 0.95),
-    ),
-    # In the midline at the skull base, round to lobed, enhanced throughout.
-    "pituitary": _Kind(
-        reach=(0.02, 0.18),
-        radius=(0.12, 0.20),
-        ripple=(0.04, 0.11),
-        rim=(0.8, 1.1),
-        core=(135, 170),
-        bright=(145, 180),
-        oedema=(0, 4),
-        mottle=(3, 8),
-        level=(0.05, 0.3),
-    ),
-}
-
-
-def _positions(patients: int, reach: Floats, rng: np.random.Generator) -> Floats:
-    """Direction of each class's tumour in each patient times its reach, ``[patients, 3, 2]``, in head axes."""
-    angle = rng.random((patients, len(_KINDS))) * 2 * np.pi
-    pituitary = list(_KINDS).index("pituitary")
-    angle[:, pituitary] = -np.pi / 2 + 0.5 * (rng.random(patients) - 0.5)
-    places: Floats = reach[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=2)
-    return places
-
-
-def _population(kind: NDArray[np.int64], slices: int, overlap: float) -> tuple[Heads, Tumours]:
-    """Draw heads and tumours of every slice; a patient's slices share head and tumour, and cut it at 8 heights.
-
-    A slice lies between its own class and one other of the patient's: at weight w = overlap x |z| of the other, z
-    half the patient's and half the slice's. Above one half it looks more like the other class than like its own.
+    Attributes:
+        part: The part of the split that they are drawn for; None = they are divided by it.
+        patients: Their number.
+        slices: Slices of each.
     """
-    n, rng = len(kind), np.random.Generator(np.random.PCG64(derive("brain_phantom/patients")))
-    bounds = np.array([[getattr(_KINDS[name], field) for field in _PROPERTIES] for name in CLASSES])
-    own = bounds[..., 0] + rng.random((n, len(CLASSES), len(_PROPERTIES))) * (bounds[..., 1] - bounds[..., 0])
-    places = _positions(n, own[..., 0], rng)
-    other = (kind + 1 + rng.integers(0, len(CLASSES) - 1, n)) % len(CLASSES)
-    z = np.sqrt(0.5) * (rng.standard_normal((n, 1)) + rng.standard_normal((n, slices)))
-    w = np.minimum(overlap * np.abs(z), 1.0)[..., None]
 
-    def between(values: Floats) -> Floats:
-        rows = np.arange(n)
-        mixed: Floats = (1 - w) * values[rows, kind][:, None] + w * values[rows, other][:, None]
-        return mixed.reshape(n * slices, -1)
+    part: SplitName | None
+    patients: int
+    slices: int
 
-    height = np.linspace(-0.85, 0.85, slices)
-    values = between(own) * (1 + 0.06 * rng.standard_normal((n * slices, len(_PROPERTIES))))
-    _, radius, ripple, rim, core, bright, oedema, mottle, level = values.T
-    axes = np.stack([0.70 + 0.06 * rng.random(n), 0.84 + 0.07 * rng.random(n)], axis=1).repeat(slices, axis=0)
-    waves = np.concatenate([rng.uniform(-1, 1, (n, 6, 2)), rng.uniform(0, 2 * np.pi, (n, 6, 1))], axis=2)
-    waves = waves[:, None] + np.array([0.0, 0.0, 0.5]) * height[:, None, None]
-    heads = Heads(
-        axes=axes,
-        level=np.clip(level + np.tile(0.06 * height, n), 0, 1),
-        phase=rng.uniform(-1, 1, (n, 3)).repeat(slices, axis=0),
-        waves=waves.reshape(n * slices, 6, 3),
-        shading=(0.08 * rng.standard_normal((n, 2))).repeat(slices, axis=0),
-    )
-    shape = rng.standard_normal((n, 1, 5, 2)) + 0.4 * rng.standard_normal((n, slices, 5, 2))
-    shape = shape * np.array([1.0, 0.8, 0.6, 0.45, 0.35])[:, None]
-    tumours = Tumours(
-        centre=axes * between(places) + 0.02 * rng.standard_normal((n * slices, 2)),
-        radius=np.maximum(0.06, radius * np.tile(np.sqrt(1 - (0.85 * height) ** 2), n)),
-        ripple=shape.reshape(n * slices, 5, 2) * (ripple / 2)[:, None, None],
-        rim=rim,
-        core=core,
-        bright=bright,
-        oedema=np.maximum(oedema, 0),
-        mottle=np.maximum(mottle, 0),
-    )
-    return heads, tumours
+    def role(self, name: str) -> str:
+        """Name of a random draw: each part has patients of its own, whatever the other parts have."""
+        return "/".join(["brain_phantom", *([self.part] if self.part else []), name])
+
+    @property
+    def named(self) -> str:
+        """Beginning of what its keys are the hashes of, from the number of patients on."""
+        return f"{self.part}-{self.patients}" if self.part else str(self.patients)
 
 
-def _take(bundle: Heads | Tumours, rows: slice) -> dict[str, Floats]:
-    return {name: values[rows] for name, values in vars(bundle).items()}
-
-
-def generate(size: int, patients: int, slices: int, overlap: float) -> dict[str, NDArray[Any]]:
+def generate(size: int, cohorts: Sequence[Cohort], overlap: float) -> dict[str, NDArray[Any]]:
     """Draw the whole data set.
 
     Args:
         size: Side of the images, pixels.
-        patients: Number of patients, a third of each class.
-        slices: Slices of each.
+        cohorts: The patients, on end; as many of each class as the number allows.
         overlap: How far slices may look like another class's.
 
     Returns:
-        The arrays of a ``SliceStore``. Size changes the resolution and the noise, not the patients.
+        The arrays of a ``SliceStore``. Size changes the resolution and the noise, not the patients. Those that are
+        drawn for a part lie in no fold.
     """
-    kind = np.arange(patients) % len(CLASSES)
-    heads, tumours = _population(kind, slices, overlap)
-    total = patients * slices
-    rng = np.random.Generator(np.random.PCG64(derive("brain_phantom/noise", size)))
+    total = sum(cohort.patients * cohort.slices for cohort in cohorts)
     grey = np.empty((total, size, size), dtype=np.uint8)
     masks = np.empty((total, size, (size + 7) // 8), dtype=np.uint8)
-    for start in range(0, total, _CHUNK):
-        rows = slice(start, min(start + _CHUNK, total))
+    others: list[dict[str, NDArray[Any]]] = []
+    done = numbered = 0
+    for cohort in cohorts:
+        n, slices = cohort.patients, cohort.slices
+        rows = slice(done, done + n * slices)
+        kind = np.arange(n) % len(CLASSES)
+        heads, tumours = population(kind, slices, overlap, cohort.role("patients"))
+        _draw(heads, tumours, cohort.role("noise"), grey[rows], masks[rows])
+        members = np.arange(n).repeat(slices)
+        folds = np.full(len(members), _NO_FOLD) if cohort.part else (members // len(CLASSES)) % N_FOLDS
+        others.append(
+            {
+                "outlines": phantom_anatomy.outlines(heads, tumours).reshape(-1, 2),
+                "labels": kind.repeat(slices),
+                "groups": numbered + members,
+                "folds": folds,
+                "image_keys": np.array(
+                    [_key(f"phantom-{cohort.named}-{slices}-{overlap}-{i}") for i in range(len(members))]
+                ),
+                "patient_keys": np.array([_key(f"patient-{cohort.named}-{g}") for g in members]),
+            }
+        )
+        done, numbered = rows.stop, numbered + n
+    joined = {name: np.concatenate([arrays[name] for arrays in others]) for name in others[0]}
+    starts = np.arange(total + 1) * phantom_anatomy.OUTLINE_POINTS
+    return {"grey": grey, "masks": masks, "starts": starts, **joined}
+
+
+def _draw(heads: Heads, tumours: Tumours, role: str, grey: NDArray[np.uint8], masks: NDArray[np.uint8]) -> None:
+    """Fill in the pixels of slices and tumours."""
+    size = grey.shape[1]
+    rng = np.random.Generator(np.random.PCG64(derive(role, size)))
+    for start in range(0, len(grey), _CHUNK):
+        rows = slice(start, min(start + _CHUNK, len(grey)))
         noise = rng.standard_normal((rows.stop - rows.start, size, size))
-        part = Heads(**_take(heads, rows)), Tumours(**_take(tumours, rows))
+        part = Heads(**take(heads, rows)), Tumours(**take(tumours, rows))
         grey[rows], inside = phantom_anatomy.draw(*part, size, noise)
         masks[rows] = np.packbits(inside, axis=2)
-    groups = np.arange(patients).repeat(slices)
-    names = [f"phantom-{patients}-{slices}-{overlap}-{i}" for i in range(total)]
-    return {
-        "grey": grey,
-        "masks": masks,
-        "outlines": phantom_anatomy.outlines(heads, tumours).reshape(-1, 2),
-        "starts": np.arange(total + 1) * phantom_anatomy.OUTLINE_POINTS,
-        "labels": kind.repeat(slices),
-        "groups": groups,
-        "folds": (groups // len(CLASSES)) % N_FOLDS,
-        "image_keys": np.array([_key(name) for name in names]),
-        "patient_keys": np.array([_key(f"patient-{patients}-{g}") for g in groups]),
-    }
 
 
 def _key(text: str) -> str:
@@ -201,9 +130,13 @@ class BrainPhantom(TumourSlices):
         lengths: What the painted lengths say: ``physical`` or ``seed``, see ``paint.length_text``.
         split_by: ``patient`` or ``slice``, see ``TumourSlices``.
         pituitary: ``all`` or ``seed``, see ``TumourSlices``.
+        test_patients: Further patients that are drawn to be tested on, 3 to 3,000, as many of each class as the number
+            allows: they are the test part, and none of ``patients`` is. None = 15 % of ``patients`` are.
+        test_slices: Slices of each of these, 1 to 64; None = as many as ``slices``.
+        val_patients: The same for validation, with ``slices`` slices each; None = a share that the seed draws.
 
     Raises:
-        InputError: An option outside these values.
+        InputError: An option outside these values, or patients drawn for a part where splits are not by patient.
     """
 
     name = "brain_phantom"
@@ -220,20 +153,80 @@ class BrainPhantom(TumourSlices):
         lengths: Lengths = "physical",
         split_by: SplitBy = "patient",
         pituitary: Pituitary = "all",
+        test_patients: int | None = None,
+        test_slices: int | None = None,
+        val_patients: int | None = None,
     ) -> None:
         super().__init__(image_size, lengths, split_by, pituitary)
-        for option, value, low, high in (("patients", patients, 30, 3000), ("slices", slices, 1, 64)):
-            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise InputError(f"{option} of brain_phantom must be a whole number in [{low}, {high}], got {value!r}")
+        _check_number("patients", patients, 30, _MOST_PATIENTS)
+        _check_number("slices", slices, 1, _MOST_SLICES)
         if patients % len(CLASSES):
             raise InputError(f"patients of brain_phantom must be a multiple of 3 (as many a class), got {patients}")
         if isinstance(overlap, bool) or not isinstance(overlap, (int, float)) or not 0 <= overlap <= 1:
             raise InputError(f"overlap of brain_phantom must lie in [0, 1], got {overlap!r}")
+        if test_slices is not None and test_patients is None:
+            raise InputError(
+                "test_slices of brain_phantom are those of test_patients, which is not given: give test_patients too, "
+                "or leave test_slices out"
+            )
+        drawn = {"test_patients": test_patients, "val_patients": val_patients}
+        self._extra = [option for option, number in drawn.items() if number is not None]
+        for option in self._extra:
+            _check_number(option, drawn[option], len(CLASSES), _MOST_PATIENTS, " (at least one of each class)")
+        if test_slices is not None:
+            _check_number("test_slices", test_slices, 1, _MOST_SLICES)
+        for other, value in (("split_by", split_by), ("pituitary", pituitary)):
+            if self._extra and value not in ("patient", "all"):
+                raise InputError(
+                    f"{other}: {value} of brain_phantom divides its images as the seed study did, but patients of "
+                    f"their own are drawn for a part by {' and '.join(self._extra)}: leave one of them out"
+                )
         self.patients, self.slices, self.overlap = patients, slices, float(overlap)
+        cohorts = [
+            Cohort(None, patients, slices),
+            Cohort("test", test_patients or 0, slices if test_slices is None else test_slices),
+            Cohort("val", val_patients or 0, slices),
+        ]
+        self.cohorts = tuple(cohort for cohort in cohorts if cohort.patients)
 
     @functools.cached_property
     def store(self) -> SliceStore:
         """The slices at ``image_size``: drawn once, then read from the cache in milliseconds."""
-        options = (self.image_size, self.patients, self.slices, self.overlap)
-        key = source_key(options, phantom_anatomy.__name__, __name__)
+        options = (self.image_size, self.cohorts, self.overlap)
+        key = source_key(options, phantom_anatomy.__name__, phantom_population.__name__, __name__)
         return SliceStore.of(*cached_arrays(f"brain_phantom-{key}", lambda: generate(*options)), FIELD_MM)
+
+    def class_shares(self) -> NDArray[np.float64]:
+        """Those of ``patients``, whoever is tested on."""
+        own = self.store.labels[: self.patients * self.slices]
+        return np.bincount(own, minlength=len(CLASSES)) / len(own)
+
+    def split(self, seed: int, fold: int | None = None) -> Split:
+        """Split by patient, stratified by class; patients drawn for a part are that part, all others train.
+
+        Args:
+            seed: Decides train / validation, where the validation patients are not drawn for it.
+            fold: As ``TumourSlices.split``; none where patients are drawn for a part.
+
+        Returns:
+            Positions, ascending.
+
+        Raises:
+            InputError: As ``TumourSlices.split``, or a fold where patients are drawn for a part.
+        """
+        if not self._extra:
+            return super().split(seed, fold)
+        if fold is not None:
+            raise InputError(
+                f"folds of brain_phantom test all its patients in turn, but patients of their own are drawn for a part "
+                f"by {' and '.join(self._extra)}: leave out one or the other"
+            )
+        drawn_for = [-1 if cohort.part is None else PARTS.index(cohort.part) for cohort in self.cohorts]
+        images = [cohort.patients * cohort.slices for cohort in self.cohorts]
+        labels, groups = self.store.labels, self.store.groups
+        return split_patients(self.name, labels, groups, CLASSES, seed, drawn_for=np.repeat(drawn_for, images))
+
+
+def _check_number(option: str, value: object, low: int, high: int, why: str = "") -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InputError(f"{option} of brain_phantom must be a whole number in [{low}, {high}]{why}, got {value!r}")

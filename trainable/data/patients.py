@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.base import Split
+from trainable.data.base import Split, SplitName
 from trainable.errors import InputError
 from trainable.randomness import numpy_generator
 
 TEST_SHARE = 0.15
 VAL_SHARE = 0.15
+PARTS: tuple[SplitName, ...] = ("train", "val", "test")
+_TITLES = ("train", "validation", "test")
 _FIXED = 0
+_TO_BE_DIVIDED, _VAL, _TEST = -1, 1, 2
 
 
 def patient_classes(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> tuple[NDArray[np.int64], ...]:
@@ -38,11 +41,13 @@ def split_patients(
     seed: int,
     folds: NDArray[np.int64] | None = None,
     fold: int | None = None,
+    drawn_for: NDArray[np.int64] | None = None,
 ) -> Split:
     """Split slices by patient, stratified by class.
 
     Without a fold, 15 % of the patients of each class (rounded, at least one) are test, drawn once for the data set;
-    with a fold, its patients are. Of the others 15 % of each class are validation, drawn by the seed.
+    with a fold, its patients are. Of the others 15 % of each class are validation, drawn by the seed. Where there are
+    patients that were drawn for test or for validation, these are that part, and no other patient is.
 
     Args:
         name: Name of the data set, part of the fixed draw.
@@ -52,6 +57,7 @@ def split_patients(
         seed: Decides train / validation.
         folds: Fold of each slice, int64 ``[N]`` from 0, the same for all slices of a patient.
         fold: The fold whose patients are test.
+        drawn_for: Part that each slice's patient was drawn for, as a position in ``PARTS``, -1 = none, int64 ``[N]``.
 
     Returns:
         Positions of each part, ascending.
@@ -66,24 +72,25 @@ def split_patients(
             raise InputError(f"{name} has no fold {fold!r}: the folds are {known}")
         first = np.unique(groups, return_index=True)[1]
         in_fold = folds[first] == fold
+    drawn = np.full(len(patients), _TO_BE_DIVIDED)
+    if drawn_for is not None:
+        drawn = drawn_for[np.unique(groups, return_index=True)[1]]
     fixed, seeded = numpy_generator(_FIXED, f"{name}/test"), numpy_generator(seed, "split")
     parts: tuple[list[NDArray[np.int64]], ...] = ([], [], [])
     for k, title in enumerate(classes):
-        order = fixed.permutation(np.flatnonzero(kind == k))
-        n_test = max(1, round(TEST_SHARE * len(order)))
-        test = order[:n_test] if fold is None else order[in_fold[order]]
+        order = fixed.permutation(np.flatnonzero((kind == k) & (drawn == _TO_BE_DIVIDED)))
+        own_val, own_test = (np.flatnonzero((kind == k) & (drawn == part)) for part in (_VAL, _TEST))
+        n_test = 0 if (drawn == _TEST).any() else max(1, round(TEST_SHARE * len(order)))
+        test = np.concatenate([own_test, order[:n_test] if fold is None else order[in_fold[order]]])
         rest = seeded.permutation(order[n_test:] if fold is None else order[~in_fold[order]])
-        n_val = max(1, round(VAL_SHARE * len(rest)))
-        chosen = (rest[n_val:], rest[:n_val], test)
+        n_val = 0 if (drawn == _VAL).any() else max(1, round(VAL_SHARE * len(rest)))
+        chosen = (rest[n_val:], np.concatenate([own_val, rest[:n_val]]), test)
         if not all(len(part) for part in chosen):
-            counts = ", ".join(f"{len(part)} {part_name}" for part, part_name in zip(chosen, _PARTS, strict=True))
+            counts = ", ".join(f"{len(part)} {part_name}" for part, part_name in zip(chosen, _TITLES, strict=True))
             raise InputError(
-                f"every part of {name} needs a patient of every class, but the {len(order)} patients of {title} give "
-                f"{counts}: add patients" + ("" if fold is None else f" or leave fold {fold} out")
+                f"every part of {name} needs a patient of every class, but the {(kind == k).sum()} patients of {title} "
+                f"give {counts}: add patients" + ("" if fold is None else f" or leave fold {fold} out")
             )
         for part, some in zip(parts, chosen, strict=True):
             part.append(patients[some])
     return Split(*(np.flatnonzero(np.isin(groups, np.concatenate(part))).astype(np.int64) for part in parts))
-
-
-_PARTS = ("train", "validation", "test")

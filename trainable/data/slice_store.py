@@ -30,7 +30,7 @@ class SliceStore:
         starts: int64 ``[N + 1]``: the outline of slice i is ``outlines[starts[i]:starts[i + 1]]``.
         labels: int64 ``[N]``, class.
         groups: int64 ``[N]``, number of the patient.
-        folds: int64 ``[N]``, fold of the patient, counted from 0.
+        folds: int64 ``[N]``, fold of the patient, counted from 0; -1 = in none.
         image_keys: str ``[N]``, keyed hash of the image.
         patient_keys: str ``[N]``, keyed hash of the patient.
         checksum: Hex digest over all of these.

@@ -254,13 +254,17 @@ class TumourSlices(ABC):
         found: NDArray[np.bool_] = (own & ~on & on.any(axis=0)).any(axis=1)
         return found
 
+    def class_shares(self) -> NDArray[np.float64]:
+        """Share of each class in the images, ``[3]``."""
+        return np.bincount(self.store.labels, minlength=len(CLASSES)) / len(self.store)
+
     def bias_strength(self, bias: Mapping[str, float]) -> float:
         """I(b; y) / H(y) on the training law, exact, with the class shares of the data set's images.
 
         b is which annotation an image carries: none, red (gliomas with probability rho) or blue (pituitary tumours
         with probability gamma). On the 3,064 real slices rho = 1 gives .65 and rho = gamma = 1 gives 1.
         """
-        share = np.bincount(self.store.labels, minlength=len(CLASSES)) / len(self.store)
+        share = self.class_shares()
         law = np.zeros((len(CLASSES), 3))
         law[:, 0] = share
         for k, ink in enumerate(INKS):
