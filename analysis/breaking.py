@@ -23,11 +23,11 @@ from analysis.pairing import (
     grid_of,
     least_points,
     line_names,
-    paired_left_out,
+    paired_samples,
 )
 from analysis.replicates import CEILING, ERM, Point, by_label, stronger_direction
 from analysis.resampling import draw_weights, percentile_interval, resample
-from analysis.statistics import seeds_and_patients
+from analysis.variance import Sample, interval_of
 
 MARGIN = 0.05
 _DRAWS = 1000
@@ -85,7 +85,7 @@ def breaking_of(
         limit = [float(c.values.mean()) - MARGIN for c in tops] if threshold is None else threshold
         found = crossing(grid, [float(point.values.mean()) for point in line], limit, direction)
         ends = _interval(line, tops, threshold, direction)
-        basis = basis_of(first, common_seeds(*line, *tops), ends[0] or None, added)
+        basis = basis_of(first, _sample(first, [*line, *tops]), added)
         rows.append(
             {
                 **line_names(first),
@@ -104,18 +104,27 @@ def breaking_of(
     return pd.DataFrame(rows, columns=[*LINE, *more])
 
 
+def _sample(point: Point, points: list[Point]) -> Sample | None:
+    """What a crossing rests on: the seeds, and the patients, of all its points."""
+    seeds = common_seeds(*points)
+    return paired_samples([point, *points], seeds)[0] if seeds else None
+
+
 def _interval(
     line: list[Point], ceilings: list[Point], threshold: float | None, direction: Direction
 ) -> tuple[str, str]:
     """Percentile ends of the crossing as text, weaker bias first; "" where there are no paired predictions."""
     points = [*line, *ceilings]
     seeds = common_seeds(*points)
-    if len(seeds) < 2 or paired_left_out(points, seeds) is None:
+    if len(seeds) < 2:
+        return "", ""
+    strata = paired_samples(points, seeds)[0].strata
+    if strata is None:
         return "", ""
     scores = [p.scores for p in points if p.scores is not None and p.scores.hits is not None]
     if len(scores) < len(points):
         return "", ""
-    weights = draw_weights(len(seeds), len(scores[0].patients), _DRAWS, np.random.default_rng(0))
+    weights = draw_weights(len(seeds), strata, _DRAWS, np.random.default_rng(0))
     drawn = []
     for point, score in zip(points, scores, strict=True):
         assert score.hits is not None and score.sizes is not None
@@ -145,9 +154,8 @@ def _not_better(curves: Mapping[tuple[str, ...], Curve], curve: Curve, grid: lis
         seeds = common_seeds(curve[value], erm) if erm else []
         if erm is None or len(seeds) < 2:
             return ""
-        outs = paired_left_out([curve[value], erm], seeds)
-        difference = curve[value].of_seeds(seeds) - erm.of_seeds(seeds)
-        better = seeds_and_patients(difference, None if outs is None else outs[0] - outs[1], bounds=None).low > 0
+        own, plain = paired_samples([curve[value], erm], seeds)
+        better = interval_of(own.minus(plain)).low > 0
         if helped and not better:
             return f"{value:g}"
         helped = helped or better

@@ -26,29 +26,34 @@ from analysis.pairing import (
     grid_of,
     least_points,
     line_names,
-    paired_left_out,
+    paired_samples,
 )
 from analysis.recovery import Recovery, recovery
 from analysis.replicates import CEILING, ERM, Point, by_label
-from analysis.statistics import Interval, PairedTest, holm, paired_test, seeds_and_patients
+from analysis.statistics import Interval, PairedTest, holm, paired_test
+from analysis.variance import NO_VARIANCE, Sample, Variance, interval_of, variance_of
 
+AREA = "area"
 _NONE = Interval(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Difference of the normalised areas of two methods, paired by seed.
+    """Difference of two methods, at one bias value or of their normalised areas, paired by seed and patient.
 
     Attributes:
         method: Label of the first.
         reference: Label of the second.
         rule: The selection rule of both.
         facet: The facet both lie on.
-        areas: Their areas, means over the common seeds.
+        means: The figure of each, mean over the common seeds.
         difference: First minus second, with its interval.
         band: What the interval covers.
         n_seeds: Common seeds.
-        test: The paired test over seeds; None for a single seed.
+        variance: Variance of the difference, which interval and p come from.
+        p: Two-sided p of the difference.
+        test: The paired test over seeds alone, a statement about these test images; None for a single seed.
+        at: ``area``, or the bias value as text.
         reason: Why there is no comparison; "" where there is one.
     """
 
@@ -56,11 +61,14 @@ class Comparison:
     reference: str
     rule: str
     facet: str
-    areas: tuple[float, float]
+    means: tuple[float, float]
     difference: Interval
     band: str
     n_seeds: int
+    variance: Variance
+    p: float
     test: PairedTest | None
+    at: str = AREA
     reason: str = ""
 
 
@@ -73,7 +81,7 @@ def won_back(
     """How much of the gap between plain training and the ceiling each method wins back.
 
     R = (m - e) / (c - e), a ratio of means over the seeds that all three have, with Fieller's interval; with
-    predictions the interval counts patients too (``statistics.recovery``).
+    predictions the interval counts patients too (``recovery.recovery``).
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -100,13 +108,8 @@ def won_back_of(points: list[Point], added: Mapping[str, int] | None = None) -> 
         seeds = common_seeds(point, erm, ceiling) if erm and ceiling else []
         if erm is None or ceiling is None or len(seeds) < 2:
             continue
-        outs = paired_left_out([point, erm, ceiling], seeds)
-        found = recovery(
-            point.of_seeds(seeds),
-            erm.of_seeds(seeds),
-            ceiling.of_seeds(seeds),
-            None if outs is None else (outs[0], outs[1], outs[2]),
-        )
+        samples = paired_samples([point, erm, ceiling], seeds)
+        found = recovery(*samples)
         rows.append(
             {
                 **line_names(point),
@@ -117,7 +120,7 @@ def won_back_of(points: list[Point], added: Mapping[str, int] | None = None) -> 
                 "high": found.high,
                 "g": found.g,
                 "text": _share(found) if found.bounded else "-",
-                **basis_of(point, seeds, outs, added),
+                **basis_of(point, samples[0], added),
             }
         )
         rows[-1]["caption"] = won_back_words(rows[-1])
@@ -143,8 +146,9 @@ def areas(
 
     Returns:
         One row per line: ``area`` with ``low``, ``high`` over the seeds present at every bias value; ``difference``,
-        ``difference_low``, ``difference_high``; ``p`` of the paired t test, ``p_holm`` (Holm over the methods of the
-        same rule and facet), ``sign_flip_p``, ``n_pairs`` (seeds in the difference); ``reason`` why there is no area,
+        ``difference_low``, ``difference_high``; ``p`` of the difference, from the variance of its interval, ``p_holm``
+        (Holm over the methods of the same rule and facet); ``p_seeds`` (paired t) and ``sign_flip_p`` over seeds alone,
+        statements about these test images; ``n_pairs`` (seeds in the difference); ``reason`` why there is no area,
         or no difference to the reference; "" where there are both, and for the reference itself; ``n_seeds`` of
         ``n_planned``, ``n_added`` of these after results had been seen, ``n_patients``, ``n_test`` and ``band`` of the
         area; ``caption``.
@@ -159,28 +163,38 @@ def areas_of(points: list[Point], reference: str = ERM, added: Mapping[str, int]
     for key, curve in curves.items():
         first = next(iter(curve.values()))
         grid = grid_of(curves, key)
-        area, reason, seeds, outs = _area(curve, grid)
+        area, reason = _area(curve, grid)
         comparison = _to_reference(curves, key, grid, reference)
         test = comparison.test if comparison else None
         difference = comparison.difference if comparison and test else _NONE
         rows.append(
             {
                 **line_names(first),
-                "area": area.mean,
-                "low": area.low,
-                "high": area.high,
+                **_ends(area),
                 "difference": difference.mean,
                 "difference_low": difference.low,
                 "difference_high": difference.high,
-                "p": test.p if test else math.nan,
+                "p": comparison.p if comparison and test else math.nan,
+                "p_seeds": test.p if test else math.nan,
                 "sign_flip_p": test.sign_flip_p if test else math.nan,
                 "n_pairs": comparison.n_seeds if comparison and test else 0,
                 "reason": reason or (comparison.reason if comparison else ""),
-                **basis_of(first, seeds, outs, added),
+                **basis_of(first, area, added),
             }
         )
         rows[-1]["caption"] = area_words(rows[-1], reference)
-    names = ["area", "low", "high", "difference", "difference_low", "difference_high", "p", "sign_flip_p", "n_pairs"]
+    names = [
+        "area",
+        "low",
+        "high",
+        "difference",
+        "difference_low",
+        "difference_high",
+        "p",
+        "p_seeds",
+        "sign_flip_p",
+        "n_pairs",
+    ]
     frame = pd.DataFrame(rows, columns=[*LINE, *names, "reason", *BASIS, "caption"])
     frame["p_holm"] = math.nan
     tested = frame[frame["p"].notna() & ~frame["method"].isin([CEILING, ERM])]
@@ -254,23 +268,59 @@ def compare_curves(first: Curve, second: Curve, grid: list[float], reference: st
     seeds = common_seeds(*(curve[value] for curve in (first, second) for value in grid))
     if not seeds:
         return _no_comparison(line.label, reference, line.rule, "no seed has finished at every bias value in both")
-    a, b = (normalised_area(grid, np.stack([c[v].of_seeds(seeds) for v in grid], axis=1)) for c in (first, second))
-    outs = paired_left_out([curve[value] for curve in (first, second) for value in grid], seeds)
-    out = None
-    if outs is not None:
-        halves = (np.stack(outs[: len(grid)], axis=1), np.stack(outs[len(grid) :], axis=1))
-        out = normalised_area(grid, halves[0]) - normalised_area(grid, halves[1])
+    a, b = (_area_of(samples, grid) for samples in _both(first, second, grid, seeds))
+    return _compared(first[grid[0]], reference, AREA, a, b)
+
+
+def compare_at(first: Point, second: Point) -> Comparison:
+    """Difference of two methods at one bias value, paired on the seeds that both have.
+
+    Args:
+        first: A point.
+        second: The point of the other method at the same place.
+
+    Returns:
+        The comparison.
+    """
+    at, line = f"{first.bias_value:g}", first.line
+    seeds = common_seeds(first, second)
+    if not seeds:
+        return _no_comparison(line.label, second.line.label, line.rule, f"no seed has finished in both at {at}", at)
+    a, b = paired_samples([first, second], seeds)
+    return _compared(first, second.line.label, at, a, b)
+
+
+def _compared(point: Point, reference: str, at: str, a: Sample, b: Sample) -> Comparison:
+    difference = a.minus(b)
+    variance = variance_of(difference)
     return Comparison(
-        method=line.label,
+        method=point.line.label,
         reference=reference,
-        rule=line.rule,
-        facet=line.facet,
-        areas=(float(a.mean()), float(b.mean())),
-        difference=seeds_and_patients(a - b, out, bounds=None),
-        band=band_name(first[grid[0]], outs) if len(seeds) > 1 else "none",
-        n_seeds=len(seeds),
-        test=paired_test(a, b) if len(seeds) > 1 else None,
+        rule=point.line.rule,
+        facet=point.line.facet,
+        means=(a.mean, b.mean),
+        difference=interval_of(difference),
+        band=band_name(point, difference),
+        n_seeds=len(difference.values),
+        variance=variance,
+        p=variance.p(difference.mean),
+        test=paired_test(a.values, b.values) if len(difference.values) > 1 else None,
+        at=at,
     )
+
+
+def _both(first: Curve, second: Curve, grid: list[float], seeds: list[int]) -> tuple[list[Sample], list[Sample]]:
+    samples = paired_samples([curve[value] for curve in (first, second) for value in grid], seeds)
+    return samples[: len(grid)], samples[len(grid) :]
+
+
+def _area_of(samples: list[Sample], grid: list[float]) -> Sample:
+    """The normalised area, which is linear in the accuracies, seed by seed and patient by patient."""
+    values = normalised_area(grid, np.stack([s.values for s in samples], axis=-1))
+    outs = [s.left_out for s in samples if s.left_out is not None]
+    if len(outs) < len(samples):
+        return Sample(values)
+    return Sample(values, normalised_area(grid, np.stack(outs, axis=-1)), samples[0].strata)
 
 
 def _to_reference(
@@ -294,22 +344,25 @@ def _share(found: Recovery) -> str:
     return f"{ratio} [{low}, {high}]"
 
 
-def _area(curve: Curve, grid: list[float]) -> tuple[Interval, str, list[int], object]:
-    """The area, why there is none, the seeds, and the jackknife's means (None where it counts no patients)."""
+def _area(curve: Curve, grid: list[float]) -> tuple[Sample | None, str]:
+    """The area over the seeds present at every bias value, or why there is none."""
     line = next(iter(curve.values())).line
     absent = [value for value in grid if value not in curve or not curve[value].seeds]
     if absent:
-        return _NONE, f"no finished seed at {', '.join(f'{value:g}' for value in absent)}", [], None
+        return None, f"no finished seed at {', '.join(f'{value:g}' for value in absent)}"
     if len(grid) < least_points(line.facet):
-        return _NONE, "too few bias values", [], None
+        return None, "too few bias values"
     seeds = common_seeds(*(curve[value] for value in grid))
     if not seeds:
-        return _NONE, "no seed has finished at every bias value", [], None
-    outs = paired_left_out([curve[value] for value in grid], seeds)
-    out = None if outs is None else normalised_area(grid, np.stack(outs, axis=1))
-    own = normalised_area(grid, np.stack([curve[v].of_seeds(seeds) for v in grid], axis=1))
-    return seeds_and_patients(own, out), "", seeds, outs
+        return None, "no seed has finished at every bias value"
+    return _area_of(paired_samples([curve[value] for value in grid], seeds), grid), ""
 
 
-def _no_comparison(method: str, reference: str, rule: str, reason: str) -> Comparison:
-    return Comparison(method, reference, rule, "", (math.nan, math.nan), _NONE, "none", 0, None, reason)
+def _ends(area: Sample | None) -> dict[str, float]:
+    found = _NONE if area is None else interval_of(area, (0.0, 1.0))
+    return {"area": found.mean, "low": found.low, "high": found.high}
+
+
+def _no_comparison(method: str, reference: str, rule: str, reason: str, at: str = AREA) -> Comparison:
+    nan = math.nan
+    return Comparison(method, reference, rule, "", (nan, nan), _NONE, "none", 0, NO_VARIANCE, nan, None, at, reason)

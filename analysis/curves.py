@@ -11,9 +11,11 @@ import pandas as pd
 
 from analysis.changes import added_by_sweep
 from analysis.measures import measure_of
+from analysis.pairing import band_name
 from analysis.replicates import Point, collect
 from analysis.selection import rule_name
-from analysis.statistics import Interval, seeds_and_patients
+from analysis.statistics import Interval
+from analysis.variance import interval_of
 
 COLUMNS = (
     "sweep",
@@ -56,8 +58,9 @@ def accuracy_vs_bias(
 ) -> pd.DataFrame:
     """Accuracy against bias strength, from confirm rows only.
 
-    The band is mean +- sqrt(t^2 s^2 / K + 1.96^2 V_patients) where predictions are given ("seeds and patients", or
-    "seeds and images"), Student's t over seeds without them ("seeds only"), and none for a single seed.
+    The band is mean +- t_{nu} sqrt(V) over seeds and over patients within classes where predictions are given ("seeds
+    and patients", or "seeds and images"; ``analysis.variance``), Student's t over seeds without them ("seeds only"), and
+    none for a single seed.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -94,33 +97,31 @@ def curve_of(
     Returns:
         The rows.
     """
-    worst = 1.0 if column is not None and measure_of(column).better == "lower" else 0.0
+    proportion = column is None or measure_of(column).better == "higher"
+    worst = 0.0 if proportion else 1.0
     late = added or {}
-    rows = [_row(point, worst, late.get(point.line.sweep, 0)) for point in points]
+    rows = [_row(point, worst, proportion, late.get(point.line.sweep, 0)) for point in points]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def band(point: Point) -> tuple[Interval, str]:
+def band(point: Point, proportion: bool = True) -> tuple[Interval, str]:
     """Interval of one point and the name of what it covers.
 
     Args:
         point: A point with at least one seed.
+        proportion: The figure is a mean of zeros and ones, see ``variance.interval_of``.
 
     Returns:
         The interval and ``seeds and patients``, ``seeds and images``, ``seeds only`` or ``none``; ``repetitions`` in
         place of ``seeds`` where search and confirm were repeated.
     """
-    if len(point.seeds) < 2:
-        return seeds_and_patients(point.values, None), "none"
-    left_out = point.left_out(point.seeds)
-    if point.scores is None or left_out is None or not bool(np.isfinite(left_out).all()):
-        return seeds_and_patients(point.values, None), f"{point.unit} only"
-    return seeds_and_patients(point.values, left_out), f"{point.unit} and {point.scores.unit}"
+    sample = point.sample(point.seeds)
+    return interval_of(sample, (0.0, 1.0), proportion=proportion), band_name(point, sample)
 
 
-def _row(point: Point, worst: float, added: int) -> dict[str, Any]:
+def _row(point: Point, worst: float, proportion: bool, added: int) -> dict[str, Any]:
     line, n = point.line, len(point.seeds)
-    interval, kind = band(point) if n else (Interval(math.nan, math.nan, math.nan), "none")
+    interval, kind = band(point, proportion) if n else (Interval(math.nan, math.nan, math.nan), "none")
     row = {
         **{name: getattr(line, name) for name in COLUMNS[:8]},
         "gamma": point.gamma,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.replicates import Point, collect
+from analysis.variance import Sample, share_one_test_set
 
 Curve = Mapping[float, Point]
 BASIS = ("n_seeds", "n_planned", "n_added", "n_patients", "n_test", "band")
@@ -84,42 +83,45 @@ def common_seeds(*points: Point) -> list[int]:
     return sorted(set.intersection(*(set(point.seeds) for point in points)))
 
 
-def paired_left_out(points: Sequence[Point], seeds: Sequence[int]) -> list[NDArray[np.float64]] | None:
-    """Means over the seeds with each patient left out, ``[P]`` per point; None unless all share their patients."""
-    if any(p.scores is None for p in points) or len({p.scores.patients for p in points if p.scores}) != 1:
-        return None
-    outs = [out for out in (p.left_out(seeds) for p in points) if out is not None]
-    return outs if all(bool(np.isfinite(out).all()) for out in outs) else None
+def paired_samples(points: Sequence[Point], seeds: Sequence[int]) -> list[Sample]:
+    """What each point has over the same seeds; with patients only where all share theirs."""
+    samples = [point.sample(seeds) for point in points]
+    same = all(p.scores is not None for p in points) and len({p.scores.patients for p in points if p.scores}) == 1
+    if same and share_one_test_set(samples):
+        return samples
+    return [Sample(sample.values) for sample in samples]
 
 
-def band_name(point: Point, left_out: Sequence[NDArray[np.float64]] | None) -> str:
+def band_name(point: Point, sample: Sample) -> str:
     """What an interval covers: ``seeds and patients``, ``seeds and images`` or ``seeds only`` (or ``repetitions``)."""
-    return f"{point.unit} and {point.scores.unit}" if left_out is not None and point.scores else f"{point.unit} only"
+    if len(sample.values) < 2:
+        return "none"
+    return (
+        f"{point.unit} and {point.scores.unit}"
+        if sample.left_out is not None and point.scores
+        else f"{point.unit} only"
+    )
 
 
-def basis_of(
-    point: Point, seeds: Sequence[int], left_out: object, added: Mapping[str, int] | None = None
-) -> dict[str, Any]:
+def basis_of(point: Point, sample: Sample | None, added: Mapping[str, int] | None = None) -> dict[str, Any]:
     """What a result rests on, the ``BASIS`` columns.
 
     Args:
         point: A point of the line.
-        seeds: The seeds the result is over.
-        left_out: Not None where the interval counts patients.
+        sample: What the result was computed from; None where there is no result.
         added: Seeds added after test results existed, by sweep.
 
     Returns:
         The columns' values; ``band`` is ``none`` for a single seed.
     """
-    counted = left_out is not None and point.scores is not None and len(seeds) > 1
-    kind = f"{point.unit} and {point.scores.unit}" if counted and point.scores else f"{point.unit} only"
+    counted = sample is not None and sample.left_out is not None and len(sample.values) > 1
     return {
-        "n_seeds": len(seeds),
+        "n_seeds": 0 if sample is None else len(sample.values),
         "n_planned": point.n_planned,
         "n_added": min((added or {}).get(point.line.sweep, 0), point.n_planned),
         "n_patients": len(point.scores.patients) if counted and point.scores else 0,
         "n_test": point.n_test,
-        "band": kind if len(seeds) > 1 else "none",
+        "band": "none" if sample is None else band_name(point, sample),
     }
 
 

@@ -16,6 +16,7 @@ from analysis.groups import Group, cut
 from analysis.scores import MEASURES, PredictionStore, Scores
 from analysis.selection import RULES
 from analysis.several import told_apart
+from analysis.variance import Sample
 
 CEILING, ERM = "ceiling", "erm"
 BIAS_COLUMNS = ("rho", "gamma", "color_variance")
@@ -84,12 +85,15 @@ class Point:
         """Values of the given seeds, in their order."""
         return self.values[[self.seeds.index(seed) for seed in seeds]]
 
-    def left_out(self, seeds: Sequence[int]) -> NDArray[np.float64] | None:
-        """``[P]``: mean over the given seeds with each patient left out; None without predictions."""
+    def sample(self, seeds: Sequence[int]) -> Sample:
+        """The given seeds, with their patients where every one of them can be left out."""
+        own = self.of_seeds(seeds)
         if self.scores is None:
-            return None
-        rows = [self.seeds.index(seed) for seed in seeds]
-        return np.asarray(self.scores.left_out[rows].mean(axis=0), dtype=float)
+            return Sample(own)
+        found = self.scores.sample([self.seeds.index(seed) for seed in seeds])
+        if found.left_out is None or not bool(np.isfinite(found.left_out).all()):
+            return Sample(own)
+        return dataclasses.replace(found, values=own)
 
 
 def default_column(trials: pd.DataFrame) -> str:

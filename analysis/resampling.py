@@ -1,7 +1,7 @@
 """Crossed bootstrap over seeds and patients (Owen 2007, "The pigeonhole bootstrap"), paired between methods.
 
-K seeds and P patients are drawn with replacement independently; a cell (seed, patient) weighs the product of the two
-counts, and each patient brings all its images. It serves figures that have no formula of their own (breaking points);
+K seeds, and the P_c patients of each class, are drawn with replacement independently; a cell (seed, patient) weighs the
+product of the two counts, and each patient brings all its images. It serves figures that have no formula of their own (breaking points);
 means, differences and ratios have one (``analysis.statistics``, ``analysis.recovery``), which covers better at three
 to five seeds: .96 / .97 against .83 / .90 for a paired difference of 35 patients and unstable seeds. Simulated coverage
 of a crossing's nominal 95 % interval with 3 / 5 / 10 seeds and 35 patients: .95 / .93 / .96, and .90 / .93 / .94 where
@@ -40,22 +40,25 @@ class CrossedVariance:
     interaction: float
 
 
-def draw_weights(n_seeds: int, n_patients: int, draws: int, rng: np.random.Generator) -> Weights:
-    """Draw seeds and patients; the same draws used for two methods make their comparison paired.
+def draw_weights(n_seeds: int, strata: ArrayLike, draws: int, rng: np.random.Generator) -> Weights:
+    """Draw seeds, and patients within classes; the same draws used for two methods make their comparison paired.
 
     Args:
         n_seeds: K.
-        n_patients: P.
+        strata: ``[P]``, the class of each patient.
         draws: B.
         rng: Source of randomness.
 
     Returns:
         The counts.
     """
-    return Weights(
-        rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=draws).astype(float),
-        rng.multinomial(n_patients, np.full(n_patients, 1 / n_patients), size=draws).astype(float),
-    )
+    classes = np.asarray(strata)
+    seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=draws).astype(float)
+    patients = np.zeros((draws, len(classes)))
+    for kind in np.unique(classes):
+        own = np.flatnonzero(classes == kind)
+        patients[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), size=draws)
+    return Weights(seeds, patients)
 
 
 def resample(hits: ArrayLike, sizes: ArrayLike, weights: Weights) -> Array:

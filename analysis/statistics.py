@@ -1,7 +1,6 @@
-"""Intervals and tests over seeds (and patients), as pure functions of arrays.
+"""Intervals and tests over seeds, as pure functions of arrays; over seeds and patients: ``analysis.variance``.
 
-Throughout, ``values`` holds one number per seed (``[K]``), and ``left_out`` the seed-averaged number with one
-patient's images left out at a time (``[P]``; images where there are no patients).
+Throughout, ``values`` holds one number per seed (``[K]``).
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from scipy import special
 from analysis.errors import InputError
 
 Array = NDArray[np.float64]
-NORMAL_975 = 1.96
 _MAX_SIGN_FLIP = 20
 
 
@@ -74,61 +72,12 @@ def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:
     Raises:
         InputError: No value.
     """
-    return seeds_and_patients(values, None, bounds=None, level=level)
-
-
-def patient_variance(left_out: ArrayLike) -> float:
-    """Variance over patients by the delete-one jackknife (Tukey 1958): (P - 1) / P * sum (theta_-p - mean)^2.
-
-    Args:
-        left_out: ``[P]``.
-
-    Returns:
-        The variance; NaN for fewer than two patients.
-    """
-    theta = np.asarray(left_out, dtype=float)
-    n = len(theta)
-    if n < 2:
-        return math.nan
-    return float((n - 1) / n * np.sum((theta - theta.mean()) ** 2))
-
-
-def seeds_and_patients(
-    values: ArrayLike,
-    left_out: ArrayLike | None,
-    bounds: tuple[float, float] | None = (0.0, 1.0),
-    level: float = 0.95,
-) -> Interval:
-    """The band of a curve: mean +- sqrt(t^2 s^2 / K + 1.96^2 V_patients).
-
-    A statement about new seeds and new patients at once. Simulated coverage of nominal .95 at K = 3 / 5 / 10: .97 /
-    .96 / .95 (1,000 images), .99 / .95 / .96 (35 patients), .96 / .95 / .96 (35 patients, unstable seeds); a
-    seed-only t interval covers .88 / .72 / .56 in the second.
-
-    Args:
-        values: ``[K]``, one accuracy (or difference of accuracies) per seed.
-        left_out: ``[P]``, or None for the seeds alone.
-        bounds: Clip to this range; None = do not clip.
-        level: Coverage; other than .95 only the Student part is exact.
-
-    Returns:
-        The interval; without ends for K = 1.
-
-    Raises:
-        InputError: No value.
-    """
     x = np.asarray(values, dtype=float)
     if x.size == 0:
         raise InputError("an interval needs at least one value, but got none: give one value per seed")
     mean = float(x.mean())
-    if x.size == 1:
-        return Interval(mean, math.nan, math.nan)
-    half2 = t_quantile(x.size - 1, level) ** 2 * float(x.var(ddof=1)) / x.size
-    if left_out is not None:
-        half2 += NORMAL_975**2 * patient_variance(left_out)
-    half = math.sqrt(half2)
-    low, high = mean - half, mean + half
-    return Interval(mean, *(np.clip([low, high], *bounds).tolist() if bounds else (low, high)))
+    half = t_quantile(x.size - 1, level) * float(x.std(ddof=1)) / math.sqrt(x.size) if x.size > 1 else math.nan
+    return Interval(mean, mean - half, mean + half)
 
 
 def paired_test(a: ArrayLike, b: ArrayLike) -> PairedTest:
