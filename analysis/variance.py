@@ -187,6 +187,25 @@ def interval_of(
     return Interval(mean, *(np.clip([low, high], *bounds).tolist() if bounds else (low, high)))
 
 
+def share_interval(sample: Sample, level: float = 0.95) -> Interval:
+    """Interval of a mean of zeros and ones over few patients, such as a recall: ``clustered_wilson``.
+
+    Args:
+        sample: The share; its patients are those whose images it is of.
+        level: Coverage.
+
+    Returns:
+        The interval, in [0, 1]; over the seeds alone where nothing is known of patients, without ends for a single seed.
+
+    Raises:
+        InputError: As ``variance_of``.
+    """
+    variance = variance_of(sample)
+    if not variance.n_patients:
+        return interval_of(sample, (0.0, 1.0), level)
+    return Interval(sample.mean, *clustered_wilson(sample.mean, variance, variance.n_patients, level))
+
+
 def clustered_wilson(mean: float, variance: Variance, n_patients: int, level: float = 0.95) -> tuple[float, float]:
     """Wilson's interval (1927) of a mean of zeros and ones, over as many images as its variance is worth.
 
@@ -248,14 +267,26 @@ def strata_of(labels: ArrayLike, groups: ArrayLike, n_groups: int) -> Codes | No
     if n_groups < 2:
         return None
     n = int(y.max()) + 1
-    strata = np.bincount(g * n + y, minlength=n_groups * n).reshape(n_groups, n).argmax(axis=1)
+    return joined(np.bincount(g * n + y, minlength=n_groups * n).reshape(n_groups, n).argmax(axis=1))
+
+
+def joined(strata: ArrayLike) -> Codes:
+    """Classes of two or more patients: one of a single patient joins the smallest other one.
+
+    Args:
+        strata: ``[P]``, the class of each of two or more patients.
+
+    Returns:
+        ``[P]``.
+    """
+    found = np.array(strata, dtype=np.int64)
     while True:
-        kinds, counts = np.unique(strata, return_counts=True)
-        if counts.min() > 1:
-            return np.asarray(strata, dtype=np.int64)
+        kinds, counts = np.unique(found, return_counts=True)
+        if counts.min() > 1 or len(kinds) == 1:
+            return found
         alone = kinds[counts.argmin()]
         others = kinds != alone
-        strata[strata == alone] = kinds[others][counts[others].argmin()]
+        found[found == alone] = kinds[others][counts[others].argmin()]
 
 
 def share_one_test_set(samples: Sequence[Sample]) -> bool:
