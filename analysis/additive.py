@@ -89,7 +89,9 @@ def worst_named_by_others(sums: Array) -> tuple[Array, Codes]:
     n_seeds, n_groups = len(sums), sums.shape[-1] // 2
     hits, sizes = np.split(sums.sum(axis=1), 2, axis=-1)
     accuracy = np.divide(hits, sizes, out=np.full_like(hits, np.inf), where=sizes > 0)
-    others = accuracy if n_seeds == 1 else np.stack([np.delete(accuracy, k, axis=0).mean(axis=0) for k in range(n_seeds)])
+    others = (
+        accuracy if n_seeds == 1 else np.stack([np.delete(accuracy, k, axis=0).mean(axis=0) for k in range(n_seeds)])
+    )
     worst = np.asarray(others.argmin(axis=1), dtype=np.int64)
     own = [sums[k][:, [g, n_groups + g]] for k, g in enumerate(worst)]
     return np.stack(own), worst

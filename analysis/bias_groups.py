@@ -51,7 +51,9 @@ def _grouped(predictions: pd.DataFrame, few: pd.DataFrame, stored: pd.Series) ->
             rows = predictions[predictions["variant"].isin(chosen)]
             codes, names = pd.factorize(rows[by], sort=True)
             group = rows["label"].to_numpy(dtype=np.int64) * len(names) + codes
-            return rows.assign(**{"variant": WORST_GROUP, WORST_GROUP: group})
+            rows = rows.assign(variant=WORST_GROUP)
+            rows[WORST_GROUP] = group
+            return rows
     return None
 
 

@@ -73,12 +73,12 @@ def accuracy_vs_bias(
 
     Returns:
         One row per (sweep, data set, network, rule, method label, facet, bias value), weak bias first: ``gamma`` (of
-        brain images, also where no facet names it), ``mean``, ``low``, ``high`` (clipped to the measure's range), ``median``,
-        ``worst_case`` (mean if every missing seed had the worst possible value), ``n_seeds`` of
+        brain images, also where no facet names it), ``mean``, ``low``, ``high`` (clipped to the measure's range),
+        ``median``, ``worst_case`` (mean if every missing seed had the worst possible value), ``n_seeds`` of
         ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_added`` (of those planned, added after test results existed,
         where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or images in the band),
-        ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of JSON text), ``named_by`` (of a worst class or
-        group: ``other seeds``, or ``itself``, which lies too low), ``caption``.
+        ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of JSON text), ``named_by`` (of a worst
+        class or group: ``other seeds``, or ``itself``, which lies too low), ``caption``.
 
     Raises:
         InputError: A column that the trials do not have, or sweeps of different metrics.
@@ -119,7 +119,7 @@ def band(point: Point, measure: Measure) -> tuple[Interval, str, int]:
     """
     sample = point.sample(point.seeds, bearing=measure.wilson == "always")
     if measure.wilson == "always":
-        interval = share_interval(sample)
+        interval = share_interval(sample, point.scores.n_bearing if point.scores else math.inf)
     else:
         interval = interval_of(sample, measure.bounds, proportion=measure.wilson == "edge")
     kind = band_name(point, sample)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,8 +54,9 @@ class Scores:
         n_images: Test images.
         hits: ``[G, K, P]``, correct images by class, seed and patient (G = 1 for accuracy); None for other metrics.
         sizes: ``[G, P]``, images by class and patient; None for other metrics.
-        bearing: ``[P]``, the patients that the metric is of (of a class's recall those with images of the class); None =
-            all.
+        bearing: ``[P]``, the patients that the metric is of (of a class's recall those with images of the class);
+            None = all.
+        n_bearing: Images of these patients that it is of, those of the seed that has the fewest.
         named_by: Who named the worst group or class, ``other seeds`` or ``itself``; "" for other metrics.
     """
 
@@ -68,6 +69,7 @@ class Scores:
     hits: Array | None = None
     sizes: Array | None = None
     bearing: NDArray[np.bool_] | None = None
+    n_bearing: int = 0
     named_by: str = ""
 
     def sample(self, places: Sequence[int], bearing: bool = False) -> Sample:
@@ -203,14 +205,18 @@ def _of_sums(
     if not np.isfinite(values).all():
         return None
     left_out = None if strata is None else how.figure(stand_in(sums, strata))
-    bearing = sums[..., -1].any(axis=0) if how.narrow else None
+    found = Scores(values, left_out, *described)
+    if how.narrow:
+        bearing = np.asarray(sums[..., -1].any(axis=0), dtype=bool)
+        n_bearing = int(sums[..., -1].sum(axis=1).min())
+        found = replace(found, bearing=bearing, n_bearing=n_bearing, named_by=named_by)
     if not bootstrap:
-        return Scores(values, left_out, *described, bearing=bearing, named_by=named_by)
+        return found
     # Seeds may pool several repeats: hits a repeat, so that sizes are the same for all.
     hits, sizes = np.split(sums.transpose(2, 0, 1), 2)
     repeats = sizes.sum(axis=(0, 2)) / sizes[:, 0].sum()
     filled = sizes.sum(axis=(1, 2)) > 0
-    return Scores(values, left_out, *described, hits[filled] / repeats[:, None], sizes[filled, 0])
+    return replace(found, hits=hits[filled] / repeats[:, None], sizes=sizes[filled, 0])
 
 
 def auroc_left_out(
