@@ -183,19 +183,9 @@ def areas_of(points: list[Point], reference: str = ERM, added: Mapping[str, int]
             }
         )
         rows[-1]["caption"] = area_words(rows[-1], reference)
-    names = [
-        "area",
-        "low",
-        "high",
-        "difference",
-        "difference_low",
-        "difference_high",
-        "p",
-        "p_seeds",
-        "sign_flip_p",
-        "n_pairs",
-    ]
-    frame = pd.DataFrame(rows, columns=[*LINE, *names, "reason", *BASIS, "caption"])
+    differences = ["difference", "difference_low", "difference_high", "p", "p_seeds", "sign_flip_p", "n_pairs"]
+    names = ["area", "low", "high", *differences, "reason", *BASIS, "caption"]
+    frame = pd.DataFrame(rows, columns=[*LINE, *names])
     frame["p_holm"] = math.nan
     tested = frame[frame["p"].notna() & ~frame["method"].isin([CEILING, ERM])]
     for _, group in tested.groupby(["sweep", "dataset", "rule", "facet"]):

@@ -12,7 +12,8 @@ from analysis.additive import LEAST_PROBABILITY, RECALL
 
 _NAMED = (
     "The lowest of many noisy numbers lies below the lowest true one, so the worst is named for each seed by the "
-    "mean of the other seeds and then measured on that seed; named by itself (a single seed, or no predictions) it is too low."
+    "mean of the other seeds and then measured on that seed; named by itself (a single seed, or no predictions) it is "
+    "too low."
 )
 
 

@@ -96,11 +96,8 @@ def band_name(point: Point, sample: Sample) -> str:
     """What an interval covers: ``seeds and patients``, ``seeds and images`` or ``seeds only`` (or ``repetitions``)."""
     if len(sample.values) < 2:
         return "none"
-    return (
-        f"{point.unit} and {point.scores.unit}"
-        if sample.left_out is not None and point.scores
-        else f"{point.unit} only"
-    )
+    patients = point.scores.unit if sample.left_out is not None and point.scores else ""
+    return f"{point.unit} and {patients}" if patients else f"{point.unit} only"
 
 
 def basis_of(point: Point, sample: Sample | None, added: Mapping[str, int] | None = None) -> dict[str, Any]:

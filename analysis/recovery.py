@@ -57,7 +57,8 @@ def recovery(method: Sample, erm: Sample, ceiling: Sample) -> Recovery:
     sizes = [sample.values.size for sample in (method, erm, ceiling)]
     if len(set(sizes)) > 1 or sizes[0] < 2:
         raise InputError(
-            f"won back needs two or more seeds of all three, but got {sizes[0]}, {sizes[1]} and {sizes[2]}: pair by seed"
+            f"won back needs two or more seeds of all three, but got {sizes[0]}, {sizes[1]} and {sizes[2]}: "
+            "pair by seed"
         )
     gain, gap = method.minus(erm), ceiling.minus(erm)
     b = gap.mean

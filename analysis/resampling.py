@@ -1,11 +1,11 @@
 """Crossed bootstrap over seeds and patients (Owen 2007, "The pigeonhole bootstrap"), paired between methods.
 
 K seeds, and the P_c patients of each class, are drawn with replacement independently; a cell (seed, patient) weighs the
-product of the two counts, and each patient brings all its images. It serves figures that have no formula of their own (breaking points);
-means, differences and ratios have one (``analysis.statistics``, ``analysis.recovery``), which covers better at three
-to five seeds: .96 / .97 against .83 / .90 for a paired difference of 35 patients and unstable seeds. Simulated coverage
-of a crossing's nominal 95 % interval with 3 / 5 / 10 seeds and 35 patients: .95 / .93 / .96, and .90 / .93 / .94 where
-seeds vary by sd .12 (``tests/analysis/test_coverage.py``).
+product of the two counts, and each patient brings all its images. It serves figures that have no formula of their own
+(breaking points); means, differences and ratios have one (``analysis.statistics``, ``analysis.recovery``), which covers
+better at three to five seeds: .96 / .97 against .83 / .90 for a paired difference of 35 patients and unstable seeds.
+Simulated coverage of a crossing's nominal 95 % interval with 3 / 5 / 10 seeds and 35 patients: .95 / .93 / .96, and .90
+/ .93 / .94 where seeds vary by sd .12 (``tests/analysis/test_coverage.py``).
 """
 
 from __future__ import annotations

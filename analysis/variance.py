@@ -1,8 +1,9 @@
 """One variance, one number of degrees of freedom and one p for every figure over seeds and patients.
 
-Patients are resampled as they were drawn, within classes: a test set is split off class by class, so that the shares of
-the classes are no accident. Everything that is said of a figure (its band, the interval and the p of a difference, of an
-area, of what is won back) is computed here from the same numbers, so that no two of them can contradict each other.
+Patients are resampled as they were drawn, within classes: a test set is split off class by class, so that the shares
+of the classes are no accident. Everything that is said of a figure (its band, the interval and the p of a difference,
+of an area, of what is won back) is computed here from the same numbers, so that no two of them can contradict each
+other.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class Variance:
         total: V = V_seeds + V_patients - V_interaction, not below either of the first two.
         df: Degrees of freedom of V (Satterthwaite 1946); infinite where V is 0.
         seeds: V_s, variance of the seeds' values over K; it holds the interaction too.
-        patients: V_p, the stratified jackknife of the mean over seeds; it holds the interaction too. 0 without patients.
+        patients: V_p, the stratified jackknife of the seeds' mean; it holds the interaction too. 0 without patients.
         interaction: V_sp, what a patient means to one seed and not to another, over K P. 0 without patients.
         n_seeds: K.
         n_patients: P; 0 without patients.

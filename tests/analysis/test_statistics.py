@@ -8,19 +8,18 @@ import numpy as np
 import pytest
 
 from analysis.errors import InputError
-from analysis.recovery import recovery
+from analysis.recovery import Recovery, recovery
 from analysis.statistics import (
     expected_maximum,
     holm,
     paired_test,
-    patient_variance,
     reweighted,
-    seeds_and_patients,
     sign_flip_p,
     t_interval,
     t_quantile,
     wilson,
 )
+from analysis.variance import Sample, interval_of
 
 A, B = [0.90, 0.92, 0.88, 0.91, 0.93], [0.85, 0.90, 0.86, 0.84, 0.88]
 
@@ -69,8 +68,12 @@ def test_holm() -> None:
     assert holm([]) == []
 
 
+def won_back(*accuracies: list[float]) -> Recovery:
+    return recovery(*(Sample(np.array(values)) for values in accuracies))
+
+
 def test_fieller() -> None:
-    found = recovery(A, [0.68, 0.66, 0.70, 0.67, 0.69], [0.95, 0.96, 0.955, 0.95, 0.965])
+    found = won_back(A, [0.68, 0.66, 0.70, 0.67, 0.69], [0.95, 0.96, 0.955, 0.95, 0.965])
     assert found.ratio == pytest.approx(0.826086956522, abs=1e-11)
     assert found.low == pytest.approx(0.738494899018, abs=1e-11)
     assert found.high == pytest.approx(0.903747712640, abs=1e-11)
@@ -79,7 +82,7 @@ def test_fieller() -> None:
 
 
 def test_fieller_is_unbounded_where_the_gap_is_not_significant() -> None:
-    weak = recovery(
+    weak = won_back(
         [0.95, 0.951, 0.949, 0.952, 0.948], [0.945, 0.955, 0.95, 0.94, 0.957], [0.955, 0.95, 0.957, 0.952, 0.949]
     )
     assert weak.g == pytest.approx(12.451272, abs=1e-6)
@@ -87,20 +90,26 @@ def test_fieller_is_unbounded_where_the_gap_is_not_significant() -> None:
     assert math.isnan(weak.low)
 
 
-def test_fieller_with_patients_holds_the_ratios_whose_band_contains_zero() -> None:
+def test_fieller_with_patients_holds_the_ratios_whose_interval_contains_zero() -> None:
     rng = np.random.default_rng(0)
-    m, e, c = (np.array(v) for v in (A, [0.68, 0.66, 0.70, 0.67, 0.69], [0.95, 0.96, 0.955, 0.95, 0.965]))
-    outs = tuple(v.mean() + 0.001 * rng.standard_normal(40) for v in (m, e, c))
-    found = recovery(m, e, c, outs)
-    for ratio, inside in ((found.low + 1e-4, True), (found.low - 1e-4, False), (found.high + 1e-4, False)):
-        contrast = m - e - ratio * (c - e)
-        left_out = outs[0] - outs[1] - ratio * (outs[2] - outs[1])
-        band = seeds_and_patients(contrast, left_out, bounds=None)
+    strata = np.arange(40) % 2
+    m, e, c = (
+        Sample(v, v[:, None] + 0.001 * rng.standard_normal((5, 40)), strata)
+        for v in (np.array(A), np.array([0.68, 0.66, 0.70, 0.67, 0.69]), np.array([0.95, 0.96, 0.955, 0.95, 0.965]))
+    )
+    found = recovery(m, e, c)
+    for ratio, inside in ((found.low + 1e-6, True), (found.low - 1e-6, False), (found.high + 1e-6, False)):
+        band = interval_of(m.minus(e).minus(c.minus(e), ratio))
         assert (band.low <= 0 <= band.high) is inside
 
 
+def test_a_ratio_without_any_variance_is_a_point() -> None:
+    found = won_back([0.8, 0.8], [0.6, 0.6], [0.9, 0.9])
+    assert found.low == pytest.approx(2 / 3) and found.high == pytest.approx(2 / 3)
+
+
 def test_recovery_of_the_seed_study_at_rho_1() -> None:
-    found = recovery([0.923, 0.923], [0.674, 0.674], [0.957, 0.957])
+    found = won_back([0.923, 0.923], [0.674, 0.674], [0.957, 0.957])
     assert found.ratio == pytest.approx(0.879858657244, abs=1e-11)
 
 
@@ -121,27 +130,13 @@ def test_reweighted() -> None:
     assert reweighted(accuracy, count, [1, 1, 1, 1])[0] == pytest.approx(0.929639130435, abs=1e-11)
 
 
-def test_band_adds_seeds_and_patients() -> None:
-    values, left_out = [0.80, 0.82, 0.87], [0.82, 0.83, 0.84, 0.83]
-    # delete-one jackknife by hand: (4 - 1) / 4 * (.01^2 + .01^2)
-    assert patient_variance(left_out) == pytest.approx(0.75 * 2e-4)
-    half = math.sqrt(0.089566858950**2 + 1.96**2 * 0.75 * 2e-4)
-    assert seeds_and_patients(values, left_out).half == pytest.approx(half)
-
-
-def test_band_is_clipped_and_absent_for_one_seed() -> None:
-    assert seeds_and_patients([0.9, 1.0], None).high == 1.0
-    assert seeds_and_patients([0.9, 1.0], None, bounds=None).high > 1.0
-    assert math.isnan(seeds_and_patients([0.9], [0.8, 0.9]).low)
-
-
 @pytest.mark.parametrize(
     "call",
     [
         lambda: t_interval([]),
         lambda: paired_test([0.1], [0.2]),
         lambda: paired_test([0.1, 0.2], [0.2, 0.3, 0.4]),
-        lambda: recovery([0.1], [0.1], [0.2]),
+        lambda: won_back([0.1], [0.1], [0.2]),
         lambda: wilson(3, 2),
     ],
 )
