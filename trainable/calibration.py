@@ -30,7 +30,7 @@ def brier(probs: Floats, labels: Ints) -> float:
 
 
 def log_loss(probs: Floats, labels: Ints) -> float:
-    """Mean of -log of the true class's probability, nats, in [0, 16.2]; probabilities under 1e-7 count as 1e-7."""
+    """Mean of -log of the true class's probability, nats, in [0, 16.12]; probabilities under 1e-7 count as 1e-7."""
     if not len(labels):
         return float("nan")
     true = probs[np.arange(len(labels)), labels].astype(np.float64)
