@@ -25,6 +25,7 @@ _SHARED = {
     "n_added": "Seeds among those planned that were added after test results existed.",
     "seeds_added": "Confirm seeds of the sweep that were added after test results existed.",
     "n_patients": "Patients (images, where there are none) in the interval; 0 = seeds only.",
+    "least_patients": "Patients (or images) of the class that has fewest in the interval; 0 = seeds only.",
     "n_test": "Test images.",
     "band": "What the interval covers: seeds and patients, seeds and images, seeds only, none; repetitions where the "
     "search was repeated.",
@@ -51,9 +52,10 @@ _OWN = {
         "difference": "Area minus that of erm, paired by seed.",
         "difference_low": "Lower end of its 95 % interval.",
         "difference_high": "Upper end of its 95 % interval.",
-        "p": "Paired t test over seeds.",
+        "p": "p of the difference over seeds and patients, from the variance of its interval.",
+        "p_seeds": "Paired t test over seeds alone: on these test images.",
         "n_pairs": "Seeds in the difference and its tests.",
-        "sign_flip_p": "Exact sign-flip test over seeds.",
+        "sign_flip_p": "Exact sign-flip test over seeds alone: on these test images.",
         "p_holm": "p adjusted by Holm over the methods of the same rule and facet.",
     },
     "breaking_points": {

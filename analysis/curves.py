@@ -40,6 +40,7 @@ COLUMNS = (
     "n_collapsed",
     "n_added",
     "n_patients",
+    "least_patients",
     "n_test",
     "band",
     "values",
@@ -76,9 +77,10 @@ def accuracy_vs_bias(
         brain images, also where no facet names it), ``mean``, ``low``, ``high`` (clipped to the measure's range),
         ``median``, ``worst_case`` (mean if every missing seed had the worst possible value), ``n_seeds`` of
         ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_added`` (of those planned, added after test results existed,
-        where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or images in the band),
-        ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of JSON text), ``named_by`` (of a worst
-        class or group: ``other seeds``, or ``itself``, which lies too low), ``caption``.
+        where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or images in the
+        band), ``least_patients`` of a class, ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of
+        JSON text), ``named_by`` (of a worst class or group: ``other seeds``, or ``itself``, which lies too low),
+        ``caption``.
 
     Raises:
         InputError: A column that the trials do not have, or sweeps of different metrics.
@@ -149,6 +151,7 @@ def _row(point: Point, measure: Measure, added: int) -> dict[str, Any]:
         "n_collapsed": point.n_collapsed,
         "n_added": min(added, point.n_planned),
         "n_patients": n_patients,
+        "least_patients": _least_patients(point) if " and " in kind else 0,
         "n_test": point.n_test,
         "band": kind,
         "values": tuple(float(v) for v in point.values),
@@ -158,6 +161,11 @@ def _row(point: Point, measure: Measure, added: int) -> dict[str, Any]:
         "named_by": named_by,
     }
     return {**row, "caption": caption(row, worst)}
+
+
+def _least_patients(point: Point) -> int:
+    strata = None if point.scores is None else point.scores.strata
+    return 0 if strata is None else int(np.unique(strata, return_counts=True)[1].min())
 
 
 def caption(row: dict[str, Any], worst: float = 0.0) -> str:

@@ -173,9 +173,12 @@ def _statistics(findings: Findings, sweep: Sweep) -> Iterator[str]:
     repeated = any(kind.startswith("repetitions") for kind in kinds)
     given = "for the whole procedure, its search included" if repeated else "given the selected hyperparameters"
     yield (
-        f"Intervals are 95 %, over {_list(kinds)}: mean +- sqrt(t^2 s^2 / K + 1.96^2 V), s over the K seeds, V the "
-        f"delete-one jackknife variance over patients or images (0 where seeds only); they hold {given}. Shares won "
-        "back have Fieller intervals [@fieller1954]; descriptive p values over methods are "
+        f"Intervals are 95 %, over {_list(kinds)}: mean +- t sqrt(V), V = V_s + V_p - V_sp, of the seeds' values "
+        "(V_s), of the patients (or images) by the jackknife within classes (V_p; 0 where seeds only) and of their "
+        "interaction, which both hold (V_sp), with Satterthwaite's degrees of freedom [@satterthwaite1946]; near 0 and "
+        "1 Wilson's interval over as many images as V is worth [@wilson1927]. "
+        f"They hold {given}. The p value of every comparison is of the same V. "
+        "Shares won back have Fieller intervals [@fieller1954]; descriptive p values over methods are "
         "adjusted by Holm [@holm1979]; search budgets are compared by the expected best validation value [@dodge2019]."
     )
     primary = sweep.primary

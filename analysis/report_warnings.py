@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from analysis.captions import span
 from analysis.load import section
 from analysis.replicates import CEILING
 from analysis.report_data import Findings
@@ -13,6 +14,7 @@ from analysis.report_files import Sweep
 from analysis.selection import rule_name
 
 _FEW_SEEDS = 5
+_FEW_PATIENTS = 20
 _FEW_TRIALS = 8
 _EDGE = 0.02
 _LISTED = 6
@@ -32,7 +34,7 @@ def warnings_of(findings: Findings) -> list[str]:
         mark = f"{sweep.name}: " if len(findings.sweeps) > 1 else ""
         for check in (_unfinished, _problems, _missing_methods, _primary, _seeds_added):
             found += [mark + text for text in check(findings, sweep)]
-    for overall in (_failed, _short_of_seeds, _collapsed, _few_search_trials, _edges, _mixed):
+    for overall in (_failed, _short_of_seeds, _few_patients, _collapsed, _few_search_trials, _edges, _mixed):
         found += overall(findings)
     return [*found, *(f"{text[0].upper()}{text[1:]}." for text in findings.unread)]
 
@@ -134,6 +136,17 @@ def _short_of_seeds(findings: Findings) -> Iterator[str]:
     if planned < _FEW_SEEDS:
         word = "one seed has no interval" if planned == 1 else "intervals over so few seeds are wide and fragile"
         yield f"Only {planned:g} seed{'s' if planned > 1 else ''} a point: {word}; five or more are advised."
+
+
+def _few_patients(findings: Findings) -> Iterator[str]:
+    rows = findings.curve[(findings.curve["rule"] == findings.headline) & (findings.curve["least_patients"] > 0)]
+    rows = rows[rows["least_patients"] < _FEW_PATIENTS]
+    if len(rows):
+        unit = str(rows["band"].iloc[0]).split(" and ")[-1]
+        yield (
+            f"Only {span(rows['least_patients'])} test {unit} of a class: intervals over so few are fragile; "
+            f"{_FEW_PATIENTS} or more of each class are advised."
+        )
 
 
 def _collapsed(findings: Findings) -> Iterator[str]:

@@ -63,7 +63,7 @@ class Variance:
         interaction: V_sp, what a patient means to one seed and not to another, over K P. 0 without patients.
         n_seeds: K.
         n_patients: P; 0 without patients.
-        n_classes: C, classes that patients were drawn from; 0 without patients.
+        classes: For each class that patients were drawn from P_c and V_pc; none without patients.
     """
 
     total: float
@@ -73,7 +73,7 @@ class Variance:
     interaction: float
     n_seeds: int
     n_patients: int
-    n_classes: int
+    classes: tuple[tuple[float, float], ...]
 
     def quantile(self, level: float = 0.95) -> float:
         """Two-sided quantile of Student's t with ``df`` degrees of freedom."""
@@ -104,7 +104,7 @@ class Variance:
         return (self.quantile(level) + _quantile(self.df, power)) * math.sqrt(self.total)
 
 
-NO_VARIANCE = Variance(math.nan, math.nan, math.nan, math.nan, math.nan, 1, 0, 0)
+NO_VARIANCE = Variance(math.nan, math.nan, math.nan, math.nan, math.nan, 1, 0, ())
 """Variance of a single seed, of which nothing is known."""
 
 
@@ -135,12 +135,12 @@ def variance_of(sample: Sample) -> Variance:
         return NO_VARIANCE
     seeds = float(x.var(ddof=1)) / k
     if sample.left_out is None or sample.strata is None:
-        return Variance(seeds, k - 1.0 if seeds > 0 else math.inf, seeds, 0.0, 0.0, k, 0, 0)
+        return Variance(seeds, k - 1.0 if seeds > 0 else math.inf, seeds, 0.0, 0.0, k, 0, ())
     out, strata = np.asarray(sample.left_out, dtype=float), np.asarray(sample.strata)
     mean = out.mean(axis=0)
     apart = out - mean
-    by_class, interaction = [], 0.0
-    counts = []
+    classes: list[tuple[float, float]] = []
+    interaction = 0.0
     for c in np.unique(strata):
         own = strata == c
         n = int(own.sum())
@@ -149,16 +149,34 @@ def variance_of(sample: Sample) -> Variance:
                 f"patients within classes need two or more of each class, but class {c} has {n}: join it to another"
             )
         share = (n - 1) / n
-        by_class.append(share * float(((mean[own] - mean[own].mean()) ** 2).sum()))
+        classes.append((n, share * float(((mean[own] - mean[own].mean()) ** 2).sum())))
         own_apart = apart[:, own] - apart[:, own].mean(axis=1, keepdims=True)
         interaction += share * float((own_apart**2).sum()) / (k * (k - 1))
-        counts.append(n)
-    patients, n_patients, n_classes = sum(by_class), sum(counts), len(counts)
+    patients = sum(part for _, part in classes)
     total = max(seeds + patients - interaction, seeds, patients)
-    parts = seeds**2 / (k - 1) + sum(v**2 / (n - 1) for v, n in zip(by_class, counts, strict=True))
-    parts += interaction**2 / ((k - 1) * (n_patients - n_classes))
-    df = total**2 / parts if parts > 0 else math.inf
-    return Variance(total, df, seeds, patients, interaction, k, n_patients, n_classes)
+    df = satterthwaite(total, seeds, interaction, k, classes)
+    return Variance(total, df, seeds, patients, interaction, k, len(strata), tuple(classes))
+
+
+def satterthwaite(
+    total: float, seeds: float, interaction: float, n_seeds: int, classes: Sequence[tuple[float, float]]
+) -> float:
+    """Degrees of freedom of V (Satterthwaite 1946), V^2 over the sum of its parts' squares by theirs.
+
+    Args:
+        total: V.
+        seeds: V_s.
+        interaction: V_sp.
+        n_seeds: K.
+        classes: P_c and V_pc of each class.
+
+    Returns:
+        The degrees of freedom; infinite where V is 0.
+    """
+    within = sum(n for n, _ in classes) - len(classes)
+    parts = seeds**2 / (n_seeds - 1) + sum(v**2 / (n - 1) for n, v in classes)
+    parts += interaction**2 / ((n_seeds - 1) * within)
+    return total**2 / parts if parts > 0 else math.inf
 
 
 def interval_of(

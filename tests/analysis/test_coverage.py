@@ -50,7 +50,7 @@ def truth(seed_sd: float, sd: float = 0.12) -> float:
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("per_class", [9, 12, 33])
 @pytest.mark.parametrize("slices", [pytest.param((8, 8), id="equal"), pytest.param((1, 15), id="unequal")])
-@pytest.mark.parametrize("seed_sd", [pytest.param(0.02, id="stable"), pytest.param(0.08, id="unstable")])
+@pytest.mark.parametrize("seed_sd", [pytest.param(0.02, id="stable"), pytest.param(0.06, id="unstable")])
 def test_the_band_covers_new_seeds_and_patients(
     seeds: int, per_class: int, slices: tuple[int, int], seed_sd: float
 ) -> None:

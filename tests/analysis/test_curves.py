@@ -8,6 +8,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import analysis
 from analysis import accuracy_vs_bias
@@ -49,26 +50,37 @@ def test_weak_bias_comes_first(trials: pd.DataFrame) -> None:
     assert list(curve[curve["label"] == "erm"]["bias_value"]) == [0.05, 0.02]
 
 
-def test_predictions_widen_the_band(sweep_dir: Path) -> None:
+def test_the_band_with_predictions_is_over_images_within_classes(sweep_dir: Path) -> None:
     trials = analysis.load(sweep_dir)
     predictions = analysis.load_predictions(sweep_dir)
     with_images, seeds_only = analysis.accuracy_vs_bias(trials, predictions), analysis.accuracy_vs_bias(trials)
     assert set(with_images["band"]) == {"seeds and images"}
     assert set(with_images["n_patients"]) == {200}
     assert (with_images["mean"] == seeds_only["mean"]).all()
-    wider = with_images["high"] - with_images["low"] > seeds_only["high"] - seeds_only["low"]
-    assert wider.all()
     row = with_images.iloc[0]
-    values = np.array(row["values"])
-    # for a plain mean over n images the jackknife is the sample variance of the seed-averaged hits / n
-    left = predictions[predictions["trial_id"].isin(trials["trial_id"])].assign(
-        hit=lambda f: (f["label"] == f["predicted"]).astype(float)
-    )
     ids = trials[(trials["label"] == row["label"]) & (trials["bias_value"] == row["bias_value"])]
     ids = ids[ids["rules"].map(lambda rules: row["rule"] in rules)]["trial_id"]
-    hits = left[left["trial_id"].isin(ids)].groupby("image")["hit"].mean()
-    half = math.sqrt((2.776445105198 * values.std(ddof=1)) ** 2 / 5 + 1.96**2 * hits.var() / 200)
+    rows = predictions[predictions["trial_id"].isin(ids)]
+    rows = rows.assign(hit=(rows["label"] == rows["predicted"]).astype(float))
+    hits = rows.pivot_table(index="trial_id", columns="image", values="hit")
+    label = rows.groupby("image")["label"].first()[hits.columns].to_numpy()
+    # An image left out, the others of its class in its place: the accuracy moves by -(x - mean_c) / (n_c - 1) n_c / n.
+    n, parts, counts, both = len(label), [], [], 0.0
+    for c in np.unique(label):
+        own = hits.loc[:, label == c].to_numpy()
+        share = own.shape[1] / n
+        moved = share * (own - own.mean(axis=1, keepdims=True)) / (own.shape[1] - 1)
+        scale = (own.shape[1] - 1) / own.shape[1]
+        parts.append(scale * (moved.mean(axis=0) ** 2).sum())
+        both += scale * ((moved - moved.mean(axis=0)) ** 2).sum() / (5 * 4)
+        counts.append(own.shape[1])
+    seeds = hits.mean(axis=1).var(ddof=1) / 5
+    total = max(seeds + sum(parts) - both, seeds, sum(parts))
+    within = sum(v**2 / (m - 1) for v, m in zip(parts, counts, strict=True))
+    df = total**2 / (seeds**2 / 4 + within + both**2 / (4 * (n - len(counts))))
+    half = stats.t.ppf(0.975, df) * math.sqrt(total)
     assert row["high"] == pytest.approx(min(1.0, row["mean"] + half))
+    assert row["low"] == pytest.approx(row["mean"] - half)
 
 
 def test_patients_are_named_in_the_band(tmp_path: Path, synthetic: ModuleType) -> None:

@@ -1,0 +1,230 @@
+"""What a design can show: the three components of a difference's variance, and the least difference it would find."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.errors import InputError
+from analysis.pairing import LINE, common_seeds, counterpart, finished_points, line_names, paired_samples
+from analysis.replicates import CEILING, ERM, Point, by_label
+from analysis.variance import Sample, Variance, satterthwaite, variance_of
+
+SEEDS = (3, 5, 10, 20)
+PATIENTS = (27, 54, 99, 198, 396)
+_WORTH = 0.9
+
+
+@dataclass(frozen=True)
+class Components:
+    """Variance of one seed's difference on one patient, taken apart.
+
+    Attributes:
+        seeds: Between seeds.
+        patients: Between patients within classes; 0 where nothing is known of patients.
+        interaction: What is left: a seed that suits one patient and not another; 0 where nothing is known of patients.
+        n_seeds: K that it was estimated from.
+        n_patients: P that it was estimated from; 0 where nothing is known of patients.
+        classes: For each class its share of the patients and of the patients' variance.
+    """
+
+    seeds: float
+    patients: float
+    interaction: float
+    n_seeds: int
+    n_patients: int
+    classes: tuple[tuple[float, float], ...]
+
+    def variance(self, n_seeds: int, n_patients: int) -> Variance:
+        """The variance that so many seeds and patients, the classes' shares kept, would give.
+
+        Args:
+            n_seeds: At least 2.
+            n_patients: At least two a class; anything where nothing is known of patients.
+
+        Returns:
+            The variance, as ``variance_of`` would have it.
+
+        Raises:
+            InputError: Too few of either.
+        """
+        if n_seeds < 2:
+            raise InputError(f"a design needs two or more seeds, but got {n_seeds}: an interval needs two")
+        if not self.n_patients:
+            seeds = self.seeds / n_seeds
+            return Variance(seeds, n_seeds - 1.0 if seeds > 0 else math.inf, seeds, 0.0, 0.0, n_seeds, 0, ())
+        if any(share * n_patients < 2 for share, _ in self.classes):
+            raise InputError(
+                f"a design needs two or more patients of each class, but got {n_patients} for {len(self.classes)} "
+                "classes: ask for more"
+            )
+        both = self.interaction / (n_seeds * n_patients)
+        seeds, patients = self.seeds / n_seeds + both, self.patients / n_patients + both
+        total = self.seeds / n_seeds + self.patients / n_patients + both
+        classes = tuple((share * n_patients, part * patients) for share, part in self.classes)
+        return Variance(
+            total,
+            satterthwaite(total, seeds, both, n_seeds, classes),
+            seeds,
+            patients,
+            both,
+            n_seeds,
+            n_patients,
+            classes,
+        )
+
+
+def components_of(variance: Variance) -> Components:
+    """Take a variance over K seeds and P patients apart: V_s and V_p both hold V_sp.
+
+    A component that comes out below 0, as chance will have it, counts as 0.
+
+    Args:
+        variance: Of a difference, or of any other figure.
+
+    Returns:
+        The components.
+
+    Raises:
+        InputError: The variance of a single seed.
+    """
+    if not math.isfinite(variance.total):
+        raise InputError("variance components need two or more seeds, but got one: confirm with more seeds")
+    k, p = variance.n_seeds, variance.n_patients
+    patients = sum(part for _, part in variance.classes)
+    return Components(
+        seeds=max(variance.seeds - variance.interaction, 0.0) * k,
+        patients=max(variance.patients - variance.interaction, 0.0) * p,
+        interaction=variance.interaction * k * p,
+        n_seeds=k,
+        n_patients=p,
+        classes=tuple((n / p, part / patients if patients > 0 else n / p) for n, part in variance.classes),
+    )
+
+
+def least_differences(
+    components: Components, seeds: Iterable[int] = SEEDS, patients: Iterable[int] = PATIENTS, power: float = 0.8
+) -> pd.DataFrame:
+    """Least true difference that designs of K seeds and P patients find with some probability.
+
+    d_min = (t_{.975, nu} + t_{power, nu}) sqrt(V(K, P)).
+
+    Args:
+        components: Of the difference.
+        seeds: The K.
+        patients: The P; without patients one column, of the present test images.
+        power: The probability.
+
+    Returns:
+        A row for each K (``n_seeds``), a column for each P; missing where a class would have under two patients.
+    """
+    columns: Sequence[int] = sorted(set(patients)) if components.n_patients else [0]
+
+    def cell(k: int, p: int) -> float:
+        try:
+            return components.variance(k, p).least_difference(power)
+        except InputError:
+            return math.nan
+
+    rows = sorted({k for k in seeds if k > 1})
+    table = pd.DataFrame([[cell(k, p) for p in columns] for k in rows], index=pd.Index(rows, name="n_seeds"))
+    table.columns = pd.Index(columns, name="n_patients")
+    return table
+
+
+def variance_components(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rule: str | None = None,
+    reference: str = ERM,
+) -> pd.DataFrame:
+    """The variance components of each method's paired difference to a reference, and what more of either would show.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned: without them nothing is known of patients.
+        column: Test column; default: the sweep's metric.
+        rule: Selection rule to keep; default: all.
+        reference: Label (or method) the others are compared with.
+
+    Returns:
+        One row per line and bias value: ``difference``; ``sd_seeds``, ``sd_patients``, ``sd_interaction`` (of one seed
+        on one patient, the patients' missing where nothing is known of them); ``n_seeds``, ``n_patients``; ``d_min``
+        of this design, ``d_min_seeds`` with twice the seeds, ``d_min_patients`` with twice the patients; ``buy``:
+        ``seeds``, ``patients``, ``either`` where both help alike or "" where neither helps by a tenth; ``caption``. No
+        rows of lines with fewer than two seeds in common with the reference.
+    """
+    return components_rows(finished_points(trials, predictions, column, rule), reference)
+
+
+def components_rows(points: list[Point], reference: str = ERM) -> pd.DataFrame:
+    """The rows of ``variance_components`` from points already gathered."""
+    curves, rows = by_label(points), []
+    for point in points:
+        other = counterpart(curves, point, reference)
+        if other is None or other is point or point.line.method == CEILING:
+            continue
+        seeds = common_seeds(point, other)
+        if len(seeds) > 1:
+            own, plain = paired_samples([point, other], seeds)
+            rows.append({**line_names(point), "bias_value": point.bias_value, **_row(own.minus(plain), reference)})
+    return pd.DataFrame(rows, columns=[*LINE, "bias_value", *_COLUMNS])
+
+
+_COLUMNS = (
+    "reference", "difference", "sd_seeds", "sd_patients", "sd_interaction", "n_seeds", "n_patients", "d_min",
+    "d_min_seeds", "d_min_patients", "buy", "caption",
+)  # fmt: skip
+
+
+def _row(difference: Sample, reference: str) -> dict[str, Any]:
+    found = variance_of(difference)
+    parts = components_of(found)
+    k, p = found.n_seeds, found.n_patients
+    known = p > 0
+    now, seeds = parts.variance(k, p).least_difference(), parts.variance(2 * k, p).least_difference()
+    patients = parts.variance(k, 2 * p).least_difference() if known else math.nan
+    row = {
+        "reference": reference,
+        "difference": difference.mean,
+        "sd_seeds": math.sqrt(parts.seeds),
+        "sd_patients": math.sqrt(parts.patients) if known else math.nan,
+        "sd_interaction": math.sqrt(parts.interaction) if known else math.nan,
+        "n_seeds": k,
+        "n_patients": p,
+        "d_min": now,
+        "d_min_seeds": seeds,
+        "d_min_patients": patients,
+        "buy": _buy(now, seeds, patients),
+    }
+    return {**row, "caption": planning_words(row)}
+
+
+def _buy(now: float, seeds: float, patients: float) -> str:
+    better = [name for name, value in (("seeds", seeds), ("patients", patients)) if value < _WORTH * now]
+    if len(better) < 2:
+        return better[0] if better else ""
+    if min(seeds, patients) > _WORTH * max(seeds, patients):
+        return "either"
+    return "seeds" if seeds < patients else "patients"
+
+
+def planning_words(row: dict[str, Any]) -> str:
+    """Caption of one row of ``variance_components``."""
+    design = f"{row['n_seeds']} seeds" + (f" and {row['n_patients']} patients" if row["n_patients"] else "")
+    words = f"With {design} a difference of {row['d_min']:.3f} is found in 8 cases of 10; twice the seeds would find "
+    words += f"{row['d_min_seeds']:.3f}"
+    if row["n_patients"]:
+        words += f", twice the test patients {row['d_min_patients']:.3f}"
+    advice = {
+        "seeds": "Buy seeds.",
+        "patients": "Buy test patients.",
+        "either": "Either helps as much as the other.",
+        "": "Neither helps by a tenth.",
+    }[row["buy"]]
+    return f"{words}. {advice}"
