@@ -32,6 +32,7 @@ _SHARED = {
     "values": "The value of each seed, separated by semicolons.",
     "seeds": "The seeds in the order of the values, separated by semicolons.",
     "shared": "True where one cell serves the whole axis.",
+    "named_by": "Of a worst class or group: the seeds that named it, other seeds, or itself (which lies too low).",
     "caption": "The row in words.",
     "column": "The test column shown.",
     "text": "The result as printed.",

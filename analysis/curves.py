@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from analysis.changes import added_by_sweep
-from analysis.measures import measure_of
+from analysis.measures import Measure, measure_of
 from analysis.pairing import band_name
 from analysis.replicates import Point, collect
 from analysis.selection import rule_name
 from analysis.statistics import Interval
-from analysis.variance import interval_of
+from analysis.variance import interval_of, share_interval
 
 COLUMNS = (
     "sweep",
@@ -47,6 +47,7 @@ COLUMNS = (
     "seeds",
     "hyperparameters",
     "shared",
+    "named_by",
     "caption",
 )
 
@@ -61,7 +62,8 @@ def accuracy_vs_bias(
 
     The band is mean +- t_{nu} sqrt(V) over seeds and over patients within classes where predictions are given ("seeds
     and patients", or "seeds and images"; ``analysis.variance``), Student's t over seeds without them ("seeds only"),
-    and none for a single seed.
+    and none for a single seed. Recalls, worst classes and worst groups get Wilson's interval over as many images as
+    that V is worth.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -72,12 +74,13 @@ def accuracy_vs_bias(
 
     Returns:
         One row per (sweep, data set, network, rule, method label, facet, bias value), weak bias first: ``gamma`` (of
-        brain images, also where no facet names it), ``mean``, ``low``, ``high`` (clipped to [0, 1]), ``median``,
-        ``worst_case`` (mean if every missing seed had scored 0, or 1 where lower is better), ``n_seeds`` of
+        brain images, also where no facet names it), ``mean``, ``low``, ``high`` (clipped to the measure's range),
+        ``median``, ``worst_case`` (mean if every missing seed had the worst possible value), ``n_seeds`` of
         ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_added`` (of those planned, added after test results existed,
         where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or images in the
-        band), ``least_patients`` of a class, ``band``, ``values`` and ``seeds`` (tuples),
-        ``hyperparameters`` (tuple of JSON text), ``caption``.
+        band), ``least_patients`` of a class, ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of
+        JSON text), ``named_by`` (of a worst class or group: ``other seeds``, or ``itself``, which lies too low),
+        ``caption``.
 
     Raises:
         InputError: A column that the trials do not have, or sweeps of different metrics.
@@ -99,31 +102,37 @@ def curve_of(
     Returns:
         The rows.
     """
-    proportion = column is None or measure_of(column).better == "higher"
-    worst = 0.0 if proportion else 1.0
+    measure = measure_of(column or "test_accuracy")
     late = added or {}
-    rows = [_row(point, worst, proportion, late.get(point.line.sweep, 0)) for point in points]
+    rows = [_row(point, measure, late.get(point.line.sweep, 0)) for point in points]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def band(point: Point, proportion: bool = True) -> tuple[Interval, str]:
-    """Interval of one point and the name of what it covers.
+def band(point: Point, measure: Measure) -> tuple[Interval, str, int]:
+    """Interval of one point, the name of what it covers, and the patients in it.
 
     Args:
         point: A point with at least one seed.
-        proportion: The figure is a mean of zeros and ones, see ``variance.interval_of``.
+        measure: What is measured.
 
     Returns:
-        The interval and ``seeds and patients``, ``seeds and images``, ``seeds only`` or ``none``; ``repetitions`` in
-        place of ``seeds`` where search and confirm were repeated.
+        The interval; ``seeds and patients``, ``seeds and images``, ``seeds only`` or ``none`` (``repetitions`` in place
+        of ``seeds`` where search and confirm were repeated); the number of patients (or images), 0 = seeds only.
     """
-    sample = point.sample(point.seeds)
-    return interval_of(sample, (0.0, 1.0), proportion=proportion), band_name(point, sample)
+    sample = point.sample(point.seeds, bearing=measure.wilson == "always")
+    if measure.wilson == "always":
+        interval = share_interval(sample, point.scores.n_bearing if point.scores else math.inf)
+    else:
+        interval = interval_of(sample, measure.bounds, proportion=measure.wilson == "edge")
+    kind = band_name(point, sample)
+    counted = 0 if sample.strata is None or kind == "none" else len(sample.strata)
+    return interval, kind, counted
 
 
-def _row(point: Point, worst: float, proportion: bool, added: int) -> dict[str, Any]:
-    line, n = point.line, len(point.seeds)
-    interval, kind = band(point, proportion) if n else (Interval(math.nan, math.nan, math.nan), "none")
+def _row(point: Point, measure: Measure, added: int) -> dict[str, Any]:
+    line, n, worst = point.line, len(point.seeds), measure.worst
+    interval, kind, n_patients = band(point, measure) if n else (Interval(math.nan, math.nan, math.nan), "none", 0)
+    named_by = (point.scores.named_by if point.scores else "itself") if measure.named and n else None
     row = {
         **{name: getattr(line, name) for name in COLUMNS[:8]},
         "gamma": point.gamma,
@@ -141,7 +150,7 @@ def _row(point: Point, worst: float, proportion: bool, added: int) -> dict[str, 
         "n_failed": point.n_failed,
         "n_collapsed": point.n_collapsed,
         "n_added": min(added, point.n_planned),
-        "n_patients": len(point.scores.patients) if point.scores and " and " in kind else 0,
+        "n_patients": n_patients,
         "least_patients": _least_patients(point) if " and " in kind else 0,
         "n_test": point.n_test,
         "band": kind,
@@ -149,6 +158,7 @@ def _row(point: Point, worst: float, proportion: bool, added: int) -> dict[str, 
         "seeds": point.seeds,
         "hyperparameters": point.hyperparameters,
         "shared": point.shared,
+        "named_by": named_by,
     }
     return {**row, "caption": caption(row, worst)}
 
@@ -168,6 +178,9 @@ def caption(row: dict[str, Any], worst: float = 0.0) -> str:
         words.append("of one seed (no interval),")
     else:
         words.append(f"[{row['low']:.3f}, {row['high']:.3f}], 95 % over {row['band']},")
+    if row["named_by"]:
+        biased = " (biased low)" if row["named_by"] == "itself" else ""
+        words.append(f"each seed's worst one named by {row['named_by']}{biased},")
     unit = "repetitions" if row["band"].startswith("repetitions") else "seeds"
     words.append(f"{row['n_seeds']} of {row['n_planned']} {unit} finished,")
     if row["n_added"]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,12 @@ from analysis.errors import InputError
 from analysis.replicates import facets
 from analysis.selection import RULES
 from analysis.several import told_apart
-from analysis.statistics import t_quantile
+from analysis.variance import Sample, share_interval
 
 _LINE = ["sweep", "dataset", "network", "rule", "method", "label", "facet", "bias_axis", "bias_value", "bias_strength"]
 _COLUMNS = [
-    *_LINE, "variant", "true", "predicted", "share", "low", "high", "band", "n_seeds", "n_planned", "n_images",
-    "caption",
+    *_LINE, "variant", "true", "predicted", "share", "low", "high", "band", "n_seeds", "n_planned",
+    "n_patients", "n_images", "caption",
 ]  # fmt: skip
 
 
@@ -35,9 +35,11 @@ def confusion_by_strength(
 
     Returns:
         One row per (line, bias value, true class, predicted class), weak bias first: ``share`` of the true class's
-        images, ``low`` and ``high`` (Student's t over seeds, clipped to [0, 1]; missing for one seed), ``band``
-        ("seeds only" or "none"), ``n_seeds`` of ``n_planned``, ``n_images`` (test images of the true class, folds
-        pooled), ``caption``. Classes are numbers, in the order of the data set's class names.
+        images, ``low`` and ``high`` (Wilson's interval over seeds and the patients of the true class, see
+        ``variance.clustered_wilson``; missing for one seed), ``band`` ("seeds and patients", "seeds and images" where
+        there are none, "seeds only" where the seeds were not tested on the same ones or the class has one, or "none"),
+        ``n_seeds`` of ``n_planned``, ``n_patients`` (or images) in the band, ``n_images`` (test images of the true
+        class, folds pooled), ``caption``. Classes are numbers, in the order of the data set's class names.
 
     Raises:
         InputError: No prediction of that variant.
@@ -46,26 +48,27 @@ def confusion_by_strength(
     shown = predictions[predictions["variant"] == variant]
     if shown.empty:
         raise InputError(f"a confusion matrix needs predictions, but there are none of '{variant}': finish the sweep")
-    counts, index = _counts(shown)
+    tested = _Tested(shown)
     rows = trials[(trials["phase"] == "confirm") & (trials["status"] == "completed") & ~trials["superseded"]]
     rows = rows.assign(facet=facets(trials).reindex(rows.index), rule=rows["rules"]).explode("rule")
-    rows = rows[rows["trial_id"].isin(index.keys()) & rows["rule"].notna()]
+    rows = rows[rows["trial_id"].isin(tested.rows.keys()) & rows["rule"].notna()]
     if rule is not None:
         rows = rows[rows["rule"] == rule]
     # Of several sweeps one may have more classes than another.
     classes: dict[object, int] = {
-        sweep: _n_classes(counts[[index[t] for t in own["trial_id"]]])
-        for sweep, own in rows.groupby("sweep", sort=False)
+        sweep: tested.n_classes(own["trial_id"]) for sweep, own in rows.groupby("sweep", sort=False)
     }
     found = []
     for key, group in rows.groupby(_LINE, dropna=False, sort=False):
         cells = group["cell"].nunique()
         by_seed = [own for _, own in group.groupby("seed") if own["cell"].nunique() == cells]
         if by_seed:
+            planned = group["seeds_planned"].max()
             # Folds are parts of one test set: their counts are added before shares are taken.
-            pooled = np.stack([counts[[index[t] for t in own["trial_id"]]].sum(axis=0) for own in by_seed])
-            n, planned = classes[key[0]], group["seeds_planned"].max()
-            shares = _rows(dict(zip(_LINE, key, strict=True)), pooled[:, :n, :n], variant)
+            seeds = [np.concatenate([tested.rows[t] for t in own["trial_id"]]) for own in by_seed]
+            line = {**dict(zip(_LINE, key, strict=True)), "variant": variant}
+            n = classes[key[0]]
+            shares = pd.DataFrame([line | row for true in range(n) for row in tested.shares(seeds, true, n)])
             found.append(shares.assign(n_planned=len(by_seed) if planned != planned else int(planned)))
     table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=_COLUMNS)
     ranks = {known: i for i, known in enumerate(RULES)}
@@ -93,46 +96,72 @@ def worst_mistakes(confusion: pd.DataFrame, classes: Sequence[str] = ()) -> pd.D
     )
 
 
-def _counts(predictions: pd.DataFrame) -> tuple[NDArray[np.float64], dict[str, int]]:
-    """Images by trial, true and predicted class, ``[T, C, C]``, and each trial's place."""
-    codes, ids = pd.factorize(predictions["trial_id"])
-    true = predictions["label"].to_numpy(dtype=np.int64)
-    said = predictions["predicted"].to_numpy(dtype=np.int64)
-    n = int(max(true.max(), said.max())) + 1
-    cell = (codes.astype(np.int64) * n + true) * n + said
-    counts = np.bincount(cell, minlength=len(ids) * n * n).reshape(len(ids), n, n)
-    return counts.astype(float), {str(t): i for i, t in enumerate(ids)}
+class _Tested:
+    """Predictions of one test variant.
 
+    Attributes:
+        rows: Places of each trial's predictions.
+    """
 
-def _n_classes(counts: NDArray[np.float64]) -> int:
-    """Classes that stand among the true or the predicted ones of some trial, ``[T, C, C]``."""
-    used = counts.sum(axis=0)
-    return int(np.flatnonzero(used.any(axis=0) | used.any(axis=1)).max()) + 1
+    def __init__(self, predictions: pd.DataFrame) -> None:
+        codes, ids = pd.factorize(predictions["trial_id"])
+        order = np.argsort(codes, kind="stable")
+        ends = np.cumsum(np.bincount(codes, minlength=len(ids)))
+        self.rows = {str(t): order[e - n : e] for t, e, n in zip(ids, ends, np.diff(ends, prepend=0), strict=True)}
+        self._true = predictions["label"].to_numpy(dtype=np.int64)
+        self._said = predictions["predicted"].to_numpy(dtype=np.int64)
+        patients = predictions["patient"] if "patient" in predictions else pd.Series(None, index=predictions.index)
+        # A sweep without patients may stand beside one with them.
+        self._known = patients.notna().to_numpy(dtype=bool)
+        self._unit = pd.factorize(patients.where(self._known, predictions["image"]))[0].astype(np.int64)
 
+    def n_classes(self, trials: Iterable[str]) -> int:
+        """Classes up to the last that is the true or the predicted one of some image of the trials."""
+        rows = np.concatenate([self.rows[t] for t in trials])
+        return int(max(self._true[rows].max(), self._said[rows].max())) + 1
 
-def _rows(line: dict[str, object], counts: NDArray[np.float64], variant: str) -> pd.DataFrame:
-    """Rows of one point from counts ``[K, C, C]``; a class without test images has none."""
-    seeds, n, _ = counts.shape
-    totals = counts.sum(axis=2, keepdims=True)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        shares = counts / totals
-    mean = shares.mean(axis=0)
-    half = np.full_like(mean, np.nan)
-    if seeds > 1:
-        half = t_quantile(seeds - 1) * shares.std(axis=0, ddof=1) / np.sqrt(seeds)
-    true, said = np.divmod(np.arange(n * n), n)
-    table = pd.DataFrame(
-        {
-            **line,
-            "variant": variant,
-            "true": true,
-            "predicted": said,
-            "share": mean.ravel(),
-            "low": np.clip(mean - half, 0, 1).ravel(),
-            "high": np.clip(mean + half, 0, 1).ravel(),
-            "band": "seeds only" if seeds > 1 else "none",
-            "n_seeds": seeds,
-            "n_images": np.repeat(totals.mean(axis=0).ravel(), n).astype(int),
-        }
-    )
-    return table[table["share"].notna()]
+    def shares(self, seeds: Sequence[NDArray[np.intp]], true: int, n_classes: int) -> Iterator[dict[str, object]]:
+        """Shares of a true class that are called each class, with their intervals.
+
+        Args:
+            seeds: Places of the predictions of each seed.
+            true: The class.
+            n_classes: Classes.
+
+        Yields:
+            One row a predicted class; none for a class without test images.
+        """
+        rows = [places[self._true[places] == true] for places in seeds]
+        if not all(len(own) for own in rows):
+            return
+        units = np.unique(np.concatenate([self._unit[own] for own in rows]))
+        # Images by seed, unit and predicted class.
+        counts = np.stack([self._by_unit(own, units, n_classes) for own in rows])
+        sizes, total = counts.sum(axis=2, keepdims=True), counts.sum(axis=(1, 2), keepdims=True)
+        values = counts.sum(axis=1) / total[:, 0]
+        same = np.allclose(sizes / total, sizes[:1] / total[:1], rtol=1e-12, atol=0)
+        known = "patients" if all(self._known[own].all() for own in rows) else "images"
+        left_out = (total * values[:, None] - counts) / (total - sizes) if same and len(units) > 1 else None
+        band = f"seeds and {known}" if left_out is not None else "seeds only"
+        n_images = int(total.mean())
+        for said in range(n_classes):
+            sample = Sample(values[:, said])
+            if left_out is not None:
+                sample = Sample(values[:, said], left_out[:, :, said], np.zeros(len(units), dtype=np.int64))
+            interval = share_interval(sample, n_images)
+            yield {
+                "true": true,
+                "predicted": said,
+                "share": interval.mean,
+                "low": interval.low,
+                "high": interval.high,
+                "band": band if len(seeds) > 1 else "none",
+                "n_seeds": len(seeds),
+                "n_patients": len(units) if left_out is not None and len(seeds) > 1 else 0,
+                "n_images": n_images,
+            }
+
+    def _by_unit(self, rows: NDArray[np.intp], units: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
+        cell = np.searchsorted(units, self._unit[rows]) * n_classes + self._said[rows]
+        counts = np.bincount(cell, minlength=len(units) * n_classes)
+        return counts.reshape(len(units), n_classes).astype(float)

@@ -14,8 +14,8 @@ import plotly.io
 from analysis.errors import InputError
 from analysis.figures import plot_accuracy_vs_bias
 from analysis.figures_diagnosis import plot_confusion
+from analysis.figures_measures import own_figures, plot_measure
 from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
-from analysis.measures import measure_of
 from analysis.report_data import Findings
 from analysis.selection import rule_name
 from analysis.writing import out_folder
@@ -79,8 +79,9 @@ def report_figures(findings: Findings) -> dict[str, go.Figure]:
     for rule in findings.rules:
         add(f"curve-{rule}", plot_accuracy_vs_bias, findings.curve, rule=rule, metric=findings.metric, **common)
     rule = findings.headline
-    for column, curve in findings.measures.items():
-        add(f"measure-{column}", plot_accuracy_vs_bias, curve, rule=rule, metric=measure_of(column).name, **common)
+    for column, (curve, measure, null) in own_figures(findings.measures).items():
+        title = f"{', '.join(curve['dataset'].unique())}: {measure.name} against bias, chosen by {rule_name(rule)}"
+        add(f"measure-{column}", plot_measure, curve, measure, null, rule=rule, title=title, **common)
     for sweep in findings.sweeps:
         mark = f"-{sweep.name}" if len(findings.sweeps) > 1 else ""
         trials = findings.trials[findings.trials["sweep"] == sweep.name]

@@ -205,7 +205,10 @@ def _y_axis(curve: pd.DataFrame, metric: str, beside: Sequence[float]) -> dict[s
     seen = [*beside, *(v for values in curve["values"] for v in values)]
     seen += [v for name in ("low", "high") for v in curve[name].dropna()]
     low, high = min(seen), max(seen)
-    return axis(safe(metric), range=[max(-0.02, low - 0.05), min(1.02, high + 0.05)], tickformat=".2f")
+    # Shares stay inside their range; other figures may be signed, or above 1.
+    bottom = low - 0.05 if low < 0 else max(-0.02, low - 0.05)
+    top = high + 0.05 if high > 1 else min(1.02, high + 0.05)
+    return axis(safe(metric), range=[bottom, top], tickformat=".2f")
 
 
 def _annotate(figure: go.Figure, place: Axis, unbiased_at: float | None, chance: float | None) -> None:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
+
+from analysis.additive import LEAST_PROBABILITY, RECALL
+
+_NAMED = (
+    "The lowest of many noisy numbers lies below the lowest true one, so the worst is named for each seed by the "
+    "mean of the other seeds and then measured on that seed; named by itself (a single seed, or no predictions) it is "
+    "too low."
+)
 
 
 @dataclass(frozen=True)
@@ -14,14 +24,26 @@ class Measure:
     Attributes:
         column: Its name in the trials.
         name: Its name in figures.
-        better: Which direction is better: ``higher`` or ``lower``.
+        better: Which direction is better: ``higher``, ``lower`` or ``0``, the value nearest to 0.
         says: What it measures and what it does not say, in words.
+        bounds: Its range.
+        wilson: Where its interval is Wilson's over patients: ``edge``, where Student's would leave the range or has no
+            width; ``always``, of a share over few images; ``never``, where it is no mean of zeros and ones.
+        named: It is the worst of several groups, which has to be named by somebody.
     """
 
     column: str
     name: str
     better: str
     says: str
+    bounds: tuple[float, float] = (0.0, 1.0)
+    wilson: Literal["edge", "always", "never"] = "edge"
+    named: bool = False
+
+    @property
+    def worst(self) -> float:
+        """The worst value it can have; of a signed one overconfidence."""
+        return self.bounds[0] if self.better == "higher" else self.bounds[1]
 
 
 TEST_MEASURES = (
@@ -57,14 +79,17 @@ TEST_MEASURES = (
         "test_worst_group_accuracy",
         "worst group",
         "higher",
-        "Lowest accuracy over groups of (class, bias attribute). The lowest of many noisy numbers lies below the "
-        "lowest true one, more so the smaller the groups.",
+        f"Accuracy of the worst group of (class, bias attribute). {_NAMED}",
+        wilson="always",
+        named=True,
     ),
     Measure(
         "test_worst_class_accuracy",
         "worst class",
         "higher",
-        "Lowest recall over classes, unbiased test images; as a minimum it lies too low in small test sets.",
+        f"Recall of the worst class, unbiased test images. {_NAMED}",
+        wilson="always",
+        named=True,
     ),
     Measure(
         "flip_rate",
@@ -77,8 +102,36 @@ TEST_MEASURES = (
         "ece",
         "calibration error",
         "lower",
-        "Expected calibration error, 15 equal bins, unbiased test images: how far confidence lies from accuracy. It is "
-        "never exactly 0 in a finite sample.",
+        "Expected calibration error, 15 equal bins, unbiased test images: how far confidence lies from accuracy, in "
+        "either direction. It is never 0 in a finite sample: compare it with its null value.",
+        wilson="never",
+    ),
+    Measure(
+        "confidence_gap",
+        "confidence gap",
+        "0",
+        "Mean confidence minus accuracy, unbiased test images: above 0 the network is overconfident, below 0 "
+        "underconfident. Errors in opposite directions cancel.",
+        bounds=(-1.0, 1.0),
+        wilson="never",
+    ),
+    Measure(
+        "test_brier",
+        "Brier score",
+        "lower",
+        "Squared error of the probabilities, summed over classes (0 to 2), mean over the unbiased test images: "
+        "discrimination and calibration together.",
+        bounds=(0.0, 2.0),
+        wilson="never",
+    ),
+    Measure(
+        "test_log_loss",
+        "log loss",
+        "lower",
+        "Mean -log of the true class's probability on the unbiased test images, nats; probabilities under 1e-7 count "
+        "as 1e-7, so that it is at most 16.1. A few confident mistakes make most of it.",
+        bounds=(0.0, -math.log(LEAST_PROBABILITY)),
+        wilson="never",
     ),
     Measure(
         "bias_probe_accuracy",
@@ -86,14 +139,27 @@ TEST_MEASURES = (
         "lower",
         "Accuracy of a fresh head that reads the bias from the frozen features, on images whose bias is independent "
         "of the class. At chance this probe finds nothing; that does not prove that the classifier uses nothing.",
+        wilson="never",
     ),
 )
+NULL_VALUES = {"ece": "ece_null"}
+"""Columns that say what a perfect network would have in a finite sample, by the column they belong to."""
 _BY_COLUMN = {measure.column: measure for measure in TEST_MEASURES}
+_BY_COLUMN["ece_null"] = Measure(
+    "ece_null",
+    "null value of the calibration error",
+    "lower",
+    "Expected calibration error of a perfectly calibrated network with the same confidences on as many images.",
+    wilson="never",
+)
 
 
 def measure_of(column: str) -> Measure:
     """The measure behind a test column; a plain one for a column that has no entry, such as a class's recall."""
     name = column.removeprefix("test_").replace("_", " ")
+    if column.startswith(RECALL):
+        said = f"Share of the images of class {column.removeprefix(RECALL)} that are recognised, unbiased test images."
+        return Measure(column, name, "higher", said, wilson="always")
     return _BY_COLUMN.get(column) or Measure(column, name, "higher", f"The test column {column}.")
 
 

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.bias_groups import FLIPS, WORST_GROUP, laid_together
+from analysis.calibration import with_calibration
 from analysis.errors import InputError
 from analysis.groups import Group, cut
-from analysis.scores import MEASURES, PredictionStore, Scores
+from analysis.scores import PredictionStore, Scores, measured
 from analysis.selection import RULES
 from analysis.several import told_apart
 from analysis.variance import Sample
@@ -41,6 +43,8 @@ class Line:
 
 
 _LINE = tuple(field.name for field in dataclasses.fields(Line))
+_OF_SEVERAL = {WORST_GROUP: "test_worst_group_accuracy", FLIPS: "flip_rate"}
+"""What is counted from several test variants together, and the column that says of which."""
 _Values = tuple[NDArray[np.float64], Scores | None, tuple[int, ...]]
 
 
@@ -85,12 +89,12 @@ class Point:
         """Values of the given seeds, in their order."""
         return self.values[[self.seeds.index(seed) for seed in seeds]]
 
-    def sample(self, seeds: Sequence[int]) -> Sample:
-        """The given seeds, with their patients where every one of them can be left out."""
+    def sample(self, seeds: Sequence[int], bearing: bool = False) -> Sample:
+        """The given seeds, with their patients where every one of them can be left out (``Scores.sample``)."""
         own = self.of_seeds(seeds)
         if self.scores is None:
             return Sample(own)
-        found = self.scores.sample([self.seeds.index(seed) for seed in seeds])
+        found = self.scores.sample([self.seeds.index(seed) for seed in seeds], bearing)
         if found.left_out is None or not bool(np.isfinite(found.left_out).all()):
             return Sample(own)
         return dataclasses.replace(found, values=own)
@@ -147,6 +151,7 @@ def collect_columns(
             raise InputError(f"trials have no column '{needed}': pass what analysis.load returned and a test column")
     if predictions is not None:
         trials, predictions = told_apart(trials, predictions)
+        trials = with_calibration(trials, predictions, columns)
     rows = trials[(trials["phase"] == "confirm") & ~trials["superseded"]]
     rows = rows.assign(facet=facets(trials).reindex(rows.index), rule=rows["rules"])
     rows = rows.explode("rule").dropna(subset=["rule"])
@@ -155,7 +160,7 @@ def collect_columns(
     stores = _Stores(predictions, rows)
     found = {}
     for column in columns:
-        metric, variant = MEASURES.get(column, ("", ""))
+        metric, variant = measured(column)
         numbers = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         known: dict[tuple[object, ...], _Values] = {}
         points = [
@@ -175,7 +180,7 @@ class _Stores:
         self._predictions = None if predictions is None or predictions.empty else predictions
         self._rows = rows
         self._own: dict[str, pd.Series] = {}
-        self._stores: dict[tuple[str, str], PredictionStore] = {}
+        self._stores: dict[tuple[str, str], PredictionStore | None] = {}
 
     def of(self, sweep: str, variant: str) -> PredictionStore | None:
         """The predictions of a sweep's trials; None without a variant, or where there are no predictions at all."""
@@ -185,9 +190,16 @@ class _Stores:
             trials = self._rows.loc[self._rows["sweep"] == sweep, "trial_id"].unique()
             self._own[sweep] = self._predictions["trial_id"].isin(trials)
         if (sweep, variant) not in self._stores:
-            own = self._own[sweep] & (self._predictions["variant"] == variant)
-            self._stores[sweep, variant] = PredictionStore(self._predictions[own], variant)
+            self._stores[sweep, variant] = self._made(sweep, variant, self._predictions)
         return self._stores[sweep, variant]
+
+    def _made(self, sweep: str, variant: str, predictions: pd.DataFrame) -> PredictionStore | None:
+        if variant in _OF_SEVERAL:
+            stored = self._rows.set_index("trial_id")[_OF_SEVERAL[variant]]
+            own = laid_together(variant, predictions[self._own[sweep]], stored)
+            return None if own is None else PredictionStore(own, variant)
+        own = predictions[self._own[sweep] & (predictions["variant"] == variant)]
+        return PredictionStore(own, variant)
 
 
 def facets(trials: pd.DataFrame) -> pd.Series:
@@ -258,7 +270,8 @@ def _values(group: Group, numbers: NDArray[np.float64], store: PredictionStore |
     seeds = tuple(places)
     trials = [[group.trials[i] for i in own] for own in places.values()]
     scores = store.scores(trials, metric) if store and seeds else None
-    if scores is not None and any(len(own) > 1 for own in trials):
+    # Of folds together, or of a group that other seeds name, the trials' own figures are not the parts.
+    if scores is not None and (scores.named_by or any(len(own) > 1 for own in trials)):
         return scores.values, scores, seeds
     weights = np.where(np.isfinite(group.n_test), group.n_test, 1.0)
     values = [float(np.average(numbers[own], weights=weights[own])) for own in places.values()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -10,7 +10,8 @@ from analysis import markup as m
 from analysis import report_words as words
 from analysis.errors import InputError
 from analysis.figures import plot_accuracy_vs_bias
-from analysis.measures import Measure, measure_of
+from analysis.figures_measures import null_words, own_figures, plot_measure, with_null
+from analysis.measures import Measure
 from analysis.published import published_or_none
 from analysis.report_data import Findings
 from analysis.report_numbers import fit, numbers
@@ -69,19 +70,20 @@ def measures_section(findings: Findings) -> str:
     """Every other test figure against bias, one at a time, with what it does not say; and all of them as a table."""
     views, captions, names, tables = [], {}, {}, {}
     fits = fit(*findings.measures.values())
-    for column, curve in findings.measures.items():
-        measure = measure_of(column)
+    for column, (curve, measure, null) in own_figures(findings.measures).items():
         if not (curve["n_seeds"] > 0).any():
             continue
-        better = f"{measure.name} ({measure.better} is better)"
         by_rule, by_rule_numbers = {}, {}
         for rule in findings.rules:
             summary = f"{measure.says} {words.curve_summary(curve, measure.name, rule)}"
-            added = _views(findings, curve, rule, better, summary, measure)
+            added = _views(findings, curve, rule, "", summary, (measure, null))
             if added:
                 views += added
-                by_rule[rule] = m.paragraph(f"{measure.says} {words.curve_caption(findings, rule, curve)}")
-                rows = findings.with_lines(curve[curve["rule"] == rule].assign(column=column))
+                more = null_words(null, rule) or _named_words(curve, rule)
+                by_rule[rule] = m.paragraph(
+                    " ".join(filter(None, (measure.says, more, words.curve_caption(findings, rule, curve))))
+                )
+                rows = findings.with_lines(with_null(curve, null)[curve["rule"] == rule].assign(column=column))
                 what = f"{words.upper_first(measure.name)}, chosen by {rule_name(rule)}"
                 by_rule_numbers[rule] = numbers(
                     rows, what, "measures", findings.sweeps[0].name, column, rule, fits=fits
@@ -99,6 +101,13 @@ def measures_section(findings: Findings) -> str:
         per("measure", tables),
         measures_table(findings),
     )
+
+
+def _named_words(curve: pd.DataFrame, rule: str) -> str:
+    """How many points of a worst class or group are named by the seed that they are measured on; "" where none is."""
+    rows = curve[(curve["rule"] == rule) & (curve["n_seeds"] > 0)]
+    alone = int((rows["named_by"] == "itself").sum())
+    return f"At {alone} of {len(rows)} points it is named by itself, which is biased low." if alone else ""
 
 
 def strip(findings: Findings) -> str:
@@ -120,9 +129,15 @@ def strip(findings: Findings) -> str:
 
 
 def _views(
-    findings: Findings, curve: pd.DataFrame, rule: str, y_title: str, summary: str, measure: Measure | None = None
+    findings: Findings,
+    curve: pd.DataFrame,
+    rule: str,
+    y_title: str,
+    summary: str,
+    other: tuple[Measure, pd.DataFrame | None] | None = None,
 ) -> list[View]:
     """One view per x axis; the other test figures keep to the first axis, so that the file stays small."""
+    measure, null = other or (None, None)
     first = findings.sweeps[0]
     name = str(curve["bias_axis"].iloc[0])
     one = curve["dataset"].nunique() == 1
@@ -135,20 +150,26 @@ def _views(
     shown: list[X] = [x for x in _AXES if x in axes]
     for x in shown if headline else shown[:1]:
         try:
-            figure = plot_accuracy_vs_bias(
-                curve,
-                rule=rule,
-                x=x,
-                axis_title=axes[x] if x == "bias_value" else None,
-                metric=y_title,
-                unbiased_at=first.axis(name).get("unbiased_at"),
-                chance=chance if findings.metric == "accuracy" else None,
-                title=f"{titles}: {measure.name if measure else findings.metric} against bias, "
+            options: dict[str, Any] = {
+                "rule": rule,
+                "x": x,
+                "axis_title": axes[x] if x == "bias_value" else None,
+                "unbiased_at": first.axis(name).get("unbiased_at"),
+                "title": f"{titles}: {measure.name if measure else findings.metric} against bias, "
                 f"chosen by {rule_name(rule)}",
-                note="; ".join(dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note)),
-                names=findings.names(),
-                published=published if headline and len(findings.beside) else None,
-            )
+                "note": "; ".join(dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note)),
+                "names": findings.names(),
+            }
+            if measure is not None:
+                figure = plot_measure(curve, measure, null, **options)
+            else:
+                figure = plot_accuracy_vs_bias(
+                    curve,
+                    metric=y_title,
+                    chance=chance if findings.metric == "accuracy" else None,
+                    published=published if len(findings.beside) else None,
+                    **options,
+                )
         except InputError:
             continue
         when = {"rule": rule, "x": x} if headline else {"rule": rule, "measure": str(measure and measure.column)}

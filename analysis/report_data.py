@@ -11,13 +11,14 @@ from typing import Any
 import pandas as pd
 
 from analysis.breaking import breaking_of
+from analysis.calibration import with_calibration
 from analysis.changes import added_by_sweep, mark_seeds_added
 from analysis.comparisons import areas_of, won_back_of
 from analysis.curves import curve_of
 from analysis.diagnosis import confusion_by_strength
 from analysis.errors import InputError
 from analysis.load import load, load_history, load_predictions, load_splits, section
-from analysis.measures import measures_in
+from analysis.measures import NULL_VALUES, measures_in
 from analysis.published import COMPARABLE, beside_published
 from analysis.replicates import Point, collect_columns, default_column
 from analysis.report_files import Sweep, read_sweep
@@ -121,7 +122,9 @@ def gather(places: Sequence[Location]) -> Findings:
         every["trial_id"] = every["sweep"] + "/" + every["trial_id"]
     trials = every[~every["superseded"]].reset_index(drop=True)
     column = default_column(trials)
+    trials = with_calibration(trials, predictions)
     others = [measure.column for measure in measures_in(trials) if measure.column != column]
+    others += [null for own, null in NULL_VALUES.items() if own in others and trials[null].notna().any()]
     by_column = collect_columns(trials, predictions, [column, *others])
     points = tuple(by_column[column])
     added = added_by_sweep(trials)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis import markup as m
+from analysis.captions import kinds_of
 from analysis.diagnosis import worst_mistakes
 from analysis.figures_diagnosis import plot_confusion
 from analysis.replicates import CEILING
@@ -84,6 +85,9 @@ def _table(findings: Findings, number: int) -> str:
         ]
         headers = ["method", str(rows["bias_axis"].iloc[0]), "true class", "called", "share of that class", "images"]
         parts[rule] = m.table(
-            headers, lines, f"The most frequent mistake, chosen by {rule_name(rule)}; 95 % intervals over seeds only"
+            headers,
+            lines,
+            f"The most frequent mistake, chosen by {rule_name(rule)}; 95 % intervals (Wilson) over "
+            f"{' or '.join(kinds_of(rows)) or 'nothing: one seed'}",
         )
     return per("rule", parts)

@@ -146,7 +146,7 @@ def measures_table(findings: Findings) -> str:
     """All test figures as a table, means over seeds."""
     parts = {}
     for rule in findings.rules:
-        frame = test_figures(findings.trials, rule)
+        frame = _as_in_the_figures(test_figures(findings.trials, rule), findings, rule)
         columns = [
             str(c) for c in frame if c not in ("sweep", "label", "facet", "bias_axis", "bias_value", "bias_strength")
         ]
@@ -157,13 +157,37 @@ def measures_table(findings: Findings) -> str:
         headers = [measure_of(c).name for c in columns]
         axis = str(findings.trials["bias_axis"].iloc[0])
         if columns:
-            caption = f"Means over seeds, chosen by {rule_name(rule)}"
+            caption = f"Means over seeds, chosen by {rule_name(rule)}{_named(findings, rule)}"
             parts[rule] = m.table(["method", axis, *headers], lines, caption)
             if len(frame) <= MOST_ROWS:
                 file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}-test-figures.csv")
                 csv = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
                 parts[rule] += m.download(file, csv, "Download this table (CSV)")
     return per("rule", parts)
+
+
+def _as_in_the_figures(frame: pd.DataFrame, findings: Findings, rule: str) -> pd.DataFrame:
+    """The table with worst classes and groups as the figures have them, named by other seeds."""
+    key = ["sweep", "label", "facet", "bias_axis", "bias_value"]
+    for column, curve in findings.measures.items():
+        if column in frame and measure_of(column).named:
+            rows = curve[(curve["rule"] == rule) & (curve["n_seeds"] > 0)].drop_duplicates(key).set_index(key)["mean"]
+            shown = frame[key].join(rows, on=key)["mean"]
+            frame = frame.assign(**{column: shown.fillna(frame[column])})
+    return frame
+
+
+def _named(findings: Findings, rule: str) -> str:
+    """By whom the worst classes and groups of the table are named, in words."""
+    curves = [curve for column, curve in findings.measures.items() if measure_of(column).named]
+    by = {str(name) for curve in curves for name in curve.loc[curve["rule"] == rule, "named_by"].dropna()}
+    if not by:
+        return ""
+    said = "worst classes and groups are named by other seeds than they are measured on"
+    alone = " (points of one seed or without predictions: by themselves, which is biased low)"
+    if by == {"itself"}:
+        return "; worst classes and groups are named by the seeds they are measured on, which is biased low"
+    return f"; {said}{alone if 'itself' in by else ''}"
 
 
 def _breaking(row: dict[Any, Any]) -> str:

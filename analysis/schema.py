@@ -74,6 +74,10 @@ TRIALS: Columns = {
     "test_worst_class_accuracy": (_FLOAT, "Lowest recall over classes, unbiased variant."),
     "flip_rate": (_FLOAT, "Share of test images whose prediction changes with the bias alone."),
     "ece": (_FLOAT, "Expected calibration error, 15 equal bins, unbiased variant."),
+    "ece_null": (_FLOAT, "The ece of a perfectly calibrated network with these confidences on as many images."),
+    "confidence_gap": (_FLOAT, "Mean confidence minus accuracy, unbiased variant: above 0 overconfident."),
+    "test_brier": (_FLOAT, "Brier score summed over classes, in [0, 2], unbiased variant."),
+    "test_log_loss": (_FLOAT, "Mean -log p of the true class, nats, p not below 1e-7, unbiased variant."),
     "bias_probe_accuracy": (_FLOAT, "Accuracy of a fresh head that reads the bias from the frozen features."),
     "n_train": (_INT, "Training images."),
     "n_conflicting": (_INT, "Training images whose bias is that of another class; null where undefined."),
@@ -156,6 +160,15 @@ _PREFIXES: Mapping[str, tuple[str, pa.DataType]] = {
     "trials": ("recall_", _FLOAT),
     "predictions": ("p_", pa.float32()),
 }
+
+
+TEST_COLUMNS_BESIDE = ("flip_rate", "ece", "ece_null", "confidence_gap", "bias_probe_accuracy")
+"""Results on test images whose names do not begin with ``test_`` or ``recall_``."""
+
+
+def is_of_the_test(column: str) -> bool:
+    """True where a column of ``trials`` holds a result on test images."""
+    return column.startswith(("test_", "recall_")) or column in TEST_COLUMNS_BESIDE
 
 
 def column_type(table: str, name: str) -> pa.DataType | None:

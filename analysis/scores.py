@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.variance import Sample, stand_in, strata_of
+from analysis.additive import RECALL, Additive, Images, additive, worst_named_by_others
+from analysis.bias_groups import FLIPS, WORST_GROUP
+from analysis.variance import Sample, joined, stand_in, strata_of
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -21,61 +24,21 @@ MEASURES = {
     "test_aligned_accuracy": ("accuracy", "aligned"),
     "test_independent_accuracy": ("accuracy", "independent"),
     "test_conflicting_accuracy": ("accuracy", "conflicting"),
+    "test_worst_group_accuracy": ("worst_group", WORST_GROUP),
+    "test_worst_class_accuracy": ("worst_class", "unbiased"),
+    "flip_rate": ("flips", FLIPS),
+    "ece": ("calibration_error", "unbiased"),
+    "confidence_gap": ("confidence_gap", "unbiased"),
+    "test_brier": ("brier", "unbiased"),
+    "test_log_loss": ("log_loss", "unbiased"),
 }
-"""Trial columns that can be computed from predictions: (metric, test variant)."""
+"""Trial columns that can be computed from predictions: (metric, test variant or what is made of several)."""
+_FOR_BOOTSTRAP = ("accuracy", "balanced_accuracy")
 
 
-@dataclass(frozen=True)
-class Images:
-    """Test images of one seed.
-
-    Attributes:
-        label: ``[N]``, class.
-        predicted: ``[N]``, predicted class.
-        probability: ``[N, C]``, of each class.
-        n_classes: Classes of the test set.
-    """
-
-    label: Codes
-    predicted: Codes
-    probability: Array
-    n_classes: int
-
-
-@dataclass(frozen=True)
-class Additive:
-    """A metric that is a function of sums over images, so that patients can be re-weighted.
-
-    Attributes:
-        summands: What each image adds, ``[N, S]``.
-        figure: The metric of such sums, ``[..., S]`` to ``[...]``.
-    """
-
-    summands: Callable[[Images], Array]
-    figure: Callable[[Array], Array]
-
-
-def _hits(images: Images) -> Array:
-    correct = (images.predicted == images.label).astype(float)
-    return np.stack([correct, np.ones_like(correct)], axis=1)
-
-
-def _hits_by_class(images: Images) -> Array:
-    own = np.eye(images.n_classes)[images.label]
-    return np.concatenate([own * (images.predicted == images.label)[:, None], own], axis=1)
-
-
-def _share(sums: Array) -> Array:
-    return np.asarray(sums[..., 0] / sums[..., 1], dtype=float)
-
-
-def _mean_recall(sums: Array) -> Array:
-    hits, sizes = np.split(sums, 2, axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(np.nanmean(hits / sizes, axis=-1), dtype=float)
-
-
-ADDITIVE = {"accuracy": Additive(_hits, _share), "balanced_accuracy": Additive(_hits_by_class, _mean_recall)}
+def measured(column: str) -> tuple[str, str]:
+    """Metric and test variant behind a trial column, also of a class's recall; empty where predictions do not tell."""
+    return (column, "unbiased") if column.startswith(RECALL) else MEASURES.get(column, ("", ""))
 
 
 @dataclass(frozen=True)
@@ -91,6 +54,10 @@ class Scores:
         n_images: Test images.
         hits: ``[G, K, P]``, correct images by class, seed and patient (G = 1 for accuracy); None for other metrics.
         sizes: ``[G, P]``, images by class and patient; None for other metrics.
+        bearing: ``[P]``, the patients that the metric is of (of a class's recall those with images of the class);
+            None = all.
+        n_bearing: Images of these patients that it is of, those of the seed that has the fewest.
+        named_by: Who named the worst group or class, ``other seeds`` or ``itself``; "" for other metrics.
     """
 
     values: Array
@@ -101,13 +68,26 @@ class Scores:
     n_images: int
     hits: Array | None = None
     sizes: Array | None = None
+    bearing: NDArray[np.bool_] | None = None
+    n_bearing: int = 0
+    named_by: str = ""
 
-    def sample(self, places: Sequence[int]) -> Sample:
-        """The seeds at the given places with the patients beside them, for ``analysis.variance``."""
+    def sample(self, places: Sequence[int], bearing: bool = False) -> Sample:
+        """The seeds at the given places with the patients beside them, for ``analysis.variance``.
+
+        Args:
+            places: The seeds.
+            bearing: Leave out the patients that the metric is not of, as a proportion over few patients needs; two
+                figures can be paired with all of them only.
+        """
         rows = list(places)
-        if self.left_out is None:
+        if self.left_out is None or self.strata is None:
             return Sample(self.values[rows])
-        return Sample(self.values[rows], self.left_out[rows], self.strata)
+        if not bearing or self.bearing is None:
+            return Sample(self.values[rows], self.left_out[rows], self.strata)
+        if self.bearing.sum() < 2:
+            return Sample(self.values[rows])
+        return Sample(self.values[rows], self.left_out[rows][:, self.bearing], joined(self.strata[self.bearing]))
 
 
 class PredictionStore:
@@ -131,13 +111,18 @@ class PredictionStore:
         # A class that another sweep of the same frame has is no class here.
         columns = [name for name in rows if str(name).startswith("p_") and rows[name].notna().any()]
         self._probability = rows[columns].to_numpy(dtype=np.float64)
+        self._classes = tuple(str(name).removeprefix("p_") for name in columns)
+        self._bias_group, self._other = (
+            rows[name].to_numpy(dtype=np.int64) if name in rows else np.full(len(rows), otherwise, dtype=np.int64)
+            for name, otherwise in ((WORST_GROUP, 0), (FLIPS, -1))
+        )
 
     def scores(self, trials: Sequence[Sequence[str]], metric: str) -> Scores | None:
         """Score seeds, each the pooled predictions of one or more trials (folds, repeats).
 
         Args:
             trials: For each seed its trial identifiers.
-            metric: ``accuracy``, ``balanced_accuracy`` or ``auroc``.
+            metric: ``auroc`` or one of ``analysis.additive``.
 
         Returns:
             The scores, or None where a trial has no predictions or the seeds were not tested on the same images.
@@ -161,15 +146,11 @@ class PredictionStore:
             both = [self._auroc(r, g, strata) for r, g in zip(rows, group, strict=True)]
             outs = [out for _, out in both if out is not None]
             return Scores(np.array([value for value, _ in both]), np.stack(outs) if outs else None, *described)
-        additive = ADDITIVE[metric]
-        sums = np.stack([self._sums(additive, r, g, len(present)) for r, g in zip(rows, group, strict=True)])
-        values = additive.figure(sums.sum(axis=1))
-        left_out = None if strata is None else additive.figure(stand_in(sums, strata))
-        # Seeds may pool several repeats: hits a repeat, so that sizes are the same for all.
-        hits, sizes = np.split(sums.transpose(2, 0, 1), 2)
-        repeats = sizes.sum(axis=(0, 2)) / sizes[:, 0].sum()
-        filled = sizes.sum(axis=(1, 2)) > 0
-        return Scores(values, left_out, *described, hits[filled] / repeats[:, None], sizes[filled, 0])
+        how = additive(metric)
+        if how is None or (how.probabilities and self._probability.shape[1] <= self._label[rows[0]].max()):
+            return None
+        sums = np.stack([self._sums(how, r, g, len(present)) for r, g in zip(rows, group, strict=True)])
+        return _of_sums(how, sums, strata, described, metric in _FOR_BOOTSTRAP)
 
     def _sizes(self, rows: Codes) -> Array:
         """Images of each class and patient, ``[classes * patients]``."""
@@ -180,11 +161,20 @@ class PredictionStore:
     def _images(self, rows: Codes) -> Images:
         probability = self._probability[rows]
         n_classes = max(int(self._label.max()) + 1, probability.shape[1])
-        return Images(self._label[rows], self._predicted[rows], probability, n_classes)
+        return Images(
+            label=self._label[rows],
+            predicted=self._predicted[rows],
+            probability=probability,
+            classes=self._classes,
+            n_classes=n_classes,
+            group=self._bias_group[rows],
+            n_groups=int(self._bias_group.max()) + 1,
+            other=self._other[rows],
+        )
 
-    def _sums(self, additive: Additive, rows: Codes, group: Codes, n_groups: int) -> Array:
+    def _sums(self, how: Additive, rows: Codes, group: Codes, n_groups: int) -> Array:
         """Sums of a metric's summands by patient, ``[P, S]``."""
-        summands = additive.summands(self._images(rows))
+        summands = how.summands(self._images(rows))
         return np.stack([np.bincount(group, column, n_groups) for column in summands.T], axis=1)
 
     def _auroc(self, rows: Codes, group: Codes, strata: Codes | None) -> tuple[float, Array | None]:
@@ -198,6 +188,35 @@ class PredictionStore:
         if not values:
             return float("nan"), None if strata is None else np.full(len(strata), np.nan)
         return float(np.mean(values)), None if strata is None else np.nanmean(np.stack(without), axis=0)
+
+
+def _of_sums(
+    how: Additive, sums: Array, strata: Codes | None, described: tuple[Any, ...], bootstrap: bool
+) -> Scores | None:
+    """Scores from sums by seed and patient, ``[K, P, S]``; None where no image counts, or others in each seed."""
+    named_by = ""
+    if how.named:
+        sizes = sums[..., sums.shape[-1] // 2 :].sum(axis=1)
+        if not np.array_equal(sizes * sizes[0].sum(), sizes[0] * sizes.sum(axis=1, keepdims=True)):
+            return None
+        sums, _ = worst_named_by_others(sums)
+        named_by = "other seeds" if len(sums) > 1 else "itself"
+    values = how.figure(sums.sum(axis=1))
+    if not np.isfinite(values).all():
+        return None
+    left_out = None if strata is None else how.figure(stand_in(sums, strata))
+    found = Scores(values, left_out, *described)
+    if how.narrow:
+        bearing = np.asarray(sums[..., -1].any(axis=0), dtype=bool)
+        n_bearing = int(sums[..., -1].sum(axis=1).min())
+        found = replace(found, bearing=bearing, n_bearing=n_bearing, named_by=named_by)
+    if not bootstrap:
+        return found
+    # Seeds may pool several repeats: hits a repeat, so that sizes are the same for all.
+    hits, sizes = np.split(sums.transpose(2, 0, 1), 2)
+    repeats = sizes.sum(axis=(0, 2)) / sizes[:, 0].sum()
+    filled = sizes.sum(axis=(1, 2)) > 0
+    return replace(found, hits=hits[filled] / repeats[:, None], sizes=sizes[filled, 0])
 
 
 def auroc_left_out(

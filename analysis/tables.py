@@ -25,6 +25,10 @@ TEST_FIGURES = (
     "test_worst_class_accuracy",
     "flip_rate",
     "ece",
+    "ece_null",
+    "confidence_gap",
+    "test_brier",
+    "test_log_loss",
     "bias_probe_accuracy",
 )
 
@@ -185,6 +189,9 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
 
 def test_figures(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
     """Means over seeds of the other test figures: worst group, conflicting images, flip rate, bias probe ...
+
+    The worst group and class are those that each trial named itself, which lies too low: ``accuracy_vs_bias`` with
+    predictions has other seeds name them.
 
     Args:
         trials: What ``analysis.load`` returned.

@@ -21,6 +21,7 @@ from analysis.statistics import Interval, wilson
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
+_ROUNDING = 1e-24
 
 
 @dataclass(frozen=True)
@@ -206,23 +207,49 @@ def interval_of(
     return Interval(mean, *(np.clip([low, high], *bounds).tolist() if bounds else (low, high)))
 
 
-def clustered_wilson(mean: float, variance: Variance, n_patients: int, level: float = 0.95) -> tuple[float, float]:
+def share_interval(sample: Sample, n_images: float, level: float = 0.95) -> Interval:
+    """Interval of a mean of zeros and ones over few patients, such as a recall: ``clustered_wilson``.
+
+    Args:
+        sample: The share; its patients are those whose images it is of.
+        n_images: Images that it is of.
+        level: Coverage.
+
+    Returns:
+        The interval, in [0, 1]; over seeds alone where nothing is known of patients, without ends for a single seed.
+
+    Raises:
+        InputError: As ``variance_of``.
+    """
+    variance = variance_of(sample)
+    if not variance.n_patients:
+        return interval_of(sample, (0.0, 1.0), level)
+    return Interval(sample.mean, *clustered_wilson(sample.mean, variance, variance.n_patients, level, n_images))
+
+
+def clustered_wilson(
+    mean: float, variance: Variance, n_patients: int, level: float = 0.95, n_images: float = math.inf
+) -> tuple[float, float]:
     """Wilson's interval (1927) of a mean of zeros and ones, over as many images as its variance is worth.
 
     n_eff = m (1 - m) / V, and the number of patients where V is 0: nine patients without a hit say less than
-    [0, 0]. The quantile is Student's with V's degrees of freedom.
+    [0, 0]. The quantile is Student's with V's degrees of freedom. n_eff is at most the number of images (Korn &
+    Graubard 1998): a single mistake of a single seed has so small a V that it would be worth hundreds (nine patients of
+    eight images, five seeds, a share of .06: coverage .89 to .92 without that limit, .98 with it).
 
     Args:
         mean: m in [0, 1].
         variance: Its variance.
         n_patients: Patients the mean is over.
         level: Coverage.
+        n_images: Images the mean is over.
 
     Returns:
         Lower and upper end, in [0, 1].
     """
     spread = mean * (1 - mean)
-    n = spread / variance.total if variance.total > 0 and spread > 0 else float(n_patients)
+    # The same share in every seed and patient has a V of rounding errors.
+    n = min(spread / variance.total, n_images) if variance.total > _ROUNDING and spread > 0 else float(n_patients)
     return wilson(mean * n, n, variance.quantile(level))
 
 
@@ -267,14 +294,26 @@ def strata_of(labels: ArrayLike, groups: ArrayLike, n_groups: int) -> Codes | No
     if n_groups < 2:
         return None
     n = int(y.max()) + 1
-    strata = np.bincount(g * n + y, minlength=n_groups * n).reshape(n_groups, n).argmax(axis=1)
+    return joined(np.bincount(g * n + y, minlength=n_groups * n).reshape(n_groups, n).argmax(axis=1))
+
+
+def joined(strata: ArrayLike) -> Codes:
+    """Classes of two or more patients: one of a single patient joins the smallest other one.
+
+    Args:
+        strata: ``[P]``, the class of each of two or more patients.
+
+    Returns:
+        ``[P]``.
+    """
+    found = np.array(strata, dtype=np.int64)
     while True:
-        kinds, counts = np.unique(strata, return_counts=True)
-        if counts.min() > 1:
-            return np.asarray(strata, dtype=np.int64)
+        kinds, counts = np.unique(found, return_counts=True)
+        if counts.min() > 1 or len(kinds) == 1:
+            return found
         alone = kinds[counts.argmin()]
         others = kinds != alone
-        strata[strata == alone] = kinds[others][counts[others].argmin()]
+        found[found == alone] = kinds[others][counts[others].argmin()]
 
 
 def share_one_test_set(samples: Sequence[Sample]) -> bool:

@@ -60,6 +60,7 @@ def resume(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """``lnl-sweep train``: one trial in this process."""
+    from analysis.schema import TEST_COLUMNS_BESIDE
     from orchestrator.plan import make_plan
     from trainable import train as train_one
     from trainable.api import DEFAULT_NETWORKS, OTHERWISE
@@ -101,7 +102,7 @@ def train(options: argparse.Namespace) -> int:
         print(f"epoch {entry['epoch']:>3}  " + "  ".join(f"{key} {value:.4g}" for key, value in shown.items()))
     for key, value in result.row.items():
         if value is not None and (
-            key.startswith(("test_", "val_", "bias_")) or key in ("flip_rate", "ece", "collapsed")
+            key.startswith(("test_", "val_", "bias_")) or key in (*TEST_COLUMNS_BESIDE, "collapsed")
         ):
             print(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")
     if note:

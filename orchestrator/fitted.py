@@ -69,11 +69,6 @@ def check_predictions(table: pa.Table, trial_id: str) -> None:
         raise ValueError("several are of one variant and image")
 
 
-def is_of_the_test(column: str) -> bool:
-    """True where a column of ``trials`` holds a result on test images."""
-    return column.startswith(("test_", "recall_")) or column in ("flip_rate", "ece", "bias_probe_accuracy")
-
-
 def _fit(kind: pa.DataType, value: Any, uncut: bool) -> Any:
     if types.is_string(kind):
         return (escaped if uncut else bounded)(value if isinstance(value, str) else str(value))

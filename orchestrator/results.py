@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from analysis.gathered import GATHERED, gather
 from analysis.parts import LeftOut, part_bytes, part_cell, part_name, read_parts
-from analysis.schema import arrow_schema, to_table
-from orchestrator.fitted import Unfit, check_predictions, fitted, is_of_the_test
+from analysis.schema import arrow_schema, is_of_the_test, to_table
+from orchestrator.fitted import Unfit, check_predictions, fitted
 from orchestrator.lease import Lease
 from orchestrator.small_files import Readable, read_small
 from orchestrator.spool import Direct, Post, Spool

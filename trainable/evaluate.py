@@ -1,6 +1,7 @@
 """What a trained network is measured by: validation values, the test report, the predictions that are kept.
 
-The metrics themselves are in ``metrics.py``, the bias probe in ``probe.py``; both are re-exported here.
+The metrics themselves are in ``metrics.py`` and ``calibration.py``, the bias probe in ``probe.py``; all are re-exported
+here.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainable.calibration import brier, calibration_error, calibration_error_null, confidence_gap, log_loss
 from trainable.data.base import Dataset, DataView, ImageSet
 from trainable.errors import InputError
 from trainable.methods.base import Nets
@@ -23,7 +25,6 @@ from trainable.metrics import (
     auroc,
     balanced_accuracy,
     bias_weights,
-    calibration_error,
     flip_rate,
     recalls,
     reweighted,
@@ -42,8 +43,12 @@ __all__ = [
     "balanced_accuracy",
     "bias_probe",
     "bias_weights",
+    "brier",
     "calibration_error",
+    "calibration_error_null",
+    "confidence_gap",
     "flip_rate",
+    "log_loss",
     "predict",
     "recalls",
     "reweighted",
@@ -230,6 +235,10 @@ def test_report(
         "test_worst_class_accuracy": float(np.nanmin(by_class)) if not np.isnan(by_class).all() else float("nan"),
         "flip_rate": flip_rate(*(predicted[name] for name in dataset.flip_pair)),
         "ece": calibration_error(probs["unbiased"], labels["unbiased"]),
+        "ece_null": calibration_error_null(probs["unbiased"]),
+        "confidence_gap": confidence_gap(probs["unbiased"], labels["unbiased"]),
+        "test_brier": brier(probs["unbiased"], labels["unbiased"]),
+        "test_log_loss": log_loss(probs["unbiased"], labels["unbiased"]),
         **{f"recall_{name}": float(recall) for name, recall in zip(dataset.classes, by_class, strict=True)},
         "n_test": len(labels["unbiased"]),
     }

@@ -68,25 +68,6 @@ def auroc(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
     return float(np.mean(areas)) if areas else float("nan")
 
 
-def calibration_error(probs: Floats, labels: Ints, bins: int = 15) -> float:
-    """Expected calibration error (Guo et al., ICML 2017, eq. 3), in [0, 1].
-
-    Args:
-        probs: Probabilities.
-        labels: Classes.
-        bins: Number of equal bins (i / bins, (i + 1) / bins] of the largest probability.
-
-    Returns:
-        sum over bins of (share of images) x |accuracy - mean confidence|.
-    """
-    if not len(labels):
-        return float("nan")
-    confidence = probs.max(axis=1).astype(np.float64)
-    right = (probs.argmax(axis=1) == labels).astype(np.float64)
-    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-    return float(np.abs(np.bincount(place, weights=right - confidence, minlength=bins)).sum() / len(labels))
-
-
 def worst_group_accuracy(correct: NDArray[np.bool_], groups: Ints) -> float:
     """Lowest accuracy over groups (Sagawa et al., ICLR 2020).
 

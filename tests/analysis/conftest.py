@@ -10,10 +10,10 @@ from types import ModuleType
 import pytest
 
 
-def _synthetic() -> ModuleType:
-    name = "lnl_sweep_synthetic"
+def _module(file: str) -> ModuleType:
+    name = f"lnl_sweep_{file.removesuffix('.py')}"
     if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name("synthetic.py"))
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(file))
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
@@ -24,7 +24,13 @@ def _synthetic() -> ModuleType:
 @pytest.fixture(scope="session")
 def synthetic() -> ModuleType:
     """The writer of synthetic sweeps."""
-    return _synthetic()
+    return _module("synthetic.py")
+
+
+@pytest.fixture(scope="session")
+def three() -> ModuleType:
+    """Predictions on three classes with patients, and their confirm rows."""
+    return _module("three_classes.py")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,8 @@ import pytest
 import analysis
 from analysis.diagnosis import worst_mistakes
 from analysis.errors import InputError
+from analysis.statistics import wilson
+from analysis.variance import Sample, variance_of
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +48,16 @@ def test_shares_equal_a_count_by_hand(confusion: pd.DataFrame, predictions: pd.D
         & (confusion["true"] == 3)
         & (confusion["predicted"] == 4)
     ].iloc[0]
-    half = 2.776445105198 * by_seed.std(ddof=1) / np.sqrt(5)
     assert row["share"] == pytest.approx(by_seed.mean())
-    assert row["low"] == pytest.approx(max(0, by_seed.mean() - half))
-    assert (row["n_seeds"], row["n_images"], row["band"]) == (5, 20, "seeds only")
+    # Each of the 20 images is a unit of its own: left out, the mean over the other 19.
+    called = (own["predicted"] == 4).groupby([own["trial_id"], own["image"]]).mean().unstack().to_numpy()
+    left_out = (called.sum(axis=1, keepdims=True) - called) / 19
+    variance = variance_of(Sample(by_seed, left_out, np.zeros(20, dtype=np.int64)))
+    share = by_seed.mean()
+    ends = wilson(share * (n := share * (1 - share) / variance.total), n, variance.quantile())
+    assert (row["low"], row["high"]) == pytest.approx(ends, abs=1e-12)
+    assert n < 20
+    assert (row["n_seeds"], row["n_patients"], row["n_images"], row["band"]) == (5, 20, 20, "seeds and images")
 
 
 def test_folds_are_pooled_before_shares_are_taken(trials: pd.DataFrame, predictions: pd.DataFrame) -> None:

@@ -17,7 +17,7 @@ def trials(sweep_dir: Path) -> pd.DataFrame:
 
 def test_every_measure_is_a_column_with_a_sentence() -> None:
     for measure in TEST_MEASURES:
-        assert measure.column in TRIALS and measure.says.endswith(".") and measure.better in ("higher", "lower")
+        assert measure.column in TRIALS and measure.says.endswith(".") and measure.better in ("higher", "lower", "0")
 
 
 def test_only_measured_ones_are_shown(trials: pd.DataFrame) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.schema import PREDICTIONS, TRIALS
-from trainable import evaluate, metrics
+from trainable import calibration, evaluate, metrics
 from trainable.data.base import DataView, load_dataset
 from trainable.errors import InputError
 from trainable.methods.base import Nets
@@ -95,8 +95,56 @@ def test_calibration_error_by_hand() -> None:
     # Confidences .62 and .64 share a bin (9/15, 10/15], one right; .9 lies in (13/15, 14/15] and is right.
     probs = np.array([[0.62, 0.38], [0.64, 0.36], [0.9, 0.1]])
     labels = np.array([0, 1, 0])
-    assert metrics.calibration_error(probs, labels) == pytest.approx((abs(1 - 1.26) + 0.1) / 3)
-    assert metrics.calibration_error(one_hot([0, 1], 2), np.array([0, 1])) == 0
+    assert calibration.calibration_error(probs, labels) == pytest.approx((abs(1 - 1.26) + 0.1) / 3)
+    assert calibration.calibration_error(one_hot([0, 1], 2), np.array([0, 1])) == 0
+
+
+def test_brier_log_loss_and_confidence_gap_by_hand() -> None:
+    probs = np.array([[0.7, 0.2, 0.1], [0.5, 0.3, 0.2], [0.0, 1.0, 0.0]])
+    labels = np.array([0, 1, 0])
+    # .3^2 + .2^2 + .1^2, .5^2 + .7^2 + .2^2, 1 + 1.
+    assert calibration.brier(probs, labels) == pytest.approx((0.14 + 0.78 + 2) / 3, abs=1e-15)
+    losses = -np.log([0.7, 0.3, 1e-7])
+    assert calibration.log_loss(probs, labels) == pytest.approx(losses.mean(), abs=1e-14)
+    assert calibration.confidence_gap(probs, labels) == pytest.approx((0.7 + 0.5 + 1) / 3 - 1 / 3, abs=1e-15)
+    assert calibration.confidence_gap(np.array([[0.6, 0.4]]), np.array([0])) == pytest.approx(-0.4)
+    assert calibration.brier(np.full((5, 4), 0.25), np.array([0, 1, 2, 3, 0])) == pytest.approx(1 - 1 / 4)
+
+
+def test_the_null_of_the_calibration_error_by_hand() -> None:
+    # One image of confidence c errs by 1 - c with chance c and by c with chance 1 - c: 2 c (1 - c).
+    assert calibration.calibration_error_null(np.array([[0.9, 0.1]])) == pytest.approx(2 * 0.9 * 0.1, abs=1e-15)
+    # Two in one bin, .62 and .64: sums 2, 1, 0 about 1.26.
+    two = np.array([[0.62, 0.38], [0.64, 0.36]])
+    law = [0.38 * 0.36, 0.62 * 0.36 + 0.38 * 0.64, 0.62 * 0.64]
+    expected = sum(chance * abs(k - 1.26) for k, chance in enumerate(law))
+    assert calibration.calibration_error_null(two) == pytest.approx(expected / 2, abs=1e-15)
+    # Another bin's deviation is added, and certain predictions have none.
+    more = np.concatenate([two, [[0.9, 0.1], [1.0, 0.0]]])
+    assert calibration.calibration_error_null(more) == pytest.approx((expected + 0.18) / 4, abs=1e-15)
+
+
+@pytest.mark.parametrize("concentration", [0.2, 0.4])
+def test_the_null_is_the_mean_error_of_a_calibrated_network(concentration: float) -> None:
+    rng = np.random.default_rng(0)
+    probs = rng.dirichlet(np.full(3, concentration), 216)
+    null = calibration.calibration_error_null(probs)
+    # Labels drawn from the network's own probabilities: it is perfectly calibrated.
+    cut = probs.cumsum(axis=1)
+    drawn = [
+        calibration.calibration_error(probs, (rng.random((216, 1)) > cut).sum(axis=1).clip(max=2)) for _ in range(2000)
+    ]
+    assert null == pytest.approx(np.mean(drawn), abs=4 * np.std(drawn) / np.sqrt(2000))
+    assert 0.056 < null < 0.071
+    shuffled = rng.permutation(216)
+    assert calibration.calibration_error_null(probs[shuffled]) == pytest.approx(null, abs=1e-14)
+
+
+def test_of_no_image_nothing_is_known() -> None:
+    none, no_labels = np.zeros((0, 3)), np.zeros(0, dtype=np.int64)
+    for figure in (calibration.brier, calibration.log_loss, calibration.confidence_gap, calibration.calibration_error):
+        assert np.isnan(figure(none, no_labels))
+    assert np.isnan(calibration.calibration_error_null(none))
 
 
 def test_worst_group_and_flips_by_hand() -> None:

@@ -1,0 +1,101 @@
+"""Calibration of predicted probabilities: how far they lie from the truth, as pure functions on numpy arrays.
+
+Everywhere: ``probs`` float ``[N, K]``, rows sum to 1; ``labels`` int64 ``[N]`` in 0 .. K - 1. Of no image: NaN.
+``analysis.calibration`` computes the same figures from stored predictions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+Ints = NDArray[np.int64]
+BINS = 15
+LEAST_PROBABILITY = 1e-7
+"""Smaller probabilities count as this one in the log loss: a single float32 zero would make it infinite."""
+
+
+def brier(probs: Floats, labels: Ints) -> float:
+    """Brier score of several classes (Brier 1950), in [0, 2]: squared errors summed over classes, mean over images.
+
+    Half of it, the form for two classes alone, is not meant: guessing evenly among K classes scores 1 - 1 / K.
+    """
+    if not len(labels):
+        return float("nan")
+    p = probs.astype(np.float64)
+    return float(((p - np.eye(p.shape[1])[labels]) ** 2).sum(axis=1).mean())
+
+
+def log_loss(probs: Floats, labels: Ints) -> float:
+    """Mean of -log of the true class's probability, nats, in [0, 16.12]; probabilities under 1e-7 count as 1e-7."""
+    if not len(labels):
+        return float("nan")
+    true = probs[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.clip(true, LEAST_PROBABILITY, 1.0)).mean())
+
+
+def confidence_gap(probs: Floats, labels: Ints) -> float:
+    """Mean confidence (largest probability) minus accuracy, in [-1, 1]: above 0 overconfident."""
+    if not len(labels):
+        return float("nan")
+    return float(probs.max(axis=1).astype(np.float64).mean() - (probs.argmax(axis=1) == labels).mean())
+
+
+def calibration_error(probs: Floats, labels: Ints, bins: int = BINS) -> float:
+    """Expected calibration error (Guo et al., ICML 2017, eq. 3), in [0, 1].
+
+    Args:
+        probs: Probabilities.
+        labels: Classes.
+        bins: Number of equal bins (i / bins, (i + 1) / bins] of the largest probability.
+
+    Returns:
+        sum over bins of (share of images) x |accuracy - mean confidence|.
+    """
+    if not len(labels):
+        return float("nan")
+    confidence = probs.max(axis=1).astype(np.float64)
+    right = (probs.argmax(axis=1) == labels).astype(np.float64)
+    gaps = np.bincount(_bin_of(confidence, bins), weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def calibration_error_null(probs: Floats, bins: int = BINS) -> float:
+    """Calibration error that a perfectly calibrated network with these confidences has on as many images, in [0, 1].
+
+    A finite sample never has a calibration error of 0: in each bin the number of right predictions scatters about the
+    sum of confidences. Its mean absolute deviation is exact here, from the law of a sum of independent draws, each of
+    them right with its confidence. Errors that come together in a patient's images raise it further.
+
+    Args:
+        probs: Probabilities.
+        bins: As in ``calibration_error``.
+
+    Returns:
+        The expectation of ``calibration_error``.
+    """
+    if not len(probs):
+        return float("nan")
+    confidence = np.clip(probs.max(axis=1).astype(np.float64), 0.0, 1.0)
+    place = _bin_of(confidence, bins)
+    return sum(_mean_deviation(confidence[place == i]) for i in np.unique(place)) / len(probs)
+
+
+def _bin_of(confidence: NDArray[np.float64], bins: int) -> Ints:
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+
+
+def _mean_deviation(p: NDArray[np.float64]) -> float:
+    """E|X - E X| of the number X of successes of independent draws: their polynomials multiplied pair by pair."""
+    size = 1 << max(len(p) - 1, 0).bit_length()
+    # A draw that always fails is no draw: the number of polynomials is filled up to a power of two with such.
+    chance = np.concatenate([p, np.zeros(size - len(p))])
+    law = np.stack([1 - chance, chance], axis=1)
+    while len(law) > 1:
+        n = 2 * law.shape[1] - 1
+        spectrum = np.fft.rfft(law, n, axis=1)
+        law = np.fft.irfft(spectrum[::2] * spectrum[1::2], n, axis=1)
+    return float((law[0] * np.abs(np.arange(law.shape[1]) - p.sum())).sum())
