@@ -17,6 +17,7 @@ import yaml
 
 from analysis.errors import InputError
 from analysis.gathered import ORDER, read_gathered
+from analysis.likes import likes_of
 from analysis.parts import read_parts
 from analysis.selection import RULES, mark
 from analysis.several import beside
@@ -231,7 +232,7 @@ def derive(folder: Folder, rows: pa.Table) -> pd.DataFrame:
 
 
 def _derive(frame: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
-    frame = mark(frame, confirm_rules(config), search_trials(config))
+    frame = mark(frame, confirm_rules(config), search_trials(config), likes_of(config))
     seeds = seeds_of_rules(config)
     planned = np.full(len(frame), math.nan)
     for row, rules in enumerate(frame["rules"].tolist()):

@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis import references
 from analysis.changes import added_words
+from analysis.likes import like_words
 from analysis.load import confirm_rules, section, seeds_of_rules
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
@@ -139,9 +140,10 @@ def _search(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
         yield f"Early stopping: {'off' if stopping is False else stopping}."
     spaces: dict[str, list[str]] = {}
     of_cell = sweep.spaces()
-    for cell in sweep.cells:
+    for cell in (cell for cell in sweep.cells if not cell.get("like")):
         ranges = [f"{name.rstrip('_')} {_range(bounds)}" for name, bounds in of_cell[str(cell.get("cell"))].items()]
         spaces.setdefault("; ".join(ranges) or "nothing", []).append(str(cell.get("label")))
+    yield like_words(sweep)
     for text, labels in spaces.items():
         yield f"Searched for {_list(list(dict.fromkeys(labels)))}: {text}."
 

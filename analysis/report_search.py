@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from analysis import markup as m
 from analysis.errors import InputError
 from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
+from analysis.likes import like_words
 from analysis.report_data import Findings
 from analysis.report_numbers import fit, numbers, traces_by_epoch, traces_by_trials
 from analysis.search_tables import lambda_map
@@ -50,6 +51,7 @@ def hyperparameter_section(findings: Findings) -> str:
         anchors = [f"{findings.line_name(r)} at {r['bias_value']:g}" for r in chosen.to_dict("records") if r["anchor"]]
         words_ = [f"Chosen by {rule_name(rule)}.", f"The same everywhere: {same}." if same else ""]
         words_.append(f"No debiasing was preferred (all its weights are 0): {', '.join(anchors)}." if anchors else "")
+        words_ += [like_words(sweep) for sweep in findings.sweeps]
         headers = ["method", str(findings.trials["bias_axis"].iloc[0]), "validation", "candidates"]
         caption = " ".join(word for word in words_ if word)
         parts[rule] = m.table([*headers, *(n.rstrip("_") for n in names)], lines, caption)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from analysis.likes import without_pressure
 from analysis.load import section
 from analysis.replicates import CEILING
 from analysis.report_data import Findings
@@ -30,7 +31,7 @@ def warnings_of(findings: Findings) -> list[str]:
     found: list[str] = []
     for sweep in findings.sweeps:
         mark = f"{sweep.name}: " if len(findings.sweeps) > 1 else ""
-        for check in (_unfinished, _problems, _missing_methods, _primary, _seeds_added):
+        for check in (_unfinished, _problems, _missing_methods, _primary, _seeds_added, without_pressure):
             found += [mark + text for text in check(findings, sweep)]
     for overall in (_failed, _short_of_seeds, _collapsed, _few_search_trials, _edges, _mixed):
         found += overall(findings)

@@ -10,6 +10,7 @@ import pandas as pd
 from analysis.captions import kinds_of, span, tested
 from analysis.changes import added_words
 from analysis.comparisons import Comparison
+from analysis.likes import like_words
 from analysis.load import section
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
@@ -118,7 +119,7 @@ def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = No
         words.append("They say nothing about other test images.")
     words.append(f"Hyperparameters chosen by {rule_name(rule)}: {_RULE_MEANS.get(rule, rule)}.")
     for sweep in findings.sweeps:
-        words.append(search_words(sweep, rule))
+        words += [search_words(sweep, rule), like_words(sweep)]
     return " ".join(dict.fromkeys(word for word in words if word))
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.likes import Like, followers
+
 RULES: tuple[str, ...] = ("val_counterfactual", "val_reweighted", "val_biased", "val_unbiased")
 ORACLE = "val_unbiased"
 
@@ -139,13 +141,19 @@ def _beyond(trials: pd.DataFrame, planned: Mapping[str, int]) -> NDArray[np.bool
     return found
 
 
-def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES, planned: Mapping[str, int] | None = None) -> pd.DataFrame:
+def mark(
+    trials: pd.DataFrame,
+    rules: Sequence[str] = RULES,
+    planned: Mapping[str, int] | None = None,
+    likes: Mapping[str, Like] | None = None,
+) -> pd.DataFrame:
     """Add ``rules`` (tuple of the rules that chose the row's configuration) and ``superseded``.
 
     Args:
         trials: Trial rows of one sweep.
         rules: The rules of the sweep, the headline rule first.
         planned: Search trials of each cell, by its identifier; None = all count.
+        likes: Cells without a search of their own, by identifier: a rule chose there what it chose in their source.
 
     Returns:
         The rows with the two columns; superseded are a confirm row whose configuration no rule chooses (any more) and a
@@ -157,10 +165,16 @@ def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES, planned: Mapping[st
     text, known = trials["hyperparameters"], dict[object, str]()
     choosers: dict[tuple[int, str], tuple[str, ...]] = {}
     texts: set[object] = set()
+    following = followers(likes or {}, trials, place.tolist())
     for rule, rows, _ in _chosen(trials, rules, group, beyond):
         own = text.iloc[rows].tolist()
         texts.update(own)
-        for key in zip(place[rows].tolist(), _canonical(own, known), strict=True):
+        keys = list(zip(place[rows].tolist(), _canonical(own, known), strict=True))
+        for row, chosen in zip(rows.tolist() if following else (), own, strict=False):
+            cell, repeat = trials["cell"].iloc[row], trials["repeat"].iloc[row]
+            controls = following.get((cell, 0 if pd.isna(repeat) else int(repeat)), ())
+            keys += [(number, like.of(str(chosen))) for number, like in controls]
+        for key in keys:
             earlier = choosers.get(key, ())
             choosers[key] = earlier if rule in earlier else (*earlier, rule)
     confirm = (trials["phase"] == "confirm").to_numpy(dtype=bool)
@@ -169,8 +183,8 @@ def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES, planned: Mapping[st
     found = np.empty(len(trials), dtype=object)
     found.fill(())
     any_rule = np.zeros(len(trials), dtype=bool)
-    keys = zip(place[compared].tolist(), _canonical(text.iloc[compared].tolist(), known), strict=True)
-    for row, key in zip(compared.tolist(), keys, strict=True):
+    found_keys = zip(place[compared].tolist(), _canonical(text.iloc[compared].tolist(), known), strict=True)
+    for row, key in zip(compared.tolist(), found_keys, strict=True):
         if key in choosers:
             found[row], any_rule[row] = choosers[key], True
     return trials.assign(rules=pd.Series(found, index=trials.index), superseded=(confirm & ~any_rule) | beyond)

@@ -9,7 +9,7 @@ import json
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.cells import Cell
@@ -56,6 +56,7 @@ class CellStatus:
     best_lambda: float | None
     searching: bool
     repeat: int = 0
+    like: str | None = None
 
 
 @dataclass
@@ -114,11 +115,15 @@ class CellState:
         config: The resolved configuration.
         cell: The cell.
         repeat: Which repetition of search and confirm.
+
+    Attributes:
+        source: State of the cell whose search chooses for this one, which then has none of its own.
     """
 
     def __init__(self, config: SweepConfig, cell: Cell, repeat: int = 0) -> None:
         assert config.search.rule is not None
         self.config = config
+        self.source: CellState | None = None
         self.cell = cell
         self.repeat = repeat
         self._seeds = config.confirm.seeds_of()
@@ -126,7 +131,7 @@ class CellState:
         own = config.search.per_rule
         if own:
             rules += [rule for rule in self._seeds if rule not in rules]
-        self.searches = [self._search(rule, own) for rule in rules]
+        self.searches = [] if cell.like else [self._search(rule, own) for rule in rules]
         self.confirm: dict[str, Row] = {}
         self.running: set[str] = set()
         self.picks: dict[Rule, Pick] | None = None
@@ -168,7 +173,8 @@ class CellState:
     @property
     def share(self) -> float:
         """Share of the plan that is finished or running."""
-        return (self.finished + len(self.running)) / self.planned[0]
+        # Nothing is planned where the search it waited for has chosen nothing.
+        return (self.finished + len(self.running)) / max(1, self.planned[0])
 
     def restore_row(self, row: Row, history: Sequence[Row]) -> None:
         """Take in a row that the directory holds."""
@@ -215,10 +221,21 @@ class CellState:
 
     def choose(self) -> bool:
         """Let the rules choose, once, when the searches have ended; True where they chose now."""
-        if self.picks is not None or not all(search.ended for search in self.searches):
+        if self.picks is not None:
             return False
-        found = {rule: self._searched_for(rule).best(rule) for rule in self._seeds}
-        self.picks = {rule: pick for rule, pick in found.items() if pick is not None}
+        if self.cell.like is not None:
+            if self.source is None or (self.source.picks is None and not self.source.choose()):
+                return False
+            chosen = self.source.picks or {}
+            self.picks = {
+                rule: replace(pick, hyperparameters=self.cell.like.of(pick.hyperparameters))
+                for rule, pick in chosen.items()
+            }
+        elif all(search.ended for search in self.searches):
+            found = {rule: self._searched_for(rule).best(rule) for rule in self._seeds}
+            self.picks = {rule: pick for rule, pick in found.items() if pick is not None}
+        else:
+            return False
         # By id: a configuration that two rules chose is trained once, for the larger number of seeds.
         self.wanted = {
             confirm_id(self.cell.id, pick.hyperparameters, k, self.repeat): (pick.hyperparameters, k)
@@ -228,8 +245,8 @@ class CellState:
         return True
 
     def best(self) -> Pick | None:
-        """Best hyperparameters so far by the search's rule."""
-        return self.searches[0].best(self.searches[0].rule)
+        """Best hyperparameters so far by the search's rule; None without a search of its own."""
+        return None if self.cell.like else self.searches[0].best(self.searches[0].rule)
 
     def status(self) -> CellStatus:
         """Progress of the cell."""
@@ -249,6 +266,7 @@ class CellState:
             best_lambda=best.hyperparameters.get("lambda_") if best else None,
             searching=self.picks is None,
             repeat=self.repeat,
+            like=None if self.cell.like is None else self.cell.like.label,
         )
 
     def _searched_for(self, rule: Rule) -> Search:

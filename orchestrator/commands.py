@@ -239,6 +239,9 @@ def _dry_run(config: SweepConfig, out: str) -> int:
     directory = SweepDirectory(out)
     found = estimate(plan, directory.rows("trials") if directory.exists() else ())
     for cell in plan.cells:
+        if cell.like is not None:
+            print(f"{cell.id}: no search; trained with what the search in {cell.like.cell} chooses")
+            continue
         anchor = ", the anchor among them" if cell.anchor is not None else ""
         print(f"{cell.id}: {cell.trials} search trials{anchor}; searched: {', '.join(cell.space) or 'nothing'}")
     print(

@@ -128,6 +128,11 @@ class MethodConfig(_Strict):
         default_factory=dict, description="What is searched where, instead of the method's own ranges."
     )
     fixed: dict[str, Any] = Field(default_factory=dict, description="Hyperparameters that are not searched.")
+    like: str | None = Field(
+        None,
+        description="Label of another method: no search of its own, but what that method's search chose in the same "
+        "cell, under each rule; `fixed` goes before it.",
+    )
     bias: BiasValues | None = Field(
         None, description="Only at these of the sweep's bias values (a control, say); default: at all of them."
     )

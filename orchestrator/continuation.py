@@ -118,8 +118,8 @@ def _check_methods(
         had = before.get(method["label"])
         if had is not None and had != _of_its_trials(method, cpus):
             raise InputError(
-                f"the sweep in {directory} ran method '{method['label']}' with other settings (name, space, fixed or "
-                "resources.cpu): give the new variant a label of its own"
+                f"the sweep in {directory} ran method '{method['label']}' with other settings (name, space, fixed, "
+                "like or resources.cpu): give the new variant a label of its own"
             )
 
 

@@ -106,6 +106,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
                 "trials": cell.trials,
                 "anchor": cell.anchor is not None,
                 "space": {name: _space_entry(entry) for name, entry in cell.space.items()},
+                **({"like": cell.like.sheet()} if cell.like else {}),
             }
             for cell in plan.cells
         ],
