@@ -122,12 +122,19 @@ def map_words(rows: pd.DataFrame, rule: str) -> list[str]:
     return [f"{la} at {ax} = {v:g}: {said}{', which chose it' if chosen else ''}" for la, ax, v, chosen in places]
 
 
-def budget_words(row: Row, trials: int) -> str:
-    """Caption of the rows of ``expected_validation`` of one line at one bias value."""
+def budget_words(row: Row, trials: int, anchored: bool = False) -> str:
+    """Caption of the rows of ``expected_validation`` of one line at one bias value.
+
+    Args:
+        row: The line.
+        trials: Its search trials.
+        anchored: True where the anchor was among the search's trials; it is not among these.
+    """
     name = f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}"
+    left_out = "; the anchor, plain training, is left out" if anchored else ""
     return (
         f"{name}: expected best value of {rule_name(row['rule'])} in n of {trials} search trials of one seed (no "
-        "interval, no test image)"
+        f"interval, no test image){left_out}"
     )
 
 

@@ -69,8 +69,8 @@ _OWN = {
     },
     "lambda_map": {"chosen": "True for the candidate that the rule chose."},
     "expected_validation": {
-        "n": "Search trials.",
-        "expected": "Expected best validation value of n search trials (Dodge et al. 2019).",
+        "n": "Search trials, the anchor left out.",
+        "expected": "Expected best validation value of n search trials (Dodge et al. 2019), the anchor left out.",
     },
     "confusion": {
         "variant": "Test variant.",

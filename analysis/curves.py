@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.changes import added_by_sweep
-from analysis.measures import measure_of
+from analysis.measures import called, measure_of
 from analysis.replicates import Point, collect
 from analysis.selection import rule_name
 from analysis.statistics import Interval, seeds_and_patients
@@ -97,7 +97,11 @@ def curve_of(
     worst = 1.0 if column is not None and measure_of(column).better == "lower" else 0.0
     late = added or {}
     rows = [_row(point, worst, late.get(point.line.sweep, 0)) for point in points]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    for row in rows:
+        row["caption"] = caption({**row, "label": called(row["label"], row["method"], column)}, worst)
+    curve = pd.DataFrame(rows, columns=list(COLUMNS))
+    curve.attrs["column"] = column
+    return curve
 
 
 def band(point: Point) -> tuple[Interval, str]:
@@ -121,7 +125,7 @@ def band(point: Point) -> tuple[Interval, str]:
 def _row(point: Point, worst: float, added: int) -> dict[str, Any]:
     line, n = point.line, len(point.seeds)
     interval, kind = band(point) if n else (Interval(math.nan, math.nan, math.nan), "none")
-    row = {
+    return {
         **{name: getattr(line, name) for name in COLUMNS[:8]},
         "gamma": point.gamma,
         "bias_value": point.bias_value,
@@ -146,7 +150,6 @@ def _row(point: Point, worst: float, added: int) -> dict[str, Any]:
         "hyperparameters": point.hyperparameters,
         "shared": point.shared,
     }
-    return {**row, "caption": caption(row, worst)}
 
 
 def caption(row: dict[str, Any], worst: float = 0.0) -> str:

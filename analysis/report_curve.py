@@ -10,7 +10,7 @@ from analysis import markup as m
 from analysis import report_words as words
 from analysis.errors import InputError
 from analysis.figures import plot_accuracy_vs_bias
-from analysis.measures import Measure, measure_of
+from analysis.measures import Measure, measure_of, shown
 from analysis.published import published_or_none
 from analysis.report_data import Findings
 from analysis.report_numbers import fit, numbers
@@ -69,8 +69,8 @@ def measures_section(findings: Findings) -> str:
     """Every other test figure against bias, one at a time, with what it does not say; and all of them as a table."""
     views, captions, names, tables = [], {}, {}, {}
     fits = fit(*findings.measures.values())
-    for column, curve in findings.measures.items():
-        measure = measure_of(column)
+    for column, every in findings.measures.items():
+        curve, measure = shown(every, column), measure_of(column)
         if not (curve["n_seeds"] > 0).any():
             continue
         better = f"{measure.name} ({measure.better} is better)"

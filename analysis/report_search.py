@@ -117,7 +117,7 @@ def _budget(trials: pd.DataFrame, number: int, name: str) -> str:
         return ""
     caption = (
         f"Expected best validation value ({rule_name(rule)}) of the first n search trials at the strongest bias (Dodge "
-        "et al. 2019): does a method win only with a large search?"
+        "et al. 2019), anchors (plain training) left out: does a method win only with a large search?"
     )
     last = "; ".join(f"{trace.name}: {trace.y[0]:.3f} after 1, {trace.y[-1]:.3f} after {len(trace.y)}"
                      for trace in figure.data)  # fmt: skip

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.captions import budget_words, map_words
 from analysis.replicates import facets
-from analysis.selection import candidates_of, objective, picks
+from analysis.selection import candidates_of, objective, picks, search_number
 from analysis.statistics import expected_maximum
 from analysis.tables import headline_rule
 
@@ -57,10 +57,14 @@ def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.Dat
 
     Returns:
         One row per (method, place, n): ``rule``, ``n``, ``expected`` and ``caption``; only where two or more search
-        trials completed. Folds and repeats are searched one by one: the first of them stands for all.
+        trials completed. Folds and repeats are searched one by one: the first of them stands for all. The anchor is
+        left out: it is plain training at fixed values, no draw from the ranges that are searched.
     """
     rule = rule or headline_rule(trials)
     rows = _candidates(trials, rule)
+    anchors = _is_anchor(rows)
+    anchored = set(rows.loc[anchors, "cell"])
+    rows = rows[~anchors]
     found = []
     for key, group in rows.groupby(_LINE, dropna=False, sort=False):
         first = group[(group["cell"] == group["cell"].iloc[0]) & (group["repeat"] == group["repeat"].min())]
@@ -68,11 +72,21 @@ def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.Dat
             continue
         expected = expected_maximum(first["validation"])
         line: dict[str, Any] = dict(zip(_LINE, key, strict=True))
-        line |= {"rule": rule, "caption": budget_words({**line, "rule": rule}, len(expected))}
+        words = budget_words({**line, "rule": rule}, len(expected), first["cell"].iloc[0] in anchored)
+        line |= {"rule": rule, "caption": words}
         found.append(pd.DataFrame({**line, "n": range(1, len(expected) + 1), "expected": expected}))
     columns = [*_LINE, "rule", "n", "expected", "caption"]
     table = pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
     return table.sort_values(["sweep", "label", "facet", "bias_strength", "n"], kind="stable", ignore_index=True)
+
+
+def _is_anchor(rows: pd.DataFrame) -> pd.Series:
+    """Whether each search row is the anchor: trial 0, without debiasing, of a cell that searches a weight."""
+    weights = rows[[name for name in _WEIGHTS if name in rows]]
+    none = weights.notna().any(axis=1) & (weights.fillna(0.0) == 0.0).all(axis=1)
+    # Where a sweep file fixes both weights at 0 there is no anchor: trial 0 is a draw like the others.
+    searched = (~none).groupby([rows["sweep"], rows["cell"]], dropna=False).transform("any")
+    return none & searched & (search_number(rows["trial_id"]) == 0)
 
 
 def _candidates(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
