@@ -44,6 +44,7 @@ class Cell:
         anchor: All hyperparameters of trial 0 where it is plain training, or None.
         trials: Search trials, the anchor included; 0 where another cell's search chooses.
         like: That cell and what is taken over from it, or None.
+        search_seeds: Seeds with which each candidate is trained; one where there is nothing to choose.
     """
 
     id: str
@@ -58,6 +59,7 @@ class Cell:
     anchor: Mapping[str, Any] | None
     trials: int
     like: Like | None = None
+    search_seeds: int = 1
 
     @property
     def bias_value(self) -> float:
@@ -318,4 +320,5 @@ def _cell(
         fixed=fixed,
         anchor=anchor_of(method, space, fixed) if trials > 1 else None,
         trials=trials,
+        search_seeds=config.search.seeds if trials > 1 else 1,
     )

@@ -22,6 +22,7 @@ SMOKE = (
     "training.epochs=1",
     "search.trials=1",
     "search.repeats=1",
+    "search.seeds=1",
     "search.early_stopping=off",
     "confirm.seeds=1",
 )
@@ -243,7 +244,8 @@ def _dry_run(config: SweepConfig, out: str) -> int:
             print(f"{cell.id}: no search; trained with what the search in {cell.like.cell} chooses")
             continue
         anchor = ", the anchor among them" if cell.anchor is not None else ""
-        print(f"{cell.id}: {cell.trials} search trials{anchor}; searched: {', '.join(cell.space) or 'nothing'}")
+        each = f", each with {cell.search_seeds} seeds" if cell.search_seeds > 1 else ""
+        print(f"{cell.id}: {cell.trials} search trials{anchor}{each}; searched: {', '.join(cell.space) or 'nothing'}")
     print(
         f"{found['cells']} cells, {found['search']} search trials + at most {found['confirm']} confirm trials "
         f"= at most {found['trials']}"

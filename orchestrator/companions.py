@@ -18,7 +18,8 @@ def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
     most = max(plan.config.confirm.seeds_of().values())
     seeds: list[int] = []
     for repeat in range(plan.config.search.repeats):
-        seeds.append(search_seed(plan.config.seed, repeat))
+        searches = max(cell.search_seeds for cell in plan.cells)
+        seeds += [search_seed(plan.config.seed, repeat, k) for k in range(searches)]
         seeds += [confirm_seed(plan.config.seed, k, repeat) for k in range(most)]
     known = directory.split_seeds()
     folds = list(dict.fromkeys(cell.fold for cell in plan.cells))

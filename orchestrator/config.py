@@ -162,6 +162,9 @@ class SearchConfig(_Strict):
     """How hyperparameters are looked for in each cell. Never sees test data."""
 
     trials: Whole = Field(8, ge=1, le=100_000, description="Search trials of each cell, the anchor included.")
+    seeds: Whole = Field(
+        1, ge=1, le=1000, description="Search seeds of each candidate; its value is the mean over them."
+    )
     sampler: Sampler = Field("auto", description="auto = qmc under 25 trials, else tpe.")
     rule: Rule | None = Field(
         None,

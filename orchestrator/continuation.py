@@ -15,6 +15,7 @@ _MAY_CHANGE = (
     "methods",
     "search.trials",
     "search.repeats",
+    "search.seeds",
     "confirm",
     "limits",
     "resources.gpu",

@@ -15,7 +15,7 @@ from orchestrator.cell_state import CellState, CellStatus, Pick, Row
 from orchestrator.cells import Cell
 from orchestrator.config import SweepConfig
 from orchestrator.failures import Failures, failures_of
-from orchestrator.identity import search_number
+from orchestrator.identity import search_place
 from orchestrator.search import CellStudy
 from trainable.spec import Rule, TrialSpec
 
@@ -156,7 +156,7 @@ class Dispatcher:
         """Epochs at which a checkpoint of the trial is forced."""
         state = self._states.get((spec.cell, spec.repeat))
         search = state.search_of(spec.trial_id) if state is not None and spec.phase == "search" else None
-        return search.rungs.levels if search is not None else ()
+        return search.rungs.levels if search is not None and search.judged(spec.trial_id) else ()
 
     def record(self, row: Row, history: Sequence[Row]) -> bool:
         """Take in the row of a trial that ended.
@@ -240,5 +240,6 @@ def _states_of(config: SweepConfig, cells: Iterable[Cell]) -> dict[tuple[str, in
     return states
 
 
-def _search_order(row: Row) -> tuple[str, int]:
-    return str(row["cell"]), search_number(row["trial_id"]) if row["phase"] == "search" else -1
+def _search_order(row: Row) -> tuple[str, int, int]:
+    number, seed = search_place(row["trial_id"]) if row["phase"] == "search" else (-1, 0)
+    return str(row["cell"]), number, seed

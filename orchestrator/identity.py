@@ -14,9 +14,9 @@ from trainable.randomness import derive
 from trainable.spec import Phase, Rule, TrialSpec
 
 
-def search_seed(sweep_seed: int, repeat: int = 0) -> int:
-    """The seed that all search trials of a repeat share; even, so that no confirm seed can equal it."""
-    return 2 * derive(sweep_seed, "search", repeat)
+def search_seed(sweep_seed: int, repeat: int = 0, k: int = 0) -> int:
+    """Search seed k of a repeat, the same for all candidates; even, so that no confirm seed can equal it."""
+    return 2 * derive(sweep_seed, "search", repeat, *([k] if k else []))
 
 
 def confirm_seed(sweep_seed: int, k: int, repeat: int = 0) -> int:
@@ -29,15 +29,15 @@ def hyperparameter_text(hyperparameters: Mapping[str, Any]) -> str:
     return json.dumps(dict(hyperparameters), sort_keys=True)
 
 
-def search_id(cell_id: str, repeat: int, number: int, rule: Rule | None = None) -> str:
-    """Identifier of a search trial; ``rule`` where the rule has a search of its own."""
+def search_id(cell_id: str, repeat: int, number: int, rule: Rule | None = None, k: int = 0) -> str:
+    """Identifier of a search trial; ``rule`` where the rule has a search of its own, ``k`` the search seed's index."""
     own = f".{rule}" if rule else ""
-    return f"{cell_id}-r{repeat}{own}-{number:03d}"
+    return f"{cell_id}-r{repeat}{own}-{number:03d}{f'.s{k}' if k else ''}"
 
 
 def own_rule(trial_id: object) -> Rule | None:
     """The rule whose own search a search trial belongs to; None where all rules choose from one search."""
-    match = re.search(r"-r\d+\.(val_[a-z]+)-\d+$", str(trial_id))
+    match = re.search(r"-r\d+\.(val_[a-z]+)-\d+(?:\.s\d+)?$", str(trial_id))
     return cast(Rule, match[1]) if match else None
 
 
@@ -47,9 +47,15 @@ def confirm_id(cell_id: str, hyperparameters: Mapping[str, Any], k: int, repeat:
     return f"{cell_id}-{digest}-r{repeat}-s{k}" if repeat else f"{cell_id}-{digest}-s{k}"
 
 
+def search_place(trial_id: object) -> tuple[int, int]:
+    """Search number of a search trial's id, and the index of its search seed."""
+    number, _, k = str(trial_id).rsplit("-", 1)[1].partition(".s")
+    return int(number), int(k or 0)
+
+
 def search_number(trial_id: object) -> int:
     """Search number of a search trial's id."""
-    return int(str(trial_id).rsplit("-", 1)[1])
+    return search_place(trial_id)[0]
 
 
 def trial_spec(

@@ -107,6 +107,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
                 "anchor": cell.anchor is not None,
                 "space": {name: _space_entry(entry) for name, entry in cell.space.items()},
                 **({"like": cell.like.sheet()} if cell.like else {}),
+                **({"search_seeds": cell.search_seeds} if cell.search_seeds > 1 else {}),
             }
             for cell in plan.cells
         ],
