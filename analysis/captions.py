@@ -111,31 +111,42 @@ def selected_words(row: Row) -> str:
     anchor = "; it preferred no debiasing" if row["anchor"] else ""
     return (
         f"{name}: chosen by {rule_name(row['rule'])} with {row['validation']:.3f} among {row['candidates']} completed "
-        f"search trials of one seed (no interval, no test image){anchor}"
+        f"search trials of {_seeds(row.get('n_search_seeds', 1))} (no interval, no test image){anchor}"
     )
 
 
 def map_words(rows: pd.DataFrame, rule: str) -> list[str]:
     """Captions of the rows of ``lambda_map``."""
-    said = f"one search trial of one seed (no interval, no test image), valued by {rule_name(rule)}"
-    places = zip(rows["label"], rows["bias_axis"], rows["bias_value"], rows["chosen"], strict=True)
-    return [f"{la} at {ax} = {v:g}: {said}{', which chose it' if chosen else ''}" for la, ax, v, chosen in places]
+    found = []
+    for row in rows.to_dict("records"):
+        several = row["n_search_seeds"] > 1
+        seeds = f"mean of {row['n_search_seeds']} search seeds, standard error {row['validation_se']:.3f}"
+        said = seeds if several else "one search trial of one seed"
+        place = f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}"
+        chose = ", which chose it" if row["chosen"] else ""
+        found.append(f"{place}: {said} (no interval, no test image), valued by {rule_name(rule)}{chose}")
+    return found
 
 
-def budget_words(row: Row, trials: int, anchored: bool = False) -> str:
+def budget_words(row: Row, trials: int, anchored: bool = False, seeds: int = 1) -> str:
     """Caption of the rows of ``expected_validation`` of one line at one bias value.
 
     Args:
         row: The line.
         trials: Its search trials.
         anchored: True where the anchor was among the search's trials; it is not among these.
+        seeds: Search seeds of each.
     """
     name = f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}"
     left_out = "; the anchor, plain training, is left out" if anchored else ""
     return (
-        f"{name}: expected best value of {rule_name(row['rule'])} in n of {trials} search trials of one seed (no "
-        f"interval, no test image){left_out}"
+        f"{name}: expected best value of {rule_name(row['rule'])} in n of {trials} search trials of {_seeds(seeds)} "
+        f"(no interval, no test image){left_out}"
     )
+
+
+def _seeds(number: int) -> str:
+    return "one seed" if number == 1 else f"{number} seeds each, their mean"
 
 
 def cost_words(priced: bool) -> str:

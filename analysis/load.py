@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from analysis.candidates import SEARCH_SEEDS
 from analysis.errors import InputError
 from analysis.gathered import ORDER, read_gathered
 from analysis.likes import likes_of
@@ -38,7 +39,8 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
     Returns:
         One row per trial with the columns of ``analysis.schema.TRIALS`` and, added here, ``rules`` (tuple of the
         selection rules that chose this configuration), ``superseded``, ``seeds_planned`` (confirm seeds the sweep
-        asks for), ``headline_rule``, ``whole_axis`` (this ceiling serves every bias value) and ``directory``.
+        asks for), ``headline_rule``, ``whole_axis`` (this ceiling serves every bias value), ``search_seeds`` (of each
+        candidate of the cell's search) and ``directory``.
         Sweeps of the same name are told apart by their folder in ``sweep``.
 
     Raises:
@@ -171,6 +173,12 @@ def search_trials(config: Mapping[str, Any]) -> dict[str, int]:
     }
 
 
+def seeds_of_searches(config: Mapping[str, Any]) -> dict[str, int]:
+    """Planned search seeds of each candidate, by the identifier of the cell."""
+    cells = [cell for cell in config.get("cells") or () if isinstance(cell, Mapping)]
+    return {str(cell.get("cell")): s for cell in cells if isinstance(s := cell.get(SEARCH_SEEDS), int)}
+
+
 def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A mapping inside a configuration; empty where it is missing or something else."""
     value = config.get(name)
@@ -232,6 +240,9 @@ def derive(folder: Folder, rows: pa.Table) -> pd.DataFrame:
 
 
 def _derive(frame: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
+    # A part may hold the rows of more seeds than the sweep asks for now.
+    each = frame["cell"].map(seeds_of_searches(config)).fillna(1).astype("int64")
+    frame = frame.assign(**{SEARCH_SEEDS: each})
     frame = mark(frame, confirm_rules(config), search_trials(config), likes_of(config))
     seeds = seeds_of_rules(config)
     planned = np.full(len(frame), math.nan)
@@ -241,6 +252,7 @@ def _derive(frame: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
     frame["seeds_planned"] = planned
     frame["headline_rule"] = confirm_rules(config)[0]
     frame["whole_axis"] = (frame["method"] == "ceiling") & _one_ceiling(frame, config)
+    frame[SEARCH_SEEDS] = frame.pop(SEARCH_SEEDS)
     return frame
 
 

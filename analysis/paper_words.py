@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import references
+from analysis.candidates import SEARCH_SEEDS, seed_index
 from analysis.changes import added_words
 from analysis.likes import like_words
 from analysis.load import confirm_rules, section, seeds_of_rules
@@ -124,12 +125,15 @@ def _search(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     own = rows[rows["phase"] == "search"]
     if own.empty:
         return
-    per_cell = own.groupby(["cell", "repeat"]).size()
+    per_cell = own[seed_index(own["trial_id"]) == 0].groupby(["cell", "repeat"]).size()
+    each = int(own[SEARCH_SEEDS].max()) if SEARCH_SEEDS in own else 1
+    seeds = f", each with {each} search seeds and chosen by their mean" if each > 1 else ""
     counts = own["status"].value_counts()
     sampler = search.get("sampler", "unknown")
     yield (
-        f"Search: {_span(per_cell)} trials in each of {own['cell'].nunique()} cells (bias value x method), sampler "
-        f"{sampler}{_cite(('akiba2019', 'liaw2018'))}, following {rule_name(str(search.get('rule', 'unknown')))}; "
+        f"Search: {_span(per_cell)} trials in each of {own['cell'].nunique()} cells (bias value x method){seeds}, "
+        f"sampler {sampler}{_cite(('akiba2019', 'liaw2018'))}, "
+        f"following {rule_name(str(search.get('rule', 'unknown')))}; "
         f"{len(own)} trials in all ({int(counts.get('completed', 0))} completed, {int(counts.get('pruned', 0))} "
         f"stopped early, {int(counts.get('failed', 0))} diverged or failed). No test image was used."
     )

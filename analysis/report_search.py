@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -27,6 +29,7 @@ def hyperparameter_section(findings: Findings) -> str:
     if rows.empty:
         return ""
     known = ["sweep", "rule", "label", "facet", "method", "cell", "repeat", "bias_value", "bias_strength", "validation"]
+    known += ["validation_se", "n_search_seeds"]
     names = [
         str(c)
         for c in rows
@@ -42,7 +45,7 @@ def hyperparameter_section(findings: Findings) -> str:
             [
                 findings.line_name(r),
                 f"{r['bias_value']:g}",
-                f"{r['validation']:.3f}",
+                with_error(r),
                 r["candidates"],
                 *(m.short(r[name]) for name in names),
             ]
@@ -51,6 +54,7 @@ def hyperparameter_section(findings: Findings) -> str:
         anchors = [f"{findings.line_name(r)} at {r['bias_value']:g}" for r in chosen.to_dict("records") if r["anchor"]]
         words_ = [f"Chosen by {rule_name(rule)}.", f"The same everywhere: {same}." if same else ""]
         words_.append(f"No debiasing was preferred (all its weights are 0): {', '.join(anchors)}." if anchors else "")
+        words_.append(seeds_words(chosen))
         words_ += [like_words(sweep) for sweep in findings.sweeps]
         headers = ["method", str(findings.trials["bias_axis"].iloc[0]), "validation", "candidates"]
         caption = " ".join(word for word in words_ if word)
@@ -89,8 +93,9 @@ def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
             f"{label}: validation value of every search trial over bias and {symbol}, by {rule_name(rule)}; the chosen "
             f"one is ringed, {symbol} = 0 is no debiasing. Validation images only."
         )
-        identifier = re.sub(r"\W+", "-", f"figure-map-{number}-{label}-{parameter}")
         shown = lambda_map(trials, str(label), rule)
+        caption = f"{caption} {seeds_words(shown)}".rstrip()
+        identifier = re.sub(r"\W+", "-", f"figure-map-{number}-{label}-{parameter}")
         summary = f"{caption} {map_words(shown, parameter)}"
         found.append(plot(identifier, title, [View({}, figure, summary)], m.paragraph(caption)))
         name = findings.sweeps[number].name
@@ -99,12 +104,23 @@ def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
     return found
 
 
+def with_error(row: Mapping[Any, Any]) -> str:
+    """A validation value, with its standard error where it is a mean over search seeds."""
+    error = row["validation_se"]
+    return f"{row['validation']:.3f}" + ("" if error != error else f" ± {error:.3f}")
+
+
+def seeds_words(rows: pd.DataFrame) -> str:
+    """What ± means where candidates were trained with several search seeds; "" where with one."""
+    most = int(rows["n_search_seeds"].max()) if len(rows) else 1
+    return f"Validation values are means over {most} search seeds ± their standard error." if most > 1 else ""
+
+
 def map_words(rows: pd.DataFrame, parameter: str) -> str:
     """The chosen weight at each bias value, weak to strong, read aloud."""
     chosen = rows[rows["chosen"]].sort_values("bias_strength")
     said = [
-        f"{r[parameter]:.3g} at {r['bias_value']:g} (validation {r['validation']:.3f})"
-        for r in chosen.to_dict("records")
+        f"{r[parameter]:.3g} at {r['bias_value']:g} (validation {with_error(r)})" for r in chosen.to_dict("records")
     ]
     return f"Chosen, weak to strong bias: {', '.join(said)}." if said else ""
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from analysis.candidates import seed_index
 from analysis.likes import without_pressure
 from analysis.load import section
 from analysis.replicates import CEILING
@@ -150,6 +151,7 @@ def _few_search_trials(findings: Findings) -> Iterator[str]:
     spaces = _spaces(findings)
     planned = {str(c.get("cell")): _number(c.get("trials")) for sweep in findings.sweeps for c in sweep.cells}
     search = findings.trials[findings.trials["phase"] == "search"]
+    search = search[seed_index(search["trial_id"]) == 0]
     counts = {str(cell): n for cell, n in search.groupby("cell").size().items()}
     few = [
         cell

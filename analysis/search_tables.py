@@ -6,14 +6,16 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.candidates import search_number
 from analysis.captions import budget_words, map_words
 from analysis.replicates import facets
-from analysis.selection import candidates_of, objective, picks, search_number
+from analysis.selection import picks, valued
 from analysis.statistics import expected_maximum
 from analysis.tables import headline_rule
 
 _LINE = ["sweep", "dataset", "network", "method", "label", "facet", "bias_axis", "bias_value", "bias_strength"]
 _WEIGHTS = ("lambda_", "mu")
+_VALUES = ("validation", "validation_se", "n_search_seeds")
 
 
 def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None = None) -> pd.DataFrame:
@@ -25,26 +27,34 @@ def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None 
         rule: Selection rule whose validation value is shown; default: the headline rule.
 
     Returns:
-        One row per search trial, weak bias first: ``label``, ``facet``, ``bias_value``, ``bias_strength``,
-        ``lambda_``, ``mu``, ``lr``, ``rule``, ``validation`` (what the rule maximises), ``chosen`` (by that rule),
-        ``trial_id`` and ``caption``. A weight of 0 is the anchor: no debiasing.
+        One row per candidate, weak bias first: ``label``, ``facet``, ``bias_value``, ``bias_strength``,
+        ``lambda_``, ``mu``, ``lr``, ``rule``, ``validation`` (what the rule maximises; of several search seeds the
+        mean), ``validation_se`` (its standard error over the seeds; missing for one), ``n_search_seeds``, ``chosen``
+        (by that rule), ``trial_id`` and ``caption``. A weight of 0 is the anchor: no debiasing.
     """
     rule = rule or headline_rule(trials)
     rows = _candidates(trials, rule)
     rows = rows[rows[list(_WEIGHTS)].notna().any(axis=1)]
     if label is not None:
         rows = rows[rows["label"] == label]
-    rows = rows.assign(rule=rule, chosen=chosen_by(rows, rule))
+    rows = rows.assign(rule=rule, chosen=chosen_by(trials, rows, rule))
     rows = rows.sort_values(["sweep", "label", "facet", "bias_strength", "trial_id"], ignore_index=True)
     rows = rows.assign(caption=map_words(rows, rule))
-    return rows[[*_LINE, *_WEIGHTS, "lr", "rule", "validation", "chosen", "trial_id", "caption"]]
+    return rows[[*_LINE, *_WEIGHTS, "lr", "rule", *_VALUES, "chosen", "trial_id", "caption"]]
 
 
-def chosen_by(rows: pd.DataFrame, rule: str) -> pd.Series:
-    """Whether a rule chose each search row; each sweep on its own, as two may have the same trial identifiers."""
+def chosen_by(trials: pd.DataFrame, rows: pd.DataFrame, rule: str) -> pd.Series:
+    """Whether a rule chose each of some search rows; each sweep on its own, as two may have the same identifiers.
+
+    Args:
+        trials: All rows of the sweeps: a candidate may have several.
+        rows: The rows that are asked for.
+        rule: The rule.
+    """
     found = pd.Series(False, index=rows.index)
-    for _, group in rows.groupby("sweep", sort=False):
-        found[group.index] = group["trial_id"].isin(picks(group, [rule])["trial_id"])
+    for sweep, group in rows.groupby("sweep", sort=False):
+        own = trials[(trials["sweep"] == sweep) & trials["cell"].isin(group["cell"].unique())]
+        found[group.index] = group["trial_id"].isin(picks(own, [rule])["trial_id"])
     return found
 
 
@@ -72,7 +82,8 @@ def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.Dat
             continue
         expected = expected_maximum(first["validation"])
         line: dict[str, Any] = dict(zip(_LINE, key, strict=True))
-        words = budget_words({**line, "rule": rule}, len(expected), first["cell"].iloc[0] in anchored)
+        seeds = int(first["n_search_seeds"].max())
+        words = budget_words({**line, "rule": rule}, len(expected), first["cell"].iloc[0] in anchored, seeds)
         line |= {"rule": rule, "caption": words}
         found.append(pd.DataFrame({**line, "n": range(1, len(expected) + 1), "expected": expected}))
     columns = [*_LINE, "rule", "n", "expected", "caption"]
@@ -91,5 +102,11 @@ def _is_anchor(rows: pd.DataFrame) -> pd.Series:
 
 def _candidates(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
     rows = trials.assign(facet=facets(trials))
-    rows = rows[candidates_of(rows, rule)]
-    return rows.assign(validation=objective(rows, rule)).dropna(subset=["validation"])
+    return with_values(rows, rule)
+
+
+def with_values(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
+    """A rule's candidates, a row each, with ``validation``, ``validation_se`` and ``n_search_seeds``."""
+    found = valued(trials, rule)
+    rows = trials.assign(validation=found.value, validation_se=found.error, n_search_seeds=found.seeds)
+    return rows[found.counts].dropna(subset=["validation"])

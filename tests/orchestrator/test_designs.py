@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+import analysis
 import orchestrator.lease as lease
 import orchestrator.sweep as sweep_module
 from analysis.load import load
-from analysis.report import write_report
 from orchestrator.sweep import Options, Result, run_sweep
 from orchestrator.sweep_file import validate
 from tests.integration.damage import SWEEP, Stop, run_here
@@ -64,7 +64,7 @@ class TestLike:
         # One search trial besides the anchor: at one bias value the anchor wins by the values of run_here.
         out = tmp_path / "sweep"
         run(out, **LIKE, dataset={"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.05, 0.1, 0.2]}})
-        text = Path(write_report(out)).read_text()
+        text = Path(analysis.write_report(out)).read_text()
         assert "permuted_bias has no search of its own: it is trained with the weights that lnl chose" in text
         trials = load(out)
         control = trials[
@@ -74,3 +74,44 @@ class TestLike:
         places = sorted({f"{v:g}" for v, zero in zip(control["bias_value"], plain, strict=True) if zero})
         assert places and not all(plain)
         assert all("permuted_bias is plain training at" in text and place in text for place in places)
+
+
+class TestSearchSeeds:
+    def test_the_reader_chooses_what_the_driver_chose(self, tmp_path: Path) -> None:
+        out, three = tmp_path / "sweep", {**SWEEP["search"], "seeds": 3, "trials": 4}
+        with pytest.raises(Stop):
+            run(out, 17, search=three)
+        # While the sweep runs: no candidate counts before all its seeds have ended.
+        kept = analysis.lambda_map(load(out))
+        assert (kept["n_search_seeds"] == 3).all()
+        result = run(out, search=three)
+        assert (result.planned, result.problems) == (result.finished, []) and result.planned == 4 * (4 * 3 + 2)
+        trials = load(out)
+        assert not trials["superseded"].any() and set(trials["search_seeds"]) == {3}
+        confirm = trials[trials["phase"] == "confirm"]
+        assert len(confirm) == 4 * 2 and confirm["rules"].map(bool).all()
+        shown = analysis.lambda_map(trials)
+        assert len(shown) == 2 * 4 and shown["chosen"].sum() == 2
+        for row in shown.to_dict("records"):
+            stem = row["trial_id"]
+            values = trials[trials["trial_id"].isin([stem, f"{stem}.s1", f"{stem}.s2"])]["val_counterfactual"]
+            assert row["validation"] == pytest.approx(values.mean())
+            assert row["validation_se"] == pytest.approx(values.std() / 3**0.5)
+        selected = analysis.selected_hyperparameters(trials)
+        assert set(selected["candidates"]) == {4} and set(selected["n_search_seeds"]) == {3}
+        assert analysis.expected_validation(trials)["n"].max() == 4
+        text = Path(analysis.write_report(out)).read_text()
+        assert "means over 3 search seeds ± their standard error" in text
+
+    def test_more_and_fewer_seeds_of_a_sweep_that_is_there(self, tmp_path: Path) -> None:
+        out = tmp_path / "sweep"
+        first = run(out)
+        few = chosen(load(out), "lnl")
+        more = run(out, search={**SWEEP["search"], "seeds": 2})
+        trials = load(out)
+        assert more.finished == more.planned == len(trials) == first.planned + 4 * 3
+        assert not trials["superseded"].any() and set(trials[trials["phase"] == "search"]["seed"].value_counts()) == {
+            12
+        }
+        back = run(out)
+        assert back.planned == back.finished == len(load(out)) == first.planned and chosen(load(out), "lnl") == few
