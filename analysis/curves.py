@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.captions import unit_of
 from analysis.changes import added_by_sweep
 from analysis.measures import called, measure_of
 from analysis.replicates import Point, collect
@@ -162,7 +163,7 @@ def caption(row: dict[str, Any], worst: float = 0.0) -> str:
         words.append("of one seed (no interval),")
     else:
         words.append(f"[{row['low']:.3f}, {row['high']:.3f}], 95 % over {row['band']},")
-    unit = "repetitions" if row["band"].startswith("repetitions") else "seeds"
+    unit = unit_of([row["band"]])
     words.append(f"{row['n_seeds']} of {row['n_planned']} {unit} finished,")
     if row["n_added"]:
         words.append(f"{row['n_added']} of these {row['n_planned']} were added after results had been seen,")

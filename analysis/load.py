@@ -165,6 +165,12 @@ def seeds_of_rules(config: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def confirm_splits(config: Mapping[str, Any]) -> int:
+    """Train / validation splits in each of which every confirm seed count holds; 1 = each seed has its own."""
+    splits = section(config, "confirm").get("splits")
+    return splits if isinstance(splits, int) else 1
+
+
 def search_trials(config: Mapping[str, Any]) -> dict[str, int]:
     """Planned search trials of each cell, by its identifier."""
     cells = [cell for cell in config.get("cells") or () if isinstance(cell, Mapping)]
@@ -244,7 +250,7 @@ def _derive(frame: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
     each = frame["cell"].map(seeds_of_searches(config)).fillna(1).astype("int64")
     frame = frame.assign(**{SEARCH_SEEDS: each})
     frame = mark(frame, confirm_rules(config), search_trials(config), likes_of(config))
-    seeds = seeds_of_rules(config)
+    seeds = {rule: count * confirm_splits(config) for rule, count in seeds_of_rules(config).items()}
     planned = np.full(len(frame), math.nan)
     for row, rules in enumerate(frame["rules"].tolist()):
         if rules:

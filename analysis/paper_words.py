@@ -11,7 +11,7 @@ from analysis import references
 from analysis.candidates import SEARCH_SEEDS, seed_index
 from analysis.changes import added_words
 from analysis.likes import like_words
-from analysis.load import confirm_rules, section, seeds_of_rules
+from analysis.load import confirm_rules, confirm_splits, section, seeds_of_rules
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
 from analysis.report_words import search_words
@@ -163,11 +163,14 @@ def _confirm(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
         if own["rules"].map(lambda rules, rule=rule: rule in rules).any():
             oracle = " (unbiased validation data, which nobody has in practice)" if rule == ORACLE else ""
             said.append(f"{rule_name(rule)}{oracle}{f' with {planned:g} seeds' if planned == planned else ''}")
+    splits = confirm_splits(sweep.config)
+    drawn = f"; each in {splits} splits into training and validation" if splits > 1 else ""
+    redrawn = "" if splits > 1 else " A seed redraws split, painted images, initial weights and order at once."
     metric = str(own["metric"].iloc[0]).replace("_", " ").replace("auroc", "AUROC")
     yield (
         f"The hyperparameters chosen by each rule were trained again from scratch with fresh seeds, the same for every "
-        f"method and bias value: {_list(said)}; {len(own)} such trials, each evaluated once on the test images. "
-        f"Metric: {metric} on the unbiased test variant, at the {_epoch(sweep)} epoch."
+        f"method and bias value: {_list(said)}{drawn}; {len(own)} such trials, each evaluated once on the test images. "
+        f"Metric: {metric} on the unbiased test variant, at the {_epoch(sweep)} epoch.{redrawn}"
     )
     yield from (words for rule in confirm_rules(sweep.config) if (words := search_words(sweep, rule)))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from analysis.candidates import seed_index
+from analysis.captions import unit_of
 from analysis.likes import without_pressure
 from analysis.load import section
 from analysis.replicates import CEILING
@@ -134,8 +135,9 @@ def _short_of_seeds(findings: Findings) -> Iterator[str]:
         yield f"Short of seeds: {_list(short)}."
     planned = curve["n_planned"].max() if len(curve) else _FEW_SEEDS
     if planned < _FEW_SEEDS:
-        word = "one seed has no interval" if planned == 1 else "intervals over so few seeds are wide and fragile"
-        yield f"Only {planned:g} seed{'s' if planned > 1 else ''} a point: {word}; five or more are advised."
+        word = "one has no interval" if planned == 1 else "intervals over so few seeds are wide and fragile"
+        unit = unit_of(list(curve["band"])).removesuffix("s")
+        yield f"Only {planned:g} {unit}{'s' if planned > 1 else ''} a point: {word}; five or more are advised."
 
 
 def _collapsed(findings: Findings) -> Iterator[str]:

@@ -76,7 +76,7 @@ class CellState:
         self.confirm: dict[str, Row] = {}
         self.running: set[str] = set()
         self.picks: dict[Rule, Pick] | None = None
-        self.wanted: dict[str, tuple[Mapping[str, Any], int]] = {}
+        self.wanted: dict[str, tuple[Mapping[str, Any], int, int | None]] = {}
 
     def _search(self, rule: Rule, own: bool) -> Search:
         study = CellStudy(self.cell, self.config.search.sampler, self.config.seed, self.repeat, rule if own else None)
@@ -93,7 +93,7 @@ class CellState:
         """(trials planned, whether that is exact: an upper bound until the searches end)."""
         searches = sum(search.trials for search in self.searches)
         if self.picks is None:
-            return searches + sum(self._seeds.values()), False
+            return searches + sum(self._seeds.values()) * self.config.confirm.splits, False
         return searches + len(self.wanted), True
 
     @property
@@ -181,8 +181,9 @@ class CellState:
             return False
         # By id: a configuration that two rules chose is trained once, for the larger number of seeds.
         self.wanted = {
-            confirm_id(self.cell.id, pick.hyperparameters, k, self.repeat): (pick.hyperparameters, k)
+            confirm_id(self.cell.id, pick.hyperparameters, k, self.repeat, split): (pick.hyperparameters, k, split)
             for rule, pick in self.picks.items()
+            for split in self.config.confirm.places()
             for k in range(self._seeds[rule])
         }
         return True
@@ -257,8 +258,10 @@ class CellState:
         return None
 
     def _next_confirm(self) -> TrialSpec | None:
-        for name, (hyperparameters, k) in self.wanted.items():
+        for name, (hyperparameters, k, split) in self.wanted.items():
             if name not in self.confirm and name not in self.running:
-                seed = confirm_seed(self.config.seed, k, self.repeat)
-                return trial_spec(self.config, self.cell, "confirm", name, hyperparameters, seed, repeat=self.repeat)
+                seed = confirm_seed(self.config.seed, k, self.repeat, split)
+                return trial_spec(
+                    self.config, self.cell, "confirm", name, hyperparameters, seed, repeat=self.repeat, split=split
+                )
         return None

@@ -25,6 +25,7 @@ SMOKE = (
     "search.seeds=1",
     "search.early_stopping=off",
     "confirm.seeds=1",
+    "confirm.splits=1",
 )
 GPU_SHARE_OF_PEAK = 0.25
 """What small convolutional networks reach in fp32, roughly: a guess, and called one where it is used."""

@@ -206,13 +206,23 @@ class ConfirmConfig(_Strict):
     """The selected hyperparameters trained again from scratch with fresh seeds, and evaluated on test."""
 
     seeds: Whole = Field(5, ge=1, le=1000, description="Fresh seeds of each selected configuration.")
+    splits: Whole = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="1 = each seed draws its own train / validation split; more = so many splits, `seeds` in each.",
+    )
     rules: list[Rule | RuleSeeds] = Field(
         default_factory=list, description="Selection rules whose choice is confirmed; default: the search's rule."
     )
     keep_models: bool = Field(True, description="Keep the weights of confirm trials in models/.")
 
+    def places(self) -> list[int | None]:
+        """Index of each split; one None where each seed has its own."""
+        return [None] if self.splits == 1 else list(range(self.splits))
+
     def seeds_of(self) -> dict[Rule, int]:
-        """Number of confirm seeds for each rule, in the file's order."""
+        """Number of confirm seeds (in each split) for each rule, in the file's order."""
         return {
             entry.rule if isinstance(entry, RuleSeeds) else entry: entry.seeds
             if isinstance(entry, RuleSeeds)

@@ -46,7 +46,7 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
     # In each cell; a rule with a search of its own has all its trials.
     seeds, repeats = config.confirm.seeds_of(), config.search.repeats
     searches = repeats * (len({config.search.rule, *seeds}) if config.search.per_rule else 1)
-    confirm = repeats * sum(seeds.values())
+    confirm = repeats * config.confirm.splits * sum(seeds.values())
     per_trial: dict[str, float] = {}
     like: dict[str, dict[str, Any]] = {}
     source: dict[str, str] = {}

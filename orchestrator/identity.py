@@ -19,9 +19,15 @@ def search_seed(sweep_seed: int, repeat: int = 0, k: int = 0) -> int:
     return 2 * derive(sweep_seed, "search", repeat, *([k] if k else []))
 
 
-def confirm_seed(sweep_seed: int, k: int, repeat: int = 0) -> int:
-    """Confirm seed k of a repeat: the same in every cell, for every method and rule; odd."""
-    return 2 * derive(sweep_seed, "confirm", k, *([repeat] if repeat else [])) + 1
+def confirm_seed(sweep_seed: int, k: int, repeat: int = 0, split: int | None = None) -> int:
+    """Confirm seed k of a repeat (and of a split): the same in every cell, for every method and rule; odd."""
+    of_split = [] if split is None else ["split", split]
+    return 2 * derive(sweep_seed, "confirm", k, *([repeat] if repeat else []), *of_split) + 1
+
+
+def split_seed(sweep_seed: int, split: int | None, repeat: int = 0) -> int | None:
+    """Seed of a train / validation split that several confirm seeds share; None where each seed has its own."""
+    return None if split is None else derive(sweep_seed, "split", split, repeat)
 
 
 def hyperparameter_text(hyperparameters: Mapping[str, Any]) -> str:
@@ -41,10 +47,16 @@ def own_rule(trial_id: object) -> Rule | None:
     return cast(Rule, match[1]) if match else None
 
 
-def confirm_id(cell_id: str, hyperparameters: Mapping[str, Any], k: int, repeat: int = 0) -> str:
-    """Identifier of a confirm trial: cell, hash of the hyperparameters, seed index (and repeat, after the first)."""
+def confirm_id(
+    cell_id: str, hyperparameters: Mapping[str, Any], k: int, repeat: int = 0, split: int | None = None
+) -> str:
+    """Identifier of a confirm trial: cell, hash of the hyperparameters, seed index.
+
+    Before the seed index stand the repeat, after the first one, and the split, where seeds share one.
+    """
     digest = hashlib.sha256(hyperparameter_text(hyperparameters).encode()).hexdigest()[:8]
-    return f"{cell_id}-{digest}-r{repeat}-s{k}" if repeat else f"{cell_id}-{digest}-s{k}"
+    within = f"{f'-r{repeat}' if repeat else ''}{'' if split is None else f'-p{split}'}"
+    return f"{cell_id}-{digest}{within}-s{k}"
 
 
 def search_place(trial_id: object) -> tuple[int, int]:
@@ -68,6 +80,7 @@ def trial_spec(
     repeat: int = 0,
     rule: Rule | None = None,
     enqueued_from: str | None = None,
+    split: int | None = None,
 ) -> TrialSpec:
     """Everything a worker needs to know of one trial of a resolved sweep."""
     assert config.metric is not None
@@ -87,6 +100,8 @@ def trial_spec(
         rule=rule or config.search.rule,
         fold=cell.fold,
         repeat=repeat,
+        split=split,
+        split_seed=split_seed(config.seed, split, repeat),
         enqueued_from=enqueued_from,
         label=cell.label,
         sweep=config.name,
@@ -109,4 +124,5 @@ def spec_of_row(config: SweepConfig, cell: Cell, row: Mapping[str, Any]) -> Tria
         repeat=row["repeat"],
         rule=own_rule(row["trial_id"]),
         enqueued_from=row["enqueued_from"],
+        split=row.get("split"),
     )

@@ -17,7 +17,9 @@ import orchestrator.sweep as sweep_module
 from analysis.load import load
 from orchestrator.sweep import Options, Result, run_sweep
 from orchestrator.sweep_file import validate
+from store.errors import InputError
 from tests.integration.damage import SWEEP, Stop, run_here
+from trainable.data.base import DataView, load_dataset
 
 
 def run(out: Path, stop_after: int | None = None, **changes: Any) -> Result:
@@ -115,3 +117,73 @@ class TestSearchSeeds:
         }
         back = run(out)
         assert back.planned == back.finished == len(load(out)) == first.planned and chosen(load(out), "lnl") == few
+
+
+class TestSplits:
+    NESTED = (("seeds", 2), ("splits", 3))
+
+    def test_seeds_are_nested_in_splits_that_all_cells_share(self, tmp_path: Path) -> None:
+        out, confirm = tmp_path / "sweep", {**SWEEP["confirm"], **dict(self.NESTED)}
+        with pytest.raises(Stop):
+            run(out, 16, confirm=confirm)
+        result = run(out, confirm=confirm)
+        assert (result.planned, result.problems) == (result.finished, []) and result.planned == 4 * (3 + 2 * 3)
+        trials = load(out)
+        rows = trials[trials["phase"] == "confirm"]
+        assert rows["split"].value_counts().to_dict() == {0: 8, 1: 8, 2: 8}
+        assert trials.loc[trials["phase"] == "search", ["split", "split_seed"]].isna().all(axis=None)
+        for _, cell in rows.groupby("cell"):
+            assert cell.groupby("split")["seed"].nunique().tolist() == [2, 2, 2] and cell["seed"].nunique() == 6
+        assert rows.groupby("split")["split_seed"].nunique().tolist() == [1, 1, 1] and rows["split_seed"].nunique() == 3
+        assert set(rows["seeds_planned"]) == {6.0}
+
+        parts = analysis.load_splits(out).pivot_table(index="image", columns="seed", values="split", aggfunc="first")
+        of_split = {m: [parts[s] for s in own["seed"].unique()] for m, own in rows.groupby("split")}
+        assert all((one == other).all() for one, other in of_split.values()), "one split, whatever the seed"
+        assert not (of_split[0][0] == of_split[1][0]).all()
+        u = analysis.load_splits(out).pivot_table(index="image", columns="seed", values="u")
+        seeds = rows[rows["split"] == 0]["seed"].unique()
+        assert not (u[seeds[0]] == u[seeds[1]]).any(), "what is painted is the seed's"
+
+    def test_a_split_is_one_value_of_the_curve(self, tmp_path: Path) -> None:
+        out = tmp_path / "sweep"
+        run(out, confirm={**SWEEP["confirm"], **dict(self.NESTED)})
+        trials = load(out)
+        curve = analysis.accuracy_vs_bias(trials)
+        assert set(curve["band"]) == {"splits only"} and set(curve["n_seeds"]) == {3} == set(curve["n_planned"])
+        row = curve[(curve["label"] == "erm") & (curve["bias_value"] == 0.02)].iloc[0]
+        own = trials[(trials["phase"] == "confirm") & (trials["label"] == "erm") & (trials["bias_value"] == 0.02)]
+        assert row["values"] == pytest.approx(tuple(own.groupby("split")["test_accuracy"].mean()))
+        assert "3 of 3 splits finished" in row["caption"]
+        text = Path(analysis.write_report(out)).read_text()
+        assert "their mean is the value of the split" in text and "Only 3 splits a point" in text
+
+    def test_one_split_is_what_it_was(self, tmp_path: Path) -> None:
+        out = tmp_path / "sweep"
+        run(out)
+        rows = load(out).query("phase == 'confirm'")
+        assert rows[["split", "split_seed"]].isna().all(axis=None)
+        assert sorted(rows["trial_id"].str.extract(r"-([^-]+)$", expand=False).unique()) == ["s0", "s1"]
+        assert "A seed redraws the split" in Path(analysis.write_report(out)).read_text()
+        with pytest.raises(InputError, match=r"confirm.splits = 1, and 3 would make its rows incomparable"):
+            run(out, confirm={**SWEEP["confirm"], "splits": 3})
+
+    def test_a_trial_takes_its_split_from_there_and_the_rest_from_its_seed(self) -> None:
+        data, bias = load_dataset("coloured_digits"), {"color_variance": 0.02}
+        own, same, other = (DataView(data, bias, seed, None, "confirm", 77) for seed in (5, 5, 6))
+        alone = DataView(data, bias, 5, None, "confirm")
+        assert (own.split.val == other.split.val).all() and not (own.split.val == alone.split.val).all()
+        first, again, second = (view.train() for view in (own, same, other))
+        assert first.images.equal(again.images) and not first.images.equal(second.images)
+        assert first.labels.equal(second.labels)
+
+    def test_more_splits_add_trials(self, tmp_path: Path) -> None:
+        out = tmp_path / "sweep"
+        run(out, confirm={**SWEEP["confirm"], "splits": 2})
+        before = set(load(out)["trial_id"])
+        run(out, confirm={**SWEEP["confirm"], "splits": 3})
+        after = load(out)
+        assert before < set(after["trial_id"]) and set(
+            after.set_index("trial_id").loc[list(before), "split"].dropna()
+        ) == {0, 1}
+        assert analysis.mark_seeds_added(after, out)["seeds_added"].max() == 1
