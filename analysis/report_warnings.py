@@ -15,6 +15,7 @@ from analysis.report_data import Findings
 from analysis.report_files import Sweep
 from analysis.selection import rule_name
 
+REPAINT = "repaint"
 _FEW_SEEDS = 5
 _FEW_TRIALS = 8
 _EDGE = 0.02
@@ -33,7 +34,15 @@ def warnings_of(findings: Findings) -> list[str]:
     found: list[str] = []
     for sweep in findings.sweeps:
         mark = f"{sweep.name}: " if len(findings.sweeps) > 1 else ""
-        for check in (_unfinished, _problems, _missing_methods, _primary, _seeds_added, without_pressure):
+        for check in (
+            _unfinished,
+            _problems,
+            _missing_methods,
+            _primary,
+            _seeds_added,
+            without_pressure,
+            _without_repaint,
+        ):
             found += [mark + text for text in check(findings, sweep)]
     for overall in (_failed, _short_of_seeds, _collapsed, _few_search_trials, _edges, _mixed):
         found += overall(findings)
@@ -91,6 +100,17 @@ def _primary(findings: Findings, sweep: Sweep) -> Iterator[str]:
     if sweep.primary is not None and sweep.primary.reason:
         p = sweep.primary
         yield f"The primary comparison ({p.method} against {p.reference}) is not available: {p.reason}."
+
+
+def _without_repaint(findings: Findings, sweep: Sweep) -> Iterator[str]:
+    """A sweep that compares debiasing methods without the simplest remedy, where the bias can be painted."""
+    infos = {label: info for label, info in section(sweep.config, "methods_info").items() if isinstance(info, Mapping)}
+    debiasing = [str(label) for label, info in infos.items() if info.get("debiasing")]
+    if sweep.info.get("painter") and debiasing and all(info.get("method") != REPAINT for info in infos.values()):
+        yield (
+            f"There is no {REPAINT} beside {_list(debiasing)}: where the bias can be painted, plain training on images "
+            "painted independently of the class is what a debiasing method has to beat."
+        )
 
 
 def _seeds_added(findings: Findings, sweep: Sweep) -> Iterator[str]:

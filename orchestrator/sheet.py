@@ -89,9 +89,11 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
             **_part_sizes(plan),
             "rules": list(dataset.rules),
             "attributes": list(dataset.attributes),
+            "painter": dataset.has_renderer,
         },
         "methods_info": {
             label: {"method": method.name, "long_name": method.long_name, "reference": method.reference}
+            | ({"debiasing": True} if method.adversarial and method.bias_labels == "own" else {})
             for label, method in methods.items()
         },
         "cells": [

@@ -187,3 +187,14 @@ class TestSplits:
             after.set_index("trial_id").loc[list(before), "split"].dropna()
         ) == {0, 1}
         assert analysis.mark_seeds_added(after, out)["seeds_added"].max() == 1
+
+
+def test_the_report_misses_repaint_beside_debiasing_methods_alone(tmp_path: Path) -> None:
+    said = "There is no repaint beside lnl"
+    for name, methods, missed in (
+        ("lnl", ["erm", "lnl"], True),
+        ("repaint", ["lnl", {"name": "repaint", "label": "painted"}], False),
+        ("plain", ["erm", "ceiling"], False),
+    ):
+        run(tmp_path / name, methods=methods, search={"trials": 1}, confirm={"seeds": 1})
+        assert (said in Path(analysis.write_report(tmp_path / name)).read_text()) == missed
