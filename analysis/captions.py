@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -28,7 +28,7 @@ def table_caption(curve: pd.DataFrame, metric: str, rule: str) -> str:
         return f"No confirm trial chosen by {rule_name(rule)} has finished."
     kinds = kinds_of(rows)
     repeated = any(kind.startswith("repetitions") for kind in kinds)
-    unit = "repetitions, each with a search of its own," if repeated else "seeds"
+    unit = "repetitions, each with a search of its own," if repeated else unit_of(kinds)
     if span(rows["n_seeds"]) == "1":
         words = f"{metric[:1].upper()}{metric[1:]} of one seed without an interval"
     else:
@@ -46,6 +46,26 @@ def table_caption(curve: pd.DataFrame, metric: str, rule: str) -> str:
 def kinds_of(rows: pd.DataFrame) -> list[str]:
     """The kinds of interval among the rows, those without one left out."""
     return sorted(set(rows["band"]) - {"none"})
+
+
+def unit_of(kinds: Sequence[str]) -> str:
+    """What the values are of, by the kinds of their intervals: ``seeds``, ``splits`` or ``repetitions``."""
+    return next((unit for unit in ("repetitions", "splits") for kind in kinds if kind.startswith(unit)), "seeds")
+
+
+def redraws(unit: str) -> str:
+    """What another value of the unit draws anew, in a sentence: an interval over it counts all of that together."""
+    if unit == "repetition":
+        return ""
+    if unit == "split":
+        return (
+            "Each split of training and validation patients was trained with several seeds (painted images, initial "
+            "weights, order of the images); their mean is the value of the split, and the interval counts both."
+        )
+    return (
+        "A seed redraws the split into training and validation, the painted images, the initial weights and the order "
+        "of the images at once."
+    )
 
 
 def tested(rows: pd.DataFrame) -> str:
@@ -111,24 +131,42 @@ def selected_words(row: Row) -> str:
     anchor = "; it preferred no debiasing" if row["anchor"] else ""
     return (
         f"{name}: chosen by {rule_name(row['rule'])} with {row['validation']:.3f} among {row['candidates']} completed "
-        f"search trials of one seed (no interval, no test image){anchor}"
+        f"search trials of {_seeds(row.get('n_search_seeds', 1))} (no interval, no test image){anchor}"
     )
 
 
 def map_words(rows: pd.DataFrame, rule: str) -> list[str]:
     """Captions of the rows of ``lambda_map``."""
-    said = f"one search trial of one seed (no interval, no test image), valued by {rule_name(rule)}"
-    places = zip(rows["label"], rows["bias_axis"], rows["bias_value"], rows["chosen"], strict=True)
-    return [f"{la} at {ax} = {v:g}: {said}{', which chose it' if chosen else ''}" for la, ax, v, chosen in places]
+    found = []
+    for row in rows.to_dict("records"):
+        several = row["n_search_seeds"] > 1
+        seeds = f"mean of {row['n_search_seeds']} search seeds, standard error {row['validation_se']:.3f}"
+        said = seeds if several else "one search trial of one seed"
+        place = f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}"
+        chose = ", which chose it" if row["chosen"] else ""
+        found.append(f"{place}: {said} (no interval, no test image), valued by {rule_name(rule)}{chose}")
+    return found
 
 
-def budget_words(row: Row, trials: int) -> str:
-    """Caption of the rows of ``expected_validation`` of one line at one bias value."""
+def budget_words(row: Row, trials: int, anchored: bool = False, seeds: int = 1) -> str:
+    """Caption of the rows of ``expected_validation`` of one line at one bias value.
+
+    Args:
+        row: The line.
+        trials: Its search trials.
+        anchored: True where the anchor was among the search's trials; it is not among these.
+        seeds: Search seeds of each.
+    """
     name = f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}"
+    left_out = "; the anchor, plain training, is left out" if anchored else ""
     return (
-        f"{name}: expected best value of {rule_name(row['rule'])} in n of {trials} search trials of one seed (no "
-        "interval, no test image)"
+        f"{name}: expected best value of {rule_name(row['rule'])} in n of {trials} search trials of {_seeds(seeds)} "
+        f"(no interval, no test image){left_out}"
     )
+
+
+def _seeds(number: int) -> str:
+    return "one seed" if number == 1 else f"{number} seeds each, their mean"
 
 
 def cost_words(priced: bool) -> str:
@@ -159,7 +197,7 @@ def _basis(row: Row, lead: str = "over") -> str:
     """The interval, the seeds, and what both are given."""
     interval = "no interval" if row["band"] == "none" else f"95 % over {row['band']}"
     repeated = row["band"].startswith("repetitions")
-    unit = "repetitions" if repeated else "seeds"
+    unit = unit_of([row["band"]])
     given = "each with a search of its own, given" if repeated else "given the selected hyperparameters and"
     tested_ = row["band"].split(" and ")[-1] if row["n_patients"] else "images"
     late = f"{row['n_added']} of these were added after results had been seen, " if row["n_added"] else ""

@@ -71,7 +71,8 @@ def read_change(line: str, sweep: str | None) -> Mapping[str, Any] | None:
 def seeds_added(changes: Sequence[Mapping[str, Any]]) -> int:
     """How many confirm seeds were added after test results existed.
 
-    ``confirm.seeds``, the seeds that an entry of ``confirm.rules`` has of its own, and ``search.repeats`` count; the
+    ``confirm.seeds``, the seeds that an entry of ``confirm.rules`` has of its own, ``confirm.splits`` (a split counts
+    as one) and ``search.repeats`` count; the
     one that grew most stands for all. A number that the sweep had asked for before is not counted again, and an
     extension whose line does not say what had been seen is left to the warnings.
 
@@ -140,7 +141,11 @@ def _steps(what: Mapping[str, Any]) -> list[tuple[str, int, int]]:
     found = []
     for key, change in what.items():
         old, new = (change.get("old"), change.get("new")) if isinstance(change, Mapping) else (None, None)
-        if key in ("confirm.seeds", "search.repeats") and isinstance(old, int) and isinstance(new, int):
+        if (
+            key in ("confirm.seeds", "confirm.splits", "search.repeats")
+            and isinstance(old, int)
+            and isinstance(new, int)
+        ):
             found.append((key, old, new))
         elif key == "confirm.rules":
             before, after = (seeds_of_rules({"confirm": {"rules": rules}}) for rules in (old, new))

@@ -11,6 +11,7 @@ _SHARED = {
     "seeds_planned": "Confirm seeds the sweep asks for.",
     "headline_rule": "Selection rule of the headline curve.",
     "whole_axis": "True for a ceiling that serves every bias value.",
+    "search_seeds": "Search seeds planned for each candidate of the cell's search.",
     "directory": "Folder the row was read from.",
     "facet": "Bias parameters off the axis that vary, in words.",
     "mean": "Mean over the seeds.",
@@ -69,11 +70,17 @@ _OWN = {
     "selected_hyperparameters": {
         "candidates": "Completed search trials the choice was made from.",
         "anchor": "True where the rule preferred no debiasing.",
+        "validation_se": "Standard error of the validation value over search seeds; empty for one seed.",
+        "n_search_seeds": "Search seeds that the validation value is the mean over.",
     },
-    "lambda_map": {"chosen": "True for the candidate that the rule chose."},
+    "lambda_map": {
+        "chosen": "True for the candidate that the rule chose.",
+        "validation_se": "Standard error of the validation value over search seeds; empty for one seed.",
+        "n_search_seeds": "Search seeds that the validation value is the mean over.",
+    },
     "expected_validation": {
-        "n": "Search trials.",
-        "expected": "Expected best validation value of n search trials (Dodge et al. 2019).",
+        "n": "Search trials, the anchor left out.",
+        "expected": "Expected best validation value of n search trials (Dodge et al. 2019), the anchor left out.",
     },
     "confusion": {
         "variant": "Test variant.",

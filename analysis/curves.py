@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.captions import unit_of
 from analysis.changes import added_by_sweep
-from analysis.measures import Measure, measure_of
+from analysis.measures import Measure, called, measure_of
 from analysis.pairing import band_name
 from analysis.replicates import Point, collect
 from analysis.selection import rule_name
@@ -105,7 +106,11 @@ def curve_of(
     measure = measure_of(column or "test_accuracy")
     late = added or {}
     rows = [_row(point, measure, late.get(point.line.sweep, 0)) for point in points]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    for row in rows:
+        row["caption"] = caption({**row, "label": called(row["label"], row["method"], column)}, measure.worst)
+    curve = pd.DataFrame(rows, columns=list(COLUMNS))
+    curve.attrs["column"] = column
+    return curve
 
 
 def band(point: Point, measure: Measure) -> tuple[Interval, str, int]:
@@ -133,7 +138,7 @@ def _row(point: Point, measure: Measure, added: int) -> dict[str, Any]:
     line, n, worst = point.line, len(point.seeds), measure.worst
     interval, kind, n_patients = band(point, measure) if n else (Interval(math.nan, math.nan, math.nan), "none", 0)
     named_by = (point.scores.named_by if point.scores else "itself") if measure.named and n else None
-    row = {
+    return {
         **{name: getattr(line, name) for name in COLUMNS[:8]},
         "gamma": point.gamma,
         "bias_value": point.bias_value,
@@ -160,7 +165,6 @@ def _row(point: Point, measure: Measure, added: int) -> dict[str, Any]:
         "shared": point.shared,
         "named_by": named_by,
     }
-    return {**row, "caption": caption(row, worst)}
 
 
 def _least_patients(point: Point) -> int:
@@ -181,7 +185,7 @@ def caption(row: dict[str, Any], worst: float = 0.0) -> str:
     if row["named_by"]:
         biased = " (biased low)" if row["named_by"] == "itself" else ""
         words.append(f"each seed's worst one named by {row['named_by']}{biased},")
-    unit = "repetitions" if row["band"].startswith("repetitions") else "seeds"
+    unit = unit_of([row["band"]])
     words.append(f"{row['n_seeds']} of {row['n_planned']} {unit} finished,")
     if row["n_added"]:
         words.append(f"{row['n_added']} of these {row['n_planned']} were added after results had been seen,")

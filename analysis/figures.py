@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from analysis.bias_axis import Axis, make_axis, x_layout
 from analysis.errors import InputError
 from analysis.figures_published import add_published
+from analysis.measures import shown
 from analysis.notes import note_of
 from analysis.pairing import least_points
 from analysis.selection import rule_name
@@ -61,6 +62,7 @@ def plot_accuracy_vs_bias(
     Raises:
         InputError: The curve has no row of that rule.
     """
+    curve = shown(curve, curve.attrs.get("column"))
     rule = rule or (str(curve["rule"].iloc[0]) if len(curve) else "")
     rows = curve[(curve["rule"] == rule) & (curve["n_seeds"] > 0)]
     if rows.empty:

@@ -10,17 +10,21 @@ import plotly.graph_objects as go
 
 from analysis.errors import InputError
 from analysis.replicates import facets
-from analysis.search_tables import chosen_by, expected_validation
-from analysis.selection import candidates_of, objective, rule_name
+from analysis.search_tables import chosen_by, expected_validation, with_values
+from analysis.selection import rule_name
 from analysis.several import told_apart
 from analysis.style import axis, layout, safe, styles
 from analysis.tables import headline_rule
+
+_ERROR = " ± %{customdata[2]:.3f} (standard error over %{customdata[3]} search seeds)"
 
 
 def plot_lambda_map(
     trials: pd.DataFrame, label: str, parameter: str = "lambda_", rule: str | None = None, title: str | None = None
 ) -> go.Figure:
     """Search trials of one method: validation value over (bias value, weight), the chosen ones ringed.
+
+    Of several search seeds the mean is shown; the pointer shows its standard error.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -36,14 +40,14 @@ def plot_lambda_map(
         InputError: No completed search trial with that parameter.
     """
     rule = rule or headline_rule(trials)
-    rows = trials[candidates_of(trials, rule) & (trials["label"] == label).to_numpy(dtype=bool)]
-    rows = rows.assign(value=objective(rows, rule), facet=facets(trials).reindex(rows.index))
-    rows = rows.dropna(subset=[parameter, "value"]).sort_values(["facet", "bias_strength"])
+    rows = with_values(trials.assign(facet=facets(trials)), rule)
+    rows = rows[rows["label"] == label].dropna(subset=[parameter]).sort_values(["facet", "bias_strength"])
     if rows.empty:
         raise InputError(f"a map needs search trials with {parameter}, but {label} has none under {rule}: search first")
     weights = rows[parameter].to_numpy(dtype=float)
     floor = float(weights[weights > 0].min()) / 4 if (weights > 0).any() else 1e-4
-    ring = [2.5 if chosen else 0.7 for chosen in chosen_by(rows, rule)]
+    several = bool((rows["n_search_seeds"] > 1).any())
+    ring = [2.5 if chosen else 0.7 for chosen in chosen_by(trials, rows, rule)]
     figure = go.Figure(
         go.Scatter(
             x=[f"{v:g}{f'<br>{safe(f)}' if f else ''}" for v, f in zip(rows["bias_value"], rows["facet"], strict=True)],
@@ -51,14 +55,14 @@ def plot_lambda_map(
             mode="markers",
             marker={
                 "size": 15,
-                "color": rows["value"],
+                "color": rows["validation"],
                 "colorscale": "Cividis",
                 "colorbar": {"title": {"text": "validation"}, "thickness": 12, "outlinewidth": 0},
                 "line": {"width": ring, "color": ["#D55E00" if width > 1 else "#808080" for width in ring]},
             },
-            customdata=rows[[parameter, "lr"]],
+            customdata=rows[[parameter, "lr", *(["validation_se", "n_search_seeds"] if several else [])]],
             hovertemplate=f"{safe(parameter)} %{{customdata[0]:.3g}}, lr %{{customdata[1]:.3g}}"
-            "<br>validation %{marker.color:.3f}<extra></extra>",
+            f"<br>validation %{{marker.color:.3f}}{_ERROR if several else ''}<extra></extra>",
         )
     )
     heading = f"{label}: {parameter.rstrip('_')} against bias, {rule_name(rule)}" if title is None else title

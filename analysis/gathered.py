@@ -29,10 +29,10 @@ GATHERED = "gathered"
 """Subfolder of the gathered files."""
 ORDER = (("cell", "ascending"), ("phase", "descending"), ("trial_id", "ascending"))
 """Order of the trials, as ``analysis.load`` gives them."""
-DERIVED = ("rules", "superseded", "seeds_planned", "headline_rule", "whole_axis")
+DERIVED = ("rules", "superseded", "seeds_planned", "headline_rule", "whole_axis", "search_seeds")
 """Columns that ``analysis.load`` adds, in their order."""
 
-_FORM = 3
+_FORM = 4
 """To be raised when ``DERIVED`` columns get another meaning, or the file another form: older ones are not used then."""
 _KEY = b"lnl_sweep.derived"
 
@@ -95,6 +95,7 @@ def _with_derived(rows: pa.Table, frame: pd.DataFrame) -> pa.Table:
         "superseded": pa.array(frame["superseded"].to_numpy(dtype="uint8")),
         "seeds_planned": pa.array(frame["seeds_planned"].to_numpy(dtype=float)),
         "whole_axis": pa.array(frame["whole_axis"].to_numpy(dtype="uint8")),
+        "search_seeds": pa.array(frame["search_seeds"].to_numpy(dtype="int16")),
     }
     for column, values in columns.items():
         rows = rows.append_column(f"_{column}", values)
@@ -114,15 +115,17 @@ def read_gathered(folder: Folder) -> tuple[pa.Table, Mapping[str, Any]] | None:
         name = gathered_name(folder)
         rows = pa.ipc.open_file(pa.BufferReader(unseal_bytes(name, folder.read(f"{GATHERED}/{name}")))).read_all()
         beside = json.loads(rows.schema.metadata[_KEY])
-        numbers, superseded, planned, whole = (
-            rows[f"_{name}"].to_numpy() for name in ("rules", "superseded", "seeds_planned", "whole_axis")
+        numbers, superseded, planned, whole, seeds = (
+            rows[f"_{name}"].to_numpy()
+            for name in ("rules", "superseded", "seeds_planned", "whole_axis", "search_seeds")
         )
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, InputError):
         # The parts hold the same rows, and tell what is wrong with them.
         return None
     combinations = np.empty(len(beside["rules"]), dtype=object)
     combinations[:] = [tuple(rules) for rules in beside["rules"]]
-    values = (combinations[numbers], superseded.astype(bool), planned, beside["headline_rule"], whole.astype(bool))
+    of_rows = (combinations[numbers], superseded.astype(bool), planned)
+    values = (*of_rows, beside["headline_rule"], whole.astype(bool), seeds.astype("int64"))
     rows = rows.drop_columns([f"_{name}" for name in DERIVED if name != "headline_rule"])
     schema = arrow_schema("trials")
     if not set(schema.names) <= set(rows.column_names):

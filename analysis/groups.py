@@ -23,6 +23,7 @@ class Group:
         cells: ``[N]``, a number for each cell (fold).
         seeds: The rows' seeds.
         repeats: ``[N]``, the rows' repetitions of search and confirm.
+        splits: ``[N]``, the rows' train / validation splits; -1 where each seed has its own.
         completed: ``[N]``.
         failed: ``[N]``.
         collapsed: ``[N]``.
@@ -39,6 +40,7 @@ class Group:
     cells: NDArray[np.int64]
     seeds: tuple[int, ...]
     repeats: NDArray[np.int64]
+    splits: NDArray[np.int64]
     completed: NDArray[np.bool_]
     failed: NDArray[np.bool_]
     collapsed: NDArray[np.bool_]
@@ -53,11 +55,16 @@ class Group:
         """True where search and confirm were repeated: the replicate is then the whole procedure, not a seed."""
         return len(set(self.repeats.tolist())) > 1
 
-    def by_unit(self, present: NDArray[np.bool_]) -> dict[int, list[int]]:
-        """Places of the completed rows with a value, by replicate: by seed, or by repetition where there are several.
+    @property
+    def nested(self) -> bool:
+        """True where several seeds share a split: the replicate is then the split, in which the seeds are nested."""
+        return bool((self.splits >= 0).any())
 
-        Only seeds with a row of every cell (fold) count. The seeds of one repetition share its search: they are no
-        replicates of the procedure, their mean is.
+    def by_unit(self, present: NDArray[np.bool_]) -> dict[int, list[int]]:
+        """Places of the completed rows with a value, by replicate: by seed, or by repetition or split.
+
+        Only seeds with a row of every cell (fold) count. The seeds of one repetition share its search, those of one
+        split its patients: they are no replicates of the whole, their mean is.
         """
         found: dict[tuple[int, int], list[int]] = {}
         for i in np.flatnonzero(self.completed & present):
@@ -66,7 +73,8 @@ class Group:
         units: dict[int, list[int]] = {}
         for (repeat, seed), places in sorted(found.items()):
             if len({int(self.cells[i]) for i in places}) == n_cells:
-                units.setdefault(repeat if self.repeated else seed, []).extend(places)
+                unit = repeat if self.repeated else int(self.splits[places[0]]) if self.nested else seed
+                units.setdefault(unit, []).extend(places)
         return dict(sorted(units.items()))
 
     def images(self) -> int:
@@ -96,6 +104,9 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
     cells = pd.factorize(rows["cell"])[0]
     seeds = rows["seed"].to_numpy(dtype=np.int64)
     repeats = rows["repeat"].fillna(0).to_numpy(dtype=np.int64)
+    splits = np.full(len(rows), -1, dtype=np.int64)
+    if "split" in rows:
+        splits = pd.to_numeric(rows["split"]).fillna(-1).to_numpy(dtype=np.int64)
     status = rows["status"].to_numpy(dtype=object)
     collapsed = rows["collapsed"].fillna(False).to_numpy(dtype=bool)
     # Only brain images have one.
@@ -115,6 +126,7 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
             cells=cells[own],
             seeds=tuple(seeds[own].tolist()),
             repeats=repeats[own],
+            splits=splits[own],
             completed=status[own] == "completed",
             failed=status[own] == "failed",
             collapsed=collapsed[own],

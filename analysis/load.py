@@ -15,8 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
+from analysis.candidates import SEARCH_SEEDS
 from analysis.errors import InputError
 from analysis.gathered import ORDER, read_gathered
+from analysis.likes import likes_of
 from analysis.parts import read_parts
 from analysis.selection import RULES, mark
 from analysis.several import beside
@@ -37,7 +39,8 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
     Returns:
         One row per trial with the columns of ``analysis.schema.TRIALS`` and, added here, ``rules`` (tuple of the
         selection rules that chose this configuration), ``superseded``, ``seeds_planned`` (confirm seeds the sweep
-        asks for), ``headline_rule``, ``whole_axis`` (this ceiling serves every bias value) and ``directory``.
+        asks for), ``headline_rule``, ``whole_axis`` (this ceiling serves every bias value), ``search_seeds`` (of each
+        candidate of the cell's search) and ``directory``.
         Sweeps of the same name are told apart by their folder in ``sweep``.
 
     Raises:
@@ -162,12 +165,24 @@ def seeds_of_rules(config: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def confirm_splits(config: Mapping[str, Any]) -> int:
+    """Train / validation splits in each of which every confirm seed count holds; 1 = each seed has its own."""
+    splits = section(config, "confirm").get("splits")
+    return splits if isinstance(splits, int) else 1
+
+
 def search_trials(config: Mapping[str, Any]) -> dict[str, int]:
     """Planned search trials of each cell, by its identifier."""
     cells = [cell for cell in config.get("cells") or () if isinstance(cell, Mapping)]
     return {
         str(cell["cell"]): cell["trials"] for cell in cells if isinstance(cell.get("trials"), int) and "cell" in cell
     }
+
+
+def seeds_of_searches(config: Mapping[str, Any]) -> dict[str, int]:
+    """Planned search seeds of each candidate, by the identifier of the cell."""
+    cells = [cell for cell in config.get("cells") or () if isinstance(cell, Mapping)]
+    return {str(cell.get("cell")): s for cell in cells if isinstance(s := cell.get(SEARCH_SEEDS), int)}
 
 
 def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -231,8 +246,11 @@ def derive(folder: Folder, rows: pa.Table) -> pd.DataFrame:
 
 
 def _derive(frame: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
-    frame = mark(frame, confirm_rules(config), search_trials(config))
-    seeds = seeds_of_rules(config)
+    # A part may hold the rows of more seeds than the sweep asks for now.
+    each = frame["cell"].map(seeds_of_searches(config)).fillna(1).astype("int64")
+    frame = frame.assign(**{SEARCH_SEEDS: each})
+    frame = mark(frame, confirm_rules(config), search_trials(config), likes_of(config))
+    seeds = {rule: count * confirm_splits(config) for rule, count in seeds_of_rules(config).items()}
     planned = np.full(len(frame), math.nan)
     for row, rules in enumerate(frame["rules"].tolist()):
         if rules:
@@ -240,6 +258,7 @@ def _derive(frame: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
     frame["seeds_planned"] = planned
     frame["headline_rule"] = confirm_rules(config)[0]
     frame["whole_axis"] = (frame["method"] == "ceiling") & _one_ceiling(frame, config)
+    frame[SEARCH_SEEDS] = frame.pop(SEARCH_SEEDS)
     return frame
 
 

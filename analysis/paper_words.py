@@ -8,8 +8,10 @@ from typing import Any
 import pandas as pd
 
 from analysis import references
+from analysis.candidates import SEARCH_SEEDS, seed_index
 from analysis.changes import added_words
-from analysis.load import confirm_rules, section, seeds_of_rules
+from analysis.likes import like_words
+from analysis.load import confirm_rules, confirm_splits, section, seeds_of_rules
 from analysis.primary_words import paper_words
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
@@ -124,12 +126,15 @@ def _search(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     own = rows[rows["phase"] == "search"]
     if own.empty:
         return
-    per_cell = own.groupby(["cell", "repeat"]).size()
+    per_cell = own[seed_index(own["trial_id"]) == 0].groupby(["cell", "repeat"]).size()
+    each = int(own[SEARCH_SEEDS].max()) if SEARCH_SEEDS in own else 1
+    seeds = f", each with {each} search seeds and chosen by their mean" if each > 1 else ""
     counts = own["status"].value_counts()
     sampler = search.get("sampler", "unknown")
     yield (
-        f"Search: {_span(per_cell)} trials in each of {own['cell'].nunique()} cells (bias value x method), sampler "
-        f"{sampler}{_cite(('akiba2019', 'liaw2018'))}, following {rule_name(str(search.get('rule', 'unknown')))}; "
+        f"Search: {_span(per_cell)} trials in each of {own['cell'].nunique()} cells (bias value x method){seeds}, "
+        f"sampler {sampler}{_cite(('akiba2019', 'liaw2018'))}, "
+        f"following {rule_name(str(search.get('rule', 'unknown')))}; "
         f"{len(own)} trials in all ({int(counts.get('completed', 0))} completed, {int(counts.get('pruned', 0))} "
         f"stopped early, {int(counts.get('failed', 0))} diverged or failed). No test image was used."
     )
@@ -140,9 +145,10 @@ def _search(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
         yield f"Early stopping: {'off' if stopping is False else stopping}."
     spaces: dict[str, list[str]] = {}
     of_cell = sweep.spaces()
-    for cell in sweep.cells:
+    for cell in (cell for cell in sweep.cells if not cell.get("like")):
         ranges = [f"{name.rstrip('_')} {_range(bounds)}" for name, bounds in of_cell[str(cell.get("cell"))].items()]
         spaces.setdefault("; ".join(ranges) or "nothing", []).append(str(cell.get("label")))
+    yield like_words(sweep)
     for text, labels in spaces.items():
         yield f"Searched for {_list(list(dict.fromkeys(labels)))}: {text}."
 
@@ -158,11 +164,14 @@ def _confirm(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
         if own["rules"].map(lambda rules, rule=rule: rule in rules).any():
             oracle = " (unbiased validation data, which nobody has in practice)" if rule == ORACLE else ""
             said.append(f"{rule_name(rule)}{oracle}{f' with {planned:g} seeds' if planned == planned else ''}")
+    splits = confirm_splits(sweep.config)
+    drawn = f"; each in {splits} splits into training and validation" if splits > 1 else ""
+    redrawn = "" if splits > 1 else " A seed redraws split, painted images, initial weights and order at once."
     metric = str(own["metric"].iloc[0]).replace("_", " ").replace("auroc", "AUROC")
     yield (
         f"The hyperparameters chosen by each rule were trained again from scratch with fresh seeds, the same for every "
-        f"method and bias value: {_list(said)}; {len(own)} such trials, each evaluated once on the test images. "
-        f"Metric: {metric} on the unbiased test variant, at the {_epoch(sweep)} epoch."
+        f"method and bias value: {_list(said)}{drawn}; {len(own)} such trials, each evaluated once on the test images. "
+        f"Metric: {metric} on the unbiased test variant, at the {_epoch(sweep)} epoch.{redrawn}"
     )
     yield from (words for rule in confirm_rules(sweep.config) if (words := search_words(sweep, rule)))
 

@@ -56,7 +56,8 @@ class Point:
         line: The line it lies on.
         bias_value: Its place on the axis.
         bias_strength: I(b; y) / H(y).
-        seeds: The K seeds that finished; where search and confirm were repeated, the K repetitions.
+        seeds: The K seeds that finished; where search and confirm were repeated, the K repetitions; where several
+            seeds share a train / validation split, the K splits, each the mean over its seeds.
         values: ``[K]``, the metric of each.
         scores: Predictions of the same seeds, or None where they are missing.
         n_planned: Confirm seeds the sweep asks for.
@@ -67,7 +68,8 @@ class Point:
         gamma: Bias parameter gamma of its trials, also where it is the same in the whole sweep and no facet names it;
             missing where the data set has none.
         shared: True where one cell serves the whole axis (a ceiling that does not depend on the bias).
-        unit: What the K values are of: ``seeds``, or ``repetitions`` of the whole procedure, search included.
+        unit: What the K values are of: ``seeds``, ``splits`` (the seeds nested in them), or ``repetitions`` of the
+            whole procedure, search included.
     """
 
     line: Line
@@ -245,6 +247,8 @@ def _point(
     if same not in known:
         known[same] = _values(group, numbers, store, metric)
     values, scores, seeds = known[same]
+    pooled = group.repeated or group.nested
+    replicates = set((group.repeats if group.repeated else group.splits).tolist())
     collapsed = {s for s, c, done in zip(group.seeds, group.collapsed, group.completed, strict=True) if c and done}
     planned = 0 if math.isnan(group.planned) else int(group.planned)
     return Point(
@@ -254,13 +258,13 @@ def _point(
         seeds=seeds,
         values=values,
         scores=scores,
-        n_planned=len(set(group.repeats.tolist())) if group.repeated else max(planned, len(set(group.seeds))),
+        n_planned=len(replicates) if pooled else max(planned, len(set(group.seeds))),
         n_failed=len({s for s, failed in zip(group.seeds, group.failed, strict=True) if failed}),
-        n_collapsed=len(collapsed if group.repeated else collapsed & set(seeds)),
-        n_test=group.images() if scores is None or group.repeated else scores.n_images,
+        n_collapsed=len(collapsed if pooled else collapsed & set(seeds)),
+        n_test=group.images() if scores is None or pooled else scores.n_images,
         hyperparameters=group.hyperparameters,
         gamma=group.gamma,
-        unit="repetitions" if group.repeated else "seeds",
+        unit="repetitions" if group.repeated else "splits" if group.nested else "seeds",
     )
 
 

@@ -11,7 +11,7 @@ from analysis import report_words as words
 from analysis.errors import InputError
 from analysis.figures import plot_accuracy_vs_bias
 from analysis.figures_measures import null_words, own_figures, plot_measure, with_null
-from analysis.measures import Measure
+from analysis.measures import Measure, shown
 from analysis.published import published_or_none
 from analysis.report_data import Findings
 from analysis.report_numbers import fit, numbers
@@ -70,7 +70,8 @@ def measures_section(findings: Findings) -> str:
     """Every other test figure against bias, one at a time, with what it does not say; and all of them as a table."""
     views, captions, names, tables = [], {}, {}, {}
     fits = fit(*findings.measures.values())
-    for column, (curve, measure, null) in own_figures(findings.measures).items():
+    for column, (every, measure, null) in own_figures(findings.measures).items():
+        curve = shown(every, column)
         if not (curve["n_seeds"] > 0).any():
             continue
         by_rule, by_rule_numbers = {}, {}

@@ -11,9 +11,9 @@ from analysis import markup as m
 from analysis import report_words as words
 from analysis.captions import table_caption, tested
 from analysis.comparisons import compare_curves
-from analysis.measures import measure_of
+from analysis.measures import WITHOUT_BIAS, measure_of
 from analysis.pairing import grid_of
-from analysis.replicates import by_label
+from analysis.replicates import CEILING, by_label
 from analysis.report_data import Findings
 from analysis.report_numbers import MOST_ROWS
 from analysis.selection import ORACLE, rule_name
@@ -158,6 +158,12 @@ def measures_table(findings: Findings) -> str:
         axis = str(findings.trials["bias_axis"].iloc[0])
         if columns:
             caption = f"Means over seeds, chosen by {rule_name(rule)}{_named(findings, rule)}"
+            others = [measure_of(c).name for c in columns if not measure_of(c).clean]
+            if others and CEILING in set(frame["label"]):
+                caption += (
+                    f"; the ceiling is one on the clean test variant alone, under {', '.join(others)} read it as "
+                    f"{WITHOUT_BIAS}"
+                )
             parts[rule] = m.table(["method", axis, *headers], lines, caption)
             if len(frame) <= MOST_ROWS:
                 file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}-test-figures.csv")

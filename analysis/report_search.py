@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -10,6 +12,7 @@ import plotly.graph_objects as go
 from analysis import markup as m
 from analysis.errors import InputError
 from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
+from analysis.likes import like_words
 from analysis.report_data import Findings
 from analysis.report_numbers import fit, numbers, traces_by_epoch, traces_by_trials
 from analysis.search_tables import lambda_map
@@ -26,6 +29,7 @@ def hyperparameter_section(findings: Findings) -> str:
     if rows.empty:
         return ""
     known = ["sweep", "rule", "label", "facet", "method", "cell", "repeat", "bias_value", "bias_strength", "validation"]
+    known += ["validation_se", "n_search_seeds"]
     names = [
         str(c)
         for c in rows
@@ -41,7 +45,7 @@ def hyperparameter_section(findings: Findings) -> str:
             [
                 findings.line_name(r),
                 f"{r['bias_value']:g}",
-                f"{r['validation']:.3f}",
+                with_error(r),
                 r["candidates"],
                 *(m.short(r[name]) for name in names),
             ]
@@ -50,6 +54,8 @@ def hyperparameter_section(findings: Findings) -> str:
         anchors = [f"{findings.line_name(r)} at {r['bias_value']:g}" for r in chosen.to_dict("records") if r["anchor"]]
         words_ = [f"Chosen by {rule_name(rule)}.", f"The same everywhere: {same}." if same else ""]
         words_.append(f"No debiasing was preferred (all its weights are 0): {', '.join(anchors)}." if anchors else "")
+        words_.append(seeds_words(chosen))
+        words_ += [like_words(sweep) for sweep in findings.sweeps]
         headers = ["method", str(findings.trials["bias_axis"].iloc[0]), "validation", "candidates"]
         caption = " ".join(word for word in words_ if word)
         parts[rule] = m.table([*headers, *(n.rstrip("_") for n in names)], lines, caption)
@@ -87,8 +93,9 @@ def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
             f"{label}: validation value of every search trial over bias and {symbol}, by {rule_name(rule)}; the chosen "
             f"one is ringed, {symbol} = 0 is no debiasing. Validation images only."
         )
-        identifier = re.sub(r"\W+", "-", f"figure-map-{number}-{label}-{parameter}")
         shown = lambda_map(trials, str(label), rule)
+        caption = f"{caption} {seeds_words(shown)}".rstrip()
+        identifier = re.sub(r"\W+", "-", f"figure-map-{number}-{label}-{parameter}")
         summary = f"{caption} {map_words(shown, parameter)}"
         found.append(plot(identifier, title, [View({}, figure, summary)], m.paragraph(caption)))
         name = findings.sweeps[number].name
@@ -97,12 +104,23 @@ def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
     return found
 
 
+def with_error(row: Mapping[Any, Any]) -> str:
+    """A validation value, with its standard error where it is a mean over search seeds."""
+    error = row["validation_se"]
+    return f"{row['validation']:.3f}" + ("" if error != error else f" ± {error:.3f}")
+
+
+def seeds_words(rows: pd.DataFrame) -> str:
+    """What ± means where candidates were trained with several search seeds; "" where with one."""
+    most = int(rows["n_search_seeds"].max()) if len(rows) else 1
+    return f"Validation values are means over {most} search seeds ± their standard error." if most > 1 else ""
+
+
 def map_words(rows: pd.DataFrame, parameter: str) -> str:
     """The chosen weight at each bias value, weak to strong, read aloud."""
     chosen = rows[rows["chosen"]].sort_values("bias_strength")
     said = [
-        f"{r[parameter]:.3g} at {r['bias_value']:g} (validation {r['validation']:.3f})"
-        for r in chosen.to_dict("records")
+        f"{r[parameter]:.3g} at {r['bias_value']:g} (validation {with_error(r)})" for r in chosen.to_dict("records")
     ]
     return f"Chosen, weak to strong bias: {', '.join(said)}." if said else ""
 
@@ -115,7 +133,7 @@ def _budget(trials: pd.DataFrame, number: int, name: str) -> str:
         return ""
     caption = (
         f"Expected best validation value ({rule_name(rule)}) of the first n search trials at the strongest bias (Dodge "
-        "et al. 2019): does a method win only with a large search?"
+        "et al. 2019), anchors (plain training) left out: does a method win only with a large search?"
     )
     last = "; ".join(f"{trace.name}: {trace.y[0]:.3f} after 1, {trace.y[-1]:.3f} after {len(trace.y)}"
                      for trace in figure.data)  # fmt: skip

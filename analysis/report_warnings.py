@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from analysis.captions import span
+from analysis.candidates import seed_index
+from analysis.captions import span, unit_of
+from analysis.likes import without_pressure
 from analysis.load import section
 from analysis.primary_words import descriptive_words
 from analysis.replicates import CEILING
@@ -14,6 +16,7 @@ from analysis.report_data import Findings
 from analysis.report_files import Sweep
 from analysis.selection import rule_name
 
+REPAINT = "repaint"
 _FEW_SEEDS = 5
 _FEW_PATIENTS = 20
 _FEW_TRIALS = 8
@@ -33,7 +36,15 @@ def warnings_of(findings: Findings) -> list[str]:
     found: list[str] = []
     for sweep in findings.sweeps:
         mark = f"{sweep.name}: " if len(findings.sweeps) > 1 else ""
-        for check in (_unfinished, _problems, _missing_methods, _primary, _seeds_added):
+        for check in (
+            _unfinished,
+            _problems,
+            _missing_methods,
+            _primary,
+            _seeds_added,
+            without_pressure,
+            _without_repaint,
+        ):
             found += [mark + text for text in check(findings, sweep)]
     for overall in (_failed, _short_of_seeds, _few_patients, _collapsed, _few_search_trials, _edges, _mixed):
         found += overall(findings)
@@ -96,6 +107,17 @@ def _primary(findings: Findings, sweep: Sweep) -> Iterator[str]:
         yield f"The primary comparison ({p.method} against {p.reference}) is not available: {p.reason}."
 
 
+def _without_repaint(findings: Findings, sweep: Sweep) -> Iterator[str]:
+    """A sweep that compares debiasing methods without the simplest remedy, where the bias can be painted."""
+    infos = {label: info for label, info in section(sweep.config, "methods_info").items() if isinstance(info, Mapping)}
+    debiasing = [str(label) for label, info in infos.items() if info.get("debiasing")]
+    if sweep.info.get("painter") and debiasing and all(info.get("method") != REPAINT for info in infos.values()):
+        yield (
+            f"There is no {REPAINT} beside {_list(debiasing)}: where the bias can be painted, plain training on images "
+            "painted independently of the class is what a debiasing method has to beat."
+        )
+
+
 def _seeds_added(findings: Findings, sweep: Sweep) -> Iterator[str]:
     for what, seen in sweep.changed():
         if "seed" in what.lower() and seen != 0:
@@ -138,8 +160,9 @@ def _short_of_seeds(findings: Findings) -> Iterator[str]:
         yield f"Short of seeds: {_list(short)}."
     planned = curve["n_planned"].max() if len(curve) else _FEW_SEEDS
     if planned < _FEW_SEEDS:
-        word = "one seed has no interval" if planned == 1 else "intervals over so few seeds are wide and fragile"
-        yield f"Only {planned:g} seed{'s' if planned > 1 else ''} a point: {word}; five or more are advised."
+        word = "one has no interval" if planned == 1 else "intervals over so few seeds are wide and fragile"
+        unit = unit_of(list(curve["band"])).removesuffix("s")
+        yield f"Only {planned:g} {unit}{'s' if planned > 1 else ''} a point: {word}; five or more are advised."
 
 
 def _few_patients(findings: Findings) -> Iterator[str]:
@@ -166,6 +189,7 @@ def _few_search_trials(findings: Findings) -> Iterator[str]:
     spaces = _spaces(findings)
     planned = {str(c.get("cell")): _number(c.get("trials")) for sweep in findings.sweeps for c in sweep.cells}
     search = findings.trials[findings.trials["phase"] == "search"]
+    search = search[seed_index(search["trial_id"]) == 0]
     counts = {str(cell): n for cell, n in search.groupby("cell").size().items()}
     few = [
         cell

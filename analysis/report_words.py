@@ -6,8 +6,9 @@ import math
 
 import pandas as pd
 
-from analysis.captions import kinds_of, span, tested
+from analysis.captions import kinds_of, redraws, span, tested, unit_of
 from analysis.changes import added_words
+from analysis.likes import like_words
 from analysis.load import section
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
@@ -40,20 +41,21 @@ def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = No
         return f"No confirm trial chosen by {rule_name(rule)} has finished."
     kinds, seeds = kinds_of(rows), span(rows["n_seeds"])
     repeated = any(kind.startswith("repetitions") for kind in kinds)
-    unit = "repetition" if repeated else "seed"
+    unit = unit_of(kinds).removesuffix("s")
     words = [f"Lines are means over {seeds} {unit}s, each {unit} a dot."]
     words.append(added_of(findings, rule))
     if kinds:
         words.append(f"Bands are 95 % intervals over {' or '.join(kinds)},")
         given = "each with a search of its own, given" if repeated else "given the selected hyperparameters and"
         words.append(f"{given} these {tested(rows)}.")
+        words.append(redraws(unit))
     if (rows["band"] == "none").any():
         words.append("A point of one seed has no band.")
     if kinds == ["seeds only"]:
         words.append("They say nothing about other test images.")
     words.append(f"Hyperparameters chosen by {rule_name(rule)}: {_RULE_MEANS.get(rule, rule)}.")
     for sweep in findings.sweeps:
-        words.append(search_words(sweep, rule))
+        words += [search_words(sweep, rule), like_words(sweep)]
     return " ".join(dict.fromkeys(word for word in words if word))
 
 

@@ -40,6 +40,8 @@ TRIALS: Columns = {
     "fold": (_INT, "Fold of a cross-validated data set; null = one fixed split."),
     "seed": (_INT, "Seed of initialisation, batch order, painted images and split."),
     "repeat": (_INT, "Repetition of search and confirm."),
+    "split": (_INT, "Index of the train / validation split (confirm.splits); null = each seed has a split of its own."),
+    "split_seed": (_INT, "Seed of that split; null = the row's seed."),
     "lambda_": (_FLOAT, "Weight of L_MI; null where the method has none."),
     "mu": (_FLOAT, "Strength of the gradient reversal; null where the method has none."),
     "lr": (_FLOAT, "Learning rate of f and g."),

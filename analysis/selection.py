@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.candidates import SEARCH_SEEDS, Candidates, averaged, search_number, seed_index
+from analysis.likes import Like, followers
+
 RULES: tuple[str, ...] = ("val_counterfactual", "val_reweighted", "val_biased", "val_unbiased")
 ORACLE = "val_unbiased"
 
-_OWN_RULE = r"-r\d+\.(val_[a-z]+)-\d+$"
+_OWN_RULE = r"-r\d+\.(val_[a-z]+)-\d+(?:\.s\d+)?$"
 """What the identifier of a search trial says of the rule whose own search it belongs to."""
 
 _RULE_NAMES = {
@@ -49,11 +52,6 @@ def objective(trials: pd.DataFrame, rule: str) -> pd.Series:
     return value
 
 
-def search_number(trial_id: pd.Series) -> pd.Series:
-    """The number that a search trial's identifier ends in; -1 where there is none."""
-    return trial_id.str.extract(r"(\d+)$", expand=False).fillna("-1").astype("int64")
-
-
 def candidates_of(trials: pd.DataFrame, rule: str) -> NDArray[np.bool_]:
     """Which rows a rule chooses from: completed search trials, of its own search where it has one.
 
@@ -62,16 +60,29 @@ def candidates_of(trials: pd.DataFrame, rule: str) -> NDArray[np.bool_]:
         rule: A selection rule.
 
     Returns:
-        ``[N]``, True for its candidates.
+        ``[N]``, True for its candidates; for one of several search seeds in the row of its first seed.
     """
-    return _counting(trials, _own_rules(trials["trial_id"]), rule)
+    return valued(trials, rule).counts
+
+
+def valued(trials: pd.DataFrame, rule: str, column: str | None = None) -> Candidates:
+    """Candidates of a rule with their values.
+
+    Args:
+        trials: Trial rows.
+        rule: A selection rule.
+        column: Column to average in place of what the rule maximises.
+    """
+    own = _own_rules(trials["trial_id"])
+    value = objective(trials, rule) if column is None else pd.to_numeric(trials[column], errors="coerce")
+    return averaged(trials, own, _counting(trials, own, rule), value.to_numpy(dtype=float, na_value=np.nan))
 
 
 def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     """The configuration each rule chose in each cell and repeat.
 
     Only completed search trials with a value of the rule count, of its own search where it has one
-    (``search.per_rule``); the highest value wins, ties go to the lower search number.
+    (``search.per_rule``). The highest value wins, of several search seeds their mean; ties go to the lower number.
 
     Args:
         trials: Trial rows of one sweep.
@@ -100,7 +111,8 @@ def _chosen(
         counts = _counting(trials, own, rule)
         if beyond is not None:
             counts = counts & ~beyond
-        value = np.where(counts, objective(trials, rule).to_numpy(dtype=float), np.nan)
+        found = averaged(trials, own, counts, objective(trials, rule).to_numpy(dtype=float))
+        value = np.where(found.counts, found.value, np.nan)
         # The highest of each group first: only ties need their numbers read.
         best = np.full(group.max(initial=-1) + 1, -np.inf)
         np.fmax.at(best, group, value)
@@ -134,18 +146,27 @@ def _beyond(trials: pd.DataFrame, planned: Mapping[str, int]) -> NDArray[np.bool
     search = (trials["phase"] == "search").to_numpy(dtype=bool)
     limit = trials["cell"].map(planned).to_numpy(dtype=float)
     found = np.zeros(len(trials), dtype=bool)
+    ids = trials.loc[search, "trial_id"]
     # Where the plan is unknown every trial counts.
-    found[search] = search_number(trials.loc[search, "trial_id"]).to_numpy() >= limit[search]
+    found[search] = search_number(ids).to_numpy() >= limit[search]
+    if SEARCH_SEEDS in trials:
+        found[search] |= seed_index(ids).to_numpy() >= trials.loc[search, SEARCH_SEEDS].to_numpy(dtype=float)
     return found
 
 
-def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES, planned: Mapping[str, int] | None = None) -> pd.DataFrame:
+def mark(
+    trials: pd.DataFrame,
+    rules: Sequence[str] = RULES,
+    planned: Mapping[str, int] | None = None,
+    likes: Mapping[str, Like] | None = None,
+) -> pd.DataFrame:
     """Add ``rules`` (tuple of the rules that chose the row's configuration) and ``superseded``.
 
     Args:
         trials: Trial rows of one sweep.
         rules: The rules of the sweep, the headline rule first.
         planned: Search trials of each cell, by its identifier; None = all count.
+        likes: Cells without a search of their own, by identifier: a rule chose there what it chose in their source.
 
     Returns:
         The rows with the two columns; superseded are a confirm row whose configuration no rule chooses (any more) and a
@@ -157,10 +178,16 @@ def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES, planned: Mapping[st
     text, known = trials["hyperparameters"], dict[object, str]()
     choosers: dict[tuple[int, str], tuple[str, ...]] = {}
     texts: set[object] = set()
+    following = followers(likes or {}, trials, place.tolist())
     for rule, rows, _ in _chosen(trials, rules, group, beyond):
         own = text.iloc[rows].tolist()
         texts.update(own)
-        for key in zip(place[rows].tolist(), _canonical(own, known), strict=True):
+        keys = list(zip(place[rows].tolist(), _canonical(own, known), strict=True))
+        for row, chosen in zip(rows.tolist() if following else (), own, strict=False):
+            cell, repeat = trials["cell"].iloc[row], trials["repeat"].iloc[row]
+            controls = following.get((cell, 0 if pd.isna(repeat) else int(repeat)), ())
+            keys += [(number, like.of(str(chosen))) for number, like in controls]
+        for key in keys:
             earlier = choosers.get(key, ())
             choosers[key] = earlier if rule in earlier else (*earlier, rule)
     confirm = (trials["phase"] == "confirm").to_numpy(dtype=bool)
@@ -169,8 +196,8 @@ def mark(trials: pd.DataFrame, rules: Sequence[str] = RULES, planned: Mapping[st
     found = np.empty(len(trials), dtype=object)
     found.fill(())
     any_rule = np.zeros(len(trials), dtype=bool)
-    keys = zip(place[compared].tolist(), _canonical(text.iloc[compared].tolist(), known), strict=True)
-    for row, key in zip(compared.tolist(), keys, strict=True):
+    found_keys = zip(place[compared].tolist(), _canonical(text.iloc[compared].tolist(), known), strict=True)
+    for row, key in zip(compared.tolist(), found_keys, strict=True):
         if key in choosers:
             found[row], any_rule[row] = choosers[key], True
     return trials.assign(rules=pd.Series(found, index=trials.index), superseded=(confirm & ~any_rule) | beyond)

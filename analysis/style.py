@@ -39,6 +39,7 @@ class Style:
 _LAYERS = ("", "-open", "-dot", "-open-dot")
 _KNOWN = {
     "ceiling": Style(_GREY, "dot", "diamond"),
+    "trained without bias": Style(_GREY, "dot", "diamond"),
     "erm": Style(_VERMILLION, "solid", "circle"),
     "lnl": Style(_BLUE, "dash", "square"),
     "grl": Style(_GREEN, "dashdot", "triangle-up"),

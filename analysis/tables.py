@@ -13,7 +13,7 @@ from analysis.curves import accuracy_vs_bias
 from analysis.measures import measure_of
 from analysis.published import COMPARABLE, beside_published
 from analysis.replicates import default_column, facets
-from analysis.selection import RULES, candidates_of, picks
+from analysis.selection import RULES, picks, valued
 
 DECIMALS = 3
 _KEEP = ("sweep", "dataset", "network", "label", "facet")
@@ -159,7 +159,8 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
         trials: What ``analysis.load`` returned.
 
     Returns:
-        One row per (sweep, cell, repeat, rule): label, facet, bias value, validation value of the rule,
+        One row per (sweep, cell, repeat, rule): label, facet, bias value, validation value of the rule
+        with ``validation_se``, its standard error over ``n_search_seeds`` search seeds (missing for one),
         ``candidates`` (completed search trials that the rule chose from), one column per hyperparameter, ``anchor``
         (True where an adversarial method's own weights are all 0, so that the rule preferred no debiasing) and
         ``caption``.
@@ -168,15 +169,20 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
     for sweep, group in trials.assign(facet=facets(trials)).groupby("sweep", sort=False):
         rules = [rule for rule in RULES if any(rule in chosen for chosen in group["rules"])]
         chosen = picks(group, rules) if rules else group.iloc[:0]
-        counts = {rule: group[candidates_of(group, rule)].groupby(["cell", "repeat"]).size() for rule in rules}
+        found_by = {rule: valued(group, rule, rule) for rule in rules}
+        counts = {rule: group[own.counts].groupby(["cell", "repeat"]).size() for rule, own in found_by.items()}
+        places = dict(zip(group["trial_id"], range(len(group)), strict=True))
         for row in chosen.to_dict("records"):
             values = _json(row["hyperparameters"])
+            by, place = found_by[row["rule"]], places[row["trial_id"]]
             pressures = [values[name] for name in ("lambda_", "mu") if isinstance(values.get(name), (int, float))]
             found.append(
                 {
                     "sweep": sweep,
                     **{k: row[k] for k in _PICK},
-                    "validation": row[row["rule"]],
+                    "validation": float(by.value[place]),
+                    "validation_se": float(by.error[place]),
+                    "n_search_seeds": int(by.seeds[place]),
                     "candidates": int(counts[row["rule"]].get((row["cell"], row["repeat"]), 0)),
                     "anchor": bool(pressures) and not any(pressures),
                     "trial_id": row["trial_id"],

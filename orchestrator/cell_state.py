@@ -6,12 +6,11 @@ Pure: knows neither Ray nor files.
 from __future__ import annotations
 
 import json
-import math
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
+from orchestrator.cell_search import Pick, Row, Search
 from orchestrator.cells import Cell
 from orchestrator.config import SweepConfig
 from orchestrator.identity import (
@@ -19,24 +18,15 @@ from orchestrator.identity import (
     confirm_seed,
     own_rule,
     search_id,
-    search_number,
+    search_place,
     search_seed,
     trial_spec,
 )
-from orchestrator.scheduler import Rungs, build_rungs
+from orchestrator.scheduler import build_rungs
 from orchestrator.search import CellStudy
-from trainable.spec import Rule, TrialSpec, objective
+from trainable.spec import Rule, TrialSpec
 
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Pick:
-    """What one rule chose in one cell."""
-
-    hyperparameters: Mapping[str, Any]
-    number: int
-    value: float
+__all__ = ["CellState", "CellStatus", "Pick", "Row", "Search"]
 
 
 @dataclass(frozen=True)
@@ -56,55 +46,7 @@ class CellStatus:
     best_lambda: float | None
     searching: bool
     repeat: int = 0
-
-
-@dataclass
-class Search:
-    """One search of a cell: a study, its rungs and its rows.
-
-    Attributes:
-        rule: What it follows, the early stopping too.
-        own: True where only this rule chooses among its trials (``search.per_rule``).
-        study: Proposes and learns.
-        rungs: Stops early.
-        rows: Rows by search number.
-        unissued: Numbers that were never issued, ascending.
-        neighbours: Cells whose best hyperparameters were tried already.
-    """
-
-    rule: Rule
-    own: bool
-    study: CellStudy
-    rungs: Rungs
-    unissued: deque[int]
-    rows: dict[int, Row] = field(default_factory=dict)
-    neighbours: set[str] = field(default_factory=set)
-    _best: dict[Rule, tuple[int, Pick | None]] = field(default_factory=dict)
-
-    @property
-    def trials(self) -> int:
-        """Trials planned."""
-        return self.study.cell.trials
-
-    @property
-    def ended(self) -> bool:
-        """Every planned trial has a row."""
-        return len(self.rows) >= self.trials
-
-    def best(self, rule: Rule) -> Pick | None:
-        """The completed trial with the highest value of a rule at its reported epoch; ties to the lower number."""
-        # The display asks again and again; rows are only ever added.
-        known = self._best.get(rule)
-        if known is not None and known[0] == len(self.rows):
-            return known[1]
-        best: Pick | None = None
-        for number in sorted(self.rows):
-            row = self.rows[number]
-            value = objective(rule, row)
-            if row["status"] == "completed" and math.isfinite(value) and (best is None or value > best.value):
-                best = Pick(json.loads(row["hyperparameters"]), number, value)
-        self._best[rule] = (len(self.rows), best)
-        return best
+    like: str | None = None
 
 
 class CellState:
@@ -114,11 +56,15 @@ class CellState:
         config: The resolved configuration.
         cell: The cell.
         repeat: Which repetition of search and confirm.
+
+    Attributes:
+        source: State of the cell whose search chooses for this one, which then has none of its own.
     """
 
     def __init__(self, config: SweepConfig, cell: Cell, repeat: int = 0) -> None:
         assert config.search.rule is not None
         self.config = config
+        self.source: CellState | None = None
         self.cell = cell
         self.repeat = repeat
         self._seeds = config.confirm.seeds_of()
@@ -126,16 +72,16 @@ class CellState:
         own = config.search.per_rule
         if own:
             rules += [rule for rule in self._seeds if rule not in rules]
-        self.searches = [self._search(rule, own) for rule in rules]
+        self.searches = [] if cell.like else [self._search(rule, own) for rule in rules]
         self.confirm: dict[str, Row] = {}
         self.running: set[str] = set()
         self.picks: dict[Rule, Pick] | None = None
-        self.wanted: dict[str, tuple[Mapping[str, Any], int]] = {}
+        self.wanted: dict[str, tuple[Mapping[str, Any], int, int | None]] = {}
 
     def _search(self, rule: Rule, own: bool) -> Search:
         study = CellStudy(self.cell, self.config.search.sampler, self.config.seed, self.repeat, rule if own else None)
         rungs = build_rungs(self.config.search.early_stopping, self.config.training.epochs)
-        return Search(rule, own, study, rungs, deque(range(self.cell.trials)))
+        return Search(rule, own, study, rungs)
 
     def search_of(self, trial_id: object) -> Search | None:
         """The search a search trial belongs to; None where the sweep has no such search (any more)."""
@@ -147,18 +93,18 @@ class CellState:
         """(trials planned, whether that is exact: an upper bound until the searches end)."""
         searches = sum(search.trials for search in self.searches)
         if self.picks is None:
-            return searches + sum(self._seeds.values()), False
+            return searches + sum(self._seeds.values()) * self.config.confirm.splits, False
         return searches + len(self.wanted), True
 
     @property
     def finished(self) -> int:
         """Planned trials that have their row."""
-        return sum(len(s.rows) for s in self.searches) + sum(name in self.confirm for name in self.wanted)
+        return sum(s.n_finished for s in self.searches) + sum(name in self.confirm for name in self.wanted)
 
     def rows(self) -> Iterator[Row]:
         """Their rows."""
         for search in self.searches:
-            yield from search.rows.values()
+            yield from search.finished
         yield from (self.confirm[name] for name in self.wanted if name in self.confirm)
 
     def finished_ids(self) -> Iterator[str]:
@@ -168,26 +114,27 @@ class CellState:
     @property
     def share(self) -> float:
         """Share of the plan that is finished or running."""
-        return (self.finished + len(self.running)) / self.planned[0]
+        # Nothing is planned where the search it waited for has chosen nothing.
+        return (self.finished + len(self.running)) / max(1, self.planned[0])
 
     def restore_row(self, row: Row, history: Sequence[Row]) -> None:
         """Take in a row that the directory holds."""
         if row["phase"] == "search":
-            search, number = self.search_of(row["trial_id"]), search_number(row["trial_id"])
-            if search is None or number >= search.trials:
+            search, place = self.search_of(row["trial_id"]), search_place(row["trial_id"])
+            if search is None or not search.holds(place):
                 return
-            self._put_back(search, number, json.loads(row["hyperparameters"]), row.get("enqueued_from"))
-            self._replay(search, str(row["trial_id"]), history)
+            search.put_back(place, json.loads(row["hyperparameters"]), row.get("enqueued_from"))
+            search.replay(str(row["trial_id"]), history)
         self._file(row, history)
 
     def restore_open(self, spec: TrialSpec, history: Sequence[Row]) -> bool:
         """Take in a trial that was issued and has no row; False where it no longer belongs to the sweep."""
         if spec.phase == "search":
-            search, number = self.search_of(spec.trial_id), search_number(spec.trial_id)
-            if search is None or number >= search.trials:
+            search, place = self.search_of(spec.trial_id), search_place(spec.trial_id)
+            if search is None or not search.holds(place):
                 return False
-            self._put_back(search, number, spec.hyperparameters, spec.enqueued_from)
-            self._replay(search, spec.trial_id, history)
+            search.put_back(place, spec.hyperparameters, spec.enqueued_from)
+            search.replay(spec.trial_id, history)
         else:
             self.choose()
             if spec.trial_id not in self.wanted:
@@ -211,29 +158,43 @@ class CellState:
     def report(self, spec: TrialSpec, epoch: int, value: float) -> bool:
         """Record an epoch's objective in the rungs; False where the trial is to be stopped."""
         search = self.search_of(spec.trial_id) if spec.phase == "search" else None
-        return search is None or search.rungs.report(spec.trial_id, epoch, value)
+        if search is None or not search.judged(spec.trial_id):
+            return True
+        return search.rungs.report(spec.trial_id, epoch, value)
 
     def choose(self) -> bool:
         """Let the rules choose, once, when the searches have ended; True where they chose now."""
-        if self.picks is not None or not all(search.ended for search in self.searches):
+        if self.picks is not None:
             return False
-        found = {rule: self._searched_for(rule).best(rule) for rule in self._seeds}
-        self.picks = {rule: pick for rule, pick in found.items() if pick is not None}
+        if self.cell.like is not None:
+            if self.source is None or (self.source.picks is None and not self.source.choose()):
+                return False
+            chosen = self.source.picks or {}
+            self.picks = {
+                rule: replace(pick, hyperparameters=self.cell.like.of(pick.hyperparameters))
+                for rule, pick in chosen.items()
+            }
+        elif all(search.ended for search in self.searches):
+            found = {rule: self._searched_for(rule).best(rule) for rule in self._seeds}
+            self.picks = {rule: pick for rule, pick in found.items() if pick is not None}
+        else:
+            return False
         # By id: a configuration that two rules chose is trained once, for the larger number of seeds.
         self.wanted = {
-            confirm_id(self.cell.id, pick.hyperparameters, k, self.repeat): (pick.hyperparameters, k)
+            confirm_id(self.cell.id, pick.hyperparameters, k, self.repeat, split): (pick.hyperparameters, k, split)
             for rule, pick in self.picks.items()
+            for split in self.config.confirm.places()
             for k in range(self._seeds[rule])
         }
         return True
 
     def best(self) -> Pick | None:
-        """Best hyperparameters so far by the search's rule."""
-        return self.searches[0].best(self.searches[0].rule)
+        """Best hyperparameters so far by the search's rule; None without a search of its own."""
+        return None if self.cell.like else self.searches[0].best(self.searches[0].rule)
 
     def status(self) -> CellStatus:
         """Progress of the cell."""
-        rows = [row for search in self.searches for row in search.rows.values()] + list(self.confirm.values())
+        rows = [row for search in self.searches for row in search.finished] + list(self.confirm.values())
         best, (planned, exact) = self.best(), self.planned
         return CellStatus(
             cell=self.cell.id,
@@ -249,68 +210,58 @@ class CellState:
             best_lambda=best.hyperparameters.get("lambda_") if best else None,
             searching=self.picks is None,
             repeat=self.repeat,
+            like=None if self.cell.like is None else self.cell.like.label,
         )
 
     def _searched_for(self, rule: Rule) -> Search:
         return next((search for search in self.searches if search.own and search.rule == rule), self.searches[0])
 
-    def _put_back(self, search: Search, number: int, hyperparameters: Mapping[str, Any], neighbour: str | None) -> None:
-        search.study.restore(number, hyperparameters)
-        search.unissued.remove(number)
-        if neighbour:
-            search.neighbours.add(neighbour)
-
     def _file(self, row: Row, history: Sequence[Row]) -> None:
         if row["phase"] == "confirm":
             self.confirm[str(row["trial_id"])] = row
             return
-        search, number = self.search_of(row["trial_id"]), search_number(row["trial_id"])
+        search = self.search_of(row["trial_id"])
         assert search is not None
-        search.rows[number] = row
-        values = [(int(entry["epoch"]), objective(search.rule, entry)) for entry in history]
-        search.study.tell(number, row["status"], objective(search.rule, row), values)
-
-    @staticmethod
-    def _replay(search: Search, trial_id: str, history: Sequence[Row]) -> None:
-        for entry in history:
-            search.rungs.report(trial_id, int(entry["epoch"]), objective(search.rule, entry))
+        search.file(search_place(row["trial_id"]), row, history)
 
     def _next_search(self, neighbours: Sequence[CellState]) -> TrialSpec | None:
         waiting = [search for search in self.searches if search.unissued]
         if not waiting:
             return None
         search = max(waiting, key=lambda s: len(s.unissued))
-        number = search.unissued.popleft()
-        given, source = self._from_neighbour(search, number, neighbours)
+        place = search.next()
+        assert place is not None
+        number, k = place
+        given = None if number in search.proposed else self._from_neighbour(search, number, neighbours)
         return trial_spec(
             self.config,
             self.cell,
             "search",
-            search_id(self.cell.id, self.repeat, number, search.rule if search.own else None),
-            search.study.propose(number, given),
-            search_seed(self.config.seed, self.repeat),
+            search_id(self.cell.id, self.repeat, number, search.rule if search.own else None, k),
+            search.propose(number, given),
+            search_seed(self.config.seed, self.repeat, k),
             repeat=self.repeat,
             rule=search.rule,
-            enqueued_from=source,
+            enqueued_from=search.sources.get(number),
         )
 
-    def _from_neighbour(
-        self, search: Search, number: int, neighbours: Sequence[CellState]
-    ) -> tuple[Mapping[str, Any] | None, str | None]:
+    def _from_neighbour(self, search: Search, number: int, neighbours: Sequence[CellState]) -> Mapping[str, Any] | None:
         if not self.config.search.neighbours or (number == 0 and self.cell.anchor is not None):
-            return None, None
+            return None
         for other in neighbours:
-            if other.cell.id in search.neighbours or 2 * len(other.searches[0].rows) < other.cell.trials:
+            if other.cell.id in search.sources.values() or 2 * other.searches[0].n_ended < other.cell.trials:
                 continue
             best = other.best()
             if best is not None and search.study.holds(best.hyperparameters):
-                search.neighbours.add(other.cell.id)
-                return best.hyperparameters, other.cell.id
-        return None, None
+                search.sources[number] = other.cell.id
+                return best.hyperparameters
+        return None
 
     def _next_confirm(self) -> TrialSpec | None:
-        for name, (hyperparameters, k) in self.wanted.items():
+        for name, (hyperparameters, k, split) in self.wanted.items():
             if name not in self.confirm and name not in self.running:
-                seed = confirm_seed(self.config.seed, k, self.repeat)
-                return trial_spec(self.config, self.cell, "confirm", name, hyperparameters, seed, repeat=self.repeat)
+                seed = confirm_seed(self.config.seed, k, self.repeat, split)
+                return trial_spec(
+                    self.config, self.cell, "confirm", name, hyperparameters, seed, repeat=self.repeat, split=split
+                )
         return None

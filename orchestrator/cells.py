@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from orchestrator.config import BiasValues, EarlyStopping, MethodConfig, SweepConfig
+from orchestrator.like import Like, check_likes, with_sources
 from orchestrator.space import anchor_of, space_of
 from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
 from trainable.errors import InputError, unknown_name
@@ -41,7 +42,9 @@ class Cell:
         space: What is searched.
         fixed: Value of every hyperparameter that is not searched.
         anchor: All hyperparameters of trial 0 where it is plain training, or None.
-        trials: Search trials, the anchor included.
+        trials: Search trials, the anchor included; 0 where another cell's search chooses.
+        like: That cell and what is taken over from it, or None.
+        search_seeds: Seeds with which each candidate is trained; one where there is nothing to choose.
     """
 
     id: str
@@ -55,6 +58,8 @@ class Cell:
     fixed: Mapping[str, Any]
     anchor: Mapping[str, Any] | None
     trials: int
+    like: Like | None = None
+    search_seeds: int = 1
 
     @property
     def bias_value(self) -> float:
@@ -70,7 +75,7 @@ def choose_cells(cells: list[Cell], only: str) -> list[Cell]:
         only: Conditions joined by commas: ``method`` (the label), a bias parameter, or ``fold``.
 
     Returns:
-        The cells that meet all of them.
+        The cells that meet all of them, and those whose search chooses for one of them (``like``).
 
     Raises:
         InputError: No condition, an unknown name, or no such cell.
@@ -92,7 +97,8 @@ def choose_cells(cells: list[Cell], only: str) -> list[Cell]:
         chosen = [cell for cell in chosen if cell.id in keep]
     if not chosen:
         raise InputError(f"--only {only}: no cell meets all conditions")
-    return chosen
+    wanted_ids = {cell.id for cell in chosen} | {cell.like.cell for cell in chosen if cell.like}
+    return [cell for cell in cells if cell.id in wanted_ids]
 
 
 def _number(name: str, text: str) -> str:
@@ -187,6 +193,7 @@ def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
     points = bias_points(config, dataset)
     axis = bias_axis(points, dataset)
     _check_columns(points, axis, dataset)
+    check_likes(config.methods)
     methods = [(entry, get_method(entry.name)) for entry in config.methods]
     own = {entry.label: _own_points(entry, method, points, dataset) for entry, method in methods}
     cells = [
@@ -200,7 +207,7 @@ def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
         raise InputError(f"every cell must stand once, but '{twice[0]}' stands twice: remove the repeated bias value")
-    return cells
+    return with_sources(config, cells)
 
 
 def _check_columns(points: list[dict[str, float]], axis: str, dataset: Dataset) -> None:
@@ -297,6 +304,8 @@ def _cell(
     label = entry.label or entry.name
     space, fixed = space_of(entry, method, config.training.epochs)
     trials = config.search.trials if space else 1
+    if entry.like is not None:
+        space, fixed, trials = {}, {**method.defaults, **entry.fixed}, 0
     place = "-".join(f"{name}{short(value)}" for name, value in bias.items())
     place += "" if fold is None else f"-fold{fold}"
     return Cell(
@@ -311,4 +320,5 @@ def _cell(
         fixed=fixed,
         anchor=anchor_of(method, space, fixed) if trials > 1 else None,
         trials=trials,
+        search_seeds=config.search.seeds if trials > 1 else 1,
     )

@@ -22,8 +22,10 @@ SMOKE = (
     "training.epochs=1",
     "search.trials=1",
     "search.repeats=1",
+    "search.seeds=1",
     "search.early_stopping=off",
     "confirm.seeds=1",
+    "confirm.splits=1",
 )
 GPU_SHARE_OF_PEAK = 0.25
 """What small convolutional networks reach in fp32, roughly: a guess, and called one where it is used."""
@@ -240,8 +242,12 @@ def _dry_run(config: SweepConfig, out: str) -> int:
     directory = SweepDirectory(out)
     found = estimate(plan, directory.rows("trials") if directory.exists() else ())
     for cell in plan.cells:
+        if cell.like is not None:
+            print(f"{cell.id}: no search; trained with what the search in {cell.like.cell} chooses")
+            continue
         anchor = ", the anchor among them" if cell.anchor is not None else ""
-        print(f"{cell.id}: {cell.trials} search trials{anchor}; searched: {', '.join(cell.space) or 'nothing'}")
+        each = f", each with {cell.search_seeds} seeds" if cell.search_seeds > 1 else ""
+        print(f"{cell.id}: {cell.trials} search trials{anchor}{each}; searched: {', '.join(cell.space) or 'nothing'}")
     print(
         f"{found['cells']} cells, {found['search']} search trials + at most {found['confirm']} confirm trials "
         f"= at most {found['trials']}"

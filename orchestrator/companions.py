@@ -7,7 +7,7 @@ import io
 import pyarrow as pa
 
 from orchestrator.cells import short
-from orchestrator.identity import confirm_seed, search_seed
+from orchestrator.identity import confirm_seed, search_seed, split_seed
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory, Writer, typed
 from store.sealed import digest, seal_json
@@ -16,16 +16,22 @@ from store.sealed import digest, seal_json
 def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
     """Write ``splits/`` for every seed of the sweep that is not there yet."""
     most = max(plan.config.confirm.seeds_of().values())
-    seeds: list[int] = []
+    # Each seed with that of its split.
+    seeds: list[tuple[int, int]] = []
     for repeat in range(plan.config.search.repeats):
-        seeds.append(search_seed(plan.config.seed, repeat))
-        seeds += [confirm_seed(plan.config.seed, k, repeat) for k in range(most)]
+        searches = max(cell.search_seeds for cell in plan.cells)
+        seeds += [(seed, seed) for k in range(searches) for seed in [search_seed(plan.config.seed, repeat, k)]]
+        for place in plan.config.confirm.places():
+            own = split_seed(plan.config.seed, place, repeat)
+            confirm = [confirm_seed(plan.config.seed, k, repeat, place) for k in range(most)]
+            seeds += [(seed, seed if own is None else own) for seed in confirm]
     known = directory.split_seeds()
     folds = list(dict.fromkeys(cell.fold for cell in plan.cells))
     images, patients, labels = plan.dataset.image_keys(), plan.dataset.patient_keys(), plan.dataset.labels()
     tables = []
-    for seed, fold in ((seed, fold) for seed in seeds for fold in folds if (seed, fold) not in known):
-        split, draws = plan.dataset.split(seed, fold), plan.dataset.annotation_draws(seed)
+    missing = ((pair, fold) for pair in seeds for fold in folds if (pair[0], fold) not in known)
+    for (seed, of_split), fold in missing:
+        split, draws = plan.dataset.split(of_split, fold), plan.dataset.annotation_draws(seed)
         for part in ("train", "val", "test"):
             index = split.part(part)
             columns = {

@@ -129,6 +129,11 @@ class MethodConfig(_Strict):
         default_factory=dict, description="What is searched where, instead of the method's own ranges."
     )
     fixed: dict[str, Any] = Field(default_factory=dict, description="Hyperparameters that are not searched.")
+    like: str | None = Field(
+        None,
+        description="Label of another method: no search of its own, but what that method's search chose in the same "
+        "cell, under each rule; `fixed` goes before it.",
+    )
     bias: BiasValues | None = Field(
         None, description="Only at these of the sweep's bias values (a control, say); default: at all of them."
     )
@@ -158,6 +163,9 @@ class SearchConfig(_Strict):
     """How hyperparameters are looked for in each cell. Never sees test data."""
 
     trials: Whole = Field(8, ge=1, le=100_000, description="Search trials of each cell, the anchor included.")
+    seeds: Whole = Field(
+        1, ge=1, le=1000, description="Search seeds of each candidate; its value is the mean over them."
+    )
     sampler: Sampler = Field("auto", description="auto = qmc under 25 trials, else tpe.")
     rule: Rule | None = Field(
         None,
@@ -199,13 +207,23 @@ class ConfirmConfig(_Strict):
     """The selected hyperparameters trained again from scratch with fresh seeds, and evaluated on test."""
 
     seeds: Whole = Field(5, ge=1, le=1000, description="Fresh seeds of each selected configuration.")
+    splits: Whole = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="1 = each seed draws its own train / validation split; more = so many splits, `seeds` in each.",
+    )
     rules: list[Rule | RuleSeeds] = Field(
         default_factory=list, description="Selection rules whose choice is confirmed; default: the search's rule."
     )
     keep_models: bool = Field(True, description="Keep the weights of confirm trials in models/.")
 
+    def places(self) -> list[int | None]:
+        """Index of each split; one None where each seed has its own."""
+        return [None] if self.splits == 1 else list(range(self.splits))
+
     def seeds_of(self) -> dict[Rule, int]:
-        """Number of confirm seeds for each rule, in the file's order."""
+        """Number of confirm seeds (in each split) for each rule, in the file's order."""
         return {
             entry.rule if isinstance(entry, RuleSeeds) else entry: entry.seeds
             if isinstance(entry, RuleSeeds)

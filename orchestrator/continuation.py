@@ -15,6 +15,7 @@ _MAY_CHANGE = (
     "methods",
     "search.trials",
     "search.repeats",
+    "search.seeds",
     "confirm",
     "limits",
     "resources.gpu",
@@ -48,6 +49,12 @@ def check_config(old: Mapping[str, Any], new: SweepConfig, directory: str) -> di
         raise InputError(
             f"the sweep in {directory} was run with {key} = {had!r}, and {has!r} would make its rows incomparable: "
             "keep the old value, or choose another --out"
+        )
+    had, has = allowed.get("confirm.splits", (1, 1))
+    if 1 in (had, has) and had != has:
+        raise InputError(
+            f"the sweep in {directory} was run with confirm.splits = {had}, and {has} would make its rows "
+            "incomparable, since with 1 each seed draws its own split: keep the old value, or choose another --out"
         )
     methods = [method.model_dump(mode="json", by_alias=True) for method in new.methods]
     _check_methods(old.get("methods", []), methods, new.resources.cpu, directory)
@@ -118,8 +125,8 @@ def _check_methods(
         had = before.get(method["label"])
         if had is not None and had != _of_its_trials(method, cpus):
             raise InputError(
-                f"the sweep in {directory} ran method '{method['label']}' with other settings (name, space, fixed or "
-                "resources.cpu): give the new variant a label of its own"
+                f"the sweep in {directory} ran method '{method['label']}' with other settings (name, space, fixed, "
+                "like or resources.cpu): give the new variant a label of its own"
             )
 
 

@@ -15,7 +15,7 @@ from orchestrator.cell_state import CellState, CellStatus, Pick, Row
 from orchestrator.cells import Cell
 from orchestrator.config import SweepConfig
 from orchestrator.failures import Failures, failures_of
-from orchestrator.identity import search_number
+from orchestrator.identity import search_place
 from orchestrator.search import CellStudy
 from trainable.spec import Rule, TrialSpec
 
@@ -35,11 +35,11 @@ class Dispatcher:
         self.config = config
         self.rule: Rule = config.search.rule
         self.cells = cells
-        self._states = {
-            (cell.id, repeat): CellState(config, cell, repeat)
-            for repeat in range(config.search.repeats)
-            for cell in cells
-        }
+        self._states = _states_of(config, cells)
+        self._followers: dict[tuple[str, int], list[CellState]] = {}
+        for state in self._states.values():
+            if state.source is not None:
+                self._followers.setdefault((state.source.cell.id, state.repeat), []).append(state)
         self._waiting: list[TrialSpec] = []
         self._cells = {cell.id: cell for cell in cells}
         # With thousands of cells no answer may look at all of them: the order of the cells is a heap whose entries
@@ -75,7 +75,7 @@ class Dispatcher:
         return found
 
     def study(self, cell_id: str) -> CellStudy:
-        """The study of a cell (of the search's rule, in the first repeat)."""
+        """The study of a cell with a search (of the search's rule, in the first repeat)."""
         return self._states[cell_id, 0].searches[0].study
 
     def studies(self) -> list[optuna.Study]:
@@ -156,7 +156,7 @@ class Dispatcher:
         """Epochs at which a checkpoint of the trial is forced."""
         state = self._states.get((spec.cell, spec.repeat))
         search = state.search_of(spec.trial_id) if state is not None and spec.phase == "search" else None
-        return search.rungs.levels if search is not None else ()
+        return search.rungs.levels if search is not None and search.judged(spec.trial_id) else ()
 
     def record(self, row: Row, history: Sequence[Row]) -> bool:
         """Take in the row of a trial that ended.
@@ -167,6 +167,9 @@ class Dispatcher:
         state = self._states[row["cell"], row["repeat"]]
         ended = state.record(row, history)
         self._changed(state)
+        for follower in self._followers.get((row["cell"], row["repeat"]), ()) if ended else ():
+            follower.choose()
+            self._changed(follower)
         return ended
 
     @property
@@ -206,7 +209,8 @@ class Dispatcher:
         lines = []
         for state in self._states.values():
             if state.picks is not None and not state.picks:
-                lines.append(f"{state.cell.id}: no search trial completed")
+                like = state.cell.like
+                lines.append(f"{state.cell.id}: no search trial {f'of {like.cell} ' if like else ''}completed")
             rows = [state.confirm[name] for name in state.wanted if name in state.confirm]
             lines += [f"{row['trial_id']}: {row['error']}" for row in rows if row["status"] == "failed"]
         return lines
@@ -225,5 +229,17 @@ class Dispatcher:
         return [state.status() for state in self._states.values()]
 
 
-def _search_order(row: Row) -> tuple[str, int]:
-    return str(row["cell"]), search_number(row["trial_id"]) if row["phase"] == "search" else -1
+def _states_of(config: SweepConfig, cells: Iterable[Cell]) -> dict[tuple[str, int], CellState]:
+    """A state for each cell and repeat, in the order of the cells."""
+    cells = list(cells)
+    pairs = [(cell, repeat) for repeat in range(config.search.repeats) for cell in cells]
+    states = {(cell.id, repeat): CellState(config, cell, repeat) for cell, repeat in pairs}
+    for (_, repeat), state in states.items():
+        if state.cell.like is not None:
+            state.source = states[state.cell.like.cell, repeat]
+    return states
+
+
+def _search_order(row: Row) -> tuple[str, int, int]:
+    number, seed = search_place(row["trial_id"]) if row["phase"] == "search" else (-1, 0)
+    return str(row["cell"]), number, seed

@@ -47,7 +47,7 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
     # In each cell; a rule with a search of its own has all its trials.
     seeds, repeats = config.confirm.seeds_of(), config.search.repeats
     searches = repeats * (len({config.search.rule, *seeds}) if config.search.per_rule else 1)
-    confirm = repeats * sum(seeds.values())
+    confirm = repeats * config.confirm.splits * sum(seeds.values())
     per_trial: dict[str, float] = {}
     tested: dict[str, float] = {}
     like: dict[str, dict[str, Any]] = {}
@@ -76,10 +76,10 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
             "gpu_share": share,
             "device_name": device_name(trainer.device),
         }
-    search = searches * sum(cell.trials for cell in plan.cells)
+    search = searches * sum(cell.trials * cell.search_seeds for cell in plan.cells)
     each = {cell.label: 0.0 for cell in plan.cells}
     for cell in plan.cells:
-        each[cell.label] += (searches * cell.trials + confirm) * per_trial[cell.label]
+        each[cell.label] += (searches * cell.trials * cell.search_seeds + confirm) * per_trial[cell.label]
         # The mean of finished trials holds their looks at test images.
         each[cell.label] += confirm * tested.get(cell.label, 0.0)
     seconds, prices = sum(each.values()), read_prices()
@@ -94,7 +94,9 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
         "source": source,
         "gpu_hours": sum(float(like[label].get("gpu_share") or 0.0) * own / 3600 for label, own in each.items()),
         "cost": None if None in costs else sum(cost for cost in costs if cost is not None),
-        "operations": sum((searches * cell.trials + confirm) * operations[cell.label] for cell in plan.cells)
+        "operations": sum(
+            (searches * cell.trials * cell.search_seeds + confirm) * operations[cell.label] for cell in plan.cells
+        )
         if operations.keys() == each.keys()
         else None,
     }

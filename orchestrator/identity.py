@@ -14,14 +14,20 @@ from trainable.randomness import derive
 from trainable.spec import Phase, Rule, TrialSpec
 
 
-def search_seed(sweep_seed: int, repeat: int = 0) -> int:
-    """The seed that all search trials of a repeat share; even, so that no confirm seed can equal it."""
-    return 2 * derive(sweep_seed, "search", repeat)
+def search_seed(sweep_seed: int, repeat: int = 0, k: int = 0) -> int:
+    """Search seed k of a repeat, the same for all candidates; even, so that no confirm seed can equal it."""
+    return 2 * derive(sweep_seed, "search", repeat, *([k] if k else []))
 
 
-def confirm_seed(sweep_seed: int, k: int, repeat: int = 0) -> int:
-    """Confirm seed k of a repeat: the same in every cell, for every method and rule; odd."""
-    return 2 * derive(sweep_seed, "confirm", k, *([repeat] if repeat else [])) + 1
+def confirm_seed(sweep_seed: int, k: int, repeat: int = 0, split: int | None = None) -> int:
+    """Confirm seed k of a repeat (and of a split): the same in every cell, for every method and rule; odd."""
+    of_split = [] if split is None else ["split", split]
+    return 2 * derive(sweep_seed, "confirm", k, *([repeat] if repeat else []), *of_split) + 1
+
+
+def split_seed(sweep_seed: int, split: int | None, repeat: int = 0) -> int | None:
+    """Seed of a train / validation split that several confirm seeds share; None where each seed has its own."""
+    return None if split is None else derive(sweep_seed, "split", split, repeat)
 
 
 def hyperparameter_text(hyperparameters: Mapping[str, Any]) -> str:
@@ -29,27 +35,39 @@ def hyperparameter_text(hyperparameters: Mapping[str, Any]) -> str:
     return json.dumps(dict(hyperparameters), sort_keys=True)
 
 
-def search_id(cell_id: str, repeat: int, number: int, rule: Rule | None = None) -> str:
-    """Identifier of a search trial; ``rule`` where the rule has a search of its own."""
+def search_id(cell_id: str, repeat: int, number: int, rule: Rule | None = None, k: int = 0) -> str:
+    """Identifier of a search trial; ``rule`` where the rule has a search of its own, ``k`` the search seed's index."""
     own = f".{rule}" if rule else ""
-    return f"{cell_id}-r{repeat}{own}-{number:03d}"
+    return f"{cell_id}-r{repeat}{own}-{number:03d}{f'.s{k}' if k else ''}"
 
 
 def own_rule(trial_id: object) -> Rule | None:
     """The rule whose own search a search trial belongs to; None where all rules choose from one search."""
-    match = re.search(r"-r\d+\.(val_[a-z]+)-\d+$", str(trial_id))
+    match = re.search(r"-r\d+\.(val_[a-z]+)-\d+(?:\.s\d+)?$", str(trial_id))
     return cast(Rule, match[1]) if match else None
 
 
-def confirm_id(cell_id: str, hyperparameters: Mapping[str, Any], k: int, repeat: int = 0) -> str:
-    """Identifier of a confirm trial: cell, hash of the hyperparameters, seed index (and repeat, after the first)."""
+def confirm_id(
+    cell_id: str, hyperparameters: Mapping[str, Any], k: int, repeat: int = 0, split: int | None = None
+) -> str:
+    """Identifier of a confirm trial: cell, hash of the hyperparameters, seed index.
+
+    Before the seed index stand the repeat, after the first one, and the split, where seeds share one.
+    """
     digest = hashlib.sha256(hyperparameter_text(hyperparameters).encode()).hexdigest()[:8]
-    return f"{cell_id}-{digest}-r{repeat}-s{k}" if repeat else f"{cell_id}-{digest}-s{k}"
+    within = f"{f'-r{repeat}' if repeat else ''}{'' if split is None else f'-p{split}'}"
+    return f"{cell_id}-{digest}{within}-s{k}"
+
+
+def search_place(trial_id: object) -> tuple[int, int]:
+    """Search number of a search trial's id, and the index of its search seed."""
+    number, _, k = str(trial_id).rsplit("-", 1)[1].partition(".s")
+    return int(number), int(k or 0)
 
 
 def search_number(trial_id: object) -> int:
     """Search number of a search trial's id."""
-    return int(str(trial_id).rsplit("-", 1)[1])
+    return search_place(trial_id)[0]
 
 
 def trial_spec(
@@ -62,6 +80,7 @@ def trial_spec(
     repeat: int = 0,
     rule: Rule | None = None,
     enqueued_from: str | None = None,
+    split: int | None = None,
 ) -> TrialSpec:
     """Everything a worker needs to know of one trial of a resolved sweep."""
     assert config.metric is not None
@@ -81,6 +100,8 @@ def trial_spec(
         rule=rule or config.search.rule,
         fold=cell.fold,
         repeat=repeat,
+        split=split,
+        split_seed=split_seed(config.seed, split, repeat),
         enqueued_from=enqueued_from,
         label=cell.label,
         sweep=config.name,
@@ -103,4 +124,5 @@ def spec_of_row(config: SweepConfig, cell: Cell, row: Mapping[str, Any]) -> Tria
         repeat=row["repeat"],
         rule=own_rule(row["trial_id"]),
         enqueued_from=row["enqueued_from"],
+        split=row.get("split"),
     )

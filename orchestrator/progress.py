@@ -234,7 +234,8 @@ def cell_table(cells: list[CellStatus]) -> Table:
     names = _names(cells) if several else [f"{cell.bias_value:g}" for cell in cells]
     for cell, name in zip(cells, names, strict=True):
         bound = "" if cell.exact else "<="
-        phase = "search" if cell.searching else "confirm" if cell.finished < cell.planned else "done"
+        before = "search" if cell.like is None else f"waits for {cell.like}"
+        phase = before if cell.searching else "confirm" if cell.finished < cell.planned else "done"
         table.add_row(
             cell.label,
             name,

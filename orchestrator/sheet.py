@@ -89,9 +89,11 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
             **_part_sizes(plan),
             "rules": list(dataset.rules),
             "attributes": list(dataset.attributes),
+            "painter": dataset.has_renderer,
         },
         "methods_info": {
             label: {"method": method.name, "long_name": method.long_name, "reference": method.reference}
+            | ({"debiasing": True} if method.adversarial and method.bias_labels == "own" else {})
             for label, method in methods.items()
         },
         "cells": [
@@ -106,6 +108,8 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
                 "trials": cell.trials,
                 "anchor": cell.anchor is not None,
                 "space": {name: _space_entry(entry) for name, entry in cell.space.items()},
+                **({"like": cell.like.sheet()} if cell.like else {}),
+                **({"search_seeds": cell.search_seeds} if cell.search_seeds > 1 else {}),
             }
             for cell in plan.cells
         ],

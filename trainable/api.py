@@ -112,6 +112,7 @@ def make_spec(
     rule: Rule | None = None,
     training: Training | None = None,
     fold: int | None = None,
+    split_seed: int | None = None,
     threads: int = 1,
     keep_model: bool = False,
     **bias: float,
@@ -148,6 +149,7 @@ def make_spec(
         metric=metric,
         rule=chosen,
         fold=fold,
+        split_seed=split_seed,
         threads=threads,
         trial_id=f"{dataset}-{method}-{seed}",
         keep_model=keep_model,
@@ -166,8 +168,8 @@ def train(dataset: str, *, method: str = "erm", device: str = "auto", **options:
         **options: ``epochs`` and ``batch_size``, or ``training`` (a ``Training``); ``seed`` (that of a row repeats
             it); ``network``, ``network_options``, ``dataset_options``; ``hyperparameters`` (those not named take the
             method's defaults); ``phase`` (``confirm`` is evaluated on the test images, ``search`` is not); ``metric``,
-            ``rule``, ``fold``, ``threads``. Everything else is a bias parameter of the data set: ``rho=1``,
-            ``color_variance=0.02``.
+            ``rule``, ``fold``, ``threads``, ``split_seed`` (that of a row too, where it has one). Everything else is a
+            bias parameter of the data set: ``rho=1``, ``color_variance=0.02``.
 
     Returns:
         The run: row, history, model, predictions.

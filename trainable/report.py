@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SPEC_COLUMNS = (
     *("sweep", "trial_id", "phase", "cell", "dataset", "network", "method", "fold", "seed", "repeat"),
+    *("split", "split_seed"),
     *("metric", "threads", "enqueued_from"),
 )
 HISTORY_VALUES = ("val_biased", "val_reweighted", "val_counterfactual", "val_unbiased")

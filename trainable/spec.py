@@ -69,6 +69,8 @@ class TrialSpec:
         rule: The rule whose validation value is this trial's objective (and chooses ``best_epoch``).
         fold: Fold of a cross-validated data set, or None for the fixed split.
         repeat: Which repetition of search and confirm this belongs to.
+        split: Index of its train / validation split where the sweep draws the splits apart from the seeds, or None.
+        split_seed: Seed of that split, or None: the trial's seed decides the split too.
         label: Tells two variants of one method apart; the method's name by default.
         sweep: Name of the sweep.
         cell: Identifier of the cell.
@@ -93,6 +95,8 @@ class TrialSpec:
     rule: Rule = "val_counterfactual"
     fold: int | None = None
     repeat: int = 0
+    split: int | None = None
+    split_seed: int | None = None
     label: str = ""
     sweep: str = ""
     cell: str = ""

@@ -10,7 +10,6 @@ import copy
 import dataclasses
 import datetime
 import io
-import json
 import math
 import time
 from typing import Any
@@ -71,7 +70,7 @@ class Trainer:
             known = ", ".join(self.dataset.rules)
             raise InputError(f"rule {spec.rule} is not defined for {spec.dataset}: choose one of {known}")
         self.bias = resolve_bias(self.dataset, spec.bias)
-        self.view = DataView(self.dataset, self.bias, spec.seed, spec.fold, spec.phase)
+        self.view = DataView(self.dataset, self.bias, spec.seed, spec.fold, spec.phase, spec.split_seed)
         drawn = self.view.train(self.method.training_draw, self.hyper.get("repaint_share", 1.0))
         heads, train = heads_with_labels(self.dataset.heads, drawn)
         self.nets = build_nets(
@@ -264,7 +263,8 @@ class Trainer:
             Exception: Whatever torch raises on bytes that are torn or no state at all, or on one that does not fit.
         """
         kept = torch.load(io.BytesIO(data), map_location=self.device, weights_only=True)
-        if json.loads(kept["spec"]) != json.loads(self.spec.to_json()):
+        # Read as a specification: one of an earlier version has fewer keys.
+        if TrialSpec.from_json(kept["spec"]) != TrialSpec.from_json(self.spec.to_json()):
             raise InputError(f"the checkpoint of {self.spec.trial_id} belongs to another trial: remove it")
         before = {name: copy.deepcopy(part.state_dict()) for name, part in self.parts().items()}
         optimisers = [copy.deepcopy(optimiser.state_dict()) for optimiser in self._optimisers]

@@ -39,3 +39,24 @@ def test_a_missing_seed_counts_as_the_worst_value(trials: pd.DataFrame, column: 
     curve = analysis.accuracy_vs_bias(rows, column=column, rules=["val_counterfactual"])
     assert curve["worst_case"].iloc[0] == pytest.approx(worst)
     assert "4 of 5 seeds finished" in curve["caption"].iloc[0]
+
+
+def test_a_ceiling_is_called_one_on_the_clean_variant_alone(trials: pd.DataFrame) -> None:
+    for column, name in (
+        ("test_accuracy", "ceiling"),
+        ("test_conflicting_accuracy", "trained without bias"),
+        ("flip_rate", "trained without bias"),
+    ):
+        curve = analysis.accuracy_vs_bias(trials, column=column, rules=["val_counterfactual"])
+        own = curve[curve["method"] == "ceiling"]
+        assert set(own["label"]) == {"ceiling"}, "the identifier stays"
+        assert own["caption"].str.startswith(f"{name} at ").all()
+        drawn = {trace.name for trace in analysis.plot_accuracy_vs_bias(curve).data}
+        assert name in drawn and len({"ceiling", "trained without bias"} & drawn) == 1
+
+
+def test_the_report_has_a_ceiling_in_the_clean_figures_alone(sweep_dir: Path) -> None:
+    text = Path(analysis.write_report(sweep_dir)).read_text()
+    more = text[text.index('id="more"') :].split("</section>")[0]
+    assert "ceiling:" not in more and "trained without bias: " in more
+    assert "ceiling: " in text[text.index('id="curve"') :].split("</section>")[0]

@@ -30,12 +30,23 @@ def test_methods_without_a_weight_are_left_out(trials: pd.DataFrame) -> None:
 
 def test_expected_validation_ends_at_the_best_value(trials: pd.DataFrame) -> None:
     rows = analysis.expected_validation(trials)
-    assert len(rows) == 4 * 4 * 12
+    assert len(rows) == 4 * (2 * 12 + 2 * 11), "lnl and grl without the anchor"
     line = rows[(rows["label"] == "erm") & (rows["bias_value"] == 0.02)]
     assert line["expected"].is_monotonic_increasing
     assert line["expected"].iloc[-1] < 0.9 < line["expected"].iloc[-1] + 0.01
     search = trials[(trials["phase"] == "search") & (trials["cell"] == "digits-color_variance=0.02-erm")]
     assert line["expected"].iloc[0] == pytest.approx(search["val_counterfactual"].mean())
+
+
+def test_the_anchor_is_no_draw_of_the_search(trials: pd.DataFrame) -> None:
+    own = (trials["label"] == "lnl") & (trials["phase"] == "search")
+    anchors = own & (trials["lambda_"] == 0)
+    better = trials.assign(val_counterfactual=trials["val_counterfactual"].mask(anchors, 2.0))
+    rows = analysis.expected_validation(better).query("label == 'lnl'")
+    assert rows["n"].max() == 11 and rows["expected"].max() < 1
+    assert rows["caption"].str.contains("the anchor, plain training, is left out").all()
+    plain = better.assign(**{name: better[name].mask(own, 0.0) for name in ("lambda_", "mu")})
+    assert analysis.expected_validation(plain).query("label == 'lnl'")["n"].max() == 12, "fixed at 0: no anchor"
 
 
 def test_one_trial_has_no_budget_curve(trials: pd.DataFrame) -> None:

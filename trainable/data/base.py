@@ -217,6 +217,7 @@ class DataView:
         seed: The trial's seed.
         fold: Fold, or None.
         phase: ``search`` or ``confirm``.
+        split_seed: Seed of the split where it is not the trial's.
     """
 
     dataset: Dataset
@@ -224,11 +225,12 @@ class DataView:
     seed: int
     fold: int | None
     phase: Phase
+    split_seed: int | None = None
 
     @functools.cached_property
     def split(self) -> Split:
         """The split of this seed and fold."""
-        return self.dataset.split(self.seed, self.fold)
+        return self.dataset.split(self.seed if self.split_seed is None else self.split_seed, self.fold)
 
     def train(self, draw: TrainingDraw = "biased", repaint_share: float = 1.0) -> ImageSet:
         """Training images.
