@@ -24,6 +24,7 @@ SMALL = [
     "dataset.name=brain_phantom",
     "network={name: small_cnn}",
 ]
+DIVIDED = ["dataset.test_patients=null", "dataset.test_slices=null", "dataset.val_patients=null"]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -66,8 +67,32 @@ def test_it_can_be_planned(path: Path) -> None:
     assert set(sheet["dataset_info"]["sizes"]["test"]) == set(plan.dataset.classes)
 
 
+@pytest.mark.parametrize("name", ["brain_phantom", "brain_phantom_study", "coloured_digits"])
+def test_every_method_searches_a_learning_rate_among_as_many_candidates(name: str) -> None:
+    tree = load_yaml((Path(sweeps.__path__[0]) / f"{name}.yaml").read_text())
+    methods = {entry["name"]: entry for entry in tree["methods"]}
+    assert methods.pop("permuted_bias")["like"] == "lnl"
+    weights = {"lnl": {"lambda_", "mu"}, "grl": {"mu"}, "blind_eye": {"lambda_"}}
+    for method, entry in methods.items():
+        heads = weights[method] | {"lr_bias"} if method in weights else set()
+        assert set(entry["space"]) == {"lr", *heads}
+        for low, high in (entry["space"][rate]["log"] for rate in {"lr", *heads}):
+            assert high >= 10 * low
+        assert entry["space"]["lr"] == methods["erm"]["space"]["lr"]
+        assert set(entry["fixed"]) <= {"weight_decay", "repaint_share"}
+    assert tree["primary"]["at"] == "strongest" and tree["primary"]["margin"] == 0.05
+
+
+def test_the_demo_tests_on_many_patients_and_asks_the_rivals_at_full_bias() -> None:
+    tree = load_yaml((Path(sweeps.__path__[0]) / "brain_phantom.yaml").read_text())
+    data = tree["dataset"]
+    assert (data["test_patients"], data["test_slices"], tree["seed"], tree["search"]["trials"]) == (198, 2, 0, 6)
+    narrow = {entry["name"] for entry in tree["methods"] if entry.get("bias") == [{"rho": 1}]}
+    assert narrow == {"grl", "repaint", "permuted_bias"}
+
+
 def test_the_sizes_count_images_and_patients() -> None:
-    plan = make_plan(read_config(Path(sweeps.__path__[0]) / "brain_phantom.yaml", SMALL))
+    plan = make_plan(read_config(Path(sweeps.__path__[0]) / "brain_phantom.yaml", [*SMALL, *DIVIDED]))
     sizes = sweep_sheet(plan)["dataset_info"]["sizes"]
     counts = [sizes[part]["glioma"] for part in ("train", "val", "test")]
     assert [entry["patients"] for entry in counts] == [7, 1, 2]
@@ -85,7 +110,7 @@ def test_the_sizes_count_patients_that_were_drawn_for_a_part() -> None:
 
 
 def test_the_sizes_are_counted_in_each_fold() -> None:
-    overrides = [*SMALL, "dataset.patients=33", "dataset.folds=all"]
+    overrides = [*SMALL, *DIVIDED, "dataset.patients=33", "dataset.folds=all"]
     plan = make_plan(read_config(Path(sweeps.__path__[0]) / "brain_phantom.yaml", overrides))
     info = sweep_sheet(plan)["dataset_info"]
     assert not {"sizes", "n_train", "n_val", "n_test"} & info.keys(), "one fold's sizes must not pass for all"
