@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.errors import InputError
@@ -153,18 +154,20 @@ def variance_components(
         reference: Label (or method) the others are compared with.
 
     Returns:
-        One row per line and bias value: ``reference``; ``sd_seeds``, ``sd_patients``, ``sd_interaction`` (of one seed
-        on one patient, the patients' missing where nothing is known of them); ``n_seeds``, ``n_patients``; ``d_min``
-        of this design, ``d_min_seeds`` with twice the seeds, ``d_min_patients`` with twice the patients; ``buy``:
-        ``seeds``, ``patients``, ``either`` where both help alike or "" where neither helps by a tenth; ``caption``. No
-        rows of lines with fewer than two seeds in common with the reference.
+        One row per line and bias value: ``reference``; ``unit``, what is repeated: ``seeds``, ``splits`` with seeds
+        nested in them, or ``repetitions``; ``sd_splits`` (of nested designs alone), ``sd_seeds``, ``sd_patients``,
+        ``sd_interaction`` (of one seed on one patient, the patients' missing where nothing is known of them);
+        ``n_seeds`` (of the unit), ``n_patients``; ``d_min`` of this design, ``d_min_seeds`` with twice the unit,
+        ``d_min_patients`` with twice the patients; ``buy``: the unit, ``patients``, ``either`` where both help alike
+        or "" where neither helps by a tenth; ``caption``. No rows of lines with fewer than two seeds in common with
+        the reference.
     """
     return components_rows(finished_points(trials, predictions, column, rule), reference)[0]
 
 
 def components_rows(points: list[Point], reference: str = ERM) -> tuple[pd.DataFrame, list[Components]]:
     """The rows of ``variance_components`` from points already gathered, and the components of each."""
-    curves, rows, parts = by_label(points), [], []
+    curves, rows, parts = by_label(points), list[dict[str, Any]](), list[Components]()
     for point in points:
         other = counterpart(curves, point, reference)
         if other is None or other is point or point.line.method == CEILING:
@@ -173,7 +176,9 @@ def components_rows(points: list[Point], reference: str = ERM) -> tuple[pd.DataF
         if len(seeds) > 1:
             found = variance_of(_difference(point, other, seeds))
             parts.append(components_of(found))
-            row = design_row(parts[-1], found.n_seeds, found.n_patients)
+            row = design_row(parts[-1], found.n_seeds, found.n_patients, point.unit)
+            if point.unit == "splits":
+                row.update(_nested(parts[-1], point, other, seeds))
             place = {"bias_value": point.bias_value, "bias_strength": point.bias_strength, "reference": reference}
             rows.append({**line_names(point), **place, **row})
     return pd.DataFrame(rows, columns=[*LINE, "bias_value", "bias_strength", "reference", *DESIGN]), parts
@@ -191,18 +196,34 @@ def _difference(first: Point, second: Point, seeds: Sequence[int]) -> Sample:
 
 
 DESIGN = (
-    "sd_seeds", "sd_patients", "sd_interaction", "n_seeds", "n_patients", "d_min", "d_min_seeds", "d_min_patients",
-    "buy", "caption",
+    "unit", "sd_splits", "sd_seeds", "sd_patients", "sd_interaction", "n_seeds", "n_patients", "d_min", "d_min_seeds",
+    "d_min_patients", "buy", "caption",
 )  # fmt: skip
 
 
-def design_row(parts: Components, n_seeds: int, n_patients: int) -> dict[str, Any]:
-    """The ``DESIGN`` columns of ``variance_components`` for a design of K seeds and P patients."""
+def _nested(parts: Components, first: Point, second: Point, splits: Sequence[int]) -> dict[str, float]:
+    """What splits, and seeds within them, have of the variance between the splits' means."""
+    inside = [
+        np.asarray(first.inside[first.seeds.index(m)]) - np.asarray(second.inside[second.seeds.index(m)])
+        for m in splits
+        if len(first.inside[first.seeds.index(m)]) == len(second.inside[second.seeds.index(m)]) > 1
+    ]
+    if not inside:
+        return {}
+    within = float(np.mean([d.var(ddof=1) for d in inside]))
+    per_split = float(np.mean([len(d) for d in inside]))
+    return {"sd_splits": math.sqrt(max(parts.seeds - within / per_split, 0.0)), "sd_seeds": math.sqrt(within)}
+
+
+def design_row(parts: Components, n_seeds: int, n_patients: int, unit: str = "seeds") -> dict[str, Any]:
+    """The ``DESIGN`` columns of ``variance_components`` for a design of K seeds (or splits) and P patients."""
     k, p, known = n_seeds, n_patients, parts.n_patients > 0
     now, seeds = parts.variance(k, p).least_difference(), parts.variance(2 * k, p).least_difference()
     patients = parts.variance(k, 2 * p).least_difference() if known else math.nan
     row = {
-        "sd_seeds": math.sqrt(parts.seeds),
+        "unit": unit,
+        "sd_splits": math.sqrt(parts.seeds) if unit == "splits" else math.nan,
+        "sd_seeds": math.nan if unit == "splits" else math.sqrt(parts.seeds),
         "sd_patients": math.sqrt(parts.patients) if known else math.nan,
         "sd_interaction": math.sqrt(parts.interaction) if known else math.nan,
         "n_seeds": k,
@@ -210,7 +231,7 @@ def design_row(parts: Components, n_seeds: int, n_patients: int) -> dict[str, An
         "d_min": now,
         "d_min_seeds": seeds,
         "d_min_patients": patients,
-        "buy": _buy(now, seeds, patients),
+        "buy": _buy(now, seeds, patients).replace("seeds", unit),
     }
     return {**row, "caption": planning_words(row)}
 
@@ -226,13 +247,14 @@ def _buy(now: float, seeds: float, patients: float) -> str:
 
 def planning_words(row: dict[str, Any]) -> str:
     """A row of ``variance_components`` in words."""
-    design = f"{row['n_seeds']} seeds" + (f" and {row['n_patients']} patients" if row["n_patients"] else "")
-    words = f"With {design} a difference of {row['d_min']:.3f} is found in 8 cases of 10; twice the seeds would find "
+    unit = row["unit"]
+    design = f"{row['n_seeds']} {unit}" + (f" and {row['n_patients']} patients" if row["n_patients"] else "")
+    words = f"With {design} a difference of {row['d_min']:.3f} is found in 8 cases of 10; twice the {unit} would find "
     words += f"{row['d_min_seeds']:.3f}"
     if row["n_patients"]:
         words += f", twice the test patients {row['d_min_patients']:.3f}"
     advice = {
-        "seeds": "Buy seeds.",
+        unit: f"Buy {unit}.",
         "patients": "Buy test patients.",
         "either": "Either helps as much as the other.",
         "": "Neither helps by a tenth.",

@@ -68,6 +68,7 @@ class Point:
         gamma: Bias parameter gamma of its trials, also where it is the same in the whole sweep and no facet names it;
             missing where the data set has none.
         shared: True where one cell serves the whole axis (a ceiling that does not depend on the bias).
+        inside: The values of the seeds in each split, in the order of ``seeds``; none where a seed has its own split.
         unit: What the K values are of: ``seeds``, ``splits`` (the seeds nested in them), or ``repetitions`` of the
             whole procedure, search included.
     """
@@ -86,6 +87,7 @@ class Point:
     gamma: float = math.nan
     shared: bool = False
     unit: str = "seeds"
+    inside: tuple[tuple[float, ...], ...] = ()
 
     def of_seeds(self, seeds: Sequence[int]) -> NDArray[np.float64]:
         """Values of the given seeds, in their order."""
@@ -265,6 +267,7 @@ def _point(
         hyperparameters=group.hyperparameters,
         gamma=group.gamma,
         unit="repetitions" if group.repeated else "splits" if group.nested else "seeds",
+        inside=_inside(group, numbers),
     )
 
 
@@ -280,6 +283,20 @@ def _values(group: Group, numbers: NDArray[np.float64], store: PredictionStore |
     weights = np.where(np.isfinite(group.n_test), group.n_test, 1.0)
     values = [float(np.average(numbers[own], weights=weights[own])) for own in places.values()]
     return np.array(values, dtype=float), scores, seeds
+
+
+def _inside(group: Group, numbers: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    """The value of each seed of each split, folds together; none where the seeds are in no split."""
+    if group.repeated or not group.nested:
+        return ()
+    weights = np.where(np.isfinite(group.n_test), group.n_test, 1.0)
+    found = []
+    for places in group.by_unit(np.isfinite(numbers)).values():
+        seeds: dict[int, list[int]] = {}
+        for i in places:
+            seeds.setdefault(group.seeds[i], []).append(i)
+        found.append(tuple(float(np.average(numbers[own], weights=weights[own])) for _, own in sorted(seeds.items())))
+    return tuple(found)
 
 
 def _share_ceilings(points: list[Point], alone: set[str]) -> list[Point]:

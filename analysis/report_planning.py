@@ -12,8 +12,6 @@ from analysis.planning import PATIENTS, SEEDS, components_at, components_rows, l
 from analysis.replicates import CEILING, ERM, by_label
 from analysis.report_data import Findings
 
-_ADVICE = {"seeds": "seeds", "patients": "patients", "either": "either", "": "neither helps"}
-
 
 def planning_section(findings: Findings) -> str:
     """The variance components of each paired difference to erm, and the table of least differences of one of them."""
@@ -22,23 +20,25 @@ def planning_section(findings: Findings) -> str:
     if rows.empty:
         return ""
     axis = str(rows["bias_axis"].iloc[0])
-    unit = _unit(findings)
+    unit, repeated = _unit(findings), str(rows["unit"].iloc[0])
+    parts = ["sd_splits", "sd_seeds"] if rows["sd_splits"].notna().any() else ["sd_seeds"]
     lines = [
         [
             findings.line_name(r),
             f"{r['bias_value']:g}",
-            *(m.short(r[name]) for name in ("sd_seeds", "sd_patients", "sd_interaction")),
+            *(m.short(r[name]) for name in (*parts, "sd_patients", "sd_interaction")),
             *(m.short(r[name]) for name in ("d_min", "d_min_seeds", "d_min_patients")),
-            _ADVICE[r["buy"]],
+            r["buy"] or "neither helps",
         ]
         for r in rows.to_dict("records")
     ]
     headers = [
-        "method", axis, "sd seeds", f"sd {unit}", "sd both", "d_min", "with twice the seeds", f"with twice the {unit}",
-        "to buy",
+        "method", axis, *(name.replace("_", " ") for name in parts), f"sd {unit}", "sd both", "d_min",
+        f"with twice the {repeated}", f"with twice the {unit}", "to buy",
     ]  # fmt: skip
+    over = " and ".join(name.removeprefix("sd_") for name in parts)
     caption = (
-        f"Paired difference to erm: standard deviations over seeds, over test {unit} within classes and of their "
+        f"Paired difference to erm: standard deviations over {over}, over test {unit} within classes and of their "
         f"interaction (of one seed on one of the {unit}), and the least true difference that this design finds in 8 "
         "cases of 10 (d_min); to the right what twice of either would find."
     )

@@ -21,13 +21,14 @@ _SHOWN = {
     "label": "method",
     "facet": "facet",
     "bias_value": "bias",
+    "sd_splits": "sd splits",
     "sd_seeds": "sd seeds",
     "sd_patients": "sd patients",
     "sd_interaction": "sd both",
-    "n_seeds": "seeds",
+    "n_seeds": "K",
     "n_patients": "patients",
     "d_min": "d_min",
-    "d_min_seeds": "2 x seeds",
+    "d_min_seeds": "2 x K",
     "d_min_patients": "2 x patients",
     "buy": "to buy",
     "borrowed": "components of",
@@ -47,10 +48,11 @@ def plan(options: argparse.Namespace) -> int:
     shown = rows[[name for name in _SHOWN if name in rows]].rename(columns=_SHOWN)
     if "facet" in shown and not shown["facet"].any():
         shown = shown.drop(columns="facet")
+    shown = shown.dropna(axis=1, how="all")
     print(_text(shown, index=False))
     print(
         "sd: of one seed on one patient, within classes. d_min: the least true difference to erm that is found in 8 "
-        "cases of 10, with this design, with twice the seeds and with twice the test patients."
+        "cases of 10, with this design, with twice its seeds (or splits) K, and with twice the test patients."
     )
     place = int(rows["bias_strength"].to_numpy(dtype=float).argmax())
     row, own = rows.iloc[place], parts[place]

@@ -10,7 +10,8 @@ import pytest
 
 import analysis
 from analysis.errors import InputError
-from analysis.planning import components_of, least_differences, variance_components
+from analysis.planning import components_of, components_rows, least_differences, variance_components
+from analysis.replicates import Line, Point
 from analysis.variance import NO_VARIANCE, Sample, stand_in, variance_of
 from tests.analysis.test_variance import case
 
@@ -93,3 +94,34 @@ def test_what_to_buy(sweep_dir: Path) -> None:
     assert (found["d_min_seeds"] <= found["d_min"]).all() and (found["d_min_patients"] <= found["d_min"]).all()
     alone = variance_components(trials)
     assert alone["sd_patients"].isna().all() and (alone["n_patients"] == 0).all()
+
+
+def test_seeds_nested_in_splits_are_taken_apart() -> None:
+    """Differences per split and seed with known variances between splits and within them."""
+    rng, found = np.random.default_rng(3), []
+    for _ in range(200):
+        inside = rng.normal(0, 0.3, (4, 1)) + rng.normal(0, 0.2, (4, 5))
+        first, second = nested_point(inside, "lnl"), nested_point(np.zeros((4, 5)), "erm")
+        rows, _ = components_rows([first, second])
+        assert list(rows["unit"]) == ["splits"] and rows["caption"].iloc[0].startswith("With 4 splits")
+        found.append(rows[["sd_splits", "sd_seeds"]].iloc[0].to_numpy(dtype=float) ** 2)
+    assert np.mean(found, axis=0) == pytest.approx([0.09, 0.04], rel=0.15)
+
+
+def nested_point(inside: np.ndarray, method: str) -> Point:
+    line = Line("s", "d", "n", "val_biased", method, method, "rho", "")
+    return Point(
+        line=line,
+        bias_value=1.0,
+        bias_strength=0.6,
+        seeds=tuple(range(len(inside))),
+        values=inside.mean(axis=1),
+        scores=None,
+        n_planned=len(inside),
+        n_failed=0,
+        n_collapsed=0,
+        n_test=9,
+        hyperparameters=(),
+        unit="splits",
+        inside=tuple(tuple(float(v) for v in row) for row in inside),
+    )
