@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from store.local import expanded
+from store.local import expanded, is_file
 from trainable.methods.base import Method
 
 
@@ -183,10 +183,12 @@ def _option_files(network: str, options: Mapping[str, Any]) -> list[Path]:
 
 
 def named_files(options: Mapping[str, Any]) -> dict[str, Path]:
-    """Files that options name, by the option; an option's value without a dot or a slash is no path."""
-    texts = {name: value for name, value in options.items() if isinstance(value, str)}
-    paths = {name: expanded(value) for name, value in texts.items() if "/" in value or "." in value}
-    return {name: path for name, path in paths.items() if path.is_file()}
+    """Files that options name, by the option; but for ``weights``, a value without a dot or a slash is no path."""
+    texts = {name: value for name, value in options.items() if isinstance(value, str) and value != "imagenet"}
+    paths = {
+        name: expanded(value) for name, value in texts.items() if name == "weights" or "/" in value or "." in value
+    }
+    return {name: path for name, path in paths.items() if is_file(path)}
 
 
 @functools.lru_cache(maxsize=8)
