@@ -32,6 +32,12 @@ def _lists_of_values(value: Any) -> Any:
     return value
 
 
+def _some_values(value: BiasValues) -> BiasValues:
+    if not value or (isinstance(value, dict) and not all(value.values())):
+        raise ValueError(f"needs at least one bias value, e.g. bias: {{color_variance: [0.02, 0.05]}}, but got {value}")
+    return value
+
+
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -68,9 +74,7 @@ class DatasetConfig(BaseModel):
     @field_validator("bias")
     @classmethod
     def _not_empty(cls, value: BiasValues) -> BiasValues:
-        if not value or (isinstance(value, dict) and not all(value.values())):
-            raise ValueError("needs at least one bias value, e.g. bias: {color_variance: [0.02, 0.05]}")
-        return value
+        return _some_values(value)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -140,6 +144,11 @@ class MethodConfig(_Strict):
     def _scalars_are_lists(cls, value: Any) -> Any:
         return _lists_of_values(value)
 
+    @field_validator("bias")
+    @classmethod
+    def _not_empty(cls, value: BiasValues | None) -> BiasValues | None:
+        return value if value is None else _some_values(value)
+
 
 _WrittenMethods = Annotated[list[str | MethodConfig], Field(min_length=1)]
 
@@ -203,6 +212,15 @@ class ConfirmConfig(_Strict):
     )
     keep_models: bool = Field(True, description="Keep the weights of confirm trials in models/.")
 
+    @field_validator("rules")
+    @classmethod
+    def _rules_differ(cls, value: list[Rule | RuleSeeds]) -> list[Rule | RuleSeeds]:
+        names = [entry.rule if isinstance(entry, RuleSeeds) else entry for entry in value]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"every rule stands once, but '{twice[0]}' stands twice: remove one")
+        return value
+
     def seeds_of(self) -> dict[Rule, int]:
         """Number of confirm seeds for each rule, in the file's order."""
         return {
@@ -217,7 +235,7 @@ class TrainingConfig(_Strict):
     """How every trial is trained: the same for all methods."""
 
     epochs: Whole = Field(20, ge=1, le=100_000, description="Epochs, a method's pretrain_epochs included.")
-    batch_size: Whole = Field(128, ge=2, description="Images a step.")
+    batch_size: Whole = Field(128, ge=2, le=1_000_000, description="Images a step.")
     optimizer: Literal["adam", "sgd"] = Field("adam", description="adam, or sgd with momentum 0.9.")
     schedule: Literal["cosine", "constant", "step"] = Field("cosine", description="Learning rate over the steps.")
     clip_norm: Real | None = Field(1.0, gt=0, description="Largest gradient norm, over f, g and over h apart.")
@@ -293,6 +311,8 @@ class SweepConfig(_Strict):
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             raise ValueError(f"methods must have different labels, but '{twice[0]}' stands twice: give one a label")
+        if self.primary and len(set(self.primary.compare)) == 1:
+            raise ValueError(f"primary.compare needs two different labels, but got {list(self.primary.compare)}")
         if self.primary:
             for label in self.primary.compare:
                 if label not in labels:
