@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from orchestrator.name_rule import NAME_SCHEMA, Name
-from orchestrator.number_types import Real, Whole
+from orchestrator.number_types import Bound, Real, Whole
 from orchestrator.resources import MethodResources, ResourcesConfig
 from trainable.spec import Metric, Rule, Training
 
@@ -100,8 +100,8 @@ class SpaceEntry(_Strict):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    log: tuple[Real, Real] | None = Field(None, description="[low, high], uniform in the logarithm; low > 0.")
-    uniform: tuple[Real, Real] | None = Field(None, description="[low, high], uniform.")
+    log: tuple[Bound, Bound] | None = Field(None, description="[low, high], uniform in the logarithm; low > 0.")
+    uniform: tuple[Bound, Bound] | None = Field(None, description="[low, high], uniform.")
     integer: tuple[Whole, Whole] | None = Field(
         None, alias="int", description="[low, high], whole numbers, both ends included."
     )

@@ -20,5 +20,7 @@ def _finite(value: float) -> float:
     return value + 0.0
 
 
-Real = Annotated[float, BeforeValidator(_no_truth_value), AfterValidator(_finite)]
+Bound = Annotated[float, BeforeValidator(_no_truth_value)]
+"""An end of a range: refused with the hyperparameter's name where it is not finite."""
+Real = Annotated[Bound, AfterValidator(_finite)]
 Whole = Annotated[int, BeforeValidator(_no_truth_value)]
