@@ -28,6 +28,13 @@ SMOKE = (
 GPU_SHARE_OF_PEAK = 0.25
 """What small convolutional networks reach in fp32, roughly: a guess, and called one where it is used."""
 READ_PATIENCE_SECONDS = 10.0
+_OPTIONS_OF_TRAIN = {
+    "training.epochs": "the number of epochs as --epochs",
+    "network.name": "the network's name as --network",
+    "dataset.name": "the data set's name as its first word",
+    "dataset.bias": "bias values as options (--rho 1)",
+}
+"""Keys of a sweep file that ``train`` has options for, which would outvote them."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -70,6 +77,8 @@ def train(options: argparse.Namespace) -> int:
         group, _, rest = key.rpartition(".")
         if group not in groups:
             raise unknown_name("group in --set", group, [name for name in groups if name])
+        if key in _OPTIONS_OF_TRAIN:
+            raise InputError(f"train takes {_OPTIONS_OF_TRAIN[key]}, but got --set {key}=...: leave --set out")
         groups[group][rest] = value
     network = options.network or DEFAULT_NETWORKS.get(options.dataset, OTHERWISE)
     # A trial is checked like a sweep of one cell, by the same rules and in the same words.

@@ -34,6 +34,8 @@ def space_of(entry: MethodConfig, method: Method, epochs: int) -> tuple[dict[str
     own = {name: _searched(f"{label}: the value of '{name}'", value) for name, value in entry.space.items()}
     check_hyperparameters(method, entry.fixed, epochs, label)
     for name, searched in own.items():
+        if name == "pretrain_epochs" and isinstance(searched, Range) and not searched.integer:
+            raise InputError(f"{label}: the value of 'pretrain_epochs' must be a whole number: write int: [low, high]")
         for value in searched.values if isinstance(searched, Choices) else (searched.low, searched.high):
             check_hyperparameters(method, {name: value}, epochs, label)
     space = {**method.space, **own}

@@ -29,6 +29,13 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:
         The exception, ready to be raised.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    near = nearest(name, names)
+    hint = f"did you mean '{near}'? " if near else ""
     return InputError(f"unknown {what} '{name}': {hint}known: {', '.join(names)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is most like another one, capitals or not; None where none is like it."""
+    lower = {entry.lower(): entry for entry in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.5)
+    return lower[near[0]] if near else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from store.errors import DamagedFile, InputError, unknown_name
+from store.errors import DamagedFile, InputError, nearest, unknown_name
 
-__all__ = ["DamagedFile", "DataOutOfReach", "InputError", "unknown_name"]
+__all__ = ["DamagedFile", "DataOutOfReach", "InputError", "nearest", "unknown_name"]
 
 
 class DataOutOfReach(InputError):
