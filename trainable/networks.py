@@ -154,9 +154,10 @@ def _check_options(network: str, builder: Callable[..., Any], options: Mapping[s
     known = [parameter.name for parameter in parameters[skip:]]
     for name in options:
         if name not in known:
+            # Options stand beside the network's own key.
             raise (
-                unknown_name(f"option of network {network}", name, known)
-                if known
+                unknown_name(f"option of network {network}", name, [*known, "name"])
+                if known or nearest(name, ["name"])
                 else InputError(f"network {network} has no options, but got '{name}': leave it out")
             )
 
