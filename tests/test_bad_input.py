@@ -197,7 +197,7 @@ def test_a_folder_in_place_of_a_file(refuse: Refuse, tmp_path: Path) -> None:
         ("methods=[erm, erm]", "'erm' stands twice"),
         ("methods.lnl.fixed.lamda=1", "did you mean 'lambda_'?"),
         ("methods.lnl.fixed.lambda_=strong", "'strong'"),
-        ("methods.lnl.space={pretrain_epochs: {uniform: [0, 2]}}", "write {int: [0, 2]}"),
+        ("methods.lnl.space={pretrain_epochs: {uniform: [0, 2]}}", "must be less than the 2 epochs"),
         ("methods.lnl.space={mu: {log: [0, 1]}}", "'mu'"),
         ("methods.lnl.space={mu: {uniform: [2, 1]}}", "'mu'"),
         ("methods.lnl.space={mu: {int: [1, 2.5]}}", "2.5"),
