@@ -154,6 +154,11 @@ def resolve(config: SweepConfig, dataset: Dataset) -> SweepConfig:
                 f"rule '{name}' cannot be computed on {dataset.name} (its column would be null in every cell): "
                 f"choose one of {', '.join(dataset.rules)}"
             )
+    if primary is not None and primary.rule not in confirm.seeds_of():
+        raise InputError(
+            f"primary.rule must be one of the rules that are confirmed, {', '.join(confirm.seeds_of())}, but got "
+            f"'{primary.rule}': add it to confirm.rules, or leave it out"
+        )
     sampler = config.search.sampler
     if sampler == "auto":
         sampler = "qmc" if config.search.trials < QMC_UNDER else "tpe"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import difflib
+import errno
 import importlib
 import os
 import re
@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from orchestrator.home import ensure_home
 from orchestrator.output import lenient
+from store.errors import nearest
 from store.local import expanded
 
 _BIAS_WORDS = "Bias parameters of the data set are options too, e.g. --rho 1."
@@ -28,10 +29,10 @@ class _Parser(argparse.ArgumentParser):
         choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
         if choice:
             known = re.findall(r"[\w.-]+", choice[2])
-            near = difflib.get_close_matches(choice[1], known, n=1, cutoff=0.4)
-            hint = f"did you mean '{near[0]}'? " if near else ""
+            near = nearest(choice[1], known, cutoff=0.4)
+            hint = f"did you mean '{near}'? " if near else ""
             message = f"unknown command or choice '{choice[1]}': {hint}known: {', '.join(known)}"
-        self.exit(BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+        self.exit(BAD_INPUT, f"{self.prog}: error: {_on_one_line(message)} (see {self.prog} --help)\n")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -72,9 +73,12 @@ def _main(arguments: list[str] | None) -> int:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            # Only a path that was given can be so.
+            error = _no_path(error)
         if not _is_bad_input(error):
             raise
-        print(f"lnl-sweep: error: {error}", file=sys.stderr)
+        print(f"lnl-sweep: error: {_on_one_line(str(error))}", file=sys.stderr)
         return BAD_INPUT
 
 
@@ -196,6 +200,20 @@ def _local(text: str) -> str:
     if "://" in text:
         raise argparse.ArgumentTypeError(f"must be a path on this machine, got '{text}': write it here, then copy it")
     return text
+
+
+def _no_path(error: OSError) -> Exception:
+    from trainable.errors import InputError
+    from trainable.texts import bounded
+
+    return InputError(f"no file can lie at {bounded(str(error.filename), 200)} ({error.strerror}): give another path")
+
+
+def _on_one_line(text: str) -> str:
+    from trainable.texts import escaped
+
+    # Names and values of the user's may hold anything.
+    return escaped(text)
 
 
 def _at_least_one(text: str) -> int:

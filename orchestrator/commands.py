@@ -30,6 +30,12 @@ SMOKE = (
 GPU_SHARE_OF_PEAK = 0.25
 """What small convolutional networks reach in fp32, roughly: a guess, and called one where it is used."""
 READ_PATIENCE_SECONDS = 10.0
+_WITHOUT_SET = {
+    "dataset.name": "its first argument",
+    "dataset.bias": "options of its own, e.g. --rho 1",
+    "network.name": "--network NAME",
+    "training.epochs": "--epochs N",
+}
 
 
 def run(options: argparse.Namespace) -> int:
@@ -73,6 +79,8 @@ def train(options: argparse.Namespace) -> int:
         group, _, rest = key.rpartition(".")
         if group not in groups:
             raise unknown_name("group in --set", group, [name for name in groups if name])
+        if key in _WITHOUT_SET:
+            raise InputError(f"train takes {key} as {_WITHOUT_SET[key]}, but got --set {key}")
         groups[group][rest] = value
     network = options.network or DEFAULT_NETWORKS.get(options.dataset, OTHERWISE)
     # A trial is checked like a sweep of one cell, by the same rules and in the same words.
@@ -237,10 +245,11 @@ def _dry_run(config: SweepConfig, out: str) -> int:
     from orchestrator.prices import read_prices
     from orchestrator.progress import duration
     from orchestrator.results import SweepDirectory
+    from orchestrator.timing_process import time_apart
 
     plan, prices = make_plan(config), read_prices()
     directory = SweepDirectory(out)
-    found = estimate(plan, directory.rows("trials") if directory.exists() else ())
+    found = estimate(plan, directory.rows("trials") if directory.exists() else (), time_apart)
     for cell in plan.cells:
         if cell.like is not None:
             print(f"{cell.id}: no search; trained with what the search in {cell.like.cell} chooses")

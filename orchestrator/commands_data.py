@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from orchestrator.yaml_text import load_yaml
+from orchestrator.yaml_text import load_yaml, problem_of
 from store.local import expanded
 from trainable.errors import InputError, unknown_name
 from trainable.texts import reason_of
@@ -69,6 +69,8 @@ def _preview_points(entries: list[str], rest: list[str], axes: list[str]) -> lis
     values: dict[str, list[float]] = {}
     for entry in entries:
         name, _, text = entry.partition("=")
+        if name in values:
+            raise InputError(f"--bias {name} stands twice: give all values at once, e.g. --bias {name}=0,1")
         try:
             values[name] = [float(part) for part in text.split(",")]
         except ValueError:
@@ -90,6 +92,8 @@ def bias_options(rest: list[str]) -> dict[str, float]:
         name, separator, text = word[2:].partition("=")
         if not separator:
             text = next(words, "")
+        if name in bias:
+            raise InputError(f"--{name} takes one value, but stands twice: remove one")
         try:
             bias[name] = float(text)
         except ValueError:
@@ -107,6 +111,5 @@ def assignments(entries: list[str]) -> list[tuple[str, Any]]:
         try:
             pairs.append((key, load_yaml(text)))
         except yaml.YAMLError as error:
-            problem = getattr(error, "problem", None) or "cannot parse"
-            raise InputError(f"--set {key}: '{text}' is not valid YAML: {problem}") from error
+            raise InputError(f"--set {key}: '{text}' is not valid YAML: {problem_of(error)}") from error
     return pairs

@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from orchestrator.name_rule import NAME_SCHEMA, Name
-from orchestrator.number_types import Real, Whole
+from orchestrator.number_types import Bound, Real, Whole
 from orchestrator.primary_config import PrimaryConfig
 from orchestrator.resources import MethodResources, ResourcesConfig
 from trainable.spec import Metric, Rule, Training
@@ -30,6 +30,12 @@ _WrittenBias = dict[str, Real | list[Real]] | list[dict[str, Real]]
 def _lists_of_values(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: entry if isinstance(entry, (list, tuple)) else [entry] for key, entry in value.items()}
+    return value
+
+
+def _some_values(value: BiasValues) -> BiasValues:
+    if not value or (isinstance(value, dict) and not all(value.values())):
+        raise ValueError(f"needs at least one bias value, e.g. bias: {{color_variance: [0.02, 0.05]}}, but got {value}")
     return value
 
 
@@ -69,9 +75,7 @@ class DatasetConfig(BaseModel):
     @field_validator("bias")
     @classmethod
     def _not_empty(cls, value: BiasValues) -> BiasValues:
-        if not value or (isinstance(value, dict) and not all(value.values())):
-            raise ValueError("needs at least one bias value, e.g. bias: {color_variance: [0.02, 0.05]}")
-        return value
+        return _some_values(value)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -97,8 +101,8 @@ class SpaceEntry(_Strict):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
-    log: tuple[Real, Real] | None = Field(None, description="[low, high], uniform in the logarithm; low > 0.")
-    uniform: tuple[Real, Real] | None = Field(None, description="[low, high], uniform.")
+    log: tuple[Bound, Bound] | None = Field(None, description="[low, high], uniform in the logarithm; low > 0.")
+    uniform: tuple[Bound, Bound] | None = Field(None, description="[low, high], uniform.")
     integer: tuple[Whole, Whole] | None = Field(
         None, alias="int", description="[low, high], whole numbers, both ends included."
     )
@@ -145,6 +149,11 @@ class MethodConfig(_Strict):
     @classmethod
     def _scalars_are_lists(cls, value: Any) -> Any:
         return _lists_of_values(value)
+
+    @field_validator("bias")
+    @classmethod
+    def _not_empty(cls, value: BiasValues | None) -> BiasValues | None:
+        return value if value is None else _some_values(value)
 
 
 _WrittenMethods = Annotated[list[str | MethodConfig], Field(min_length=1)]
@@ -218,6 +227,15 @@ class ConfirmConfig(_Strict):
     )
     keep_models: bool = Field(True, description="Keep the weights of confirm trials in models/.")
 
+    @field_validator("rules")
+    @classmethod
+    def _rules_differ(cls, value: list[Rule | RuleSeeds]) -> list[Rule | RuleSeeds]:
+        names = [entry.rule if isinstance(entry, RuleSeeds) else entry for entry in value]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"every rule stands once, but '{twice[0]}' stands twice: remove one")
+        return value
+
     def places(self) -> list[int | None]:
         """Index of each split; one None where each seed has its own."""
         return [None] if self.splits == 1 else list(range(self.splits))
@@ -236,7 +254,7 @@ class TrainingConfig(_Strict):
     """How every trial is trained: the same for all methods."""
 
     epochs: Whole = Field(20, ge=1, le=100_000, description="Epochs, a method's pretrain_epochs included.")
-    batch_size: Whole = Field(128, ge=2, description="Images a step.")
+    batch_size: Whole = Field(128, ge=2, le=1_000_000, description="Images a step.")
     optimizer: Literal["adam", "sgd"] = Field("adam", description="adam, or sgd with momentum 0.9.")
     schedule: Literal["cosine", "constant", "step"] = Field("cosine", description="Learning rate over the steps.")
     clip_norm: Real | None = Field(1.0, gt=0, description="Largest gradient norm, over f, g and over h apart.")
@@ -305,6 +323,8 @@ class SweepConfig(_Strict):
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             raise ValueError(f"methods must have different labels, but '{twice[0]}' stands twice: give one a label")
+        if self.primary and len(set(self.primary.compare)) == 1:
+            raise ValueError(f"primary.compare needs two different labels, but got {list(self.primary.compare)}")
         if self.primary:
             for label in self.primary.compare:
                 if label not in labels:

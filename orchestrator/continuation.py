@@ -24,7 +24,11 @@ _MAY_CHANGE = (
 """Keys that add to a sweep or change nothing in a trial; any other would make rows incomparable."""
 _VERSIONS = ("lnl_sweep_version", "torch_version", "torchvision_version")
 """Versions that are named when they differ; only the keys of ``changed_numbers`` make rows incomparable."""
-_NETWORK = {"network_checksum": "the source of the network", "weights_checksum": "the network's weights file"}
+_SOURCES = {
+    "dataset_checksum": "the source of the data set",
+    "network_checksum": "the source of the network",
+    "weights_checksum": "the network's weights file",
+}
 
 
 def check_config(old: Mapping[str, Any], new: SweepConfig, directory: str) -> dict[str, tuple[Any, Any]]:
@@ -102,7 +106,7 @@ def check_provenance(old: Mapping[str, Any], new: Mapping[str, Any], mix_version
 def _words(key: str, had: Any, has: Any) -> str:
     if key == "numerics":
         return f"numerics {had} -> {has}"
-    return _NETWORK.get(key) or f"the source of method {key.partition('.')[2]}"
+    return _SOURCES.get(key) or f"the source of method {key.partition('.')[2]}"
 
 
 def changed_numbers(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -112,8 +116,8 @@ def changed_numbers(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str,
     for label, checksum in old.get("method_checksums", {}).items():
         if label in sources:
             pairs[f"method_checksums.{label}"] = (checksum, sources[label])
-    # The sweep.yaml of an older version says nothing about its network.
-    pairs.update({key: (old[key], new.get(key)) for key in _NETWORK if key in old})
+    # The sweep.yaml of an older version says nothing about them.
+    pairs.update({key: (old[key], new.get(key)) for key in _SOURCES if key in old})
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.cells import Cell
@@ -18,7 +19,58 @@ _COUNTED = 4
 """Images whose operations are counted: they are the same for every image."""
 
 
-def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Timing:
+    """What a few steps of a method say.
+
+    Attributes:
+        seconds: Of an epoch.
+        timed: What was timed, in words.
+        device: Name of the processor or of the card.
+        gpu_share: Share of a GPU that a trial has.
+        operations: Floating-point operations of an epoch; None where there is a GPU.
+        tested: Seconds that a confirm trial takes for its test images.
+    """
+
+    seconds: float
+    timed: str
+    device: str
+    gpu_share: float
+    operations: float | None
+    tested: float = 0.0
+
+
+Timer = Callable[[Plan, Sequence[Cell]], Mapping[str, Timing]]
+"""Times a few steps in each of the cells: label of the cell -> timing."""
+
+
+def time_cells(plan: Plan, cells: Sequence[Cell]) -> dict[str, Timing]:
+    """Train a few steps of each cell in this process."""
+    return {cell.label: time_cell(plan, cell) for cell in cells}
+
+
+def time_cell(plan: Plan, cell: Cell) -> Timing:
+    """Train a few steps of one cell in this process, in the middle of its search space."""
+    import torch
+
+    from trainable.process_state import kept
+    from trainable.provenance import device_name
+    from trainable.timing import epoch_time, tested_seconds
+    from trainable.trainer import Trainer
+
+    hyperparameters = {**cell.fixed, **{name: middle_of(entry) for name, entry in cell.space.items()}}
+    seed = search_seed(plan.config.seed)
+    spec = trial_spec(plan.config, cell, "search", "probe", hyperparameters, seed)
+    share = plan.config.resources_of(cell.label).gpu_share(float(torch.cuda.device_count()))
+    with kept():
+        trainer = Trainer(spec, "auto" if share else "cpu")
+        operations = None if torch.cuda.is_available() else _operations(trainer)
+        timed = epoch_time(trainer)
+    tested = tested_seconds(trainer, timed.image)
+    return Timing(timed.seconds, timed.words, device_name(trainer.device), share, operations, tested)
+
+
+def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = (), timer: Timer = time_cells) -> dict[str, Any]:
     """What a sweep will take: cells, trials, time and money.
 
     A method that has completed trials in the sweep's directory is judged by their mean, any other by a few steps of one
@@ -29,6 +81,7 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
     Args:
         plan: The resolved sweep.
         rows: Trial rows of the sweep's directory, if it exists.
+        timer: Times the cells of methods without completed trials.
 
     Returns:
         ``cells``, ``search``, ``confirm`` (an upper bound), ``trials``, ``seconds`` (of one slot),
@@ -36,13 +89,6 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
         the table of prices lacks the GPU), and ``operations`` (of training alone, by label; None where all methods have
         completed trials or there is a GPU).
     """
-    import torch
-
-    from trainable.process_state import kept
-    from trainable.provenance import device_name
-    from trainable.timing import epoch_time, tested_seconds
-    from trainable.trainer import Trainer
-
     config = plan.config
     # In each cell; a rule with a search of its own has all its trials.
     seeds, repeats = config.confirm.seeds_of(), config.search.repeats
@@ -56,26 +102,17 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = ()) -> dict[str, An
     for label, own in _by_label(rows).items():
         per_trial[label] = sum(float(row["train_seconds"]) for row in own) / len(own)
         like[label], source[label] = dict(own[-1]), f"{len(own)} trials in the directory"
-    for cell in _costliest(plan.cells):
-        if cell.label in per_trial:
-            continue
-        hyperparameters = {**cell.fixed, **{name: middle_of(entry) for name, entry in cell.space.items()}}
-        spec = trial_spec(config, cell, "search", "probe", hyperparameters, search_seed(config.seed))
-        resources = config.resources_of(cell.label)
-        share = resources.gpu_share(float(torch.cuda.device_count()))
-        with kept():
-            trainer = Trainer(spec, "auto" if share else "cpu")
-            if not torch.cuda.is_available():
-                operations[cell.label] = _operations(trainer) * config.training.epochs
-            timed = epoch_time(trainer)
-        per_trial[cell.label] = timed.seconds * config.training.epochs
-        tested[cell.label] = tested_seconds(trainer, timed.image)
-        source[cell.label] = f"{timed.words} on this machine ({device_name(trainer.device)})"
-        like[cell.label] = {
-            "threads": resources.cpu,
-            "gpu_share": share,
-            "device_name": device_name(trainer.device),
+    unknown = [cell for cell in _costliest(plan.cells) if cell.label not in per_trial]
+    for label, timing in (timer(plan, unknown) if unknown else {}).items():
+        per_trial[label], tested[label] = timing.seconds * config.training.epochs, timing.tested
+        source[label] = f"{timing.timed} on this machine ({timing.device})"
+        like[label] = {
+            "threads": config.resources_of(label).cpu,
+            "gpu_share": timing.gpu_share,
+            "device_name": timing.device,
         }
+        if timing.operations is not None:
+            operations[label] = timing.operations * config.training.epochs
     search = searches * sum(cell.trials * cell.search_seeds for cell in plan.cells)
     each = {cell.label: 0.0 for cell in plan.cells}
     for cell in plan.cells:

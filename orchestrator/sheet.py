@@ -59,6 +59,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
             "git_commit": provenance.git_commit(),
             "numerics": NUMERICS,
             "data_checksum": dataset.checksum,
+            "dataset_checksum": provenance.dataset_checksum(config.dataset.name),
             "method_checksums": {label: provenance.method_checksum(method) for label, method in methods.items()},
             "network_checksum": provenance.network_checksum(config.network.name),
             "weights_checksum": provenance.weights_checksum(config.network.name, config.network.options),

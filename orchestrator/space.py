@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.config import MethodConfig, SpaceEntry
 from trainable.errors import InputError, unknown_name
 from trainable.methods.base import Choices, Method, Range, Space
-from trainable.refusals import check_hyperparameters
+from trainable.refusals import check_hyperparameters, check_range
 
 
 def space_of(entry: MethodConfig, method: Method, epochs: int) -> tuple[dict[str, Range | Choices], dict[str, Any]]:
@@ -34,7 +34,10 @@ def space_of(entry: MethodConfig, method: Method, epochs: int) -> tuple[dict[str
     own = {name: _searched(f"{label}: the value of '{name}'", value) for name, value in entry.space.items()}
     check_hyperparameters(method, entry.fixed, epochs, label)
     for name, searched in own.items():
-        for value in searched.values if isinstance(searched, Choices) else (searched.low, searched.high):
+        if isinstance(searched, Range):
+            check_range(method, name, searched, epochs, label)
+            continue
+        for value in searched.values:
             check_hyperparameters(method, {name: value}, epochs, label)
     space = {**method.space, **own}
     space = {name: value for name, value in space.items() if name not in entry.fixed}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
+import re
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.config import SweepConfig
-from orchestrator.yaml_text import load_yaml
+from orchestrator.yaml_text import load_yaml, problem_of
+from store.errors import nearest
 from trainable.errors import InputError
 from trainable.texts import bounded
 
@@ -51,9 +52,7 @@ def parse_config(text: str, overrides: list[str] | None = None, name: str = "swe
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
-        raise InputError(
-            f"{name} is not valid YAML{line}: {getattr(error, 'problem', None) or 'cannot parse'}"
-        ) from error
+        raise InputError(f"{name} is not valid YAML{line}: {problem_of(error)}") from error
     if not isinstance(tree, dict):
         raise InputError(f"{name} must hold a mapping with the keys dataset, methods, ..., but holds {_kind(tree)}")
     if isinstance(tree.get("provenance"), dict):
@@ -102,9 +101,7 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
     try:
         value = load_yaml(text)
     except yaml.YAMLError as error:
-        raise InputError(
-            f"--set {key}: '{text}' is not valid YAML: {getattr(error, 'problem', None) or 'cannot parse'}"
-        ) from error
+        raise InputError(f"--set {key}: '{bounded(text, 100)}' is not valid YAML: {problem_of(error)}") from error
     node: Any = tree
     parts = key.split(".")
     for part, following in zip(parts, [*parts[1:], None], strict=True):
@@ -131,7 +128,7 @@ def _list_index(node: list[Any], part: str, override: str) -> int:
     names = [(entry.get("label") or entry.get("name")) if isinstance(entry, dict) else entry for entry in node]
     if part in names:
         return names.index(part)
-    if part.isdigit() and int(part) < len(node):
+    if part.isdecimal() and int(part) < len(node):
         return int(part)
     raise InputError(f"--set {override}: the list has no entry '{part}'; it has {names}")
 
@@ -144,7 +141,7 @@ def _sentence(error: ValidationError, tree: Mapping[str, Any]) -> str:
         key=lambda entry: (entry["type"] == "extra_forbidden", entry["type"] != "model_type", len(entry["loc"])),
     )
     path = _path(first["loc"], tree)
-    key = ".".join(path)
+    key = bounded(".".join(path), 100)
     if first["type"] == "extra_forbidden":
         known = _known_keys(SweepConfig, list(first["loc"][:-1]))
         near = _nearest(path[-1], known)
@@ -152,10 +149,16 @@ def _sentence(error: ValidationError, tree: Mapping[str, Any]) -> str:
         return f"unknown key '{key}': {hint}known here: {', '.join(known)}"
     if first["type"] == "missing":
         return f"the key '{key}' is missing"
+    if first["type"] == "invalid_key":
+        where = ".".join(_path(first["loc"][:-1], tree))
+        return f"{where}: " * bool(where) + f"keys must be text, but got {bounded(repr(first['input']), 100)}: quote it"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "model_type":
         message = "must be a mapping of keys to values"
     message = message[0].lower() + message[1:]
+    if first["type"] == "literal_error" and isinstance(first["input"], str):
+        near = nearest(first["input"], re.findall(r"'([^']*)'", message))
+        message = f"did you mean '{near}'? {message}" if near else message
     found = "" if first["type"] == "value_error" else f", but got {bounded(repr(first['input']), 200)}"
     return f"{key}: {message}{found}" if key else f"{message}{found}"
 
@@ -180,10 +183,9 @@ def _is_union_tag(part: int | str) -> bool:
 
 def _nearest(name: str, known: Sequence[str]) -> str | None:
     """The known key that was meant here; else the dotted one of that name elsewhere in the file."""
-    lower = {key.lower(): key for key in known}
-    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=0.4)
-    if near and (near[0] == name.lower() or name.lower() not in _elsewhere()):
-        return lower[near[0]]
+    near = nearest(name, known, cutoff=0.6)
+    if near and (near.lower() == name.lower() or name.lower() not in _elsewhere()):
+        return near
     return _elsewhere().get(name.lower())
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from trainable.texts import one_line
+
 # In C, ten times as fast, where PyYAML was built with it.
 _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -34,7 +36,8 @@ def load_yaml(text: str) -> Any:
 
     Raises:
         yaml.YAMLError: It is no YAML; a key stands twice in a mapping (what comes with a merge key ``<<`` may be
-            overwritten); or a number such as ``010`` (8 in YAML 1.1, 10 in 1.2), ``1:30`` (90, or text) or ``0b11``.
+            overwritten); a number such as ``010`` (8 in YAML 1.1, 10 in 1.2), ``1:30`` (90, or text) or ``0b11``;
+            or a scalar that is none of its kind, as the date ``2026-13-45``.
 
     Example:
         >>> load_yaml("training: {epochs: 3}")
@@ -46,7 +49,14 @@ def load_yaml(text: str) -> Any:
         if node is None:
             return None
         _check(node, "", set())
-        return loader.construct_document(node)
+        try:
+            return loader.construct_document(node)
+        except yaml.YAMLError:
+            raise
+        except Exception as error:
+            # PyYAML makes numbers and dates of texts that only look like them, and lets Python's own errors through.
+            problem = f"a value is no number, date or truth value that there can be ({one_line(str(error), 100)})"
+            raise yaml.MarkedYAMLError(problem=f"{problem}: put quotes around a text") from error
     finally:
         loader.dispose()
 
@@ -63,7 +73,7 @@ def _check(node: yaml.Node, path: str, seen: set[int]) -> None:
         first: dict[tuple[str, str], yaml.Node] = {}
         for key, value in node.value:
             name = key.value if isinstance(key, yaml.ScalarNode) else "?"
-            if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
+            if isinstance(key, yaml.ScalarNode):
                 earlier = first.setdefault((key.tag, name), key)
                 if earlier is not key:
                     _refuse(key, f"the key '{path}{name}' stands twice, first in line {earlier.start_mark.line + 1}")
@@ -76,6 +86,11 @@ def _check(node: yaml.Node, path: str, seen: set[int]) -> None:
             f"{where}{node.value} is one number in YAML 1.1 and another, or text, in YAML 1.2: write a plain decimal "
             "number, or quotes around a text",
         )
+
+
+def problem_of(error: yaml.YAMLError) -> str:
+    """What is wrong with a text that is no YAML."""
+    return str(getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot parse")
 
 
 def _refuse(node: yaml.Node, problem: str) -> None:

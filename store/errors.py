@@ -17,6 +17,18 @@ class DamagedFile(InputError):
     """A file whose content is not what was written: its checksum does not agree, or it cannot be read at all."""
 
 
+def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
+    """Find the known name that was meant, upper and lower case being the same; None where none is like it.
+
+    Example:
+        >>> nearest("ADAM", ["adam", "sgd"])
+        'adam'
+    """
+    lower = {entry.lower(): entry for entry in known}
+    near = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=cutoff)
+    return lower[near[0]] if near else None
+
+
 def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:
     """Build the error for a name that is not registered, naming the nearest known one.
 
@@ -29,6 +41,6 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:
         The exception, ready to be raised.
     """
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean '{near[0]}'? " if near else ""
+    near = nearest(str(name), names)
+    hint = f"did you mean '{near}'? " if near else ""
     return InputError(f"unknown {what} '{name}': {hint}known: {', '.join(names)}")

@@ -26,6 +26,15 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         raise InputError("the current folder does not exist any more: change to one that does") from error
 
 
+def is_file(path: Path) -> bool:
+    """True where a path leads to a file; False too where no file can have that name."""
+    try:
+        return path.is_file()
+    except OSError:
+        # Longer than the file system allows.
+        return False
+
+
 def read_regular(path: Path) -> bytes:
     """Content of a file; never waits, as opening a named pipe would.
 

@@ -20,6 +20,7 @@ from orchestrator.plan import make_plan
 from orchestrator.sheet import sweep_sheet
 from orchestrator.sweep_file import parse_config
 from trainable.data.base import _load
+from trainable.errors import InputError, import_registered
 from trainable.report import spec_row
 
 SWEEP = """
@@ -131,6 +132,13 @@ def test_a_wrong_word_on_the_command_line(refuse: Refuse, words: list[str], name
         (b"{a: 1, a: 2}\n!!python/object/apply:os.system ['true']\n", "line 2"),
         (b"? [a, b]\n: 1\n", "line 1"),
         (b"1: 2\n", "'dataset'"),
+        (SWEEP.encode() + b"yes: 1\n", "keys must be text, but got True"),
+        (SWEEP.encode() + b'"a\\nb": 1\n', "unknown key 'a\\nb'"),
+        (SWEEP.encode() + b"seed: 2026-13-45\n", "month must be in 1..12"),
+        (SWEEP.encode() + b"seed: !!int x\n", "put quotes around a text"),
+        (b"seed: " + b"9" * 5000, "put quotes around a text"),
+        (b"a: \x07\n", "control characters"),
+        (b"a: {<<: {b: 1}, <<: {b: 2}}\n", "'a.<<' stands twice"),
     ],
 )
 def test_a_file_that_is_no_sweep(refuse: Refuse, tmp_path: Path, text: bytes, named: str) -> None:
@@ -164,6 +172,24 @@ def test_a_folder_in_place_of_a_file(refuse: Refuse, tmp_path: Path) -> None:
         ("dataset.bias.color_variance=[-0.1]", "-0.1"),
         ("dataset.bias.color_variance=[1e6]", "1000000"),
         ("dataset.bias.color_variance=[.inf]", "inf"),
+        ("dataset.bias.color_variance=[0, -0.0]", "stands twice"),
+        ("limits.max_hours=1e400", "must be a finite number, but got inf"),
+        ("training.clip_norm=.inf", "must be a finite number, but got inf"),
+        ("training.batch_size=99999999999999999999", "less than or equal to 1000000"),
+        ("methods=[LNL]", "did you mean 'lnl'?"),
+        ("network=PIXEL_FRONT", "did you mean 'pixel_front'?"),
+        ("methods.lnl.fixed.MU=1", "did you mean 'mu'?"),
+        ("training.optimizer=ADAM", "did you mean 'adam'?"),
+        ("methods.lnl.bias=[]", "at least one bias value"),
+        ("methods.lnl.bias.color_variance=[]", "at least one bias value"),
+        ("methods.\u00b2.name=erm", "no entry '\u00b2'"),
+        ("confirm.rules=[val_biased, {rule: val_biased, seeds: 3}]", "'val_biased' stands twice"),
+        ("primary={compare: [erm, erm]}", "two different labels"),
+        ("primary={compare: [lnl, erm], rule: val_biased}", "one of the rules that are confirmed"),
+        ("methods.lnl.space={pretrain_epochs: {uniform: [0, 1]}}", "int: [0, 1]"),
+        ("network={name: resnet18, split_at: 3}", "network.split_at must be text"),
+        ("network={name: resnet18, weights: 3}", "network.weights must be text"),
+        (f"network={{name: resnet18, weights: {'w' * 300}}}", "path of a state dict"),
         ("dataset.bias.color_variance=[0.1, 0.1]", "0.1"),
         ("dataset.bias.color_variance=[]", "at least one bias value"),
         ("dataset.bias.color_variance=[low]", "'low'"),
@@ -171,6 +197,7 @@ def test_a_folder_in_place_of_a_file(refuse: Refuse, tmp_path: Path) -> None:
         ("methods=[erm, erm]", "'erm' stands twice"),
         ("methods.lnl.fixed.lamda=1", "did you mean 'lambda_'?"),
         ("methods.lnl.fixed.lambda_=strong", "'strong'"),
+        ("methods.lnl.space={pretrain_epochs: {uniform: [0, 2]}}", "must be less than the 2 epochs"),
         ("methods.lnl.space={mu: {log: [0, 1]}}", "'mu'"),
         ("methods.lnl.space={mu: {uniform: [2, 1]}}", "'mu'"),
         ("methods.lnl.space={mu: {int: [1, 2.5]}}", "2.5"),
@@ -179,6 +206,10 @@ def test_a_folder_in_place_of_a_file(refuse: Refuse, tmp_path: Path) -> None:
         ("network=pixel_frnt", "did you mean 'pixel_front'?"),
         ("network=resnet_18", "did you mean 'resnet18'?"),
         ("network.wdith=3", "'wdith'"),
+        ("network.Name=small_cnn", "did you mean 'name'?"),
+        ("network=Small_CNN", "did you mean 'small_cnn'?"),
+        ("methods=[LNL]", "did you mean 'lnl'?"),
+        ("methods.lnl.fixed.LR=0.1", "did you mean 'lr'?"),
         ("training.augmentation=[flipp]", "'flipp'"),
         ("training.batch_size=1", "training.batch_size: input should be greater than or equal to 2, but got 1"),
         ("training.epochs=0", "but got 0"),
@@ -252,6 +283,11 @@ def test_an_unknown_kind_of_place(refuse: Refuse, sweep: Path) -> None:
 @pytest.mark.parametrize("command", ["resume", "status", "report"])
 def test_a_folder_that_is_not_there(refuse: Refuse, command: str) -> None:
     assert "missing" in refuse(command, "missing")
+
+
+@pytest.mark.parametrize("command", ["resume", "status", "report", "verify", "pack", "run"])
+def test_a_name_that_no_file_can_have(refuse: Refuse, command: str) -> None:
+    assert "File name too long" in refuse(command, "x" * 300)
 
 
 @pytest.mark.parametrize("command", ["resume", "status", "report"])
@@ -402,6 +438,8 @@ def test_the_status_of_a_sweep_whose_file_is_damaged(
         (["coloured_digits", "--color_variance", "0.1", "--set", "train.ramp=1"], "did you mean 'training'?"),
         (["coloured_digits", "--color_variance", "0.1", "--set", "training.ramps=1"], "did you mean 'ramp'?"),
         (["coloured_digits", "--color_variance", "0.1", "--set", "training.ramp=steep"], "'steep'"),
+        (["coloured_digits", "--color_variance", "0.1", "--set", "training.epochs=3"], "as --epochs"),
+        (["coloured_digits", "--color_variance", "0.1", "--set", "network.name=kim2019"], "as --network"),
         (["coloured_digits", "--color_variance", "0.1", "--set", "training.optimizer=adm"], "'adm'"),
         (["coloured_digits", "--color_variance", "0.1", "--set", "training.batch_size=1"], "but got 1"),
         (["coloured_digits", "--color_variance", "0.1", "--set", "dataset.image_size=3"], "but got 3"),
@@ -488,3 +526,28 @@ def test_data_that_the_nodes_cannot_get(
 )
 def test_a_picture_that_cannot_be(refuse: Refuse, words: list[str], named: str) -> None:
     assert named in refuse("data", "preview", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--set", "training.epochs=1"], "--epochs N"),
+        (["--set", "dataset.name=x"], "its first argument"),
+        (["--set", "dataset.bias=3"], "--rho 1"),
+        (["--color_variance", "0.2"], "stands twice"),
+    ],
+)
+def test_what_train_would_pass_over(refuse: Refuse, words: list[str], named: str) -> None:
+    assert named in refuse("train", "coloured_digits", "--color_variance", "0.1", *words)
+
+
+def test_bias_values_in_two_options(refuse: Refuse) -> None:
+    words = ["--bias", "rho=0", "--bias", "rho=1"]
+    assert "--bias rho=0,1" in refuse("data", "preview", "brain_phantom", *words, "--out", "x.png")
+
+
+def test_a_file_of_a_method_that_cannot_be_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "torn_method.py").write_text("import nothing_of_that_name")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match=r"torn_method\.py cannot be imported \(ModuleNotFoundError: .*mend or remove"):
+        import_registered("torn_method")

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import difflib
-import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping
@@ -20,8 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from store.errors import nearest
 from trainable.data.base import BiasHeads, Dataset
-from trainable.errors import InputError, unknown_name
+from trainable.errors import InputError, import_registered, unknown_name
 from trainable.methods.base import Nets
 from trainable.randomness import derive
 
@@ -137,8 +136,8 @@ def blueprint(network: str, options: Mapping[str, Any], dataset: Dataset) -> Blu
     from trainable import networks_torchvision
 
     if network not in networks_torchvision.classifiers():
-        near = difflib.get_close_matches(network, [*_NETWORKS, *networks_torchvision.classifiers()], n=1)
-        hint = f"did you mean '{near[0]}'? " if near else ""
+        near = nearest(network, [*_NETWORKS, *networks_torchvision.classifiers()], cutoff=0.6)
+        hint = f"did you mean '{near}'? " if near else ""
         raise InputError(
             f"unknown network '{network}': {hint}known: {', '.join(list_networks())} and torchvision's classifiers "
             f"(resnet18, densenet121 ...)"
@@ -155,9 +154,10 @@ def _check_options(network: str, builder: Callable[..., Any], options: Mapping[s
     known = [parameter.name for parameter in parameters[skip:]]
     for name in options:
         if name not in known:
+            # Options stand beside the network's own key.
             raise (
-                unknown_name(f"option of network {network}", name, known)
-                if known
+                unknown_name(f"option of network {network}", name, [*known, "name"])
+                if known or nearest(name, ["name"])
                 else InputError(f"network {network} has no options, but got '{name}': leave it out")
             )
 
@@ -290,7 +290,7 @@ def _import_all() -> None:
     # They register themselves, and need what is defined above. Torchvision's models take a second to import.
     for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
         if module.name.startswith("networks_") and module.name != _LATE:
-            importlib.import_module(f"trainable.{module.name}")
+            import_registered(f"trainable.{module.name}")
 
 
 _import_all()

@@ -19,7 +19,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional
 
-from store.local import expanded
+from store.local import expanded, is_file
 from trainable.data.base import BiasHeads, Dataset
 from trainable.errors import InputError, unknown_name
 from trainable.graph_cut import cut, layers
@@ -70,6 +70,9 @@ def lay_out(
     side = dataset.image_size if image_size is None else image_size
     if isinstance(side, bool) or not isinstance(side, int) or side < 1:
         raise InputError(f"network.image_size must be a whole number of pixels above 0, but got {side!r}")
+    for name, value in (("split_at", split_at), ("weights", weights)):
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"network.{name} must be text, but got {value!r}: put it in quotes")
     if split_at is None:
         if "resnet" not in network and not network.startswith("resnext"):
             known = ", ".join(layers(_model(network, len(dataset.classes), side)))
@@ -224,7 +227,7 @@ def _read_weights(network: str, weights: str) -> Mapping[str, Tensor]:
                 f"weights: imagenet takes {path.name} from {path.parent} and downloads nothing, but it is not there: "
                 f"put {url} there, or give weights: FILE"
             )
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"network.weights must be null, imagenet or the path of a state dict, but got '{weights}'")
     try:
         if path.suffix == ".safetensors":
@@ -239,7 +242,8 @@ def _read_weights(network: str, weights: str) -> Mapping[str, Tensor]:
         ) from error
     if not isinstance(state, Mapping):
         raise InputError(f"{path} must hold a state dict, but holds a {type(state).__name__}: save model.state_dict()")
-    return state
+    # Other entries than tensors (an epoch, say) are nobody's weights.
+    return {name: value for name, value in state.items() if isinstance(name, str) and isinstance(value, Tensor)}
 
 
 def _load(model: nn.Module, state: Mapping[str, Tensor], network: str) -> None:
@@ -253,11 +257,20 @@ def _load(model: nn.Module, state: Mapping[str, Tensor], network: str) -> None:
         for name in own
         if not name.startswith(f"{last}.")
         and not name.endswith("num_batches_tracked")
-        and (name not in state or state[name].shape != own[name].shape)
+        and (name not in state or not _fits(state[name], own[name]))
     ]
     if wrong:
         raise InputError(
             f"the weights do not fit network {network} ({len(wrong)} tensors missing or of another shape, the first "
             f"{wrong[0]}): give weights of this very network"
         )
-    model.load_state_dict({k: v for k, v in state.items() if k in own and v.shape == own[k].shape}, strict=False)
+    taken = {name: value for name, value in state.items() if name in own and _fits(value, own[name])}
+    for name, value in taken.items():
+        if not value.isfinite().all():
+            raise InputError(f"the weights of network {network} must be finite, but {name} is not: give others")
+    model.load_state_dict(taken, strict=False)
+
+
+def _fits(value: Tensor, own: Tensor) -> bool:
+    # A complex tensor would lose its imaginary part without a word, and a sparse one cannot be copied.
+    return value.shape == own.shape and value.layout == own.layout and not value.is_complex()

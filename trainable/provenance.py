@@ -5,22 +5,20 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib
 import importlib.metadata
 import importlib.util
-import inspect
 import os
 import platform
 import resource
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from store.local import expanded
+from store.local import expanded, is_file
 from trainable.methods.base import Method
 
 
@@ -55,11 +53,6 @@ def git_commit() -> str | None:
         return None
 
 
-@functools.cache
-def _source(module: str) -> bytes:
-    return inspect.getsource(importlib.import_module(module)).encode()
-
-
 def method_checksum(method: Method) -> str:
     """SHA-256 (16 hex digits) of the source that decides what a method does.
 
@@ -67,27 +60,34 @@ def method_checksum(method: Method) -> str:
         method: The method.
 
     Returns:
-        Digest over the file of its step, the shared file of the adversary, and the file of its transform. A method
-        typed into an interpreter, whose source cannot be read, is told apart by its name alone.
+        Digest over the file of its step, the shared file of the adversary, the file of its transform, and what they
+        import of the methods or, where they are a user's own, of their package and folder. A method typed into an
+        interpreter, whose source cannot be read, is told apart by its name alone.
     """
-    modules = {method.step.__module__, "trainable.methods.adversary"}
-    # grl and permuted_bias borrow lnl's step from its own file.
-    modules.update(
-        value.__module__
-        for value in vars(importlib.import_module(method.step.__module__)).values()
-        if inspect.isfunction(value) and value.__module__.startswith("trainable.methods.")
-    )
+    first = [method.step.__module__, "trainable.methods.adversary"]
     if method.transform is not None:
-        modules.add(method.transform.__module__)
-    digest = hashlib.sha256(method.name.encode())
-    for module in sorted(modules):
-        try:
-            digest.update(_source(module))
-        except (OSError, TypeError):
-            digest.update(module.encode())
-    return digest.hexdigest()[:16]
+        first.append(method.transform.__module__)
+    return _digest(method.name, first, "trainable.methods", ("trainable.methods.base",))
 
 
+def dataset_checksum(name: str) -> str:
+    """SHA-256 (16 hex digits) of the source that decides what a data set draws and paints.
+
+    Its own ``checksum`` says which images it has; how they are painted is in its code.
+
+    Args:
+        name: A registered name.
+
+    Returns:
+        Digest over the file of its factory and what that imports of ``trainable.data`` or, where it is a user's own,
+        of its package and folder.
+    """
+    from trainable.data.base import dataset_factory
+
+    return _digest(name, [dataset_factory(name).__module__], "trainable.data", _SHARED_DATA)
+
+
+_SHARED_DATA = tuple(f"trainable.data.{name}" for name in ("base", "cache", "contract", "file_lock"))
 _SHARED = ("trainable.networks", "trainable.errors", "trainable.randomness", "trainable.data", "trainable.methods")
 """Modules that networks import and that are no part of any of them: their numbers are versioned by ``NUMERICS``."""
 
@@ -104,9 +104,24 @@ def network_checksum(network: str) -> str:
     """
     from trainable.networks import network_module
 
-    first = network_module(network)
-    packages = {"trainable", first.partition(".")[0]}
-    waiting, sources = [first], dict[str, bytes]()
+    return _digest(network, [network_module(network)], "trainable", _SHARED)
+
+
+def _digest(name: str, first: Iterable[str], within: str, shared: tuple[str, ...]) -> str:
+    """Digest over some modules and all that they import of ``within`` or, where another's, of their package and folder.
+
+    Args:
+        name: Goes into the digest, for modules that cannot be read.
+        first: Names of the modules.
+        within: Package of ours whose modules are followed.
+        shared: Modules of it, with all below them, that are not.
+
+    Returns:
+        16 hex digits.
+    """
+    waiting, sources = list(first), dict[str, bytes]()
+    others = [module for module in waiting if module.partition(".")[0] != "trainable"]
+    own, folders = {module.partition(".")[0] for module in others}, {_folder(module) for module in others} - {None}
     while waiting:
         module = waiting.pop()
         source = _module_source(module)
@@ -114,16 +129,32 @@ def network_checksum(network: str) -> str:
             continue
         sources[module] = source
         waiting += [
-            name for name in _imports(module, source) if name.partition(".")[0] in packages and not _is_shared(name)
+            found
+            for found in _imports(module, source)
+            if found.partition(".")[0] in own
+            or (found.startswith(f"{within}.") and not _is_shared(found, shared))
+            or (folders and not found.startswith("trainable") and _folder(found) in folders)
         ]
-    digest = hashlib.sha256(network.encode())
+    digest = hashlib.sha256(name.encode())
     for module in sorted(sources):
         digest.update(sources[module])
     return digest.hexdigest()[:16]
 
 
-def _is_shared(module: str) -> bool:
-    return module == "trainable" or any(module == name or module.startswith(f"{name}.") for name in _SHARED)
+def _is_shared(module: str, shared: tuple[str, ...]) -> bool:
+    return any(module == name or module.startswith(f"{name}.") for name in shared)
+
+
+def _folder(module: str) -> Path | None:
+    """Folder of a user's own module; None of an installed one, whose neighbours have nothing to do with it."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None or not spec.has_location:
+        return None
+    folder = Path(spec.origin).resolve().parent
+    return None if folder.name in ("site-packages", "dist-packages") or spec.origin.endswith(".so") else folder
 
 
 def _module_source(module: str) -> bytes | None:
@@ -183,10 +214,12 @@ def _option_files(network: str, options: Mapping[str, Any]) -> list[Path]:
 
 
 def named_files(options: Mapping[str, Any]) -> dict[str, Path]:
-    """Files that options name, by the option; an option's value without a dot or a slash is no path."""
-    texts = {name: value for name, value in options.items() if isinstance(value, str)}
-    paths = {name: expanded(value) for name, value in texts.items() if "/" in value or "." in value}
-    return {name: path for name, path in paths.items() if path.is_file()}
+    """Files that options name, by the option; but for ``weights``, a value without a dot or a slash is no path."""
+    texts = {name: value for name, value in options.items() if isinstance(value, str) and value != "imagenet"}
+    paths = {
+        name: expanded(value) for name, value in texts.items() if name == "weights" or "/" in value or "." in value
+    }
+    return {name: path for name, path in paths.items() if is_file(path)}
 
 
 @functools.lru_cache(maxsize=8)

@@ -41,6 +41,28 @@ def check_hyperparameters(method: Method, values: Mapping[str, Any], epochs: int
         )
 
 
+def check_range(method: Method, name: str, searched: Range, epochs: int, where: str = "") -> None:
+    """Refuse a range that holds values no trial of a method can be trained with.
+
+    Args:
+        method: The method.
+        name: The hyperparameter.
+        searched: The range.
+        epochs: Epochs of a trial.
+        where: Begins the sentence, e.g. the method's label.
+
+    Raises:
+        InputError: An end that ``check_hyperparameters`` refuses, or whole numbers that are not searched as such.
+    """
+    for value in (searched.low, searched.high):
+        check_hyperparameters(method, {name: value}, epochs, where)
+    if name == "pretrain_epochs" and not searched.integer and searched.low < searched.high:
+        raise InputError(
+            f"{where or method.name}: the value of '{name}' must be a whole number, but the range from "
+            f"{searched.low:g} to {searched.high:g} holds others: write {{int: [{searched.low:g}, {searched.high:g}]}}"
+        )
+
+
 def _check_value(method: Method, name: str, value: Any, what: str) -> None:
     default, searched = method.defaults[name], method.space.get(name)
     if not isinstance(default, (int, float)) or isinstance(default, bool):

@@ -20,6 +20,7 @@ OLD = {
     "data_checksum": "d1",
     "numerics": 1,
     "method_checksums": {"erm": "e1", "lnl": "l1"},
+    "dataset_checksum": "s1",
     "network_checksum": "n1",
     "weights_checksum": "w1",
     "lnl_sweep_version": "0.1.0",
@@ -129,6 +130,7 @@ class TestProvenance:
         [
             ({"numerics": 2}, "numerics 1 -> 2"),
             ({"method_checksums": {"erm": "e1", "lnl": "l2"}}, "method lnl"),
+            ({"dataset_checksum": "s2"}, "source of the data set"),
             ({"network_checksum": "n2"}, "source of the network"),
             ({"weights_checksum": "w2"}, "weights file"),
             ({"weights_checksum": None}, "weights file"),
@@ -140,7 +142,7 @@ class TestProvenance:
         assert any(named in line for line in self.check(True, **changes))
 
     def test_the_sheet_of_an_older_version_says_nothing_of_its_network(self) -> None:
-        old = {key: value for key, value in OLD.items() if "network" not in key and "weights" not in key}
+        old = {key: value for key, value in OLD.items() if not key.startswith(("dataset", "network", "weights"))}
         assert check_provenance(old, {**OLD, "torchvision_version": "0.29.1"}, False, "DIR") == []
         assert changed_numbers(old, OLD) == {}
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainable.data.contract import check_members, check_options
-from trainable.errors import InputError, unknown_name
+from trainable.errors import InputError, import_registered, unknown_name
 from trainable.randomness import numpy_generator
 from trainable.spec import VARIANTS, Phase, Rule
 
@@ -314,7 +314,7 @@ def register_dataset(name: str) -> Callable[[DatasetFactory], DatasetFactory]:
 def _import_all() -> None:
     package = importlib.import_module("trainable.data")
     for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"trainable.data.{module.name}")
+        import_registered(f"trainable.data.{module.name}")
 
 
 def list_datasets() -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from trainable.data.base import TrainingDraw
-from trainable.errors import InputError, unknown_name
+from trainable.errors import InputError, import_registered, unknown_name
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ def register_method(
 def _import_all() -> None:
     package = importlib.import_module("trainable.methods")
     for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"trainable.methods.{module.name}")
+        import_registered(f"trainable.methods.{module.name}")
 
 
 def list_methods() -> list[str]:
