@@ -26,8 +26,8 @@ def planning_section(findings: Findings) -> str:
         [
             findings.line_name(r),
             f"{r['bias_value']:g}",
-            *(m.short(r[name]) for name in (*parts, "sd_patients", "sd_interaction")),
-            *(m.short(r[name]) for name in ("d_min", "d_min_seeds", "d_min_patients")),
+            *(_number(r[name]) for name in (*parts, "sd_patients", "sd_interaction")),
+            *(_number(r[name]) for name in ("d_min", "d_min_seeds", "d_min_patients")),
             r["buy"] or "neither helps",
         ]
         for r in rows.to_dict("records")
@@ -65,7 +65,7 @@ def _table(findings: Findings, rows: pd.DataFrame) -> str:
             table = least_differences(parts, (*SEEDS, k), (*PATIENTS, p) if p else ())
             unit = _unit(findings)
             lines = [
-                [str(n), *("" if math.isnan(v) else f"{v:.3f}" for v in row)]
+                [str(n), *(_number(v) for v in row)]
                 for n, row in zip(table.index, table.to_numpy(), strict=True)
             ]
             headers = ["seeds", *(f"{n} {unit}" if n else "these test images" for n in table.columns)]
@@ -75,6 +75,10 @@ def _table(findings: Findings, rows: pd.DataFrame) -> str:
             )
             return m.table(headers, lines, caption)
     return ""
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def _unit(findings: Findings) -> str:
