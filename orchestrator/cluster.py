@@ -90,7 +90,7 @@ def _init_own(cpus: int | None) -> None:
         "_temp_dir": ray_private.private_folder(),
     }
     ray_private.make_token()
-    with ray_private.loopback_only(), code_first():
+    with ray_private.loopback_only(), ray_private.slow_agents_awaited(), code_first():
         ray.init(**own, object_store_memory=OBJECT_STORE_BYTES, **_QUIET)
     ray_private.close_token()
 

@@ -6,9 +6,11 @@ Each function notices that a Ray keeps these things elsewhere: none of them then
 from __future__ import annotations
 
 import contextlib
+import inspect
 import logging
 import os
 import secrets
+import socket
 import stat
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,6 +25,8 @@ from trainable.remote import CREDENTIALS
 LOOPBACK = "127.0.0.1"
 _TOKEN, _TOKEN_PATH = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 """Variables by which Ray is given a token, or the file of one, in place of ``~/.ray/auth_token``."""
+AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+"""Ports of a node's two agents, as ``start_raylet`` takes them and as the files are called that hold them."""
 _SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 _LONGEST_SOCKET = 107 if sys.platform != "darwin" else 103
 
@@ -100,6 +104,48 @@ def loopback_only() -> Iterator[None]:
         yield
     finally:
         ray_constants.ENABLE_RAY_CLUSTER = before
+
+
+@contextlib.contextmanager
+def slow_agents_awaited() -> Iterator[None]:
+    """Within the block, a node starts however long its two agents, programs in Python, take to be there.
+
+    Ray's raylet waits 15 s, a time that nothing can change, for the files in which they leave their ports, and then
+    ends itself, while the driver goes on waiting for it: on a machine that is busy with other things no sweep would
+    start. Here the ports are chosen and written down beforehand; the agents take them.
+    """
+    try:
+        from ray._private import services
+    except ImportError:
+        yield
+        return
+    start = services.start_raylet
+    signature = inspect.signature(start)
+    known = {*AGENT_PORTS, "session_dir", "node_id"} <= signature.parameters.keys()
+
+    def start_with_ports(*values: Any, **named: Any) -> Any:
+        given = signature.bind_partial(*values, **named)
+        with contextlib.ExitStack() as held:
+            for name in AGENT_PORTS:
+                port = given.arguments.get(name) or _free_port(held)
+                file = Path(given.arguments["session_dir"], f"{name}_{given.arguments['node_id']}")
+                file.write_text(str(port))
+                given.arguments[name] = port
+        return start(*given.args, **given.kwargs)
+
+    services.start_raylet = start_with_ports if known else start
+    try:
+        yield
+    finally:
+        services.start_raylet = start
+
+
+def _free_port(held: contextlib.ExitStack) -> int:
+    # Held until all are chosen, so that no two are the same.
+    found = held.enter_context(socket.socket())
+    found.bind((LOOPBACK, 0))
+    port: int = found.getsockname()[1]
+    return port
 
 
 def check_loopback() -> None:

@@ -198,9 +198,11 @@ def own_cluster(
     import ray
     from ray.cluster_utils import Cluster
 
+    from orchestrator.ray_private import slow_agents_awaited
+
     place.mkdir()
     own = {"RAY_TMPDIR": str(place), "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", **variables}
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, slow_agents_awaited():
         patch.delenv("RAY_ADDRESS", raising=False)
         for name, value in own.items():
             patch.setenv(name, value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import stat
 from collections.abc import Mapping
@@ -11,11 +12,12 @@ from typing import Any
 
 import pytest
 import ray
+from ray._private import services
 from ray._private.authentication import authentication_token_setup
 from ray.tune.execution import class_cache
 
 from orchestrator import ray_private
-from orchestrator.ray_private import no_variables_in_runtime_environments
+from orchestrator.ray_private import AGENT_PORTS, no_variables_in_runtime_environments, slow_agents_awaited
 from trainable.errors import InputError
 from trainable.remote import CREDENTIALS
 
@@ -162,3 +164,34 @@ def test_the_place_is_the_one_that_ray_would_take(monkeypatch: pytest.MonkeyPatc
     for variables in ({}, {"TMPDIR": "/a"}, {"TMPDIR": "/a", "RAY_TMPDIR": "/b"}):
         ours, rays = of(**variables)
         assert ours == rays.removesuffix("ray") + f"lnl-{os.geteuid()}/ray"
+
+
+def test_ports_of_a_nodes_agents_are_written_down_before_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = inspect.signature(services.start_raylet)
+    # Ray's own arguments: where they change, what is done here is to be looked at again.
+    assert {*AGENT_PORTS, "session_dir", "node_id"} <= own.parameters.keys()
+    seen: dict[str, Any] = {}
+
+    def start(session_dir: str, node_id: str, **ports: int) -> None:
+        seen.update({file.name: int(file.read_text()) for file in Path(session_dir).iterdir()}, **ports)
+
+    start.__signature__ = own  # type: ignore[attr-defined]
+    monkeypatch.setattr(services, "start_raylet", start)
+    with slow_agents_awaited():
+        services.start_raylet(session_dir=str(tmp_path), node_id="n1", dashboard_agent_listen_port=52365)
+    assert services.start_raylet is start
+    for name in AGENT_PORTS:
+        assert seen[name] == seen[f"{name}_n1"]
+    assert seen["dashboard_agent_listen_port"] == 52365
+    assert len({seen[name] for name in AGENT_PORTS}) == len(AGENT_PORTS)
+
+
+def test_a_ray_with_other_arguments_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(folder: str) -> str:
+        return folder
+
+    monkeypatch.setattr(services, "start_raylet", start)
+    with slow_agents_awaited():
+        assert services.start_raylet("here") == "here"
