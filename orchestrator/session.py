@@ -143,6 +143,7 @@ class Session:
         return {
             "spec": spec.to_json(),
             "dir": self.writer.directory.uri,
+            "sweep": self.writer.sweep,
             "cpu": demand.cpu,
             "gpu": demand.gpu,
             "checkpoint_seconds": self.checkpoint_seconds,
