@@ -217,7 +217,8 @@ def _finish(directory: str) -> bool:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # With the predictions: the same intervals as in the report.
-            table = summary_table(load(directory), load_predictions(directory)).to_string()
+            summary = summary_table(load(directory), load_predictions(directory))
+            table = "no confirm trial has a result yet" if summary.empty else summary.to_string()
             report = write_report(directory)
             print(table)
             for source, difference in NOTES.items():

@@ -10,6 +10,7 @@ import logging
 import pickle
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ class Session:
         self.overdue: set[str] = set()
         self.deaths: dict[str, int] = {}
         self.fatal: set[tuple[str, str]] = set()
+        self.same_deaths: Counter[tuple[str, str]] = Counter()
         self.lost: dict[str, int] = {}
         self.deadline = None if hours is None else time.monotonic() + 3600 * hours
         self.max_cost = config.limits.max_cost
@@ -143,6 +145,7 @@ class Session:
         return {
             "spec": spec.to_json(),
             "dir": self.writer.directory.uri,
+            "sweep": self.writer.sweep,
             "cpu": demand.cpu,
             "gpu": demand.gpu,
             "checkpoint_seconds": self.checkpoint_seconds,
@@ -236,9 +239,12 @@ class Session:
         died = self.deaths.get(spec.trial_id, 0)
         # Each start costs an import of torch: of a method whose trials die alike every time, one start is enough.
         fatal = (spec.label, "" if error is None else _kind(death_of(error, logs_here())))
+        if died:
+            self.same_deaths[fatal] += 1
+        # One death may be of what ran beside it, so that a trial is started once more even where others died alike.
+        if died > MAX_FAILURES or (died > 1 and self.same_deaths[fatal] > MAX_FAILURES + 1):
+            self.fatal.add(fatal)
         if overdue or died > MAX_FAILURES or (died and fatal in self.fatal):
-            if died > MAX_FAILURES:
-                self.fatal.add(fatal)
             self.ended(trial.trial_id, died, self.reason(trial.trial_id, died, error))
             return
         self.histories.pop(trial.trial_id, None)
@@ -266,7 +272,7 @@ class Session:
             assert self.limit is not None
             return f"took longer than limits.trial_minutes = {self.limit / 60:g}"
         cause = "unknown reason" if error is None else death_of(error, logs_here())
-        return f"the worker process died {died} times ({cause})"
+        return f"the worker process died {died} time{'s' if died > 1 else ''} ({cause})"
 
     def ended(self, ray_id: str, attempts: int | None = None, error: str | None = None) -> None:
         """Write the row of a trial that ended; by default it was started once more than its process died."""
@@ -292,6 +298,7 @@ class Session:
         if last is not None and error is None:
             # A process of this method can train a trial to its end.
             self.fatal = {pair for pair in self.fatal if pair[0] != spec.label}
+            self.same_deaths = Counter({pair: n for pair, n in self.same_deaths.items() if pair[0] != spec.label})
         row, problems = fitted("trials", reported)
         unfit = self.unfit.pop(ray_id, None) or next(iter(problems), None)
         if error is None and unfit is not None and row["status"] != "failed":

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import ray
 from ray.tune import Trainable
 
+from store.sealed import sweep_of_sheet
 from trainable import remote
 from trainable.errors import DataOutOfReach, InputError
 from trainable.files import Folder
@@ -87,11 +88,15 @@ def _directory() -> Iterator[None]:
         raise DirectoryError(str(error)) from error
 
 
-def _sweep_folder(uri: str) -> Folder:
+def _sweep_folder(uri: str, sweep: str | None) -> Folder:
     """The sweep's directory, as it is seen from this node.
 
+    Args:
+        uri: Its address.
+        sweep: Identity of the sweep; None = not known.
+
     Raises:
-        InputError: It is not to be seen: what a trial left there would be lost.
+        InputError: It is not to be seen, or another sweep's: what a trial left there would be lost.
     """
     folder = Folder(uri)
     if folder.local is None:
@@ -101,6 +106,15 @@ def _sweep_folder(uri: str) -> Folder:
             f"a worker must see the sweep's directory, but node {socket.gethostname()} has no {uri}/{SHEET}: "
             "give an --out that all nodes share, a network's disk or s3://..."
         )
+    end = time.monotonic() + SEEN_SECONDS
+    # A network's disk may show the sheet of a folder that was there before for some seconds.
+    while sweep is not None and sweep_of_sheet(folder.read(SHEET)) != sweep:
+        if time.monotonic() > end:
+            raise InputError(
+                f"a worker must see the sweep's directory, but on node {socket.gethostname()} {uri} is that of another "
+                "sweep: give an --out that all nodes share, a network's disk or s3://..."
+            )
+        time.sleep(min(0.5, SEEN_SECONDS / 20))
     return folder.kept(SHEET)
 
 
@@ -137,7 +151,8 @@ def _trainer(spec: TrialSpec, device: str) -> Trainer:
 class SweepTrainable(Trainable):
     """One trial, one epoch a step.
 
-    ``config``: ``spec`` (JSON of a ``TrialSpec``), ``dir`` (URI of the sweep's directory, or None), and
+    ``config``: ``spec`` (JSON of a ``TrialSpec``), ``dir`` (URI of the sweep's directory, or None), ``sweep`` (its
+    identity, which its sheet must name; None = not checked), and
     ``checkpoint_seconds`` (least time between two checkpoints), ``rungs`` (epochs at which one is forced), ``gpu``
     (share of a card; 0 = the trial computes on the CPU).
 
@@ -175,7 +190,7 @@ class SweepTrainable(Trainable):
             self._start_clean()
             use_environment(self.environment)
             with _directory():
-                self._dir = _sweep_folder(config["dir"]) if config.get("dir") else None
+                self._dir = _sweep_folder(config["dir"], config.get("sweep")) if config.get("dir") else None
             if self.weights is not None:
                 _check_weights(self._spec, self.weights)
             # A trial without a share of a card must not take one that its node happens to have.

@@ -7,8 +7,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 
 from orchestrator import commands
@@ -30,7 +30,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(
         sys.modules["analysis.load"], "load_config", lambda folder: {"dataset_info": {"note": "\u2264 caf\u00e9"}}
     )
-    monkeypatch.setattr("analysis.summary_table", lambda *_: SimpleNamespace(to_string=lambda: "lnl \u00b1 .1"))
+    monkeypatch.setattr("analysis.summary_table", lambda *_: pd.DataFrame({"0.02": ["\u00b1 .1"]}, ["lnl"]))
     monkeypatch.setattr("analysis.write_report", write_report)
     return tmp_path
 
@@ -64,6 +64,15 @@ def test_a_finished_sweep_has_its_report_whatever_its_output_is(
     assert (shown.error is not None) == (output in ("full", "pipe"))
     if stream is not None:
         stream.close()
+
+
+def test_a_sweep_without_a_confirm_trial_has_no_table(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("analysis.summary_table", lambda *_: pd.DataFrame())
+    assert commands._finish(str(finished))
+    said = capsys.readouterr().out
+    assert said.startswith("no confirm trial has a result yet\n") and "DataFrame" not in said
 
 
 def test_the_report_is_written_before_anything_is_printed(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -296,6 +296,17 @@ def test_a_method_whose_processes_die_alike_each_time_is_started_once_a_trial(di
     assert deaths_of(session, "f", MemoryError("5 bytes")) == 3
 
 
+def test_trials_that_die_alike_side_by_side_are_started_once_more(directory: SweepDirectory) -> None:
+    session = make_session(directory, stopping_config(search={"trials": 9}), slots=9)
+    for turn in "12":
+        for name in "abc":
+            suggested(session, f"{name}{turn}")
+        for name in "abc":
+            process_dies(session, f"{name}{turn}", MemoryError())
+    assert [row["attempts"] for row in directory.rows("trials")] == [2, 2, 2]
+    assert deaths_of(session, "d", MemoryError()) == 1
+
+
 def test_what_one_method_dies_of_is_no_reason_to_give_up_another(directory: SweepDirectory) -> None:
     session = make_session(directory, stopping_config(methods=["erm", "lnl"]), slots=9)
     starts: dict[str, list[str]] = {}

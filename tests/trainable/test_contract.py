@@ -95,6 +95,23 @@ def test_what_only_a_confirm_trial_would_draw() -> None:
         check_images(Copied(image_keys=lambda: ["one"]), BIAS, 0)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("member", ["variant_images", "train_images"])
+def test_a_file_that_is_missing_is_no_error_of_a_trial(
+    member: str, register: Callable[[str, Any], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read(*rest: Any) -> Any:
+        return (tmp_path / "images.npy").read_bytes()
+
+    words = (
+        r" must find its files, but got FileNotFoundError: .*images\.npy'?: put the file there, or correct the options"
+    )
+    with pytest.raises(InputError, match=rf"{member}\(.*\) of data set coloured_digits{words}"):
+        check_images(Copied(**{member: read}), BIAS, 0)  # type: ignore[arg-type]
+    register("own", read)
+    assert main(["train", "own", "--color_variance", "0.02"]) == 2
+    assert "data set own must find its files" in capsys.readouterr().err
+
+
 def test_one_data_set_that_cannot_be_loaded_hides_no_other(
     register: Callable[[str, Any], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from analysis import schema
+from store.sealed import seal_sheet
 from trainable import remote, tune_trainable
 from trainable.errors import DataOutOfReach
 from trainable.files import Folder
@@ -64,6 +65,18 @@ def test_a_worker_that_does_not_see_the_sweep_is_refused_before_it_trains(
     assert result["done"] and result["row"] is None and not result["away"]
     assert f"has no {private}/{SHEET}: give an --out that all nodes share" in result["halt"]
     assert list(tmp_path.rglob("*")) == ([private] if there else [])
+
+
+def test_a_worker_that_sees_another_sweep_there_is_refused_before_it_trains(
+    tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tune_trainable, "SEEN_SECONDS", 0.1)
+    monkeypatch.setattr(Trainer, "train_epoch", lambda self: pytest.fail("it trained"))
+    (tmp_path / SHEET).write_bytes(seal_sheet("name: other\n", 16 * "a"))
+    result = worker({"spec": tiny().to_json(), "dir": str(tmp_path), "sweep": 16 * "b"}).step()
+    assert result["done"] and result["row"] is None and not result["away"]
+    assert f"{tmp_path} is that of another sweep: give an --out that all nodes share" in result["halt"]
+    assert list(tmp_path.iterdir()) == [tmp_path / SHEET]
 
 
 def test_a_worker_with_other_weights_is_refused_before_it_trains(

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainable.data.contract import check_members, check_options
+from trainable.data.contract import check_members, check_options, files_found
 from trainable.errors import InputError, import_registered, unknown_name
 from trainable.randomness import numpy_generator
 from trainable.spec import VARIANTS, Phase, Rule
@@ -356,7 +356,8 @@ def load_dataset(name: str, **options: Any) -> Dataset:
 def _load(name: str, options: str) -> Dataset:
     factory, given = dataset_factory(name), json.loads(options)
     check_options(name, factory, given)
-    dataset = factory(**given)
+    with files_found(f"data set {name}"):
+        dataset = factory(**given)
     check_members(name, dataset)
     return dataset
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from trainable.errors import InputError
 from trainable.spec import RULES, VARIANTS
+from trainable.texts import reason_of
 
 if TYPE_CHECKING:
     from trainable.data.base import Dataset
@@ -90,6 +93,25 @@ def _static(owner: object, member: str) -> object:
         return None
 
 
+@contextlib.contextmanager
+def files_found(what: str) -> Iterator[None]:
+    """Within the block, a file that is not there or may not be read is bad input.
+
+    Args:
+        what: What reads it, for the message.
+
+    Raises:
+        InputError: It is so.
+    """
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise InputError(
+            f"{what} must find its files, but got {reason_of(error)}: put the file there, or correct the options "
+            "under 'dataset'"
+        ) from error
+
+
 def check_images(dataset: Dataset, bias: Mapping[str, float], seed: int) -> None:
     """Draw two images of everything that a trial asks for, test variants included.
 
@@ -99,7 +121,7 @@ def check_images(dataset: Dataset, bias: Mapping[str, float], seed: int) -> None
         seed: The seed of the split.
 
     Raises:
-        InputError: A variant that it does not draw, or images of another form.
+        InputError: A variant that it does not draw, images of another form, or a file that cannot be read.
     """
     import torch
 
@@ -115,14 +137,21 @@ def check_images(dataset: Dataset, bias: Mapping[str, float], seed: int) -> None
         if not (values is None and member == "patient_keys()") and (values is None or len(values) != n):
             found = "None" if values is None else f"{len(values)} values"
             raise InputError(f"{member} of data set {dataset.name} must have one value an image ({n}), but is {found}")
-    test = dataset.split(seed).test[:2]
+    split = dataset.split(seed)
+    train, test = split.train[:2], split.test[:2]
     side = dataset.image_size
-    for variant in dict.fromkeys((*VARIANTS, *dataset.flip_pair)):
-        drawn: Any = dataset.variant_images(variant, bias, test, "test")
-        name = f"variant_images('{variant}', ...) of data set {dataset.name}"
+    draws: dict[str, tuple[int, Callable[[], object]]] = {
+        f"variant_images('{variant}', ...)": (len(test), partial(dataset.variant_images, variant, bias, test, "test"))
+        for variant in dict.fromkeys((*VARIANTS, *dataset.flip_pair))
+    }
+    draws["train_images(...)"] = len(train), partial(dataset.train_images, bias, seed, train, "biased")
+    for call, (n_drawn, draw) in draws.items():
+        name = f"{call} of data set {dataset.name}"
+        with files_found(name):
+            drawn: Any = draw()
         if not isinstance(drawn, ImageSet):
             raise InputError(f"{name} must return an ImageSet, but returns a {type(drawn).__name__}: {_WHERE}")
-        shape, kind = (len(test), 3, side, side), drawn.images.dtype
+        shape, kind = (n_drawn, 3, side, side), drawn.images.dtype
         if tuple(drawn.images.shape) != shape or kind != torch.uint8:
             raise InputError(
                 f"{name} must return uint8 images of shape {shape}, but returns {kind} of {tuple(drawn.images.shape)}"
