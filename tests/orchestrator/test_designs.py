@@ -126,6 +126,13 @@ class TestSplits:
         out, confirm = tmp_path / "sweep", {**SWEEP["confirm"], **dict(self.NESTED)}
         with pytest.raises(Stop):
             run(out, 16, confirm=confirm)
+        with pytest.raises(Stop):
+            run(out, 8, confirm=confirm)
+        # Two of three splits: the third is missing, not absent, also where nothing but the rows says so.
+        (out / "status.json").unlink()
+        part = analysis.accuracy_vs_bias(load(out))
+        assert set(part["n_planned"]) == {3} and part["n_seeds"].min() < 3
+        assert any("of 3 splits finished" in text for text in part["caption"])
         result = run(out, confirm=confirm)
         assert (result.planned, result.problems) == (result.finished, []) and result.planned == 4 * (3 + 2 * 3)
         trials = load(out)
