@@ -172,6 +172,11 @@ def confirm_splits(config: Mapping[str, Any]) -> int:
     return splits if isinstance(splits, int) else 1
 
 
+def one_split(config: Mapping[str, Any]) -> bool:
+    """True where all seeds train and validate on the same patients, those for validation being drawn for it."""
+    return section(config, "dataset").get("val_patients") is not None
+
+
 def search_trials(config: Mapping[str, Any]) -> dict[str, int]:
     """Planned search trials of each cell, by its identifier."""
     cells = [cell for cell in config.get("cells") or () if isinstance(cell, Mapping)]

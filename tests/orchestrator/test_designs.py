@@ -184,6 +184,17 @@ class TestSplits:
         assert first.images.equal(again.images) and not first.images.equal(second.images)
         assert first.labels.equal(second.labels)
 
+    def test_patients_drawn_for_validation_leave_one_split(self, tmp_path: Path) -> None:
+        data = {
+            "name": "brain_phantom", "bias": {"rho": [0.5, 1.0]}, "patients": 30, "slices": 1, "val_patients": 6,
+            "image_size": 32,
+        }  # fmt: skip
+        with pytest.raises(InputError, match=r"confirm.splits draws splits .* and got 3: leave splits out"):
+            run(tmp_path / "refused", dataset=data, confirm={**SWEEP["confirm"], "splits": 3})
+        run(tmp_path / "sweep", dataset=data, search={"trials": 1})
+        text = Path(analysis.write_report(tmp_path / "sweep")).read_text()
+        assert "A seed redraws the split" not in text and "the same for all" in text
+
     def test_more_splits_add_trials(self, tmp_path: Path) -> None:
         out = tmp_path / "sweep"
         run(out, confirm={**SWEEP["confirm"], "splits": 2})
