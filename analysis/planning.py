@@ -123,7 +123,8 @@ def least_differences(
         power: The probability.
 
     Returns:
-        A row for each K (``n_seeds``), a column for each P; missing where a class would have under two patients.
+        A row for each K (``n_seeds``), a column for each P; missing where a class would have under two patients. No
+        rows where nothing varies.
     """
     columns: Sequence[int] = sorted(set(patients)) if components.n_patients else [0]
 
@@ -133,10 +134,12 @@ def least_differences(
         except InputError:
             return math.nan
 
-    rows = sorted({k for k in seeds if k > 1})
-    table = pd.DataFrame([[cell(k, p) for p in columns] for k in rows], index=pd.Index(rows, name="n_seeds"))
-    table.columns = pd.Index(columns, name="n_patients")
-    return table
+    # Two methods that differ on no image say nothing about a design.
+    known = components.seeds + components.patients + components.interaction > 0
+    rows = sorted({k for k in seeds if k > 1} if known else ())
+    cells = [[cell(k, p) for p in columns] for k in rows]
+    index, names = pd.Index(rows, name="n_seeds", dtype="int64"), pd.Index(columns, name="n_patients")
+    return pd.DataFrame(cells, index=index, columns=names, dtype=float)
 
 
 def variance_components(
@@ -160,10 +163,10 @@ def variance_components(
         nested in them, or ``repetitions``; ``tested``, what is tested on: ``patients``, or ``images`` where there are
         none; ``sd_splits`` (of nested designs alone), ``sd_seeds``, ``sd_patients``,
         ``sd_interaction`` (of one seed on one patient, the patients' missing where nothing is known of them);
-        ``n_seeds`` (of the unit), ``n_patients``; ``d_min`` of this design, ``d_min_seeds`` with twice the unit,
-        ``d_min_patients`` with twice the patients; ``buy``: the unit, ``patients`` (or ``images``), ``either`` where
-        both help alike or "" where neither helps by a tenth; ``caption``. No rows of lines with fewer than two seeds in
-        common with the reference.
+        ``n_seeds`` (of the unit), ``n_patients``; ``d_min`` of this design (missing where nothing varies),
+        ``d_min_seeds`` with twice the unit, ``d_min_patients`` with twice the patients; ``buy``: the unit, ``patients``
+        (or ``images``), ``either`` where both help alike or "" where neither helps by a tenth; ``caption``. No rows of
+        lines with fewer than two seeds in common with the reference.
     """
     return components_rows(finished_points(trials, predictions, column, rule), reference)[0]
 
@@ -240,6 +243,8 @@ def design_row(
     k, p, known = n_seeds, n_patients, parts.n_patients > 0
     now, seeds = parts.variance(k, p).least_difference(), parts.variance(2 * k, p).least_difference()
     patients = parts.variance(k, 2 * p).least_difference() if known else math.nan
+    if now == 0:
+        now = seeds = patients = math.nan
     row = {
         "unit": unit,
         "tested": tested,
@@ -268,6 +273,8 @@ def _buy(now: float, seeds: float, patients: float) -> str:
 
 def planning_words(row: dict[str, Any]) -> str:
     """A row of ``variance_components`` in words."""
+    if math.isnan(row["d_min"]):
+        return "The two differ alike in every seed and test image: nothing is known of what a design could show."
     unit, tested = row["unit"], row["tested"]
     design = f"{row['n_seeds']} {unit}" + (f" and {row['n_patients']} {tested}" if row["n_patients"] else "")
     words = f"With {design} a difference of {row['d_min']:.3f} is found in 8 cases of 10; twice the {unit} would find "

@@ -48,6 +48,7 @@ def borrowed_components(
     for cell, name in [*declared, *compared]:
         point, own = _closest(known, str(cell["method"]), float(cell["bias_strength"]))
         place = f"{point.line.label} at {point.line.bias_axis} = {point.bias_value:g}"
+        place += f", {point.line.facet}" if point.line.facet else ""
         row = {key: cell[key] for key in ("label", "bias_axis", "bias_value", "bias_strength")}
         row |= {"facet": _facet(cell, cells), "reference": name, "borrowed": place}
         if row not in rows:

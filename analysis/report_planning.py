@@ -7,6 +7,7 @@ import math
 import pandas as pd
 
 from analysis import markup as m
+from analysis.comparisons import Comparison
 from analysis.pairing import counterpart
 from analysis.planning import PATIENTS, SEEDS, components_at, components_rows, least_differences
 from analysis.replicates import CEILING, ERM, by_label
@@ -29,7 +30,7 @@ def planning_section(findings: Findings) -> str:
             f"{r['bias_value']:g}",
             *(_number(r[name]) for name in (*parts, "sd_patients", "sd_interaction")),
             *(_number(r[name]) for name in ("d_min", "d_min_seeds", "d_min_patients")),
-            r["buy"] or "neither helps",
+            "-" if math.isnan(r["d_min"]) else r["buy"] or "neither helps",
         ]
         for r in rows.to_dict("records")
     ]
@@ -57,18 +58,21 @@ def _table(findings: Findings, rows: pd.DataFrame) -> str:
         for p in findings.points
         if p.line.rule == findings.headline and p.line.label == wanted and p.line.method != CEILING
     ]
-    for point in sorted(own, key=lambda p: -p.bias_strength):
+    compared = _comparison(findings)
+    facet = compared.facet if compared else None
+    for point in sorted(own, key=lambda p: (facet is not None and p.line.facet != facet, -p.bias_strength)):
         other = counterpart(curves, point, reference)
         parts = components_at(point, other) if other is not None and other is not point else None
-        if parts is not None:
+        if parts is not None and len(least_differences(parts)):
             k, p = parts.n_seeds, parts.n_patients
             table = least_differences(parts, (*SEEDS, k), (*PATIENTS, p) if p else ())
             unit, repeated = point.scores.unit if point.scores else "patients", point.unit
             lines = [[str(n), *(_number(v) for v in row)] for n, row in zip(table.index, table.to_numpy(), strict=True)]
+            beside = f", {point.line.facet}" if point.line.facet else ""
             headers = [repeated, *(f"{n} {unit}" if n else "these test images" for n in table.columns)]
             caption = (
-                f"d_min of {wanted} - {reference} at {point.line.bias_axis} = {point.bias_value:g} for other designs, "
-                f"from the components of this one ({k} {repeated}" + (f", {p} {unit})." if p else ").")
+                f"d_min of {wanted} - {reference} at {point.line.bias_axis} = {point.bias_value:g}{beside} for other "
+                f"designs, from the components of this one ({k} {repeated}" + (f", {p} {unit})." if p else ").")
             )
             return m.table(headers, lines, caption)
     return ""
@@ -80,5 +84,10 @@ def _number(value: float) -> str:
 
 def _declared(findings: Findings) -> tuple[str, str] | None:
     """Labels of the first declared comparison that can be made."""
+    found = _comparison(findings)
+    return None if found is None else (found.method, found.reference)
+
+
+def _comparison(findings: Findings) -> Comparison | None:
     found = [sweep.primary.comparison for sweep in findings.sweeps if sweep.primary is not None]
-    return next(((c.method, c.reference) for c in found if not c.reason), None)
+    return next((comparison for comparison in found if not comparison.reason), None)

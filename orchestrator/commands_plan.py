@@ -62,25 +62,27 @@ def plan(options: argparse.Namespace) -> int:
     row, own = rows.iloc[place], parts[place]
     patients = (*PATIENTS, int(row["n_patients"])) if row["n_patients"] else ()
     table = least_differences(own, (*SEEDS, int(row["n_seeds"])), patients)
+    if table.empty:
+        return 0
     table.columns = pd.Index([f"P = {n}" if n else "these test images" for n in table.columns])
     table.index = pd.Index([f"K = {n}" for n in table.index])
+    where = f"{row['bias_axis']} = {row['bias_value']:g}" + (f", {row['facet']}" if row["facet"] else "")
     on = f"K {unit} and P test {tested}" if row["n_patients"] else f"K {unit}"
-    print(
-        f"\nd_min of {row['label']} minus {row['reference']} at {row['bias_axis']} = {row['bias_value']:g} with {on}:"
-    )
+    print(f"\nd_min of {row['label']} minus {row['reference']} at {where} with {on}:")
     print(_text(table))
     return 0
 
 
 def _shown_place(rows: pd.DataFrame) -> int:
     """The row whose table is shown: of the declared comparison where there is one, at the strongest bias."""
-    declared = rows.attrs["declared"]
-    own = [
-        i
-        for i, row in enumerate(rows.to_dict("records"))
-        if declared and {row["label"], row["reference"]} == {*declared}
-    ]
-    return max(own or range(len(rows)), key=lambda i: float(rows["bias_strength"].iloc[i]))
+    declared, facet = rows.attrs["declared"], rows.attrs["facet"]
+
+    def rank(i: int) -> tuple[bool, bool, bool, float]:
+        row = rows.iloc[i]
+        own = declared is not None and {row["label"], row["reference"]} == {*declared}
+        return own, facet is None or row["facet"] == facet, bool(pd.notna(row["d_min"])), float(row["bias_strength"])
+
+    return max(range(len(rows)), key=rank)
 
 
 def _text(table: pd.DataFrame, index: bool = True) -> str:
@@ -95,6 +97,7 @@ def _measured(place: str) -> _Design | None:
     from analysis.load import load, load_predictions, read_config
     from analysis.pairing import finished_points
     from analysis.planning import components_rows
+    from analysis.primary_grid import grid_of_pair
     from analysis.source import open_folder
     from analysis.tables import headline_rule
     from orchestrator.results import SweepDirectory
@@ -106,20 +109,22 @@ def _measured(place: str) -> _Design | None:
     except AnalysisError:
         # No trial has finished yet; whatever else is wrong is said when its sheet is read.
         return None
-    rule, pair = headline_rule(trials), _pair(read_config(open_folder(place)))
+    config = read_config(open_folder(place))
+    rule, pair = headline_rule(trials), _pair(config)
     rows, parts = components_rows(finished_points(trials, load_predictions(place), None, rule), pair=pair)
-    rows.attrs["declared"] = pair
+    rows.attrs |= {"declared": pair, "facet": grid_of_pair(config, pair).facet if pair else None}
     return (f"{place}: as measured, under {rule}", rows, parts) if len(rows) else None
 
 
 def _borrowed(place: str) -> _Design:
     """The design of a sweep not yet run, with the variance components of the stored example."""
     from analysis.planning_borrowed import borrowed_components
+    from analysis.primary_grid import grid_of_pair
 
     sheet = _sheet(place)
     pair = _pair(sheet)
     rows, parts = borrowed_components(sheet, pair=pair)
-    rows.attrs["declared"] = pair
+    rows.attrs |= {"declared": pair, "facet": grid_of_pair(sheet, pair).facet if pair else None}
     why = "has not been run" if _is_file(place) else "has no two confirm seeds of two methods to compare yet"
     title = (
         f"{place} {why}: the components below are BORROWED from the stored example (brain_phantom_study, synthetic "

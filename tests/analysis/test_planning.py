@@ -133,6 +133,13 @@ def test_the_declared_pair_has_rows_of_its_own() -> None:
     assert pairs(points[:2], None) == []
 
 
+def test_two_methods_that_differ_on_no_image_say_nothing_about_a_design() -> None:
+    same = np.array([[0.8, 0.7], [0.6, 0.9]])
+    rows, parts = components_rows([nested_point(same, "lnl"), nested_point(same, "erm")])
+    assert rows["d_min"].isna().all() and set(rows["buy"]) == {""} and "nothing is known" in rows["caption"].iloc[0]
+    assert least_differences(parts[0]).empty
+
+
 def nested_point(inside: np.ndarray, method: str) -> Point:
     line = Line("s", "d", "n", "val_biased", method, method, "rho", "")
     return Point(

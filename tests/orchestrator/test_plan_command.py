@@ -16,7 +16,8 @@ def test_a_finished_sweep_is_measured(example: Path, capsys: pytest.CaptureFixtu
     assert main(["plan", str(example)]) == 0
     text = capsys.readouterr().out
     assert "as measured" in text and "BORROWED" not in text
-    assert "sd patients" in text and TABLE in text and "P = 99" in text
+    assert "sd patients" in text and "P = 99" in text
+    assert f"d_min of lnl minus erm at rho = 1, gamma = 0 {TABLE}" in text
 
 
 def test_a_sweep_file_borrows_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
