@@ -53,14 +53,24 @@ def unit_of(kinds: Sequence[str]) -> str:
     return next((unit for unit in ("repetitions", "splits") for kind in kinds if kind.startswith(unit)), "seeds")
 
 
-def redraws(unit: str) -> str:
-    """What another value of the unit draws anew, in a sentence: an interval over it counts all of that together."""
+def redraws(unit: str, one_split: bool = False) -> str:
+    """What another value of the unit draws anew, in a sentence: an interval over it counts all of that together.
+
+    Args:
+        unit: ``seed``, ``split`` or ``repetition``.
+        one_split: All seeds train and validate on the same patients.
+    """
     if unit == "repetition":
         return ""
     if unit == "split":
         return (
             "Each split of training and validation patients was trained with several seeds (painted images, initial "
             "weights, order of the images); their mean is the value of the split, and the interval counts both."
+        )
+    if one_split:
+        return (
+            "A seed redraws the painted images, the initial weights and the order of the images at once; the split "
+            "into training and validation is the same for all."
         )
     return (
         "A seed redraws the split into training and validation, the painted images, the initial weights and the order "

@@ -12,6 +12,7 @@ _SHARED = {
     "headline_rule": "Selection rule of the headline curve.",
     "whole_axis": "True for a ceiling that serves every bias value.",
     "search_seeds": "Search seeds planned for each candidate of the cell's search.",
+    "units_planned": "Repetitions of the procedure, else splits with nested seeds, that are planned; 1 = seeds alone.",
     "directory": "Folder the row was read from.",
     "facet": "Bias parameters off the axis that vary, in words.",
     "mean": "Mean over the seeds.",

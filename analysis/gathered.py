@@ -29,10 +29,10 @@ GATHERED = "gathered"
 """Subfolder of the gathered files."""
 ORDER = (("cell", "ascending"), ("phase", "descending"), ("trial_id", "ascending"))
 """Order of the trials, as ``analysis.load`` gives them."""
-DERIVED = ("rules", "superseded", "seeds_planned", "headline_rule", "whole_axis", "search_seeds")
+DERIVED = ("rules", "superseded", "seeds_planned", "headline_rule", "whole_axis", "search_seeds", "units_planned")
 """Columns that ``analysis.load`` adds, in their order."""
 
-_FORM = 4
+_FORM = 5
 """To be raised when ``DERIVED`` columns get another meaning, or the file another form: older ones are not used then."""
 _KEY = b"lnl_sweep.derived"
 
@@ -99,7 +99,11 @@ def _with_derived(rows: pa.Table, frame: pd.DataFrame) -> pa.Table:
     }
     for column, values in columns.items():
         rows = rows.append_column(f"_{column}", values)
-    beside = {"rules": combinations, "headline_rule": str(frame["headline_rule"].iloc[0])}
+    beside = {
+        "rules": combinations,
+        "headline_rule": str(frame["headline_rule"].iloc[0]),
+        "units_planned": int(frame["units_planned"].iloc[0]),
+    }
     return rows.replace_schema_metadata({**(rows.schema.metadata or {}), _KEY: json.dumps(beside).encode()})
 
 
@@ -115,6 +119,7 @@ def read_gathered(folder: Folder) -> tuple[pa.Table, Mapping[str, Any]] | None:
         name = gathered_name(folder)
         rows = pa.ipc.open_file(pa.BufferReader(unseal_bytes(name, folder.read(f"{GATHERED}/{name}")))).read_all()
         beside = json.loads(rows.schema.metadata[_KEY])
+        units = int(beside["units_planned"])
         numbers, superseded, planned, whole, seeds = (
             rows[f"_{name}"].to_numpy()
             for name in ("rules", "superseded", "seeds_planned", "whole_axis", "search_seeds")
@@ -125,8 +130,8 @@ def read_gathered(folder: Folder) -> tuple[pa.Table, Mapping[str, Any]] | None:
     combinations = np.empty(len(beside["rules"]), dtype=object)
     combinations[:] = [tuple(rules) for rules in beside["rules"]]
     of_rows = (combinations[numbers], superseded.astype(bool), planned)
-    values = (*of_rows, beside["headline_rule"], whole.astype(bool), seeds.astype("int64"))
-    rows = rows.drop_columns([f"_{name}" for name in DERIVED if name != "headline_rule"])
+    values = (*of_rows, beside["headline_rule"], whole.astype(bool), seeds.astype("int64"), units)
+    rows = rows.drop_columns([f"_{name}" for name in DERIVED if name not in ("headline_rule", "units_planned")])
     schema = arrow_schema("trials")
     if not set(schema.names) <= set(rows.column_names):
         # As for parts: columns that came later than the file are null.

@@ -29,6 +29,7 @@ class Group:
         collapsed: ``[N]``.
         n_test: ``[N]``, test images; missing where not recorded.
         planned: Seeds the sweep asks for; missing where not recorded.
+        units: Repetitions or splits the sweep asks for; missing where not recorded.
         strength: Bias strength.
         gamma: Bias parameter gamma, the second of the brain images; missing where the data set has none.
         hyperparameters: JSON text of each configuration.
@@ -46,6 +47,7 @@ class Group:
     collapsed: NDArray[np.bool_]
     n_test: Floats
     planned: float
+    units: float
     strength: float
     gamma: float
     hyperparameters: tuple[str, ...]
@@ -115,6 +117,9 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
         rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
         for name in ("n_test", "seeds_planned", "bias_strength", "gamma")
     )
+    units = np.full(len(rows), np.nan)
+    if "units_planned" in rows:
+        units = rows["units_planned"].to_numpy(dtype=np.float64, na_value=np.nan)
     values = [rows[name].to_numpy(dtype=object) for name in keys]
     for start, end in zip(np.concatenate([[0], ends[:-1]]), ends, strict=True):
         own = order[start:end]
@@ -132,6 +137,7 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
             collapsed=collapsed[own],
             n_test=n_test[own],
             planned=float(np.nanmax(planned[own])) if np.isfinite(planned[own]).any() else float("nan"),
+            units=float(units[first]),
             strength=float(strength[first]),
             gamma=float(gamma[first]),
             hyperparameters=tuple(dict.fromkeys(str(t) for t in texts[own] if isinstance(t, str))),

@@ -40,7 +40,8 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
         One row per trial with the columns of ``analysis.schema.TRIALS`` and, added here, ``rules`` (tuple of the
         selection rules that chose this configuration), ``superseded``, ``seeds_planned`` (confirm seeds the sweep
         asks for), ``headline_rule``, ``whole_axis`` (this ceiling serves every bias value), ``search_seeds`` (of each
-        candidate of the cell's search) and ``directory``.
+        candidate of the cell's search), ``units_planned`` (repetitions of the procedure, else splits with seeds nested
+        in them, that the sweep asks for; 1 = seeds alone) and ``directory``.
         Sweeps of the same name are told apart by their folder in ``sweep``.
 
     Raises:
@@ -171,6 +172,11 @@ def confirm_splits(config: Mapping[str, Any]) -> int:
     return splits if isinstance(splits, int) else 1
 
 
+def one_split(config: Mapping[str, Any]) -> bool:
+    """True where all seeds train and validate on the same patients, those for validation being drawn for it."""
+    return section(config, "dataset").get("val_patients") is not None
+
+
 def search_trials(config: Mapping[str, Any]) -> dict[str, int]:
     """Planned search trials of each cell, by its identifier."""
     cells = [cell for cell in config.get("cells") or () if isinstance(cell, Mapping)]
@@ -259,6 +265,8 @@ def _derive(frame: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
     frame["headline_rule"] = confirm_rules(config)[0]
     frame["whole_axis"] = (frame["method"] == "ceiling") & _one_ceiling(frame, config)
     frame[SEARCH_SEEDS] = frame.pop(SEARCH_SEEDS)
+    repeats = section(config, "search").get("repeats")
+    frame["units_planned"] = repeats if isinstance(repeats, int) and repeats > 1 else confirm_splits(config)
     return frame
 
 

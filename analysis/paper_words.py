@@ -11,7 +11,7 @@ from analysis import references
 from analysis.candidates import SEARCH_SEEDS, seed_index
 from analysis.changes import added_words
 from analysis.likes import like_words
-from analysis.load import confirm_rules, confirm_splits, section, seeds_of_rules
+from analysis.load import confirm_rules, confirm_splits, one_split, section, seeds_of_rules
 from analysis.primary_words import paper_words
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
@@ -166,7 +166,8 @@ def _confirm(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
             said.append(f"{rule_name(rule)}{oracle}{f' with {planned:g} seeds' if planned == planned else ''}")
     splits = confirm_splits(sweep.config)
     drawn = f"; each in {splits} splits into training and validation" if splits > 1 else ""
-    redrawn = "" if splits > 1 else " A seed redraws split, painted images, initial weights and order at once."
+    split = "" if one_split(sweep.config) else "split, "
+    redrawn = "" if splits > 1 else f" A seed redraws {split}painted images, initial weights and order at once."
     metric = str(own["metric"].iloc[0]).replace("_", " ").replace("auroc", "AUROC")
     yield (
         f"The hyperparameters chosen by each rule were trained again from scratch with fresh seeds, the same for every "

@@ -82,7 +82,8 @@ class Components:
 def components_of(variance: Variance) -> Components:
     """Take a variance over K seeds and P patients apart: V_s and V_p both hold V_sp.
 
-    A component that comes out below 0, as chance will have it, counts as 0.
+    A component that comes out below 0, as chance will have it, counts as 0: the interaction then is what the other of
+    the two has, so that the design at hand keeps its variance.
 
     Args:
         variance: Of a difference, or of any other figure.
@@ -97,10 +98,11 @@ def components_of(variance: Variance) -> Components:
         raise InputError("variance components need two or more seeds, but got one: confirm with more seeds")
     k, p = variance.n_seeds, variance.n_patients
     patients = sum(part for _, part in variance.classes)
+    both = min(variance.interaction, variance.seeds, variance.patients)
     return Components(
-        seeds=max(variance.seeds - variance.interaction, 0.0) * k,
-        patients=max(variance.patients - variance.interaction, 0.0) * p,
-        interaction=variance.interaction * k * p,
+        seeds=(variance.seeds - both) * k,
+        patients=(variance.patients - both) * p,
+        interaction=both * k * p,
         n_seeds=k,
         n_patients=p,
         classes=tuple((n / p, part / patients if patients > 0 else n / p) for n, part in variance.classes),
@@ -121,7 +123,8 @@ def least_differences(
         power: The probability.
 
     Returns:
-        A row for each K (``n_seeds``), a column for each P; missing where a class would have under two patients.
+        A row for each K (``n_seeds``), a column for each P; missing where a class would have under two patients. No
+        rows where nothing varies.
     """
     columns: Sequence[int] = sorted(set(patients)) if components.n_patients else [0]
 
@@ -131,10 +134,12 @@ def least_differences(
         except InputError:
             return math.nan
 
-    rows = sorted({k for k in seeds if k > 1})
-    table = pd.DataFrame([[cell(k, p) for p in columns] for k in rows], index=pd.Index(rows, name="n_seeds"))
-    table.columns = pd.Index(columns, name="n_patients")
-    return table
+    # Two methods that differ on no image say nothing about a design.
+    known = components.seeds + components.patients + components.interaction > 0
+    rows = sorted({k for k in seeds if k > 1} if known else ())
+    cells = [[cell(k, p) for p in columns] for k in rows]
+    index, names = pd.Index(rows, name="n_seeds", dtype="int64"), pd.Index(columns, name="n_patients")
+    return pd.DataFrame(cells, index=index, columns=names, dtype=float)
 
 
 def variance_components(
@@ -155,31 +160,47 @@ def variance_components(
 
     Returns:
         One row per line and bias value: ``reference``; ``unit``, what is repeated: ``seeds``, ``splits`` with seeds
-        nested in them, or ``repetitions``; ``sd_splits`` (of nested designs alone), ``sd_seeds``, ``sd_patients``,
+        nested in them, or ``repetitions``; ``tested``, what is tested on: ``patients``, or ``images`` where there are
+        none; ``sd_splits`` (of nested designs alone), ``sd_seeds``, ``sd_patients``,
         ``sd_interaction`` (of one seed on one patient, the patients' missing where nothing is known of them);
-        ``n_seeds`` (of the unit), ``n_patients``; ``d_min`` of this design, ``d_min_seeds`` with twice the unit,
-        ``d_min_patients`` with twice the patients; ``buy``: the unit, ``patients``, ``either`` where both help alike
-        or "" where neither helps by a tenth; ``caption``. No rows of lines with fewer than two seeds in common with
-        the reference.
+        ``n_seeds`` (of the unit), ``n_patients``; ``d_min`` of this design (missing where nothing varies),
+        ``d_min_seeds`` with twice the unit, ``d_min_patients`` with twice the patients; ``buy``: the unit, ``patients``
+        (or ``images``), ``either`` where both help alike or "" where neither helps by a tenth; ``caption``. No rows of
+        lines with fewer than two seeds in common with the reference.
     """
     return components_rows(finished_points(trials, predictions, column, rule), reference)[0]
 
 
-def components_rows(points: list[Point], reference: str = ERM) -> tuple[pd.DataFrame, list[Components]]:
-    """The rows of ``variance_components`` from points already gathered, and the components of each."""
+def components_rows(
+    points: list[Point], reference: str = ERM, pair: tuple[str, str] | None = None
+) -> tuple[pd.DataFrame, list[Components]]:
+    """The rows of ``variance_components`` from points already gathered, and the components of each.
+
+    Args:
+        points: The points.
+        reference: Label (or method) the others are compared with.
+        pair: A declared comparison; it has rows of its own, the first ones, where it is not one with the reference.
+    """
     curves, rows, parts = by_label(points), list[dict[str, Any]](), list[Components]()
-    for point in points:
-        other = counterpart(curves, point, reference)
-        if other is None or other is point or point.line.method == CEILING:
+    declared = [(p, pair[1]) for p in points if pair and pair[0] in (p.line.label, p.line.method)]
+    compared = [(p, reference) for p in points if p.line.method != CEILING]
+    for point, name in [*declared, *compared] if pair and reference not in pair else compared:
+        other = counterpart(curves, point, name)
+        if other is None or other is point or (name != reference and counterpart(curves, point, reference) is other):
             continue
         seeds = common_seeds(point, other)
         if len(seeds) > 1:
             found = variance_of(_difference(point, other, seeds))
             parts.append(components_of(found))
-            row = design_row(parts[-1], found.n_seeds, found.n_patients, point.unit)
+            tested = point.scores.unit if point.scores else "patients"
+            row = design_row(parts[-1], found.n_seeds, found.n_patients, point.unit, tested)
             if point.unit == "splits":
                 row.update(_nested(parts[-1], point, other, seeds))
-            place = {"bias_value": point.bias_value, "bias_strength": point.bias_strength, "reference": reference}
+            place = {
+                "bias_value": point.bias_value,
+                "bias_strength": point.bias_strength,
+                "reference": other.line.label,
+            }
             rows.append({**line_names(point), **place, **row})
     return pd.DataFrame(rows, columns=[*LINE, "bias_value", "bias_strength", "reference", *DESIGN]), parts
 
@@ -196,8 +217,8 @@ def _difference(first: Point, second: Point, seeds: Sequence[int]) -> Sample:
 
 
 DESIGN = (
-    "unit", "sd_splits", "sd_seeds", "sd_patients", "sd_interaction", "n_seeds", "n_patients", "d_min", "d_min_seeds",
-    "d_min_patients", "buy", "caption",
+    "unit", "tested", "sd_splits", "sd_seeds", "sd_patients", "sd_interaction", "n_seeds", "n_patients", "d_min",
+    "d_min_seeds", "d_min_patients", "buy", "caption",
 )  # fmt: skip
 
 
@@ -215,13 +236,18 @@ def _nested(parts: Components, first: Point, second: Point, splits: Sequence[int
     return {"sd_splits": math.sqrt(max(parts.seeds - within / per_split, 0.0)), "sd_seeds": math.sqrt(within)}
 
 
-def design_row(parts: Components, n_seeds: int, n_patients: int, unit: str = "seeds") -> dict[str, Any]:
+def design_row(
+    parts: Components, n_seeds: int, n_patients: int, unit: str = "seeds", tested: str = "patients"
+) -> dict[str, Any]:
     """The ``DESIGN`` columns of ``variance_components`` for a design of K seeds (or splits) and P patients."""
     k, p, known = n_seeds, n_patients, parts.n_patients > 0
     now, seeds = parts.variance(k, p).least_difference(), parts.variance(2 * k, p).least_difference()
     patients = parts.variance(k, 2 * p).least_difference() if known else math.nan
+    if now == 0:
+        now = seeds = patients = math.nan
     row = {
         "unit": unit,
+        "tested": tested,
         "sd_splits": math.sqrt(parts.seeds) if unit == "splits" else math.nan,
         "sd_seeds": math.nan if unit == "splits" else math.sqrt(parts.seeds),
         "sd_patients": math.sqrt(parts.patients) if known else math.nan,
@@ -231,7 +257,7 @@ def design_row(parts: Components, n_seeds: int, n_patients: int, unit: str = "se
         "d_min": now,
         "d_min_seeds": seeds,
         "d_min_patients": patients,
-        "buy": _buy(now, seeds, patients).replace("seeds", unit),
+        "buy": _buy(now, seeds, patients).replace("seeds", unit).replace("patients", tested),
     }
     return {**row, "caption": planning_words(row)}
 
@@ -247,15 +273,17 @@ def _buy(now: float, seeds: float, patients: float) -> str:
 
 def planning_words(row: dict[str, Any]) -> str:
     """A row of ``variance_components`` in words."""
-    unit = row["unit"]
-    design = f"{row['n_seeds']} {unit}" + (f" and {row['n_patients']} patients" if row["n_patients"] else "")
+    if math.isnan(row["d_min"]):
+        return "The two differ alike in every seed and test image: nothing is known of what a design could show."
+    unit, tested = row["unit"], row["tested"]
+    design = f"{row['n_seeds']} {unit}" + (f" and {row['n_patients']} {tested}" if row["n_patients"] else "")
     words = f"With {design} a difference of {row['d_min']:.3f} is found in 8 cases of 10; twice the {unit} would find "
     words += f"{row['d_min_seeds']:.3f}"
     if row["n_patients"]:
-        words += f", twice the test patients {row['d_min_patients']:.3f}"
+        words += f", twice the test {tested} {row['d_min_patients']:.3f}"
     advice = {
         unit: f"Buy {unit}.",
-        "patients": "Buy test patients.",
+        tested: f"Buy test {tested}.",
         "either": "Either helps as much as the other.",
         "": "Neither helps by a tenth.",
     }[row["buy"]]

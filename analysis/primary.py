@@ -158,7 +158,8 @@ class _Curves:
         if at != AREA:
             text = f"{values[0]:g}" if values else str(at)
         if self._keys is None:
-            absent = f"{' and '.join(self._absent)} has no finished confirm trial under this rule"
+            have = "has" if len(self._absent) == 1 else "have"
+            absent = f"{' and '.join(self._absent)} {have} no finished confirm trial under this rule"
             reason = absent if self._absent else "they have no place in common"
             return no_comparison(*self._compare, self._rule, reason, text)
         reference = self._keys[1][-1]

@@ -252,7 +252,8 @@ def _point(
     pooled = group.repeated or group.nested
     replicates = set((group.repeats if group.repeated else group.splits).tolist())
     collapsed = {s for s, c, done in zip(group.seeds, group.collapsed, group.completed, strict=True) if c and done}
-    planned = 0 if math.isnan(group.planned) else int(group.planned)
+    planned = group.units if pooled else group.planned
+    planned = 0 if math.isnan(planned) else int(planned)
     return Point(
         line=Line(*("" if isinstance(part, float) or part is None else str(part) for part in group.key[:-1])),
         bias_value=float(str(group.key[-1])),
@@ -260,7 +261,7 @@ def _point(
         seeds=seeds,
         values=values,
         scores=scores,
-        n_planned=len(replicates) if pooled else max(planned, len(set(group.seeds))),
+        n_planned=max(planned, len(replicates) if pooled else len(set(group.seeds))),
         n_failed=len({s for s, failed in zip(group.seeds, group.failed, strict=True) if failed}),
         n_collapsed=len(collapsed if pooled else collapsed & set(seeds)),
         n_test=group.images() if scores is None or pooled else scores.n_images,

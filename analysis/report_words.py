@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.captions import kinds_of, redraws, span, tested, unit_of
 from analysis.changes import added_words
 from analysis.likes import like_words
-from analysis.load import section
+from analysis.load import one_split, section
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
 from analysis.selection import ORACLE, rule_name
@@ -48,7 +48,7 @@ def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = No
         words.append(f"Bands are 95 % intervals over {' or '.join(kinds)},")
         given = "each with a search of its own, given" if repeated else "given the selected hyperparameters and"
         words.append(f"{given} these {tested(rows)}.")
-        words.append(redraws(unit))
+        words.append(redraws(unit, all(one_split(sweep.config) for sweep in findings.sweeps)))
     if (rows["band"] == "none").any():
         words.append("A point of one seed has no band.")
     if kinds == ["seeds only"]:

@@ -43,6 +43,7 @@ def make_plan(config: SweepConfig) -> Plan:
     _check_network(plan)
     _check_methods(plan)
     _check_rules(plan)
+    _check_splits(plan)
     check_primary(resolved, plan.cells, dataset)
     return plan
 
@@ -89,6 +90,21 @@ def _check_rules(plan: Plan) -> None:
                 f"rule 'val_reweighted' cannot be computed on {plan.dataset.name} in cell {cell.id} (its column would "
                 f"be null): {error}"
             ) from error
+
+
+def _check_splits(plan: Plan) -> None:
+    import numpy as np
+
+    splits, cells = plan.config.confirm.splits, plan.cells
+    if splits == 1 or not cells:
+        return
+    first, second = (plan.dataset.split(seed, cells[0].fold) for seed in (1, 2))
+    if np.array_equal(first.val, second.val):
+        raise InputError(
+            f"confirm.splits draws splits into training and validation, but {plan.dataset.name} has the same one for "
+            f"every seed (its validation patients are drawn for it), and got {splits}: leave splits out, or "
+            "val_patients"
+        )
 
 
 def _check_network(plan: Plan) -> None:

@@ -41,6 +41,16 @@ def test_the_design_at_hand_has_the_variance_at_hand() -> None:
         assert getattr(again, name) == pytest.approx(getattr(found, name))
 
 
+def test_it_keeps_its_variance_where_a_component_comes_out_below_0() -> None:
+    rng = np.random.default_rng(4)
+    found = [variance_of(crossed(rng, 5, 9, (0.0, 0.0, 0.3))) for _ in range(50)]
+    assert sum(min(v.seeds, v.patients) < v.interaction for v in found) > 25
+    for variance in found:
+        parts = components_of(variance)
+        assert parts.variance(5, 27).total == pytest.approx(variance.total)
+        assert min(parts.seeds, parts.patients, parts.interaction) >= 0
+
+
 def test_another_design_has_the_variance_that_sweeps_of_its_size_have() -> None:
     rng, sd = np.random.default_rng(1), (0.05, 0.2, 0.1)
     expected = [components_of(variance_of(crossed(rng, 5, 9, sd))).variance(10, 99).total for _ in range(200)]
@@ -90,7 +100,7 @@ def test_what_to_buy(sweep_dir: Path) -> None:
     trials, predictions = analysis.load(sweep_dir), analysis.load_predictions(sweep_dir)
     found = variance_components(trials, predictions)
     assert set(found["label"]).isdisjoint({"erm", "ceiling"}) and len(found)
-    assert set(found["buy"]) <= {"seeds", "patients", "either", ""}
+    assert set(found["buy"]) <= {"seeds", "images", "either", ""} and set(found["tested"]) == {"images"}
     assert (found["d_min_seeds"] <= found["d_min"]).all() and (found["d_min_patients"] <= found["d_min"]).all()
     alone = variance_components(trials)
     assert alone["sd_patients"].isna().all() and (alone["n_patients"] == 0).all()
@@ -106,6 +116,28 @@ def test_seeds_nested_in_splits_are_taken_apart() -> None:
         assert list(rows["unit"]) == ["splits"] and rows["caption"].iloc[0].startswith("With 4 splits")
         found.append(rows[["sd_splits", "sd_seeds"]].iloc[0].to_numpy(dtype=float) ** 2)
     assert np.mean(found, axis=0) == pytest.approx([0.09, 0.04], rel=0.15)
+
+
+def test_the_declared_pair_has_rows_of_its_own() -> None:
+    rng = np.random.default_rng(5)
+    points = [nested_point(rng.normal(0, 0.3, (4, 2)), name) for name in ("lnl", "grl", "erm")]
+
+    def pairs(some: list[Point], pair: tuple[str, str] | None) -> list[tuple[str, str]]:
+        rows, parts = components_rows(some, pair=pair)
+        assert len(rows) == len(parts)
+        return list(zip(rows["label"], rows["reference"], strict=True))
+
+    assert pairs(points, None) == pairs(points, ("lnl", "erm")) == [("lnl", "erm"), ("grl", "erm")]
+    assert pairs(points, ("grl", "lnl")) == [("grl", "lnl"), ("lnl", "erm"), ("grl", "erm")]
+    assert pairs(points[:2], ("grl", "lnl")) == [("grl", "lnl")]
+    assert pairs(points[:2], None) == []
+
+
+def test_two_methods_that_differ_on_no_image_say_nothing_about_a_design() -> None:
+    same = np.array([[0.8, 0.7], [0.6, 0.9]])
+    rows, parts = components_rows([nested_point(same, "lnl"), nested_point(same, "erm")])
+    assert rows["d_min"].isna().all() and set(rows["buy"]) == {""} and "nothing is known" in rows["caption"].iloc[0]
+    assert least_differences(parts[0]).empty
 
 
 def nested_point(inside: np.ndarray, method: str) -> Point:

@@ -126,6 +126,13 @@ class TestSplits:
         out, confirm = tmp_path / "sweep", {**SWEEP["confirm"], **dict(self.NESTED)}
         with pytest.raises(Stop):
             run(out, 16, confirm=confirm)
+        with pytest.raises(Stop):
+            run(out, 8, confirm=confirm)
+        # Two of three splits: the third is missing, not absent, also where nothing but the rows says so.
+        (out / "status.json").unlink()
+        part = analysis.accuracy_vs_bias(load(out))
+        assert set(part["n_planned"]) == {3} and part["n_seeds"].min() < 3
+        assert any("of 3 splits finished" in text for text in part["caption"])
         result = run(out, confirm=confirm)
         assert (result.planned, result.problems) == (result.finished, []) and result.planned == 4 * (3 + 2 * 3)
         trials = load(out)
@@ -176,6 +183,17 @@ class TestSplits:
         first, again, second = (view.train() for view in (own, same, other))
         assert first.images.equal(again.images) and not first.images.equal(second.images)
         assert first.labels.equal(second.labels)
+
+    def test_patients_drawn_for_validation_leave_one_split(self, tmp_path: Path) -> None:
+        data = {
+            "name": "brain_phantom", "bias": {"rho": [0.5, 1.0]}, "patients": 30, "slices": 1, "val_patients": 6,
+            "image_size": 32,
+        }  # fmt: skip
+        with pytest.raises(InputError, match=r"confirm.splits draws splits .* and got 3: leave splits out"):
+            run(tmp_path / "refused", dataset=data, confirm={**SWEEP["confirm"], "splits": 3})
+        run(tmp_path / "sweep", dataset=data, search={"trials": 1})
+        text = Path(analysis.write_report(tmp_path / "sweep")).read_text()
+        assert "A seed redraws the split" not in text and "the same for all" in text
 
     def test_more_splits_add_trials(self, tmp_path: Path) -> None:
         out = tmp_path / "sweep"
