@@ -55,7 +55,7 @@ class Group:
     @property
     def repeated(self) -> bool:
         """True where search and confirm were repeated: the replicate is then the whole procedure, not a seed."""
-        return len(set(self.repeats.tolist())) > 1
+        return len(set(self.repeats.tolist())) > 1 or (self.units > 1 and not self.nested)
 
     @property
     def nested(self) -> bool:

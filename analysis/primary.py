@@ -195,6 +195,11 @@ class _Curves:
                 elif len(point.seeds) < point.n_planned:
                     where = None if point.shared else value
                     found[label, where] = f"{len(point.seeds)} of {point.n_planned} {point.unit}"
+                elif point.n_short:
+                    where = None if point.shared else value
+                    found[label, where] = (
+                        f"{point.n_short} seed{'s' if point.n_short > 1 else ''} of its {point.unit} missing"
+                    )
             for cell in cells:
                 if cell.shared and cell.label == label and not curve:
                     found[label, None] = "no finished seed"

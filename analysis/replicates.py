@@ -69,6 +69,7 @@ class Point:
             missing where the data set has none.
         shared: True where one cell serves the whole axis (a ceiling that does not depend on the bias).
         inside: The values of the seeds in each split, in the order of ``seeds``; none where a seed has its own split.
+        n_short: Seeds missing of the splits or repetitions that have others.
         unit: What the K values are of: ``seeds``, ``splits`` (the seeds nested in them), or ``repetitions`` of the
             whole procedure, search included.
     """
@@ -88,6 +89,7 @@ class Point:
     shared: bool = False
     unit: str = "seeds"
     inside: tuple[tuple[float, ...], ...] = ()
+    n_short: int = 0
 
     def of_seeds(self, seeds: Sequence[int]) -> NDArray[np.float64]:
         """Values of the given seeds, in their order."""
@@ -269,6 +271,7 @@ def _point(
         gamma=group.gamma,
         unit="repetitions" if group.repeated else "splits" if group.nested else "seeds",
         inside=_inside(group, numbers),
+        n_short=_short(group, numbers) if pooled else 0,
     )
 
 
@@ -284,6 +287,13 @@ def _values(group: Group, numbers: NDArray[np.float64], store: PredictionStore |
     weights = np.where(np.isfinite(group.n_test), group.n_test, 1.0)
     values = [float(np.average(numbers[own], weights=weights[own])) for own in places.values()]
     return np.array(values, dtype=float), scores, seeds
+
+
+def _short(group: Group, numbers: NDArray[np.float64]) -> int:
+    """Seeds that are missing of the splits (or repetitions) that have others."""
+    units = group.by_unit(np.isfinite(numbers))
+    finished = sum(len({group.seeds[i] for i in places}) for places in units.values())
+    return 0 if math.isnan(group.planned) else max(0, int(group.planned) * len(units) - finished)
 
 
 def _inside(group: Group, numbers: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:

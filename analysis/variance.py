@@ -278,9 +278,9 @@ def stand_in(sums: ArrayLike, strata: ArrayLike) -> Array:
 
 
 def strata_of(labels: ArrayLike, groups: ArrayLike, n_groups: int) -> Codes | None:
-    """Class of each patient: that of most of its images, the lower one of a tie.
+    """Class of each patient: that of most of its images; of a tie the one with more images in all, then the lower one.
 
-    A class of a single patient, which nobody can stand in for, joins the smallest other one.
+    A class of a single patient, which nobody can stand in for, joins the smallest other one (``joined``).
 
     Args:
         labels: ``[N]``, class of each image.
@@ -294,11 +294,14 @@ def strata_of(labels: ArrayLike, groups: ArrayLike, n_groups: int) -> Codes | No
     if n_groups < 2:
         return None
     n = int(y.max()) + 1
-    return joined(np.bincount(g * n + y, minlength=n_groups * n).reshape(n_groups, n).argmax(axis=1))
+    counts = np.bincount(g * n + y, minlength=n_groups * n).reshape(n_groups, n)
+    # The largest class first, so that the number which a class happens to have decides nothing.
+    order = np.argsort(-counts.sum(axis=0), kind="stable")
+    return joined(order[counts[:, order].argmax(axis=1)])
 
 
 def joined(strata: ArrayLike) -> Codes:
-    """Classes of two or more patients: one of a single patient joins the smallest other one.
+    """Classes of two or more patients: one of a single patient joins the smallest other one, of a tie all of these.
 
     Args:
         strata: ``[P]``, the class of each of two or more patients.
@@ -313,7 +316,8 @@ def joined(strata: ArrayLike) -> Codes:
             return found
         alone = kinds[counts.argmin()]
         others = kinds != alone
-        found[found == alone] = kinds[others][counts[others].argmin()]
+        smallest = kinds[others & (counts == counts[others].min())]
+        found[np.isin(found, [alone, *smallest])] = smallest[0]
 
 
 def share_one_test_set(samples: Sequence[Sample]) -> bool:

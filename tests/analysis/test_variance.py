@@ -223,6 +223,18 @@ class TestStrata:
         found = strata_of([0, 0, 0, 1, 1, 2], [0, 1, 2, 3, 4, 5], 6)
         assert found is not None and found.tolist() == [0, 0, 0, 1, 1, 1]
 
+    def test_of_a_tie_all_smallest_classes_are_joined_so_that_their_numbers_decide_nothing(self) -> None:
+        labels = np.array([0, 1, 1, 2, 2, 3, 3, 3])
+        found = [strata_of(x, np.arange(8), 8) for x in (labels, np.array([2, 3, 0, 1])[labels])]
+        same = [[a == b for a in f for b in f] for f in found if f is not None]
+        assert same[0] == same[1] and len(same) == 2
+
+    def test_of_a_tie_a_patient_is_of_the_larger_class(self) -> None:
+        labels, groups = np.array([0, 1, 1, 1, 1, 0, 0]), np.array([0, 0, 1, 2, 3, 4, 5])
+        for number in ([0, 1], [1, 0]):
+            found = strata_of(np.array(number)[labels], groups, 6)
+            assert found is not None and found[0] == found[1] == found[2]
+
     def test_two_classes_of_one_patient_each_are_one(self) -> None:
         found = strata_of([0, 1], [0, 1], 2)
         assert found is not None and len(set(found.tolist())) == 1
