@@ -293,7 +293,10 @@ def _short(group: Group, numbers: NDArray[np.float64]) -> int:
     """Seeds that are missing of the splits (or repetitions) that have others."""
     units = group.by_unit(np.isfinite(numbers))
     finished = sum(len({group.seeds[i] for i in places}) for places in units.values())
-    return 0 if math.isnan(group.planned) else max(0, int(group.planned) * len(units) - finished)
+    if math.isnan(group.planned):
+        return 0
+    each = group.planned / group.units if group.nested and group.units > 1 else group.planned
+    return max(0, round(each * len(units)) - finished)
 
 
 def _inside(group: Group, numbers: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:

@@ -15,6 +15,7 @@ import analysis
 import orchestrator.lease as lease
 import orchestrator.sweep as sweep_module
 from analysis.load import load
+from analysis.replicates import collect
 from orchestrator.sweep import Options, Result, run_sweep
 from orchestrator.sweep_file import validate
 from store.errors import InputError
@@ -162,6 +163,10 @@ class TestSplits:
         own = trials[(trials["phase"] == "confirm") & (trials["label"] == "erm") & (trials["bias_value"] == 0.02)]
         assert row["values"] == pytest.approx(tuple(own.groupby("split")["test_accuracy"].mean()))
         assert "3 of 3 splits finished" in row["caption"]
+        points = collect(trials)
+        assert {p.n_short for p in points} == {0}
+        # A seed that failed for good: its split has a value, and is not whole.
+        assert {p.n_short for p in collect(trials.drop(own.index[0])) if p.line.label == "erm"} == {0, 1}
         text = Path(analysis.write_report(out)).read_text()
         assert "their mean is the value of the split" in text and "Only 3 splits a point" in text
 
