@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from analysis.curves import accuracy_vs_bias
     from analysis.diagnosis import confusion_by_strength
     from analysis.epochs import epoch_choice
-    from analysis.errors import InputError
     from analysis.examples import example, example_folder
     from analysis.export_tables import write_csv
     from analysis.figures import plot_accuracy_vs_bias
@@ -31,9 +30,10 @@ if TYPE_CHECKING:
     from analysis.search_tables import expected_validation, lambda_map
     from analysis.sharing import shared_properties
     from analysis.tables import cost, selected_hyperparameters, summary_table, test_figures
+    from store.errors import InputError
 
 _HOME = {
-    "InputError": "errors",
+    "InputError": "store.errors",
     "accuracy_vs_bias": "curves",
     "areas": "comparisons",
     "beside_published": "published",
@@ -110,9 +110,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'analysis' has no attribute '{name}'")
-    module = importlib.import_module(f"analysis.{_HOME[name]}")
+    home = _HOME[name]
+    module = importlib.import_module(home if "." in home else f"analysis.{home}")
     # ``analysis.load`` is both: the import binds the module to the name, and that module is callable.
-    value = module if name == _HOME[name] else getattr(module, name)
+    value = module if name == home else getattr(module, name)
     globals()[name] = value
     return value
 

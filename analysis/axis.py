@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.errors import InputError
+from store.errors import InputError
 
 
 @dataclass(frozen=True)

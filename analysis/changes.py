@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.errors import DamagedFile
 from analysis.load import read_config, section, seeds_of_rules
 from analysis.parts import owner_of
 from analysis.source import Folder, Location, as_list, open_folder
+from store.errors import DamagedFile
 from store.sealed import KEY, is_whole
 
 CHANGES = "changes.jsonl"

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.captions import confusion_words
-from analysis.errors import InputError
 from analysis.replicates import facets
 from analysis.selection import RULES
 from analysis.several import told_apart
 from analysis.variance import Sample, share_interval
+from store.errors import InputError
 
 _LINE = ["sweep", "dataset", "network", "rule", "method", "label", "facet", "bias_axis", "bias_value", "bias_strength"]
 _COLUMNS = [

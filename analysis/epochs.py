@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.errors import InputError
 from analysis.load import load, load_history
 from analysis.replicates import BIAS_COLUMNS
 from analysis.source import Location
+from store.errors import InputError
 
 
 def epoch_choice(directory: Location, rule: str = "val_biased") -> pd.DataFrame:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.errors import InputError
 from analysis.load import load
+from store.errors import InputError
 
 
 def example(superseded: bool = False) -> pd.DataFrame:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.captions import table_caption
-from analysis.errors import InputError
 from analysis.notes import note_of
 from analysis.paper_figure import write_curve
 from analysis.paper_words import cited, methods_paragraph
@@ -19,6 +18,7 @@ from analysis.report_data import Findings
 from analysis.selection import rule_name
 from analysis.tables import table_csv, table_of, with_published
 from analysis.writing import out_folder, write_text
+from store.errors import InputError
 
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

@@ -11,7 +11,6 @@ from pathlib import Path
 import plotly.graph_objects as go
 import plotly.io
 
-from analysis.errors import InputError
 from analysis.figures import plot_accuracy_vs_bias
 from analysis.figures_diagnosis import plot_confusion
 from analysis.figures_measures import own_figures, plot_measure
@@ -19,6 +18,7 @@ from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_
 from analysis.report_data import Findings
 from analysis.selection import rule_name
 from analysis.writing import out_folder
+from store.errors import InputError
 
 _WIDTH, _SCALE = 1000, 2
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")

@@ -13,13 +13,13 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis.bias_axis import Axis, make_axis, x_layout
-from analysis.errors import InputError
 from analysis.figures_published import add_published
 from analysis.measures import shown
 from analysis.notes import note_of
 from analysis.pairing import least_points
 from analysis.selection import rule_name
 from analysis.style import Style, axis, layout, safe, styles, trace_id
+from store.errors import InputError
 
 _DODGE = 0.008
 _OVERLAID = ["sweep", "dataset", "network", "facet"]

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from analysis.errors import InputError
 from analysis.parts import is_part, read_parts
 from analysis.schema import SCHEMA_VERSION, arrow_schema
 from analysis.source import Folder
+from store.errors import InputError
 from store.sealed import seal_bytes, unseal_bytes
 
 if TYPE_CHECKING:

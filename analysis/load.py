@@ -16,13 +16,13 @@ import pyarrow.compute as pc
 import yaml
 
 from analysis.candidates import SEARCH_SEEDS
-from analysis.errors import InputError
 from analysis.gathered import ORDER, read_gathered
 from analysis.likes import likes_of
 from analysis.parts import read_parts
 from analysis.selection import RULES, mark
 from analysis.several import beside
 from analysis.source import Folder, Location, as_list, open_folder
+from store.errors import InputError
 
 # The same safe loader in C, ten times as fast, where PyYAML was built with it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -8,12 +8,12 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from analysis.errors import InputError
 from analysis.gathered import GATHERED, gathered_name
 from analysis.report import render
 from analysis.report_data import gather
 from analysis.source import Folder, Location, open_folder
 from analysis.writing import replacing
+from store.errors import InputError
 from store.local import expanded
 
 _FOLDERS = ("trials", "history", "predictions", "splits", "samples")

@@ -12,10 +12,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from analysis.bias_axis import Axis, make_axis
-from analysis.errors import InputError
 from analysis.pairing import least_points
 from analysis.style import Style, styles
 from analysis.writing import replacing
+from store.errors import InputError
 
 WIDTHS_MM = {85: 70, 180: 95}
 """Widths of one and of two columns, and the heights drawn at them."""

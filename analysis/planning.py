@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import InputError
 from analysis.pairing import LINE, common_seeds, counterpart, finished_points, line_names, paired_samples
 from analysis.replicates import CEILING, ERM, Point, by_label
 from analysis.variance import Sample, Variance, satterthwaite, variance_of
+from store.errors import InputError
 
 SEEDS = (3, 5, 10, 20)
 PATIENTS = (27, 54, 99, 198, 396)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.errors import InputError
+from store.errors import InputError
 
 KIM_2019, SABAF_2023, PERETZ_2020 = "Kim et al. 2019", "SABAF 2023", "Peretz 2020"
 NOTES = {

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from scipy import optimize
 
-from analysis.errors import InputError
 from analysis.variance import Sample, variance_of
+from store.errors import InputError
 
 _FAR = 1e9
 

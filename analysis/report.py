@@ -15,7 +15,6 @@ from analysis import primary_words as words
 from analysis import report_curve as curves
 from analysis import report_results as results
 from analysis import report_search as search
-from analysis.errors import InputError
 from analysis.load import section
 from analysis.plotly_bundle import bundle
 from analysis.report_cost import cost_section
@@ -26,6 +25,7 @@ from analysis.report_planning import planning_section
 from analysis.report_warnings import warnings_of
 from analysis.source import Location, as_list, put
 from analysis.writing import write_text
+from store.errors import InputError
 from store.local import expanded
 
 _ROW_FACTS = (

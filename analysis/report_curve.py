@@ -8,7 +8,6 @@ import pandas as pd
 
 from analysis import markup as m
 from analysis import report_words as words
-from analysis.errors import InputError
 from analysis.figures import plot_accuracy_vs_bias
 from analysis.figures_measures import null_words, own_figures, plot_measure, with_null
 from analysis.measures import Measure, shown
@@ -18,6 +17,7 @@ from analysis.report_numbers import fit, numbers
 from analysis.report_results import measures_table
 from analysis.selection import rule_name
 from analysis.switches import View, buttons, per, plot
+from store.errors import InputError
 
 X = Literal["bias_value", "bias_strength"]
 _AXES: tuple[X, ...] = ("bias_value", "bias_strength")

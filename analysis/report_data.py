@@ -16,7 +16,6 @@ from analysis.changes import added_by_sweep, mark_seeds_added
 from analysis.comparisons import areas_of, won_back_of
 from analysis.curves import curve_of
 from analysis.diagnosis import confusion_by_strength
-from analysis.errors import InputError
 from analysis.load import load, load_history, load_predictions, load_splits, section
 from analysis.measures import NULL_VALUES, measures_in
 from analysis.published import COMPARABLE, beside_published
@@ -25,6 +24,7 @@ from analysis.report_files import Sweep, read_sweep
 from analysis.sharing import shared_properties
 from analysis.source import Location, open_folder
 from analysis.tables import headline_rule, selected_hyperparameters
+from store.errors import InputError
 
 
 @dataclass(frozen=True)

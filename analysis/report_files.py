@@ -10,13 +10,13 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from analysis.changes import read_changes, seeds_added
-from analysis.errors import DamagedFile
 from analysis.load import confirm_rules, read_config, section
 from analysis.parts import owner_of
 from analysis.primary import Primary, declared_comparison
 from analysis.replicates import Point
 from analysis.source import Folder
 from analysis.standing import Standing, standing_of
+from store.errors import DamagedFile
 from store.sealed import digest
 
 

@@ -10,7 +10,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis import markup as m
-from analysis.errors import InputError
 from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
 from analysis.likes import like_words
 from analysis.report_data import Findings
@@ -19,6 +18,7 @@ from analysis.search_tables import lambda_map
 from analysis.selection import rule_name
 from analysis.switches import View, per, plot
 from analysis.tables import headline_rule
+from store.errors import InputError
 
 _PRESSURES = ("lambda_", "mu")
 

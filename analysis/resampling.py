@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from analysis.errors import InputError
+from store.errors import InputError
 
 Array = NDArray[np.float64]
 _MAX_DRAWS = 2_000_000

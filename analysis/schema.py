@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from analysis.errors import InputError
+from store.errors import InputError
 
 SCHEMA_VERSION = 1
 VERSION_KEY = b"lnl_sweep_schema"

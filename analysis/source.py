@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 
 from pyarrow import fs
 
-from analysis.errors import DamagedFile, InputError
+from store.errors import DamagedFile, InputError
 from store.local import entries, expanded, read_regular
 from store.sealed import CHECKED, REWRITTEN, check_whole, read_whole
 

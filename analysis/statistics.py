@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from analysis.errors import InputError
+from store.errors import InputError
 
 Array = NDArray[np.float64]
 _MAX_SIGN_FLIP = 20

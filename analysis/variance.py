@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import special
 
-from analysis.errors import InputError
 from analysis.statistics import Interval, wilson
+from store.errors import InputError
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from analysis.errors import InputError
+from store.errors import InputError
 from store.local import expanded
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -10,7 +10,7 @@ from orchestrator.continuation import all_changes
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.sheet import configuration_of
-from trainable.errors import InputError
+from store.errors import InputError
 
 FOLDER = "replaced"
 """Subfolder of a directory that takes the rows of the failed trials: nothing is deleted."""

@@ -14,10 +14,9 @@ import numpy as np
 from orchestrator.config import BiasValues, EarlyStopping, MethodConfig, SweepConfig
 from orchestrator.like import Like, check_likes, with_sources
 from orchestrator.space import anchor_of, space_of
+from store.errors import InputError, Unreachable, unknown_name
 from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
-from trainable.errors import InputError, unknown_name
 from trainable.methods.base import Method, Space, get_method
-from trainable.remote import Unreachable
 from trainable.report import BIAS_COLUMNS
 from trainable.spec import Rule
 

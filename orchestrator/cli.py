@@ -203,7 +203,7 @@ def _local(text: str) -> str:
 
 
 def _no_path(error: OSError) -> Exception:
-    from trainable.errors import InputError
+    from store.errors import InputError
     from trainable.texts import bounded
 
     return InputError(f"no file can lie at {bounded(str(error.filename), 200)} ({error.strerror}): give another path")
@@ -244,11 +244,9 @@ def _command(name: str) -> Callable[[argparse.Namespace], int]:
 
 
 def _is_bad_input(error: Exception) -> bool:
-    from analysis.errors import InputError as AnalysisError
-    from trainable.errors import InputError
-    from trainable.remote import Unreachable
+    from store.errors import InputError, Unreachable
 
-    return isinstance(error, (InputError, AnalysisError, Unreachable))
+    return isinstance(error, (InputError, Unreachable))
 
 
 if __name__ == "__main__":

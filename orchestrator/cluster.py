@@ -19,7 +19,7 @@ from orchestrator.capacity import Demand
 from orchestrator.config import SweepConfig
 from orchestrator.machine import processors
 from orchestrator.same_code import code_first
-from trainable.errors import InputError
+from store.errors import InputError
 from trainable.texts import one_line
 
 OBJECT_STORE_BYTES = 200 * 2**20

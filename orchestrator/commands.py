@@ -15,7 +15,7 @@ from orchestrator.commands_data import assignments, bias_options
 from orchestrator.commands_report import as_uri
 from orchestrator.config import SweepConfig
 from orchestrator.sweep_file import apply_override, parse_config, read_config, validate
-from trainable.errors import InputError, unknown_name
+from store.errors import InputError, unknown_name
 
 DEMO = "brain_phantom"
 SMOKE = (
@@ -167,7 +167,7 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
     from orchestrator.lease import LeaseLost
     from orchestrator.progress import duration
     from orchestrator.sweep import Options, run_sweep
-    from trainable.remote import Unreachable
+    from store.errors import Unreachable
 
     began = time.monotonic()
     interruption = Interruption(f"interrupted again: ended at once. Go on with: lnl-sweep resume {out}")
@@ -209,7 +209,6 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
 def _finish(directory: str) -> bool:
     """Write the report and print the table; False where that failed, which costs no row."""
     from analysis import load, load_predictions, summary_table, write_report
-    from analysis.errors import InputError as AnalysisError
     from analysis.load import load_config, section
     from analysis.published import NOTES
 
@@ -228,7 +227,7 @@ def _finish(directory: str) -> bool:
             if note:
                 print(f"note: {note}")
             print(f"report: {as_uri(report)}")
-    except AnalysisError as error:
+    except InputError as error:
         # A sweep stopped before its first confirm trial has no curve yet; its rows are safe all the same.
         print(f"no report yet: {error}", file=sys.stderr)
     except Exception as error:

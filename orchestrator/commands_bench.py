@@ -10,7 +10,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from trainable.errors import InputError, unknown_name
+from store.errors import InputError, unknown_name
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 PREFIX = "bench_"

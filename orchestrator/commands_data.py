@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from orchestrator.yaml_text import load_yaml, problem_of
+from store.errors import InputError, unknown_name
 from store.local import expanded
-from trainable.errors import InputError, unknown_name
 from trainable.texts import reason_of
 
 
@@ -24,9 +24,9 @@ def data(options: argparse.Namespace) -> int:
 
 
 def _data_list() -> int:
+    from store.errors import Unreachable
     from trainable.data.base import list_datasets, load_dataset
     from trainable.data.cache import cache_folder
-    from trainable.remote import Unreachable
 
     for name in list_datasets():
         try:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.errors import InputError as AnalysisError
-from trainable.errors import InputError
+from store.errors import InputError
 
 if TYPE_CHECKING:
     from analysis.planning import Components
@@ -106,7 +105,7 @@ def _measured(place: str) -> _Design | None:
         return None
     try:
         trials = load(place)
-    except AnalysisError:
+    except InputError:
         # No trial has finished yet; whatever else is wrong is said when its sheet is read.
         return None
     config = read_config(open_folder(place))

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from orchestrator.cells import Cell, short
 from orchestrator.config import SweepConfig
+from store.errors import InputError
 from trainable.data.base import Dataset
-from trainable.errors import InputError
 from trainable.methods.base import get_method
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.config import SweepConfig
-from trainable.errors import InputError
+from store.errors import InputError
 
 _MAY_CHANGE = (
     "name",

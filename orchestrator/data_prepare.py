@@ -9,8 +9,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from store.errors import InputError
 from store.local import expanded
-from trainable.errors import InputError
 
 PREPARED = ("brain_mri",)
 

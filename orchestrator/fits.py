@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from orchestrator.config import SweepConfig
 from orchestrator.machine import gpus, processors
-from trainable.errors import InputError
+from store.errors import InputError
 
 
 def check_fits(config: SweepConfig, labels: Collection[str], cpus: int | None = None) -> None:

@@ -15,10 +15,9 @@ from typing import Any
 from analysis.parts import part_generation
 from orchestrator.processes import process_identity, same_boot, still_runs
 from orchestrator.small_files import read_small
+from store.errors import InputError, Unreachable
 from store.sealed import seal_json
-from trainable.errors import InputError
 from trainable.files import Folder
-from trainable.remote import Unreachable
 
 FILE = "driver.json"
 HEARTBEAT_SECONDS = 10.0

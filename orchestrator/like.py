@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import MethodConfig, SweepConfig
-from trainable.errors import InputError, unknown_name
+from store.errors import InputError, unknown_name
 from trainable.methods.base import Choices, get_method
 from trainable.refusals import check_hyperparameters
 

@@ -11,8 +11,8 @@ from typing import Any
 from orchestrator.cells import Cell
 from orchestrator.config import SweepConfig
 from orchestrator.name_rule import NAME_RULE, is_name
+from store.errors import InputError
 from trainable.data.base import Dataset
-from trainable.errors import InputError
 from trainable.methods.base import Choices
 from trainable.texts import bounded, escaped
 

@@ -9,8 +9,8 @@ from orchestrator.comparable import check_primary
 from orchestrator.config import SweepConfig
 from orchestrator.identity import search_seed
 from orchestrator.names import check_names, check_values
+from store.errors import InputError
 from trainable.data.base import Dataset
-from trainable.errors import InputError
 
 
 @dataclass(frozen=True)

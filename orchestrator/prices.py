@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.yaml_text import load_yaml
-from trainable.errors import InputError
+from store.errors import InputError
 
 VARIABLE = "LNL_SWEEP_PRICES"
 """Environment variable that names a table of one's own."""

@@ -17,8 +17,8 @@ from rich.text import Text
 from orchestrator.dispatch import CellStatus, Dispatcher
 from orchestrator.prices import read_prices
 from orchestrator.spool import Direct, Post
+from store.errors import InputError
 from store.sealed import seal_json
-from trainable.errors import InputError
 from trainable.files import Folder
 
 STATUS_FILE = "status.json"

@@ -19,7 +19,7 @@ from typing import Any
 
 import ray
 
-from trainable.errors import InputError
+from store.errors import InputError
 from trainable.remote import CREDENTIALS
 
 LOOPBACK = "127.0.0.1"

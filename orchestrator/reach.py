@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
-from trainable.errors import InputError
+from store.errors import InputError
 from trainable.texts import one_line
 
 CONNECT_SECONDS = 10.0

@@ -18,7 +18,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from trainable.errors import InputError
+from store.errors import InputError
 from trainable.texts import one_line
 
 _UNLOADABLE = "failed to import on the worker"

@@ -29,8 +29,7 @@ from orchestrator.progress import Progress
 from orchestrator.reporting import ReportKeeper
 from orchestrator.results import Writer
 from orchestrator.same_code import check_loaded
-from trainable.errors import InputError
-from trainable.remote import Unreachable
+from store.errors import InputError, Unreachable
 from trainable.report import SPEC_COLUMNS, spec_row
 from trainable.spec import TrialSpec, objective
 from trainable.texts import one_line

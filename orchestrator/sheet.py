@@ -16,8 +16,8 @@ from orchestrator.results import SweepDirectory
 from orchestrator.small_files import read_small
 from orchestrator.sweep_file import configuration_in, validate
 from orchestrator.yaml_text import load_yaml
+from store.errors import InputError
 from trainable.data.base import Dataset, Split
-from trainable.errors import InputError
 from trainable.methods.base import Choices, Range
 
 SWEEP_FILE = "sweep.yaml"

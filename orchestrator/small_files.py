@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.errors import InputError
+from store.errors import InputError
 from store.sealed import CHECKED, REWRITTEN, check_whole, read_whole
 from trainable.files import Folder
 

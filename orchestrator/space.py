@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.config import MethodConfig, SpaceEntry
-from trainable.errors import InputError, unknown_name
+from store.errors import InputError, unknown_name
 from trainable.methods.base import Choices, Method, Range, Space
 from trainable.refusals import check_hyperparameters, check_range
 

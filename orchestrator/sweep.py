@@ -38,9 +38,9 @@ from orchestrator.remaining import remaining
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
 from orchestrator.sweep_file import validate
+from store.errors import InputError
 from store.sealed import seal_sheet, seal_yaml
 from trainable.data.contract import check_images
-from trainable.errors import InputError
 
 LAST_SECONDS = 20.0
 """For so long an interrupted driver tries to hand over what it still has."""

@@ -15,8 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from orchestrator.config import SweepConfig
 from orchestrator.yaml_text import load_yaml, problem_of
-from store.errors import nearest
-from trainable.errors import InputError
+from store.errors import InputError, nearest
 from trainable.texts import bounded
 
 NOT_CONFIGURATION = ("declaration", "provenance", "dataset_info", "methods_info", "cells")

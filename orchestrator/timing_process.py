@@ -12,7 +12,7 @@ from orchestrator.cells import Cell
 from orchestrator.estimate import Timing, time_cell
 from orchestrator.plan import Plan, make_plan
 from orchestrator.sweep_file import validate
-from trainable.errors import InputError
+from store.errors import InputError
 from trainable.texts import reason_of
 
 _END_SECONDS = 10.0

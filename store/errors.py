@@ -17,6 +17,10 @@ class DamagedFile(InputError):
     """A file whose content is not what was written: its checksum does not agree, or it cannot be read at all."""
 
 
+class Unreachable(OSError):
+    """An object store that did not answer within the retry budget; nothing says that it will not answer later."""
+
+
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
     """Find the known name that was meant, upper and lower case being the same; None where none is like it.
 

@@ -134,7 +134,7 @@ class Folder:
         """
         if self._remote is None:
             return
-        from trainable.remote import Unreachable
+        from store.errors import Unreachable
 
         probe, name = self.patiently(CHECK_SECONDS), f".probe-{secrets.token_hex(4)}"
         try:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from trainable.errors import InputError
+from store.errors import InputError, Unreachable
 
 T = TypeVar("T")
 
@@ -52,10 +52,6 @@ _GONE = ("NO_SUCH_KEY", "NoSuchKey", "RESOURCE_NOT_FOUND", "HTTP status 404")
 _late_writes: dict[str, list[threading.Thread]] = {}
 _late = threading.Lock()
 _jitter = random.Random()  # never the random numbers of a trial
-
-
-class Unreachable(OSError):
-    """The store did not answer for as long as was waited; nothing says that it will not answer later."""
 
 
 def store_environment() -> dict[str, str]:

@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import ray
 from ray.tune import Trainable
 
+from store.errors import Unreachable
 from store.sealed import sweep_of_sheet
 from trainable import remote
 from trainable.errors import DataOutOfReach, InputError
 from trainable.files import Folder
 from trainable.open_trial import checkpoint_names, read_checkpoint, trial_folder, write_checkpoint, write_predictions
-from trainable.remote import Unreachable, use_environment
+from trainable.remote import use_environment
 from trainable.spec import TrialSpec
 from trainable.texts import one_line, reason_of
 

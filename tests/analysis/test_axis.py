@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from analysis.axis import crossing, normalised_area, signed_position
-from analysis.errors import InputError
 from analysis.published import KIM_2019, published_numbers
+from store.errors import InputError
 
 RHO = [0, 0.5, 0.6, 0.7, 0.8, 0.9, 1]
 SEED_STUDY = [0.957, 0.957, 0.959, 0.945, 0.911, 0.839, 0.674]

@@ -12,8 +12,8 @@ from scipy import stats
 
 import analysis
 from analysis import accuracy_vs_bias
-from analysis.errors import InputError
 from analysis.selection import mark
+from store.errors import InputError
 
 M, E, C = [0.90, 0.92, 0.88, 0.91, 0.93], [0.68, 0.66, 0.70, 0.67, 0.69], [0.95, 0.96, 0.955, 0.95, 0.965]
 

@@ -8,9 +8,9 @@ import pytest
 
 import analysis
 from analysis.diagnosis import worst_mistakes
-from analysis.errors import InputError
 from analysis.statistics import wilson
 from analysis.variance import Sample, variance_of
+from store.errors import InputError
 
 
 @pytest.fixture(scope="module")

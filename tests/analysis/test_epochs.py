@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.epochs import epoch_choice
-from analysis.errors import InputError
+from store.errors import InputError
 
 
 def test_three_readings_by_hand(monkeypatch: pytest.MonkeyPatch, synthetic: ModuleType) -> None:

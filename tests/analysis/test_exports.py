@@ -11,13 +11,13 @@ import yaml
 
 import analysis
 from analysis import export_png
-from analysis.errors import InputError
 from analysis.export_paper import to_tex, write_paper
 from analysis.export_png import report_figures, write_png
 from analysis.export_tables import csv_of
 from analysis.paper_words import cited, methods_paragraph
 from analysis.references import bibliography
 from analysis.report_data import Findings, gather
+from store.errors import InputError
 
 
 @pytest.fixture(scope="module")

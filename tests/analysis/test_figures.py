@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.errors import InputError
 from analysis.figures import make_axis
 from analysis.style import styles
+from store.errors import InputError
 
 
 @pytest.fixture(scope="module")

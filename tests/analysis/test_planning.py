@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.errors import InputError
 from analysis.planning import components_of, components_rows, least_differences, variance_components
 from analysis.replicates import Line, Point
 from analysis.variance import NO_VARIANCE, Sample, stand_in, variance_of
+from store.errors import InputError
 from tests.analysis.test_variance import case
 
 

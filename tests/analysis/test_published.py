@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.errors import InputError
 from analysis.published import NOTES
 from analysis.tables import with_published
+from store.errors import InputError
 
 
 def point(**more: object) -> dict[str, object]:

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 import analysis
-from analysis.errors import InputError
 from analysis.paper_words import methods_paragraph
 from analysis.report_data import gather
 from analysis.report_warnings import _mixed
+from store.errors import InputError
 
 GOOD, BAD = [0.90, 0.92, 0.88, 0.91, 0.93], [0.68, 0.66, 0.70, 0.67, 0.69]
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from analysis.errors import InputError
 from analysis.resampling import crossed_variance, draw_weights, percentile_interval, resample
+from store.errors import InputError
 
 CELLS = np.array([[1, 0, 1, 1], [1, 1, 1, 0], [0, 0, 1, 1]], dtype=float)
 ONE_CLASS = np.zeros(4)

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.errors import InputError
 from analysis.parts import read_parts
 from analysis.report_data import gather
 from analysis.source import open_folder
+from store.errors import InputError
 
 THREE = ("a", "b", "c")
 TEN = ("c", "a", *"zyxwvuts")

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from analysis.errors import InputError
 from analysis.recovery import Recovery, recovery
 from analysis.statistics import (
     expected_maximum,
@@ -20,6 +19,7 @@ from analysis.statistics import (
     wilson,
 )
 from analysis.variance import Sample, interval_of
+from store.errors import InputError
 
 A, B = [0.90, 0.92, 0.88, 0.91, 0.93], [0.85, 0.90, 0.86, 0.84, 0.88]
 

@@ -12,7 +12,6 @@ import pytest
 from scipy import stats
 
 from analysis.axis import normalised_area
-from analysis.errors import InputError
 from analysis.recovery import recovery
 from analysis.statistics import t_interval, wilson
 from analysis.variance import (
@@ -25,6 +24,7 @@ from analysis.variance import (
     strata_of,
     variance_of,
 )
+from store.errors import InputError
 
 CASE: dict[str, Any] = json.loads((Path(__file__).parent / "phantom_180x8.json").read_text())
 """Hits of five seeds on 27 patients of eight images, three classes: rows of a finished sweep."""

@@ -14,9 +14,9 @@ from orchestrator import tuning
 from orchestrator.identity import trial_spec
 from orchestrator.plan import make_plan
 from orchestrator.sweep_file import read_config, validate
+from store.errors import InputError
 from tests.integration.null_trainable import null_trainable
 from tests.integration.support import CIRCUMSTANCES, NODE, assert_same_results, driver, open_marks, rows
-from trainable.errors import InputError
 from trainable.spec import TrialSpec
 
 pytestmark = pytest.mark.slow

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import analysis
-from analysis.errors import InputError as AnalysisError
 from orchestrator.results import SweepDirectory
+from store.errors import InputError
 from store.sealed import is_whole
 from tests.integration.s3_server import BUCKET, KEY, READ_KEY, READ_SECRET, Server, lnl_sweep, moto, seaweed
 from tests.integration.support import SEARCHED, assert_same_results, differences, driver, rows
@@ -60,7 +60,7 @@ class Reader:
                     warnings.simplefilter("error")
                     trials = analysis.load(self._out)
                     history = analysis.load_history(self._out)
-            except AnalysisError as error:
+            except InputError as error:
                 text = str(error)
                 if "cannot be used" in text or "cannot be read" in text:
                     self.away += 1

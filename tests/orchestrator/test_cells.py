@@ -10,9 +10,9 @@ import pytest
 from orchestrator.cells import bias_axis, bias_points
 from orchestrator.config import EarlyStopping
 from orchestrator.space import default_in
+from store.errors import InputError
 from tests.orchestrator.support import FakeData, sweep_cells, sweep_config
 from trainable.data.base import Axis
-from trainable.errors import InputError
 from trainable.methods.base import Choices, Range, get_method, list_methods
 from trainable.spec import TrialSpec
 

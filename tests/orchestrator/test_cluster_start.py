@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cluster import START_ATTEMPTS, _start_own, log_folder
-from trainable.errors import InputError
+from store.errors import InputError
 
 
 def test_a_start_that_fails_once_is_tried_again() -> None:

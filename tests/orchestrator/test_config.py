@@ -8,7 +8,7 @@ import pytest
 
 from orchestrator.config import SweepConfig
 from orchestrator.sweep_file import apply_override, load_yaml, parse_config, validate
-from trainable.errors import InputError
+from store.errors import InputError
 
 TEXT = """
 dataset: {name: coloured_digits, bias: {color_variance: [0.02, 0.4]}}

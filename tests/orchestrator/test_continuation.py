@@ -13,8 +13,8 @@ from orchestrator.continuation import changed_numbers, check_config, check_prove
 from orchestrator.plan import Plan
 from orchestrator.sheet import configuration_of, sweep_sheet
 from orchestrator.sweep_file import validate
+from store.errors import InputError
 from tests.orchestrator.support import sweep_config
-from trainable.errors import InputError
 
 OLD = {
     "data_checksum": "d1",

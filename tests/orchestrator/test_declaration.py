@@ -17,8 +17,8 @@ from orchestrator.declaration import declaration_of, next_declaration
 from orchestrator.sheet import configuration_of
 from orchestrator.sweep import _as_begun
 from store.declaration import hash_of, parts_of
+from store.errors import InputError
 from tests.orchestrator.support import FakeData, sweep_cells, sweep_config
-from trainable.errors import InputError
 from trainable.spec import TrialSpec
 
 SWEEP = """

@@ -10,8 +10,8 @@ import pytest
 from orchestrator import fits
 from orchestrator.cli import main
 from orchestrator.fits import check_fits
+from store.errors import InputError
 from tests.orchestrator.support import TINY, sweep_config
-from trainable.errors import InputError
 
 
 @pytest.fixture(autouse=True)

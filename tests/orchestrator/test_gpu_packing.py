@@ -15,8 +15,8 @@ from orchestrator import gpu_packing
 from orchestrator.capacity import Demand
 from orchestrator.gpu_packing import pack_gpus, ray_share, trials_on_card
 from orchestrator.sweep_file import validate
+from store.errors import InputError
 from tests.orchestrator.support import sweep_cells, sweep_config
-from trainable.errors import InputError
 
 GB = 2**30
 

@@ -24,11 +24,10 @@ from orchestrator import processes
 from orchestrator.lease import EXPIRES_SECONDS, FILE, Lease, LeaseLost, acquire
 from orchestrator.processes import process_identity
 from orchestrator.results import SweepDirectory, Writer
+from store.errors import InputError, Unreachable
 from store.sealed import seal_json
 from tests.orchestrator.support import fake_row, sweep_cells, sweep_config
-from trainable.errors import InputError
 from trainable.files import Folder
-from trainable.remote import Unreachable
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from orchestrator.continuation import check_config
 from orchestrator.dispatch import Dispatcher
 from orchestrator.identity import confirm_id, confirm_seed
 from orchestrator.progress import cell_table
+from store.errors import InputError
 from tests.orchestrator.support import Simulation, dispatcher_for, sweep_cells, sweep_config
-from trainable.errors import InputError
 from trainable.spec import TrialSpec
 
 CONTROL = {"name": "permuted_bias", "like": "lnl"}

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from orchestrator.names import LONGEST_CELL, check_names
+from store.errors import InputError
 from tests.orchestrator.support import FakeData, sweep_cells, sweep_config
-from trainable.errors import InputError
 from trainable.methods import base
 from trainable.methods.base import Choices, register_method
 from trainable.methods.erm import erm

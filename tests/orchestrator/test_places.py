@@ -17,9 +17,9 @@ from analysis.report import place_report
 from analysis.writing import replacing, write_text
 from orchestrator.cli import main
 from orchestrator.sweep_file import parse_config
+from store.errors import InputError
 from store.local import expanded
 from trainable.data.array_folder import drafted
-from trainable.errors import InputError
 
 SWEEP = "dataset: {name: coloured_digits, bias: {color_variance: 0.4}}\nmethods: [erm]\n"
 

@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator.prices import VARIABLE, read_prices
 from orchestrator.sweep import run_sweep
+from store.errors import InputError
 from tests.orchestrator.support import sweep_config
-from trainable.errors import InputError
 
 TABLE = """
 date: 2020-01

@@ -15,8 +15,8 @@ from rich.console import Console
 from orchestrator import progress as progress_module
 from orchestrator.dispatch import CellStatus
 from orchestrator.progress import STATUS_FILE, Progress, cell_table, duration, status_line
+from store.errors import InputError
 from tests.orchestrator.support import Simulation, dispatcher_for, sweep_config
-from trainable.errors import InputError
 from trainable.files import Folder
 
 

@@ -19,8 +19,8 @@ import ray
 from orchestrator import reach
 from orchestrator.cli import main
 from orchestrator.reach import check_cluster, check_form
+from store.errors import InputError
 from tests.orchestrator.support import TINY
-from trainable.errors import InputError
 
 
 def free_port() -> int:

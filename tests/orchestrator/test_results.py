@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.errors import InputError as AnalysisError
 from analysis.parts import part_cell
 from analysis.schema import SCHEMA_VERSION, VERSION_KEY, to_table
 from orchestrator.identity import trial_spec
 from orchestrator.lease import Lease
 from orchestrator.results import SweepDirectory, Writer
+from store.errors import InputError
 from store.sealed import is_whole, unseal_bytes
 from tests.orchestrator.support import fake_history, fake_row, sweep_cells, sweep_config
 from trainable.files import Folder
@@ -121,7 +121,7 @@ class TestParts:
         assert directory.open_trials() == []
 
     def test_a_column_that_the_table_does_not_have_is_refused(self, writer: Writer) -> None:
-        with pytest.raises(AnalysisError, match="'val_best'"):
+        with pytest.raises(InputError, match="'val_best'"):
             writer.append("trials", CELL, [{**fake_row(make_spec(1), 0.5), "val_best": 1.0}])
 
 
@@ -357,7 +357,7 @@ class TestCompaction:
         pq.write_table(table.replace_schema_metadata({VERSION_KEY: str(SCHEMA_VERSION + 1).encode()}), buffer)
         full.folder.child("trials").write(f"{CELL}.0003-abcd1234-000999.parquet", buffer.getvalue())
         before = full.folder.child("trials").names()
-        with pytest.raises(AnalysisError, match="update lnl-sweep"):
+        with pytest.raises(InputError, match="update lnl-sweep"):
             writer.compact(CELL)
         assert full.folder.child("trials").names() == before
 

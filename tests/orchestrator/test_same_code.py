@@ -14,7 +14,7 @@ from ray import cloudpickle
 
 from orchestrator import same_code
 from orchestrator.same_code import check_loaded, code_first, compared, read_code
-from trainable.errors import InputError
+from store.errors import InputError
 from trainable.tune_trainable import SweepTrainable
 
 ROOT = Path(same_code.__file__).parents[1]

@@ -11,8 +11,8 @@ from orchestrator.cells import choose_cells
 from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.identity import confirm_seed, own_rule, search_number, search_seed
+from store.errors import InputError
 from tests.orchestrator.support import Simulation, dispatcher_for, fake_row, sweep_cells, sweep_config
-from trainable.errors import InputError
 from trainable.spec import TrialSpec
 
 ONE_CELL: dict[str, Any] = {"dataset": {"name": "fake", "bias": {"rho": [1.0]}}, "methods": ["erm"]}

@@ -13,8 +13,8 @@ from orchestrator.config import SweepConfig
 from orchestrator.plan import make_plan
 from orchestrator.sheet import sweep_sheet
 from orchestrator.sweep_file import load_yaml, read_config, validate
+from store.errors import InputError
 from trainable.data.samples import sample_index
-from trainable.errors import InputError
 
 FILES = sorted(Path(sweeps.__path__[0]).glob("*.yaml"))
 SMALL = [

@@ -14,7 +14,7 @@ from orchestrator import timing_process
 from orchestrator.estimate import Timing
 from orchestrator.plan import make_plan
 from orchestrator.sweep_file import parse_config
-from trainable.errors import InputError
+from store.errors import InputError
 
 SWEEP = """
 dataset: {name: coloured_digits, bias: {color_variance: 0.1}}

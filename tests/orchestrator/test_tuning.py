@@ -26,9 +26,8 @@ from orchestrator.progress import Progress
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.session import Session
 from orchestrator.tuning import Recorder
+from store.errors import InputError, Unreachable
 from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, sweep_config
-from trainable.errors import InputError
-from trainable.remote import Unreachable
 from trainable.spec import TrialSpec
 
 EPOCHS = 6

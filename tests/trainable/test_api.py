@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import trainable
-from trainable.errors import InputError
+from store.errors import InputError
 from trainable.spec import Training, TrialSpec
 from trainable.trainer import Trainer
 

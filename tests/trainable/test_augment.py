@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from store.errors import InputError
 from trainable.augment import SHIFT, flip, resolve, shift
-from trainable.errors import InputError
 
 
 def generator() -> torch.Generator:

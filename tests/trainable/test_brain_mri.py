@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from orchestrator import cli
+from store.errors import InputError
 from tests.trainable.figshare_files import all_files, folds_file, label_of, write_folder
 from trainable import train
 from trainable.data import base, paint
@@ -16,7 +17,6 @@ from trainable.data.prepare_brain_mri import prepare
 from trainable.data.resize import area_resize
 from trainable.data.slice_store import FIELD_MM
 from trainable.data.tumour_slices import TumourSlices
-from trainable.errors import InputError
 from trainable.spec import Training
 
 N = 60

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from store.errors import InputError
 from trainable.data import brain_phantom as module
 from trainable.data.base import DataView
 from trainable.data.brain_phantom import BrainPhantom
 from trainable.data.cache import cache_folder
-from trainable.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from store.errors import InputError
 from trainable.data import cache
 from trainable.data.base import IGNORED, DataView, list_datasets, load_dataset, resolve_bias
 from trainable.data.coloured_digits import FOREGROUND, PALETTE, ColouredDigits, load_digits
 from trainable.data.samples import contact_sheet, sample_index, strips
-from trainable.errors import InputError
 from trainable.randomness import numpy_generator
 
 

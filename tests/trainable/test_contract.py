@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import main
+from store.errors import InputError
 from trainable.data import base
 from trainable.data.base import Dataset, load_dataset
 from trainable.data.contract import check_images, check_members
-from trainable.errors import InputError
 from trainable.spec import VARIANTS
 
 MEMBERS = [name for name in vars(Dataset) if not name.startswith("_")] + list(Dataset.__annotations__)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from analysis.schema import PREDICTIONS, TRIALS
+from store.errors import InputError
 from trainable import calibration, evaluate, metrics
 from trainable.data.base import DataView, load_dataset
-from trainable.errors import InputError
 from trainable.methods.base import Nets
 from trainable.networks import build_nets
 from trainable.probe import bias_probe

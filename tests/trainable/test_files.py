@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from store.errors import InputError
 from trainable import files
-from trainable.errors import InputError
 from trainable.files import Folder
 
 

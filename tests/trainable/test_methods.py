@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainable.errors import InputError
+from store.errors import InputError
 from trainable.methods.base import Method, get_method, list_methods, register_method
 from trainable.methods.grayscale import luminance
 from trainable.provenance import method_checksum

@@ -9,8 +9,8 @@ import torch
 import torchvision
 from torch import nn
 
+from store.errors import InputError
 from trainable.data.base import load_dataset
-from trainable.errors import InputError
 from trainable.graph_cut import cut, layers
 from trainable.methods.base import Nets
 from trainable.networks import (

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from store.errors import InputError
 from trainable.data.base import BiasHeads, load_dataset
-from trainable.errors import InputError
 from trainable.networks import build_nets, feature_shape, list_networks
 
 

@@ -5,9 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
+from store.errors import InputError
 from trainable.data.glyphs import _LARGE, _SMALL, text_bitmap
 from trainable.data.paint import INKS, blend, coverage, diameter, length_text
-from trainable.errors import InputError
 
 
 def ellipse(x: float = 0.5, y: float = 0.5, a: float = 0.16, b: float = 0.1, turn: float = 0.5) -> np.ndarray:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from store.errors import InputError
 from trainable.data.patients import patient_classes, split_patients
-from trainable.errors import InputError
 
 CLASSES = ("meningioma", "glioma", "pituitary")
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from orchestrator import cli
+from store.errors import InputError
 from tests.trainable.figshare_files import (
     N,
     folds_file,
@@ -31,7 +32,6 @@ from trainable.data.figshare_file import read_slice
 from trainable.data.prepare_brain_mri import BLOCK, prepare
 from trainable.data.prepared import prepared_arrays, share
 from trainable.data.slice_store import FIELD_MM, SliceStore
-from trainable.errors import InputError
 from trainable.files import Folder
 
 

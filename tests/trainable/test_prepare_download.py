@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from orchestrator import cli
+from store.errors import InputError
 from tests.trainable.figshare_files import all_files, folds_file, write_zips
 from trainable.data import prepare_download
 from trainable.data.array_folder import load_arrays
 from trainable.data.prepare_download import download
-from trainable.errors import InputError
 
 
 @contextlib.contextmanager

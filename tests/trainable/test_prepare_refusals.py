@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from store.errors import InputError
 from tests.trainable.figshare_files import (
     N,
     folds_file,
@@ -20,7 +21,6 @@ from tests.trainable.figshare_files import (
 )
 from trainable.data.array_folder import load_arrays
 from trainable.data.prepare_brain_mri import prepare
-from trainable.errors import InputError
 
 
 def change(files: dict[str, bytes], **named: Any) -> dict[str, bytes]:

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from store.errors import InputError, Unreachable
 from trainable.data import prepared
 from trainable.data.array_folder import cached_arrays, checksum, load_arrays, save_arrays
 from trainable.data.brain_mri import BrainMRI
 from trainable.data.prepared import prepared_arrays, share
-from trainable.errors import InputError
 from trainable.files import Folder
-from trainable.remote import Unreachable, store_environment
+from trainable.remote import store_environment
 
 NAME = "brain_mri"
 PROCESSES = 4

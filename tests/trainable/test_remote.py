@@ -11,20 +11,12 @@ from typing import Any
 
 import pytest
 
-from analysis.errors import InputError as AnalysisError
 from analysis.source import open_folder
+from store.errors import InputError, Unreachable
 from trainable import remote
 from trainable.data.prepared import prepared_arrays
-from trainable.errors import InputError
 from trainable.files import Folder
-from trainable.remote import (
-    Store,
-    Unreachable,
-    hide_credentials,
-    refuse_credentials,
-    store_environment,
-    use_environment,
-)
+from trainable.remote import Store, hide_credentials, refuse_credentials, store_environment, use_environment
 
 AWAY = OSError("When uploading object: AWS Error NETWORK_CONNECTION during PutObject: could not connect")
 SLOW_DOWN = OSError("When uploading object: AWS Error SLOW_DOWN during PutObject: HTTP status 503")
@@ -228,7 +220,7 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(address: str, sh
         return
     with pytest.raises(InputError, match="must not hold credentials") as ours:
         Folder(address)
-    with pytest.raises(AnalysisError, match="must not hold credentials") as theirs:
+    with pytest.raises(InputError, match="must not hold credentials") as theirs:
         open_folder(address)
     for error in (ours, theirs):
         assert not any(part in str(error.value) for part in ("AKID", "plain", "slash"))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainable.errors import InputError
+from store.errors import InputError
 from trainable.files import Folder
 from trainable.open_trial import CHECKPOINT, trial_folder, write_checkpoint
 from trainable.spec import TrialSpec

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from analysis import schema
+from store.errors import InputError
 from trainable import augment
-from trainable.errors import InputError
 from trainable.optimise import ramp, schedule
 from trainable.report import Outcome, at_chance
 from trainable.spec import Training, TrialSpec

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from store.errors import InputError
 from trainable import evaluate
 from trainable.data import base, paint, tumour_slices
 from trainable.data.base import IGNORED, DataView, heads_with_labels, load_dataset, resolve_bias
@@ -18,7 +19,6 @@ from trainable.data.brain_phantom import BrainPhantom
 from trainable.data.paint import INKS, blend
 from trainable.data.samples import contact_sheet, sample_index, strips
 from trainable.data.tumour_slices import ANNOTATED, CLASSES
-from trainable.errors import InputError
 from trainable.methods.base import Nets
 from trainable.report import count_conflicting
 from trainable.spec import VARIANTS, Phase, Training, TrialSpec

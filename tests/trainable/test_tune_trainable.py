@@ -13,13 +13,13 @@ import pyarrow as pa
 import pytest
 
 from analysis import schema
+from store.errors import Unreachable
 from store.sealed import seal_sheet
 from trainable import remote, tune_trainable
 from trainable.errors import DataOutOfReach
 from trainable.files import Folder
 from trainable.open_trial import CHECKPOINT, checkpoint_names, read_predictions, trial_folder, write_checkpoint
 from trainable.provenance import weights_checksum
-from trainable.remote import Unreachable
 from trainable.spec import TrialSpec
 from trainable.trainer import Trainer
 from trainable.tune_trainable import SHEET, SweepTrainable, resume

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from store.errors import Unreachable
 from trainable.data.array_folder import (
     MANIFEST,
     Arrays,
@@ -25,7 +26,7 @@ from trainable.data.cache import cache_folder
 from trainable.data.file_lock import locked
 from trainable.errors import DamagedFile, DataOutOfReach, InputError
 from trainable.files import CHECK_SECONDS, Folder
-from trainable.remote import DATA, Unreachable, hide_credentials
+from trainable.remote import DATA, hide_credentials
 
 COPY_PATIENCE_SECONDS = 60.0
 """For so long a store may be away in the middle of a copy."""
