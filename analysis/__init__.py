@@ -1,7 +1,6 @@
 """Finished trials: from a sweep's Parquet files to curves, figures and a report. Knows neither Ray nor torch.
 
-Names are imported on first use, so that ``import analysis`` (and ``analysis.schema``, which the orchestrator
-writes with) loads neither pandas nor plotly.
+Names are imported on first use, so that ``import analysis`` loads neither pandas nor plotly.
 """
 
 from __future__ import annotations

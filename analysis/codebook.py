@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.schema import HISTORY, PREDICTIONS, TRIALS
+from store.columns import HISTORY, PREDICTIONS, TRIALS
 
 _SHARED = {
     "rule": "Selection rule that chose the hyperparameters (val_unbiased is an oracle).",

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from analysis.parts import is_part, read_parts
-from analysis.schema import SCHEMA_VERSION, arrow_schema
 from analysis.source import Folder
+from store.columns import SCHEMA_VERSION, arrow_schema
 from store.errors import InputError
 from store.sealed import seal_bytes, unseal_bytes
 

@@ -37,7 +37,7 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
             more, and search rows beyond the number of search trials.
 
     Returns:
-        One row per trial with the columns of ``analysis.schema.TRIALS`` and, added here, ``rules`` (tuple of the
+        One row per trial with the columns of ``store.columns.TRIALS`` and, added here, ``rules`` (tuple of the
         selection rules that chose this configuration), ``superseded``, ``seeds_planned`` (confirm seeds the sweep
         asks for), ``headline_rule``, ``whole_axis`` (this ceiling serves every bias value), ``search_seeds`` (of each
         candidate of the cell's search), ``units_planned`` (repetitions of the procedure, else splits with seeds nested
@@ -61,7 +61,7 @@ def load_history(directory: Location | Sequence[Location]) -> pd.DataFrame:
         directory: A sweep's folder, or several.
 
     Returns:
-        The columns of ``analysis.schema.HISTORY``, sorted by trial and epoch; of several sweeps, one after the other,
+        The columns of ``store.columns.HISTORY``, sorted by trial and epoch; of several sweeps, one after the other,
         with ``sweep`` in front, as ``load`` gives it for the same folders.
 
     Raises:
@@ -81,7 +81,7 @@ def load_predictions(directory: Location | Sequence[Location], variant: str | No
         variant: Keep one test variant (``unbiased``, ``aligned``, ``independent`` or ``conflicting``); None = all.
 
     Returns:
-        The columns of ``analysis.schema.PREDICTIONS`` and one ``p_<class>`` for each class; of several sweeps, one
+        The columns of ``store.columns.PREDICTIONS`` and one ``p_<class>`` for each class; of several sweeps, one
         after the other, with ``sweep`` in front, as ``load`` gives it for the same folders.
 
     Raises:
@@ -102,7 +102,7 @@ def load_splits(directory: Location) -> pd.DataFrame:
         directory: A sweep's folder.
 
     Returns:
-        The columns of ``analysis.schema.SPLITS``.
+        The columns of ``store.columns.SPLITS``.
 
     Raises:
         InputError: Not a sweep's folder, or written by a newer version.

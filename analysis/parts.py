@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis.part_types import fitted, together
-from analysis.schema import KEYS, SCHEMA_VERSION, VERSION_KEY, arrow_schema
 from analysis.source import Folder
+from store.columns import KEYS, SCHEMA_VERSION, VERSION_KEY, arrow_schema
 from store.errors import DamagedFile, InputError
+from store.part_types import fitted, together
 from store.sealed import digest, sweep_of_sheet
 
 T = TypeVar("T")

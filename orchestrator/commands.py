@@ -68,8 +68,8 @@ def resume(options: argparse.Namespace) -> int:
 
 def train(options: argparse.Namespace) -> int:
     """``lnl-sweep train``: one trial in this process."""
-    from analysis.schema import TEST_COLUMNS_BESIDE
     from orchestrator.plan import make_plan
+    from store.columns import TEST_COLUMNS_BESIDE
     from trainable import train as train_one
     from trainable.api import DEFAULT_NETWORKS, OTHERWISE
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import types
 
-from analysis.schema import KEYS, column_type
+from store.columns import KEYS, column_type
 from trainable.texts import bounded, escaped, one_line
 
 Row = dict[str, Any]

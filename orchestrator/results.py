@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 
 from analysis.gathered import GATHERED, gather
 from analysis.parts import LeftOut, part_bytes, part_cell, part_name, read_parts
-from analysis.schema import arrow_schema, is_of_the_test, to_table
 from orchestrator.fitted import Unfit, check_predictions, fitted
 from orchestrator.lease import Lease
 from orchestrator.small_files import Readable, read_small
 from orchestrator.spool import Direct, Post, Spool
+from store.columns import arrow_schema, is_of_the_test, to_table
 from store.errors import DamagedFile
 from store.sealed import KEY, seal_json, sweep_of_sheet
 from trainable.files import Folder

@@ -12,7 +12,6 @@ from typing import Any
 
 from analysis.gathered import GATHERED
 from analysis.parts import Owner, check_part, is_part, owner_of
-from analysis.schema import TABLES
 from analysis.source import Folder as ReadFolder
 from analysis.source import ZipFolder, open_folder
 from orchestrator.damage import Survey, cells_of, survey, survey_tables
@@ -21,6 +20,7 @@ from orchestrator.results import SPEC, SweepDirectory, read_spec
 from orchestrator.sheet import SWEEP_FILE as SHEET
 from orchestrator.sheet import configuration_of, read_sheet, sweep_sheet
 from orchestrator.small_files import Readable
+from store.columns import TABLES
 from store.errors import DamagedFile, InputError
 from store.sealed import check_tensors, digest, is_whole, unseal_bytes
 from trainable.files import Folder

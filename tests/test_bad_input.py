@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from analysis.schema import SCHEMA_VERSION, VERSION_KEY, to_table
 from orchestrator.cli import main
 from orchestrator.identity import search_id, trial_spec
 from orchestrator.plan import make_plan
 from orchestrator.sheet import sweep_sheet
 from orchestrator.sweep_file import parse_config
+from store.columns import SCHEMA_VERSION, VERSION_KEY, to_table
 from trainable.data.base import _load
 from trainable.errors import InputError, import_registered
 from trainable.report import spec_row

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.schema import TABLES, arrow_schema
+from store.columns import TABLES, arrow_schema
 from trainable.report import spec_row
 from trainable.spec import TrialSpec
 
@@ -20,7 +20,7 @@ FILES = sorted(
     path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.parent.name != "notebooks"
 )
 HEAVY = ("torch", "ray", "pandas", "optuna", "plotly", "scipy", "torchvision")
-SCHEMA_SIDE = ("schema", "gathered", "parts", "source")
+SCHEMA_SIDE = ("gathered", "parts", "source")
 
 
 def module_of(path: Path) -> str:

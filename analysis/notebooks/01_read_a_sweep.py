@@ -54,7 +54,7 @@ for caption in strongest["caption"]:
 # ## What one row is
 #
 # `trials` has one row per trial. `search` rows looked for hyperparameters and never saw a test image; `confirm` rows
-# trained the chosen ones again, and only they are in the curve. `analysis/schema.py` explains every column.
+# trained the chosen ones again, and only they are in the curve. `store/columns.py` explains every column.
 
 # %%
 columns = ["phase", "label", "bias_value", "seed", "lambda_", "mu", "val_counterfactual", "test_accuracy", "rules"]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
-from analysis.schema import to_table
+from store.columns import to_table
 
 SEEDS = (9007199254740993, 12, 13, 14, 15)
 VALUES = (0.40, 0.10, 0.05, 0.02)

@@ -17,8 +17,8 @@ import yaml
 
 import analysis
 from analysis.parts import read_parts
-from analysis.schema import VERSION_KEY, to_table
 from analysis.source import open_folder
+from store.columns import VERSION_KEY, to_table
 from store.errors import InputError
 
 
@@ -242,7 +242,7 @@ def test_calling_the_package_name_loads_also_after_the_module_was_imported(folde
 
 def test_importing_analysis_is_light() -> None:
     code = (
-        "import sys, analysis, analysis.schema, store.errors\n"
+        "import sys, analysis, store.columns, store.errors\n"
         "bad = {'pandas', 'plotly', 'scipy', 'torch', 'ray', 'trainable', 'orchestrator'} & set(sys.modules)\n"
         "assert not bad, bad\n"
         "import analysis.report\n"

@@ -7,7 +7,7 @@ import pytest
 
 import analysis
 from analysis.measures import TEST_MEASURES, measure_of, measures_in
-from analysis.schema import TRIALS
+from store.columns import TRIALS
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from analysis.parts import part_bytes
-from analysis.schema import to_table
 from orchestrator.fitted import fitted
+from store.columns import to_table
 from tests.orchestrator.support import fake_history, fake_row
 from tests.orchestrator.test_results import make_spec
 from trainable.texts import LONGEST

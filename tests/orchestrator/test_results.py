@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.parts import part_cell
-from analysis.schema import SCHEMA_VERSION, VERSION_KEY, to_table
 from orchestrator.identity import trial_spec
 from orchestrator.lease import Lease
 from orchestrator.results import SweepDirectory, Writer
+from store.columns import SCHEMA_VERSION, VERSION_KEY, to_table
 from store.errors import InputError
 from store.sealed import is_whole, unseal_bytes
 from tests.orchestrator.support import fake_history, fake_row, sweep_cells, sweep_config

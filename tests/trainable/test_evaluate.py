@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from analysis.schema import PREDICTIONS, TRIALS
+from store.columns import PREDICTIONS, TRIALS
 from store.errors import InputError
 from trainable import calibration, evaluate, metrics
 from trainable.data.base import DataView, load_dataset

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from analysis import schema
+from store import columns
 from store.errors import InputError
 from trainable import augment
 from trainable.optimise import ramp, schedule
@@ -41,8 +41,8 @@ def untimed(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("phase", ["search", "confirm"])
 def test_columns_are_those_of_the_schema(phase: str, tiny: MakeSpec) -> None:
     outcome = run(tiny("lnl", phase=phase, keep_model=True))
-    trials = schema.to_table("trials", [outcome.row])
-    history = schema.to_table("history", outcome.history)
+    trials = columns.to_table("trials", [outcome.row])
+    history = columns.to_table("history", outcome.history)
     assert trials["status"].to_pylist() == ["completed"] and history["epoch"].to_pylist() == [1, 2]
     tests = [name for name, value in outcome.row.items() if name.startswith("test_") and value is not None]
     tests += [row["epoch"] for row in outcome.history if row["test_accuracy"] is not None]
@@ -51,7 +51,7 @@ def test_columns_are_those_of_the_schema(phase: str, tiny: MakeSpec) -> None:
         assert outcome.row["n_test"] is None and outcome.row.get("bias_probe_accuracy") is None
     else:
         assert "test_accuracy" in tests and outcome.model is not None and outcome.predictions is not None
-        schema.arrow_schema("predictions", outcome.predictions)
+        columns.arrow_schema("predictions", outcome.predictions)
         assert len(outcome.predictions["trial_id"]) == len(outcome.predictions["label"])
         assert 0 <= outcome.row["bias_probe_accuracy"] <= 1
         assert outcome.history[-1]["test_accuracy"] == pytest.approx(outcome.row["test_accuracy"])
@@ -102,7 +102,7 @@ def test_divergence_is_a_failure_with_a_reason(optimizer: str, part: str, tiny: 
             trainer.train_epoch()
     row = trainer.row("failed", "reason")
     assert (row["status"], row["error"]) == ("failed", "reason")
-    schema.to_table("trials", [row])
+    columns.to_table("trials", [row])
 
 
 def test_collapse_is_judged_from_training_images(tiny: MakeSpec) -> None:

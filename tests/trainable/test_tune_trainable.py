@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from analysis import schema
+from store import columns
 from store.errors import Unreachable
 from store.sealed import seal_sheet
 from trainable import remote, tune_trainable
@@ -101,11 +101,11 @@ def test_results(tiny: MakeSpec, tmp_path: Path) -> None:
     assert [r["row"]["status"] for r in results] == ["pruned", "pruned", "completed"]
     assert all(r["value"] == r["row"]["val_counterfactual"] for r in results)
     assert all(r["row"]["ray_version"] for r in results)
-    schema.to_table("trials", [r["row"] for r in results])
+    columns.to_table("trials", [r["row"] for r in results])
     folder = trial_folder(Folder(str(tmp_path)), spec.trial_id)
     assert folder.names() == [CHECKPOINT, "predictions.arrow"]
     table = pa.ipc.open_file(pa.BufferReader(read_predictions(folder))).read_all()
-    schema.arrow_schema("predictions", table.column_names)
+    columns.arrow_schema("predictions", table.column_names)
     assert table.num_rows == 4 * results[-1]["row"]["n_test"]
     assert Folder(str(tmp_path)).child("models").names() == ["t-1.safetensors"]
 
@@ -248,7 +248,7 @@ def test_failures_are_results(tiny: MakeSpec, tmp_path: Path, monkeypatch: pytes
     result = bad.step()
     assert result["done"] and result["row"]["status"] == "failed" and math.isnan(result["value"])
     assert result["row"]["error"] == "InputError: rho must lie in [0, 1], but got 7.0"
-    schema.to_table("trials", [result["row"]])
+    columns.to_table("trials", [result["row"]])
 
     assert bad.reset_config(
         config(tiny(trial_id="t-3", optimizer="sgd", clip_norm=None, hyperparameters={"lr": 1e35}), tmp_path)
@@ -293,7 +293,7 @@ def test_whatever_is_raised_becomes_the_reason_of_a_failed_row(
     monkeypatch.setattr(Trainer, where, broken)
     result = worker(config(tiny(), None)).step()
     assert result["done"] and (result["row"]["status"], result["row"]["error"]) == ("failed", reason)
-    schema.to_table("trials", [result["row"]])
+    columns.to_table("trials", [result["row"]])
 
 
 def test_a_long_reason_is_bounded_before_it_travels(tiny: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:

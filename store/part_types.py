@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from analysis.schema import column_type
+from store.columns import column_type
 
 _KINDS = (
     lambda kind: types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind),
