@@ -11,8 +11,8 @@ import pandas as pd
 
 from analysis.load import read_config, section, seeds_of_rules
 from analysis.parts import owner_of
-from analysis.source import Folder, Location, as_list, open_folder
 from store.errors import DamagedFile
+from store.open import Location, SweepFiles, as_list, open_folder
 from store.sealed import KEY, is_whole
 
 CHANGES = "changes.jsonl"
@@ -20,7 +20,7 @@ SEEDS_ADDED = "seeds_added"
 """Column of the trials: confirm seeds of the row's sweep that were added after test results existed."""
 
 
-def read_changes(folder: Folder) -> tuple[Mapping[str, Any], ...]:
+def read_changes(folder: SweepFiles) -> tuple[Mapping[str, Any], ...]:
     """The lines of ``changes.jsonl`` that can be believed, the oldest first; none where there is no such file.
 
     A line that is damaged or missing is warned of: an extension that is not known makes p values too small.
@@ -39,13 +39,13 @@ def read_changes(folder: Folder) -> tuple[Mapping[str, Any], ...]:
     return tuple(found)
 
 
-def missing_lines(folder: Folder) -> int:
+def missing_lines(folder: SweepFiles) -> int:
     """Number of lines of ``changes.jsonl`` are gone, by the number in ``sweep.yaml``."""
     noted = section(read_config(folder), "provenance").get("changes")
     return max(0, noted - len(_lines(folder))) if isinstance(noted, int) else 0
 
 
-def _lines(folder: Folder) -> list[str]:
+def _lines(folder: SweepFiles) -> list[str]:
     try:
         return folder.read(CHANGES).decode("utf-8", "replace").splitlines()
     except DamagedFile as error:

@@ -10,8 +10,8 @@ import pandas as pd
 
 from analysis.load import load, load_history
 from analysis.replicates import BIAS_COLUMNS
-from analysis.source import Location
 from store.errors import InputError
+from store.open import Location
 
 
 def epoch_choice(directory: Location, rule: str = "val_biased") -> pd.DataFrame:

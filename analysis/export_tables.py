@@ -14,9 +14,9 @@ import pyarrow.csv as pacsv
 from analysis.codebook import explain
 from analysis.report_data import Findings, gather
 from analysis.search_tables import expected_validation, lambda_map
-from analysis.source import Location, as_list
 from analysis.tables import cost
 from analysis.writing import out_folder, replacing, write_text
+from store.open import Location, as_list
 
 LEFT_OUT = ("predictions", "splits")
 """Tables that stay Parquet: a row for each test image and each image and seed, which no spreadsheet holds."""

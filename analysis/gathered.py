@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from analysis.parts import is_part, read_parts
-from analysis.source import Folder
 from store.columns import SCHEMA_VERSION, arrow_schema
 from store.errors import InputError
+from store.open import SweepFiles
 from store.sealed import seal_bytes, unseal_bytes
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _FORM = 5
 _KEY = b"lnl_sweep.derived"
 
 
-def gathered_name(folder: Folder) -> str:
+def gathered_name(folder: SweepFiles) -> str:
     """Name of the file that holds the trials of a sweep as it stands: ``trials-<16 hex characters>.arrow``."""
     try:
         config = folder.read("sweep.yaml")
@@ -48,7 +48,7 @@ def gathered_name(folder: Folder) -> str:
     return f"trials-{hashlib.sha256(text.encode()).hexdigest()[:16]}.arrow"
 
 
-def gather(folder: Folder, derive: Callable[[pa.Table], pd.DataFrame]) -> tuple[str, bytes] | None:
+def gather(folder: SweepFiles, derive: Callable[[pa.Table], pd.DataFrame]) -> tuple[str, bytes] | None:
     """The trials of all parts as one file, in the order of ``analysis.load``.
 
     Args:
@@ -78,7 +78,7 @@ def gather(folder: Folder, derive: Callable[[pa.Table], pd.DataFrame]) -> tuple[
     return name, seal_bytes(name, sink.getvalue().to_pybytes())
 
 
-def _is_whole(folder: Folder, name: str) -> bool:
+def _is_whole(folder: SweepFiles, name: str) -> bool:
     try:
         unseal_bytes(name, folder.read(f"{GATHERED}/{name}"))
     except (OSError, InputError):
@@ -107,7 +107,7 @@ def _with_derived(rows: pa.Table, frame: pd.DataFrame) -> pa.Table:
     return rows.replace_schema_metadata({**(rows.schema.metadata or {}), _KEY: json.dumps(beside).encode()})
 
 
-def read_gathered(folder: Folder) -> tuple[pa.Table, Mapping[str, Any]] | None:
+def read_gathered(folder: SweepFiles) -> tuple[pa.Table, Mapping[str, Any]] | None:
     """The gathered trials and their ``DERIVED`` columns; None where no whole file stands for the sweep as it is now.
 
     Returns:

@@ -21,8 +21,8 @@ from analysis.likes import likes_of
 from analysis.parts import read_parts
 from analysis.selection import RULES, mark
 from analysis.several import beside
-from analysis.source import Folder, Location, as_list, open_folder
 from store.errors import InputError
+from store.open import Location, SweepFiles, as_list, open_folder
 
 # The same safe loader in C, ten times as fast, where PyYAML was built with it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -125,7 +125,7 @@ def load_config(directory: Location) -> dict[str, Any]:
     return read_config(open_folder(directory))
 
 
-def read_config(folder: Folder) -> dict[str, Any]:
+def read_config(folder: SweepFiles) -> dict[str, Any]:
     """Read ``sweep.yaml`` of an open folder; empty where there is none.
 
     Raises:
@@ -232,7 +232,7 @@ def _titles(names: Sequence[str], addresses: Sequence[str]) -> list[str | None]:
     return titles
 
 
-def _load_one(folder: Folder) -> pd.DataFrame:
+def _load_one(folder: SweepFiles) -> pd.DataFrame:
     gathered = read_gathered(folder)
     if gathered is not None:
         rows, derived = gathered
@@ -246,7 +246,7 @@ def _load_one(folder: Folder) -> pd.DataFrame:
     return frame if _is_sorted(frame) else _sorted(frame)
 
 
-def derive(folder: Folder, rows: pa.Table) -> pd.DataFrame:
+def derive(folder: SweepFiles, rows: pa.Table) -> pd.DataFrame:
     """A sweep's rows as a data frame in their order, with the ``analysis.gathered.DERIVED`` columns."""
     return _derive(_frame(rows), read_config(folder))
 

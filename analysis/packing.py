@@ -11,10 +11,10 @@ from pathlib import Path
 from analysis.gathered import GATHERED, gathered_name
 from analysis.report import render
 from analysis.report_data import gather
-from analysis.source import Folder, Location, open_folder
 from analysis.writing import replacing
 from store.errors import InputError
 from store.local import expanded
+from store.open import Location, SweepFiles, open_folder
 
 _FOLDERS = ("trials", "history", "predictions", "splits", "samples")
 _FILES = ("sweep.yaml", "changes.jsonl", "status.json")
@@ -49,7 +49,7 @@ def pack(directory: Location, out: str | os.PathLike[str]) -> Path:
     return target
 
 
-def _content(folder: Folder) -> Iterator[tuple[str, bytes]]:
+def _content(folder: SweepFiles) -> Iterator[tuple[str, bytes]]:
     for name in _FILES:
         try:
             yield name, folder.read(name)

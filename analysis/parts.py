@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis.source import Folder
 from store.columns import KEYS, SCHEMA_VERSION, VERSION_KEY, arrow_schema
 from store.errors import DamagedFile, InputError
+from store.open import SweepFiles
 from store.part_types import fitted, together
 from store.sealed import digest, sweep_of_sheet
 
@@ -71,7 +71,7 @@ class LeftOut:
     reason: str
 
 
-def owner_of(folder: Folder) -> Owner:
+def owner_of(folder: SweepFiles) -> Owner:
     """Read from its sheet which sweep a folder holds."""
     try:
         return Owner(sweep_of_sheet(folder.read("sweep.yaml")))
@@ -80,7 +80,7 @@ def owner_of(folder: Folder) -> Owner:
 
 
 def read_parts(
-    folder: Folder,
+    folder: SweepFiles,
     table: str,
     columns: Sequence[str] | None = None,
     cell: str | None = None,
@@ -138,7 +138,7 @@ def read_parts(
     return rows if _disjoint(tables, KEYS[table][0]) else _newest(rows, KEYS[table])
 
 
-def check_part(folder: Folder, table: str, name: str, owner: Owner) -> str | None:
+def check_part(folder: SweepFiles, table: str, name: str, owner: Owner) -> str | None:
     """Why the rows of a part are not read, in words; None where they are, or where it is gone.
 
     Args:
@@ -222,7 +222,9 @@ def _age(name: str) -> tuple[int, int, str]:
     return int(match["generation"]), int(match["sequence"]), match["driver"]
 
 
-def _read(folder: Folder, table: str, columns: Sequence[str] | None, owner: Owner, name: str) -> pa.Table | str | None:
+def _read(
+    folder: SweepFiles, table: str, columns: Sequence[str] | None, owner: Owner, name: str
+) -> pa.Table | str | None:
     """One part; the reason in words where it is left out; None where it is gone (its rows are in a newer part)."""
     match = _NAME.match(name)
     if match is None:
@@ -263,7 +265,7 @@ def _validate(data: pa.Table) -> None:
     data.validate(full=True)
 
 
-def _stranger(folder: Folder, table: str, named: bool, meta: dict[bytes, bytes], owner: Owner) -> str | None:
+def _stranger(folder: SweepFiles, table: str, named: bool, meta: dict[bytes, bytes], owner: Owner) -> str | None:
     """Why a part does not belong here, in words."""
     sweep, of_table = meta.get(_SWEEP), meta.get(_TABLE)
     if not owner.known:
@@ -286,7 +288,7 @@ def _stranger(folder: Folder, table: str, named: bool, meta: dict[bytes, bytes],
     return None if named else "its name lacks the digest of its bytes"
 
 
-def _check_sheet(folder: Folder, owner: Owner) -> None:
+def _check_sheet(folder: SweepFiles, owner: Owner) -> None:
     """Refuse a folder no part of which belongs to its sheet: it is the sheet that was brought from elsewhere."""
     for table in KEYS:
         for name in filter(is_part, folder.files(table)):

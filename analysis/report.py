@@ -23,10 +23,10 @@ from analysis.report_diagnosis import diagnosis_section
 from analysis.report_files import Sweep
 from analysis.report_planning import planning_section
 from analysis.report_warnings import warnings_of
-from analysis.source import Location, as_list, put
 from analysis.writing import write_text
 from store.errors import InputError
 from store.local import expanded
+from store.open import Location, as_list, put
 
 _ROW_FACTS = (
     "lnl_sweep_version",

@@ -22,9 +22,9 @@ from analysis.published import COMPARABLE, beside_published
 from analysis.replicates import Point, collect_columns, default_column
 from analysis.report_files import Sweep, read_sweep
 from analysis.sharing import shared_properties
-from analysis.source import Location, open_folder
 from analysis.tables import headline_rule, selected_hyperparameters
 from store.errors import InputError
+from store.open import Location, open_folder
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from analysis.load import confirm_rules, read_config, section
 from analysis.parts import owner_of
 from analysis.primary import Primary, declared_comparison
 from analysis.replicates import Point
-from analysis.source import Folder
 from analysis.standing import Standing, standing_of
 from store.errors import DamagedFile
+from store.open import SweepFiles
 from store.sealed import digest
 
 
@@ -123,7 +123,7 @@ class Sweep:
         return next((a for a in axes if isinstance(a, Mapping) and a.get("name") == name), {})
 
 
-def read_sweep(folder: Folder, name: str, points: Sequence[Point]) -> Sweep:
+def read_sweep(folder: SweepFiles, name: str, points: Sequence[Point]) -> Sweep:
     """Read what stands beside the rows, and make the declared comparison from the sweep's points.
 
     Args:
@@ -151,7 +151,7 @@ def read_sweep(folder: Folder, name: str, points: Sequence[Point]) -> Sweep:
     )
 
 
-def _status(folder: Folder) -> dict[str, Any]:
+def _status(folder: SweepFiles) -> dict[str, Any]:
     status = _json(folder, "status.json")
     if status.get("sweep") not in (None, owner_of(folder).sweep):
         warnings.warn(f"left out {folder.name}/status.json: it is that of another sweep", stacklevel=2)
@@ -159,7 +159,7 @@ def _status(folder: Folder) -> dict[str, Any]:
     return status
 
 
-def _json(folder: Folder, path: str) -> dict[str, Any]:
+def _json(folder: SweepFiles, path: str) -> dict[str, Any]:
     """A small JSON file; empty where it is missing, or damaged, of which is warned."""
     try:
         content = json.loads(folder.read(path))
@@ -171,7 +171,7 @@ def _json(folder: Folder, path: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _strips(folder: Folder, index: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Strip, ...]:
+def _strips(folder: SweepFiles, index: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Strip, ...]:
     """Sample images that can be read, weak bias first."""
     found = []
     for entry in index.get("strips") or ():

@@ -31,8 +31,8 @@ import analysis
 from analysis.gathered import GATHERED, gather
 from analysis.load import derive
 from analysis.parts import part_bytes, part_name
-from analysis.source import open_folder
 from store.columns import arrow_schema
+from store.open import open_folder
 from store.sealed import seal_sheet
 
 METHODS = ("ceiling", "erm", "lnl", "grl", "blind_eye", "permuted_bias", "hsic", "end", "repaint", "rwg")

@@ -97,9 +97,9 @@ def _measured(place: str) -> _Design | None:
     from analysis.pairing import finished_points
     from analysis.planning import components_rows
     from analysis.primary_grid import grid_of_pair
-    from analysis.source import open_folder
     from analysis.tables import headline_rule
     from orchestrator.results import SweepDirectory
+    from store.open import open_folder
 
     if _is_file(place) or ("://" not in place and not place.endswith(".zip") and not SweepDirectory(place).exists()):
         return None
@@ -140,13 +140,13 @@ def _pair(sheet: Mapping[str, Any]) -> tuple[str, str] | None:
 
 def _sheet(place: str) -> Mapping[str, Any]:
     from analysis.load import read_config
-    from analysis.source import open_folder
     from orchestrator.commands import READ_PATIENCE_SECONDS
     from orchestrator.plan import make_plan
     from orchestrator.results import SweepDirectory
     from orchestrator.sheet import read_sheet, sweep_sheet
     from orchestrator.sweep import resume_config
     from orchestrator.sweep_file import read_config as read_file
+    from store.open import open_folder
 
     if _is_file(place):
         return sweep_sheet(make_plan(read_file(place)))

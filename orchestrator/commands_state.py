@@ -27,8 +27,8 @@ def status(options: argparse.Namespace) -> int:
     from orchestrator.lease import CLOCK_SECONDS
     from orchestrator.progress import STATUS_FILE, cell_table, status_line
     from orchestrator.results import SweepDirectory
-    from orchestrator.small_files import read_small
     from orchestrator.sweep import resume_config
+    from store.open import read_small
 
     directory = SweepDirectory(options.dir)
     directory.folder = directory.folder.patiently(READ_PATIENCE_SECONDS)

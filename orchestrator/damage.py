@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from analysis.parts import LeftOut, part_cell, read_parts
-from analysis.source import Folder as ReadFolder
 from orchestrator.results import SweepDirectory, histories_of
-from orchestrator.small_files import Readable
+from store.open import Readable, SweepFiles
 
 FOLDER = "damaged"
 """Subfolder of a directory that takes what could not be believed: nothing is deleted."""
@@ -58,7 +57,7 @@ def survey(directory: SweepDirectory, whole: bool = True) -> Survey:
     return survey_tables(Readable(directory.folder), in_between)
 
 
-def survey_tables(folder: ReadFolder, in_between: Callable[[], set[str]] | None = None) -> Survey:
+def survey_tables(folder: SweepFiles, in_between: Callable[[], set[str]] | None = None) -> Survey:
     """Read and check every part of a folder.
 
     Args:

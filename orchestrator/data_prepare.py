@@ -28,10 +28,10 @@ def prepare(options: argparse.Namespace) -> int:
     Raises:
         InputError: A data set that needs no preparation, no source, files or a place that cannot be used.
     """
+    from store.open import folder_at
     from trainable.data.base import dataset_factory
     from trainable.data.prepared import share
-    from trainable.files import Folder
-    from trainable.remote import DATA
+    from trainable.environment import DATA
 
     dataset_factory(options.name)
     if options.name not in PREPARED:
@@ -42,7 +42,7 @@ def prepare(options: argparse.Namespace) -> int:
             "give either --from PATH (1512427.zip or its folder) or --download FOLDER, one of the two, or --to URI "
             "alone to put what is prepared there"
         )
-    place = Folder(options.to) if options.to else None
+    place = folder_at(options.to) if options.to else None
     if place is not None:
         # Now, not after minutes of reading.
         place.check_usable()

@@ -9,7 +9,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from orchestrator.temporary import TemporaryFolder
-from trainable.files import Folder
+from store.folder import Folder
 
 FOLDER, FILE = "optuna", "journal.log"
 

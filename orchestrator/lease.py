@@ -14,10 +14,10 @@ from typing import Any
 
 from analysis.parts import part_generation
 from orchestrator.processes import process_identity, same_boot, still_runs
-from orchestrator.small_files import read_small
 from store.errors import InputError, Unreachable
+from store.folder import Folder
+from store.open import read_small
 from store.sealed import seal_json
-from trainable.files import Folder
 
 FILE = "driver.json"
 HEARTBEAT_SECONDS = 10.0

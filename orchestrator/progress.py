@@ -18,8 +18,8 @@ from orchestrator.dispatch import CellStatus, Dispatcher
 from orchestrator.prices import read_prices
 from orchestrator.spool import Direct, Post
 from store.errors import InputError
+from store.folder import Folder
 from store.sealed import seal_json
-from trainable.files import Folder
 
 STATUS_FILE = "status.json"
 WRITE_SECONDS = 5.0

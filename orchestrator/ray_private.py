@@ -20,7 +20,7 @@ from typing import Any
 import ray
 
 from store.errors import InputError
-from trainable.remote import CREDENTIALS
+from store.object_store import CREDENTIALS
 
 LOOPBACK = "127.0.0.1"
 _TOKEN, _TOKEN_PATH = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"

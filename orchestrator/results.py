@@ -16,12 +16,12 @@ from analysis.gathered import GATHERED, gather
 from analysis.parts import LeftOut, part_bytes, part_cell, part_name, read_parts
 from orchestrator.fitted import Unfit, check_predictions, fitted
 from orchestrator.lease import Lease
-from orchestrator.small_files import Readable, read_small
 from orchestrator.spool import Direct, Post, Spool
 from store.columns import arrow_schema, is_of_the_test, to_table
 from store.errors import DamagedFile
+from store.folder import Folder
+from store.open import Readable, folder_at, read_small
 from store.sealed import KEY, seal_json, sweep_of_sheet
-from trainable.files import Folder
 from trainable.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_checkpoint, read_predictions, trial_folder
 from trainable.spec import TrialSpec
 from trainable.texts import one_line
@@ -41,7 +41,7 @@ class SweepDirectory:
     """
 
     def __init__(self, uri: str) -> None:
-        self.folder = Folder(uri)
+        self.folder = folder_at(uri)
 
     @property
     def uri(self) -> str:

@@ -13,10 +13,10 @@ import yaml
 from orchestrator.identity import search_seed
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory
-from orchestrator.small_files import read_small
 from orchestrator.sweep_file import configuration_in, validate
 from orchestrator.yaml_text import load_yaml
 from store.errors import InputError
+from store.open import read_small
 from trainable.data.base import Dataset, Split
 from trainable.methods.base import Choices, Range
 

@@ -2,7 +2,7 @@
 
 Ray's event loop runs in the driver: a request that it waits for is one for which no worker gets its next trial. With
 an object store every piece of work is therefore queued, and done by a few threads with all the patience of
-``trainable.remote``; pieces with the same key are done in their order.
+``store.object_store``; pieces with the same key are done in their order.
 """
 
 from __future__ import annotations

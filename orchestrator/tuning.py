@@ -28,8 +28,8 @@ from orchestrator.results import Writer
 from orchestrator.same_code import compared
 from orchestrator.session import Session
 from orchestrator.temporary import TemporaryFolder
+from trainable.environment import store_environment
 from trainable.provenance import weights_checksum
-from trainable.remote import store_environment
 from trainable.tune_trainable import SweepTrainable
 
 

@@ -12,18 +12,17 @@ from typing import Any
 
 from analysis.gathered import GATHERED
 from analysis.parts import Owner, check_part, is_part, owner_of
-from analysis.source import Folder as ReadFolder
-from analysis.source import ZipFolder, open_folder
 from orchestrator.damage import Survey, cells_of, survey, survey_tables
 from orchestrator.identity import hyperparameter_text
 from orchestrator.results import SPEC, SweepDirectory, read_spec
 from orchestrator.sheet import SWEEP_FILE as SHEET
 from orchestrator.sheet import configuration_of, read_sheet, sweep_sheet
-from orchestrator.small_files import Readable
 from store.columns import TABLES
 from store.errors import DamagedFile, InputError
+from store.folder import Folder
+from store.open import Readable, SweepFiles, open_folder
+from store.packed import ZipFolder
 from store.sealed import check_tensors, digest, is_whole, unseal_bytes
-from trainable.files import Folder
 from trainable.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_checkpoint, read_predictions
 from trainable.spec import TrialSpec
 
@@ -101,7 +100,7 @@ def verify(address: str) -> Verdict:
     return verdict
 
 
-def _files(folder: ReadFolder, verdict: Verdict) -> Verdict:
+def _files(folder: SweepFiles, verdict: Verdict) -> Verdict:
     owner = Owner(None, known=False)
     if verdict.check(SHEET, lambda: _small(folder, SHEET, owner)):
         owner = owner_of(folder)
@@ -122,11 +121,11 @@ def _files(folder: ReadFolder, verdict: Verdict) -> Verdict:
     return verdict
 
 
-def _gathered(folder: ReadFolder, name: str) -> None:
+def _gathered(folder: SweepFiles, name: str) -> None:
     unseal_bytes(name, folder.read(f"{GATHERED}/{name}"))
 
 
-def _small(folder: ReadFolder, path: str, owner: Owner) -> dict[str, Any]:
+def _small(folder: SweepFiles, path: str, owner: Owner) -> dict[str, Any]:
     """Read a small file; where its checksum does not agree the folder refuses it."""
     data = folder.read(path)
     if path == SHEET:
@@ -141,7 +140,7 @@ def _small(folder: ReadFolder, path: str, owner: Owner) -> dict[str, Any]:
     return dict(entry)
 
 
-def _changes(folder: ReadFolder, owner: Owner, verdict: Verdict) -> None:
+def _changes(folder: SweepFiles, owner: Owner, verdict: Verdict) -> None:
     # It stands above the schema side of analysis: pandas is imported here.
     from analysis.changes import CHANGES, missing_lines, read_change
 
@@ -156,7 +155,7 @@ def _changes(folder: ReadFolder, owner: Owner, verdict: Verdict) -> None:
         verdict.damaged[CHANGES] = f"{missing} of its lines are missing"
 
 
-def _samples(folder: ReadFolder, owner: Owner, verdict: Verdict) -> None:
+def _samples(folder: SweepFiles, owner: Owner, verdict: Verdict) -> None:
     index: dict[str, Any] = {}
     verdict.check(INDEX, lambda: index.update(_small(folder, INDEX, owner)))
     for entry in index.get("strips", ()):
@@ -165,7 +164,7 @@ def _samples(folder: ReadFolder, owner: Owner, verdict: Verdict) -> None:
             verdict.damaged[path] = "it is missing"
 
 
-def _sample(folder: ReadFolder, path: str, expected: str | None) -> None:
+def _sample(folder: SweepFiles, path: str, expected: str | None) -> None:
     if expected is not None and digest(folder.read(path)) != expected:
         raise DamagedFile(f"its bytes do not agree with the digest in {INDEX}")
 

@@ -1,4 +1,4 @@
-"""Files of a sweep's directory: what each is sealed with, and how a reader tells damage from content.
+"""Files of a sweep: where they lie, their columns, and how a reader tells damage from content.
 
 The lowest of the packages: it imports none of the others, and neither torch, Ray nor pandas.
 """

@@ -17,8 +17,28 @@ class DamagedFile(InputError):
     """A file whose content is not what was written: its checksum does not agree, or it cannot be read at all."""
 
 
+class Refused(InputError):
+    """An object store that refused a request, or an address of none: only the user can mend it.
+
+    Attributes:
+        reason: What the store said, without what was asked of it.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class Unreachable(OSError):
-    """An object store that did not answer within the retry budget; nothing says that it will not answer later."""
+    """An object store that did not answer within the retry budget; nothing says that it will not answer later.
+
+    Attributes:
+        reason: The last error, without what was asked of the store.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:

@@ -20,7 +20,7 @@ FILES = sorted(
     path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.parent.name != "notebooks"
 )
 HEAVY = ("torch", "ray", "pandas", "optuna", "plotly", "scipy", "torchvision")
-SCHEMA_SIDE = ("gathered", "parts", "source")
+SCHEMA_SIDE = ("gathered", "parts")
 
 
 def module_of(path: Path) -> str:

@@ -30,8 +30,8 @@ import yaml
 from PIL import Image
 
 from analysis.parts import part_name, read_parts
-from analysis.source import open_folder
 from store.errors import InputError
+from store.open import open_folder
 
 MOST_BYTES = 1_000_000
 EXAMPLE = Path(__file__).parents[1] / "analysis" / "example"

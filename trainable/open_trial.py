@@ -7,8 +7,8 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
+from store.folder import Folder
 from store.sealed import seal_bytes, unseal_bytes
-from trainable.files import Folder
 
 OPEN = "trials_open"
 CHECKPOINT = "checkpoint.pt"

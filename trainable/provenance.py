@@ -47,7 +47,9 @@ def git_commit() -> str | None:
         return done.stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", "trainable", "orchestrator", "analysis")
+        changed = git(
+            "status", "--porcelain", "--untracked-files=no", "--", "store", "trainable", "orchestrator", "analysis"
+        )
         return git("rev-parse", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import ray
 from ray.tune import Trainable
 
+from store import object_store
 from store.errors import Unreachable
+from store.folder import Folder
+from store.open import folder_at
 from store.sealed import sweep_of_sheet
-from trainable import remote
+from trainable.environment import use_environment
 from trainable.errors import DataOutOfReach, InputError
-from trainable.files import Folder
 from trainable.open_trial import checkpoint_names, read_checkpoint, trial_folder, write_checkpoint, write_predictions
-from trainable.remote import use_environment
 from trainable.spec import TrialSpec
 from trainable.texts import one_line, reason_of
 
@@ -99,7 +100,7 @@ def _sweep_folder(uri: str, sweep: str | None) -> Folder:
     Raises:
         InputError: It is not to be seen, or another sweep's: what a trial left there would be lost.
     """
-    folder = Folder(uri)
+    folder = folder_at(uri)
     if folder.local is None:
         return folder
     if not folder.seen(SHEET, SEEN_SECONDS):
@@ -136,7 +137,7 @@ def _trainer(spec: TrialSpec, device: str) -> Trainer:
     """Build a trial; the store of its data may be away meanwhile, as that of the directory may."""
     from trainable.trainer import Trainer
 
-    end = time.monotonic() + remote.PATIENCE_SECONDS
+    end = time.monotonic() + object_store.RETRY_SECONDS
     while True:
         try:
             return Trainer(spec, device)
@@ -146,7 +147,7 @@ def _trainer(spec: TrialSpec, device: str) -> Trainer:
         except DataOutOfReach as error:
             # As a failed trial it would count in the selection, and this node would fail the next one too.
             raise DirectoryError(str(error)) from error
-        time.sleep(remote.LONGEST_PAUSE)
+        time.sleep(object_store.LONGEST_PAUSE)
 
 
 class SweepTrainable(Trainable):

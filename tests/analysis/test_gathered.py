@@ -16,7 +16,7 @@ import pytest
 import analysis
 from analysis.gathered import GATHERED, gather, read_gathered
 from analysis.load import derive
-from analysis.source import open_folder
+from store.open import open_folder
 from store.sealed import seal_bytes, unseal_bytes
 
 

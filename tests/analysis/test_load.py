@@ -17,9 +17,9 @@ import yaml
 
 import analysis
 from analysis.parts import read_parts
-from analysis.source import open_folder
 from store.columns import VERSION_KEY, to_table
 from store.errors import InputError
+from store.open import open_folder
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ import pytest
 
 import analysis
 from analysis.parts import read_parts
-from analysis.source import open_folder
 from store.columns import arrow_schema, to_table
+from store.open import open_folder
 
 KEYS: dict[str, dict[str, Any]] = {
     "trials": {"trial_id": "odd"},

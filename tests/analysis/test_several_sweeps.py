@@ -13,8 +13,8 @@ import pytest
 import analysis
 from analysis.parts import read_parts
 from analysis.report_data import gather
-from analysis.source import open_folder
 from store.errors import InputError
+from store.open import open_folder
 
 THREE = ("a", "b", "c")
 TEN = ("c", "a", *"zyxwvuts")

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.results import SweepDirectory
+from store.open import folder_at
 from tests.integration.support import SEARCHED, Driver, Rows, assert_same_results, differences, driver, open_marks, rows
-from trainable.files import Folder
 from trainable.open_trial import CHECKPOINT
 
 pytestmark = pytest.mark.slow
@@ -123,7 +123,7 @@ def test_a_cell_is_left_with_one_part_a_table(killed: Killed) -> None:
     cells = {row["cell"] for row in rows(killed.out).values()}
     for table in ("trials", "history", "predictions"):
         # The killed driver may have left a hidden file that it was writing.
-        assert len(Folder(killed.out).child(table).names()) == len(cells)
+        assert len(folder_at(killed.out).child(table).names()) == len(cells)
 
 
 def test_the_results_are_those_of_an_undisturbed_sweep(killed: Killed, undisturbed: Path) -> None:

@@ -16,10 +16,10 @@ import pytest
 import analysis
 from orchestrator.results import SweepDirectory
 from store.errors import InputError
+from store.open import folder_at
 from store.sealed import is_whole
 from tests.integration.s3_server import BUCKET, KEY, READ_KEY, READ_SECRET, Server, lnl_sweep, moto, seaweed
 from tests.integration.support import SEARCHED, assert_same_results, differences, driver, rows
-from trainable.files import Folder
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +117,7 @@ class TestWholeSweep:
         assert_same_results(out, undisturbed)
 
     def test_what_lies_in_the_bucket(self, out: str) -> None:
-        folder = Folder(out)
+        folder = folder_at(out)
         assert {"sweep.yaml", "driver.json", "status.json", "report.html"} <= set(folder.names())
         for name in ("sweep.yaml", "driver.json", "status.json"):
             assert is_whole(name, folder.read(name))
@@ -130,10 +130,10 @@ class TestWholeSweep:
     def test_status_report_and_pack(self, out: str, server: Server, short_tmp: Path) -> None:
         code, text = command(short_tmp, server, "status", out)
         assert code == 0 and "state: finished" in text
-        Folder(out).remove("report.html")
+        folder_at(out).remove("report.html")
         code, text = command(short_tmp, server, "report", out)
         assert code == 0 and text.strip() == f"{out}/report.html"
-        assert b"</html>" in Folder(out).read("report.html")
+        assert b"</html>" in folder_at(out).read("report.html")
         code, text = command(short_tmp, server, "pack", out, "-o", short_tmp / "packed.zip")
         assert code == 0, text
         assert len(analysis.load(short_tmp / "packed.zip")) == len(analysis.load(out))
@@ -144,7 +144,7 @@ class TestWholeSweep:
             assert running.wait(1500) == 0, running.text()
         after = rows(out)
         assert differences(before, after) == [] and len(after) == len(before) + 4
-        assert is_whole("changes.jsonl", Folder(out).read("changes.jsonl"))
+        assert is_whole("changes.jsonl", folder_at(out).read("changes.jsonl"))
 
     @pytest.mark.parametrize("words", ["run", "resume", "status", "report"])
     def test_a_wrong_bucket_is_refused_in_one_sentence(
@@ -176,7 +176,7 @@ def test_a_denied_write_is_refused_before_any_trial(
         short_tmp, store, "run", sweep_file, "--out", out, AWS_ACCESS_KEY_ID=key, AWS_SECRET_ACCESS_KEY=secret
     )
     assert code == 2 and text.count("\n") == 1 and "cannot write to" in text, text
-    assert Folder(out).names() == [] and Folder(out).folders() == []
+    assert folder_at(out).names() == [] and folder_at(out).folders() == []
 
 
 @pytest.mark.parametrize(("how", "seconds"), [("stopped", 60), ("hanging", 30)])
@@ -219,5 +219,5 @@ def test_a_killed_driver_is_resumed(store: Server, short_tmp: Path, sweep_file: 
 
 
 def checkpoints(out: str) -> list[Any]:
-    place = Folder(out).child("trials_open")
+    place = folder_at(out).child("trials_open")
     return [name for trial in place.folders() for name in place.child(trial).names() if name.startswith("checkpoint-")]

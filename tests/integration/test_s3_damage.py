@@ -11,10 +11,11 @@ import analysis
 from orchestrator.results import SweepDirectory
 from orchestrator.verify import verify
 from store.errors import InputError
+from store.folder import Folder
+from store.open import folder_at
 from tests.integration.damage import Stop
 from tests.integration.s3_server import BUCKET, Server, lnl_sweep, moto
 from tests.integration.test_damage import run
-from trainable.files import Folder
 
 pytestmark = pytest.mark.slow
 FOLDERS = ("trials", "history", "predictions", "splits", "models", "gathered")
@@ -55,7 +56,7 @@ def copied(address: str) -> str:
         for name in source.folders():
             copy(source.child(name), to.child(name))
 
-    copy(Folder(address), Folder(out))
+    copy(folder_at(address), folder_at(out))
     return out
 
 
@@ -72,7 +73,7 @@ def values(address: str) -> dict[str, float]:
 @pytest.mark.parametrize("kind", FOLDERS)
 def test_a_flipped_bit_is_named_and_mended(kind: str, finished: str, server: Server) -> None:
     out = copied(finished)
-    place = Folder(out).child(kind)
+    place = folder_at(out).child(kind)
     name = place.names()[0]
     flip(place, name)
     code, said = lnl_sweep(server, "verify", out)
@@ -81,7 +82,7 @@ def test_a_flipped_bit_is_named_and_mended(kind: str, finished: str, server: Ser
     assert result.complete and values(out) == values(finished)
     if kind in ("trials", "history", "predictions"):
         assert f"left out {out}/{kind}/{name}" in printed
-        assert name in Folder(out).child("damaged", kind).names()
+        assert name in folder_at(out).child("damaged", kind).names()
     if kind != "models":
         assert verify(out).whole
 
@@ -89,7 +90,7 @@ def test_a_flipped_bit_is_named_and_mended(kind: str, finished: str, server: Ser
 @pytest.mark.parametrize("kind", ["history", "predictions"])
 def test_what_a_removed_part_held_is_trained_again(kind: str, finished: str) -> None:
     out = copied(finished)
-    place = Folder(out).child(kind)
+    place = folder_at(out).child(kind)
     place.remove(place.names()[0])
     assert verify(out).lost
     result, printed = run(out)
@@ -99,7 +100,7 @@ def test_what_a_removed_part_held_is_trained_again(kind: str, finished: str) -> 
 
 def test_an_edited_sheet_is_refused(finished: str, server: Server) -> None:
     out = copied(finished)
-    folder = Folder(out)
+    folder = folder_at(out)
     folder.write("sweep.yaml", folder.read("sweep.yaml").replace(b"epochs: 2", b"epochs: 3"))
     with pytest.raises(InputError, match=r"has changed since it was written.*--set"):
         run(out)
@@ -111,7 +112,7 @@ def test_an_edited_sheet_is_refused(finished: str, server: Server) -> None:
 
 def test_a_damaged_file_of_an_open_trial_costs_its_epochs(interrupted: str, finished: str) -> None:
     out = copied(interrupted)
-    trials = Folder(out).child("trials_open")
+    trials = folder_at(out).child("trials_open")
     files = [(trial, name) for trial in trials.folders() for name in trials.child(trial).names()]
     kinds = {name.split("-")[0]: (trial, name) for trial, name in files if not name.startswith("started-")}
     assert len(kinds) >= 3

@@ -14,12 +14,11 @@ from orchestrator import lease as lease_module
 from orchestrator.identity import trial_spec
 from orchestrator.lease import acquire
 from orchestrator.results import SweepDirectory, Writer
-from orchestrator.small_files import read_small
+from store import object_store
+from store.open import folder_at, read_small
 from store.sealed import is_whole, seal_json, seal_yaml
 from tests.integration.s3_server import BUCKET, Server, seaweed
 from tests.orchestrator.support import fake_history, fake_row, sweep_cells, sweep_config
-from trainable import remote
-from trainable.files import Folder
 from trainable.spec import TrialSpec
 
 AWAY_SECONDS = 8.0
@@ -56,8 +55,8 @@ def run_trial(writer: Writer, number: int) -> None:
 @pytest.mark.parametrize("how", ["stopped", "hanging"])
 def test_rows_wait_in_the_spool_and_none_is_lost(how: str, store: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     # Shorter than the outage: a request that hangs is given up, and made again.
-    monkeypatch.setattr(remote, "REQUEST_SECONDS", 2.0)
-    monkeypatch.setattr(remote, "READ_SECONDS", 4.0)
+    monkeypatch.setattr(object_store, "REQUEST_SECONDS", 2.0)
+    monkeypatch.setattr(object_store, "READ_SECONDS", 4.0)
     monkeypatch.setattr(lease_module, "HEARTBEAT_SECONDS", 1.0)
     monkeypatch.setattr(lease_module, "EXPIRES_SECONDS", EXPIRES_SECONDS)
     directory = SweepDirectory(f"s3://{BUCKET}/{how}")
@@ -101,7 +100,7 @@ def test_rows_wait_in_the_spool_and_none_is_lost(how: str, store: Server, monkey
 
 
 def test_a_reader_of_a_file_that_is_rewritten_all_the_time_sees_whole_versions(store: Server) -> None:
-    folder, stop, readings = Folder(f"s3://{BUCKET}/torn"), threading.Event(), {"torn": 0, "whole": 0}
+    folder, stop, readings = folder_at(f"s3://{BUCKET}/torn"), threading.Event(), {"torn": 0, "whole": 0}
 
     def entry(number: int) -> bytes:
         return seal_json({"n": number, "text": "x" * (200 + 400 * (number % 7))})

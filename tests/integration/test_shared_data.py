@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from store.folder import Folder
+from store.open import folder_at
 from tests.integration.planted import files, holding
 from tests.integration.s3_server import BUCKET, KEY, READ_KEY, READ_SECRET, SECRET, Server, lnl_sweep, seaweed
 from tests.integration.support import NODE, driver, own_cluster, rows
 from tests.trainable.figshare_files import all_files, folds_file, write_folder
 from trainable.data.array_folder import checksum, load_arrays
-from trainable.files import Folder
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +64,7 @@ def folder(store: Server, shared: str, monkeypatch: pytest.MonkeyPatch) -> Folde
     """What lies in the store."""
     for name, value in store.variables.items():
         monkeypatch.setenv(name, value)
-    return Folder(PLACE).child("brain_mri")
+    return folder_at(PLACE).child("brain_mri")
 
 
 def has_it(node: Path, expected: str) -> bool:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import yaml
 
-from analysis.source import open_folder
 from analysis.standing import Standing, standing_of
 from orchestrator.cli import main
 from orchestrator.comparable import check_primary
@@ -18,6 +17,7 @@ from orchestrator.sheet import configuration_of
 from orchestrator.sweep import _as_begun
 from store.declaration import hash_of, parts_of
 from store.errors import InputError
+from store.open import open_folder
 from tests.orchestrator.support import FakeData, sweep_cells, sweep_config
 from trainable.spec import TrialSpec
 

@@ -21,8 +21,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from orchestrator.journal import write_journal
+from store.open import folder_at
 from tests.orchestrator.support import Simulation, dispatcher_for, sweep_config
-from trainable.files import Folder
 from trainable.spec import TrialSpec
 
 SERVER = Path(sys.executable).with_name("optuna-dashboard")
@@ -78,7 +78,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
         search={"trials": 12, "early_stopping": {"min_epochs": 2, "reduction_factor": 2}}, training={"epochs": 5}
     )
     simulation = Simulation(dispatcher_for(config), slots=3, status=ending).run()
-    folder = Folder(tmp_path_factory.mktemp("sweep"))
+    folder = folder_at(tmp_path_factory.mktemp("sweep"))
     write_journal(folder, simulation.dispatcher.studies())
     assert folder.local is not None
     with dashboard(folder.local / "optuna" / "journal.log") as address:
@@ -120,7 +120,7 @@ def test_trials_that_an_interruption_left_open_are_not_shown(tmp_path: Path) -> 
     config = sweep_config(search={"trials": 6})
     simulation = Simulation(dispatcher_for(config), slots=4).run(rows=9)
     assert simulation.running and {spec.phase for spec in simulation.running} == {"search"}
-    write_journal(Folder(tmp_path), simulation.dispatcher.studies())
+    write_journal(folder_at(tmp_path), simulation.dispatcher.studies())
     storage = JournalStorage(JournalFileBackend(str(tmp_path / "optuna" / "journal.log")))
     trials = [trial for study in optuna.get_all_study_summaries(storage)
               for trial in optuna.load_study(study_name=study.study_name, storage=storage).trials]  # fmt: skip

@@ -18,16 +18,16 @@ from typing import Any, cast
 import pytest
 
 from analysis.parts import read_parts
-from analysis.source import open_folder
 from orchestrator import lease as lease_module
 from orchestrator import processes
 from orchestrator.lease import EXPIRES_SECONDS, FILE, Lease, LeaseLost, acquire
 from orchestrator.processes import process_identity
 from orchestrator.results import SweepDirectory, Writer
 from store.errors import InputError, Unreachable
+from store.folder import Folder, LocalFolder
+from store.open import folder_at, open_folder
 from store.sealed import seal_json
 from tests.orchestrator.support import fake_row, sweep_cells, sweep_config
-from trainable.files import Folder
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path / "sweep")
+    return folder_at(tmp_path / "sweep")
 
 
 @pytest.fixture
@@ -176,8 +176,8 @@ class TestSameProcessTable:
     def test_containers_of_one_host_name_do_not_take_each_others_directory(self, folder: Folder) -> None:
         """Real pid namespaces: each driver has a pid that is another process, or none, in the other's."""
         script = (
-            "import sys; from orchestrator.lease import acquire; from trainable.files import Folder\n"
-            f"lease = acquire(Folder({folder.uri!r}))\nprint('held', flush=True)\n"
+            "import sys; from orchestrator.lease import acquire; from store.open import folder_at\n"
+            f"lease = acquire(folder_at({folder.uri!r}))\nprint('held', flush=True)\n"
             "if sys.stdin.read(1): lease.release()"
         )
         root = str(Path(__file__).parents[2])
@@ -270,7 +270,7 @@ def test_an_entry_that_is_torn_once_is_read_again(folder: Folder, monkeypatch: p
     leave(folder)
     whole = folder.read(FILE)
     readings = [whole[:20], whole]
-    monkeypatch.setattr(Folder, "read", lambda self, name: readings.pop(0))
+    monkeypatch.setattr(LocalFolder, "read", lambda self, name: readings.pop(0))
     with pytest.raises(InputError, match="in use by another driver"):
         acquire(folder)
 

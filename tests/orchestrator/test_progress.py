@@ -16,8 +16,9 @@ from orchestrator import progress as progress_module
 from orchestrator.dispatch import CellStatus
 from orchestrator.progress import STATUS_FILE, Progress, cell_table, duration, status_line
 from store.errors import InputError
+from store.folder import Folder, LocalFolder
+from store.open import folder_at
 from tests.orchestrator.support import Simulation, dispatcher_for, sweep_config
-from trainable.files import Folder
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def shown() -> io.StringIO:
 
 @pytest.fixture
 def progress(simulation: Simulation, tmp_path: Path, clock: Clock, shown: io.StringIO) -> Progress:
-    return Progress("demo", Folder(tmp_path), simulation.dispatcher, Console(file=shown, width=200))
+    return Progress("demo", folder_at(tmp_path), simulation.dispatcher, Console(file=shown, width=200))
 
 
 def status_file(tmp_path: Path) -> dict[str, Any]:
@@ -194,7 +195,7 @@ def test_a_directory_that_cannot_be_written_any_more_does_not_hide_why_it_ended(
     def full(self: Folder, name: str, data: bytes) -> None:
         raise InputError("no space left")
 
-    monkeypatch.setattr(Folder, "write", full)
+    monkeypatch.setattr(LocalFolder, "write", full)
     progress.stop("stopped")
 
 

@@ -19,7 +19,7 @@ from ray.tune.execution import class_cache
 from orchestrator import ray_private
 from orchestrator.ray_private import AGENT_PORTS, no_variables_in_runtime_environments, slow_agents_awaited
 from store.errors import InputError
-from trainable.remote import CREDENTIALS
+from store.object_store import CREDENTIALS
 
 
 @pytest.fixture(autouse=True)

@@ -20,9 +20,9 @@ from orchestrator.lease import Lease
 from orchestrator.results import SweepDirectory, Writer
 from store.columns import SCHEMA_VERSION, VERSION_KEY, to_table
 from store.errors import InputError
+from store.folder import Folder, LocalFolder
 from store.sealed import is_whole, unseal_bytes
 from tests.orchestrator.support import fake_history, fake_row, sweep_cells, sweep_config
-from trainable.files import Folder
 from trainable.open_trial import write_predictions
 from trainable.spec import TrialSpec
 
@@ -143,11 +143,11 @@ class TestFinish:
         place = directory.folder.child("trials_open", spec.trial_id)
         write_predictions(place, {"variant": ["unbiased"], "image": ["i"], "label": [1]})
         done = []
-        write, remove = Folder.write, Folder.remove_tree
+        write, remove = LocalFolder.write, LocalFolder.remove_tree
         monkeypatch.setattr(
-            Folder, "write", lambda self, name, data: (done.append(Path(self.uri).name), write(self, name, data))
+            LocalFolder, "write", lambda self, name, data: (done.append(Path(self.uri).name), write(self, name, data))
         )
-        monkeypatch.setattr(Folder, "remove_tree", lambda self: (done.append("closed"), remove(self)))
+        monkeypatch.setattr(LocalFolder, "remove_tree", lambda self: (done.append("closed"), remove(self)))
         writer.finish(fake_row(spec, 0.5), fake_history([0.5]))
         assert done == ["predictions", "history", "trials", "closed"]
 
@@ -159,7 +159,7 @@ class TestFinish:
         writer.issue(spec)
         place = directory.folder.child("trials_open", spec.trial_id)
         write_predictions(place, {"variant": ["unbiased"], "image": ["i"], "label": [1]})
-        write = Folder.write
+        write = LocalFolder.write
 
         def killed(self: Folder, name: str, data: bytes) -> None:
             if Path(self.uri).name not in ("predictions", after):
@@ -167,7 +167,7 @@ class TestFinish:
             write(self, name, data)
 
         with monkeypatch.context() as patch, pytest.raises(OSError, match="killed"):
-            patch.setattr(Folder, "write", killed)
+            patch.setattr(LocalFolder, "write", killed)
             writer.finish(fake_row(spec, 0.5), fake_history([0.5]))
         assert directory.rows("trials") == [] and directory.open_trials() == [spec]
         # The next driver finishes it again: no key stands twice.
@@ -278,13 +278,13 @@ class TestCompaction:
     def test_the_old_parts_go_after_the_new_one_is_there(
         self, full: SweepDirectory, writer: Writer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        names, remove, seen = ids(full), Folder.remove, []
+        names, remove, seen = ids(full), LocalFolder.remove, []
 
         def watched(self: Folder, name: str) -> None:
             seen.append(ids(full))
             remove(self, name)
 
-        monkeypatch.setattr(Folder, "remove", watched)
+        monkeypatch.setattr(LocalFolder, "remove", watched)
         writer.compact(CELL)
         assert seen and all(found == names for found in seen)
 
@@ -297,7 +297,7 @@ class TestCompaction:
             raise OSError("killed")
 
         with monkeypatch.context() as patch, pytest.raises(OSError, match="killed"):
-            patch.setattr(Folder, "remove", killed)
+            patch.setattr(LocalFolder, "remove", killed)
             writer.compact(CELL)
         assert ids(full) == names
         writer.compact(CELL)
@@ -336,9 +336,7 @@ class TestCompaction:
     def test_rows_that_could_not_be_read_just_then_are_not_lost(
         self, full: SweepDirectory, writer: Writer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from analysis import source
-
-        names, read, first = ids(full), source._Local.read, self.parts(full, CELL)[0]
+        names, read, first = ids(full), LocalFolder.read, self.parts(full, CELL)[0]
 
         def flaky(self: Any, path: str) -> bytes:
             if path.endswith(first):
@@ -347,7 +345,7 @@ class TestCompaction:
 
         with monkeypatch.context() as patch, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            patch.setattr(source._Local, "read", flaky)
+            patch.setattr(LocalFolder, "read", flaky)
             writer.compact(CELL)
         assert ids(full) == names
 

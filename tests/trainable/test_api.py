@@ -18,7 +18,7 @@ from trainable.trainer import Trainer
 
 def test_importing_is_light() -> None:
     code = """
-import sys, trainable, trainable.spec, trainable.files
+import sys, trainable, trainable.spec, store.open
 print([name for name in ("torch", "ray", "pyarrow", "numpy") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

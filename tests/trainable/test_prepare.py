@@ -15,6 +15,7 @@ import pytest
 
 from orchestrator import cli
 from store.errors import InputError
+from store.open import folder_at
 from tests.trainable.figshare_files import (
     N,
     folds_file,
@@ -32,7 +33,6 @@ from trainable.data.figshare_file import read_slice
 from trainable.data.prepare_brain_mri import BLOCK, prepare
 from trainable.data.prepared import prepared_arrays, share
 from trainable.data.slice_store import FIELD_MM, SliceStore
-from trainable.files import Folder
 
 
 def store(cache: Path) -> SliceStore:
@@ -103,7 +103,7 @@ def test_hashes_have_a_random_key_that_stays_beside_the_arrays(
     assert stat.S_IMODE(key.stat().st_mode) == 0o600
     secret = key.read_text().strip()
     assert len(bytes.fromhex(secret)) == 32
-    share("brain_mri", Folder(tmp_path / "shared"))
+    share("brain_mri", folder_at(tmp_path / "shared"))
     elsewhere = [path for path in tmp_path.rglob("*") if path.is_file() and path != key]
     assert len(elsewhere) > 20
     for path in elsewhere:

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 from store.errors import InputError, Unreachable
+from store.folder import Folder, LocalFolder
+from store.open import folder_at
 from trainable.data import prepared
 from trainable.data.array_folder import cached_arrays, checksum, load_arrays, save_arrays
 from trainable.data.brain_mri import BrainMRI
 from trainable.data.prepared import prepared_arrays, share
-from trainable.files import Folder
-from trainable.remote import store_environment
+from trainable.environment import store_environment
 
 NAME = "brain_mri"
 PROCESSES = 4
@@ -28,9 +29,9 @@ COPY = """
 import os, sys, time
 from pathlib import Path
 from trainable.data.prepared import prepared_arrays
-from trainable.files import Folder
+from store.folder import LocalFolder
 
-place, real = Path(sys.argv[1]), Folder.pieces
+place, real = Path(sys.argv[1]), LocalFolder.pieces
 
 def pieces(self, name):
     with open(place / f"read-{name}", "ab", buffering=0) as file:
@@ -39,7 +40,7 @@ def pieces(self, name):
         time.sleep(0.2)
     return real(self, name)
 
-Folder.pieces = pieces
+LocalFolder.pieces = pieces
 (place / f"ready-{os.getpid()}").touch()
 while not (place / "go").exists():
     time.sleep(0.001)
@@ -91,7 +92,7 @@ def test_a_copy_is_never_in_memory_as_a_whole(node: Path, tmp_path: Path, monkey
     import tracemalloc
 
     save_arrays(tmp_path / "shared" / "big", {"x": np.zeros(2**26, dtype=np.uint8)})
-    monkeypatch.setattr("trainable.files.PIECE", 2**20)
+    monkeypatch.setattr("store.folder.PIECE", 2**20)
     tracemalloc.start()
     try:
         assert prepared_arrays("big") is not None
@@ -115,14 +116,14 @@ def test_a_copy_does_without_a_store_that_is_away(node: Path, monkeypatch: pytes
     def away(self: Folder, name: str) -> Iterator[bytes]:
         raise Unreachable("it is away")
 
-    real = Folder.pieces
-    monkeypatch.setattr(Folder, "pieces", away)
+    real = LocalFolder.pieces
+    monkeypatch.setattr(LocalFolder, "pieces", away)
     with pytest.raises(Unreachable, match=r"LNL_SWEEP_DATA is '.*shared': it is away"):
         prepared_arrays(NAME)
     assert not node.exists()
-    monkeypatch.setattr(Folder, "pieces", real)
+    monkeypatch.setattr(LocalFolder, "pieces", real)
     assert prepared_arrays(NAME) is not None
-    monkeypatch.setattr(Folder, "pieces", away)
+    monkeypatch.setattr(LocalFolder, "pieces", away)
     assert prepared_arrays(NAME) is not None
 
 
@@ -197,9 +198,9 @@ def test_sharing_writes_the_manifest_last_and_removes_that_of_other_data(
 ) -> None:
     other = {**ARRAYS, "labels": np.zeros(7)}
     save_arrays(node / NAME, other)
-    place, manifest = Folder(tmp_path / "shared"), tmp_path / "shared" / NAME / "manifest.json"
+    place, manifest = folder_at(tmp_path / "shared"), tmp_path / "shared" / NAME / "manifest.json"
     sent: list[str] = []
-    real = Folder.upload
+    real = LocalFolder.upload
 
     def upload(self: Folder, source: Path, name: str) -> None:
         assert not manifest.exists()
@@ -208,7 +209,7 @@ def test_sharing_writes_the_manifest_last_and_removes_that_of_other_data(
             raise InputError("no space")
         real(self, source, name)
 
-    monkeypatch.setattr(Folder, "upload", upload)
+    monkeypatch.setattr(LocalFolder, "upload", upload)
     with pytest.raises(InputError, match="no space"):
         share(NAME, place)
     assert not manifest.exists()
@@ -216,7 +217,7 @@ def test_sharing_writes_the_manifest_last_and_removes_that_of_other_data(
     with pytest.raises(InputError, match="there is no brain_mri in it"):
         prepared_arrays(NAME)
 
-    monkeypatch.setattr(Folder, "upload", real)
+    monkeypatch.setattr(LocalFolder, "upload", real)
     monkeypatch.setenv("LNL_SWEEP_CACHE", str(node))
     assert share(NAME, place) == str(tmp_path / "shared" / NAME)
     monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "second"))
@@ -224,14 +225,14 @@ def test_sharing_writes_the_manifest_last_and_removes_that_of_other_data(
     assert found is not None and found[1] == checksum(other)
     # The same once more mends what is damaged there, and never takes it away from others meanwhile.
     damage(tmp_path / "shared" / NAME, "one bit")
-    monkeypatch.setattr(Folder, "remove", lambda *_: pytest.fail("the manifest was taken away"))
+    monkeypatch.setattr(LocalFolder, "remove", lambda *_: pytest.fail("the manifest was taken away"))
     share(NAME, place)
     monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "third"))
     assert prepared_arrays(NAME) is not None
 
 
 def test_what_is_damaged_here_is_not_shared(node: Path, tmp_path: Path) -> None:
-    place = Folder(tmp_path / "elsewhere")
+    place = folder_at(tmp_path / "elsewhere")
     with pytest.raises(InputError, match=r"nothing to put in .*elsewhere: add --from"):
         share(NAME, place)
     prepared_arrays(NAME)
@@ -252,7 +253,7 @@ def test_a_changed_bit_is_found_and_data_from_the_shared_place_are_copied_again(
     monkeypatch.delenv("LNL_SWEEP_DATA", raising=False)
     folder = tmp_path / "cache" / NAME
     expected = save_arrays(folder, ARRAYS)
-    share(NAME, Folder(str(tmp_path / "shared")))
+    share(NAME, folder_at(str(tmp_path / "shared")))
     assert prepared_arrays(NAME) is not None
     flip(folder / "grey.npy")
     with pytest.raises(InputError, match=f"{NAME} is damaged .* data prepare {NAME} --from"):

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from store.errors import InputError
-from trainable.files import Folder
+from store.open import folder_at
 from trainable.open_trial import CHECKPOINT, trial_folder, write_checkpoint
 from trainable.spec import TrialSpec
 from trainable.trainer import Trainer
@@ -99,7 +99,7 @@ def test_no_epoch_after_the_last(tiny: MakeSpec) -> None:
 def test_a_damaged_checkpoint_costs_its_epochs_and_no_number(tiny: MakeSpec, tmp_path: Path) -> None:
     spec = tiny("lnl", epochs=3)
     trainer = Trainer(spec, "cpu")
-    place = trial_folder(Folder(str(tmp_path)), spec.trial_id)
+    place = trial_folder(folder_at(str(tmp_path)), spec.trial_id)
     trainer.train_epoch()
     write_checkpoint(place, trainer.state(), 1)
     file = tmp_path / "trials_open" / spec.trial_id / CHECKPOINT
@@ -150,7 +150,7 @@ def test_a_checkpoint_that_does_not_fit_lets_the_trial_begin_anew(part: str, tin
         del kept["history"]
     file = io.BytesIO()
     torch.save(kept, file)
-    place = trial_folder(Folder(str(tmp_path)), spec.trial_id)
+    place = trial_folder(folder_at(str(tmp_path)), spec.trial_id)
     write_checkpoint(place, file.getvalue(), 1)
     before = unpacked(fresh)
     assert not resume(fresh, place)

@@ -12,12 +12,13 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from store import columns
+from store import columns, object_store
 from store.errors import Unreachable
+from store.folder import Folder, LocalFolder
+from store.open import folder_at
 from store.sealed import seal_sheet
-from trainable import remote, tune_trainable
+from trainable import tune_trainable
 from trainable.errors import DataOutOfReach
-from trainable.files import Folder
 from trainable.open_trial import CHECKPOINT, checkpoint_names, read_predictions, trial_folder, write_checkpoint
 from trainable.provenance import weights_checksum
 from trainable.spec import TrialSpec
@@ -102,17 +103,17 @@ def test_results(tiny: MakeSpec, tmp_path: Path) -> None:
     assert all(r["value"] == r["row"]["val_counterfactual"] for r in results)
     assert all(r["row"]["ray_version"] for r in results)
     columns.to_table("trials", [r["row"] for r in results])
-    folder = trial_folder(Folder(str(tmp_path)), spec.trial_id)
+    folder = trial_folder(folder_at(str(tmp_path)), spec.trial_id)
     assert folder.names() == [CHECKPOINT, "predictions.arrow"]
     table = pa.ipc.open_file(pa.BufferReader(read_predictions(folder))).read_all()
     columns.arrow_schema("predictions", table.column_names)
     assert table.num_rows == 4 * results[-1]["row"]["n_test"]
-    assert Folder(str(tmp_path)).child("models").names() == ["t-1.safetensors"]
+    assert folder_at(str(tmp_path)).child("models").names() == ["t-1.safetensors"]
 
 
 def test_checkpoints_at_rungs_and_after_the_last_epoch_only(tiny: MakeSpec, tmp_path: Path) -> None:
     trainable = worker(config(tiny(epochs=4), tmp_path, rungs=[2]))
-    folder, epochs = trial_folder(Folder(str(tmp_path)), "t-1"), []
+    folder, epochs = trial_folder(folder_at(str(tmp_path)), "t-1"), []
     for _ in range(4):
         trainable.step()
         if folder.exists(CHECKPOINT):
@@ -122,7 +123,7 @@ def test_checkpoints_at_rungs_and_after_the_last_epoch_only(tiny: MakeSpec, tmp_
     assert epochs == [2, 2, 4]
     often = worker(config(tiny(epochs=4, trial_id="t-2"), tmp_path, checkpoint_seconds=0))
     often.step()
-    assert trial_folder(Folder(str(tmp_path)), "t-2").exists(CHECKPOINT)
+    assert trial_folder(folder_at(str(tmp_path)), "t-2").exists(CHECKPOINT)
 
 
 @pytest.mark.parametrize("lost_after", [2, 3])
@@ -141,7 +142,7 @@ def test_another_worker_goes_on_and_tells_everything(lost_after: int, tiny: Make
 
 
 def test_torn_or_foreign_checkpoints_cost_epochs_not_the_trial(tiny: MakeSpec, tmp_path: Path) -> None:
-    folder = trial_folder(Folder(str(tmp_path)), "t-1")
+    folder = trial_folder(folder_at(str(tmp_path)), "t-1")
     folder.write(CHECKPOINT, b"torn")
     assert len(to_the_end(worker(config(tiny(epochs=2), tmp_path)))) == 2
     other = dataclasses.replace(tiny(epochs=2), seed=9)
@@ -151,8 +152,8 @@ def test_torn_or_foreign_checkpoints_cost_epochs_not_the_trial(tiny: MakeSpec, t
 def test_in_an_object_store_every_checkpoint_is_a_new_key(
     tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Folder, "local", property(lambda self: None))
-    folder, spec = Folder(str(tmp_path)), tiny(epochs=3)
+    monkeypatch.setattr(LocalFolder, "local", property(lambda self: None))
+    folder, spec = folder_at(str(tmp_path)), tiny(epochs=3)
     trainer = Trainer(spec, "cpu")
     trainer.train_epoch()
     write_checkpoint(folder, trainer.state(), 1)
@@ -185,7 +186,7 @@ def test_a_store_that_is_away_never_fails_a_trial(
     assert "halt" not in result and result["epoch"] == 1
     monkeypatch.undo()
     assert trainable.step()["row"]["status"] == "completed"
-    assert checkpoint_names(trial_folder(Folder(str(tmp_path)), "t-1"))
+    assert checkpoint_names(trial_folder(folder_at(str(tmp_path)), "t-1"))
 
 
 def test_a_checkpoint_that_cannot_be_fetched_now_is_not_given_up(
@@ -196,7 +197,7 @@ def test_a_checkpoint_that_cannot_be_fetched_now_is_not_given_up(
     def away(self: Folder, name: str) -> bytes:
         raise Unreachable("the store is away")
 
-    monkeypatch.setattr(Folder, "read", away)
+    monkeypatch.setattr(LocalFolder, "read", away)
     assert worker(config(tiny(epochs=2), tmp_path)).step()["halt"] == "the store is away"
 
 
@@ -215,8 +216,8 @@ def test_a_node_that_cannot_get_the_data_fails_no_trial(
 def test_data_that_cannot_be_reached_now_are_waited_for(
     comes_back: bool, tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "LONGEST_PAUSE", 0.01)
-    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 30.0 if comes_back else 0.1)
+    monkeypatch.setattr(object_store, "LONGEST_PAUSE", 0.01)
+    monkeypatch.setattr(object_store, "RETRY_SECONDS", 30.0 if comes_back else 0.1)
     asked: list[int] = []
     real = Trainer.__init__
 
@@ -236,7 +237,7 @@ def test_a_checkpoint_that_was_given_up_does_not_come_after_the_last_result(
     tiny: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settled: list[str] = []
-    monkeypatch.setattr(Folder, "settle", lambda self: settled.append(self.uri))
+    monkeypatch.setattr(LocalFolder, "settle", lambda self: settled.append(self.uri))
     trainable = worker(config(tiny(epochs=2), tmp_path))
     trainable.step()
     assert settled == []

@@ -15,8 +15,8 @@ from trainable.data.prepare_brain_mri import CITATION, FOLDER
 from trainable.data.prepared import prepared_arrays
 from trainable.data.slice_store import FIELD_MM, SliceStore
 from trainable.data.tumour_slices import Pituitary, SplitBy, TumourSlices
+from trainable.environment import DATA
 from trainable.errors import InputError
-from trainable.remote import DATA
 
 
 @register_dataset("brain_mri")

@@ -12,6 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from store.errors import Unreachable
+from store.folder import CHECK_SECONDS, Folder
+from store.object_store import hide_credentials
+from store.open import folder_at
 from trainable.data.array_folder import (
     MANIFEST,
     Arrays,
@@ -24,9 +27,8 @@ from trainable.data.array_folder import (
 )
 from trainable.data.cache import cache_folder
 from trainable.data.file_lock import locked
+from trainable.environment import DATA
 from trainable.errors import DamagedFile, DataOutOfReach, InputError
-from trainable.files import CHECK_SECONDS, Folder
-from trainable.remote import DATA, hide_credentials
 
 COPY_PATIENCE_SECONDS = 60.0
 """For so long a store may be away in the middle of a copy."""
@@ -140,7 +142,7 @@ def _named(place: str) -> Iterator[None]:
 
 def _source(place: str) -> Folder:
     try:
-        return Folder(place)
+        return folder_at(place)
     except InputError as error:
         if isinstance(error.__cause__, OSError):
             # The store did not answer when it was asked for the bucket's region.

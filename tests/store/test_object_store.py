@@ -6,17 +6,14 @@ import io
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from analysis.source import open_folder
+from store import object_store
 from store.errors import InputError, Unreachable
-from trainable import remote
-from trainable.data.prepared import prepared_arrays
-from trainable.files import Folder
-from trainable.remote import Store, hide_credentials, refuse_credentials, store_environment, use_environment
+from store.object_store import ObjectFolder, ObjectStore, hide_credentials, refuse_credentials
+from store.open import Readable, _Opened, folder_at, open_folder
 
 AWAY = OSError("When uploading object: AWS Error NETWORK_CONNECTION during PutObject: could not connect")
 SLOW_DOWN = OSError("When uploading object: AWS Error SLOW_DOWN during PutObject: HTTP status 503")
@@ -75,32 +72,32 @@ class Fake:
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(remote, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(object_store, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(object_store, "LONGEST_PAUSE", 0.02)
 
 
 @pytest.mark.parametrize("error", [AWAY, SLOW_DOWN, TimeoutError("x")], ids=["away", "throttled", "slow"])
 def test_it_is_asked_again_while_it_is_away(error: OSError) -> None:
     fake = Fake(*[error] * 5)
-    Store(fake).write("b/x", b"1")
+    ObjectStore(fake).write("b/x", b"1")
     assert fake.requests == 6 and fake.files == {"b/x": b"1"}
 
 
-def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_retry_budget_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = Fake(*[AWAY] * 1000)
     with pytest.raises(Unreachable, match=r"cannot write to b/x: .*NETWORK_CONNECTION"):
-        Store(fake, patience=0.1).write("b/x", b"1")
+        ObjectStore(fake, budget=0.1).write("b/x", b"1")
     assert 2 <= fake.requests < 1000
     once = Fake(AWAY)
     with pytest.raises(Unreachable):
-        Store(once).patiently(0.0).write("b/x", b"1")
+        ObjectStore(once).patiently(0.0).write("b/x", b"1")
     assert once.requests == 1
 
 
 def test_an_outage_costs_a_piece_and_not_the_file() -> None:
     fake = Fake(lambda: None, AWAY, AWAY)
     fake.files["b/x"] = bytes(range(250))
-    assert b"".join(Store(fake).pieces("b/x", 100)) == fake.files["b/x"]
+    assert b"".join(ObjectStore(fake).pieces("b/x", 100)) == fake.files["b/x"]
     assert fake.requests == 3 + 2
 
 
@@ -108,21 +105,43 @@ def test_an_outage_costs_a_piece_and_not_the_file() -> None:
 def test_a_refusal_is_told_at_once(mark: str) -> None:
     fake = Fake(OSError(f"AWS Error {mark} during PutObject"))
     with pytest.raises(InputError, match=f"{mark}.*check the credentials"):
-        Store(fake).write("b/x", b"1")
+        ObjectStore(fake).write("b/x", b"1")
     assert fake.requests == 1
+
+
+@pytest.mark.parametrize("mark", ["ExpiredToken", "ACCESS_DENIED", "PermanentRedirect", "InvalidAccessKeyId"])
+def test_what_is_final_for_a_driver_is_final_for_a_reader(mark: str) -> None:
+    for reader in (Readable, _Opened):
+        fake = Fake(*[OSError(f"AWS Error {mark} during GetObject")] * 3)
+        files = reader(ObjectFolder(ObjectStore(fake), "s3", "b/sweep"), "s3://b/sweep")
+        with pytest.raises(InputError, match=f"{mark}.*check the .*credentials"):
+            files.read("sweep.yaml")
+        assert fake.requests == 1
+
+
+def test_what_passes_for_a_driver_passes_for_a_reader() -> None:
+    for reader in (Readable, _Opened):
+        fake = Fake(AWAY, SLOW_DOWN)
+        fake.files["b/sweep/trials/x.parquet"] = b"1"
+        folder = ObjectFolder(ObjectStore(fake), "s3", "b/sweep")
+        assert reader(folder).read("trials/x.parquet") == b"1" and fake.requests == 3
+        fake.script = [AWAY] * 1000
+        with pytest.raises(InputError, match=r"s3://b/sweep/trials/x|cannot read b/sweep/trials/x"):
+            reader(folder.patiently(0.1)).read("trials/x.parquet")
+        assert 5 <= fake.requests < 1000
 
 
 def test_a_file_that_goes_between_two_requests_is_not_found() -> None:
     with pytest.raises(FileNotFoundError):
-        Store(Fake(OSError("AWS Error NO_SUCH_KEY during GetObject"))).read("b/x")
+        ObjectStore(Fake(OSError("AWS Error NO_SUCH_KEY during GetObject"))).read("b/x")
 
 
 def test_a_request_that_hangs_is_left_and_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(object_store, "REQUEST_SECONDS", 0.1)
     gate = threading.Event()
     fake = Fake(lambda: gate.wait(20) and None)
     begin = time.monotonic()
-    Store(fake).write("b/x", b"1")
+    ObjectStore(fake).write("b/x", b"1")
     assert fake.requests == 2 and time.monotonic() - begin < 5
     gate.set()
 
@@ -131,24 +150,24 @@ def test_a_request_that_hangs_is_left_and_made_again(monkeypatch: pytest.MonkeyP
 def test_what_is_deleted_does_not_come_back_by_a_write_that_was_given_up(
     tree: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(object_store, "REQUEST_SECONDS", 0.1)
     gate = threading.Event()
     fake = Fake(lambda: gate.wait(20) and None)
-    store = Store(fake)
+    store = ObjectStore(fake)
     store.write("b/trial/spec.json", b"1")
     assert fake.files == {"b/trial/spec.json": b"1"}
-    monkeypatch.setattr(remote, "REQUEST_SECONDS", 30.0)
+    monkeypatch.setattr(object_store, "REQUEST_SECONDS", 30.0)
     threading.Timer(0.5, gate.set).start()
     store.delete_tree("b/trial") if tree else store.delete("b/trial/spec.json")
     assert gate.is_set() and fake.files == {}
 
 
 def test_a_write_that_hangs_for_good_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remote, "REQUEST_SECONDS", 0.1)
-    monkeypatch.setattr(remote, "LATE_SECONDS", 0.1)
+    monkeypatch.setattr(object_store, "REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr(object_store, "LATE_SECONDS", 0.1)
     gate = threading.Event()
     fake = Fake(lambda: gate.wait(20) and None)
-    store = Store(fake)
+    store = ObjectStore(fake)
     store.write("b/x", b"1")
     store.delete("b/x")
     assert fake.files == {} and not gate.is_set()
@@ -156,50 +175,28 @@ def test_a_write_that_hangs_for_good_is_not_waited_for(monkeypatch: pytest.Monke
 
 
 def test_a_write_to_nowhere_is_bad_input() -> None:
-    folder = Folder("mock:///sweep")
-    folder._remote = Store(Fake(FileNotFoundError("no such directory")))
+    folder = ObjectFolder(ObjectStore(Fake(FileNotFoundError("no such directory"))), "mock", "sweep")
     with pytest.raises(InputError, match="cannot write to"):
         folder.write("x", b"")
 
 
 def test_a_probe_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = Folder("mock:///sweep")
-    assert folder._remote is not None
-    folder._remote.filesystem.create_dir("sweep")
+    folder = ObjectFolder.at("mock:///sweep")
+    folder.store.filesystem.create_dir("sweep")
     folder.check_usable()
-    assert folder._remote.entries("sweep") == []
+    assert folder.store.entries("sweep") == []
 
 
 def test_a_store_that_may_not_delete_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = Folder("mock:///sweep")
-    assert folder._remote is not None
-    folder._remote.filesystem.create_dir("sweep")
+    folder = ObjectFolder.at("mock:///sweep")
+    folder.store.filesystem.create_dir("sweep")
 
-    def denied(self: Store, path: str) -> None:
+    def denied(self: ObjectStore, path: str) -> None:
         self._repeat(f"delete {path}", 1.0, lambda: (_ for _ in ()).throw(OSError("AWS Error ACCESS_DENIED")))
 
-    monkeypatch.setattr(Store, "delete", denied)
+    monkeypatch.setattr(ObjectStore, "delete", denied)
     with pytest.raises(InputError, match=r"cannot delete .*ACCESS_DENIED"):
         folder.check_usable()
-
-
-def test_a_worker_is_told_where_the_store_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in remote.ENVIRONMENT:
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://driver:1")
-    monkeypatch.setenv("HOME", "/nowhere")
-    told = store_environment()
-    assert told == {"AWS_ENDPOINT_URL": "http://driver:1"}
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://worker:2")
-    use_environment(told)
-    assert store_environment() == told
-    # A relative folder is the driver's: a worker has another working directory.
-    monkeypatch.chdir("/usr")
-    monkeypatch.setenv("LNL_SWEEP_DATA", "share")
-    assert store_environment()["LNL_SWEEP_DATA"] == "/usr/share"
-    for place in ("s3://bucket/data", ""):
-        monkeypatch.setenv("LNL_SWEEP_DATA", place)
-        assert store_environment()["LNL_SWEEP_DATA"] == place
 
 
 @pytest.mark.parametrize(
@@ -219,18 +216,8 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(address: str, sh
         refuse_credentials(address)
         return
     with pytest.raises(InputError, match="must not hold credentials") as ours:
-        Folder(address)
+        folder_at(address)
     with pytest.raises(InputError, match="must not hold credentials") as theirs:
         open_folder(address)
     for error in (ours, theirs):
         assert not any(part in str(error.value) for part in ("AKID", "plain", "slash"))
-
-
-def test_credentials_in_the_address_of_the_data_are_not_repeated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path))
-    monkeypatch.setenv("LNL_SWEEP_DATA", "s3://AKID:plain@bucket/data")
-    with pytest.raises(InputError, match="must not hold credentials") as caught:
-        prepared_arrays("brain_mri")
-    assert "AKID" not in str(caught.value) and "plain" not in str(caught.value)

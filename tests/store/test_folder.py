@@ -7,22 +7,24 @@ from pathlib import Path
 
 import pytest
 
+from store import folder as folder_module
 from store.errors import InputError
-from trainable import files
-from trainable.files import Folder
+from store.folder import Folder
+from store.object_store import ObjectFolder
+from store.open import folder_at
 
 
 @pytest.fixture(params=["local", "file", "object store"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Folder:
     if request.param == "object store":
         # pyarrow's in-memory file system takes the way of s3:// without a server.
-        return Folder("mock:///sweep")
-    return Folder(f"file://{tmp_path}/sweep" if request.param == "file" else str(tmp_path / "sweep"))
+        return folder_at("mock:///sweep")
+    return folder_at(f"file://{tmp_path}/sweep" if request.param == "file" else str(tmp_path / "sweep"))
 
 
 def test_round_trip(folder: Folder) -> None:
-    if folder._remote is not None:
-        folder._remote.filesystem.create_dir(folder.child("a", "b")._path)
+    if isinstance(folder, ObjectFolder):
+        folder.store.filesystem.create_dir(folder.child("a", "b").path)
     assert folder.names() == [] or folder.local is None
     deep = folder.child("a", "b")
     deep.write("x.bin", b"one")
@@ -43,9 +45,9 @@ def test_round_trip(folder: Folder) -> None:
 
 
 def test_large_files_go_piece_by_piece(folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "PIECE", 1000)
-    if folder._remote is not None:
-        folder._remote.filesystem.create_dir(folder._path)
+    monkeypatch.setattr(folder_module, "PIECE", 1000)
+    if isinstance(folder, ObjectFolder):
+        folder.store.filesystem.create_dir(folder.path)
     for size in (0, 999, 1000, 2500):
         source = tmp_path / "source"
         source.write_bytes(os.urandom(size))
@@ -58,8 +60,8 @@ def test_large_files_go_piece_by_piece(folder: Folder, tmp_path: Path, monkeypat
 
 
 def test_the_time_of_the_last_write_is_told(folder: Folder) -> None:
-    if folder._remote is not None:
-        folder._remote.filesystem.create_dir(folder._path)
+    if isinstance(folder, ObjectFolder):
+        folder.store.filesystem.create_dir(folder.path)
     folder.write("one", b"1")
     folder.write("two", b"2")
     assert 0 <= folder.modified("two") - folder.modified("one") < 60
@@ -73,16 +75,16 @@ def test_missing_folder_is_empty(folder: Folder) -> None:
 
 
 def test_uri_names_the_same_folder(tmp_path: Path) -> None:
-    child = Folder(tmp_path).child("trials", "x")
+    child = folder_at(tmp_path).child("trials", "x")
     child.write("f", b"1")
-    assert Folder(child.uri).read("f") == b"1" and child.local == tmp_path / "trials" / "x"
-    remote = Folder("s3://bucket/sweep/?endpoint_override=http://127.0.0.1:1&region=us-east-1").child("trials")
+    assert folder_at(child.uri).read("f") == b"1" and child.local == tmp_path / "trials" / "x"
+    remote = folder_at("s3://bucket/sweep/?endpoint_override=http://127.0.0.1:1&region=us-east-1").child("trials")
     assert remote.uri == "s3://bucket/sweep/trials?endpoint_override=http://127.0.0.1:1&region=us-east-1"
-    assert Folder(remote.uri).uri == remote.uri and remote.local is None
+    assert folder_at(remote.uri).uri == remote.uri and remote.local is None
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = Folder(tmp_path)
+    folder = folder_at(tmp_path)
     folder.write("f", b"old")
 
     def broken(descriptor: int) -> None:
@@ -97,10 +99,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
 def test_places_that_cannot_be_used(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match=r"cannot write to .*file.* name a place that exists and is writable"):
-        Folder(tmp_path / "file").write("f", b"")
+        folder_at(tmp_path / "file").write("f", b"")
     with pytest.raises(InputError, match="cannot list"):
-        Folder(tmp_path / "file").names()
+        folder_at(tmp_path / "file").names()
     with pytest.raises(InputError, match=r"cannot write to .*file/f"):
-        Folder(tmp_path / "file").upload(tmp_path / "file", "f")
+        folder_at(tmp_path / "file").upload(tmp_path / "file", "f")
     with pytest.raises(InputError, match="is not a directory that can be used"):
-        Folder("ftp://host/path")
+        folder_at("ftp://host/path")

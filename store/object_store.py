@@ -1,4 +1,4 @@
-"""An object store that may be away for a while: each request has a time limit, and is repeated with back-off.
+"""The one client of object stores: each request has a time limit, and is repeated with back-off.
 
 The store's own client gives up two seconds after a refused connection, and waits long where a server hangs; its
 ``request_timeout`` has no effect on Linux. So every request runs in a thread that is left to itself when time is up.
@@ -9,19 +9,23 @@ from __future__ import annotations
 import os
 import random
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
-from store.errors import InputError, Unreachable
+from store import folder
+from store.errors import InputError, Refused, Unreachable
+from store.folder import CHECK_SECONDS, Folder, explained
 
 T = TypeVar("T")
 
-PATIENCE_SECONDS = 900.0
-"""How long a store may be away before a sweep ends in order, to be resumed."""
+RETRY_SECONDS = 900.0
+"""Retry budget: how long a request is repeated before a sweep ends in order, to be resumed, and a reader says so."""
 REQUEST_SECONDS = 30.0
 BYTES_PER_SECOND = 500_000
 """A request of many bytes gets this much more time."""
@@ -30,18 +34,10 @@ LATE_SECONDS = 60.0
 """A deletion waits this long for a write that was given up; one that hangs for longer is not waited for."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
 
-DATA = "LNL_SWEEP_DATA"
-"""Names the folder, or the address in an object store, of prepared data sets that all nodes can reach."""
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
-"""Who we are for a store: never in a file."""
-ENVIRONMENT = (
-    DATA,
-    *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED"),
-    *CREDENTIALS,
-)
-"""What a worker on another machine must know to reach the driver's store, and the data."""
+"""Variables that hold who we are for a store: never in a file."""
 
-# Only the user can mend these; anything else may pass by itself.
+# The one list of what is final, since only the user can mend it; anything else may pass by itself.
 _REFUSED = (
     *("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "Bucket '"),
     *("INVALID_CLIENT_TOKEN_ID", "ExpiredToken", "REQUEST_TIME_TOO_SKEWED", "InvalidAccessKeyId", "NoSuchBucket"),
@@ -52,20 +48,6 @@ _GONE = ("NO_SUCH_KEY", "NoSuchKey", "RESOURCE_NOT_FOUND", "HTTP status 404")
 _late_writes: dict[str, list[threading.Thread]] = {}
 _late = threading.Lock()
 _jitter = random.Random()  # never the random numbers of a trial
-
-
-def store_environment() -> dict[str, str]:
-    """The variables of this process that say where the store and the data are and who we are there."""
-    found = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    if found.get(DATA) and "://" not in found[DATA]:
-        # A worker has another working directory, and perhaps another home.
-        found[DATA] = str(Path(found[DATA]).expanduser().absolute())
-    return found
-
-
-def use_environment(variables: dict[str, str]) -> None:
-    """Take over another process's ``store_environment``."""
-    os.environ.update(variables)
 
 
 def refuse_credentials(address: str) -> None:
@@ -88,19 +70,19 @@ def hide_credentials(address: str) -> str:
 
 
 @dataclass(frozen=True)
-class Store:
+class ObjectStore:
     """A pyarrow file system whose requests end, one way or the other.
 
     Attributes:
         filesystem: The file system.
-        patience: Seconds for which a request is repeated; 0 = it is made once.
+        budget: Seconds for which a request is repeated; 0 = it is made once.
     """
 
     filesystem: Any
-    patience: float = PATIENCE_SECONDS
+    budget: float = RETRY_SECONDS
 
     @classmethod
-    def open(cls, uri: str) -> tuple[Store, str]:
+    def open(cls, uri: str) -> tuple[ObjectStore, str]:
         """Connect to the store of an address.
 
         Args:
@@ -122,16 +104,18 @@ class Store:
         try:
             filesystem, path = _within(REQUEST_SECONDS, lambda: fs.FileSystem.from_uri(uri))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-            raise InputError(f"'{uri}' is not a directory that can be used: {_first_line(error)}") from error
+            reason = _first_line(error)
+            raise Refused(f"'{uri}' is not a directory that can be used: {reason}", reason) from error
         except OSError as error:
-            raise InputError(
-                f"cannot reach {uri}: {_first_line(error)}; check the bucket, AWS_ENDPOINT_URL and the network"
+            reason = _first_line(error)
+            raise Refused(
+                f"cannot reach {uri}: {reason}; check the bucket, AWS_ENDPOINT_URL and the network", reason
             ) from error
         return cls(filesystem), path
 
-    def patiently(self, seconds: float) -> Store:
-        """The same store with another patience."""
-        return replace(self, patience=seconds)
+    def patiently(self, seconds: float) -> ObjectStore:
+        """The same store with another retry budget."""
+        return replace(self, budget=seconds)
 
     def read(self, path: str) -> bytes:
         """Return the bytes of a file."""
@@ -231,20 +215,140 @@ class Store:
             except FileNotFoundError:
                 raise
             except OSError as error:
-                text = str(error)
+                text, reason = str(error), _first_line(error)
                 # A bucket that is missing is "not found" too: it is asked for first.
                 if any(mark in text for mark in _REFUSED):
-                    raise InputError(
-                        f"cannot {action}: {_first_line(error)}; name a bucket that exists and is writable, "
-                        "and check the credentials"
+                    raise Refused(
+                        f"cannot {action}: {reason}; name a bucket that exists and is writable, "
+                        "and check the credentials",
+                        reason,
                     ) from error
                 if any(mark in text for mark in _GONE):
                     raise FileNotFoundError(text) from error
-                left = self.patience - (time.monotonic() - begin)
+                left = self.budget - (time.monotonic() - begin)
                 if left <= 0:
-                    raise Unreachable(f"cannot {action}: {_first_line(error)}") from error
+                    raise Unreachable(f"cannot {action}: {reason}", reason) from error
             time.sleep(min(pause, left) * _jitter.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
+
+
+@dataclass(frozen=True)
+class ObjectFolder(Folder):
+    """A directory of an object store.
+
+    Attributes:
+        store: The store.
+        scheme: What stands before ``://`` in its address.
+        path: Bucket and path, without a slash at its end.
+        query: What stands behind in its address, with its question mark.
+    """
+
+    store: ObjectStore
+    scheme: str
+    path: str
+    query: str = ""
+
+    @classmethod
+    def at(cls, uri: str) -> ObjectFolder:
+        """The directory of an address.
+
+        Args:
+            uri: ``s3://bucket/path``. An endpoint and a region may follow as a query,
+                ``s3://bucket/path?endpoint_override=http://host:port&region=us-east-1``.
+
+        Raises:
+            InputError: The scheme is unknown, credentials stand in the address, or the store cannot be reached.
+        """
+        base, _, query = uri.partition("?")
+        scheme, asked = base.partition("://")[0], query
+        if scheme == "s3" and "allow_delayed_open" not in query:
+            # One request for a small file instead of three.
+            asked = f"{query}&allow_delayed_open=true".lstrip("&")
+        store, path = ObjectStore.open(f"{base.rstrip('/')}?{asked}".rstrip("?"))
+        return cls(store, scheme, path, f"?{query}" if query else "")
+
+    @property
+    def uri(self) -> str:
+        """Address with its query."""
+        return f"{self.scheme}://{self.path}{self.query}"
+
+    @property
+    def name(self) -> str:
+        """Last part of the path."""
+        return self.path.rsplit("/", 1)[-1]
+
+    def child(self, *parts: str) -> Self:
+        """Return the directory below."""
+        return replace(self, path="/".join([self.path, *parts]))
+
+    def patiently(self, seconds: float) -> Self:
+        """Return the same directory with another retry budget."""
+        return replace(self, store=self.store.patiently(seconds))
+
+    def check_usable(self) -> None:
+        """Refuse a store that cannot be used, before anything depends on it."""
+        probe, name = self.patiently(CHECK_SECONDS), f".probe-{secrets.token_hex(4)}"
+        try:
+            probe.write(name, b"probe")
+            read = probe.read(name)
+            probe.names()
+            probe.remove(name)
+        except Unreachable as error:
+            raise InputError(f"{error}; check the address, AWS_ENDPOINT_URL and the network") from error
+        except FileNotFoundError:
+            read = b""
+        if read != b"probe":
+            raise InputError(f"{self.uri} does not give back what is written to it: choose another place")
+
+    def _at(self, name: str) -> str:
+        return f"{self.path}/{name}" if name else self.path
+
+    def _written(self, name: str) -> AbstractContextManager[None]:
+        return explained("write to", self.uri if self.query else f"{self.uri}/{name}")
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file."""
+        return self.store.read(self._at(name))
+
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """Yield the bytes of a file in pieces of at most ``PIECE``."""
+        return self.store.pieces(self._at(name), folder.PIECE)
+
+    def upload(self, source: Path, name: str) -> None:
+        """Copy a local file here, piece by piece."""
+        with self._written(name):
+            self.store.upload(source, self._at(name), folder.PIECE)
+
+    def write(self, name: str, data: bytes, durable: bool = True) -> None:
+        """Write a file whole or not at all."""
+        with self._written(name):
+            self.store.write(self._at(name), data)
+
+    def exists(self, name: str = "") -> bool:
+        """Is there such a file or directory?"""
+        return self.store.exists(self._at(name))
+
+    def modified(self, name: str) -> float:
+        """When a file was last written, by the store's clock."""
+        return self.store.modified(self._at(name))
+
+    def entries(self, prefix: str = "", sizes: bool = True) -> list[tuple[str, int | None]]:
+        """Entries that begin so, hidden ones too."""
+        return [entry for entry in self.store.entries(self.path) if entry[0].startswith(prefix)]
+
+    def settle(self) -> None:
+        """Wait for writes to this directory that were given up and may still come."""
+        self.store.settle(self.path)
+
+    def remove(self, name: str) -> None:
+        """Remove a file; one that is already gone is no error."""
+        with suppress(FileNotFoundError):
+            self.store.delete(self._at(name))
+
+    def remove_tree(self) -> None:
+        """Remove the directory and everything in it; one that is already gone is no error."""
+        with suppress(FileNotFoundError):
+            self.store.delete_tree(self.path)
 
 
 def _within(seconds: float, work: Callable[[], T], written: str | None = None) -> T:

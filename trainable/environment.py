@@ -1,0 +1,31 @@
+"""Variables that a worker on another machine takes over from the driver: where the store and the data are."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from store.object_store import CREDENTIALS
+
+DATA = "LNL_SWEEP_DATA"
+"""Names the folder, or the address in an object store, of prepared data sets that all nodes can reach."""
+ENVIRONMENT = (
+    DATA,
+    *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED"),
+    *CREDENTIALS,
+)
+"""What a worker on another machine must know to reach the driver's store, and the data."""
+
+
+def store_environment() -> dict[str, str]:
+    """The variables of this process that say where the store and the data are and who we are there."""
+    found = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    if found.get(DATA) and "://" not in found[DATA]:
+        # A worker has another working directory, and perhaps another home.
+        found[DATA] = str(Path(found[DATA]).expanduser().absolute())
+    return found
+
+
+def use_environment(variables: dict[str, str]) -> None:
+    """Take over another process's ``store_environment``."""
+    os.environ.update(variables)
