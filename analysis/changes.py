@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from analysis.load import read_config, section, seeds_of_rules
-from analysis.parts import owner_of
 from store.errors import DamagedFile
 from store.open import Location, SweepFiles, as_list, open_folder
+from store.parts import owner_of
 from store.sealed import KEY, is_whole
 
 CHANGES = "changes.jsonl"

@@ -16,13 +16,13 @@ import pyarrow.compute as pc
 import yaml
 
 from analysis.candidates import SEARCH_SEEDS
-from analysis.gathered import ORDER, read_gathered
 from analysis.likes import likes_of
-from analysis.parts import read_parts
 from analysis.selection import RULES, mark
 from analysis.several import beside
 from store.errors import InputError
+from store.gathered import DERIVED, ORDER, Gathered, read_gathered
 from store.open import Location, SweepFiles, as_list, open_folder
+from store.parts import read_parts
 
 # The same safe loader in C, ten times as fast, where PyYAML was built with it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -235,8 +235,7 @@ def _titles(names: Sequence[str], addresses: Sequence[str]) -> list[str | None]:
 def _load_one(folder: SweepFiles) -> pd.DataFrame:
     gathered = read_gathered(folder)
     if gathered is not None:
-        rows, derived = gathered
-        return _frame(rows).assign(**derived, directory=folder.name)
+        return _frame(gathered.rows).assign(**_derived(gathered), directory=folder.name)
     config = read_config(folder)
     frame = _frame(read_parts(folder, "trials"))
     if frame.empty:
@@ -246,9 +245,22 @@ def _load_one(folder: SweepFiles) -> pd.DataFrame:
     return frame if _is_sorted(frame) else _sorted(frame)
 
 
-def derive(folder: SweepFiles, rows: pa.Table) -> pd.DataFrame:
-    """A sweep's rows as a data frame in their order, with the ``analysis.gathered.DERIVED`` columns."""
-    return _derive(_frame(rows), read_config(folder))
+def derive(folder: SweepFiles, rows: pa.Table) -> dict[str, list[Any]]:
+    """Columns that this module adds to a sweep's rows (``store.gathered.DERIVED``), a value for each row."""
+    frame = _derive(_frame(rows), read_config(folder))
+    return {name: frame[name].tolist() for name in DERIVED}
+
+
+def _derived(gathered: Gathered) -> dict[str, Any]:
+    """The added columns of gathered rows, as ``_derive`` makes them: an array, or one value for all rows."""
+    combinations = np.empty(len(gathered.combinations), dtype=object)
+    combinations[:] = list(gathered.combinations)
+    values: dict[str, Any] = {name: column.to_numpy() for name, column in gathered.columns.items()}
+    values["rules"] = combinations[values["rules"]]
+    for name, kind in (("superseded", "bool"), ("whole_axis", "bool"), (SEARCH_SEEDS, "int64")):
+        values[name] = values[name].astype(kind)
+    values.update(gathered.same)
+    return {name: values[name] for name in DERIVED}
 
 
 def _derive(frame: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:

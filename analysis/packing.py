@@ -8,11 +8,11 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from analysis.gathered import GATHERED, gathered_name
 from analysis.report import render
 from analysis.report_data import gather
 from analysis.writing import replacing
 from store.errors import InputError
+from store.gathered import GATHERED, gathered_name
 from store.local import expanded
 from store.open import Location, SweepFiles, open_folder
 

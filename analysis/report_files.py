@@ -11,12 +11,12 @@ from typing import Any
 
 from analysis.changes import read_changes, seeds_added
 from analysis.load import confirm_rules, read_config, section
-from analysis.parts import owner_of
 from analysis.primary import Primary, declared_comparison
 from analysis.replicates import Point
 from analysis.standing import Standing, standing_of
 from store.errors import DamagedFile
 from store.open import SweepFiles
+from store.parts import owner_of
 from store.sealed import digest
 
 

@@ -28,11 +28,11 @@ import pyarrow.parquet as pq
 import yaml
 
 import analysis
-from analysis.gathered import GATHERED, gather
 from analysis.load import derive
-from analysis.parts import part_bytes, part_name
 from store.columns import arrow_schema
+from store.gathered import GATHERED, gather
 from store.open import open_folder
+from store.parts import part_bytes, part_name
 from store.sealed import seal_sheet
 
 METHODS = ("ceiling", "erm", "lnl", "grl", "blind_eye", "permuted_bias", "hsic", "end", "repaint", "rwg")
@@ -135,9 +135,9 @@ def unverified(call: Callable[[], Any]) -> Callable[[], Any]:
 
     def plain() -> Any:
         with (
-            mock.patch("analysis.parts.digest", lambda data: Anything()),
+            mock.patch("store.parts.digest", lambda data: Anything()),
             mock.patch("store.sealed._bytes_sum", lambda about, data: Anything()),
-            mock.patch("analysis.parts._validate", lambda data: None),
+            mock.patch("store.parts._validate", lambda data: None),
         ):
             return call()
 

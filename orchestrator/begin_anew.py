@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from analysis.parts import LeftOut
 from orchestrator.continuation import all_changes
 from orchestrator.plan import Plan
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.sheet import configuration_of
 from store.errors import InputError
+from store.parts import LeftOut
 
 FOLDER = "replaced"
 """Subfolder of a directory that takes the rows of the failed trials: nothing is deleted."""

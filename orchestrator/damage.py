@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.parts import LeftOut, part_cell, read_parts
 from orchestrator.results import SweepDirectory, histories_of
 from store.open import Readable, SweepFiles
+from store.parts import LeftOut, part_cell, read_parts
 
 FOLDER = "damaged"
 """Subfolder of a directory that takes what could not be believed: nothing is deleted."""

@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.parts import part_generation
 from orchestrator.processes import process_identity, same_boot, still_runs
 from store.errors import InputError, Unreachable
 from store.folder import Folder
 from store.open import read_small
+from store.parts import part_generation
 from store.sealed import seal_json
 
 FILE = "driver.json"

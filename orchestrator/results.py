@@ -12,15 +12,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.gathered import GATHERED, gather
-from analysis.parts import LeftOut, part_bytes, part_cell, part_name, read_parts
 from orchestrator.fitted import Unfit, check_predictions, fitted
 from orchestrator.lease import Lease
 from orchestrator.spool import Direct, Post, Spool
 from store.columns import arrow_schema, is_of_the_test, to_table
 from store.errors import DamagedFile
 from store.folder import Folder
+from store.gathered import GATHERED, gather
 from store.open import Readable, folder_at, read_small
+from store.parts import LeftOut, part_bytes, part_cell, part_name, read_parts
 from store.sealed import KEY, seal_json, sweep_of_sheet
 from trainable.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_checkpoint, read_predictions, trial_folder
 from trainable.spec import TrialSpec

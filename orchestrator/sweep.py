@@ -14,7 +14,6 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from analysis.parts import part_cell
 from orchestrator.begin_anew import begin_anew, changes_if_new
 from orchestrator.cells import Cell, choose_cells
 from orchestrator.companions import write_samples, write_splits
@@ -39,6 +38,7 @@ from orchestrator.results import SweepDirectory, Writer
 from orchestrator.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
 from orchestrator.sweep_file import validate
 from store.errors import InputError
+from store.parts import part_cell
 from store.sealed import seal_sheet, seal_yaml
 from trainable.data.contract import check_images
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from analysis.gathered import GATHERED
-from analysis.parts import Owner, check_part, is_part, owner_of
 from orchestrator.damage import Survey, cells_of, survey, survey_tables
 from orchestrator.identity import hyperparameter_text
 from orchestrator.results import SPEC, SweepDirectory, read_spec
@@ -20,8 +18,10 @@ from orchestrator.sheet import configuration_of, read_sheet, sweep_sheet
 from store.columns import TABLES
 from store.errors import DamagedFile, InputError
 from store.folder import Folder
+from store.gathered import GATHERED
 from store.open import Readable, SweepFiles, open_folder
 from store.packed import ZipFolder
+from store.parts import Owner, check_part, is_part, owner_of
 from store.sealed import check_tensors, digest, is_whole, unseal_bytes
 from trainable.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_checkpoint, read_predictions
 from trainable.spec import TrialSpec
@@ -141,7 +141,7 @@ def _small(folder: SweepFiles, path: str, owner: Owner) -> dict[str, Any]:
 
 
 def _changes(folder: SweepFiles, owner: Owner, verdict: Verdict) -> None:
-    # It stands above the schema side of analysis: pandas is imported here.
+    # pandas is imported here.
     from analysis.changes import CHANGES, missing_lines, read_change
 
     def work() -> None:

@@ -29,9 +29,9 @@ import pyarrow.parquet as pq
 import yaml
 from PIL import Image
 
-from analysis.parts import part_name, read_parts
 from store.errors import InputError
 from store.open import open_folder
+from store.parts import part_name, read_parts
 
 MOST_BYTES = 1_000_000
 EXAMPLE = Path(__file__).parents[1] / "analysis" / "example"

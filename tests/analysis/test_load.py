@@ -16,10 +16,10 @@ import pytest
 import yaml
 
 import analysis
-from analysis.parts import read_parts
 from store.columns import VERSION_KEY, to_table
 from store.errors import InputError
 from store.open import open_folder
+from store.parts import read_parts
 
 
 @pytest.fixture

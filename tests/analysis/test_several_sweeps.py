@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.parts import read_parts
 from analysis.report_data import gather
 from store.errors import InputError
 from store.open import open_folder
+from store.parts import read_parts
 
 THREE = ("a", "b", "c")
 TEN = ("c", "a", *"zyxwvuts")

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from analysis.parts import read_parts
 from store.errors import InputError
 from store.open import open_folder
+from store.parts import read_parts
 
 # 2 bias values x 2 methods x (3 search + 1 confirm) trials. The sampler does not learn and nothing is stopped early:
 # whatever happens to the driver, the same trials must come out of it, bit for bit.

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.parts import part_bytes
 from orchestrator.fitted import fitted
 from store.columns import to_table
+from store.parts import part_bytes
 from tests.orchestrator.support import fake_history, fake_row
 from tests.orchestrator.test_results import make_spec
 from trainable.texts import LONGEST

@@ -17,7 +17,6 @@ from typing import Any, cast
 
 import pytest
 
-from analysis.parts import read_parts
 from orchestrator import lease as lease_module
 from orchestrator import processes
 from orchestrator.lease import EXPIRES_SECONDS, FILE, Lease, LeaseLost, acquire
@@ -26,6 +25,7 @@ from orchestrator.results import SweepDirectory, Writer
 from store.errors import InputError, Unreachable
 from store.folder import Folder, LocalFolder
 from store.open import folder_at, open_folder
+from store.parts import read_parts
 from store.sealed import seal_json
 from tests.orchestrator.support import fake_row, sweep_cells, sweep_config
 

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.parts import part_cell
 from orchestrator.identity import trial_spec
 from orchestrator.lease import Lease
 from orchestrator.results import SweepDirectory, Writer
 from store.columns import SCHEMA_VERSION, VERSION_KEY, to_table
 from store.errors import InputError
 from store.folder import Folder, LocalFolder
+from store.parts import part_cell
 from store.sealed import is_whole, unseal_bytes
 from tests.orchestrator.support import fake_history, fake_row, sweep_cells, sweep_config
 from trainable.open_trial import write_predictions

@@ -18,7 +18,6 @@ import pytest
 from rich.console import Console
 
 import analysis
-from analysis.parts import part_cell
 from orchestrator import lease
 from orchestrator import sweep as sweep_module
 from orchestrator.cli import main
@@ -27,6 +26,7 @@ from orchestrator.results import SweepDirectory
 from orchestrator.sweep import Options, Result, run_sweep
 from orchestrator.verify import verify
 from store.errors import InputError
+from store.parts import part_cell
 from store.sealed import KEY, seal_json
 from tests.integration.damage import run_here, sweep_config
 

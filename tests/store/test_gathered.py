@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import analysis
-from analysis.gathered import GATHERED, gather, read_gathered
 from analysis.load import derive
+from store.gathered import GATHERED, gather, read_gathered
 from store.open import open_folder
 from store.sealed import seal_bytes, unseal_bytes
 

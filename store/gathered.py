@@ -11,19 +11,17 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
-from analysis.parts import is_part, read_parts
 from store.columns import SCHEMA_VERSION, arrow_schema
 from store.errors import InputError
 from store.open import SweepFiles
+from store.parts import is_part, read_parts
 from store.sealed import seal_bytes, unseal_bytes
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 GATHERED = "gathered"
 """Subfolder of the gathered files."""
@@ -48,12 +46,12 @@ def gathered_name(folder: SweepFiles) -> str:
     return f"trials-{hashlib.sha256(text.encode()).hexdigest()[:16]}.arrow"
 
 
-def gather(folder: SweepFiles, derive: Callable[[pa.Table], pd.DataFrame]) -> tuple[str, bytes] | None:
+def gather(folder: SweepFiles, derive: Callable[[pa.Table], Mapping[str, Sequence[Any]]]) -> tuple[str, bytes] | None:
     """The trials of all parts as one file, in the order of ``analysis.load``.
 
     Args:
         folder: The sweep's folder; nobody else writes there.
-        derive: Rows -> data frame of the same rows that holds the ``DERIVED`` columns.
+        derive: Rows -> their ``DERIVED`` columns, a value for each row.
 
     Returns:
         Name and content of the file; None where it is there and whole, one part would do, or a part cannot be read: it
@@ -86,54 +84,59 @@ def _is_whole(folder: SweepFiles, name: str) -> bool:
     return True
 
 
-def _with_derived(rows: pa.Table, frame: pd.DataFrame) -> pa.Table:
+def _with_derived(rows: pa.Table, derived: Mapping[str, Sequence[Any]]) -> pa.Table:
     # Few combinations of rules for many rows: numbers in the column, what they stand for beside it.
-    combinations = list(dict.fromkeys(frame["rules"]))
+    combinations = list(dict.fromkeys(derived["rules"]))
     number = {rules: i for i, rules in enumerate(combinations)}
     columns = {
-        "rules": pa.array([number[rules] for rules in frame["rules"]], pa.int16()),
-        "superseded": pa.array(frame["superseded"].to_numpy(dtype="uint8")),
-        "seeds_planned": pa.array(frame["seeds_planned"].to_numpy(dtype=float)),
-        "whole_axis": pa.array(frame["whole_axis"].to_numpy(dtype="uint8")),
-        "search_seeds": pa.array(frame["search_seeds"].to_numpy(dtype="int16")),
+        "rules": pa.array([number[rules] for rules in derived["rules"]], pa.int16()),
+        "superseded": pa.array(derived["superseded"], pa.bool_()).cast(pa.uint8()),
+        "seeds_planned": pa.array(derived["seeds_planned"], pa.float64()),
+        "whole_axis": pa.array(derived["whole_axis"], pa.bool_()).cast(pa.uint8()),
+        "search_seeds": pa.array(derived["search_seeds"], pa.int16()),
     }
     for column, values in columns.items():
         rows = rows.append_column(f"_{column}", values)
     beside = {
         "rules": combinations,
-        "headline_rule": str(frame["headline_rule"].iloc[0]),
-        "units_planned": int(frame["units_planned"].iloc[0]),
+        "headline_rule": str(derived["headline_rule"][0]),
+        "units_planned": int(derived["units_planned"][0]),
     }
     return rows.replace_schema_metadata({**(rows.schema.metadata or {}), _KEY: json.dumps(beside).encode()})
 
 
-def read_gathered(folder: SweepFiles) -> tuple[pa.Table, Mapping[str, Any]] | None:
-    """The gathered trials and their ``DERIVED`` columns; None where no whole file stands for the sweep as it is now.
+@dataclass(frozen=True)
+class Gathered:
+    """Trials of a gathered file, with their ``DERIVED`` columns.
 
-    Returns:
-        The rows, and arrays (``rules``: of tuples) or one value for all rows.
+    Attributes:
+        rows: The trials.
+        columns: Derived columns with a value for each row; ``rules`` holds positions in ``combinations``.
+        combinations: Combinations of rules that chose a trial.
+        same: Derived columns with one value for all rows.
     """
-    import numpy as np
 
+    rows: pa.Table
+    columns: Mapping[str, pa.ChunkedArray]
+    combinations: tuple[tuple[str, ...], ...]
+    same: Mapping[str, Any]
+
+
+def read_gathered(folder: SweepFiles) -> Gathered | None:
+    """The gathered trials; None where no whole file stands for the sweep as it is now."""
     try:
         name = gathered_name(folder)
         rows = pa.ipc.open_file(pa.BufferReader(unseal_bytes(name, folder.read(f"{GATHERED}/{name}")))).read_all()
         beside = json.loads(rows.schema.metadata[_KEY])
-        units = int(beside["units_planned"])
-        numbers, superseded, planned, whole, seeds = (
-            rows[f"_{name}"].to_numpy()
-            for name in ("rules", "superseded", "seeds_planned", "whole_axis", "search_seeds")
-        )
+        same = {"headline_rule": beside["headline_rule"], "units_planned": int(beside["units_planned"])}
+        columns = {name: rows[f"_{name}"] for name in DERIVED if name not in same}
+        combinations = tuple(tuple(rules) for rules in beside["rules"])
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, InputError):
         # The parts hold the same rows, and tell what is wrong with them.
         return None
-    combinations = np.empty(len(beside["rules"]), dtype=object)
-    combinations[:] = [tuple(rules) for rules in beside["rules"]]
-    of_rows = (combinations[numbers], superseded.astype(bool), planned)
-    values = (*of_rows, beside["headline_rule"], whole.astype(bool), seeds.astype("int64"), units)
-    rows = rows.drop_columns([f"_{name}" for name in DERIVED if name not in ("headline_rule", "units_planned")])
+    rows = rows.drop_columns([f"_{name}" for name in columns])
     schema = arrow_schema("trials")
     if not set(schema.names) <= set(rows.column_names):
         # As for parts: columns that came later than the file are null.
         rows = pa.concat_tables([schema.empty_table(), rows], promote_options="permissive")
-    return rows, dict(zip(DERIVED, values, strict=True))
+    return Gathered(rows, columns, combinations, same)

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import analysis
-from analysis.parts import read_parts
 from store.columns import arrow_schema, to_table
 from store.open import open_folder
+from store.parts import read_parts
 
 KEYS: dict[str, dict[str, Any]] = {
     "trials": {"trial_id": "odd"},
