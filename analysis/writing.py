@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from store import folder as store_folder
 from store.errors import InputError
 from store.local import expanded
 
@@ -30,22 +30,21 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     if target.is_dir():
         raise InputError(f"{target} must be a file to be written, but it is a folder: give a file's name in it")
-    draft = target.with_name(f".{target.stem}-{secrets.token_hex(6)}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        # With the permissions that the user's umask leaves, which mkstemp does not give.
-        draft.touch(exist_ok=False)
-    except OSError as error:
-        raise InputError(f"{target} cannot be written ({error.strerror}): give another place") from error
-    try:
-        yield draft
-        draft.replace(target)
-    except OSError as error:
-        if error.errno not in _FULL:
-            raise
-        raise InputError(f"{target} cannot be written ({error.strerror}): make room, or give another place") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Whoever sees a report torn by a power failure writes it again: the disk is not waited for.
+            draft = stack.enter_context(store_folder.replacing(target, durable=False))
+        except OSError as error:
+            raise InputError(f"{target} cannot be written ({error.strerror}): give another place") from error
+        try:
+            yield Path(draft.name)
+            stack.close()
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            hint = "make room, or give another place"
+            raise InputError(f"{target} cannot be written ({error.strerror}): {hint}") from error
 
 
 def write_text(target: Path, content: str) -> Path:

@@ -7,12 +7,12 @@ along; whoever has the arrays needs no key, since the hashes stand in them.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
 import stat
 from pathlib import Path
 
+from store.folder import replacing
 from trainable.errors import InputError
 
 BYTES = 32
@@ -62,18 +62,10 @@ def make_key(folder: Path) -> bytes:
         InputError: It cannot be written.
     """
     path, key = key_file(folder), secrets.token_bytes(BYTES)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(f"{key.hex()}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        with replacing(path, mode=0o600) as file:
+            file.write(f"{key.hex()}\n".encode("ascii"))
     except OSError as error:
         raise InputError(f"cannot write to the cache {path}: {error.strerror}; set LNL_SWEEP_CACHE") from error
     return key
