@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.selection import rule_name
+from store.rules import rule_name
 
 Row = Mapping[Any, Any]
 

@@ -14,9 +14,9 @@ from analysis.changes import added_by_sweep
 from analysis.measures import Measure, called, measure_of
 from analysis.pairing import band_name
 from analysis.replicates import Point, collect
-from analysis.selection import rule_name
 from analysis.statistics import Interval
 from analysis.variance import interval_of, share_interval
+from store.rules import rule_name
 
 COLUMNS = (
     "sweep",

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from analysis.captions import confusion_words
 from analysis.replicates import facets
-from analysis.selection import RULES
 from analysis.several import told_apart
 from analysis.variance import Sample, share_interval
 from store.errors import InputError
+from store.rules import RULES
 
 _LINE = ["sweep", "dataset", "network", "rule", "method", "label", "facet", "bias_axis", "bias_value", "bias_strength"]
 _COLUMNS = [
@@ -71,7 +71,7 @@ def confusion_by_strength(
             shares = pd.DataFrame([line | row for true in range(n) for row in tested.shares(seeds, true, n)])
             found.append(shares.assign(n_planned=len(by_seed) if planned != planned else int(planned)))
     table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=_COLUMNS)
-    ranks = {known: i for i, known in enumerate(RULES)}
+    ranks: dict[str, int] = {known: i for i, known in enumerate(RULES)}
     table = table.assign(rank=table["rule"].map(lambda name: ranks.get(str(name), len(ranks))))
     table["caption"] = [confusion_words(row) for row in table.to_dict("records")]
     order = ["sweep", "rank", "facet", "label", "bias_strength", "bias_value"]

@@ -15,10 +15,10 @@ from analysis.paper_words import cited, methods_paragraph
 from analysis.published import NOTES
 from analysis.references import bibliography
 from analysis.report_data import Findings
-from analysis.selection import rule_name
 from analysis.tables import table_csv, table_of, with_published
 from analysis.writing import out_folder, write_text
 from store.errors import InputError
+from store.rules import rule_name
 
 _TEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",

@@ -16,9 +16,9 @@ from analysis.figures_diagnosis import plot_confusion
 from analysis.figures_measures import own_figures, plot_measure
 from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
 from analysis.report_data import Findings
-from analysis.selection import rule_name
 from analysis.writing import out_folder
 from store.errors import InputError
+from store.rules import rule_name
 
 _WIDTH, _SCALE = 1000, 2
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")

@@ -17,9 +17,9 @@ from analysis.figures_published import add_published
 from analysis.measures import shown
 from analysis.notes import note_of
 from analysis.pairing import least_points
-from analysis.selection import rule_name
 from analysis.style import Style, axis, layout, safe, styles, trace_id
 from store.errors import InputError
+from store.rules import rule_name
 
 _DODGE = 0.008
 _OVERLAID = ["sweep", "dataset", "network", "facet"]

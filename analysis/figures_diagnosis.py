@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.selection import rule_name
 from analysis.style import layout, safe
 from store.errors import InputError
+from store.rules import rule_name
 
 _ACROSS, _ACROSS_NARROW = 4, 2
 _SIDE, _SIDE_NARROW = 250, 190

@@ -10,11 +10,11 @@ import plotly.graph_objects as go
 
 from analysis.replicates import facets
 from analysis.search_tables import chosen_by, expected_validation, with_values
-from analysis.selection import rule_name
 from analysis.several import told_apart
 from analysis.style import axis, layout, safe, styles
 from analysis.tables import headline_rule
 from store.errors import InputError
+from store.rules import rule_name
 
 _ERROR = " ± %{customdata[2]:.3f} (standard error over %{customdata[3]} search seeds)"
 

@@ -17,12 +17,13 @@ import yaml
 
 from analysis.candidates import SEARCH_SEEDS
 from analysis.likes import likes_of
-from analysis.selection import RULES, mark
+from analysis.selection import mark
 from analysis.several import beside
 from store.errors import InputError
 from store.gathered import DERIVED, ORDER, Gathered, read_gathered
 from store.open import Location, SweepFiles, as_list, open_folder
 from store.parts import read_parts
+from store.rules import RULES
 
 # The same safe loader in C, ten times as fast, where PyYAML was built with it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -16,8 +16,8 @@ from analysis.primary_words import paper_words
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
 from analysis.report_words import search_words
-from analysis.selection import ORACLE, rule_name
 from analysis.tables import cost
+from store.rules import ORACLE, rule_name
 
 
 def methods_paragraph(findings: Findings, sweep: Sweep) -> str:

@@ -13,9 +13,9 @@ from analysis.primary import STRONGEST, Primary
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
 from analysis.report_words import p_text, signed
-from analysis.selection import rule_name
 from analysis.standing import Standing
 from store.declaration import PARTS
+from store.rules import rule_name
 
 _VERDICTS = {
     "higher": "scores higher than",

@@ -15,10 +15,10 @@ from analysis.bias_groups import FLIPS, WORST_GROUP, laid_together
 from analysis.calibration import with_calibration
 from analysis.groups import Group, cut
 from analysis.scores import PredictionStore, Scores, measured
-from analysis.selection import RULES
 from analysis.several import told_apart
 from analysis.variance import Sample
 from store.errors import InputError
+from store.rules import RULES
 
 CEILING, ERM = "ceiling", "erm"
 BIAS_COLUMNS = ("rho", "gamma", "color_variance")

@@ -15,9 +15,9 @@ from analysis.published import published_or_none
 from analysis.report_data import Findings
 from analysis.report_numbers import fit, numbers
 from analysis.report_results import measures_table
-from analysis.selection import rule_name
 from analysis.switches import View, buttons, per, plot
 from store.errors import InputError
+from store.rules import rule_name
 
 X = Literal["bias_value", "bias_strength"]
 _AXES: tuple[X, ...] = ("bias_value", "bias_strength")

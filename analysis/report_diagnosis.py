@@ -12,8 +12,8 @@ from analysis.replicates import CEILING
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
 from analysis.report_numbers import fit, numbers
-from analysis.selection import rule_name
 from analysis.switches import View, buttons, per, plot
+from store.rules import rule_name
 
 
 def diagnosis_section(findings: Findings) -> str:

@@ -16,9 +16,9 @@ from analysis.pairing import grid_of
 from analysis.replicates import CEILING, by_label
 from analysis.report_data import Findings
 from analysis.report_numbers import MOST_ROWS
-from analysis.selection import ORACLE, rule_name
 from analysis.switches import per
 from analysis.tables import table_csv, table_of, test_figures, with_published
+from store.rules import ORACLE, rule_name
 
 
 def table_section(findings: Findings) -> str:

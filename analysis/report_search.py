@@ -15,10 +15,10 @@ from analysis.likes import like_words
 from analysis.report_data import Findings
 from analysis.report_numbers import fit, numbers, traces_by_epoch, traces_by_trials
 from analysis.search_tables import lambda_map
-from analysis.selection import rule_name
 from analysis.switches import View, per, plot
 from analysis.tables import headline_rule
 from store.errors import InputError
+from store.rules import rule_name
 
 _PRESSURES = ("lambda_", "mu")
 

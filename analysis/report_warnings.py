@@ -14,7 +14,7 @@ from analysis.primary_words import descriptive_words
 from analysis.replicates import CEILING
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
-from analysis.selection import rule_name
+from store.rules import rule_name
 
 REPAINT = "repaint"
 _FEW_SEEDS = 5

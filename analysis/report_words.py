@@ -12,8 +12,8 @@ from analysis.likes import like_words
 from analysis.load import one_split, section
 from analysis.report_data import Findings
 from analysis.report_files import Sweep
-from analysis.selection import ORACLE, rule_name
 from analysis.statistics import Interval
+from store.rules import ORACLE, rule_name
 
 _RULE_MEANS = {
     "val_counterfactual": "validation images with the bias painted independently of the class",

@@ -11,24 +11,11 @@ from numpy.typing import NDArray
 
 from analysis.candidates import SEARCH_SEEDS, Candidates, averaged, search_number, seed_index
 from analysis.likes import Like, followers
-
-RULES: tuple[str, ...] = ("val_counterfactual", "val_reweighted", "val_biased", "val_unbiased")
-ORACLE = "val_unbiased"
+from store.rules import RULES
+from store.rules import rule_name as rule_name  # under this name notebooks import it
 
 _OWN_RULE = r"-r\d+\.(val_[a-z]+)-\d+(?:\.s\d+)?$"
 """What the identifier of a search trial says of the rule whose own search it belongs to."""
-
-_RULE_NAMES = {
-    "val_counterfactual": "counterfactual validation",
-    "val_reweighted": "re-weighted validation",
-    "val_biased": "biased validation",
-    ORACLE: "oracle",
-}
-
-
-def rule_name(rule: str) -> str:
-    """Name of a selection rule in figures; the one that needs unbiased validation data is called oracle."""
-    return _RULE_NAMES.get(rule, rule)
 
 
 def objective(trials: pd.DataFrame, rule: str) -> pd.Series:

@@ -13,7 +13,8 @@ from analysis.curves import accuracy_vs_bias
 from analysis.measures import measure_of
 from analysis.published import COMPARABLE, beside_published
 from analysis.replicates import default_column, facets
-from analysis.selection import RULES, picks, valued
+from analysis.selection import picks, valued
+from store.rules import RULES
 
 DECIMALS = 3
 _KEEP = ("sweep", "dataset", "network", "label", "facet")

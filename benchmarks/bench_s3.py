@@ -144,8 +144,8 @@ def at_once(
     """In place of Ray Tune: a trial ends in the moment it is issued."""
     import datetime
 
+    from store.rules import RULES
     from trainable.report import spec_row
-    from trainable.spec import RULES
 
     progress.start(1)
     while (spec := dispatcher.next()) is not None:

@@ -12,8 +12,9 @@ import os
 import time
 from typing import Any
 
+from store.rules import RULES, objective
 from trainable.report import Outcome, spec_row
-from trainable.spec import RULES, TrialSpec, objective
+from trainable.spec import TrialSpec
 
 SECONDS = "LNL_SWEEP_REPLAY_SECONDS"
 """Mean seconds of a trial, as text; their distribution is skewed. 0 = null trials."""

@@ -26,9 +26,10 @@ from orchestrator.progress import Progress
 from orchestrator.results import SweepDirectory, Writer
 from orchestrator.session import Session
 from orchestrator.tuning import CellScheduler, CellSearcher, Recorder
+from store.rules import RULES
 from trainable.randomness import derive
 from trainable.report import spec_row
-from trainable.spec import RULES, TrialSpec
+from trainable.spec import TrialSpec
 
 Row = dict[str, Any]
 Curve = Callable[[TrialSpec, int], Mapping[str, float]]

@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.identity import search_place
 from orchestrator.scheduler import Rungs
 from orchestrator.search import CellStudy
-from trainable.spec import Rule, objective
+from store.rules import Rule, objective
 
 Row = Mapping[str, Any]
 Place = tuple[int, int]

@@ -24,7 +24,8 @@ from orchestrator.identity import (
 )
 from orchestrator.scheduler import build_rungs
 from orchestrator.search import CellStudy
-from trainable.spec import Rule, TrialSpec
+from store.rules import Rule
+from trainable.spec import TrialSpec
 
 __all__ = ["CellState", "CellStatus", "Pick", "Row", "Search"]
 

@@ -19,7 +19,8 @@ from orchestrator.name_rule import NAME_SCHEMA, Name
 from orchestrator.number_types import Bound, Real, Whole
 from orchestrator.primary_config import PrimaryConfig
 from orchestrator.resources import MethodResources, ResourcesConfig
-from trainable.spec import Metric, Rule, Training
+from store.rules import Rule
+from trainable.spec import Metric, Training
 
 Sampler = Literal["auto", "tpe", "random", "qmc", "gp"]
 BiasValues = dict[str, list[Real]] | list[dict[str, Real]]

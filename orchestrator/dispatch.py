@@ -17,7 +17,8 @@ from orchestrator.config import SweepConfig
 from orchestrator.failures import Failures, failures_of
 from orchestrator.identity import search_place
 from orchestrator.search import CellStudy
-from trainable.spec import Rule, TrialSpec
+from store.rules import Rule
+from trainable.spec import TrialSpec
 
 __all__ = ["CellStatus", "Dispatcher", "Pick"]
 

@@ -10,8 +10,9 @@ from typing import Any, cast
 
 from orchestrator.cells import Cell
 from orchestrator.config import SweepConfig
+from store.rules import Rule
 from trainable.randomness import derive
-from trainable.spec import Phase, Rule, TrialSpec
+from trainable.spec import Phase, TrialSpec
 
 
 def search_seed(sweep_seed: int, repeat: int = 0, k: int = 0) -> int:

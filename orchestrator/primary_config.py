@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.number_types import Real
-from trainable.spec import Rule
+from store.rules import Rule
 
 
 def _checked_at(value: Any) -> Any:

@@ -30,8 +30,9 @@ from orchestrator.reporting import ReportKeeper
 from orchestrator.results import Writer
 from orchestrator.same_code import check_loaded
 from store.errors import InputError, Unreachable
+from store.rules import objective
 from trainable.report import SPEC_COLUMNS, spec_row
-from trainable.spec import TrialSpec, objective
+from trainable.spec import TrialSpec
 from trainable.texts import one_line
 
 FINISHED = str(Searcher.FINISHED)

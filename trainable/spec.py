@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from store.rules import RULES, VARIANTS, Rule, objective
+
 Phase = Literal["search", "confirm"]
 Metric = Literal["accuracy", "balanced_accuracy", "auroc"]
-Rule = Literal["val_counterfactual", "val_reweighted", "val_biased", "val_unbiased"]
 
-RULES: tuple[Rule, ...] = ("val_counterfactual", "val_reweighted", "val_biased", "val_unbiased")
-VARIANTS: tuple[str, ...] = ("unbiased", "aligned", "independent", "conflicting")
+# Under these names data sets of users import them too.
+__all__ = ["RULES", "VARIANTS", "Metric", "Phase", "Rule", "Training", "TrialSpec", "objective"]
 
 
 @dataclass(frozen=True)
@@ -119,22 +120,3 @@ class TrialSpec:
         training = fields.pop("training")
         training["augmentation"] = tuple(training["augmentation"])
         return cls(**fields, training=Training(**training))
-
-
-def objective(rule: Rule, values: Mapping[str, Any]) -> float:
-    """What a selection rule maximises: its validation value; for ``val_reweighted`` the estimate minus 1 SE.
-
-    Args:
-        rule: The rule.
-        values: A trial row or a history row.
-
-    Returns:
-        The objective, larger = better; NaN where the row has no value.
-    """
-    value = values.get(rule)
-    if value is None:
-        return float("nan")
-    if rule == "val_reweighted":
-        error = values.get("val_reweighted_se")
-        return float(value) - (float(error) if error is not None else 0.0)
-    return float(value)

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from analysis.selection import candidates_of, mark, picks, rule_name
+from analysis.selection import candidates_of, mark, picks
+from store.rules import rule_name
 
 
 def frame(

@@ -16,10 +16,11 @@ from orchestrator.dispatch import Dispatcher
 from orchestrator.progress import Progress
 from orchestrator.results import Writer
 from orchestrator.sweep_file import validate
+from store.rules import RULES
 from store.sealed import seal_tensors
 from trainable.open_trial import trial_folder, write_checkpoint, write_predictions
 from trainable.report import spec_row
-from trainable.spec import RULES, TrialSpec
+from trainable.spec import TrialSpec
 
 IMAGES = 12
 SWEEP: dict[str, Any] = {

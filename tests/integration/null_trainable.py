@@ -25,7 +25,8 @@ def null_trainable(seconds: float = 0.0, late: float = 0.0, place: str = "", mee
 
     import ray
 
-    from trainable.spec import RULES, TrialSpec
+    from store.rules import RULES
+    from trainable.spec import TrialSpec
     from trainable.tune_trainable import SweepTrainable
 
     class NullTrainable(SweepTrainable):

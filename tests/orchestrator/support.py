@@ -12,9 +12,10 @@ from orchestrator.cells import Cell, build_cells, resolve
 from orchestrator.config import SweepConfig
 from orchestrator.dispatch import Dispatcher
 from orchestrator.sweep_file import validate
+from store.rules import RULES
 from trainable.data.base import Axis
 from trainable.report import spec_row
-from trainable.spec import RULES, TrialSpec
+from trainable.spec import TrialSpec
 
 Row = dict[str, Any]
 

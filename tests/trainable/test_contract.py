@@ -10,10 +10,10 @@ import pytest
 
 from orchestrator.cli import main
 from store.errors import InputError
+from store.rules import VARIANTS
 from trainable.data import base
 from trainable.data.base import Dataset, load_dataset
 from trainable.data.contract import check_images, check_members
-from trainable.spec import VARIANTS
 
 MEMBERS = [name for name in vars(Dataset) if not name.startswith("_")] + list(Dataset.__annotations__)
 BIAS = {"color_variance": 0.02}

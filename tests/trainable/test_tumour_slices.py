@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from store.errors import InputError
+from store.rules import VARIANTS
 from trainable import evaluate
 from trainable.data import base, paint, tumour_slices
 from trainable.data.base import IGNORED, DataView, heads_with_labels, load_dataset, resolve_bias
@@ -21,7 +22,7 @@ from trainable.data.samples import contact_sheet, sample_index, strips
 from trainable.data.tumour_slices import ANNOTATED, CLASSES
 from trainable.methods.base import Nets
 from trainable.report import count_conflicting
-from trainable.spec import VARIANTS, Phase, Training, TrialSpec
+from trainable.spec import Phase, Training, TrialSpec
 from trainable.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("own_cache")
