@@ -259,6 +259,7 @@ class ObjectFolder(Folder):
         Raises:
             InputError: The scheme is unknown, credentials stand in the address, or the store cannot be reached.
         """
+        refuse_credentials(uri)
         base, _, query = uri.partition("?")
         scheme, asked = base.partition("://")[0], query
         if scheme == "s3" and "allow_delayed_open" not in query:
