@@ -9,7 +9,8 @@ import pytest
 
 from tests.bad_input.support import Refuse
 from trainable.data.base import _load
-from trainable.errors import InputError, import_registered
+from trainable.errors import InputError
+from trainable.registry import import_registered
 
 
 @pytest.mark.parametrize(
