@@ -44,11 +44,6 @@ Timer = Callable[[Plan, Sequence[Cell]], Mapping[str, Timing]]
 """Times a few steps in each of the cells: label of the cell -> timing."""
 
 
-def time_cells(plan: Plan, cells: Sequence[Cell]) -> dict[str, Timing]:
-    """Train a few steps of each cell in this process."""
-    return {cell.label: time_cell(plan, cell) for cell in cells}
-
-
 def time_cell(plan: Plan, cell: Cell) -> Timing:
     """Train a few steps of one cell in this process, in the middle of its search space."""
     import torch
@@ -70,7 +65,7 @@ def time_cell(plan: Plan, cell: Cell) -> Timing:
     return Timing(timed.seconds, timed.words, device_name(trainer.device), share, operations, tested)
 
 
-def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]] = (), timer: Timer = time_cells) -> dict[str, Any]:
+def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]], timer: Timer) -> dict[str, Any]:
     """What a sweep will take: cells, trials, time and money.
 
     A method that has completed trials in the sweep's directory is judged by their mean, any other by a few steps of one

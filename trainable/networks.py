@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from store.errors import nearest
 from trainable.data.base import BiasHeads, Dataset
-from trainable.errors import InputError, import_registered, unknown_name
+from trainable.errors import InputError, unknown_name
 from trainable.methods.base import Nets
 from trainable.randomness import derive
+from trainable.registry import import_registered
 
 
 @dataclass(frozen=True)

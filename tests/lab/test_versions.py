@@ -24,7 +24,7 @@ FAST = (
     "tests/analysis",
     "tests/orchestrator",
     "tests/test_house.py",
-    "tests/test_bad_input.py",
+    "tests/bad_input",
 )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from orchestrator.cells import Cell
 from orchestrator.dispatch import Dispatcher
-from orchestrator.estimate import estimate
+from orchestrator.estimate import Timing, estimate, time_cell
 from orchestrator.identity import trial_spec
 from orchestrator.plan import Plan, make_plan
 from orchestrator.sweep_file import validate
@@ -54,8 +56,13 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[tuple[TrialSpec, int, int]]:
     return seen
 
 
+def timed_here(plan: Plan, cells: Sequence[Cell]) -> dict[str, Timing]:
+    """In this process, where each step can be seen."""
+    return {cell.label: time_cell(plan, cell) for cell in cells}
+
+
 def test_a_few_steps_of_the_costliest_cell_are_timed(plan: Plan, steps: list[tuple[TrialSpec, int, int]]) -> None:
-    found = estimate(plan)
+    found = estimate(plan, (), timed_here)
     for label in ("erm", "lnl"):
         own = [(spec, step, images) for spec, step, images in steps if spec.label == label]
         assert [images for _, _, images in own] == [4, 4] + [8] * 8, "an epoch has over twenty steps"
@@ -104,7 +111,7 @@ def test_finished_trials_are_believed_before_any_timing(plan: Plan, steps: list[
     ran = {"status": "completed", "threads": 1, "gpu_share": 0.0, "device_name": "cpu"}
     times = (("erm", 10.0), ("erm", 20.0), ("lnl", 40.0))
     rows = [{**ran, "label": label, "train_seconds": seconds} for label, seconds in times]
-    found = estimate(plan, rows)
+    found = estimate(plan, rows, timed_here)
     assert not steps
     assert found["seconds_per_trial"] == {"erm": 15.0, "lnl": 40.0}
     assert found["source"]["erm"] == "2 trials in the directory"
@@ -122,7 +129,7 @@ def test_it_counts_the_trials_that_the_driver_plans(search: dict[str, Any], rule
     config = {**TREE, "search": {**search, "rule": "val_counterfactual"}, "confirm": {"seeds": 3, "rules": rules}}
     full = make_plan(validate(config))
     ran = {"status": "completed", "threads": 1, "gpu_share": 0.0, "device_name": "cpu", "train_seconds": 1.0}
-    found = estimate(full, [{**ran, "label": label} for label in ("erm", "lnl")])
+    found = estimate(full, [{**ran, "label": label} for label in ("erm", "lnl")], timed_here)
     planned, exact, _ = Dispatcher(full.config, full.cells).totals()
     assert (found["trials"], exact) == (planned, False)
     assert found["seconds"] == planned and found["search"] + found["confirm"] == planned

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from trainable import networks, provenance
+from trainable import networks
 from trainable.networks import list_networks
 from trainable.provenance import network_checksum, weights_checksum
 
@@ -59,33 +59,6 @@ def test_a_changed_network_has_another_checksum(own: Path) -> None:
 def test_each_network_has_its_own_checksum() -> None:
     names = [*list_networks(), "resnet18", "densenet121"]
     assert len({network_checksum(name) for name in names}) == len(names)
-
-
-@pytest.mark.parametrize(
-    ("network", "module", "counts"),
-    [
-        ("pixel_front", "trainable.networks_digits", True),
-        ("pixel_front", "trainable.heads", True),
-        ("pixel_front", "trainable.networks_small", False),
-        ("resnet18", "trainable.networks_torchvision", True),
-        ("resnet18", "trainable.graph_cut", True),
-        ("resnet18", "trainable.networks_digits", False),
-        # What all networks and methods share is versioned by NUMERICS.
-        ("resnet18", "trainable.networks", False),
-        ("pixel_front", "trainable.data.base", False),
-    ],
-)
-def test_what_counts_as_source_of_a_network(
-    network: str, module: str, counts: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before, read = network_checksum(network), provenance._module_source
-
-    def edited(name: str) -> bytes | None:
-        source = read(name)
-        return source + b"\n# edited\n" if name == module and source is not None else source
-
-    monkeypatch.setattr(provenance, "_module_source", edited)
-    assert (network_checksum(network) != before) is counts
 
 
 def test_a_network_without_source_is_told_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,9 @@
-"""Checksums of the source of methods and data sets, and of what they are put together from."""
+"""Checksums of source: which files count for a data set, a method and a network."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,10 +11,14 @@ import pytest
 from trainable import provenance
 from trainable.data import base
 from trainable.methods.base import get_method
-from trainable.provenance import dataset_checksum, method_checksum
+from trainable.provenance import dataset_checksum, method_checksum, network_checksum
 
 DATASET = "import painter_of_own\n\n\ndef make(**options):\n    return painter_of_own.paint\n"
 PAINTER = "INK = 'red'\n\n\ndef paint():\n    return INK\n"
+
+
+def of_method(name: str) -> str:
+    return method_checksum(get_method(name))
 
 
 @pytest.fixture
@@ -40,50 +44,40 @@ def test_a_changed_painter_is_another_data_set(own: Path) -> None:
     assert dataset_checksum("own") != before
 
 
-def edit(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
-    read = provenance._module_source
+@pytest.mark.parametrize(
+    ("checksum", "name", "module", "counts"),
+    [
+        (dataset_checksum, "brain_phantom", "trainable.data.brain_phantom", True),
+        (dataset_checksum, "brain_phantom", "trainable.data.paint", True),
+        (dataset_checksum, "brain_phantom", "trainable.data.coloured_digits", False),
+        (dataset_checksum, "coloured_digits", "trainable.data.palette", True),
+        (of_method, "lnl", "trainable.methods.lnl", True),
+        (of_method, "lnl", "trainable.methods.adversary", True),
+        # They borrow its step.
+        (of_method, "permuted_bias", "trainable.methods.lnl", True),
+        (of_method, "grl", "trainable.methods.lnl", True),
+        (of_method, "erm", "trainable.methods.lnl", False),
+        (network_checksum, "pixel_front", "trainable.networks_digits", True),
+        (network_checksum, "pixel_front", "trainable.heads", True),
+        (network_checksum, "pixel_front", "trainable.networks_small", False),
+        (network_checksum, "resnet18", "trainable.networks_torchvision", True),
+        (network_checksum, "resnet18", "trainable.graph_cut", True),
+        (network_checksum, "resnet18", "trainable.networks_digits", False),
+        # What all data sets, methods or networks share is versioned by NUMERICS.
+        (dataset_checksum, "coloured_digits", "trainable.data.base", False),
+        (of_method, "erm", "trainable.methods.base", False),
+        (network_checksum, "resnet18", "trainable.networks", False),
+        (network_checksum, "pixel_front", "trainable.data.base", False),
+    ],
+)
+def test_what_counts_as_source(
+    checksum: Callable[[str], str], name: str, module: str, counts: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, read = checksum(name), provenance._module_source
 
-    def edited(name: str) -> bytes | None:
-        source = read(name)
-        return source + b"\n# edited\n" if name == module and source is not None else source
+    def edited(wanted: str) -> bytes | None:
+        source = read(wanted)
+        return source + b"\n# edited\n" if wanted == module and source is not None else source
 
     monkeypatch.setattr(provenance, "_module_source", edited)
-
-
-@pytest.mark.parametrize(
-    ("name", "module", "counts"),
-    [
-        ("brain_phantom", "trainable.data.brain_phantom", True),
-        ("brain_phantom", "trainable.data.paint", True),
-        ("brain_phantom", "trainable.data.coloured_digits", False),
-        ("coloured_digits", "trainable.data.palette", True),
-        # What all data sets share is versioned by NUMERICS.
-        ("coloured_digits", "trainable.data.base", False),
-    ],
-)
-def test_what_counts_as_source_of_a_data_set(
-    name: str, module: str, counts: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = dataset_checksum(name)
-    edit(monkeypatch, module)
-    assert (dataset_checksum(name) != before) is counts
-
-
-@pytest.mark.parametrize(
-    ("name", "module", "counts"),
-    [
-        ("lnl", "trainable.methods.lnl", True),
-        ("lnl", "trainable.methods.adversary", True),
-        # They borrow its step.
-        ("permuted_bias", "trainable.methods.lnl", True),
-        ("grl", "trainable.methods.lnl", True),
-        ("erm", "trainable.methods.lnl", False),
-        ("erm", "trainable.methods.base", False),
-    ],
-)
-def test_what_counts_as_source_of_a_method(
-    name: str, module: str, counts: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = method_checksum(get_method(name))
-    edit(monkeypatch, module)
-    assert (method_checksum(get_method(name)) != before) is counts
+    assert (checksum(name) != before) is counts

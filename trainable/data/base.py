@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainable.data.contract import check_members, check_options, files_found
-from trainable.errors import InputError, import_registered, unknown_name
+from trainable.errors import InputError, unknown_name
 from trainable.randomness import numpy_generator
+from trainable.registry import import_registered
 from trainable.spec import VARIANTS, Phase, Rule
 
 TrainingDraw = Literal["biased", "unbiased", "clean", "repainted"]

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from trainable.data.base import TrainingDraw
-from trainable.errors import InputError, import_registered, unknown_name
+from trainable.errors import InputError, unknown_name
+from trainable.registry import import_registered
 
 
 @dataclass(frozen=True)
