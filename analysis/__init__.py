@@ -9,63 +9,63 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.breaking import breaking_points
     from analysis.changes import mark_seeds_added
-    from analysis.comparisons import areas, won_back
-    from analysis.curves import accuracy_vs_bias
-    from analysis.diagnosis import confusion_by_strength
-    from analysis.epochs import epoch_choice
     from analysis.examples import example, example_folder
-    from analysis.export_tables import write_csv
-    from analysis.figures import plot_accuracy_vs_bias
-    from analysis.figures_diagnosis import plot_confusion
-    from analysis.figures_search import plot_lambda_map, plot_learning_curves, plot_search_budget
-    from analysis.load import load, load_config, load_history, load_predictions, load_splits
-    from analysis.packing import pack
-    from analysis.planning import variance_components
-    from analysis.primary import primary_comparison
-    from analysis.published import beside_published, published_numbers
-    from analysis.report import write_report
-    from analysis.search_tables import expected_validation, lambda_map
-    from analysis.sharing import shared_properties
-    from analysis.tables import cost, selected_hyperparameters, summary_table, test_figures
+    from analysis.export.csv import write_csv
+    from analysis.export.pack import pack
+    from analysis.figures.confusion import plot_confusion
+    from analysis.figures.curve import plot_accuracy_vs_bias
+    from analysis.figures.search import plot_lambda_map, plot_learning_curves, plot_search_budget
+    from analysis.loading import load, load_config, load_history, load_predictions, load_splits
+    from analysis.numbers.breaking import breaking_points
+    from analysis.numbers.comparability import shared_properties
+    from analysis.numbers.comparisons import areas, won_back
+    from analysis.numbers.confusion import confusion_by_strength
+    from analysis.numbers.curve import accuracy_vs_bias
+    from analysis.numbers.epochs import epoch_choice
+    from analysis.numbers.published import beside_published, published_numbers
+    from analysis.numbers.search import expected_validation, lambda_map
+    from analysis.numbers.tables import cost, selected_hyperparameters, summary_table, test_figures
+    from analysis.planning.components import variance_components
+    from analysis.primary.comparison import primary_comparison
+    from analysis.report.page import write_report
     from store.errors import InputError
 
 _HOME = {
     "InputError": "store.errors",
-    "accuracy_vs_bias": "curves",
-    "areas": "comparisons",
-    "beside_published": "published",
-    "breaking_points": "breaking",
-    "confusion_by_strength": "diagnosis",
-    "cost": "tables",
-    "epoch_choice": "epochs",
-    "example": "examples",
-    "example_folder": "examples",
-    "expected_validation": "search_tables",
-    "lambda_map": "search_tables",
-    "load": "load",
-    "load_config": "load",
-    "load_history": "load",
-    "load_predictions": "load",
-    "load_splits": "load",
-    "mark_seeds_added": "changes",
-    "pack": "packing",
-    "plot_accuracy_vs_bias": "figures",
-    "plot_confusion": "figures_diagnosis",
-    "plot_lambda_map": "figures_search",
-    "plot_learning_curves": "figures_search",
-    "plot_search_budget": "figures_search",
-    "primary_comparison": "primary",
-    "published_numbers": "published",
-    "selected_hyperparameters": "tables",
-    "shared_properties": "sharing",
-    "summary_table": "tables",
-    "test_figures": "tables",
-    "variance_components": "planning",
-    "won_back": "comparisons",
-    "write_csv": "export_tables",
-    "write_report": "report",
+    "accuracy_vs_bias": "analysis.numbers.curve",
+    "areas": "analysis.numbers.comparisons",
+    "beside_published": "analysis.numbers.published",
+    "breaking_points": "analysis.numbers.breaking",
+    "confusion_by_strength": "analysis.numbers.confusion",
+    "cost": "analysis.numbers.tables",
+    "epoch_choice": "analysis.numbers.epochs",
+    "example": "analysis.examples",
+    "example_folder": "analysis.examples",
+    "expected_validation": "analysis.numbers.search",
+    "lambda_map": "analysis.numbers.search",
+    "load": "analysis.loading",
+    "load_config": "analysis.loading",
+    "load_history": "analysis.loading",
+    "load_predictions": "analysis.loading",
+    "load_splits": "analysis.loading",
+    "mark_seeds_added": "analysis.changes",
+    "pack": "analysis.export.pack",
+    "plot_accuracy_vs_bias": "analysis.figures.curve",
+    "plot_confusion": "analysis.figures.confusion",
+    "plot_lambda_map": "analysis.figures.search",
+    "plot_learning_curves": "analysis.figures.search",
+    "plot_search_budget": "analysis.figures.search",
+    "primary_comparison": "analysis.primary.comparison",
+    "published_numbers": "analysis.numbers.published",
+    "selected_hyperparameters": "analysis.numbers.tables",
+    "shared_properties": "analysis.numbers.comparability",
+    "summary_table": "analysis.numbers.tables",
+    "test_figures": "analysis.numbers.tables",
+    "variance_components": "analysis.planning.components",
+    "won_back": "analysis.numbers.comparisons",
+    "write_csv": "analysis.export.csv",
+    "write_report": "analysis.report.page",
 }
 
 __all__ = [
@@ -109,10 +109,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'analysis' has no attribute '{name}'")
-    home = _HOME[name]
-    module = importlib.import_module(home if "." in home else f"analysis.{home}")
-    # ``analysis.load`` is both: the import binds the module to the name, and that module is callable.
-    value = module if name == home else getattr(module, name)
+    value = getattr(importlib.import_module(_HOME[name]), name)
     globals()[name] = value
     return value
 

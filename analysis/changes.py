@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.load import read_config, section, seeds_of_rules
+from analysis.loading import read_config, section, seeds_of_rules
 from store.errors import DamagedFile
 from store.open import Location, SweepFiles, as_list, open_folder
 from store.parts import owner_of

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.load import load
+from analysis.loading import load
 from store.errors import InputError
 
 

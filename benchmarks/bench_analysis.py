@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 import yaml
 
 import analysis
-from analysis.load import derive
+from analysis.loading import derive
 from store.columns import arrow_schema
 from store.gathered import GATHERED, gather
 from store.open import open_folder

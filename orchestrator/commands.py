@@ -209,8 +209,8 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
 def _finish(directory: str) -> bool:
     """Write the report and print the table; False where that failed, which costs no row."""
     from analysis import load, load_predictions, summary_table, write_report
-    from analysis.load import load_config, section
-    from analysis.published import NOTES
+    from analysis.loading import load_config, section
+    from analysis.numbers.published import NOTES
 
     try:
         with warnings.catch_warnings():

@@ -12,7 +12,7 @@ import pandas as pd
 from store.errors import InputError
 
 if TYPE_CHECKING:
-    from analysis.planning import Components
+    from analysis.planning.components import Components
 
 _WIDTH = 500
 
@@ -37,7 +37,7 @@ _SHOWN = {
 
 def plan(options: argparse.Namespace) -> int:
     """``lnl-sweep plan``: the variance components of each paired difference, and the least difference it would find."""
-    from analysis.planning import PATIENTS, SEEDS, least_differences
+    from analysis.planning.components import PATIENTS, SEEDS, least_differences
 
     title, rows, parts = _measured(options.dir) or _borrowed(options.dir)
     if rows.empty:
@@ -93,11 +93,11 @@ _Design = tuple[str, "pd.DataFrame", "list[Components]"]
 
 def _measured(place: str) -> _Design | None:
     """The design of a sweep that has confirm trials of two or more seeds; None of any other."""
-    from analysis.load import load, load_predictions, read_config
-    from analysis.pairing import finished_points
-    from analysis.planning import components_rows
-    from analysis.primary_grid import grid_of_pair
-    from analysis.tables import headline_rule
+    from analysis.loading import load, load_predictions, read_config
+    from analysis.numbers.tables import headline_rule
+    from analysis.planning.components import components_rows
+    from analysis.points.pairing import finished_points
+    from analysis.primary.grid import grid_of_pair
     from orchestrator.results import SweepDirectory
     from store.open import open_folder
 
@@ -117,8 +117,8 @@ def _measured(place: str) -> _Design | None:
 
 def _borrowed(place: str) -> _Design:
     """The design of a sweep not yet run, with the variance components of the stored example."""
-    from analysis.planning_borrowed import borrowed_components
-    from analysis.primary_grid import grid_of_pair
+    from analysis.planning.borrowed import borrowed_components
+    from analysis.primary.grid import grid_of_pair
 
     sheet = _sheet(place)
     pair = _pair(sheet)
@@ -139,7 +139,7 @@ def _pair(sheet: Mapping[str, Any]) -> tuple[str, str] | None:
 
 
 def _sheet(place: str) -> Mapping[str, Any]:
-    from analysis.load import read_config
+    from analysis.loading import read_config
     from orchestrator.commands import READ_PATIENCE_SECONDS
     from orchestrator.plan import make_plan
     from orchestrator.results import SweepDirectory

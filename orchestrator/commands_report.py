@@ -9,22 +9,22 @@ from typing import Any
 
 def report(options: argparse.Namespace) -> int:
     """``lnl-sweep report``: rebuild report.html, and export figures, tables and what a paper needs."""
-    from analysis.report import place_report
-    from analysis.report_data import gather
+    from analysis.findings import gather
+    from analysis.report.page import place_report
 
     findings = gather(options.dir)
     written = place_report(findings, options.dir[0], options.out)
     print(as_uri(written))
     if options.csv:
-        from analysis.export_tables import csv_of
+        from analysis.export.csv import csv_of
 
         _told(csv_of(findings, options.csv))
     if options.paper:
-        from analysis.export_paper import write_paper
+        from analysis.export.paper import write_paper
 
         _told(write_paper(findings, options.paper))
     if options.png:
-        from analysis.export_png import write_png
+        from analysis.export.png import write_png
 
         folder = written.parent if isinstance(written, Path) else Path()
         _told(write_png(findings, folder / "figures"))
@@ -33,7 +33,7 @@ def report(options: argparse.Namespace) -> int:
 
 def pack(options: argparse.Namespace) -> int:
     """``lnl-sweep pack``: rows, configuration, splits, samples and report in one file."""
-    from analysis.packing import pack as pack_sweep
+    from analysis.export.pack import pack as pack_sweep
 
     print(as_uri(pack_sweep(options.dir, options.out)))
     return 0

@@ -312,7 +312,7 @@ class Writer:
             seconds: For so long an object store may be away.
         """
         # pandas is not needed before.
-        from analysis.load import derive
+        from analysis.loading import derive
 
         self._lease.check()
         folder = self._folder.patiently(seconds)

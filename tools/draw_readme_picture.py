@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import analysis
-from analysis.report_data import gather
+from analysis.findings import gather
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "brain_phantom.png"
 METHODS = ("ceiling", "erm", "lnl", "permuted_bias")

@@ -1,7 +1,7 @@
 """Calibration of predicted probabilities: how far they lie from the truth, as pure functions on numpy arrays.
 
 Everywhere: ``probs`` float ``[N, K]``, rows sum to 1; ``labels`` int64 ``[N]`` in 0 .. K - 1. Of no image: NaN.
-``analysis.calibration`` computes the same figures from stored predictions.
+``analysis.points.calibration`` computes the same figures from stored predictions.
 """
 
 from __future__ import annotations

@@ -29,13 +29,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 import analysis
-from analysis.primary_words import answer, descriptive_words, footnote, standing_words
-from analysis.replicates import facets
-from analysis.report_data import gather
-from analysis.report_words import signed
+from analysis.figures.style import axis, layout, styles
+from analysis.findings import gather
+from analysis.points.points import facets
+from analysis.report.primary import answer, descriptive_words, footnote, standing_words
+from analysis.report.words import signed
 from analysis.selection import rule_name
-from analysis.statistics import t_interval, t_quantile
-from analysis.style import axis, layout, styles
+from analysis.statistics.intervals import t_interval, t_quantile
 
 directory = DIR or analysis.example_folder()
 config = analysis.load_config(directory)

@@ -33,9 +33,9 @@ import plotly.graph_objects as go
 from IPython.display import display
 
 import analysis
-from analysis.replicates import facets
+from analysis.figures.style import axis, layout
+from analysis.points.points import facets
 from analysis.selection import candidates_of, objective, rule_name
-from analysis.style import axis, layout
 
 warnings.filterwarnings("ignore", message="IProgress not found")  # a progress bar that nobody asked for
 import optuna

@@ -27,10 +27,10 @@ import plotly.graph_objects as go
 from IPython.display import display
 
 import analysis
-from analysis.diagnosis import worst_mistakes
-from analysis.replicates import facets
+from analysis.figures.style import axis, layout, styles
+from analysis.numbers.confusion import worst_mistakes
+from analysis.points.points import facets
 from analysis.selection import rule_name
-from analysis.style import axis, layout, styles
 
 directory = DIR or analysis.example_folder()
 config = analysis.load_config(directory)

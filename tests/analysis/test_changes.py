@@ -12,9 +12,9 @@ import pytest
 
 import analysis
 from analysis.changes import seeds_added
-from analysis.export_paper import write_paper
-from analysis.paper_words import methods_paragraph
-from analysis.report_data import gather
+from analysis.export.methods_paragraph import methods_paragraph
+from analysis.export.paper import write_paper
+from analysis.findings import gather
 
 SAID = "3 seeds were added after results had been seen, which makes p values too small."
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.calibration import FIGURES
+from analysis.points.calibration import FIGURES
 
 NAMES = ("a", "b", "c")
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from analysis.standing import Standing, standing_of
+from analysis.primary.standing import Standing, standing_of
 from orchestrator.cli import main
 from orchestrator.comparable import check_primary
 from orchestrator.declaration import declaration_of, next_declaration
@@ -168,7 +168,7 @@ def test_a_margin_lies_between_0_and_1(margin: str, capsys: pytest.CaptureFixtur
 
 def standing() -> Standing:
     from analysis.changes import read_changes
-    from analysis.load import read_config
+    from analysis.loading import read_config
 
     folder = open_folder("out")
     return standing_of(read_config(folder), read_changes(folder))

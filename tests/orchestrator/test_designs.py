@@ -14,8 +14,8 @@ from rich.console import Console
 import analysis
 import orchestrator.lease as lease
 import orchestrator.sweep as sweep_module
-from analysis.load import load
-from analysis.replicates import collect
+from analysis.loading import load
+from analysis.points.points import collect
 from orchestrator.sweep import Options, Result, run_sweep
 from orchestrator.sweep_file import validate
 from store.errors import InputError

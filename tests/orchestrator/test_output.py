@@ -27,9 +27,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     for name in ("load", "load_predictions"):
         monkeypatch.setattr(f"analysis.{name}", lambda folder: None)
-    monkeypatch.setattr(
-        sys.modules["analysis.load"], "load_config", lambda folder: {"dataset_info": {"note": "\u2264 caf\u00e9"}}
-    )
+    monkeypatch.setattr("analysis.loading.load_config", lambda folder: {"dataset_info": {"note": "\u2264 caf\u00e9"}})
     monkeypatch.setattr("analysis.summary_table", lambda *_: pd.DataFrame({"0.02": ["\u00b1 .1"]}, ["lnl"]))
     monkeypatch.setattr("analysis.write_report", write_report)
     return tmp_path

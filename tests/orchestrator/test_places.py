@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from analysis import report as report_module
-from analysis.report import place_report
+from analysis.report import page as report_module
+from analysis.report.page import place_report
 from analysis.writing import replacing, write_text
 from orchestrator.cli import main
 from orchestrator.sweep_file import parse_config

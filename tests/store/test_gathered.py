@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import analysis
-from analysis.load import derive
+from analysis.loading import derive
 from store.gathered import GATHERED, gather, read_gathered
 from store.open import open_folder
 from store.sealed import seal_bytes, unseal_bytes

@@ -1,0 +1,1 @@
+"""Files for elsewhere: CSV tables with a codebook, PNG figures, what a paper needs, a packed sweep."""

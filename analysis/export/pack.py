@@ -1,0 +1,81 @@
+"""A sweep in one file to share: rows, configuration, splits, sample images and report. ``analysis.load`` reads it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from analysis.findings import gather
+from analysis.report.page import render
+from analysis.writing import replacing
+from store.errors import InputError
+from store.gathered import GATHERED, gathered_name
+from store.local import expanded
+from store.open import Location, SweepFiles, open_folder
+
+_FOLDERS = ("trials", "history", "predictions", "splits", "samples")
+_FILES = ("sweep.yaml", "changes.jsonl", "status.json")
+_ROUNDS = 6
+_NO_DATE = (1980, 1, 1, 0, 0, 0)
+
+
+def pack(directory: Location, out: str | os.PathLike[str]) -> Path:
+    """Pack a sweep, finished or running, into one zip file; weights, checkpoints and logs stay behind.
+
+    The file appears whole or not at all, and the same sweep packs into the same bytes.
+
+    Args:
+        directory: A sweep's folder or ``s3://`` address.
+        out: The file to write.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: Not a sweep's folder, no finished trial in it, or no place for the file.
+    """
+    folder = open_folder(directory)
+    target = expanded(out)
+    if target.is_dir():
+        raise InputError(f"pack writes one zip file, but {target} is a folder: give a name such as {target.name}.zip")
+    report = render(gather([directory]))
+    with replacing(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, content in _content(folder):
+            _add(archive, name, content)
+        _add(archive, "report.html", report.encode("utf-8"))
+    return target
+
+
+def _content(folder: SweepFiles) -> Iterator[tuple[str, bytes]]:
+    for name in _FILES:
+        try:
+            yield name, folder.read(name)
+        except FileNotFoundError:
+            continue
+    for table in _FOLDERS:
+        seen: set[str] = set()
+        for _ in range(_ROUNDS):
+            # Compaction writes the new part before it deletes the old ones: whoever misses one lists again.
+            new = [name for name in folder.files(table) if name not in seen and not name.startswith((".", "_"))]
+            if not new:
+                break
+            for name in new:
+                seen.add(name)
+                try:
+                    yield f"{table}/{name}", folder.read(f"{table}/{name}")
+                except FileNotFoundError:
+                    continue
+    with contextlib.suppress(FileNotFoundError):
+        gathered = f"{GATHERED}/{gathered_name(folder)}"
+        yield gathered, folder.read(gathered)
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    packed = name.endswith((".parquet", ".png"))
+    info = zipfile.ZipInfo(name, _NO_DATE)
+    info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+    info.external_attr = 0o644 << 16
+    archive.writestr(info, content)

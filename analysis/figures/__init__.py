@@ -1,0 +1,1 @@
+"""Figures of the numbers: plotly for the report, matplotlib for print."""

@@ -1,0 +1,88 @@
+"""The x axis of a curve: stronger bias to the right, the values measured as ticks, the bias strength under each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.figures.style import axis, safe
+
+_LOG_FROM = 4.0
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The x axis of a curve.
+
+    Attributes:
+        column: ``bias_value`` or ``bias_strength``.
+        title: Title.
+        stronger: Which direction is the stronger bias; it is drawn to the right.
+        log: True where the axis is logarithmic.
+        ticks: The values measured, weak to strong.
+        strengths: Bias strength at each tick.
+    """
+
+    column: str
+    title: str
+    stronger: str
+    log: bool
+    ticks: tuple[float, ...]
+    strengths: tuple[float, ...]
+
+    def range(self) -> list[float]:
+        """Ends of the axis in plotly's coordinates, weak bias first, with room for the outermost dots."""
+        ends = [math.log10(v) if self.log else v for v in (self.ticks[0], self.ticks[-1])]
+        pad = 0.06 * (ends[1] - ends[0]) or 0.05
+        return [ends[0] - pad, ends[1] + pad]
+
+    def shifted(self, value: float, share: float) -> float:
+        """A value moved by a share of the axis, so that the dots of two methods do not cover each other."""
+        low, high = self.range()
+        move = share * (high - low)
+        return float(value * 10**move) if self.log else float(value + move)
+
+
+def make_axis(rows: pd.DataFrame, x: str, title: str | None) -> Axis:
+    """Lay the axis so that stronger bias is to the right; logarithmic where positive values span a factor of four."""
+    places = rows.sort_values(["bias_strength", "bias_value"]).drop_duplicates(x)
+    values, strengths = places[x].to_numpy(dtype=float), places["bias_strength"].to_numpy(dtype=float)
+    if x == "bias_strength":
+        name, larger = "bias strength I(b; y) / H(y)", True
+    else:
+        name = str(rows["bias_axis"].iloc[0])
+        larger = bool(np.ptp(strengths) == 0 or np.corrcoef(values, strengths)[0, 1] > 0) if len(values) > 1 else True
+        larger = larger and not (len(values) < 2 and name == "color_variance")
+    order = np.argsort(values if larger else -values, kind="stable")
+    log = bool((values > 0).all() and values.max() / values.min() >= _LOG_FROM and x == "bias_value")
+    return Axis(
+        column=x,
+        title=title or name,
+        stronger="larger" if larger else "smaller",
+        log=log,
+        ticks=tuple(values[order]),
+        strengths=tuple(strengths[order]),
+    )
+
+
+def x_layout(place: Axis) -> dict[str, Any]:
+    """Plotly's layout of the axis: the values measured as ticks, the bias strength under each."""
+    text = [f"{v:g}" for v in place.ticks]
+    title = safe(place.title)
+    if place.column == "bias_value":
+        small = "<span style='font-size:10px'>"
+        text = [f"{v}<br>{small}{s:.2f}</span>" for v, s in zip(text, place.strengths, strict=True)]
+        title += f"<br>{small}below each value: bias strength I(b; y) / H(y)</span>"
+    return axis(
+        title,
+        type="log" if place.log else "linear",
+        range=place.range(),
+        tickmode="array",
+        tickvals=list(place.ticks),
+        ticktext=text,
+        tickangle=0,
+    )

@@ -1,0 +1,183 @@
+"""Everything a report says, gathered once from one or several sweeps' folders."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.changes import added_by_sweep, mark_seeds_added
+from analysis.loading import load, load_history, load_predictions, load_splits, section
+from analysis.numbers.breaking import breaking_of
+from analysis.numbers.comparability import shared_properties
+from analysis.numbers.comparisons import areas_of, won_back_of
+from analysis.numbers.confusion import confusion_by_strength
+from analysis.numbers.curve import curve_of
+from analysis.numbers.published import COMPARABLE, beside_published
+from analysis.numbers.tables import headline_rule, selected_hyperparameters
+from analysis.points.calibration import with_calibration
+from analysis.points.measures import NULL_VALUES, measures_in
+from analysis.points.points import Point, collect_columns, default_column
+from analysis.sweep_folder import Sweep, read_sweep
+from store.errors import InputError
+from store.open import Location, open_folder
+
+
+@dataclass(frozen=True)
+class Findings:
+    """A report's content.
+
+    Attributes:
+        sweeps: The sweeps.
+        trials: Their rows, superseded ones left out.
+        n_superseded: Confirm rows left out.
+        history: Their epochs.
+        points: Points of all curves.
+        curve: The same as ``accuracy_vs_bias`` gives them.
+        rules: Rules with a curve, the headline rule first.
+        column: The test column shown.
+        won_back: As ``analysis.won_back``.
+        areas: As ``analysis.areas``.
+        breaking: As ``analysis.breaking_points``.
+        selected: As ``analysis.selected_hyperparameters``.
+    measures: Curves of the other test columns, as ``accuracy_vs_bias`` gives them, without hyperparameters.
+    confusion: As ``analysis.confusion_by_strength``; no rows without predictions.
+    beside: As ``analysis.beside_published``.
+    sharing: What several sweeps share; no rows for a single one.
+        unread: Warnings about files that could not be read.
+    """
+
+    sweeps: tuple[Sweep, ...]
+    trials: pd.DataFrame
+    n_superseded: int
+    history: pd.DataFrame
+    points: tuple[Point, ...]
+    curve: pd.DataFrame
+    rules: tuple[str, ...]
+    column: str
+    won_back: pd.DataFrame
+    areas: pd.DataFrame
+    breaking: pd.DataFrame
+    selected: pd.DataFrame
+    measures: Mapping[str, pd.DataFrame]
+    confusion: pd.DataFrame
+    beside: pd.DataFrame
+    sharing: pd.DataFrame
+    unread: tuple[str, ...]
+
+    @property
+    def headline(self) -> str:
+        """The rule whose curve is shown first."""
+        return self.rules[0] if self.rules else headline_rule(self.trials)
+
+    @property
+    def metric(self) -> str:
+        """The metric in words."""
+        return self.column.removeprefix("test_").replace("_", " ").replace("auroc", "AUROC")
+
+    def line_name(self, row: Mapping[Any, Any]) -> str:
+        """Name of a line in a table: the method's label, its facet, and its sweep where there are several."""
+        more = [str(row["facet"]), str(row["sweep"]) if len(self.sweeps) > 1 else ""]
+        said = ", ".join(part for part in more if part)
+        return f"{row['label']} ({said})" if said else str(row["label"])
+
+    def with_lines(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a table with ``line``, the name of each."""
+        return rows.assign(line=[self.line_name(row) for row in rows.to_dict("records")])
+
+    def names(self) -> dict[str, str]:
+        """Long names of the labels."""
+        found: dict[str, str] = {}
+        for sweep in self.sweeps:
+            for label, info in section(sweep.config, "methods_info").items():
+                if isinstance(info, Mapping) and info.get("long_name"):
+                    found[str(label)] = str(info["long_name"])
+        return found
+
+
+def gather(places: Sequence[Location]) -> Findings:
+    """Read the folders and compute everything the report shows.
+
+    Args:
+        places: Sweeps' folders.
+
+    Returns:
+        The findings.
+
+    Raises:
+        InputError: A folder is not a sweep's, or holds no finished trial.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        every = mark_seeds_added(load(places, superseded=True), places)
+        names = list(dict.fromkeys(every["sweep"]))
+        predictions = _together([load_predictions(place) for place in places], names)
+        history = _together([load_history(place) for place in places], names)
+        splits = {n: load_splits(place) for n, place in zip(names, places, strict=True)} if len(names) > 1 else {}
+    if len(names) > 1:
+        every["trial_id"] = every["sweep"] + "/" + every["trial_id"]
+    trials = every[~every["superseded"]].reset_index(drop=True)
+    column = default_column(trials)
+    trials = with_calibration(trials, predictions)
+    others = [measure.column for measure in measures_in(trials) if measure.column != column]
+    others += [null for own, null in NULL_VALUES.items() if own in others and trials[null].notna().any()]
+    by_column = collect_columns(trials, predictions, [column, *others])
+    points = tuple(by_column[column])
+    added = added_by_sweep(trials)
+    curve = curve_of(points, None, added)
+    headline = headline_rule(trials)
+    with_points = [rule for rule in dict.fromkeys(point.line.rule for point in points) if rule != headline]
+    with warnings.catch_warnings(record=True) as beside:
+        warnings.simplefilter("always")
+        sweeps = tuple(read_sweep(open_folder(place), name, points) for place, name in zip(places, names, strict=True))
+    return Findings(
+        sweeps=sweeps,
+        trials=trials,
+        n_superseded=int((every["superseded"] & (every["phase"] == "confirm")).sum()),
+        history=history,
+        points=points,
+        curve=curve,
+        rules=(headline, *with_points) if len(points) else (),
+        column=column,
+        won_back=won_back_of(list(points), added),
+        areas=areas_of(list(points), added=added),
+        breaking=breaking_of(list(points), added=added),
+        selected=selected_hyperparameters(trials),
+        measures={other: _curve_of_measure(other, by_column[other], added) for other in others},
+        confusion=_confusion(trials, predictions),
+        beside=beside_published(curve) if column == COMPARABLE else beside_published(curve.iloc[:0]),
+        sharing=shared_properties(trials, splits, predictions) if len(names) > 1 else pd.DataFrame(),
+        unread=tuple(dict.fromkeys(str(w.message) for w in [*caught, *beside] if "left out" in str(w.message))),
+    )
+
+
+def _curve_of_measure(column: str, points: Sequence[Point], added: Mapping[str, int]) -> pd.DataFrame:
+    """A curve without hyperparameters: the headline curve names them already, and they are most of the text."""
+    return curve_of((dataclasses.replace(point, hyperparameters=()) for point in points), column, added)
+
+
+def _confusion(trials: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
+    try:
+        return confusion_by_strength(trials, predictions)
+    except InputError:
+        return pd.DataFrame(columns=["sweep", "rule", "label"])
+
+
+def _together(frames: list[pd.DataFrame], names: list[str]) -> pd.DataFrame:
+    """One frame; with several sweeps their trial identifiers, which may coincide, get the sweep's name in front."""
+    if len(frames) == 1:
+        return frames[0]
+    named = [
+        _by_place(frame).assign(trial_id=f"{name}/" + frame["trial_id"])
+        for frame, name in zip(frames, names, strict=True)
+    ]
+    return pd.concat(named, ignore_index=True)
+
+
+def _by_place(frame: pd.DataFrame) -> pd.DataFrame:
+    """Probabilities named by the number of their class: data sets may have the same names in another order."""
+    return frame.rename(columns={name: f"p_{k}" for k, name in enumerate(n for n in frame if str(n).startswith("p_"))})

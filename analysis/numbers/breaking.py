@@ -1,0 +1,164 @@
+"""Where a method breaks: the bias strength at which it falls below a threshold, or stops helping."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal, cast
+
+import numpy as np
+import pandas as pd
+
+from analysis.changes import added_by_sweep
+from analysis.numbers.captions import breaking_words
+from analysis.points.pairing import (
+    BASIS,
+    LINE,
+    Curve,
+    basis_of,
+    common_seeds,
+    counterpart,
+    finished_points,
+    grid_of,
+    least_points,
+    line_names,
+    paired_samples,
+)
+from analysis.points.points import CEILING, ERM, Point, by_label, stronger_direction
+from analysis.statistics.along_axis import BreakingPoint, crossing, signed_position
+from analysis.statistics.bootstrap import draw_weights, percentile_interval, resample
+from analysis.statistics.variance import Sample, interval_of
+
+MARGIN = 0.05
+_DRAWS = 1000
+Direction = Literal["larger", "smaller"]
+
+
+def breaking_points(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rule: str | None = None,
+    threshold: float | None = None,
+) -> pd.DataFrame:
+    """Where each line first falls below a threshold, and where it stops being better than plain training.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned: gives the crossing an interval, by the paired crossed
+            bootstrap over seeds and patients (accuracy and balanced accuracy).
+        column: Test column; default: the sweep's metric.
+        rule: Selection rule to keep; default: all.
+        threshold: An accuracy; default: .05 below the ceiling at the same bias value.
+
+    Returns:
+        One row per line: ``value`` (missing where censored), ``censored``, ``text`` ("0.815", "> 1", "< 0"), ``low``
+        and ``high`` (text), ``not_better_from`` (weakest bias at which the line is not better than erm any more, after
+        having been better; text), ``threshold`` (text), ``n_seeds`` of ``n_planned``, ``n_added`` of these after
+        results had been seen, ``n_patients``, ``n_test``, ``band`` ("none" without an interval), ``caption``. Lines
+        with a missing point have no row.
+    """
+    return breaking_of(finished_points(trials, predictions, column, rule), threshold, added_by_sweep(trials))
+
+
+def breaking_of(
+    points: list[Point], threshold: float | None = None, added: Mapping[str, int] | None = None
+) -> pd.DataFrame:
+    """The rows of ``breaking_points`` from points already gathered."""
+    curves = by_label(points)
+    direction = cast(Direction, stronger_direction(points))
+    rows: list[dict[str, Any]] = []
+    for key, curve in curves.items():
+        first = next(iter(curve.values()))
+        grid = grid_of(curves, key)
+        if (
+            first.line.method == CEILING
+            or len(grid) < least_points(first.line.facet)
+            or any(v not in curve or not curve[v].seeds for v in grid)
+        ):
+            continue
+        line = [curve[value] for value in grid]
+        ceilings = [counterpart(curves, point, CEILING) for point in line] if threshold is None else []
+        if any(c is None or not c.seeds for c in ceilings):
+            continue
+        tops = [c for c in ceilings if c is not None]
+        limit = [float(c.values.mean()) - MARGIN for c in tops] if threshold is None else threshold
+        found = crossing(grid, [float(point.values.mean()) for point in line], limit, direction)
+        ends = _interval(line, tops, threshold, direction)
+        basis = basis_of(first, _sample(first, [*line, *tops]), added)
+        rows.append(
+            {
+                **line_names(first),
+                "value": math.nan if found.value is None else found.value,
+                "censored": found.censored,
+                "text": found.text,
+                "low": ends[0],
+                "high": ends[1],
+                "not_better_from": _not_better(curves, curve, grid, direction),
+                "threshold": f"{threshold:g}" if threshold is not None else f"ceiling - {MARGIN:g}",
+                **(basis if ends[0] else {**basis, "band": "none"}),
+            }
+        )
+        rows[-1]["caption"] = breaking_words(rows[-1])
+    more = ["value", "censored", "text", "low", "high", "not_better_from", "threshold", *BASIS, "caption"]
+    return pd.DataFrame(rows, columns=[*LINE, *more])
+
+
+def _sample(point: Point, points: list[Point]) -> Sample | None:
+    """What a crossing rests on: the seeds, and the patients, of all its points."""
+    seeds = common_seeds(*points)
+    return paired_samples([point, *points], seeds)[0] if seeds else None
+
+
+def _interval(
+    line: list[Point], ceilings: list[Point], threshold: float | None, direction: Direction
+) -> tuple[str, str]:
+    """Percentile ends of the crossing as text, weaker bias first; "" where there are no paired predictions."""
+    points = [*line, *ceilings]
+    seeds = common_seeds(*points)
+    if len(seeds) < 2:
+        return "", ""
+    strata = paired_samples(points, seeds)[0].strata
+    if strata is None:
+        return "", ""
+    scores = [p.scores for p in points if p.scores is not None and p.scores.hits is not None]
+    if len(scores) < len(points):
+        return "", ""
+    weights = draw_weights(len(seeds), strata, _DRAWS, np.random.default_rng(0))
+    drawn = []
+    for point, score in zip(points, scores, strict=True):
+        assert score.hits is not None and score.sizes is not None
+        drawn.append(resample(score.hits[:, [point.seeds.index(seed) for seed in seeds]], score.sizes, weights))
+    grid = [point.bias_value for point in line]
+    curves = np.stack(drawn[: len(line)], axis=1)
+    limits = np.stack(drawn[len(line) :], axis=1) - MARGIN if ceilings else np.full_like(curves, threshold)
+    found = [crossing(grid, y, limit, direction) for y, limit in zip(curves, limits, strict=True)]
+    sign = 1.0 if direction == "larger" else -1.0
+    text = {_towards_stronger(point, sign): point.text for point in found}
+    low, high = percentile_interval([_towards_stronger(point, sign) for point in found])
+    return text[low], text[high]
+
+
+def _towards_stronger(found: BreakingPoint, sign: float) -> float:
+    return sign * found.value if found.value is not None else signed_position(found)
+
+
+def _not_better(curves: Mapping[tuple[str, ...], Curve], curve: Curve, grid: list[float], direction: Direction) -> str:
+    """Weakest bias at which the paired interval of method - erm reaches 0 again after having been above it."""
+    line = next(iter(curve.values())).line
+    if line.method == ERM:
+        return ""
+    helped = False
+    for value in sorted(grid, reverse=direction == "smaller"):
+        erm = counterpart(curves, curve[value], ERM)
+        seeds = common_seeds(curve[value], erm) if erm else []
+        if erm is None or len(seeds) < 2:
+            return ""
+        own, plain = paired_samples([curve[value], erm], seeds)
+        better = interval_of(own.minus(plain)).low > 0
+        if helped and not better:
+            return f"{value:g}"
+        helped = helped or better
+    if not helped:
+        return "never better"
+    return f"> {max(grid):g}" if direction == "larger" else f"< {min(grid):g}"

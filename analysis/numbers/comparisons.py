@@ -1,0 +1,321 @@
+"""Comparisons between methods, paired on (data set, bias value, seed): normalised areas, and what is won back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.changes import added_by_sweep
+from analysis.numbers.captions import area_words, won_back_words
+from analysis.points.pairing import (
+    BASIS,
+    LINE,
+    Curve,
+    band_name,
+    basis_of,
+    common_seeds,
+    counterpart,
+    counterpart_curve,
+    finished_points,
+    grid_of,
+    least_points,
+    line_names,
+    paired_samples,
+)
+from analysis.points.points import CEILING, ERM, Point, by_label
+from analysis.statistics.along_axis import normalised_area
+from analysis.statistics.fieller import Recovery, recovery
+from analysis.statistics.intervals import Interval, PairedTest, holm, paired_test
+from analysis.statistics.variance import NO_VARIANCE, Sample, Variance, interval_of, variance_of
+
+AREA = "area"
+_NONE = Interval(math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Difference of two methods, at one bias value or of their normalised areas, paired by seed and patient.
+
+    Attributes:
+        method: Label of the first.
+        reference: Label of the second.
+        rule: The selection rule of both.
+        facet: The facet both lie on.
+        means: The figure of each, mean over the common seeds.
+        difference: First minus second, with its interval.
+        band: What the interval covers.
+        n_seeds: Common seeds.
+        variance: Variance of the difference, which interval and p come from.
+        p: Two-sided p of the difference.
+        test: The paired test over seeds alone, a statement about these test images; None for a single seed.
+        at: ``area``, or the bias value as text.
+        reason: Why there is no comparison; "" where there is one.
+    """
+
+    method: str
+    reference: str
+    rule: str
+    facet: str
+    means: tuple[float, float]
+    difference: Interval
+    band: str
+    n_seeds: int
+    variance: Variance
+    p: float
+    test: PairedTest | None
+    at: str = AREA
+    reason: str = ""
+
+
+def won_back(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rule: str | None = None,
+) -> pd.DataFrame:
+    """How much of the gap between plain training and the ceiling each method wins back.
+
+    R = (m - e) / (c - e), a ratio of means over the seeds that all three have, with Fieller's interval; with
+    predictions the interval counts patients too (``fieller.recovery``).
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column; default: the sweep's metric.
+        rule: Selection rule to keep; default: all.
+
+    Returns:
+        One row per line and bias value: ``ratio``, ``low``, ``high``, ``g``, ``text``, which is "-" where the
+        gap is not significant (g >= 1), ``n_seeds`` (paired) of ``n_planned``, ``n_added`` of these after results had
+        been seen, ``n_patients``, ``n_test``, ``band`` and ``caption``; no rows without both erm and ceiling.
+    """
+    return won_back_of(finished_points(trials, predictions, column, rule), added_by_sweep(trials))
+
+
+def won_back_of(points: list[Point], added: Mapping[str, int] | None = None) -> pd.DataFrame:
+    """The rows of ``won_back`` from points already gathered."""
+    rows: list[dict[str, Any]] = []
+    curves = by_label(points)
+    for point in points:
+        if point.line.method in (ERM, CEILING):
+            continue
+        erm, ceiling = (counterpart(curves, point, method) for method in (ERM, CEILING))
+        seeds = common_seeds(point, erm, ceiling) if erm and ceiling else []
+        if erm is None or ceiling is None or len(seeds) < 2:
+            continue
+        samples = paired_samples([point, erm, ceiling], seeds)
+        found = recovery(*samples)
+        rows.append(
+            {
+                **line_names(point),
+                "bias_value": point.bias_value,
+                "bias_strength": point.bias_strength,
+                "ratio": found.ratio,
+                "low": found.low,
+                "high": found.high,
+                "g": found.g,
+                "text": _share(found) if found.bounded else "-",
+                **basis_of(point, samples[0], added),
+            }
+        )
+        rows[-1]["caption"] = won_back_words(rows[-1])
+    more = ["bias_value", "bias_strength", "ratio", "low", "high", "g", "text", *BASIS, "caption"]
+    return pd.DataFrame(rows, columns=[*LINE, *more])
+
+
+def areas(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rule: str | None = None,
+    reference: str = ERM,
+) -> pd.DataFrame:
+    """Normalised area under each curve, and its paired difference to a reference.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column; default: the sweep's metric.
+        rule: Selection rule to keep; default: all.
+        reference: Label (or method) the others are compared with.
+
+    Returns:
+        One row per line: ``area`` with ``low``, ``high`` over the seeds present at every bias value; ``difference``,
+        ``difference_low``, ``difference_high``; ``p`` of the difference, from the variance of its interval, ``p_holm``
+        (Holm over the methods of the same rule and facet); ``p_seeds`` (paired t) and ``sign_flip_p`` over seeds alone,
+        statements about these test images; ``n_pairs`` (seeds in the difference); ``reason`` why there is no area,
+        or no difference to the reference; "" where there are both, and for the reference itself; ``n_seeds`` of
+        ``n_planned``, ``n_added`` of these after results had been seen, ``n_patients``, ``n_test`` and ``band`` of the
+        area; ``caption``.
+    """
+    return areas_of(finished_points(trials, predictions, column, rule), reference, added_by_sweep(trials))
+
+
+def areas_of(points: list[Point], reference: str = ERM, added: Mapping[str, int] | None = None) -> pd.DataFrame:
+    """The rows of ``areas`` from points already gathered."""
+    curves = by_label(points)
+    rows: list[dict[str, Any]] = []
+    for key, curve in curves.items():
+        first = next(iter(curve.values()))
+        grid = grid_of(curves, key)
+        area, reason = _area(curve, grid)
+        comparison = _to_reference(curves, key, grid, reference)
+        test = comparison.test if comparison else None
+        difference = comparison.difference if comparison and test else _NONE
+        rows.append(
+            {
+                **line_names(first),
+                **_ends(area),
+                "difference": difference.mean,
+                "difference_low": difference.low,
+                "difference_high": difference.high,
+                "p": comparison.p if comparison and test else math.nan,
+                "p_seeds": test.p if test else math.nan,
+                "sign_flip_p": test.sign_flip_p if test else math.nan,
+                "n_pairs": comparison.n_seeds if comparison and test else 0,
+                "reason": reason or (comparison.reason if comparison else ""),
+                **basis_of(first, area, added),
+            }
+        )
+        rows[-1]["caption"] = area_words(rows[-1], reference)
+    differences = ["difference", "difference_low", "difference_high", "p", "p_seeds", "sign_flip_p", "n_pairs"]
+    names = ["area", "low", "high", *differences, "reason", *BASIS, "caption"]
+    frame = pd.DataFrame(rows, columns=[*LINE, *names])
+    frame["p_holm"] = math.nan
+    tested = frame[frame["p"].notna() & ~frame["method"].isin([CEILING, ERM])]
+    for _, group in tested.groupby(["sweep", "dataset", "rule", "facet"]):
+        frame.loc[group.index, "p_holm"] = holm(list(group["p"]))
+    return frame
+
+
+def compare_curves(first: Curve, second: Curve, grid: list[float], reference: str) -> Comparison:
+    """Difference of two curves' normalised areas, paired on the seeds both have at every bias value.
+
+    The interval is the curve's band on the paired difference, patients included where both have predictions.
+
+    Args:
+        first: Points by bias value.
+        second: Points by bias value.
+        grid: Bias values that both must have.
+        reference: Label of the second.
+
+    Returns:
+        The comparison.
+    """
+    line = next(iter(first.values())).line
+    for curve, label in ((first, line.label), (second, reference)):
+        gaps = [value for value in grid if value not in curve or not curve[value].seeds]
+        if gaps or not curve:
+            values = ", ".join(f"{value:g}" for value in gaps)
+            return no_comparison(
+                line.label, reference, line.rule, f"{label} has no finished seed at {line.bias_axis} {values}"
+            )
+    if len(grid) < least_points(line.facet):
+        return no_comparison(line.label, reference, line.rule, "there are too few bias values for an area")
+    seeds = common_seeds(*(curve[value] for curve in (first, second) for value in grid))
+    if not seeds:
+        return no_comparison(line.label, reference, line.rule, "no seed has finished at every bias value in both")
+    a, b = (_area_of(samples, grid) for samples in _both(first, second, grid, seeds))
+    return _compared(first[grid[0]], reference, AREA, a, b)
+
+
+def compare_at(first: Point, second: Point) -> Comparison:
+    """Difference of two methods at one bias value, paired on the seeds that both have.
+
+    Args:
+        first: A point.
+        second: The point of the other method at the same place.
+
+    Returns:
+        The comparison.
+    """
+    at, line = f"{first.bias_value:g}", first.line
+    seeds = common_seeds(first, second)
+    if not seeds:
+        return no_comparison(line.label, second.line.label, line.rule, f"no seed has finished in both at {at}", at)
+    a, b = paired_samples([first, second], seeds)
+    return _compared(first, second.line.label, at, a, b)
+
+
+def _compared(point: Point, reference: str, at: str, a: Sample, b: Sample) -> Comparison:
+    difference = a.minus(b)
+    variance = variance_of(difference)
+    return Comparison(
+        method=point.line.label,
+        reference=reference,
+        rule=point.line.rule,
+        facet=point.line.facet,
+        means=(a.mean, b.mean),
+        difference=interval_of(difference),
+        band=band_name(point, difference),
+        n_seeds=len(difference.values),
+        variance=variance,
+        p=variance.p(difference.mean),
+        test=paired_test(a.values, b.values) if len(difference.values) > 1 else None,
+        at=at,
+    )
+
+
+def _both(first: Curve, second: Curve, grid: list[float], seeds: list[int]) -> tuple[list[Sample], list[Sample]]:
+    samples = paired_samples([curve[value] for curve in (first, second) for value in grid], seeds)
+    return samples[: len(grid)], samples[len(grid) :]
+
+
+def _area_of(samples: list[Sample], grid: list[float]) -> Sample:
+    """The normalised area, which is linear in the accuracies, seed by seed and patient by patient."""
+    values = normalised_area(grid, np.stack([s.values for s in samples], axis=-1))
+    outs = [s.left_out for s in samples if s.left_out is not None]
+    if len(outs) < len(samples):
+        return Sample(values)
+    return Sample(values, normalised_area(grid, np.stack(outs, axis=-1)), samples[0].strata)
+
+
+def _to_reference(
+    curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...], grid: list[float], name: str
+) -> Comparison | None:
+    """A line against the reference of the same facet; None for the reference itself."""
+    line = next(iter(curves[key].values())).line
+    reference, reason = counterpart_curve(curves, key, name)
+    if reference is None:
+        return no_comparison(line.label, name, line.rule, reason)
+    if reference is curves[key]:
+        return None
+    found = compare_curves(curves[key], reference, grid, next(iter(reference.values())).line.label)
+    if found.test is None and not found.reason:
+        return no_comparison(line.label, name, line.rule, f"only one seed can be paired with {found.reference}")
+    return found
+
+
+def _share(found: Recovery) -> str:
+    ratio, low, high = (f"{round(value, 2) + 0.0:.2f}" for value in (found.ratio, found.low, found.high))
+    return f"{ratio} [{low}, {high}]"
+
+
+def _area(curve: Curve, grid: list[float]) -> tuple[Sample | None, str]:
+    """The area over the seeds present at every bias value, or why there is none."""
+    line = next(iter(curve.values())).line
+    absent = [value for value in grid if value not in curve or not curve[value].seeds]
+    if absent:
+        return None, f"no finished seed at {', '.join(f'{value:g}' for value in absent)}"
+    if len(grid) < least_points(line.facet):
+        return None, "too few bias values"
+    seeds = common_seeds(*(curve[value] for value in grid))
+    if not seeds:
+        return None, "no seed has finished at every bias value"
+    return _area_of(paired_samples([curve[value] for value in grid], seeds), grid), ""
+
+
+def _ends(area: Sample | None) -> dict[str, float]:
+    found = _NONE if area is None else interval_of(area, (0.0, 1.0))
+    return {"area": found.mean, "low": found.low, "high": found.high}
+
+
+def no_comparison(method: str, reference: str, rule: str, reason: str, at: str = AREA) -> Comparison:
+    """A comparison that cannot be made, and why."""
+    nan = math.nan
+    return Comparison(method, reference, rule, "", (nan, nan), _NONE, "none", 0, NO_VARIANCE, nan, None, at, reason)

@@ -1,0 +1,202 @@
+"""The curve: accuracy against bias, one row per rule, method and bias value, with its band."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.changes import added_by_sweep
+from analysis.numbers.captions import unit_of
+from analysis.points.measures import Measure, called, measure_of
+from analysis.points.pairing import band_name
+from analysis.points.points import Point, collect
+from analysis.statistics.intervals import Interval
+from analysis.statistics.variance import interval_of, share_interval
+from store.rules import rule_name
+
+COLUMNS = (
+    "sweep",
+    "dataset",
+    "network",
+    "rule",
+    "method",
+    "label",
+    "bias_axis",
+    "facet",
+    "gamma",
+    "bias_value",
+    "bias_strength",
+    "mean",
+    "low",
+    "high",
+    "median",
+    "worst_case",
+    "n_seeds",
+    "n_planned",
+    "n_failed",
+    "n_collapsed",
+    "n_added",
+    "n_patients",
+    "least_patients",
+    "n_test",
+    "band",
+    "values",
+    "seeds",
+    "hyperparameters",
+    "shared",
+    "named_by",
+    "caption",
+)
+
+
+def accuracy_vs_bias(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rules: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Accuracy against bias strength, from confirm rows only.
+
+    The band is mean +- t_{nu} sqrt(V) over seeds and over patients within classes where predictions are given ("seeds
+    and patients", or "seeds and images"; ``analysis.statistics.variance``), Student's t over seeds without them ("seeds
+    only"), and none for a single seed. Recalls, worst classes and worst groups get Wilson's interval over as many
+    images as that V is worth.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column, of accuracy or another (``analysis.points.measures`` lists them); default: the sweep's
+            metric on the unbiased test variant.
+        rules: Selection rules to keep; default: all of the sweep.
+
+    Returns:
+        One row per (sweep, data set, network, rule, method label, facet, bias value), weak bias first: ``gamma`` (of
+        brain images, also where no facet names it), ``mean``, ``low``, ``high`` (clipped to the measure's range),
+        ``median``, ``worst_case`` (mean if every missing seed had the worst possible value), ``n_seeds`` of
+        ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_added`` (of those planned, added after test results existed,
+        where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or images in the
+        band), ``least_patients`` of a class, ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of
+        JSON text), ``named_by`` (of a worst class or group: ``other seeds``, or ``itself``, which lies too low),
+        ``caption``.
+
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+    """
+    kept = (p for p in collect(trials, predictions, column) if rules is None or p.line.rule in rules)
+    return curve_of(kept, column, added_by_sweep(trials))
+
+
+def curve_of(
+    points: Iterable[Point], column: str | None = None, added: Mapping[str, int] | None = None
+) -> pd.DataFrame:
+    """The rows of ``accuracy_vs_bias`` from points already gathered.
+
+    Args:
+        points: The points.
+        column: Test column; default: the sweep's metric.
+        added: Seeds added after test results existed, by sweep.
+
+    Returns:
+        The rows.
+    """
+    measure = measure_of(column or "test_accuracy")
+    late = added or {}
+    rows = [_row(point, measure, late.get(point.line.sweep, 0)) for point in points]
+    for row in rows:
+        row["caption"] = caption({**row, "label": called(row["label"], row["method"], column)}, measure.worst)
+    curve = pd.DataFrame(rows, columns=list(COLUMNS))
+    curve.attrs["column"] = column
+    return curve
+
+
+def band(point: Point, measure: Measure) -> tuple[Interval, str, int]:
+    """Interval of one point, the name of what it covers, and the patients in it.
+
+    Args:
+        point: A point with at least one seed.
+        measure: What is measured.
+
+    Returns:
+        The interval; ``seeds and patients``, ``seeds and images``, ``seeds only`` or ``none`` (``repetitions`` in place
+        of ``seeds`` where search and confirm were repeated); the number of patients (or images), 0 = seeds only.
+    """
+    sample = point.sample(point.seeds, bearing=measure.wilson == "always")
+    if measure.wilson == "always":
+        interval = share_interval(sample, point.scores.n_bearing if point.scores else math.inf)
+    else:
+        interval = interval_of(sample, measure.bounds, proportion=measure.wilson == "edge")
+    kind = band_name(point, sample)
+    counted = 0 if sample.strata is None or kind == "none" else len(sample.strata)
+    return interval, kind, counted
+
+
+def _row(point: Point, measure: Measure, added: int) -> dict[str, Any]:
+    line, n, worst = point.line, len(point.seeds), measure.worst
+    interval, kind, n_patients = band(point, measure) if n else (Interval(math.nan, math.nan, math.nan), "none", 0)
+    named_by = (point.scores.named_by if point.scores else "itself") if measure.named and n else None
+    return {
+        **{name: getattr(line, name) for name in COLUMNS[:8]},
+        "gamma": point.gamma,
+        "bias_value": point.bias_value,
+        "bias_strength": point.bias_strength,
+        "mean": interval.mean,
+        "low": interval.low,
+        "high": interval.high,
+        "median": float(np.median(point.values)) if n else math.nan,
+        "worst_case": (float(point.values.sum()) + worst * (point.n_planned - n)) / point.n_planned
+        if point.n_planned
+        else math.nan,
+        "n_seeds": n,
+        "n_planned": point.n_planned,
+        "n_failed": point.n_failed,
+        "n_collapsed": point.n_collapsed,
+        "n_added": min(added, point.n_planned),
+        "n_patients": n_patients,
+        "least_patients": _least_patients(point) if " and " in kind else 0,
+        "n_test": point.n_test,
+        "band": kind,
+        "values": tuple(float(v) for v in point.values),
+        "seeds": point.seeds,
+        "hyperparameters": point.hyperparameters,
+        "shared": point.shared,
+        "named_by": named_by,
+    }
+
+
+def _least_patients(point: Point) -> int:
+    strata = None if point.scores is None else point.scores.strata
+    return 0 if strata is None else int(np.unique(strata, return_counts=True)[1].min())
+
+
+def caption(row: dict[str, Any], worst: float = 0.0) -> str:
+    """What one point of the curve says, in words: the interval, what it covers, and what is missing."""
+    words = [f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}, chosen by {rule_name(row['rule'])}:"]
+    if row["n_seeds"] == 0:
+        return f"{words[0]} no seed finished ({row['n_planned']} planned)"
+    words.append(f"mean {row['mean']:.3f}")
+    if row["band"] == "none":
+        words.append("of one seed (no interval),")
+    else:
+        words.append(f"[{row['low']:.3f}, {row['high']:.3f}], 95 % over {row['band']},")
+    if row["named_by"]:
+        biased = " (biased low)" if row["named_by"] == "itself" else ""
+        words.append(f"each seed's worst one named by {row['named_by']}{biased},")
+    unit = unit_of([row["band"]])
+    words.append(f"{row['n_seeds']} of {row['n_planned']} {unit} finished,")
+    if row["n_added"]:
+        words.append(f"{row['n_added']} of these {row['n_planned']} were added after results had been seen,")
+    if row["n_collapsed"]:
+        words.append(f"{row['n_collapsed']} collapsed,")
+    if row["n_seeds"] < row["n_planned"]:
+        words.append(f"at worst {row['worst_case']:.3f} (missing seeds counted as {worst:g}),")
+    tested = row["band"].split(" and ")[-1] if row["n_patients"] else "images"
+    count = row["n_patients"] or row["n_test"]
+    given = (
+        "each with a search of its own, given" if unit == "repetitions" else "given the selected hyperparameters and"
+    )
+    words.append(f"{given} these {count} test {tested}")
+    return " ".join(words)

@@ -1,0 +1,112 @@
+"""What the search saw: every candidate over (bias value, weight), and what n search trials are expected to give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from analysis.candidates import search_number
+from analysis.numbers.captions import budget_words, map_words
+from analysis.numbers.tables import headline_rule
+from analysis.points.points import facets
+from analysis.selection import picks, valued
+from analysis.statistics.intervals import expected_maximum
+
+_LINE = ["sweep", "dataset", "network", "method", "label", "facet", "bias_axis", "bias_value", "bias_strength"]
+_WEIGHTS = ("lambda_", "mu")
+_VALUES = ("validation", "validation_se", "n_search_seeds")
+
+
+def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None = None) -> pd.DataFrame:
+    """Validation value over lambda x bias value, from the rule's candidates (``analysis.selection``); no test image.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        label: The method; default: all that have a weight.
+        rule: Selection rule whose validation value is shown; default: the headline rule.
+
+    Returns:
+        One row per candidate, weak bias first: ``label``, ``facet``, ``bias_value``, ``bias_strength``,
+        ``lambda_``, ``mu``, ``lr``, ``rule``, ``validation`` (what the rule maximises; of several search seeds the
+        mean), ``validation_se`` (its standard error over the seeds; missing for one), ``n_search_seeds``, ``chosen``
+        (by that rule), ``trial_id`` and ``caption``. A weight of 0 is the anchor: no debiasing.
+    """
+    rule = rule or headline_rule(trials)
+    rows = _candidates(trials, rule)
+    rows = rows[rows[list(_WEIGHTS)].notna().any(axis=1)]
+    if label is not None:
+        rows = rows[rows["label"] == label]
+    rows = rows.assign(rule=rule, chosen=chosen_by(trials, rows, rule))
+    rows = rows.sort_values(["sweep", "label", "facet", "bias_strength", "trial_id"], ignore_index=True)
+    rows = rows.assign(caption=map_words(rows, rule))
+    return rows[[*_LINE, *_WEIGHTS, "lr", "rule", *_VALUES, "chosen", "trial_id", "caption"]]
+
+
+def chosen_by(trials: pd.DataFrame, rows: pd.DataFrame, rule: str) -> pd.Series:
+    """Whether a rule chose each of some search rows; each sweep on its own, as two may have the same identifiers.
+
+    Args:
+        trials: All rows of the sweeps: a candidate may have several.
+        rows: The rows that are asked for.
+        rule: The rule.
+    """
+    found = pd.Series(False, index=rows.index)
+    for sweep, group in rows.groupby("sweep", sort=False):
+        own = trials[(trials["sweep"] == sweep) & trials["cell"].isin(group["cell"].unique())]
+        found[group.index] = group["trial_id"].isin(picks(own, [rule])["trial_id"])
+    return found
+
+
+def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
+    """Expected best validation value of the first n search trials (Dodge et al. 2019, arXiv 1909.03004).
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        rule: Selection rule whose validation value is shown; default: the headline rule.
+
+    Returns:
+        One row per (method, place, n): ``rule``, ``n``, ``expected`` and ``caption``; only where two or more search
+        trials completed. Folds and repeats are searched one by one: the first of them stands for all. The anchor is
+        left out: it is plain training at fixed values, no draw from the ranges that are searched.
+    """
+    rule = rule or headline_rule(trials)
+    rows = _candidates(trials, rule)
+    anchors = _is_anchor(rows)
+    anchored = set(rows.loc[anchors, "cell"])
+    rows = rows[~anchors]
+    found = []
+    for key, group in rows.groupby(_LINE, dropna=False, sort=False):
+        first = group[(group["cell"] == group["cell"].iloc[0]) & (group["repeat"] == group["repeat"].min())]
+        if len(first) < 2:
+            continue
+        expected = expected_maximum(first["validation"])
+        line: dict[str, Any] = dict(zip(_LINE, key, strict=True))
+        seeds = int(first["n_search_seeds"].max())
+        words = budget_words({**line, "rule": rule}, len(expected), first["cell"].iloc[0] in anchored, seeds)
+        line |= {"rule": rule, "caption": words}
+        found.append(pd.DataFrame({**line, "n": range(1, len(expected) + 1), "expected": expected}))
+    columns = [*_LINE, "rule", "n", "expected", "caption"]
+    table = pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
+    return table.sort_values(["sweep", "label", "facet", "bias_strength", "n"], kind="stable", ignore_index=True)
+
+
+def _is_anchor(rows: pd.DataFrame) -> pd.Series:
+    """Whether each search row is the anchor: trial 0, without debiasing, of a cell that searches a weight."""
+    weights = rows[[name for name in _WEIGHTS if name in rows]]
+    none = weights.notna().any(axis=1) & (weights.fillna(0.0) == 0.0).all(axis=1)
+    # Where a sweep file fixes both weights at 0 there is no anchor: trial 0 is a draw like the others.
+    searched = (~none).groupby([rows["sweep"], rows["cell"]], dropna=False).transform("any")
+    return none & searched & (search_number(rows["trial_id"]) == 0)
+
+
+def _candidates(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
+    rows = trials.assign(facet=facets(trials))
+    return with_values(rows, rule)
+
+
+def with_values(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
+    """A rule's candidates, a row each, with ``validation``, ``validation_se`` and ``n_search_seeds``."""
+    found = valued(trials, rule)
+    rows = trials.assign(validation=found.value, validation_se=found.error, n_search_seeds=found.seeds)
+    return rows[found.counts].dropna(subset=["validation"])

@@ -1,0 +1,261 @@
+"""Tables: the literature's table with intervals, the selected hyperparameters, other test figures, and the cost."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pandas as pd
+
+from analysis.numbers.captions import cost_words, selected_words, table_caption
+from analysis.numbers.curve import accuracy_vs_bias
+from analysis.numbers.published import COMPARABLE, beside_published
+from analysis.points.measures import measure_of
+from analysis.points.points import default_column, facets
+from analysis.selection import picks, valued
+from store.rules import RULES
+
+DECIMALS = 3
+_KEEP = ("sweep", "dataset", "network", "label", "facet")
+_PICK = ("rule", "label", "method", "facet", "cell", "repeat", "bias_value", "bias_strength")
+TEST_FIGURES = (
+    "test_aligned_accuracy",
+    "test_conflicting_accuracy",
+    "test_worst_group_accuracy",
+    "test_worst_class_accuracy",
+    "flip_rate",
+    "ece",
+    "ece_null",
+    "confidence_gap",
+    "test_brier",
+    "test_log_loss",
+    "bias_probe_accuracy",
+)
+
+
+def summary_table(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rule: str | None = None,
+    published: bool = True,
+) -> pd.DataFrame:
+    """The literature's table: methods down, bias values across (weak to strong), with confidence intervals.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column; default: the sweep's metric.
+        rule: Selection rule; default: the headline rule, which stands first in the sweep's rules.
+        published: Add the published accuracies at the same bias values, of other networks, palettes and splits
+            (``analysis.numbers.published.NOTES``); only where ``column`` is accuracy.
+
+    Returns:
+        Text cells: "0.930 ± 0.020", "0.980 [0.950, 1.000]" where the band was clipped, "0.930 (1 seed)" without a
+        band, "" where no seed has finished; of published numbers "0.406 outside" or "0.930 inside" the interval.
+        ``attrs["caption"]`` says in words which rule chose, over how many seeds, what the intervals cover and for which
+        test images they hold.
+    """
+    rule = rule or headline_rule(trials)
+    curve = accuracy_vs_bias(trials, predictions, column, [rule])
+    table = table_of(curve)
+    shown = column or default_column(trials)
+    if published and shown == COMPARABLE:
+        table = with_published(table, beside_published(curve), rule)
+    table.attrs["caption"] = table_caption(curve, measure_of(shown).name, rule)
+    return table
+
+
+def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.DataFrame:
+    """Add a row for each method with published numbers, each inside or outside one's own interval.
+
+    Args:
+        table: What ``table_of`` returned.
+        beside: What ``analysis.numbers.published.beside_published`` returned.
+        rule: The table's selection rule.
+
+    Returns:
+        The table with the rows below; the same where nothing was published.
+    """
+    beside = beside[beside["rule"] == rule]
+    if beside.empty:
+        return table
+    rows: dict[str, dict[str, str]] = {}
+    # Two configurations of one method, or two sweeps, each with its own verdict, need a row each.
+    of_one = beside.groupby(["source", "name", "facet"], dropna=False)
+    several = {name: of_one[name].transform("nunique") > 1 for name in ("label", "sweep")}
+    for r in beside.assign(labels=several["label"], sweeps=several["sweep"]).to_dict("records"):
+        about = [f"beside {r['label']}"] if r["labels"] else []
+        about += [f"beside the sweep {r['sweep']}"] if r["sweeps"] else []
+        about += [r["facet"]] if r["facet"] else []
+        name = f"published {r['name']}, {r['source']}" + (f" ({', '.join(about)})" if about else "")
+        word = r["verdict"].removesuffix(" the interval")
+        rows.setdefault(name, {})[f"{r['bias_value']:g}"] = f"{r['published']:.{DECIMALS}f} {word}"
+    columns = list(table.columns)
+    more = pd.DataFrame([[cells.get(c, "") for c in columns] for cells in rows.values()], list(rows), columns)
+    result: pd.DataFrame = pd.concat([table, more])
+    result.index.name, result.columns.name = table.index.name, table.columns.name
+    return result
+
+
+def headline_rule(trials: pd.DataFrame) -> str:
+    """The rule of the headline curve: the sweep's own, or the first that chose a confirm row where it chose none."""
+    chosen = {rule for rules in trials.loc[trials["phase"] == "confirm", "rules"] for rule in rules}
+    ranked = [*trials["headline_rule"].unique(), *RULES]
+    return str(next((rule for rule in ranked if rule in chosen), ranked[0]))
+
+
+def table_of(curve: pd.DataFrame) -> pd.DataFrame:
+    """Lay one rule's curve out as a table of text.
+
+    Args:
+        curve: Rows of ``accuracy_vs_bias`` of one rule.
+
+    Returns:
+        Methods down, bias values across.
+    """
+    shown = [name for name in _KEEP if name == "label" or (name in curve and curve[name].nunique() > 1)]
+    values = curve.drop_duplicates("bias_value").sort_values("bias_strength")["bias_value"]
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for row in curve.to_dict("records"):
+        cells = rows.setdefault(tuple(str(row[name]) for name in shown), {})
+        cells[f"{row['bias_value']:g}"] = cell_text(row)
+    names = [_method_name(key, shown) for key in rows]
+    axis = str(curve["bias_axis"].iloc[0]) if len(curve) else "bias"
+    columns = [f"{value:g}" for value in values]
+    table = pd.DataFrame([[cells.get(c, "") for c in columns] for cells in rows.values()], index=names, columns=columns)
+    table.index.name, table.columns.name = "method", axis
+    return table
+
+
+def cell_text(row: dict[Any, Any]) -> str:
+    """One cell: mean with its interval, symmetric as ± and clipped as a range."""
+    if not row["n_seeds"]:
+        return ""
+    if row["band"] == "none":
+        return f"{row['mean']:.{DECIMALS}f} (1 seed)"
+    up, down = row["high"] - row["mean"], row["mean"] - row["low"]
+    if math.isclose(up, down, abs_tol=10**-DECIMALS / 2):
+        return f"{row['mean']:.{DECIMALS}f} ± {up:.{DECIMALS}f}"
+    return f"{row['mean']:.{DECIMALS}f} [{row['low']:.{DECIMALS}f}, {row['high']:.{DECIMALS}f}]"
+
+
+def table_csv(curve: pd.DataFrame) -> str:
+    """The numbers of ``table_of``, rounded as there, one line per method and bias value, as CSV text."""
+    names = [*_KEEP[:3], "rule", "label", "facet", "bias_axis", "bias_value", "bias_strength", "mean", "plus_minus"]
+    rounded = curve.assign(plus_minus=(curve["high"] - curve["mean"]).where(curve["band"] != "none"))
+    clipped = (curve["high"] - curve["mean"] - (curve["mean"] - curve["low"])).abs() > 10**-DECIMALS / 2
+    rounded.loc[clipped, "plus_minus"] = math.nan
+    for name in ("mean", "plus_minus", "low", "high", "bias_strength"):
+        rounded[name] = rounded[name].map(lambda v: "" if pd.isna(v) else f"{v:.{DECIMALS}f}")
+    more = ["low", "high", "band", "n_seeds", "n_planned", "n_collapsed", "n_test"]
+    return rounded[[*names, *more]].to_csv(index=False, lineterminator="\n")
+
+
+def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
+    """What each rule chose in each cell, from the search rows.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+
+    Returns:
+        One row per (sweep, cell, repeat, rule): label, facet, bias value, validation value of the rule
+        with ``validation_se``, its standard error over ``n_search_seeds`` search seeds (missing for one),
+        ``candidates`` (completed search trials that the rule chose from), one column per hyperparameter, ``anchor``
+        (True where an adversarial method's own weights are all 0, so that the rule preferred no debiasing) and
+        ``caption``.
+    """
+    found = []
+    for sweep, group in trials.assign(facet=facets(trials)).groupby("sweep", sort=False):
+        rules = [rule for rule in RULES if any(rule in chosen for chosen in group["rules"])]
+        chosen = picks(group, rules) if rules else group.iloc[:0]
+        found_by = {rule: valued(group, rule, rule) for rule in rules}
+        counts = {rule: group[own.counts].groupby(["cell", "repeat"]).size() for rule, own in found_by.items()}
+        places = dict(zip(group["trial_id"], range(len(group)), strict=True))
+        for row in chosen.to_dict("records"):
+            values = _json(row["hyperparameters"])
+            by, place = found_by[row["rule"]], places[row["trial_id"]]
+            pressures = [values[name] for name in ("lambda_", "mu") if isinstance(values.get(name), (int, float))]
+            found.append(
+                {
+                    "sweep": sweep,
+                    **{k: row[k] for k in _PICK},
+                    "validation": float(by.value[place]),
+                    "validation_se": float(by.error[place]),
+                    "n_search_seeds": int(by.seeds[place]),
+                    "candidates": int(counts[row["rule"]].get((row["cell"], row["repeat"]), 0)),
+                    "anchor": bool(pressures) and not any(pressures),
+                    "trial_id": row["trial_id"],
+                    **values,
+                }
+            )
+            found[-1]["caption"] = selected_words(found[-1])
+    return pd.DataFrame(found)
+
+
+def test_figures(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
+    """Means over seeds of the other test figures: worst group, conflicting images, flip rate, bias probe ...
+
+    The worst group and class are those that each trial named itself, which lies too low: ``accuracy_vs_bias`` with
+    predictions has other seeds name them.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        rule: Selection rule; default: the headline rule.
+
+    Returns:
+        One row per (label, facet, bias value); columns that are null everywhere are left out.
+    """
+    name = rule or headline_rule(trials)
+    rows = trials.assign(facet=facets(trials))
+    rows = rows[(rows["phase"] == "confirm") & (rows["status"] == "completed")]
+    rows = rows[rows["rules"].map(lambda rules: name in rules)]
+    columns = [c for c in TEST_FIGURES if c in rows and rows[c].notna().any()]
+    keys = ["sweep", "label", "facet", "bias_axis", "bias_value", "bias_strength"]
+    means = rows.groupby(keys, dropna=False)[columns].mean().reset_index()
+    return means.sort_values(["sweep", "label", "facet", "bias_strength"], ignore_index=True)
+
+
+def cost(trials: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFrame:
+    """What each method cost: trials, epochs and hours of training, search and confirm apart.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        price_per_hour: Price of one whole device (GPU, or machine without one) for an hour; default: no prices.
+
+    Returns:
+        One row per (sweep, label, phase): ``trials``, ``completed``, ``pruned``, ``failed``, ``epochs``, ``hours``,
+        ``device_hours`` (hours times the share of a GPU each trial had; hours themselves on a CPU) and, with a price,
+        ``price``: a lower bound, as starting and waiting cost too. ``attrs["caption"]`` says so in words.
+    """
+    hours = pd.to_numeric(trials["train_seconds"], errors="coerce") / 3600
+    share = pd.to_numeric(trials["gpu_share"], errors="coerce").fillna(0.0)
+    counted = trials.assign(
+        trials=1,
+        hours=hours,
+        device_hours=hours.where(share == 0, hours * share),
+        **{status: (trials["status"] == status).astype(int) for status in ("completed", "pruned", "failed")},
+    )
+    keys = ["sweep", "label", "phase"]
+    sums = ["trials", "completed", "pruned", "failed", "epochs", "hours", "device_hours"]
+    table = counted.groupby(keys)[sums].sum().reset_index()
+    if price_per_hour is not None:
+        table["price"] = table["device_hours"] * price_per_hour
+    table = table.sort_values(["sweep", "label", "phase"], ascending=[True, True, False], ignore_index=True)
+    table.attrs["caption"] = cost_words(price_per_hour is not None)
+    return table
+
+
+def _method_name(key: tuple[str, ...], shown: list[str]) -> str:
+    label = key[shown.index("label")]
+    rest = [part for part, name in zip(key, shown, strict=True) if name != "label" and part]
+    return f"{label} ({', '.join(rest)})" if rest else label
+
+
+def _json(text: Any) -> dict[str, Any]:
+    try:
+        value = json.loads(str(text))
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

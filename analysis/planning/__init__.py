@@ -1,0 +1,1 @@
+"""Variance components of a design, and the least difference that it would find."""

@@ -1,0 +1,1 @@
+"""Points of a curve: confirm rows, predictions and patients gathered for each method and bias value."""

@@ -1,0 +1,210 @@
+"""The test figures beside the headline: what each measures, which way is better, and what it does not say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from analysis.points.additive import LEAST_PROBABILITY, RECALL
+
+_NAMED = (
+    "The lowest of many noisy numbers lies below the lowest true one, so the worst is named for each seed by the "
+    "mean of the other seeds and then measured on that seed; named by itself (a single seed, or no predictions) it is "
+    "too low."
+)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One test column.
+
+    Attributes:
+        column: Its name in the trials.
+        name: Its name in figures.
+        better: Which direction is better: ``higher``, ``lower`` or ``0``, the value nearest to 0.
+        says: What it measures and what it does not say, in words.
+        bounds: Its range.
+        wilson: Where its interval is Wilson's over patients: ``edge``, where Student's would leave the range or has no
+            width; ``always``, of a share over few images; ``never``, where it is no mean of zeros and ones.
+        named: It is the worst of several groups, which has to be named by somebody.
+        clean: True where it is of the unbiased test variant alone, whose images are drawn like the ceiling's own
+            training images: only there is training without bias a ceiling.
+    """
+
+    column: str
+    name: str
+    better: str
+    says: str
+    bounds: tuple[float, float] = (0.0, 1.0)
+    wilson: Literal["edge", "always", "never"] = "edge"
+    named: bool = False
+    clean: bool = False
+
+    @property
+    def worst(self) -> float:
+        """The worst value it can have; of a signed one overconfidence."""
+        return self.bounds[0] if self.better == "higher" else self.bounds[1]
+
+
+WITHOUT_BIAS = "trained without bias"
+"""What the method ``ceiling`` is called where it is none: plain training may beat it on images that carry the bias."""
+_CEILING = "ceiling"
+
+TEST_MEASURES = (
+    Measure("test_accuracy", "accuracy", "higher", "Accuracy on the unbiased test images.", clean=True),
+    Measure(
+        "test_balanced_accuracy",
+        "balanced accuracy",
+        "higher",
+        "Mean recall over classes, unbiased test images.",
+        clean=True,
+    ),
+    Measure(
+        "test_auroc",
+        "AUROC",
+        "higher",
+        "Macro one-vs-rest area under the ROC curve, unbiased test images: the ranking, whatever the threshold.",
+        clean=True,
+    ),
+    Measure(
+        "test_aligned_accuracy",
+        "aligned",
+        "higher",
+        "Accuracy where every test image carries its own class's bias: a network that reads nothing but the bias "
+        "scores high here, so a high value is no merit by itself.",
+    ),
+    Measure(
+        "test_conflicting_accuracy",
+        "conflicting",
+        "higher",
+        "Accuracy where every test image carries another class's bias: the hardest case for a network that reads the "
+        "bias.",
+    ),
+    Measure(
+        "test_independent_accuracy",
+        "independent",
+        "higher",
+        "Accuracy where the bias of the test images is drawn independently of their class.",
+    ),
+    Measure(
+        "test_worst_group_accuracy",
+        "worst group",
+        "higher",
+        f"Accuracy of the worst group of (class, bias attribute). {_NAMED}",
+        wilson="always",
+        named=True,
+    ),
+    Measure(
+        "test_worst_class_accuracy",
+        "worst class",
+        "higher",
+        f"Recall of the worst class, unbiased test images. {_NAMED}",
+        wilson="always",
+        named=True,
+        clean=True,
+    ),
+    Measure(
+        "flip_rate",
+        "flip rate",
+        "lower",
+        "Share of test images whose predicted class changes when nothing but the bias is changed. A network that "
+        "always says the same has 0: read it beside the accuracy.",
+    ),
+    Measure(
+        "ece",
+        "calibration error",
+        "lower",
+        "Expected calibration error, 15 equal bins, unbiased test images: how far confidence lies from accuracy, in "
+        "either direction. It is never 0 in a finite sample: compare it with its null value.",
+        wilson="never",
+        clean=True,
+    ),
+    Measure(
+        "confidence_gap",
+        "confidence gap",
+        "0",
+        "Mean confidence minus accuracy, unbiased test images: above 0 the network is overconfident, below 0 "
+        "underconfident. Errors in opposite directions cancel.",
+        bounds=(-1.0, 1.0),
+        wilson="never",
+        clean=True,
+    ),
+    Measure(
+        "test_brier",
+        "Brier score",
+        "lower",
+        "Squared error of the probabilities, summed over classes (0 to 2), mean over the unbiased test images: "
+        "discrimination and calibration together.",
+        bounds=(0.0, 2.0),
+        wilson="never",
+        clean=True,
+    ),
+    Measure(
+        "test_log_loss",
+        "log loss",
+        "lower",
+        "Mean -log of the true class's probability on the unbiased test images, nats; probabilities under 1e-7 count "
+        "as 1e-7, so that it is at most 16.1. A few confident mistakes make most of it.",
+        bounds=(0.0, -math.log(LEAST_PROBABILITY)),
+        wilson="never",
+        clean=True,
+    ),
+    Measure(
+        "bias_probe_accuracy",
+        "bias probe",
+        "lower",
+        "Accuracy of a fresh head that reads the bias from the frozen features, on images whose bias is independent "
+        "of the class. At chance this probe finds nothing; that does not prove that the classifier uses nothing.",
+        wilson="never",
+    ),
+)
+NULL_VALUES = {"ece": "ece_null"}
+"""Columns that say what a perfect network would have in a finite sample, by the column they belong to."""
+_BY_COLUMN = {measure.column: measure for measure in TEST_MEASURES}
+_BY_COLUMN["ece_null"] = Measure(
+    "ece_null",
+    "null value of the calibration error",
+    "lower",
+    "Expected calibration error of a perfectly calibrated network with the same confidences on as many images.",
+    wilson="never",
+)
+
+
+def measure_of(column: str) -> Measure:
+    """The measure behind a test column; a plain one for a column that has no entry, such as a class's recall."""
+    name = column.removeprefix("test_").replace("_", " ")
+    if column.startswith(RECALL):
+        said = f"Share of the images of class {column.removeprefix(RECALL)} that are recognised, unbiased test images."
+        return Measure(column, name, "higher", said, wilson="always", clean=True)
+    return _BY_COLUMN.get(column) or Measure(column, name, "higher", f"The test column {column}.", clean=True)
+
+
+def measures_in(trials: pd.DataFrame) -> list[Measure]:
+    """The measures that some confirm row of the trials has."""
+    rows = trials[trials["phase"] == "confirm"]
+    return [m for m in TEST_MEASURES if m.column in rows and rows[m.column].notna().any()]
+
+
+def shown(curve: pd.DataFrame, column: str | None) -> pd.DataFrame:
+    """A curve's rows with the labels that figures show: a ceiling is called one on the clean test variant alone.
+
+    Args:
+        curve: Rows with ``label`` and ``method``.
+        column: Their test column; None = the headline one, which is of the clean variant.
+
+    Returns:
+        The rows; where the column is of another variant, a method ``ceiling`` is called ``trained without bias``.
+    """
+    if column is None or measure_of(column).clean:
+        return curve
+    labels = [called(str(la), str(me), column) for la, me in zip(curve["label"], curve["method"], strict=True)]
+    return curve.assign(label=labels)
+
+
+def called(label: str, method: str, column: str | None) -> str:
+    """The label of a line in figures and captions of a test column; a label of the user's own stays."""
+    ceiling = method == label == _CEILING
+    return WITHOUT_BIAS if ceiling and column is not None and not measure_of(column).clean else label

@@ -1,0 +1,127 @@
+"""Points of different methods brought onto the same bias values, seeds and patients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from analysis.points.points import Point, collect
+from analysis.statistics.variance import Sample, share_one_test_set
+
+Curve = Mapping[float, Point]
+BASIS = ("n_seeds", "n_planned", "n_added", "n_patients", "n_test", "band")
+LINE = ("sweep", "dataset", "network", "rule", "label", "method", "bias_axis", "facet")
+
+
+def finished_points(
+    trials: pd.DataFrame, predictions: pd.DataFrame | None, column: str | None, rule: str | None
+) -> list[Point]:
+    """Points of one rule (None = all rules); those without a finished seed included, so that gaps are seen."""
+    return [p for p in collect(trials, predictions, column) if rule is None or p.line.rule == rule]
+
+
+def counterpart(curves: Mapping[tuple[str, ...], Curve], point: Point, method: str) -> Point | None:
+    """The point of another method at the same place; None where it is not there.
+
+    A method run under several labels has no single counterpart, unless one label is the method's own name.
+    """
+    own = curves.get(point.line.like(method), {}).get(point.bias_value)
+    if own is not None:
+        return own
+    found = [
+        curve[point.bias_value]
+        for key, curve in curves.items()
+        if key[:-1] == point.line.like("")[:-1]
+        and point.bias_value in curve
+        and curve[point.bias_value].line.method == method
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def counterpart_curve(
+    curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...], name: str
+) -> tuple[Curve | None, str]:
+    """The comparable line of a label, or of the one label that a method was run under.
+
+    Args:
+        curves: Curves by ``Line.like(label)``.
+        key: Key of the line to compare.
+        name: The label or method.
+
+    Returns:
+        The curve, or None and the reason in words.
+    """
+    own = curves.get((*key[:-1], name))
+    if own is not None:
+        return own, ""
+    found = {
+        other[-1]: curve
+        for other, curve in curves.items()
+        if other[:-1] == key[:-1] and any(point.line.method == name for point in curve.values())
+    }
+    if len(found) == 1:
+        return next(iter(found.values())), ""
+    if found:
+        return None, f"{' and '.join(sorted(found))} are both {name}: name one as the reference"
+    return None, f"there is no {name} to compare with"
+
+
+def grid_of(curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...]) -> list[float]:
+    """Bias values of all methods on comparable lines, sorted: one missing cell must be seen as missing."""
+    return sorted({value for other, curve in curves.items() if other[:-1] == key[:-1] for value in curve})
+
+
+def least_points(facet: str) -> int:
+    """Fewest bias values of a line that has an area: a facet of fewer than three points is marks only."""
+    return 3 if facet else 2
+
+
+def common_seeds(*points: Point) -> list[int]:
+    """Seeds that all points have, sorted."""
+    return sorted(set.intersection(*(set(point.seeds) for point in points)))
+
+
+def paired_samples(points: Sequence[Point], seeds: Sequence[int]) -> list[Sample]:
+    """What each point has over the same seeds; with patients only where all share theirs."""
+    samples = [point.sample(seeds) for point in points]
+    same = all(p.scores is not None for p in points) and len({p.scores.patients for p in points if p.scores}) == 1
+    if same and share_one_test_set(samples):
+        return samples
+    return [Sample(sample.values) for sample in samples]
+
+
+def band_name(point: Point, sample: Sample) -> str:
+    """What an interval covers: ``seeds and patients``, ``seeds and images`` or ``seeds only`` (or ``repetitions``)."""
+    if len(sample.values) < 2:
+        return "none"
+    patients = point.scores.unit if sample.left_out is not None and point.scores else ""
+    return f"{point.unit} and {patients}" if patients else f"{point.unit} only"
+
+
+def basis_of(point: Point, sample: Sample | None, added: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """What a result rests on, the ``BASIS`` columns.
+
+    Args:
+        point: A point of the line.
+        sample: What the result was computed from; None where there is no result.
+        added: Seeds added after test results existed, by sweep.
+
+    Returns:
+        The columns' values; ``band`` is ``none`` for a single seed.
+    """
+    counted = sample is not None and sample.left_out is not None and len(sample.values) > 1
+    return {
+        "n_seeds": 0 if sample is None else len(sample.values),
+        "n_planned": point.n_planned,
+        "n_added": min((added or {}).get(point.line.sweep, 0), point.n_planned),
+        "n_patients": len(point.scores.patients) if counted and point.scores else 0,
+        "n_test": point.n_test,
+        "band": "none" if sample is None else band_name(point, sample),
+    }
+
+
+def line_names(point: Point) -> dict[str, str]:
+    """The columns that name a line."""
+    return {name: getattr(point.line, name) for name in LINE}

@@ -1,0 +1,343 @@
+"""Confirm rows gathered into points of a curve: one number per seed, folds pooled, patients beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.many_sweeps import told_apart
+from analysis.points.bias_groups import FLIPS, WORST_GROUP, laid_together
+from analysis.points.calibration import with_calibration
+from analysis.points.groups import Group, cut
+from analysis.points.scores import PredictionStore, Scores, measured
+from analysis.statistics.variance import Sample
+from store.errors import InputError
+from store.rules import RULES
+
+CEILING, ERM = "ceiling", "erm"
+BIAS_COLUMNS = ("rho", "gamma", "color_variance")
+
+
+@dataclass(frozen=True)
+class Line:
+    """What tells one line of the figure from another."""
+
+    sweep: str
+    dataset: str
+    network: str
+    rule: str
+    method: str
+    label: str
+    bias_axis: str
+    facet: str
+
+    def like(self, method: str) -> tuple[str, ...]:
+        """Key of the lines this one may be compared with, for a method or label."""
+        return (self.sweep, self.dataset, self.network, self.rule, self.bias_axis, self.facet, method)
+
+
+_LINE = tuple(field.name for field in dataclasses.fields(Line))
+_OF_SEVERAL = {WORST_GROUP: "test_worst_group_accuracy", FLIPS: "flip_rate"}
+"""What is counted from several test variants together, and the column that says of which."""
+_Values = tuple[NDArray[np.float64], Scores | None, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve.
+
+    Attributes:
+        line: The line it lies on.
+        bias_value: Its place on the axis.
+        bias_strength: I(b; y) / H(y).
+        seeds: The K seeds that finished; where search and confirm were repeated, the K repetitions; where several
+            seeds share a train / validation split, the K splits, each the mean over its seeds.
+        values: ``[K]``, the metric of each.
+        scores: Predictions of the same seeds, or None where they are missing.
+        n_planned: Confirm seeds the sweep asks for.
+        n_failed: Seeds whose trial failed.
+        n_collapsed: Seeds whose training collapsed; they are among the values.
+        n_test: Test images.
+        hyperparameters: JSON text of each configuration (one, or one a fold).
+        gamma: Bias parameter gamma of its trials, also where it is the same in the whole sweep and no facet names it;
+            missing where the data set has none.
+        shared: True where one cell serves the whole axis (a ceiling that does not depend on the bias).
+        inside: The values of the seeds in each split, in the order of ``seeds``; none where a seed has its own split.
+        n_short: Seeds missing of the splits or repetitions that have others.
+        unit: What the K values are of: ``seeds``, ``splits`` (the seeds nested in them), or ``repetitions`` of the
+            whole procedure, search included.
+    """
+
+    line: Line
+    bias_value: float
+    bias_strength: float
+    seeds: tuple[int, ...]
+    values: NDArray[np.float64]
+    scores: Scores | None
+    n_planned: int
+    n_failed: int
+    n_collapsed: int
+    n_test: int
+    hyperparameters: tuple[str, ...]
+    gamma: float = math.nan
+    shared: bool = False
+    unit: str = "seeds"
+    inside: tuple[tuple[float, ...], ...] = ()
+    n_short: int = 0
+
+    def of_seeds(self, seeds: Sequence[int]) -> NDArray[np.float64]:
+        """Values of the given seeds, in their order."""
+        return self.values[[self.seeds.index(seed) for seed in seeds]]
+
+    def sample(self, seeds: Sequence[int], bearing: bool = False) -> Sample:
+        """The given seeds, with their patients where every one of them can be left out (``Scores.sample``)."""
+        own = self.of_seeds(seeds)
+        if self.scores is None:
+            return Sample(own)
+        found = self.scores.sample([self.seeds.index(seed) for seed in seeds], bearing)
+        if found.left_out is None or not bool(np.isfinite(found.left_out).all()):
+            return Sample(own)
+        return dataclasses.replace(found, values=own)
+
+
+def default_column(trials: pd.DataFrame) -> str:
+    """Test column in the sweep's metric.
+
+    Raises:
+        InputError: The trials are of sweeps with different metrics.
+    """
+    metrics = sorted(trials["metric"].dropna().unique())
+    if len(metrics) > 1:
+        raise InputError(f"one curve has one metric, but these sweeps have {', '.join(metrics)}: name a column")
+    return f"test_{metrics[0]}" if metrics else "test_accuracy"
+
+
+def collect(trials: pd.DataFrame, predictions: pd.DataFrame | None = None, column: str | None = None) -> list[Point]:
+    """Gather confirm rows into points, weakest bias first within each line.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned, or None.
+        column: Test column; default: the sweep's metric.
+
+    Returns:
+        The points; one of a rule only where that rule chose the configuration.
+
+    Raises:
+        InputError: No such column, or a frame that ``load`` did not return.
+    """
+    column = column or default_column(trials)
+    return collect_columns(trials, predictions, [column])[column]
+
+
+def collect_columns(
+    trials: pd.DataFrame, predictions: pd.DataFrame | None, columns: Sequence[str]
+) -> dict[str, list[Point]]:
+    """Gather the points of several test columns at once.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned, or None.
+        columns: The test columns.
+
+    Returns:
+        Points by column.
+
+    Raises:
+        InputError: No such column, or a frame that ``load`` did not return.
+    """
+    for needed in ("rules", "seeds_planned", "whole_axis", *columns):
+        if needed not in trials:
+            raise InputError(f"trials have no column '{needed}': pass what analysis.load returned and a test column")
+    if predictions is not None:
+        trials, predictions = told_apart(trials, predictions)
+        trials = with_calibration(trials, predictions, columns)
+    rows = trials[(trials["phase"] == "confirm") & ~trials["superseded"]]
+    rows = rows.assign(facet=facets(trials).reindex(rows.index), rule=rows["rules"])
+    rows = rows.explode("rule").dropna(subset=["rule"])
+    groups = list(cut(rows, [*_LINE, "bias_value"]))
+    alone = set(trials.loc[trials["whole_axis"], "sweep"])
+    stores = _Stores(predictions, rows)
+    found = {}
+    for column in columns:
+        metric, variant = measured(column)
+        numbers = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        known: dict[tuple[object, ...], _Values] = {}
+        points = [
+            _point(group, numbers[group.rows], stores.of(str(group.key[0]), variant), metric, known) for group in groups
+        ]
+        found[column] = sorted(_share_ceilings(points, alone), key=_order)
+    return found
+
+
+class _Stores:
+    """Predictions of each sweep and test variant, each read once and only where asked for.
+
+    One store for all sweeps would take from each what another one lacks: patients, or the number of classes.
+    """
+
+    def __init__(self, predictions: pd.DataFrame | None, rows: pd.DataFrame) -> None:
+        self._predictions = None if predictions is None or predictions.empty else predictions
+        self._rows = rows
+        self._own: dict[str, pd.Series] = {}
+        self._stores: dict[tuple[str, str], PredictionStore | None] = {}
+
+    def of(self, sweep: str, variant: str) -> PredictionStore | None:
+        """The predictions of a sweep's trials; None without a variant, or where there are no predictions at all."""
+        if self._predictions is None or not variant:
+            return None
+        if sweep not in self._own:
+            trials = self._rows.loc[self._rows["sweep"] == sweep, "trial_id"].unique()
+            self._own[sweep] = self._predictions["trial_id"].isin(trials)
+        if (sweep, variant) not in self._stores:
+            self._stores[sweep, variant] = self._made(sweep, variant, self._predictions)
+        return self._stores[sweep, variant]
+
+    def _made(self, sweep: str, variant: str, predictions: pd.DataFrame) -> PredictionStore | None:
+        if variant in _OF_SEVERAL:
+            stored = self._rows.set_index("trial_id")[_OF_SEVERAL[variant]]
+            own = laid_together(variant, predictions[self._own[sweep]], stored)
+            return None if own is None else PredictionStore(own, variant)
+        own = predictions[self._own[sweep] & (predictions["variant"] == variant)]
+        return PredictionStore(own, variant)
+
+
+def facets(trials: pd.DataFrame) -> pd.Series:
+    """Words for the bias parameters off the axis that vary within a sweep, e.g. ``gamma = 1``; "" where none does."""
+    text = pd.Series("", index=trials.index, dtype=object)
+    for _, group in trials.groupby("sweep", sort=False):
+        for name in (name for name in BIAS_COLUMNS if name in group):
+            off_axis = group[(group["bias_axis"] != name) & (group["method"] != CEILING)]
+            if off_axis[name].nunique() < 2:
+                continue
+            rows = group.index[(group["bias_axis"] != name) & group[name].notna()]
+            words = group.loc[rows, name].map(lambda value, name=name: f"{name} = {value:g}")
+            text.loc[rows] = (text.loc[rows] + ", " + words).str.removeprefix(", ")
+    return text
+
+
+def by_label(points: Iterable[Point]) -> dict[tuple[str, ...], dict[float, Point]]:
+    """Points by comparable line and label (``Line.like(label)``), then by bias value."""
+    found: dict[tuple[str, ...], dict[float, Point]] = {}
+    for point in points:
+        found.setdefault(point.line.like(point.line.label), {})[point.bias_value] = point
+    return found
+
+
+def stronger_direction(points: Iterable[Point]) -> str:
+    """``larger`` or ``smaller``: which direction of the axis is the stronger bias, from the strengths themselves."""
+    pairs = {(p.bias_value, p.bias_strength) for p in points if math.isfinite(p.bias_value + p.bias_strength)}
+    value, strength = np.array(sorted(pairs)).T if pairs else (np.zeros(0), np.zeros(0))
+    if len(value) > 1 and np.ptp(strength) > 0:
+        return "larger" if float(np.cov(value, strength)[0, 1]) > 0 else "smaller"
+    return "smaller" if any(p.line.bias_axis == "color_variance" for p in points) else "larger"
+
+
+def _point(
+    group: Group,
+    numbers: NDArray[np.float64],
+    store: PredictionStore | None,
+    metric: str,
+    known: dict[tuple[object, ...], _Values],
+) -> Point:
+    """One point; rules that chose the same configuration in a sweep share their values in ``known``."""
+    same = (group.key[0], *group.trials)
+    if same not in known:
+        known[same] = _values(group, numbers, store, metric)
+    values, scores, seeds = known[same]
+    pooled = group.repeated or group.nested
+    replicates = set((group.repeats if group.repeated else group.splits).tolist())
+    collapsed = {s for s, c, done in zip(group.seeds, group.collapsed, group.completed, strict=True) if c and done}
+    planned = group.units if pooled else group.planned
+    planned = 0 if math.isnan(planned) else int(planned)
+    return Point(
+        line=Line(*("" if isinstance(part, float) or part is None else str(part) for part in group.key[:-1])),
+        bias_value=float(str(group.key[-1])),
+        bias_strength=group.strength,
+        seeds=seeds,
+        values=values,
+        scores=scores,
+        n_planned=max(planned, len(replicates) if pooled else len(set(group.seeds))),
+        n_failed=len({s for s, failed in zip(group.seeds, group.failed, strict=True) if failed}),
+        n_collapsed=len(collapsed if pooled else collapsed & set(seeds)),
+        n_test=group.images() if scores is None or pooled else scores.n_images,
+        hyperparameters=group.hyperparameters,
+        gamma=group.gamma,
+        unit="repetitions" if group.repeated else "splits" if group.nested else "seeds",
+        inside=_inside(group, numbers),
+        n_short=_short(group, numbers) if pooled else 0,
+    )
+
+
+def _values(group: Group, numbers: NDArray[np.float64], store: PredictionStore | None, metric: str) -> _Values:
+    """One value a replicate; a seed counts once every cell (fold) of the point has its trial."""
+    places = group.by_unit(np.isfinite(numbers))
+    seeds = tuple(places)
+    trials = [[group.trials[i] for i in own] for own in places.values()]
+    scores = store.scores(trials, metric) if store and seeds else None
+    # Of folds together, or of a group that other seeds name, the trials' own figures are not the parts.
+    if scores is not None and (scores.named_by or any(len(own) > 1 for own in trials)):
+        return scores.values, scores, seeds
+    weights = np.where(np.isfinite(group.n_test), group.n_test, 1.0)
+    values = [float(np.average(numbers[own], weights=weights[own])) for own in places.values()]
+    return np.array(values, dtype=float), scores, seeds
+
+
+def _short(group: Group, numbers: NDArray[np.float64]) -> int:
+    """Seeds that are missing of the splits (or repetitions) that have others."""
+    units = group.by_unit(np.isfinite(numbers))
+    finished = sum(len({group.seeds[i] for i in places}) for places in units.values())
+    if math.isnan(group.planned):
+        return 0
+    each = group.planned / group.units if group.nested and group.units > 1 else group.planned
+    return max(0, round(each * len(units)) - finished)
+
+
+def _inside(group: Group, numbers: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    """The value of each seed of each split, folds together; none where the seeds are in no split."""
+    if group.repeated or not group.nested:
+        return ()
+    weights = np.where(np.isfinite(group.n_test), group.n_test, 1.0)
+    found = []
+    for places in group.by_unit(np.isfinite(numbers)).values():
+        seeds: dict[int, list[int]] = {}
+        for i in places:
+            seeds.setdefault(group.seeds[i], []).append(i)
+        found.append(tuple(float(np.average(numbers[own], weights=weights[own])) for _, own in sorted(seeds.items())))
+    return tuple(found)
+
+
+def _share_ceilings(points: list[Point], alone: set[str]) -> list[Point]:
+    """Repeat a ceiling that serves the whole axis (of the sweeps in ``alone``) at every bias value."""
+    result = [p for p in points if p.line.method != CEILING or p.line.sweep not in alone]
+    for point in (p for p in points if p.line.method == CEILING and p.line.sweep in alone):
+        places = {
+            (p.line.facet, p.bias_value): p
+            for p in points
+            if p.line.method != CEILING and p.line.like("")[:5] == point.line.like("")[:5]
+        }
+        result.extend(
+            dataclasses.replace(
+                point,
+                line=dataclasses.replace(point.line, facet=facet),
+                bias_value=value,
+                bias_strength=other.bias_strength,
+                gamma=other.gamma,
+                shared=True,
+            )
+            for (facet, value), other in places.items()
+        )
+        if not places:
+            result.append(point)
+    return result
+
+
+def _order(point: Point) -> tuple[object, ...]:
+    rule = RULES.index(point.line.rule) if point.line.rule in RULES else len(RULES)
+    return (point.line.sweep, rule, point.line.facet, point.line.label, point.bias_strength, point.bias_value)

@@ -1,0 +1,277 @@
+"""A metric from predictions, and again with each patient left out: what the patients' share of a band is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.points.additive import RECALL, Additive, Images, additive, worst_named_by_others
+from analysis.points.bias_groups import FLIPS, WORST_GROUP
+from analysis.statistics.variance import Sample, joined, stand_in, strata_of
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+MEASURES = {
+    "test_accuracy": ("accuracy", "unbiased"),
+    "test_balanced_accuracy": ("balanced_accuracy", "unbiased"),
+    "test_auroc": ("auroc", "unbiased"),
+    "test_aligned_accuracy": ("accuracy", "aligned"),
+    "test_independent_accuracy": ("accuracy", "independent"),
+    "test_conflicting_accuracy": ("accuracy", "conflicting"),
+    "test_worst_group_accuracy": ("worst_group", WORST_GROUP),
+    "test_worst_class_accuracy": ("worst_class", "unbiased"),
+    "flip_rate": ("flips", FLIPS),
+    "ece": ("calibration_error", "unbiased"),
+    "confidence_gap": ("confidence_gap", "unbiased"),
+    "test_brier": ("brier", "unbiased"),
+    "test_log_loss": ("log_loss", "unbiased"),
+}
+"""Trial columns that can be computed from predictions: (metric, test variant or what is made of several)."""
+_FOR_BOOTSTRAP = ("accuracy", "balanced_accuracy")
+
+
+def measured(column: str) -> tuple[str, str]:
+    """Metric and test variant behind a trial column, also of a class's recall; empty where predictions do not tell."""
+    return (column, "unbiased") if column.startswith(RECALL) else MEASURES.get(column, ("", ""))
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One metric over K seeds and the P patients (images, where there are no patients) of a test set.
+
+    Attributes:
+        values: ``[K]``.
+        left_out: ``[K, P]``, the metric where the others of a patient's class stand in for it; None for one patient.
+        strata: ``[P]``, the class of each patient (``variance.strata_of``); None for one patient.
+        patients: The P patients' hashes, sorted.
+        unit: ``patients`` or ``images``.
+        n_images: Test images.
+        hits: ``[G, K, P]``, correct images by class, seed and patient (G = 1 for accuracy); None for other metrics.
+        sizes: ``[G, P]``, images by class and patient; None for other metrics.
+        bearing: ``[P]``, the patients that the metric is of (of a class's recall those with images of the class);
+            None = all.
+        n_bearing: Images of these patients that it is of, those of the seed that has the fewest.
+        named_by: Who named the worst group or class, ``other seeds`` or ``itself``; "" for other metrics.
+    """
+
+    values: Array
+    left_out: Array | None
+    strata: Codes | None
+    patients: tuple[str, ...]
+    unit: str
+    n_images: int
+    hits: Array | None = None
+    sizes: Array | None = None
+    bearing: NDArray[np.bool_] | None = None
+    n_bearing: int = 0
+    named_by: str = ""
+
+    def sample(self, places: Sequence[int], bearing: bool = False) -> Sample:
+        """The seeds at the given places with the patients beside them, for ``analysis.statistics.variance``.
+
+        Args:
+            places: The seeds.
+            bearing: Leave out the patients that the metric is not of, as a proportion over few patients needs; two
+                figures can be paired with all of them only.
+        """
+        rows = list(places)
+        if self.left_out is None or self.strata is None:
+            return Sample(self.values[rows])
+        if not bearing or self.bearing is None:
+            return Sample(self.values[rows], self.left_out[rows], self.strata)
+        if self.bearing.sum() < 2:
+            return Sample(self.values[rows])
+        return Sample(self.values[rows], self.left_out[rows][:, self.bearing], joined(self.strata[self.bearing]))
+
+
+class PredictionStore:
+    """Predictions of one test variant, by trial."""
+
+    def __init__(self, predictions: pd.DataFrame, variant: str) -> None:
+        rows = predictions[predictions["variant"] == variant]
+        has_patients = bool(rows["patient"].notna().all()) and len(rows) > 0
+        self._unit = "patients" if has_patients else "images"
+        codes, names = pd.factorize(rows["patient" if has_patients else "image"], sort=True)
+        self._names = [str(name) for name in names]
+        trial_codes, trial_ids = pd.factorize(rows["trial_id"])
+        order = np.argsort(trial_codes, kind="stable")
+        ends = np.cumsum(np.bincount(trial_codes, minlength=len(trial_ids)))
+        self._rows = {
+            str(t): order[e - n : e] for t, e, n in zip(trial_ids, ends, np.diff(ends, prepend=0), strict=True)
+        }
+        self._group = codes.astype(np.int64)
+        self._label = rows["label"].to_numpy(dtype=np.int64)
+        self._predicted = rows["predicted"].to_numpy(dtype=np.int64)
+        # A class that another sweep of the same frame has is no class here.
+        columns = [name for name in rows if str(name).startswith("p_") and rows[name].notna().any()]
+        self._probability = rows[columns].to_numpy(dtype=np.float64)
+        self._classes = tuple(str(name).removeprefix("p_") for name in columns)
+        self._bias_group, self._other = (
+            rows[name].to_numpy(dtype=np.int64) if name in rows else np.full(len(rows), otherwise, dtype=np.int64)
+            for name, otherwise in ((WORST_GROUP, 0), (FLIPS, -1))
+        )
+
+    def scores(self, trials: Sequence[Sequence[str]], metric: str) -> Scores | None:
+        """Score seeds, each the pooled predictions of one or more trials (folds, repeats).
+
+        Args:
+            trials: For each seed its trial identifiers.
+            metric: ``auroc`` or one of ``analysis.points.additive``.
+
+        Returns:
+            The scores, or None where a trial has no predictions or the seeds were not tested on the same images.
+        """
+        if not trials or any(t not in self._rows for seed in trials for t in seed):
+            return None
+        rows = [np.concatenate([self._rows[t] for t in seed]) for seed in trials]
+        present = np.unique(self._group[rows[0]])
+        tables = [self._sizes(r) for r in rows]
+        if any(
+            not np.array_equal(sizes * len(trials[0]), tables[0] * len(seed))
+            for sizes, seed in zip(tables, trials, strict=True)
+        ):
+            return None
+        names = tuple(self._names[i] for i in present)
+        n_images = len(np.unique(self._group[rows[0]])) if self._unit == "images" else len(rows[0])
+        group = [np.searchsorted(present, self._group[r]) for r in rows]
+        strata = strata_of(self._label[rows[0]], group[0], len(present))
+        described = (strata, names, self._unit, n_images)
+        if metric == "auroc":
+            both = [self._auroc(r, g, strata) for r, g in zip(rows, group, strict=True)]
+            outs = [out for _, out in both if out is not None]
+            return Scores(np.array([value for value, _ in both]), np.stack(outs) if outs else None, *described)
+        how = additive(metric)
+        if how is None or (how.probabilities and self._probability.shape[1] <= self._label[rows[0]].max()):
+            return None
+        sums = np.stack([self._sums(how, r, g, len(present)) for r, g in zip(rows, group, strict=True)])
+        return _of_sums(how, sums, strata, described, metric in _FOR_BOOTSTRAP)
+
+    def _sizes(self, rows: Codes) -> Array:
+        """Images of each class and patient, ``[classes * patients]``."""
+        classes, patients = int(self._label.max()) + 1, len(self._names)
+        cell = self._label[rows] * patients + self._group[rows]
+        return np.bincount(cell, minlength=classes * patients).astype(np.float64)
+
+    def _images(self, rows: Codes) -> Images:
+        probability = self._probability[rows]
+        n_classes = max(int(self._label.max()) + 1, probability.shape[1])
+        return Images(
+            label=self._label[rows],
+            predicted=self._predicted[rows],
+            probability=probability,
+            classes=self._classes,
+            n_classes=n_classes,
+            group=self._bias_group[rows],
+            n_groups=int(self._bias_group.max()) + 1,
+            other=self._other[rows],
+        )
+
+    def _sums(self, how: Additive, rows: Codes, group: Codes, n_groups: int) -> Array:
+        """Sums of a metric's summands by patient, ``[P, S]``."""
+        summands = how.summands(self._images(rows))
+        return np.stack([np.bincount(group, column, n_groups) for column in summands.T], axis=1)
+
+    def _auroc(self, rows: Codes, group: Codes, strata: Codes | None) -> tuple[float, Array | None]:
+        values, without = [], []
+        for c in range(self._probability.shape[1]):
+            positive = self._label[rows] == c
+            if positive.any() and not positive.all():
+                value, left = auroc_left_out(self._probability[rows, c], positive, group, strata)
+                values.append(value)
+                without.append(left)
+        if not values:
+            return float("nan"), None if strata is None else np.full(len(strata), np.nan)
+        return float(np.mean(values)), None if strata is None else np.nanmean(np.stack(without), axis=0)
+
+
+def _of_sums(
+    how: Additive, sums: Array, strata: Codes | None, described: tuple[Any, ...], bootstrap: bool
+) -> Scores | None:
+    """Scores from sums by seed and patient, ``[K, P, S]``; None where no image counts, or others in each seed."""
+    named_by = ""
+    if how.named:
+        sizes = sums[..., sums.shape[-1] // 2 :].sum(axis=1)
+        if not np.array_equal(sizes * sizes[0].sum(), sizes[0] * sizes.sum(axis=1, keepdims=True)):
+            return None
+        sums, _ = worst_named_by_others(sums)
+        named_by = "other seeds" if len(sums) > 1 else "itself"
+    values = how.figure(sums.sum(axis=1))
+    if not np.isfinite(values).all():
+        return None
+    left_out = None if strata is None else how.figure(stand_in(sums, strata))
+    found = Scores(values, left_out, *described)
+    if how.narrow:
+        bearing = np.asarray(sums[..., -1].any(axis=0), dtype=bool)
+        n_bearing = int(sums[..., -1].sum(axis=1).min())
+        found = replace(found, bearing=bearing, n_bearing=n_bearing, named_by=named_by)
+    if not bootstrap:
+        return found
+    # Seeds may pool several repeats: hits a repeat, so that sizes are the same for all.
+    hits, sizes = np.split(sums.transpose(2, 0, 1), 2)
+    repeats = sizes.sum(axis=(0, 2)) / sizes[:, 0].sum()
+    filled = sizes.sum(axis=(1, 2)) > 0
+    return replace(found, hits=hits[filled] / repeats[:, None], sizes=sizes[filled, 0])
+
+
+def auroc_left_out(
+    score: Array, positive: NDArray[np.bool_], group: Codes, strata: Codes | None
+) -> tuple[float, Array]:
+    """Area under the ROC curve (Mann-Whitney), and again with each patient's place taken by the others of its class.
+
+    Exact, by placements (DeLong et al. 1988): with patient p of class c left out, the images of c's other patients
+    weigh f = P_c / (P_c - 1), and a pair of images the product of their weights.
+
+    Args:
+        score: ``[N]``.
+        positive: ``[N]``.
+        group: ``[N]``, codes of patients.
+        strata: ``[P]``, the class of each patient; None = the area alone.
+
+    Returns:
+        The area and ``[P]`` areas (none without strata); missing where nothing positive or nothing negative is left.
+    """
+    pos, neg = score[positive], score[~positive]
+    area = float(_placements(pos, np.sort(neg)).sum() / (len(pos) * len(neg)))
+    if strata is None:
+        return area, np.zeros(0)
+    n_groups, kinds = len(strata), np.unique(strata)
+    g_pos, g_neg = group[positive], group[~positive]
+    s_pos, s_neg = strata[g_pos], strata[g_neg]
+    # Pairs won by positive images of one class against negative ones of another, and by each patient's.
+    wins = np.zeros((len(kinds), len(kinds)))
+    own_pos, own_neg = np.zeros((len(kinds), n_groups)), np.zeros((len(kinds), n_groups))
+    for i, kind in enumerate(kinds):
+        against = _placements(pos, np.sort(neg[s_neg == kind]))
+        own_pos[i] = np.bincount(g_pos, against, n_groups)
+        wins[:, i] = [against[s_pos == other].sum() for other in kinds]
+        beaten = int((s_pos == kind).sum()) - _placements(neg, np.sort(pos[s_pos == kind]))
+        own_neg[i] = np.bincount(g_neg, beaten, n_groups)
+    n_pos, n_neg = np.bincount(g_pos, minlength=n_groups), np.bincount(g_neg, minlength=n_groups)
+    inside = np.zeros(n_groups)
+    for g in np.flatnonzero((n_pos > 0) & (n_neg > 0)):
+        inside[g] = _placements(pos[g_pos == g], np.sort(neg[g_neg == g])).sum()
+    without = np.full(n_groups, np.nan)
+    for i, kind in enumerate(kinds):
+        own = np.flatnonzero(strata == kind)
+        f = len(own) / (len(own) - 1)
+        rest = np.arange(len(kinds)) != i
+        as_pos = f * (wins[i, rest].sum() - own_pos[rest][:, own].sum(axis=0))
+        as_neg = f * (wins[rest, i].sum() - own_neg[rest][:, own].sum(axis=0))
+        both = f**2 * (wins[i, i] - own_pos[i, own] - own_neg[i, own] + inside[own])
+        total = wins[np.ix_(rest, rest)].sum() + as_pos + as_neg + both
+        left_pos, left_neg = (n[strata != kind].sum() + f * (n[own].sum() - n[own]) for n in (n_pos, n_neg))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            without[own] = total / (left_pos * left_neg)
+    return area, np.where(np.isfinite(without), without, np.nan)
+
+
+def _placements(values: Array, ordered: Array) -> Array:
+    """How many of ``ordered`` lie below each value, ties counted half."""
+    below, upto = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
+    return np.asarray((below + upto) / 2, dtype=float)

@@ -1,0 +1,1 @@
+"""The one comparison that a sweep declares, and its verdict."""

@@ -1,0 +1,55 @@
+"""What the declared comparison shows: higher, lower, equivalent or undecided, from one interval and its variance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from analysis.statistics.variance import Variance
+
+Kind = Literal["higher", "lower", "equivalent", "undecided", "one seed", "interim", "none"]
+MARGIN_LEVEL = 0.9
+"""Level of the interval that must lie inside the margin: two one-sided tests at .05 each (Schuirmann 1987)."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a comparison shows.
+
+    Attributes:
+        kind: ``higher`` or ``lower`` where the 95 % interval leaves 0 out; ``equivalent`` where it does not and the
+            90 % interval lies inside the margin; ``undecided`` otherwise. ``one seed`` has no interval, ``interim`` is
+            not tested as long as something is missing, and ``none`` cannot be made.
+        within_margin: The 90 % interval lies inside the margin.
+        half_90: Half the width of the 90 % interval; NaN where there is none.
+        d_min: True difference that this design would have found with a probability of .8; NaN without an interval.
+    """
+
+    kind: Kind
+    within_margin: bool = False
+    half_90: float = math.nan
+    d_min: float = math.nan
+
+
+def verdict_of(difference: float, variance: Variance, margin: float | None = None) -> Verdict:
+    """Judge a difference.
+
+    Args:
+        difference: First minus second.
+        variance: Its variance.
+        margin: Difference that does not matter; None = nothing is called equivalent.
+
+    Returns:
+        The verdict; a difference that is both higher (or lower) and inside the margin is called higher (or lower).
+    """
+    half = variance.half()
+    if not math.isfinite(half + difference):
+        return Verdict("one seed")
+    narrow = variance.half(MARGIN_LEVEL)
+    within = margin is not None and abs(difference) + narrow < margin
+    if abs(difference) > half:
+        kind: Kind = "higher" if difference > 0 else "lower"
+    else:
+        kind = "equivalent" if within else "undecided"
+    return Verdict(kind, within, narrow, variance.least_difference())

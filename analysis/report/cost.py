@@ -1,0 +1,79 @@
+"""The report's section on cost: trials, epochs, hours and money of each method."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+
+from analysis.findings import Findings
+from analysis.numbers.tables import cost
+from analysis.report.html import markup as m
+from analysis.sweep_folder import Sweep
+
+_COUNTS = ("trials", "completed", "pruned", "failed", "epochs")
+
+
+def cost_section(findings: Findings) -> str:
+    """Trials, epochs and hours of each method, and what the sweep cost, divided over the methods where that is known.
+
+    Args:
+        findings: The report's content.
+
+    Returns:
+        The HTML.
+    """
+    table = cost(findings.trials)
+    prices = _prices(findings, table)
+    several = len(findings.sweeps) > 1
+    rows = [
+        [
+            f"{r['label']} ({r['sweep']})" if several else r["label"],
+            r["phase"],
+            *(int(r[name]) for name in _COUNTS),
+            f"{r['hours']:.3g}",
+            *([prices.get(i, "")] if prices else []),
+        ]
+        for i, r in enumerate(table.to_dict("records"))
+    ]
+    headers = ["method", "phase", *_COUNTS, "hours of training", *(["cost"] if prices else [])]
+    caption = str(table.attrs["caption"])
+    if prices:
+        caption += " The cost of the sweep is divided over its methods by device hours."
+    totals = [line for sweep in findings.sweeps for line in _totals(sweep)]
+    return m.section("cost", "Cost", m.table(headers, rows, caption), m.bullets(totals))
+
+
+def _totals(sweep: Sweep) -> list[str]:
+    seconds, money = sweep.status.get("seconds"), sweep.status.get("cost")
+    found = []
+    if isinstance(seconds, (int, float)):
+        found.append(f"{sweep.name}: {seconds / 60:.1f} minutes of wall time in its last run")
+    if isinstance(money, (int, float)):
+        words = sweep.status.get("cost_in_words") or f"{money:.2f} (currency not recorded)"
+        found.append(f"{sweep.name}: training cost {words}; starting, waiting and storage are not in it")
+    return found
+
+
+def _prices(findings: Findings, table: pd.DataFrame) -> dict[int, str]:
+    """Each row's part of its sweep's cost as text; only of sweeps whose device hours all have one price."""
+    found: dict[int, str] = {}
+    for sweep in findings.sweeps:
+        money = sweep.status.get("cost")
+        currency = re.match(r"[^\d\s]+(?=\d)", str(sweep.status.get("cost_in_words") or ""))
+        own = table[table["sweep"] == sweep.name]
+        hours = own["device_hours"].sum()
+        if not isinstance(money, (int, float)) or currency is None or not hours > 0 or not _one_price(findings, sweep):
+            continue
+        for i, part in zip(own.index, own["device_hours"] * money / hours, strict=True):
+            found[int(i)] = f"{currency[0]}{part:.2f}" if part >= 1 else f"{currency[0]}{part:.2g}"
+    return found
+
+
+def _one_price(findings: Findings, sweep: Sweep) -> bool:
+    """Whether an hour cost the same in every trial: one device, one number of threads, no trial left out."""
+    rows = findings.trials[findings.trials["sweep"] == sweep.name]
+    on_gpu = (pd.to_numeric(rows["gpu_share"], errors="coerce").fillna(0.0) > 0).unique()
+    kinds = rows["device_name"].nunique(dropna=False)
+    threads = 1 if len(on_gpu) == 1 and on_gpu[0] else rows["threads"].nunique(dropna=False)
+    return not findings.n_superseded and len(on_gpu) == 1 and kinds == 1 and threads == 1

@@ -1,0 +1,77 @@
+"""The numbers under a figure of the report: a table that opens on demand, and the same rows to download as CSV."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.report.html import markup as m
+
+MOST_ROWS = 200
+"""Longer tables stay out of the page, which is to be one small file."""
+_MOST_TOGETHER = 1000
+_LEFT_OUT = {"caption", "values", "seeds", "hyperparameters", "trial_id", "shared", "median", "worst_case"}
+_IN_CSV_ONLY = {
+    "sweep", "dataset", "network", "rule", "column", "variant", "bias_axis", "bias_strength", "label", "method",
+    "facet", "n_failed", "n_added", "n_planned", "n_test", "n_collapsed",
+    "n_patients", "band", "gamma",
+}  # fmt: skip
+
+
+def fit(*tables: pd.DataFrame) -> bool:
+    """Whether the tables of a section, of which one is shown at a time, are together small enough for the page."""
+    return sum(len(table) for table in tables) <= _MOST_TOGETHER
+
+
+def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool = True) -> str:
+    """A table of the numbers that a figure shows, closed at first, with its rows as CSV.
+
+    Args:
+        rows: The numbers, columns as in the exported tables, and ``line``: what the row is called. Empty columns are
+            left out.
+        what: What the numbers are, in words.
+        table: Name of the exported table (``lnl-sweep report --csv``) that holds them.
+        *names: What tells its file from others, e.g. sweep and rule.
+        fits: Whether the section's tables are together small enough (``fit``).
+
+    Returns:
+        The HTML; a sentence that names the exported file where they are not, or where there are more than ``MOST_ROWS``
+        rows.
+    """
+    if rows.empty:
+        return ""
+    if not fits or len(rows) > MOST_ROWS:
+        said = f"{what}: {f'{len(rows):,} rows' if fits else 'one of many tables'}, too many for this page"
+        return m.paragraph(f"{said}; lnl-sweep report --csv OUT writes them ({table}.csv).", "caption")
+    kept = rows[[str(name) for name in rows if name not in _LEFT_OUT and rows[name].notna().any()]]
+    shown = ["line", *(str(name) for name in kept if name not in _IN_CSV_ONLY and name != "line")]
+    cells = [[m.short(row[name]) for name in shown] for row in kept.to_dict("records")]
+    titles = ["method", *(name.replace("_", " ").strip() for name in shown[1:])]
+    file = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join((*names, table))) + ".csv"
+    csv = kept.drop(columns="line") if "label" in kept else kept
+    text = csv.to_csv(index=False, lineterminator="\n", float_format="%.6g")
+    return m.details(
+        f"The numbers: {what}", m.table(titles, cells, f"{what}."), m.download(file, text, "Download this table (CSV)")
+    )
+
+
+def traces_by_epoch(figure: go.Figure) -> pd.DataFrame:
+    """What learning curves show, over the seeds of each line: ``line, epoch, mean, lowest, highest, n_seeds``."""
+    parts = [
+        pd.DataFrame({"line": html.unescape(trace.name), "epoch": list(trace.x), "y": list(trace.y)})
+        for trace in figure.data
+    ]
+    grouped = pd.concat(parts).groupby(["line", "epoch"], sort=False)["y"]
+    return grouped.agg(mean="mean", lowest="min", highest="max", n_seeds="size").reset_index()
+
+
+def traces_by_trials(figure: go.Figure) -> pd.DataFrame:
+    """What the curves of a larger search show: ``line, n, expected``."""
+    parts = [
+        pd.DataFrame({"line": html.unescape(trace.name), "n": list(trace.x), "expected": list(trace.y)})
+        for trace in figure.data
+    ]
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,220 @@
+"""The report: one HTML file that opens offline, from a sweep's folder, finished or not."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from analysis.findings import Findings, gather
+from analysis.loading import section
+from analysis.report import curve as curves
+from analysis.report import primary as words
+from analysis.report import results, search
+from analysis.report.bundle import bundle
+from analysis.report.confusion import diagnosis_section
+from analysis.report.cost import cost_section
+from analysis.report.html import markup as m
+from analysis.report.planning import planning_section
+from analysis.report.warnings import warnings_of
+from analysis.sweep_folder import Sweep
+from analysis.writing import write_text
+from store.errors import InputError
+from store.local import expanded
+from store.open import Location, as_list, put
+
+_ROW_FACTS = (
+    "lnl_sweep_version",
+    "git_commit",
+    "torch_version",
+    "ray_version",
+    "numerics",
+    "device_name",
+    "threads",
+    "data_checksum",
+)
+
+
+def write_report(directory: Location | Sequence[Location], out: str | os.PathLike[str] | None = None) -> Path | str:
+    """Write ``report.html`` of one or several sweeps, finished or still running.
+
+    The file holds everything it shows and opens without a network. It appears whole or not at all.
+
+    Args:
+        directory: A sweep's folder, ``s3://`` address or packed zip file, or several of them.
+        out: The file to write; default: ``report.html`` in the (first) folder.
+
+    Returns:
+        The file; its address where the folder is an ``s3://`` address.
+
+    Raises:
+        InputError: A folder is not a sweep's, holds no finished trial, or has no place for the report.
+    """
+    places = as_list(directory)
+    return place_report(gather(places), places[0], out)
+
+
+def place_report(findings: Findings, first: Location, out: str | os.PathLike[str] | None = None) -> Path | str:
+    """Write the report of findings already gathered, by default into the first sweep's folder."""
+    name = os.fspath(first)
+    if out is None and "://" in name:
+        return put(name, "report.html", render(findings).encode("utf-8"))
+    if out is None and not expanded(name).is_dir():
+        raise InputError(f"a report needs a file to be written to, but {name} is not a folder: give out= (--out FILE)")
+    target = expanded(out) if out is not None else expanded(name) / "report.html"
+    if target.is_dir():
+        raise InputError(f"a report is one file, but {target} is a folder: give {target / 'report.html'}")
+    return write_text(target, render(findings))
+
+
+def render(findings: Findings) -> str:
+    """The report as HTML text."""
+    title = " and ".join(dict.fromkeys(sweep.title for sweep in findings.sweeps))
+    parts = [
+        _header(findings, title),
+        _warnings(findings),
+        curves.curve_section(findings),
+        results.table_section(findings),
+        results.won_back_section(findings),
+        planning_section(findings),
+        search.hyperparameter_section(findings),
+        search.search_section(findings),
+        diagnosis_section(findings),
+        curves.measures_section(findings),
+        results.rule_cost_section(findings),
+        search.learning_section(findings),
+        cost_section(findings),
+        *(_provenance(findings, sweep, i) for i, sweep in enumerate(findings.sweeps)),
+    ]
+    body = "\n".join(part for part in parts if part)
+    files = resources.files("analysis.report")
+    style, script = (files.joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="lnl-sweep">
+<link rel="icon" href="data:,">
+<title>{m.text(title)}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+{body}
+</main>
+<script>{bundle()}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def _header(findings: Findings, title: str) -> str:
+    lines = []
+    for sweep in findings.sweeps:
+        mark = f"{sweep.name}: " if len(findings.sweeps) > 1 else ""
+        lines.append(m.paragraph(mark + words.answer(findings, sweep), "answer"))
+        late = words.descriptive_words(sweep)
+        if late:
+            lines.append(m.paragraph(mark + late))
+        if sweep.primary is not None and not sweep.primary.comparison.reason:
+            lines.append(m.paragraph(words.footnote(sweep), "quiet"))
+        declared = words.standing_words(findings, sweep)
+        if declared:
+            lines.append(m.paragraph(declared, "quiet"))
+    trials = findings.trials
+    networks = ", ".join(str(n) for n in trials["network"].dropna().unique())
+    names = ", ".join(sweep.name for sweep in findings.sweeps)
+    subtitle = f"Sweep {names}; network {networks}; {len(trials)} trials finished"
+    shared = _shared(findings) if len(findings.sweeps) > 1 else ""
+    return f"<header><h1>{m.text(title)}</h1>{m.paragraph(subtitle, 'subtitle')}{''.join(lines)}{shared}</header>"
+
+
+def _shared(findings: Findings) -> str:
+    """Which sweeps share test images, split, network and rule: only such curves can be read against one another."""
+    table = findings.sharing
+    rows = [[str(name), *(str(cell) for cell in table.loc[name])] for name in table.index]
+    caption = (
+        "What the sweeps share. Methods of two sweeps compare only over the same test images, split, network and rule; "
+        "what differs in any of them is laid over one another to look at."
+    )
+    return m.table(["", *(str(c) for c in table.columns)], rows, caption)
+
+
+def _warnings(findings: Findings) -> str:
+    found = warnings_of(findings)
+    if not found:
+        return ""
+    return f'<aside class="warnings" id="warnings"><h2>Before you read on</h2>{m.bullets(found)}</aside>'
+
+
+def _provenance(findings: Findings, sweep: Sweep, number: int) -> str:
+    facts = dict(_facts(findings, sweep))
+    items = "".join(f"<dt>{m.text(name)}</dt><dd>{m.text(value)}</dd>" for name, value in facts.items())
+    changes = [f"{what}{'' if seen is None else f' ({seen} test results existed)'}" for what, seen in sweep.changed()]
+    text = yaml.safe_dump(dict(sweep.config), sort_keys=False, allow_unicode=True) if sweep.config else ""
+    config = (
+        f"<details><summary>The resolved configuration (sweep.yaml)</summary>"
+        f'<pre tabindex="0"><code>{m.text(text)}</code></pre></details>'
+        if text
+        else ""
+    )
+    command = (
+        '<p>To run this sweep again in a new folder:</p><pre tabindex="0"><code>lnl-sweep run sweep.yaml --out NEW'
+        "</code></pre><p>with the <code>sweep.yaml</code> of this folder; to rebuild this report: "
+        f"<code>lnl-sweep report {m.text(sweep.address)}</code></p>"
+    )
+    history = m.paragraph("Changes after the start:") + m.bullets(changes) if changes else ""
+    title = "Provenance" if len(findings.sweeps) == 1 else f"Provenance of {sweep.name}"
+    return m.section(f"provenance-{number}", title, f"<dl>{items}</dl>", history, command, config)
+
+
+def _facts(findings: Findings, sweep: Sweep) -> Iterator[tuple[str, str]]:
+    rows = findings.trials[findings.trials["sweep"] == sweep.name]
+    info = section(sweep.config, "dataset_info")
+    yield "data set", str(info.get("long_name") or rows["dataset"].iloc[0])
+    if info.get("citation"):
+        yield "data from", str(info["citation"])
+    classes: Any = info.get("classes")
+    if isinstance(classes, Sequence) and not isinstance(classes, str):
+        yield "classes", ", ".join(str(c) for c in classes)
+    for part, name in (
+        ("train", "training images (search seed)"),
+        ("val", "validation images (search seed)"),
+        ("test", "test images"),
+    ):
+        by_fold = section(info, "sizes_by_fold")
+        by_folds = [f"fold {fold}: {_counts(section(by_fold, fold), part)}" for fold in by_fold]
+        counted = "; ".join(by_folds) or _counts(section(info, "sizes"), part)
+        if counted:
+            yield name, counted
+    for name, value in section(sweep.config, "provenance").items():
+        if not isinstance(value, (Mapping, list)):
+            yield str(name).replace("_", " "), str(value)
+    for name in _ROW_FACTS:
+        kinds = sorted({str(value) for value in rows[name].dropna()})
+        if kinds:
+            yield name.replace("_", " "), ", ".join(kinds)
+    for label, method in section(sweep.config, "methods_info").items():
+        if isinstance(method, Mapping):
+            said = [str(method[key]) for key in ("long_name", "reference") if method.get(key)]
+            yield str(label), ", ".join(said)
+    ended = rows["finished_at"].dropna()
+    if len(ended):
+        yield "last trial ended", f"{ended.max():%Y-%m-%d %H:%M} UTC"
+
+
+def _counts(sizes: Mapping[str, Any], part: str) -> str:
+    return ", ".join(_size(str(label), own) for label, own in section(sizes, part).items())
+
+
+def _size(label: str, counts: Any) -> str:
+    if not isinstance(counts, Mapping):
+        return label
+    patients = f" of {counts['patients']} patients" if "patients" in counts else ""
+    return f"{label} {counts.get('images')}{patients}"

@@ -1,0 +1,182 @@
+"""The report's sections on search, training and cost, each from the findings to HTML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from analysis.figures.search import plot_lambda_map, plot_learning_curves, plot_search_budget
+from analysis.findings import Findings
+from analysis.numbers.search import lambda_map
+from analysis.numbers.tables import headline_rule
+from analysis.report.html import markup as m
+from analysis.report.html.number_table import fit, numbers, traces_by_epoch, traces_by_trials
+from analysis.report.html.switches import View, per, plot
+from analysis.report.likes import like_words
+from store.errors import InputError
+from store.rules import rule_name
+
+_PRESSURES = ("lambda_", "mu")
+
+
+def hyperparameter_section(findings: Findings) -> str:
+    """What each rule chose in each cell."""
+    rows = findings.selected
+    if rows.empty:
+        return ""
+    known = ["sweep", "rule", "label", "facet", "method", "cell", "repeat", "bias_value", "bias_strength", "validation"]
+    known += ["validation_se", "n_search_seeds"]
+    names = [
+        str(c)
+        for c in rows
+        if c not in [*known, "candidates", "anchor", "trial_id", "caption"] and rows[c].notna().any()
+    ]
+    fixed = [name for name in names if len(rows) > 1 and rows[name].notna().all() and rows[name].nunique() == 1]
+    names = [name for name in names if name not in fixed]
+    same = ", ".join(f"{name} {m.cell_text(m.short(rows[name].iloc[0]))}" for name in fixed)
+    parts = {}
+    for rule in findings.rules:
+        chosen = rows[rows["rule"] == rule].sort_values(["sweep", "label", "facet", "bias_strength"])
+        lines = [
+            [
+                findings.line_name(r),
+                f"{r['bias_value']:g}",
+                with_error(r),
+                r["candidates"],
+                *(m.short(r[name]) for name in names),
+            ]
+            for r in chosen.to_dict("records")
+        ]
+        anchors = [f"{findings.line_name(r)} at {r['bias_value']:g}" for r in chosen.to_dict("records") if r["anchor"]]
+        words_ = [f"Chosen by {rule_name(rule)}.", f"The same everywhere: {same}." if same else ""]
+        words_.append(f"No debiasing was preferred (all its weights are 0): {', '.join(anchors)}." if anchors else "")
+        words_.append(seeds_words(chosen))
+        words_ += [like_words(sweep) for sweep in findings.sweeps]
+        headers = ["method", str(findings.trials["bias_axis"].iloc[0]), "validation", "candidates"]
+        caption = " ".join(word for word in words_ if word)
+        parts[rule] = m.table([*headers, *(n.rstrip("_") for n in names)], lines, caption)
+    return m.section("hyperparameters", "Selected hyperparameters", per("rule", parts))
+
+
+def search_section(findings: Findings) -> str:
+    """Maps of the search over (bias, weight), and what a larger search would give; of each sweep its own."""
+    parts = []
+    for number, sweep in enumerate(findings.sweeps):
+        trials = findings.trials[findings.trials["sweep"] == sweep.name]
+        own = [*_maps(findings, trials, number), _budget(trials, number, sweep.name)]
+        if len(findings.sweeps) > 1 and any(own):
+            own.insert(0, m.paragraph(f"{sweep.name}:"))
+        parts += own
+    return m.section("search", "Search", *parts)
+
+
+def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
+    rule = headline_rule(trials)
+    search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
+    fits = fit(findings.trials[findings.trials["phase"] == "search"].dropna(subset=list(_PRESSURES), how="all"))
+    found = []
+    for label, rows in search.groupby("label", sort=False):
+        parameter = next((p for p in _PRESSURES if rows[p].nunique() > 1), None)
+        if parameter is None:
+            continue
+        symbol = parameter.rstrip("_")
+        title = f"{label}: {symbol} against bias, {rule_name(rule)}"
+        try:
+            figure = plot_lambda_map(trials, str(label), parameter, rule, title=title)
+        except InputError:
+            continue
+        caption = (
+            f"{label}: validation value of every search trial over bias and {symbol}, by {rule_name(rule)}; the chosen "
+            f"one is ringed, {symbol} = 0 is no debiasing. Validation images only."
+        )
+        shown = lambda_map(trials, str(label), rule)
+        caption = f"{caption} {seeds_words(shown)}".rstrip()
+        identifier = re.sub(r"\W+", "-", f"figure-map-{number}-{label}-{parameter}")
+        summary = f"{caption} {map_words(shown, parameter)}"
+        found.append(plot(identifier, title, [View({}, figure, summary)], m.paragraph(caption)))
+        name = findings.sweeps[number].name
+        rows_shown = findings.with_lines(shown)
+        found.append(numbers(rows_shown, f"Search trials of {label}", "lambda_map", name, str(label), fits=fits))
+    return found
+
+
+def with_error(row: Mapping[Any, Any]) -> str:
+    """A validation value, with its standard error where it is a mean over search seeds."""
+    error = row["validation_se"]
+    return f"{row['validation']:.3f}" + ("" if error != error else f" ± {error:.3f}")
+
+
+def seeds_words(rows: pd.DataFrame) -> str:
+    """What ± means where candidates were trained with several search seeds; "" where with one."""
+    most = int(rows["n_search_seeds"].max()) if len(rows) else 1
+    return f"Validation values are means over {most} search seeds ± their standard error." if most > 1 else ""
+
+
+def map_words(rows: pd.DataFrame, parameter: str) -> str:
+    """The chosen weight at each bias value, weak to strong, read aloud."""
+    chosen = rows[rows["chosen"]].sort_values("bias_strength")
+    said = [
+        f"{r[parameter]:.3g} at {r['bias_value']:g} (validation {with_error(r)})" for r in chosen.to_dict("records")
+    ]
+    return f"Chosen, weak to strong bias: {', '.join(said)}." if said else ""
+
+
+def _budget(trials: pd.DataFrame, number: int, name: str) -> str:
+    rule = headline_rule(trials)
+    try:
+        figure = plot_search_budget(trials, rule)
+    except InputError:
+        return ""
+    caption = (
+        f"Expected best validation value ({rule_name(rule)}) of the first n search trials at the strongest bias (Dodge "
+        "et al. 2019), anchors (plain training) left out: does a method win only with a large search?"
+    )
+    last = "; ".join(f"{trace.name}: {trace.y[0]:.3f} after 1, {trace.y[-1]:.3f} after {len(trace.y)}"
+                     for trace in figure.data)  # fmt: skip
+    view = View({}, figure, f"{caption} {last}.")
+    table = numbers(traces_by_trials(figure), "Expected best value", "expected_validation", name)
+    return plot(f"figure-budget-{number}", "What a larger search gives", [view], m.paragraph(caption)) + table
+
+
+def learning_section(findings: Findings) -> str:
+    """Learning curves of the confirm trials at the strongest bias, of each sweep its own."""
+    caption = m.paragraph(
+        "Unbiased test accuracy by epoch at the strongest bias, a line per seed. To look at, never to choose: "
+        "the reported epoch is fixed beforehand or chosen on validation."
+    )
+    parts = []
+    for number, sweep in enumerate(findings.sweeps):
+        trials = findings.trials[findings.trials["sweep"] == sweep.name]
+        views, tables = [], {}
+        for rule in findings.rules:
+            try:
+                figure = plot_learning_curves(trials, findings.history, rule)
+            except InputError:
+                continue
+            ends = _last_epochs(figure)
+            summary = f"Test accuracy by epoch at the strongest bias, chosen by {rule_name(rule)}. {ends}"
+            views.append(View({"rule": rule}, figure, summary))
+            what = f"Test accuracy by epoch, chosen by {rule_name(rule)}"
+            tables[rule] = numbers(traces_by_epoch(figure), what, "history", sweep.name, rule)
+        if views:
+            name = f"Learning curves of {sweep.name}" if len(findings.sweeps) > 1 else "Learning curves"
+            parts.append(plot(f"figure-learning-{number}", name, views, caption))
+            parts.append(per("rule", tables))
+    return m.section("learning", "Learning curves", *parts)
+
+
+def _last_epochs(figure: go.Figure) -> str:
+    """First and last epoch of each method in words, means over its seeds."""
+    ends: dict[str, list[tuple[float, float]]] = {}
+    for trace in figure.data:
+        ends.setdefault(str(trace.name), []).append((float(trace.y[0]), float(trace.y[-1])))
+    said = [
+        f"{name}: {sum(a for a, _ in both) / len(both):.2f} after the first epoch, "
+        f"{sum(b for _, b in both) / len(both):.2f} after the last"
+        for name, both in ends.items()
+    ]
+    return f"Means over seeds: {'; '.join(said)}."

@@ -1,0 +1,87 @@
+"""Won back: which share of the accuracy that the bias costs does a method recover?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from scipy import optimize
+
+from analysis.statistics.variance import Sample, variance_of
+from store.errors import InputError
+
+_FAR = 1e9
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How much of the ceiling - erm gap a method wins back.
+
+    Attributes:
+        ratio: (m - e) / (c - e), ratio of means.
+        low: Lower end of the interval; NaN where unbounded.
+        high: Upper end; NaN where unbounded.
+        g: Fieller's g; at 1 or more the gap c - e is not significant and the interval is unbounded.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    g: float
+
+    @property
+    def bounded(self) -> bool:
+        """True where the interval is finite."""
+        return self.g < 1
+
+
+def recovery(method: Sample, erm: Sample, ceiling: Sample) -> Recovery:
+    """Won back: R = (m - e) / (c - e) as a ratio of means, with Fieller's interval (1954), paired by seed and patient.
+
+    The interval holds every R for which the interval of m - e - R (c - e) contains 0, with that contrast's own variance
+    over seeds and patients and its degrees of freedom (``variance.variance_of``); over seeds alone that is Fieller's.
+    It is bounded just where the gap c - e is significant.
+
+    Args:
+        method: Accuracy over K seeds, and over the patients of their test set.
+        erm: The same seeds and patients.
+        ceiling: The same seeds and patients.
+
+    Returns:
+        The recovery; R may lie above 1.
+
+    Raises:
+        InputError: Fewer than two seeds, or different lengths.
+    """
+    sizes = [sample.values.size for sample in (method, erm, ceiling)]
+    if len(set(sizes)) > 1 or sizes[0] < 2:
+        raise InputError(
+            f"won back needs two or more seeds of all three, but got {sizes[0]}, {sizes[1]} and {sizes[2]}: "
+            "pair by seed"
+        )
+    gain, gap = method.minus(erm), ceiling.minus(erm)
+    b = gap.mean
+    if b == 0:
+        return Recovery(math.nan, math.nan, math.nan, math.inf)
+    ratio, g = gain.mean / b, (variance_of(gap).half() / b) ** 2
+    if g >= 1:
+        return Recovery(ratio, math.nan, math.nan, g)
+
+    def outside(r: float) -> float:
+        contrast = gain.minus(gap, r)
+        return abs(contrast.mean) - variance_of(contrast).half()
+
+    return Recovery(ratio, _end(outside, ratio, -1), _end(outside, ratio, 1), g)
+
+
+def _end(outside: Callable[[float], float], ratio: float, side: int) -> float:
+    """First ratio to one side of the estimate at which the contrast leaves 0 out."""
+    step = 1e-3
+    while outside(ratio + side * step) <= 0:
+        step *= 2
+        if step > _FAR:
+            return side * math.inf
+    if outside(ratio) >= 0:
+        return ratio
+    return float(optimize.brentq(outside, ratio, ratio + side * step, xtol=1e-14))

@@ -1,0 +1,200 @@
+"""What stands beside the rows in a sweep's folder: configuration, status, changes, sample images."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from analysis.changes import read_changes, seeds_added
+from analysis.loading import confirm_rules, read_config, section
+from analysis.points.points import Point
+from analysis.primary.comparison import Primary, declared_comparison
+from analysis.primary.standing import Standing, standing_of
+from store.errors import DamagedFile
+from store.open import SweepFiles
+from store.parts import owner_of
+from store.sealed import digest
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Sample images at one bias value."""
+
+    value: float
+    png: bytes
+    caption: str
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What stands beside the rows in a sweep's folder.
+
+    Attributes:
+        name: Its name, as in the rows' ``sweep`` column.
+        address: Its folder.
+        config: ``sweep.yaml``.
+        status: ``status.json``.
+        changes: Lines of ``changes.jsonl``.
+        strips: Sample images, weak bias first.
+        alt: What the sample images show.
+        primary: The declared comparison, as far as it can be made; None where none is declared.
+        standing: How it was declared, and what was changed once test results existed.
+    """
+
+    name: str
+    address: str
+    config: Mapping[str, Any]
+    status: Mapping[str, Any]
+    changes: tuple[Mapping[str, Any], ...]
+    strips: tuple[Strip, ...]
+    alt: str
+    primary: Primary | None
+    standing: Standing
+
+    def spaces(self) -> dict[str, Mapping[str, Any]]:
+        """Search space of each cell; where a cell does not state it, the ranges its method has in the sweep file."""
+        methods = self.config.get("methods")
+        listed = methods if isinstance(methods, Sequence) and not isinstance(methods, str) else ()
+        of_label = {str(m.get("label") or m.get("name")): m for m in listed if isinstance(m, Mapping)}
+        return {
+            str(cell.get("cell")): section(cell, "space") or section(of_label.get(str(cell.get("label")), {}), "space")
+            for cell in self.cells
+        }
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Selection rules, the headline rule first."""
+        return confirm_rules(self.config)
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What the data set says about itself."""
+        return section(self.config, "dataset_info")
+
+    @property
+    def title(self) -> str:
+        """Long name of the data set, or else the sweep's name."""
+        return str(self.info.get("long_name") or self.name)
+
+    @property
+    def note(self) -> str:
+        """What a reader must know about data or network (synthetic, toy); "" where nothing."""
+        notes = (self.info.get("note"), section(self.config, "network").get("note"))
+        return "; ".join(dict.fromkeys(str(note).rstrip(".") for note in notes if note))
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes; empty where they are not recorded."""
+        names = self.info.get("classes")
+        return [str(name) for name in names] if isinstance(names, Sequence) and not isinstance(names, str) else []
+
+    @property
+    def cells(self) -> list[Mapping[str, Any]]:
+        """The cells the sweep consists of; empty where the configuration does not list them."""
+        return [cell for cell in self.config.get("cells") or () if isinstance(cell, Mapping)]
+
+    def changed(self) -> list[tuple[str, int | None]]:
+        """Every extension in words, and how many test results existed by then (None = not recorded)."""
+        found = []
+        for change in self.changes:
+            what, seen = change.get("what"), change.get("test_results")
+            if isinstance(what, Mapping):
+                parts = [
+                    f"{key} {v.get('old')} -> {v.get('new')}" if isinstance(v, Mapping) else f"{key} {v}"
+                    for key, v in what.items()
+                ]
+                what = ", ".join(parts)
+            if what:
+                found.append((f"{change.get('when', 'no date')}: {what}", seen if isinstance(seen, int) else None))
+        return found
+
+    @property
+    def seeds_added(self) -> int:
+        """Confirm seeds added after test results existed."""
+        return seeds_added(self.changes)
+
+    def axis(self, name: str) -> Mapping[str, Any]:
+        """What the data set says about one bias parameter."""
+        axes = section(self.config, "dataset_info").get("axes") or ()
+        return next((a for a in axes if isinstance(a, Mapping) and a.get("name") == name), {})
+
+
+def read_sweep(folder: SweepFiles, name: str, points: Sequence[Point]) -> Sweep:
+    """Read what stands beside the rows, and make the declared comparison from the sweep's points.
+
+    Args:
+        folder: The sweep's folder.
+        name: Its name, as in the points.
+        points: Points of all sweeps.
+
+    Returns:
+        The sweep.
+    """
+    config = read_config(folder)
+    own = [point for point in points if point.line.sweep == name]
+    status, changes = _status(folder), read_changes(folder)
+    index = _json(folder, "samples/index.json")
+    return Sweep(
+        name=name,
+        address=folder.name,
+        config=config,
+        status=status,
+        changes=changes,
+        strips=_strips(folder, index, config),
+        alt=str(index.get("alt", "sample images at each bias strength")),
+        primary=declared_comparison(config, status, own),
+        standing=standing_of(config, changes),
+    )
+
+
+def _status(folder: SweepFiles) -> dict[str, Any]:
+    status = _json(folder, "status.json")
+    if status.get("sweep") not in (None, owner_of(folder).sweep):
+        warnings.warn(f"left out {folder.name}/status.json: it is that of another sweep", stacklevel=2)
+        return {}
+    return status
+
+
+def _json(folder: SweepFiles, path: str) -> dict[str, Any]:
+    """A small JSON file; empty where it is missing, or damaged, of which is warned."""
+    try:
+        content = json.loads(folder.read(path))
+    except OSError:
+        return {}
+    except (ValueError, RecursionError) as error:
+        warnings.warn(f"left out {folder.name}/{path}: {error}", stacklevel=2)
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _strips(folder: SweepFiles, index: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Strip, ...]:
+    """Sample images that can be read, weak bias first."""
+    found = []
+    for entry in index.get("strips") or ():
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("value"), (int, float)):
+            continue
+        name = f"samples/{PurePosixPath(str(entry.get('file'))).name}"
+        try:
+            png = folder.read(name)
+        except OSError:
+            continue
+        except DamagedFile as error:
+            warnings.warn(f"left out {folder.name}/{name}: {error}", stacklevel=2)
+            continue
+        if "digest" in entry and entry["digest"] != digest(png):
+            warnings.warn(
+                f"left out {folder.name}/{name}: its bytes do not agree with the digest in samples/index.json",
+                stacklevel=2,
+            )
+            continue
+        found.append(Strip(float(entry["value"]), png, str(entry.get("caption", f"{entry['value']:g}"))))
+    axes = section(config, "dataset_info").get("axes") or ()
+    smaller = any(
+        isinstance(axis, Mapping) and axis.get("name") == index.get("axis") and axis.get("stronger") == "smaller"
+        for axis in axes
+    )
+    return tuple(sorted(found, key=lambda strip: -strip.value if smaller else strip.value))

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import analysis
+from analysis.figures.curve import make_axis
+from analysis.figures.style import styles
+from store.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def trials(sweep_dir: Path) -> pd.DataFrame:
+    return analysis.load(sweep_dir)
+
+
+@pytest.fixture(scope="module")
+def curve(trials: pd.DataFrame) -> pd.DataFrame:
+    return analysis.accuracy_vs_bias(trials)
+
+
+def test_stronger_bias_is_to_the_right_on_a_log_axis(curve: pd.DataFrame) -> None:
+    figure = analysis.plot_accuracy_vs_bias(curve)
+    left, right = figure.layout.xaxis.range
+    assert figure.layout.xaxis.type == "log"
+    assert left > math.log10(0.40) - 0.5 and right < math.log10(0.02) + 0.1 and left > right
+    assert any(a.text == "stronger bias" for a in figure.layout.annotations)
+
+
+def test_an_axis_that_holds_zero_is_linear(curve: pd.DataFrame) -> None:
+    rows = curve.assign(bias_value=curve["bias_value"].replace({0.40: 0.0}), bias_axis="rho")
+    rows["bias_strength"] = rows["bias_value"]
+    place = make_axis(rows, "bias_value", None)
+    assert not place.log and place.ticks == (0.0, 0.02, 0.05, 0.10) and place.stronger == "larger"
+
+
+def test_a_figure_without_a_published_method_has_no_marks(curve: pd.DataFrame) -> None:
+    alone = curve[curve["label"] == "lnl"].assign(label="mine")
+    figure = analysis.plot_accuracy_vs_bias(alone, published=analysis.published_numbers("coloured_digits"))
+    assert not [t for t in figure.data if t.meta == "published"]
+
+
+def test_line_band_and_dots_share_a_legend_group(curve: pd.DataFrame) -> None:
+    figure = analysis.plot_accuracy_vs_bias(curve)
+    by_group: dict[str, set[str]] = {}
+    for trace in figure.data:
+        by_group.setdefault(trace.legendgroup, set()).add(trace.meta)
+    assert set(by_group) == {"ceiling", "erm", "grl", "lnl"}
+    assert all(kinds == {"band", "dots", "mean"} for kinds in by_group.values())
+    assert sum(trace.showlegend is not False for trace in figure.data) == 4
+
+
+def test_every_seed_is_a_dot_and_hover_tells_the_interval(curve: pd.DataFrame) -> None:
+    figure = analysis.plot_accuracy_vs_bias(curve)
+    dots = next(t for t in figure.data if t.meta == "dots" and t.legendgroup == "lnl")
+    mean = next(t for t in figure.data if t.meta == "mean" and t.legendgroup == "lnl")
+    assert len(dots.y) == 4 * 5
+    assert "95 %, seeds only" in mean.customdata[0] and "5 of 5 seeds" in mean.customdata[0]
+    assert "lambda_" in mean.customdata[0]
+
+
+def test_the_oracle_is_called_so_and_notes_are_in_the_title(curve: pd.DataFrame) -> None:
+    figure = analysis.plot_accuracy_vs_bias(curve, rule="val_unbiased", note="toy <network>")
+    assert "oracle" in figure.layout.title.text
+    assert "toy &lt;network&gt;" in figure.layout.title.text
+
+
+def test_a_figure_of_the_phantom_says_unasked_that_it_is_synthetic(curve: pd.DataFrame) -> None:
+    assert "synthetic" not in analysis.plot_accuracy_vs_bias(curve).layout.title.text
+    rows = curve.assign(dataset="brain_phantom")
+    assert "synthetic slices" in analysis.plot_accuracy_vs_bias(rows).layout.title.text
+    assert "my own" in analysis.plot_accuracy_vs_bias(rows, note="my own").layout.title.text
+
+
+def test_user_text_is_escaped_in_names(curve: pd.DataFrame) -> None:
+    figure = analysis.plot_accuracy_vs_bias(curve, names={"lnl": "<a href='http://x'>y</a>"})
+    assert all("<a" not in str(trace.name) for trace in figure.data)
+
+
+def test_published_numbers_are_hollow_and_optional(curve: pd.DataFrame) -> None:
+    plain = analysis.plot_accuracy_vs_bias(curve)
+    assert not [t for t in plain.data if t.meta == "published"]
+    figure = analysis.plot_accuracy_vs_bias(curve, published=analysis.published_numbers("coloured_digits"))
+    hollow = [t for t in figure.data if t.meta == "published"]
+    assert {t.marker.symbol for t in hollow if t.visible is True} == {"circle-open", "square-open"}
+    assert {t.legendgroup for t in hollow if t.visible == "legendonly"} == {"published/SABAF 2023"}
+    strength = analysis.plot_accuracy_vs_bias(
+        curve, x="bias_strength", published=analysis.published_numbers("coloured_digits")
+    )
+    assert not [t for t in strength.data if t.meta == "published"], "published numbers have no strength"
+
+
+def test_a_short_facet_is_drawn_as_marks(curve: pd.DataFrame) -> None:
+    rows = curve.copy()
+    rows.loc[(rows["label"] == "lnl") & (rows["bias_value"] == 0.02), "facet"] = "gamma = 1"
+    figure = analysis.plot_accuracy_vs_bias(rows)
+    marks = next(t for t in figure.data if t.legendgroup == "lnl, gamma = 1" and t.meta == "mean")
+    assert marks.mode == "markers" and marks.error_y.array is not None
+
+
+def test_search_figures_keep_facets_apart(trials: pd.DataFrame) -> None:
+    rows = trials.copy()
+    rows["gamma"] = rows["bias_value"].map({0.40: 0.0, 0.10: 0.0, 0.05: 0.0, 0.02: 1.0})
+    rows.loc[rows["bias_value"] == 0.02, "bias_value"] = 0.05
+    names = {trace.name for trace in analysis.plot_search_budget(rows).data}
+    assert {"lnl, gamma = 0", "lnl, gamma = 1"} <= names
+    assert "0.05<br>gamma = 1" in analysis.plot_lambda_map(rows, "lnl").data[0].x
+
+
+def test_strength_lays_data_sets_over_one_another(curve: pd.DataFrame) -> None:
+    figure = analysis.plot_accuracy_vs_bias(curve, x="bias_strength")
+    assert figure.layout.xaxis.range[0] < figure.layout.xaxis.range[1]
+    assert figure.layout.xaxis.type == "linear"
+
+
+def test_methods_differ_in_colour_dash_and_marker() -> None:
+    labels = ["ceiling", "erm", "lnl", "grl", "blind_eye", "permuted_bias", *(f"own{i}" for i in range(12))]
+    found = styles(labels)
+    assert len({(s.color, s.dash, s.symbol) for s in found.values()}) == len(labels)
+    assert len({s.dash for s in list(found.values())[:6]}) == 6
+
+
+def test_search_figures(trials: pd.DataFrame, sweep_dir: Path) -> None:
+    history = analysis.load_history(sweep_dir)
+    figure = analysis.plot_lambda_map(trials, "lnl")
+    assert list(dict.fromkeys(figure.data[0].x)) == ["0.4", "0.1", "0.05", "0.02"]
+    assert sum(width > 1 for width in figure.data[0].marker.line.width) == 4
+    assert figure.layout.yaxis.ticktext[0] == "0"
+    assert len(analysis.plot_learning_curves(trials, history).data) == 4 * 5
+    assert len(analysis.plot_search_budget(trials).data) == 4
+
+
+def test_figures_without_rows_say_so(trials: pd.DataFrame, curve: pd.DataFrame, sweep_dir: Path) -> None:
+    with pytest.raises(InputError, match="finish the sweep"):
+        analysis.plot_accuracy_vs_bias(curve.iloc[:0])
+    with pytest.raises(InputError, match="search first"):
+        analysis.plot_lambda_map(trials, "erm")
+    with pytest.raises(InputError, match="finish the sweep"):
+        analysis.plot_learning_curves(trials, analysis.load_history(sweep_dir).iloc[:0])
