@@ -18,7 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.simulated import Executor, simulate, skewed_seconds, smooth_curve
-from orchestrator.results import SweepDirectory
+from orchestrator.directory.reader import SweepDirectory
 from tests.orchestrator.support import sweep_cells, sweep_config
 
 SEARCH, CONFIRM, EPOCHS = 20, 5, 10

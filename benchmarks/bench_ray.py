@@ -134,9 +134,9 @@ def sweep(trials: int, slots: int, sampler: str = "tpe") -> list[Span]:
     """Our sweep of so many trials of one epoch: when each trial began and ended."""
     from rich.console import Console
 
-    from orchestrator.results import SweepDirectory
+    from orchestrator.config.sweep_file import validate
+    from orchestrator.directory.reader import SweepDirectory
     from orchestrator.sweep import Options, run_sweep
-    from orchestrator.sweep_file import validate
 
     per_cell = trials // CELLS
     seeds = max(1, per_cell // 5)

@@ -92,8 +92,10 @@ def one(out: str, trials: int, with_ray: bool) -> dict[str, Any]:
 
     from rich.console import Console
 
-    from orchestrator import results, sweep, tuning
-    from orchestrator.sweep_file import validate
+    from orchestrator import sweep
+    from orchestrator.cluster import tuning
+    from orchestrator.config.sweep_file import validate
+    from orchestrator.directory import writer as results
     from tests.integration.null_trainable import null_trainable
 
     config = validate(

@@ -27,11 +27,11 @@ import optuna
 from scipy import stats
 
 from benchmarks.record_curves import EPOCHS, FILE, SEARCHED, VALUES
-from orchestrator.cells import build_cells, load_checked, resolve
-from orchestrator.config import EarlyStopping
-from orchestrator.dispatch import Dispatcher
-from orchestrator.scheduler import Rungs, build_rungs
-from orchestrator.sweep_file import validate
+from orchestrator.config.sweep_config import EarlyStopping
+from orchestrator.config.sweep_file import validate
+from orchestrator.plan.cells import build_cells, load_checked, resolve
+from orchestrator.search.dispatch import Dispatcher
+from orchestrator.search.rungs import Rungs, build_rungs
 from tests.orchestrator.support import Simulation
 from trainable.methods.base import Range, get_method
 from trainable.spec import TrialSpec

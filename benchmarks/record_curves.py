@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from orchestrator.search import from_unit, sobol_point
+from orchestrator.search.study import from_unit, sobol_point
 from trainable.methods.base import get_method
 from trainable.spec import Training, TrialSpec
 from trainable.trainer import Trainer, TrialFailed

@@ -17,15 +17,16 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 from rich.console import Console
 
-from orchestrator.cells import Cell
-from orchestrator.cluster import demands_of
-from orchestrator.config import SweepConfig
-from orchestrator.dispatch import Dispatcher
-from orchestrator.lease import Lease
+from orchestrator.cluster.nodes import demands_of
+from orchestrator.cluster.session import Session
+from orchestrator.cluster.tuning import CellScheduler, CellSearcher, Recorder
+from orchestrator.config.sweep_config import SweepConfig
+from orchestrator.directory.lease import Lease
+from orchestrator.directory.reader import SweepDirectory
+from orchestrator.directory.writer import Writer
+from orchestrator.plan.cells import Cell
 from orchestrator.progress import Progress
-from orchestrator.results import SweepDirectory, Writer
-from orchestrator.session import Session
-from orchestrator.tuning import CellScheduler, CellSearcher, Recorder
+from orchestrator.search.dispatch import Dispatcher
 from store.rules import RULES
 from trainable.randomness import derive
 from trainable.report import spec_row

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from orchestrator.home import ensure_home
-from orchestrator.output import lenient
+from orchestrator.process.home import ensure_home
+from orchestrator.process.output import lenient
 from store.errors import nearest
 from store.local import expanded
 
@@ -236,11 +236,10 @@ def _takes_bias(options: argparse.Namespace) -> bool:
 
 
 def _command(name: str) -> Callable[[argparse.Namespace], int]:
-    homes = {name: f"commands_{name}" for name in ("report", "bench", "data", "plan")} | {"pack": "commands_report"}
-    homes |= {"status": "commands_state", "verify": "commands_state"}
-    home = f"orchestrator.{homes.get(name, 'commands')}"
-    found: Callable[[argparse.Namespace], int] = getattr(importlib.import_module(home), name)
-    return found
+    homes = {"resume": "run", "schema": "run", "pack": "report", "status": "state", "verify": "state"}
+    home = importlib.import_module(f"orchestrator.commands.{homes.get(name, name)}")
+    command: Callable[[argparse.Namespace], int] = getattr(home, name)
+    return command
 
 
 def _is_bad_input(error: Exception) -> bool:

@@ -14,9 +14,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.dispatch import CellStatus, Dispatcher
-from orchestrator.prices import read_prices
-from orchestrator.spool import Direct, Post
+from orchestrator.directory.write_queue import Direct, Post
+from orchestrator.plan.prices import read_prices
+from orchestrator.search.dispatch import CellStatus, Dispatcher
 from store.errors import InputError
 from store.folder import Folder
 from store.sealed import seal_json

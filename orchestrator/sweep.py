@@ -14,29 +14,30 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from orchestrator.begin_anew import begin_anew, changes_if_new
-from orchestrator.cells import Cell, choose_cells
-from orchestrator.companions import write_samples, write_splits
-from orchestrator.config import SweepConfig
-from orchestrator.continuation import changed_numbers, check_config, check_provenance
-from orchestrator.damage import Survey, set_aside, survey
-from orchestrator.declaration import declaration_of, next_declaration, now
-from orchestrator.dispatch import Dispatcher
-from orchestrator.failures import Failures
-from orchestrator.fits import check_fits
-from orchestrator.home import ensure_home
-from orchestrator.identity import search_seed
+from orchestrator.cluster.address import check_cluster, check_form
+from orchestrator.cluster.fits import check_fits
+from orchestrator.config.sweep_config import SweepConfig
+from orchestrator.config.sweep_file import validate
+from orchestrator.directory.begin_anew import begin_anew, changes_if_new
+from orchestrator.directory.companions import write_samples, write_splits
+from orchestrator.directory.damage import Survey, set_aside, survey
+from orchestrator.directory.declaration import declaration_of, next_declaration, now
+from orchestrator.directory.lease import acquire
+from orchestrator.directory.reader import SweepDirectory
+from orchestrator.directory.remaining import remaining
+from orchestrator.directory.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
+from orchestrator.directory.writer import Writer
 from orchestrator.interruption import Interruption
-from orchestrator.journal import write_journal
-from orchestrator.lease import acquire
-from orchestrator.plan import Plan, make_plan
-from orchestrator.prices import read_prices
+from orchestrator.plan.cells import Cell, choose_cells
+from orchestrator.plan.continuation import changed_numbers, check_config, check_provenance
+from orchestrator.plan.identity import search_seed
+from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.plan.prices import read_prices
+from orchestrator.process.home import ensure_home
 from orchestrator.progress import Progress
-from orchestrator.reach import check_cluster, check_form
-from orchestrator.remaining import remaining
-from orchestrator.results import SweepDirectory, Writer
-from orchestrator.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
-from orchestrator.sweep_file import validate
+from orchestrator.search.dispatch import Dispatcher
+from orchestrator.search.failures import Failures
+from orchestrator.search.journal import write_journal
 from store.errors import InputError
 from store.parts import part_cell
 from store.sealed import seal_sheet, seal_yaml
@@ -318,10 +319,10 @@ def _run(
 ) -> None:
     import ray
 
-    from orchestrator.capacity import Capacity
-    from orchestrator.cluster import LOGGER, cluster_nodes, demands_of, log_folder, ray_log, start_ray
-    from orchestrator.gpu_packing import pack_gpus
-    from orchestrator.tuning import run_tuner
+    from orchestrator.cluster.capacity import Capacity
+    from orchestrator.cluster.gpu_packing import pack_gpus
+    from orchestrator.cluster.nodes import LOGGER, cluster_nodes, demands_of, log_folder, ray_log, start_ray
+    from orchestrator.cluster.tuning import run_tuner
 
     log = log_folder(writer.directory.folder.local)
     ours = not ray.is_initialized()

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from orchestrator.cli import main
-from orchestrator.identity import search_id, trial_spec
-from orchestrator.plan import make_plan
-from orchestrator.sheet import sweep_sheet
-from orchestrator.sweep_file import parse_config
+from orchestrator.config.sweep_file import parse_config
+from orchestrator.directory.sheet import sweep_sheet
+from orchestrator.plan.identity import search_id, trial_spec
+from orchestrator.plan.plan import make_plan
 from tests.bad_input.support import SWEEP, Refuse, contents, part
 from trainable.report import spec_row
 
@@ -21,7 +21,7 @@ from trainable.report import spec_row
 def refuse(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refuse:
     """Run a command that must be refused; returns its one sentence. The working directory is an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("orchestrator.cluster.start_ray", lambda *_: pytest.fail("Ray was started on bad input"))
+    monkeypatch.setattr("orchestrator.cluster.nodes.start_ray", lambda *_: pytest.fail("Ray was started on bad input"))
 
     def run(*words: object) -> str:
         before = contents(tmp_path)

@@ -11,11 +11,11 @@ from typing import Any
 
 import safetensors.numpy
 
-from orchestrator.config import SweepConfig
-from orchestrator.dispatch import Dispatcher
+from orchestrator.config.sweep_config import SweepConfig
+from orchestrator.config.sweep_file import validate
+from orchestrator.directory.writer import Writer
 from orchestrator.progress import Progress
-from orchestrator.results import Writer
-from orchestrator.sweep_file import validate
+from orchestrator.search.dispatch import Dispatcher
 from store.rules import RULES
 from store.sealed import seal_tensors
 from trainable.open_trial import trial_folder, write_checkpoint, write_predictions

@@ -198,7 +198,7 @@ def own_cluster(
     import ray
     from ray.cluster_utils import Cluster
 
-    from orchestrator.ray_private import slow_agents_awaited
+    from orchestrator.cluster.ray_private import slow_agents_awaited
 
     place.mkdir()
     own = {"RAY_TMPDIR": str(place), "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1", **variables}

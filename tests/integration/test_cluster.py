@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator import tuning
-from orchestrator.identity import trial_spec
-from orchestrator.plan import make_plan
-from orchestrator.sweep_file import read_config, validate
+from orchestrator.cluster import tuning
+from orchestrator.config.sweep_file import read_config, validate
+from orchestrator.plan.identity import trial_spec
+from orchestrator.plan.plan import make_plan
 from store.errors import InputError
 from tests.integration.null_trainable import null_trainable
 from tests.integration.support import CIRCUMSTANCES, NODE, assert_same_results, driver, open_marks, rows
@@ -55,7 +55,7 @@ def test_a_cluster_gives_the_same_results_as_one_machine(swept: tuple[Path, Any]
 def test_workers_with_other_code_are_refused_before_they_train(
     cluster: Any, short_tmp: Path, sweep_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator import same_code
+    from orchestrator.cluster import same_code
     from orchestrator.sweep import Options, run_sweep
 
     monkeypatch.setattr(same_code, "read_code", lambda: ("/elsewhere/trainable", "0123", "laptop"))

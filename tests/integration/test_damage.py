@@ -19,11 +19,11 @@ import pytest
 from rich.console import Console
 
 import analysis
-from orchestrator import lease
 from orchestrator import sweep as sweep_module
 from orchestrator.cli import main
+from orchestrator.directory import lease
+from orchestrator.directory.verify import verify
 from orchestrator.sweep import Options, run_sweep
-from orchestrator.verify import verify
 from store.errors import InputError
 from tests.integration import damage as damages
 from tests.integration.damage import SWEEP, Stop, damage, run_here, sweep_config

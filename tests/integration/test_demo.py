@@ -12,8 +12,8 @@ import pytest
 
 import sweeps
 from orchestrator import cli
-from orchestrator.commands import DEMO, _read_sweep
-from orchestrator.sweep_file import read_config
+from orchestrator.commands.run import DEMO, _read_sweep
+from orchestrator.config.sweep_file import read_config
 
 
 def test_no_file_means_the_phantom() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.results import SweepDirectory
+from orchestrator.directory.reader import SweepDirectory
 from store.open import folder_at
 from tests.integration.support import SEARCHED, Driver, Rows, assert_same_results, differences, driver, open_marks, rows
 from trainable.open_trial import CHECKPOINT

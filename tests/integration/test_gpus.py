@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestrator import gpu_packing, tuning
+from orchestrator.cluster import gpu_packing, tuning
+from orchestrator.config.sweep_file import validate
 from orchestrator.sweep import Options, run_sweep
-from orchestrator.sweep_file import validate
 from tests.integration.null_trainable import null_trainable
 from tests.integration.support import own_cluster, rows
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import analysis
-from orchestrator.results import SweepDirectory
+from orchestrator.directory.reader import SweepDirectory
 from store.errors import InputError
 from store.open import folder_at
 from store.sealed import is_whole

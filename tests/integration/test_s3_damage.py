@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 import analysis
-from orchestrator.results import SweepDirectory
-from orchestrator.verify import verify
+from orchestrator.directory.reader import SweepDirectory
+from orchestrator.directory.verify import verify
 from store.errors import InputError
 from store.folder import Folder
 from store.open import folder_at

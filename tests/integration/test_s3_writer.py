@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import lease as lease_module
-from orchestrator.identity import trial_spec
-from orchestrator.lease import acquire
-from orchestrator.results import SweepDirectory, Writer
+from orchestrator.directory import lease as lease_module
+from orchestrator.directory.lease import acquire
+from orchestrator.directory.reader import SweepDirectory
+from orchestrator.directory.writer import Writer
+from orchestrator.plan.identity import trial_spec
 from store import object_store
 from store.open import folder_at, read_small
 from store.sealed import is_whole, seal_json, seal_yaml

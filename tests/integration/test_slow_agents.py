@@ -19,7 +19,7 @@ if any(name in " ".join(sys.orig_argv) for name in ("dashboard/agent.py", "runti
 """
 START = """
 import ray
-from orchestrator.cluster import start_ray
+from orchestrator.cluster.nodes import start_ray
 start_ray(None, 1)
 print(ray.get(ray.remote(lambda: "trained").remote(), timeout=100))
 ray.shutdown()

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.cluster import LOG_BYTES
-from orchestrator.sweep_file import validate
+from orchestrator.cluster.nodes import LOG_BYTES
+from orchestrator.config.sweep_file import validate
 from tests.integration import faulty
 from tests.integration.support import SWEEP, Row, differences, results, rows
 
@@ -39,8 +39,8 @@ def swept(short_tmp: Path, cluster: Any) -> Iterator[Swept]:
     """The small sweep with more methods that misbehave."""
     import ray
 
-    from orchestrator import session
-    from orchestrator.cluster import logs_here
+    from orchestrator.cluster import session
+    from orchestrator.cluster.nodes import logs_here
     from orchestrator.sweep import Options, run_sweep
 
     tree = yaml.safe_load(SWEEP)

@@ -18,11 +18,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 def trials(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], list[TrialSpec]]:
     """Let the trials of a sweep end without Ray, with an error or with a value; returns a list that takes them."""
 
-    from orchestrator import commands, sweep
-    from orchestrator.cluster import demands_of
-    from orchestrator.dispatch import Dispatcher
-    from orchestrator.results import Writer
-    from orchestrator.session import Session
+    from orchestrator import sweep
+    from orchestrator.cluster.nodes import demands_of
+    from orchestrator.cluster.session import Session
+    from orchestrator.commands import run as commands
+    from orchestrator.directory.writer import Writer
+    from orchestrator.search.dispatch import Dispatcher
     from tests.orchestrator.support import fake_history, fake_row
 
     def ending(error: str | None) -> list[TrialSpec]:

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.cells import Cell, build_cells, resolve
-from orchestrator.config import SweepConfig
-from orchestrator.dispatch import Dispatcher
-from orchestrator.sweep_file import validate
+from orchestrator.config.sweep_config import SweepConfig
+from orchestrator.config.sweep_file import validate
+from orchestrator.plan.cells import Cell, build_cells, resolve
+from orchestrator.search.dispatch import Dispatcher
 from store.rules import RULES
 from trainable.data.base import Axis
 from trainable.report import spec_row

@@ -12,12 +12,12 @@ import pytest
 from rich.console import Console
 
 import analysis
-import orchestrator.lease as lease
+import orchestrator.directory.lease as lease
 import orchestrator.sweep as sweep_module
 from analysis.loading import load
 from analysis.points.points import collect
+from orchestrator.config.sweep_file import validate
 from orchestrator.sweep import Options, Result, run_sweep
-from orchestrator.sweep_file import validate
 from store.errors import InputError
 from tests.integration.damage import SWEEP, Stop, run_here
 from trainable.data.base import DataView, load_dataset

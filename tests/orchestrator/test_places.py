@@ -16,7 +16,7 @@ from analysis.report import page as report_module
 from analysis.report.page import place_report
 from analysis.writing import replacing, write_text
 from orchestrator.cli import main
-from orchestrator.sweep_file import parse_config
+from orchestrator.config.sweep_file import parse_config
 from store.errors import InputError
 from store.local import expanded
 from trainable.data.array_folder import drafted

@@ -13,8 +13,8 @@ import pytest
 from rich.console import Console
 
 from orchestrator import progress as progress_module
-from orchestrator.dispatch import CellStatus
 from orchestrator.progress import STATUS_FILE, Progress, cell_table, duration, status_line
+from orchestrator.search.dispatch import CellStatus
 from store.errors import InputError
 from store.folder import Folder, LocalFolder
 from store.open import folder_at

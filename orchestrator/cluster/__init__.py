@@ -1,0 +1,1 @@
+"""The Ray that trials run on: nodes, places for trials, and the one run of Tune."""

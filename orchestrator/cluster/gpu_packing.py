@@ -1,0 +1,170 @@
+"""``resources.gpu: auto``: how many trials share a card, from what one trial needs of its memory."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import ray
+from rich.console import Console
+
+from orchestrator.cluster.capacity import Demand
+from orchestrator.cluster.nodes import cluster_nodes
+from orchestrator.config.sweep_config import SweepConfig
+from orchestrator.plan.cells import Cell
+from orchestrator.plan.identity import search_seed, trial_spec
+from orchestrator.plan.space import default_in
+from trainable.spec import TrialSpec
+
+MEMORY_SHARE = 0.9
+"""Of a card's memory that is given away: other trials of the sweep may need a little more than the measured ones."""
+RAY_UNIT = 10_000
+"""Ray counts resources in steps of a ten thousandth."""
+MEASURE_SECONDS = 1800.0
+"""So long trials may take to be measured: the first node with a card may have to start, and an epoch be trained."""
+
+Found = tuple[list[int], int, str]
+
+
+def trials_on_card(need: int, memory: int, cpus: float, cpus_of_trial: int) -> int:
+    """How many trials a card takes.
+
+    Args:
+        need: Memory of one trial, in bytes.
+        memory: Memory of the card.
+        cpus: Processors of the node for each of its cards.
+        cpus_of_trial: Processors of a trial.
+
+    Returns:
+        At least one.
+    """
+    by_memory = int(MEMORY_SHARE * memory // max(need, 1))
+    return max(1, min(by_memory, int(cpus // cpus_of_trial)))
+
+
+def ray_share(share: float) -> float:
+    """The share of a card as Ray must be asked for it: rounded down, else k times 1/k could exceed one card."""
+    return share if share >= 1 else math.floor(share * RAY_UNIT + 1e-6) / RAY_UNIT
+
+
+def pack_gpus(
+    config: SweepConfig, cells: Iterable[Cell], demands: Mapping[str, Demand], console: Console
+) -> dict[str, Demand]:
+    """Replace the whole card of each method with ``auto`` by the share that one of its trials was measured to need.
+
+    Waits for a card, ``MEASURE_SECONDS`` at most: on a cluster that grows from zero, for its first node with one.
+    Where there are cards of several kinds by then, the share is that of the one with the least memory.
+
+    Args:
+        config: The resolved configuration, on a cluster that has cards.
+        cells: The grid.
+        demands: What a trial of each method takes, by label, where ``auto`` stands for a whole card.
+        console: Where the finding is told.
+
+    Returns:
+        The demands; one card a trial where nothing could be measured.
+    """
+    cards = [node for node in cluster_nodes() if node.get("GPU", 0.0) >= 1]
+    # A trial that fits on no node, not even on one to come, would be waited for without end.
+    probes = {
+        label: spec
+        for label, spec in probe_specs(config, cells).items()
+        if label in demands and config.resources_of(label).gpu == "auto" and any(map(demands[label].on, cards))
+    }
+    if not probes:
+        return dict(demands)
+    console.print(f"measuring the GPU memory of {len(probes)} trials, an epoch each", highlight=False, soft_wrap=True)
+    try:
+        found = _measured(list(probes.values()), max(demands[label].cpu for label in probes))
+    except ray.exceptions.RayError as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        if isinstance(error, ray.exceptions.GetTimeoutError):
+            reason = f"no card gave an answer within {MEASURE_SECONDS / 60:.0f} minutes"
+        text = f"resources.gpu: auto gives each trial a whole GPU: it was not measured ({reason})"
+        console.print(text, soft_wrap=True)
+        return dict(demands)
+    if found is None:
+        console.print("resources.gpu: auto gives each trial a whole GPU: torch cannot use it there")
+        return dict(demands)
+    needs, memory, name = found
+    packed = dict(demands)
+    for label, need in zip(probes, needs, strict=True):
+        cpus = min(_cpus_of_card(node) for node in cards if demands[label].on(node))
+        count = trials_on_card(need, memory, cpus, demands[label].cpu)
+        packed[label] = replace(demands[label], gpu=1 / count)
+        console.print(
+            f"resources.gpu: auto = {f'1/{count}' if count > 1 else '1'} for {label}: a trial takes "
+            f"{need / 2**20:.0f} of {memory / 2**20:.0f} MB on {name}, and {cpus:g} CPUs go with each card",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return packed
+
+
+def probe_specs(config: SweepConfig, cells: Iterable[Cell]) -> dict[str, TrialSpec]:
+    """One trial for each method, by label: at its defaults, with the test images that a confirm trial loads."""
+    from trainable.methods.base import get_method
+
+    first = {cell.label: cell for cell in reversed(list(cells))}
+    specs = {}
+    for label, cell in sorted(first.items()):
+        defaults = get_method(cell.method).defaults
+        searched = {name: default_in(entry, defaults[name]) for name, entry in cell.space.items()}
+        hyperparameters = {**cell.fixed, **searched}
+        seed = search_seed(config.seed)
+        specs[label] = trial_spec(config, cell, "confirm", f"probe-{label}", hyperparameters, seed)
+    return specs
+
+
+def _measured(specs: list[TrialSpec], cpus: int) -> Found | None:
+    """What the trials need, and the memory and the name of the smallest card; None where torch can use no card."""
+    end = time.monotonic() + MEASURE_SECONDS
+    probe = ray.remote(num_gpus=1, num_cpus=cpus, max_calls=1, max_retries=0)(_measure)
+    (found,) = _answers([probe.remote([spec.to_json() for spec in specs])], end)
+    if found is None:
+        return None
+    needs, memory, name = found
+    kinds = _kinds_of_cards()
+    cards = [(memory, name)]
+    if len(kinds) > 1:
+        # The share that fits where the trials were measured may be too large for another card.
+        look = {"num_gpus": 1 / RAY_UNIT, "num_cpus": 0, "max_calls": 1, "max_retries": 0}
+        asked = [ray.remote(**look, resources={kind: 1 / RAY_UNIT})(_look).remote() for kind in kinds]
+        cards += [card for card in _answers(asked, end) if card is not None]
+    return needs, *min(cards)
+
+
+def _answers(asked: list[Any], end: float) -> list[Any]:
+    try:
+        answers: list[Any] = ray.get(asked, timeout=max(0.0, end - time.monotonic()))
+    except ray.exceptions.GetTimeoutError:
+        # Else it would take a card from the trials as soon as there is one.
+        for reference in asked:
+            ray.cancel(reference, force=True)
+        raise
+    return answers
+
+
+def _kinds_of_cards() -> list[str]:
+    """How Ray calls the cards that are there now; one that it cannot name has no kind of its own."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0.0) >= 1]
+    return sorted({name for node in nodes for name in node if name.startswith("accelerator_type:")})
+
+
+def _measure(probes: list[str]) -> Found | None:
+    from trainable.footprint import footprints
+
+    return footprints([TrialSpec.from_json(text) for text in probes])
+
+
+def _look() -> tuple[int, str] | None:
+    from trainable.footprint import card
+
+    return card()
+
+
+def _cpus_of_card(node: Mapping[str, Any]) -> float:
+    return float(node.get("CPU", 1.0)) / float(node["GPU"])

@@ -1,0 +1,328 @@
+"""The Ray that trials run on: one that is there, or one of our own on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+import yaml
+
+from orchestrator.cluster import ray_private
+from orchestrator.cluster.capacity import Demand
+from orchestrator.cluster.machine import processors
+from orchestrator.cluster.same_code import code_first
+from orchestrator.config.sweep_config import SweepConfig
+from store.errors import InputError
+from trainable.texts import one_line
+
+OBJECT_STORE_BYTES = 200 * 2**20
+"""Nothing of size travels through Ray: images and weights are read and written by the workers."""
+
+START_ATTEMPTS = 2
+LOGGER = "lnl_sweep"
+"""Name of the logger of a sweep, which writes into ``driver.log``."""
+LOG_BYTES, OLDER_LOGS = 4 * 2**20, 1
+"""A worker of a Ray of our own writes files of this size, and this many older ones stay: what a method prints."""
+NODE_SECONDS = 2.0
+"""A node that does not take a connection within these is gone."""
+AUTOSCALING_FILE = "ray_bootstrap_config.yaml"
+"""Where ``ray up`` leaves the cluster's configuration, in the home of the head's user."""
+_QUIET = {"log_to_driver": False, "logging_level": "error"}
+
+
+def start_ray(address: str | None, cpus: int | None = None) -> None:
+    """Connect to a cluster, or start Ray on this machine.
+
+    Args:
+        address: Address of a running cluster, ``auto``, or None: ``RAY_ADDRESS`` if set, else a local Ray of our own.
+        cpus: Processors of the local Ray; by default all that this process may use.
+
+    Raises:
+        InputError: It does not start, or could be reached from other machines; or credentials came with the job.
+    """
+    for name, value in {
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # A SIGTERM is an orderly end here, not a crash whose addresses the user should read.
+        "RAY_DISABLE_FAILURE_SIGNAL_HANDLER": "1",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # Without them what a method prints would fill the disk.
+        "RAY_ROTATION_MAX_BYTES": str(LOG_BYTES),
+        "RAY_ROTATION_BACKUP_COUNT": str(OLDER_LOGS),
+        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        "RAY_AIR_NEW_OUTPUT": "0",
+        "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    }.items():
+        os.environ.setdefault(name, value)
+    if not ray.is_initialized():
+        if address or os.environ.get("RAY_ADDRESS"):
+            _join(address or "auto")
+        else:
+            _start_own(lambda: _init_own(cpus))
+            ray_private.check_loopback()
+    ray_private.refuse_credentials_of_a_job()
+
+
+def _join(address: str) -> None:
+    try:
+        with code_first():
+            ray.init(address=address, **_QUIET)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"the Ray at {address} cannot be joined ({one_line(str(error), 300)}): see to it that it runs, and that "
+            "this machine is one of its nodes (RAY_AUTH_MODE=token where it asks for a token)"
+        ) from error
+
+
+def _init_own(cpus: int | None) -> None:
+    # Without "local" Ray would join whatever cluster was last started on this machine.
+    own = {
+        "address": "local",
+        "num_cpus": cpus or processors(),
+        "include_dashboard": False,
+        "_temp_dir": ray_private.private_folder(),
+    }
+    ray_private.make_token()
+    with ray_private.loopback_only(), ray_private.slow_agents_awaited(), code_first():
+        ray.init(**own, object_store_memory=OBJECT_STORE_BYTES, **_QUIET)
+    ray_private.close_token()
+
+
+def _start_own(start: Callable[[], object]) -> None:
+    # On a machine that is busy with other things Ray gives up after half a minute: then once more.
+    for attempt in range(START_ATTEMPTS):
+        try:
+            with _sheltered():
+                start()
+        except Exception as error:
+            ray.shutdown()
+            if attempt + 1 == START_ATTEMPTS:
+                reason = " ".join(str(error).split())
+                busy = "time" in reason.lower()
+                remedy = (
+                    "end what keeps it busy" if busy else "mend what it names, or give --address of a Ray that runs"
+                )
+                raise InputError(f"Ray does not start on this machine ({reason}): {remedy}") from error
+        else:
+            return
+
+
+@contextlib.contextmanager
+def _sheltered() -> Iterator[None]:
+    # A terminal that goes sends SIGHUP to all its processes: those of Ray, which inherit what is blocked here, must
+    # outlive it until the sweep has ended in order. (Ray itself does so with the SIGINT of a Ctrl-C.)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _QuietFile(logging.Handler):
+    """A log that is open only while it is written; where it cannot be, on a full disk say, it says nothing."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
+            file.write(f"{self.format(record)}\n")
+
+
+def log_folder(directory: Path | None) -> Path | None:
+    """Folder of Ray's logs in a sweep's directory, made where it is missing; None in an object store.
+
+    Raises:
+        InputError: It cannot be made.
+    """
+    if directory is None:
+        return None
+    place = directory / "ray"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"Ray's logs need the folder {place}, which cannot be made ({error.strerror}): move away what stands there"
+        ) from error
+    return place
+
+
+@contextlib.contextmanager
+def ray_log(place: Path | None) -> Iterator[None]:
+    """Within the block, what Ray and a sweep's own logger say goes to ``driver.log`` and not to the screen.
+
+    What a user must know of it reaches them as a trial's error or as the sweep's own sentence.
+
+    Args:
+        place: Folder of the log; None = there is no log, and what Ray's nodes say of workers
+            that died stands in Ray's own logs alone.
+    """
+    if place is None:
+        with _node_messages(lambda line: None):
+            yield
+        return
+    logger = logging.getLogger("ray")
+    before, levels = logger.level, [(handler, handler.level) for handler in logger.handlers]
+    file = _QuietFile(place / "driver.log")
+    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for handler, _ in levels:
+        handler.setLevel(logging.CRITICAL + 1)
+    logger.addHandler(file)
+    logger.setLevel(logging.INFO)
+    own = logging.getLogger(LOGGER)
+    own_before = (own.level, own.propagate)
+    own.addHandler(file)
+    own.setLevel(logging.INFO)
+    own.propagate = False
+    session = ray.get_runtime_context().get_session_name()
+    logger.info(
+        "workers write their logs to %s/logs in Ray's folder on their node (/tmp/ray by default, /tmp/lnl-%d/ray for a "
+        "Ray of our own)",
+        session,
+        os.geteuid(),
+    )
+    try:
+        with _node_messages(lambda line: logger.warning("%s", line)):
+            yield
+    finally:
+        logger.removeHandler(file)
+        logger.setLevel(before)
+        own.removeHandler(file)
+        own.level, own.propagate = own_before
+        for handler, level in levels:
+            handler.setLevel(level)
+        file.close()
+
+
+def logs_here() -> Path | None:
+    """Folder of the logs of this machine's workers; None where Ray does not say."""
+    with contextlib.suppress(Exception):
+        return Path(ray._private.worker.global_worker.node.get_logs_dir_path())
+    return None
+
+
+@contextlib.contextmanager
+def _node_messages(log: Callable[[str], None]) -> Iterator[None]:
+    """Within the block, messages such as "(raylet) A worker died or was killed" are logged.
+
+    A thread of Ray prints them on the standard output, whatever ``log_to_driver`` and ``logging_level`` say.
+    """
+    worker = ray._private.worker
+    show = getattr(worker, "print_to_stdstream", None)
+    if show is None:
+        # A Ray that shows them in another way.
+        yield
+        return
+
+    def keep(data: Mapping[str, Any], *rest: Any, **more: Any) -> None:
+        if data.get("pid") != "raylet":
+            show(data, *rest, **more)
+            return
+        for line in data.get("lines", ()):
+            log(f"(raylet) {line}")
+
+    worker.print_to_stdstream = keep
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = show
+
+
+def cluster_nodes() -> list[Mapping[str, float]]:
+    """Resources of each node of the connected cluster.
+
+    A cluster that grows is counted at its largest: waiting trials are what makes it grow, so that counted as it is now
+    it would never leave zero.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    growing = largest_cluster(_autoscaling_config()) if _is_head_here() else []
+    return growing if len(growing) > len(nodes) else nodes
+
+
+def demands_of(config: SweepConfig, nodes: Iterable[Mapping[str, float]]) -> dict[str, Demand]:
+    """What a trial of each method takes on such a cluster, by label; ``gpu: auto`` is one card where there are any."""
+    cards = sum(node.get("GPU", 0.0) for node in nodes)
+    each = {label: config.resources_of(label) for label in (m.label or m.name for m in config.methods)}
+    return {label: Demand(resources.cpu, resources.gpu_share(cards)) for label, resources in each.items()}
+
+
+def largest_cluster(autoscaling: Mapping[str, Any]) -> list[Mapping[str, float]]:
+    """Resources of each node of an autoscaling cluster at its largest, the head included.
+
+    Args:
+        autoscaling: What ``ray up`` left on the head: node types with their resources and largest numbers.
+
+    Returns:
+        The nodes; those with most GPUs first where not all types can be at their largest number.
+    """
+    types = dict(autoscaling.get("available_node_types") or {})
+    head = types.pop(autoscaling.get("head_node_type"), None)
+    if head is None:
+        return []
+    workers: list[Mapping[str, float]] = []
+    for kind in types.values():
+        resources = kind.get("resources") or {}
+        if resources:
+            workers += [resources] * int(kind.get("max_workers", 0))
+    workers.sort(key=lambda resources: (resources.get("GPU", 0), resources.get("CPU", 0)), reverse=True)
+    return [head.get("resources") or {}, *workers[: int(autoscaling.get("max_workers", 0))]]
+
+
+def lost_its_node(actor_id: str | None, error: object) -> bool:
+    """Whether an actor died because its node is gone, and not by a fault of its own.
+
+    A node that goes takes its processes with it. Their end is noticed at once, that of the node after its missed health
+    checks: until then Ray calls it the death of a worker.
+
+    Args:
+        actor_id: The actor, as hexadecimal text; None where it is not known.
+        error: What Ray says of its end.
+    """
+    # Ray says so in words only; its own ``preempted`` is set by an autoscaler alone.
+    if not isinstance(error, ray.exceptions.RayActorError):
+        return False
+    if "node has died" in str(error):
+        return True
+    place = node_of(actor_id)
+    with contextlib.suppress(Exception):
+        return any(node["NodeID"] == place and not _answers(node) for node in ray.nodes())
+    return False
+
+
+def node_of(actor_id: str | None) -> str | None:
+    """Ray's identifier of the node that an actor ran on; None where it is not known."""
+    with contextlib.suppress(Exception):
+        return str(ray._private.state.actors(actor_id)["Address"]["NodeID"]) if actor_id else None
+    return None
+
+
+def _answers(node: Mapping[str, Any]) -> bool:
+    if not node["Alive"]:
+        return False
+    try:
+        socket.create_connection((node["NodeManagerAddress"], node["NodeManagerPort"]), NODE_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _is_head_here() -> bool:
+    # ray up's file says nothing about another cluster that this machine may be connected to.
+    host = str(ray.get_runtime_context().gcs_address).rsplit(":", 1)[0]
+    return bool(host == ray.util.get_node_ip_address())
+
+
+def _autoscaling_config() -> Mapping[str, Any]:
+    try:
+        found = yaml.safe_load((Path.home() / AUTOSCALING_FILE).read_text(encoding="utf-8"))
+    except (OSError, RuntimeError, yaml.YAMLError):
+        return {}
+    return found if isinstance(found, Mapping) else {}

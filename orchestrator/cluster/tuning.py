@@ -1,0 +1,212 @@
+"""The sweep's one Ray Tune run: a searcher and a scheduler that dispatch by cell, and a recorder of what ends.
+
+Ray Tune knows one searcher and one scheduler per run; ours hand every question to the ``Dispatcher``, which holds a
+study and a set of rungs for each cell.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
+
+from orchestrator.cluster.capacity import Demand
+from orchestrator.cluster.gpu_packing import ray_share
+from orchestrator.cluster.nodes import cluster_nodes
+from orchestrator.cluster.ray_private import no_variables_in_runtime_environments
+from orchestrator.cluster.same_code import compared
+from orchestrator.cluster.session import Session
+from orchestrator.config.sweep_config import SweepConfig
+from orchestrator.directory.lease import LeaseLost
+from orchestrator.directory.writer import Writer
+from orchestrator.interruption import Interruption
+from orchestrator.process.temporary import TemporaryFolder
+from orchestrator.progress import Progress
+from orchestrator.search.dispatch import Dispatcher
+from trainable.environment import store_environment
+from trainable.provenance import weights_checksum
+from trainable.tune_trainable import SweepTrainable
+
+
+class CellSearcher(Searcher):
+    """Tune's one searcher: hands out the next trial of whichever cell is furthest behind."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(metric="value", mode="max")
+        self._session = session
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next trial, None or FINISHED."""
+        return self._session.guarded(lambda: self._session.suggest(trial_id), Searcher.FINISHED)
+
+    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+        """Nothing: the recorder writes the row, since it is given the trial with the reason of an error."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: Ray's snapshots are logs, the directory is the state."""
+        Path(checkpoint_path).touch()
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Never called: a sweep is resumed from its directory."""
+        raise NotImplementedError("a sweep is resumed from its directory, never from Ray's snapshots")
+
+
+class CellScheduler(FIFOScheduler):
+    """Tune's one scheduler: asks the rungs of the trial's own cell."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self._session = session
+
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Any) -> str:
+        """CONTINUE or STOP."""
+        going = self._session.guarded(lambda: self._session.keep_going(trial.trial_id, result), True)
+        return TrialScheduler.CONTINUE if going else TrialScheduler.STOP
+
+    def choose_trial_to_run(self, tune_controller: Any) -> Any:
+        """The oldest trial that waits for a place, and none whose worker is just being started.
+
+        To such a trial Tune gives the next worker that falls free, and throws the half-started one away: where trials
+        end more often than a worker takes to start, slots that come late would never be used.
+        """
+        try:
+            return self._oldest_that_waits(tune_controller._tune_controller)
+        except AttributeError:
+            # A Ray that keeps these things elsewhere: its own choice is never wrong, only slower.
+            return super().choose_trial_to_run(tune_controller)
+
+    def _oldest_that_waits(self, run: Any) -> Any:
+        pending = {trial.trial_id: trial for trial in run._pending_trials}
+        waiting = [pending[name] for name in self._session.specs if name in pending]
+        waiting = [trial for trial in waiting if not _worker_starts(run, trial)]
+        free = (trial for trial in waiting if run._actor_cache.has_cached_object(trial.placement_group_factory))
+        return next(free, waiting[0] if waiting else None)
+
+
+def _worker_starts(run: Any, trial: Any) -> bool:
+    """Whether a trial has its resources and waits for its worker alone."""
+    worker = run._trial_to_actor.get(trial)
+    return worker is not None and run._actor_manager.is_actor_started(worker)
+
+
+class Recorder(tune.Callback):
+    """Keeps what trials report and writes their rows when they end."""
+
+    def __init__(self, session: Session, interruption: Interruption | None = None) -> None:
+        self._session = session
+        self._interruption = interruption or Interruption()
+
+    def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
+        """Look for trials that hang, a signal that was lost, another driver that has taken over, and new nodes."""
+        self._interruption.check()
+        if isinstance(self._session.error, LeaseLost):
+            # Its trials write into a directory that is no longer ours: they end now and not when they have trained.
+            raise self._session.error
+        self._session.guarded(lambda: self._session.end_overdue(), None)
+        self._session.look_for_nodes()
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """Start a trial's clock."""
+        self._session.guarded(lambda: self._session.start(trial), None)
+
+    def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any) -> None:
+        """Keep a result."""
+        self._session.guarded(lambda: self._session.result(trial.trial_id, result), None)
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """Write the row of a trial that completed or was stopped."""
+        self._session.guarded(lambda: self._session.ended(trial.trial_id), None)
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """Start a trial whose process died anew, or write its row."""
+        self._session.guarded(lambda: self._session.process_lost(trial), None)
+
+
+def run_tuner(
+    config: SweepConfig,
+    dispatcher: Dispatcher,
+    writer: Writer,
+    progress: Progress,
+    driver: str,
+    demands: Mapping[str, Demand],
+    slots: int | None = None,
+    interruption: Interruption | None = None,
+) -> str | None:
+    """Run everything that is missing. Returns when all rows are written.
+
+    Args:
+        config: The resolved configuration.
+        dispatcher: What is planned and done.
+        writer: Writes the rows.
+        progress: Shows them.
+        driver: Identifier of this driver; names the Tune run.
+        demands: What a trial of each method that has any left takes, by label.
+        slots: Trials at once; None = as many as the cluster holds at its largest, nodes that join later included.
+        interruption: Whether a signal has come.
+
+    Returns:
+        The bound that ended it before its time, in words.
+
+    Raises:
+        LeaseLost: Another driver took the directory over.
+        InputError: The directory cannot be written any more.
+        KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP.
+    """
+    session = Session(config, dispatcher, writer, progress, demands, cluster_nodes, slots)
+    # Tune reads its bound once, and a cluster grows: how many may wait is the session's to say.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000000"
+
+    # Ray registers trainables by name in the whole cluster: a second sweep must not run the first one's code.
+    weights = weights_checksum(config.network.name, config.network.options)
+    members = {"environment": store_environment(), "weights": weights}
+    trainable = compared(SweepTrainable, f"Sweep_{driver}", members)
+    place = writer.directory.folder.local
+    with TemporaryFolder() as elsewhere:
+        tuner = tune.Tuner(
+            tune.with_resources(trainable, _places),
+            tune_config=tune.TuneConfig(
+                metric="value",
+                mode="max",
+                num_samples=-1,
+                search_alg=CellSearcher(session),
+                scheduler=CellScheduler(session),
+                reuse_actors=True,
+                trial_name_creator=lambda trial: trial.trial_id,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                name=f"run-{driver}",
+                storage_path=str(place / "ray" if place else elsewhere),
+                callbacks=[Recorder(session, interruption)],
+                # Tune hears of one death twice, and takes the second report for the end of the trial it is about to
+                # start again: retries are ours.
+                failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        )
+        progress.start(session.capacity.slots)
+        try:
+            with no_variables_in_runtime_environments():
+                tuner.fit()
+        except Exception:
+            # Tune gives an error of ours another name.
+            if session.error is None:
+                raise
+        finally:
+            session.report.stop()
+    if session.error is not None:
+        raise session.error
+    return None if dispatcher.finished else session.limit_reached
+
+
+def _places(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+    bundle: dict[str, float] = {"CPU": float(config["cpu"])}
+    if config["gpu"]:
+        bundle["GPU"] = ray_share(config["gpu"])
+    return tune.PlacementGroupFactory([bundle])

@@ -1,0 +1,115 @@
+"""``lnl-sweep data``, and how bias values and options of a data set are given on a command line."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+from typing import Any
+
+import yaml
+
+from orchestrator.config.yaml_text import load_yaml, problem_of
+from store.errors import InputError, unknown_name
+from store.local import expanded
+from trainable.texts import reason_of
+
+
+def data(options: argparse.Namespace) -> int:
+    """``lnl-sweep data list | prepare | preview``."""
+    if options.action == "prepare":
+        from orchestrator.commands.prepare import prepare
+
+        return prepare(options)
+    return _data_list() if options.action == "list" else _data_preview(options)
+
+
+def _data_list() -> int:
+    from store.errors import Unreachable
+    from trainable.data.base import list_datasets, load_dataset
+    from trainable.data.cache import cache_folder
+
+    for name in list_datasets():
+        try:
+            dataset = load_dataset(name)
+        except (InputError, Unreachable) as error:
+            print(f"{name}: {error}")
+            continue
+        except Exception as error:
+            # A fault of one must not hide the others.
+            print(f"{name}: cannot be loaded ({reason_of(error)})")
+            continue
+        axes = ", ".join(f"{a.name} in [{a.low:g}, {a.high:g}], {a.stronger} = stronger" for a in dataset.axes)
+        print(
+            f"{name}: {dataset.long_name}, {len(dataset.labels())} images, {len(dataset.classes)} classes; bias: {axes}"
+        )
+    print(f"cache: {cache_folder()}")
+    return 0
+
+
+def _data_preview(options: argparse.Namespace) -> int:
+    from orchestrator.plan.cells import load_checked
+    from trainable.data.base import resolve_bias
+    from trainable.data.samples import contact_sheet
+
+    dataset = load_checked(options.name, dict(assignments(options.set)))
+    points = _preview_points(options.bias, options.rest, [axis.name for axis in dataset.axes])
+    if not points:
+        raise InputError(f"give bias values to show, e.g. --bias {dataset.axes[0].name}=0.02,0.1")
+    sheet = contact_sheet(dataset, [resolve_bias(dataset, point) for point in points])
+    target = expanded(options.out)
+    try:
+        sheet.save(target)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write the picture '{options.out}': {error}") from error
+    print(target)
+    return 0
+
+
+def _preview_points(entries: list[str], rest: list[str], axes: list[str]) -> list[dict[str, float]]:
+    values: dict[str, list[float]] = {}
+    for entry in entries:
+        name, _, text = entry.partition("=")
+        if name in values:
+            raise InputError(f"--bias {name} stands twice: give all values at once, e.g. --bias {name}=0,1")
+        try:
+            values[name] = [float(part) for part in text.split(",")]
+        except ValueError:
+            raise InputError(f"--bias takes NAME=VALUE,VALUE,..., but got '{entry}'") from None
+    values.update({name: [value] for name, value in bias_options(rest).items()})
+    for name in values:
+        if name not in axes:
+            raise unknown_name("bias parameter", name, axes)
+    return [dict(zip(values, point, strict=True)) for point in itertools.product(*values.values())] if values else []
+
+
+def bias_options(rest: list[str]) -> dict[str, float]:
+    """Bias values that were given like ``--rho 0.9``."""
+    bias: dict[str, float] = {}
+    words = iter(rest)
+    for word in words:
+        if not word.startswith("--"):
+            raise InputError(f"unexpected argument '{word}': bias values are given like --color_variance 0.02")
+        name, separator, text = word[2:].partition("=")
+        if not separator:
+            text = next(words, "")
+        if name in bias:
+            raise InputError(f"--{name} takes one value, but stands twice: remove one")
+        try:
+            bias[name] = float(text)
+        except ValueError:
+            raise InputError(f"--{name} takes a number, but got '{text}'") from None
+    return bias
+
+
+def assignments(entries: list[str]) -> list[tuple[str, Any]]:
+    """The ``key=value`` of each ``--set``."""
+    pairs = []
+    for entry in entries:
+        key, separator, text = entry.partition("=")
+        if not separator or not key:
+            raise InputError(f"--set takes key=value, but got '{entry}'")
+        try:
+            pairs.append((key, load_yaml(text)))
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {key}: '{text}' is not valid YAML: {problem_of(error)}") from error
+    return pairs

@@ -1,0 +1,214 @@
+"""``lnl-sweep run``, ``resume`` and ``schema``; a function for each, named like it."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.resources
+import json
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from orchestrator.commands.report import as_uri
+from orchestrator.config.sweep_config import SweepConfig
+from orchestrator.config.sweep_file import apply_override, parse_config, read_config, validate
+from store.errors import InputError
+
+DEMO = "brain_phantom"
+SMOKE = (
+    "training.epochs=1",
+    "search.trials=1",
+    "search.repeats=1",
+    "search.seeds=1",
+    "search.early_stopping=off",
+    "confirm.seeds=1",
+    "confirm.splits=1",
+)
+GPU_SHARE_OF_PEAK = 0.25
+"""What small convolutional networks reach in fp32, roughly: a guess, and called one where it is used."""
+READ_PATIENCE_SECONDS = 10.0
+
+
+def run(options: argparse.Namespace) -> int:
+    """``lnl-sweep run``: run a sweep, or what is missing of it."""
+    from orchestrator.plan.names import check_out
+
+    config = _read_sweep(options.sweep, options.set)
+    if options.smoke:
+        config = _smoke(config)
+    name = config.name or config.dataset.name
+    out = options.out or f"results/{name}{'-smoke' if options.smoke else ''}"
+    check_out(out)
+    if options.dry_run:
+        return _dry_run(config, out)
+    return _run(config, out, options)
+
+
+def resume(options: argparse.Namespace) -> int:
+    """``lnl-sweep resume``: finish, extend or repair a sweep."""
+    from orchestrator.directory.reader import SweepDirectory
+    from orchestrator.sweep import resume_config
+
+    directory = SweepDirectory(options.dir)
+    directory.folder = directory.folder.patiently(READ_PATIENCE_SECONDS)
+    tree = resume_config(directory)
+    for override in options.set:
+        apply_override(tree, override)
+    return _run(validate(tree, f"{directory.uri}/sweep.yaml"), options.dir, options)
+
+
+def schema(options: argparse.Namespace) -> int:
+    """``lnl-sweep schema``: JSON schema of the sweep file."""
+    print(json.dumps(SweepConfig.model_json_schema(), indent=2))
+    return 0
+
+
+def _read_sweep(name: str | None, overrides: list[str]) -> SweepConfig:
+    embedded = importlib.resources.files("sweeps")
+    if name is None:
+        return parse_config((embedded / f"{DEMO}.yaml").read_text(encoding="utf-8"), overrides, name=f"{DEMO}.yaml")
+    if not Path(name).is_file():
+        known = {entry.name for entry in embedded.iterdir() if entry.name.endswith(".yaml")}
+        shipped = Path(name).name if name.endswith(".yaml") else f"{Path(name).name}.yaml"
+        if shipped in known and str(Path(name).parent) in (".", "sweeps"):
+            return parse_config((embedded / shipped).read_text(encoding="utf-8"), overrides, name=shipped)
+    if Path(name).is_dir() or "://" in name:
+        where = name.rstrip("/")
+        again = (
+            "" if "://" in name else f"; to run it again in another folder: lnl-sweep run {where}/sweep.yaml --out NEW"
+        )
+        raise InputError(
+            f"run takes a sweep file, but '{name}' is a folder: to go on with the sweep in it: lnl-sweep resume "
+            f"{where}{again}"
+        )
+    return read_config(name, overrides)
+
+
+def _smoke(config: SweepConfig) -> SweepConfig:
+    tree = config.model_dump(mode="json", by_alias=True)
+    for override in SMOKE:
+        apply_override(tree, override)
+    tree["confirm"]["rules"] = list(config.confirm.seeds_of())
+    for method in tree["methods"]:
+        # The one epoch must be one of those that are tried out.
+        if method["space"].pop("pretrain_epochs", None) or "pretrain_epochs" in method["fixed"]:
+            method["fixed"]["pretrain_epochs"] = 0
+    return validate(tree)
+
+
+def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
+    from orchestrator.directory.lease import LeaseLost
+    from orchestrator.interruption import INTERRUPTED, Interruption
+    from orchestrator.progress import duration
+    from orchestrator.sweep import Options, run_sweep
+    from store.errors import Unreachable
+
+    began = time.monotonic()
+    interruption = Interruption(f"interrupted again: ended at once. Go on with: lnl-sweep resume {out}")
+    running = Options(
+        address=options.address,
+        cpus=options.cpus,
+        slots=options.slots,
+        mix_versions=options.mix_versions,
+        failed=getattr(options, "failed", False),
+        only=options.only,
+        interruption=interruption,
+    )
+    result = None
+    try:
+        with interruption.heard():
+            result = run_sweep(config, out, running)
+            print(f"planned = {result.planned}, finished = {result.finished}, in {duration(time.monotonic() - began)}")
+            for line in result.failures.lines():
+                print(line)
+            for line in result.problems:
+                print(f"problem: {line}", file=sys.stderr)
+            if result.planned != result.finished:
+                again = " --failed" if result.failures.failed else ""
+                print(f"not finished; go on with: lnl-sweep resume {out}{again}", file=sys.stderr)
+            return 0 if _finish(result.directory) and result.complete else 1
+    except KeyboardInterrupt:
+        if result is None:
+            print(f"interrupted; nothing is lost. Go on with: lnl-sweep resume {out}", file=sys.stderr)
+        else:
+            print(f"interrupted; all rows are in {out}. Report: lnl-sweep report {out}", file=sys.stderr)
+        return INTERRUPTED
+    except LeaseLost as lost:
+        print(f"lnl-sweep: {lost}", file=sys.stderr)
+    except Unreachable as away:
+        print(f"lnl-sweep: {away}; nothing finished is lost. Go on with: lnl-sweep resume {out}", file=sys.stderr)
+    return 1
+
+
+def _finish(directory: str) -> bool:
+    """Write the report and print the table; False where that failed, which costs no row."""
+    from analysis import load, load_predictions, summary_table, write_report
+    from analysis.loading import load_config, section
+    from analysis.numbers.published import NOTES
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # With the predictions: the same intervals as in the report.
+            summary = summary_table(load(directory), load_predictions(directory))
+            table = "no confirm trial has a result yet" if summary.empty else summary.to_string()
+            report = write_report(directory)
+            print(table)
+            for source, difference in NOTES.items():
+                if source in table:
+                    print(f"{source}: {difference}")
+            note = section(load_config(directory), "dataset_info").get("note")
+            if note:
+                print(f"note: {note}")
+            print(f"report: {as_uri(report)}")
+    except InputError as error:
+        # A sweep stopped before its first confirm trial has no curve yet; its rows are safe all the same.
+        print(f"no report yet: {error}", file=sys.stderr)
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        print(
+            f"the report failed ({reason}); all rows are in {directory}: lnl-sweep report {directory}", file=sys.stderr
+        )
+        return False
+    return True
+
+
+def _dry_run(config: SweepConfig, out: str) -> int:
+    from orchestrator.directory.reader import SweepDirectory
+    from orchestrator.plan.estimate import estimate
+    from orchestrator.plan.plan import make_plan
+    from orchestrator.plan.prices import read_prices
+    from orchestrator.plan.timing_process import time_apart
+    from orchestrator.progress import duration
+
+    plan, prices = make_plan(config), read_prices()
+    directory = SweepDirectory(out)
+    found = estimate(plan, directory.rows("trials") if directory.exists() else (), time_apart)
+    for cell in plan.cells:
+        if cell.like is not None:
+            print(f"{cell.id}: no search; trained with what the search in {cell.like.cell} chooses")
+            continue
+        anchor = ", the anchor among them" if cell.anchor is not None else ""
+        each = f", each with {cell.search_seeds} seeds" if cell.search_seeds > 1 else ""
+        print(f"{cell.id}: {cell.trials} search trials{anchor}{each}; searched: {', '.join(cell.space) or 'nothing'}")
+    print(
+        f"{found['cells']} cells, {found['search']} search trials + at most {found['confirm']} confirm trials "
+        f"= at most {found['trials']}"
+    )
+    for label, seconds in found["seconds_per_trial"].items():
+        print(f"  a trial of {label}: about {duration(seconds)}, from {found['source'][label]}")
+    print(f"at most {duration(found['seconds'])} of computing; divide by the number of trials that run at once")
+    gpu = f"{found['gpu_hours']:.1f} GPU-hours, " if found["gpu_hours"] else ""
+    cost = "a cost the table of prices cannot tell" if found["cost"] is None else prices.words(found["cost"])
+    print(f"at most {gpu}{cost}, start-up and idle time not counted")
+    if found["operations"]:
+        guesses = []
+        for name, peak in prices.tflops.items():
+            hours = found["operations"] / (peak * 1e12 * GPU_SHARE_OF_PEAK) / 3600
+            guesses.append(f"{name} {duration(3600 * hours)} ({prices.currency}{hours * prices.gpus[name]:.2f})")
+        print(
+            f"on one GPU, a guess from {found['operations']:.2g} operations at {GPU_SHARE_OF_PEAK:.0%} of its peak: "
+            f"{', '.join(guesses)}; measure it there with --smoke"
+        )
+    return 0

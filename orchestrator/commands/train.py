@@ -1,0 +1,75 @@
+"""``lnl-sweep train``: one trial in this process."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from orchestrator.commands.data import assignments, bias_options
+from orchestrator.config.sweep_file import validate
+from store.errors import InputError, unknown_name
+
+_WITHOUT_SET = {
+    "dataset.name": "its first argument",
+    "dataset.bias": "options of its own, e.g. --rho 1",
+    "network.name": "--network NAME",
+    "training.epochs": "--epochs N",
+}
+
+
+def train(options: argparse.Namespace) -> int:
+    """``lnl-sweep train``: one trial in this process."""
+    from orchestrator.plan.plan import make_plan
+    from store.columns import TEST_COLUMNS_BESIDE
+    from trainable import train as train_one
+    from trainable.api import DEFAULT_NETWORKS, OTHERWISE
+
+    bias = bias_options(options.rest)
+    groups: dict[str, dict[str, Any]] = {"training": {}, "network": {}, "dataset": {}, "": {}}
+    for key, value in assignments(options.set):
+        group, _, rest = key.rpartition(".")
+        if group not in groups:
+            raise unknown_name("group in --set", group, [name for name in groups if name])
+        if key in _WITHOUT_SET:
+            raise InputError(f"train takes {key} as {_WITHOUT_SET[key]}, but got --set {key}")
+        groups[group][rest] = value
+    network = options.network or DEFAULT_NETWORKS.get(options.dataset, OTHERWISE)
+    # A trial is checked like a sweep of one cell, by the same rules and in the same words.
+    one = validate(
+        {
+            "dataset": {**groups["dataset"], "name": options.dataset, "bias": [bias]},
+            "network": {**groups["network"], "name": network},
+            "methods": [{"name": options.method, "fixed": groups[""]}],
+            "training": {**groups["training"], "epochs": options.epochs},
+        },
+        "train",
+    )
+    note = make_plan(one).note
+    training = one.training.of_a_trial()
+    result = train_one(
+        options.dataset,
+        method=options.method,
+        seed=options.seed,
+        training=training,
+        network=network,
+        network_options=groups["network"],
+        dataset_options=groups["dataset"],
+        hyperparameters=groups[""],
+        device=options.device,
+        **bias,
+    )
+    for entry in result.history:
+        shown = {key: value for key, value in entry.items() if isinstance(value, float)}
+        print(f"epoch {entry['epoch']:>3}  " + "  ".join(f"{key} {value:.4g}" for key, value in shown.items()))
+    for key, value in result.row.items():
+        if value is not None and (
+            key.startswith(("test_", "val_", "bias_")) or key in (*TEST_COLUMNS_BESIDE, "collapsed")
+        ):
+            print(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")
+    if note:
+        print(f"note: {note}")
+    if result.row["status"] == "failed":
+        print(f"failed: {result.row['error']}", file=sys.stderr)
+        return 1
+    return 0

@@ -1,0 +1,76 @@
+"""What stands beside the rows: which image was in which split, and the same images at every bias strength."""
+
+from __future__ import annotations
+
+import io
+
+import pyarrow as pa
+
+from orchestrator.directory.reader import SweepDirectory
+from orchestrator.directory.writer import Writer, typed
+from orchestrator.plan.cells import short
+from orchestrator.plan.identity import confirm_seed, search_seed, split_seed
+from orchestrator.plan.plan import Plan
+from store.sealed import digest, seal_json
+
+
+def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
+    """Write ``splits/`` for every seed of the sweep that is not there yet."""
+    most = max(plan.config.confirm.seeds_of().values())
+    # Each seed with that of its split.
+    seeds: list[tuple[int, int]] = []
+    for repeat in range(plan.config.search.repeats):
+        searches = max(cell.search_seeds for cell in plan.cells)
+        seeds += [(seed, seed) for k in range(searches) for seed in [search_seed(plan.config.seed, repeat, k)]]
+        for place in plan.config.confirm.places():
+            own = split_seed(plan.config.seed, place, repeat)
+            confirm = [confirm_seed(plan.config.seed, k, repeat, place) for k in range(most)]
+            seeds += [(seed, seed if own is None else own) for seed in confirm]
+    known = directory.split_seeds()
+    folds = list(dict.fromkeys(cell.fold for cell in plan.cells))
+    images, patients, labels = plan.dataset.image_keys(), plan.dataset.patient_keys(), plan.dataset.labels()
+    tables = []
+    missing = ((pair, fold) for pair in seeds for fold in folds if (pair[0], fold) not in known)
+    for (seed, of_split), fold in missing:
+        split, draws = plan.dataset.split(of_split, fold), plan.dataset.annotation_draws(seed)
+        for part in ("train", "val", "test"):
+            index = split.part(part)
+            columns = {
+                "seed": [seed] * len(index),
+                "fold": pa.array([fold] * len(index), pa.int64()),
+                "image": [images[i] for i in index],
+                "patient": [patients[i] if patients else None for i in index],
+                "label": labels[index],
+                "split": [part] * len(index),
+                "u": draws[index],
+            }
+            tables.append(typed("splits", pa.table(columns)))
+    if tables:
+        writer.append("splits", plan.config.dataset.name, pa.concat_tables(tables))
+
+
+def write_samples(plan: Plan, directory: SweepDirectory) -> None:
+    """Write ``samples/``: one strip of images for each bias value, and their index."""
+    from trainable.data.samples import strips
+
+    values = [dict(cell.bias) for cell in plan.cells]
+    points = list({tuple(sorted(value.items())): value for value in values}.values())
+    axis = plan.cells[0].bias_axis
+    varying = [name for name in points[0] if len({point[name] for point in points}) > 1] or [axis]
+    place = directory.folder.child("samples")
+    there = set(place.names())
+    entries = []
+    for point, image in strips(plan.dataset, points):
+        name = "_".join(f"{key}_{short(value)}" for key, value in point.items()) + ".png"
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG")
+        if name not in there or place.read(name) != buffer.getvalue():
+            place.write(name, buffer.getvalue())
+        caption = ", ".join(f"{k} = {point[k]:g}" for k in varying)
+        entries.append({"value": point[axis], "file": name, "caption": caption, "digest": digest(buffer.getvalue())})
+    index = {
+        "axis": axis,
+        "strips": entries,
+        "alt": f"The same training images of {plan.dataset.long_name} at each bias value",
+    }
+    place.write("index.json", seal_json(index))

@@ -1,0 +1,111 @@
+"""Damage in a sweep's directory: which parts cannot be believed, and which trials are lost with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.directory.reader import SweepDirectory, histories_of
+from store.open import Readable, SweepFiles
+from store.parts import LeftOut, part_cell, read_parts
+
+FOLDER = "damaged"
+"""Subfolder of a directory that takes what could not be believed: nothing is deleted."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The rows of a directory, and what is missing of them.
+
+    Attributes:
+        rows: Trial rows, one for each key.
+        histories: History rows of each trial, in the order of the epochs.
+        left_out: Parts that were not read.
+        lost: Finished trials without their row, or all their epochs or predictions, and what is missing, in words.
+    """
+
+    rows: list[Row]
+    histories: dict[str, list[Row]]
+    left_out: tuple[LeftOut, ...]
+    lost: Mapping[str, str]
+
+
+def survey(directory: SweepDirectory, whole: bool = True) -> Survey:
+    """Read and check every part of a directory.
+
+    A trial's row is written after its epochs and its predictions, its entry among the open ones is removed after the
+    row, and parts are merged before the old ones go: a row without them, or they without a row, mean that a part was
+    damaged or removed.
+
+    Args:
+        directory: The sweep's directory.
+        whole: False = only the trials' rows.
+    """
+    if not directory.exists():
+        return Survey([], {}, (), {})
+    if not whole:
+        left_out = list[LeftOut]()
+        return Survey(directory.rows("trials", left_out), {}, tuple(left_out), {})
+
+    def in_between() -> set[str]:
+        # Open ones first: a trial that ends meanwhile is found among the finished.
+        return {*directory.open_names(), *directory.finished()}
+
+    return survey_tables(Readable(directory.folder), in_between)
+
+
+def survey_tables(folder: SweepFiles, in_between: Callable[[], set[str]] | None = None) -> Survey:
+    """Read and check every part of a folder.
+
+    Args:
+        folder: The sweep's folder.
+        in_between: Gives the trials that may have no row yet, or had none when the rows were read; None = not known.
+    """
+    left_out = list[LeftOut]()
+    rows: list[Row] = read_parts(folder, "trials", left_out=left_out).to_pylist()
+    histories = histories_of(read_parts(folder, "history", left_out=left_out).to_pylist())
+    predicted = read_parts(folder, "predictions", ("trial_id", "variant", "image"), left_out=left_out)
+    read_parts(folder, "splits", ("seed", "fold", "image"), left_out=left_out)
+    with_predictions = set(predicted["trial_id"].unique().to_pylist())
+    lost = {}
+    for row in rows:
+        reason = _missing(row, len(histories.get(row["trial_id"], ())), with_predictions)
+        if reason is not None:
+            lost[row["trial_id"]] = reason
+    without_row = (histories.keys() | with_predictions) - {row["trial_id"] for row in rows}
+    if without_row and in_between is not None:
+        lost.update(dict.fromkeys(without_row - in_between(), "its row is gone"))
+    return Survey(rows, histories, tuple(left_out), lost)
+
+
+def _missing(row: Row, epochs: int, with_predictions: set[str]) -> str | None:
+    if row["status"] == "failed":
+        return None
+    if epochs < (row["epochs"] or 0):
+        return f"{epochs} of its {row['epochs']} epochs are in history"
+    if row["phase"] == "confirm" and row["n_test"] is not None and row["trial_id"] not in with_predictions:
+        return "it has no predictions"
+    return None
+
+
+def set_aside(directory: SweepDirectory, parts: Iterable[LeftOut]) -> None:
+    """Move damaged parts out of the way, so that cells can be compacted again.
+
+    A file whose name is not that of a part was put there by somebody, and stays.
+
+    Args:
+        directory: The sweep's directory.
+        parts: What ``survey`` left out.
+    """
+    for part in parts:
+        if part_cell(part.name) is not None:
+            directory.folder.child(part.table).move(part.name, directory.folder.child(FOLDER, part.table))
+
+
+def cells_of(parts: Iterable[LeftOut], table: str) -> set[str]:
+    """Cells whose parts of a table were left out."""
+    found = (part_cell(part.name) for part in parts if part.table == table)
+    return {cell for cell in found if cell is not None}

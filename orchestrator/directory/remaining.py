@@ -1,0 +1,79 @@
+"""Work that a directory leaves to be done: rows that count, trials that go on, and those whose files are lost."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.directory.damage import Survey, cells_of
+from orchestrator.directory.reader import SweepDirectory
+from orchestrator.plan.identity import spec_of_row
+from orchestrator.search.dispatch import Dispatcher
+from trainable.spec import TrialSpec
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """State from which a driver goes on.
+
+    Attributes:
+        rows: Trial rows that count.
+        histories: Epochs of those trials, and of open ones that early stopping judges.
+        waiting: Trials that go on: open ones, then those that are lost.
+        lost: Those of ``waiting`` that had finished.
+        marked: Failed trials that are to run again.
+        forgotten: Trials of each cell whose epochs are those of an attempt that does not count.
+    """
+
+    rows: Sequence[Row]
+    histories: Mapping[str, list[Row]]
+    waiting: Sequence[TrialSpec]
+    lost: frozenset[str]
+    marked: Collection[str]
+    forgotten: Mapping[str, Collection[str]]
+
+
+def remaining(dispatcher: Dispatcher, directory: SweepDirectory, found: Survey) -> Remaining:
+    """Sort out what of a directory counts; nothing is changed in it.
+
+    Args:
+        dispatcher: Knows the cells that are to run.
+        directory: The sweep's directory.
+        found: What it holds.
+    """
+    chosen = {cell.id for cell in dispatcher.cells}
+    # Also those of an earlier ``resume --failed`` that was ended before it came to them.
+    marked = directory.to_run_again()
+    counting, forgotten = list[Row](), dict[str, set[str]]()
+    for row in found.rows:
+        if row["status"] != "failed" or row["trial_id"] not in marked:
+            counting.append(row)
+        elif row["cell"] in chosen:
+            forgotten.setdefault(row["cell"], set()).add(row["trial_id"])
+    orphans = found.histories.keys() - {row["trial_id"] for row in found.rows}
+    for cell in cells_of(found.left_out, "trials") if orphans else ():
+        forgotten.setdefault(cell, set()).update(orphans)
+    gone = found.lost.keys() - {row["trial_id"] for row in found.rows}
+    for cell in chosen if gone else ():
+        own = {name for name in gone if name.startswith(f"{cell}-")}
+        if own:
+            forgotten.setdefault(cell, set()).update(own)
+    # What is lost of a trial comes back by training it once more, under the hyperparameters in its row.
+    lost = {row["trial_id"]: row for row in counting if row["trial_id"] in found.lost and row["cell"] in chosen}
+    rows = [row for row in counting if row["trial_id"] not in lost]
+    done = {row["trial_id"] for row in rows}
+    waiting = [spec for spec in directory.open_trials() if spec.trial_id not in done]
+    histories = {name: found.histories[name] for name in found.histories.keys() & done}
+    for spec in waiting:
+        if dispatcher.rung_epochs(spec):
+            histories[spec.trial_id] = directory.open_history(spec)
+    opened = {spec.trial_id for spec in waiting}
+    waiting += [
+        spec_of_row(dispatcher.config, dispatcher.cell(row["cell"]), row)
+        for name, row in lost.items()
+        if name not in opened
+    ]
+    return Remaining(rows, histories, waiting, frozenset(lost), marked, forgotten)

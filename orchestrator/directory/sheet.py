@@ -1,0 +1,158 @@
+"""``sweep.yaml``: the resolved configuration, and what a reader of the rows needs to know."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import yaml
+
+from orchestrator.config.sweep_file import configuration_in, validate
+from orchestrator.config.yaml_text import load_yaml
+from orchestrator.directory.reader import SweepDirectory
+from orchestrator.plan.identity import search_seed
+from orchestrator.plan.plan import Plan
+from store.errors import InputError
+from store.open import read_small
+from trainable.data.base import Dataset, Split
+from trainable.methods.base import Choices, Range
+
+SWEEP_FILE = "sweep.yaml"
+
+
+def read_sheet(directory: SweepDirectory) -> dict[str, Any]:
+    """The whole ``sweep.yaml``.
+
+    Raises:
+        InputError: Its checksum does not agree, or it cannot be parsed.
+    """
+    content = read_small(directory.folder, SWEEP_FILE)
+    try:
+        sheet = load_yaml(content.decode())
+    except (ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{directory.uri}/{SWEEP_FILE} is damaged: restore it from a copy") from error
+    if not isinstance(sheet, dict) or "dataset" not in sheet:
+        raise InputError(f"{directory.uri}/{SWEEP_FILE} is not a sweep's file: restore it from a copy")
+    return sheet
+
+
+def configuration_of(sheet: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of ``sweep.yaml`` that is the configuration, normalised by this version's models."""
+    return validate(configuration_in(sheet), SWEEP_FILE).model_dump(mode="json", by_alias=True)
+
+
+def sweep_sheet(plan: Plan) -> dict[str, Any]:
+    """Content of ``sweep.yaml``: the resolved configuration, and what a reader of the rows needs to know."""
+    from trainable import NUMERICS, provenance
+    from trainable.methods.base import get_method
+    from trainable.networks import network_remark
+
+    config, dataset = plan.config, plan.dataset
+    methods = {entry.label: get_method(entry.name) for entry in config.methods}
+    return {
+        **config.model_dump(mode="json", by_alias=True),
+        "provenance": {
+            "lnl_sweep_version": provenance.package_version(),
+            "git_commit": provenance.git_commit(),
+            "numerics": NUMERICS,
+            "data_checksum": dataset.checksum,
+            "dataset_checksum": provenance.dataset_checksum(config.dataset.name),
+            "method_checksums": {label: provenance.method_checksum(method) for label, method in methods.items()},
+            "network_checksum": provenance.network_checksum(config.network.name),
+            "weights_checksum": provenance.weights_checksum(config.network.name, config.network.options),
+            "torch_version": importlib.metadata.version("torch"),
+            "torchvision_version": importlib.metadata.version("torchvision"),
+            "ray_version": importlib.metadata.version("ray"),
+            "python_version": sys.version.split()[0],
+        },
+        "dataset_info": {
+            "long_name": dataset.long_name,
+            "note": plan.note,
+            "remark": network_remark(config.network.name),
+            "citation": dataset.citation,
+            "classes": list(dataset.classes),
+            "axes": [
+                {
+                    "name": axis.name,
+                    "long_name": axis.long_name,
+                    "low": axis.low,
+                    "high": axis.high,
+                    "stronger": axis.stronger,
+                    "unbiased_at": axis.unbiased_at,
+                    "default": axis.default,
+                }
+                for axis in dataset.axes
+            ],
+            "n_images": len(dataset.labels()),
+            **_part_sizes(plan),
+            "rules": list(dataset.rules),
+            "attributes": list(dataset.attributes),
+            "painter": dataset.has_renderer,
+        },
+        "methods_info": {
+            label: {"method": method.name, "long_name": method.long_name, "reference": method.reference}
+            | ({"debiasing": True} if method.adversarial and method.bias_labels == "own" else {})
+            for label, method in methods.items()
+        },
+        "cells": [
+            {
+                "cell": cell.id,
+                "label": cell.label,
+                "method": cell.method,
+                "bias": dict(cell.bias),
+                "bias_axis": cell.bias_axis,
+                "bias_value": cell.bias_value,
+                "bias_strength": round(cell.bias_strength, 6),
+                "trials": cell.trials,
+                "anchor": cell.anchor is not None,
+                "space": {name: _space_entry(entry) for name, entry in cell.space.items()},
+                **({"like": cell.like.sheet()} if cell.like else {}),
+                **({"search_seeds": cell.search_seeds} if cell.search_seeds > 1 else {}),
+            }
+            for cell in plan.cells
+        ],
+    }
+
+
+def _part_sizes(plan: Plan) -> dict[str, Any]:
+    """Sizes of the parts as the search seed divides them: the sweep's, or those of each of its folds."""
+    dataset, seed = plan.dataset, search_seed(plan.config.seed)
+    folds = sorted({cell.fold for cell in plan.cells if cell.fold is not None})
+    if folds:
+        return {"sizes_by_fold": {str(fold): _sizes(dataset, dataset.split(seed, fold)) for fold in folds}}
+    split = dataset.split(seed)
+    return {
+        "n_train": len(split.train),
+        "n_val": len(split.val),
+        "n_test": len(split.test),
+        "sizes": _sizes(dataset, split),
+    }
+
+
+def _sizes(dataset: Dataset, split: Split) -> dict[str, dict[str, dict[str, int]]]:
+    """Images and patients of each class in each part.
+
+    The test images are those of every seed. Patients may have unlike numbers of slices, so another seed, which takes as
+    many but other patients for validation, may have other numbers of training and validation images.
+    """
+    labels, groups = dataset.labels(), dataset.groups()
+    counted: dict[str, dict[str, dict[str, int]]] = {}
+    for part in ("train", "val", "test"):
+        index = split.part(part)
+        own = counted.setdefault(part, {})
+        for k, name in enumerate(dataset.classes):
+            members = index[labels[index] == k]
+            own[name] = {"images": len(members)}
+            if dataset.patient_keys() is not None:
+                own[name]["patients"] = len(np.unique(groups[members]))
+    return counted
+
+
+def _space_entry(entry: Range | Choices) -> dict[str, Any]:
+    if isinstance(entry, Choices):
+        return {"choice": list(entry.values)}
+    form = "log" if entry.log else "int" if entry.integer else "uniform"
+    return {form: [entry.low, entry.high]}

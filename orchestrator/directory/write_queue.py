@@ -1,0 +1,196 @@
+"""The driver's outgoing post: what it writes waits on the local disk until the directory has taken it.
+
+Ray's event loop runs in the driver: a request that it waits for is one for which no worker gets its next trial. With
+an object store every piece of work is therefore queued, and done by a few threads with all the patience of
+``store.object_store``; pieces with the same key are done in their order.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from itertools import count
+from typing import Protocol
+
+from orchestrator.process.temporary import TemporaryFolder
+
+LANES = 8
+KEPT_BYTES = 2**16
+"""Larger content waits on the disk, not in memory."""
+
+Work = Callable[[], None]
+
+
+class Post(Protocol):
+    """Does what the driver writes."""
+
+    def keep(self, data: bytes) -> Callable[[], bytes]:
+        """Put content by until it is sent."""
+        ...
+
+    def do(self, key: str, work: Work) -> None:
+        """Do a piece of work after all earlier ones of the same key.
+
+        Raises:
+            Exception: What this or an earlier piece of work has failed with.
+        """
+        ...
+
+    def latest(self, key: str, work: Work) -> None:
+        """The same; a piece of the same key that still waits is replaced."""
+        ...
+
+    def after_all(self, work: Work) -> None:
+        """Do a piece of work after everything that was given before."""
+        ...
+
+    def flush(self, seconds: float | None = None) -> bool:
+        """Wait until everything is done.
+
+        Args:
+            seconds: Longest time to wait; None = as long as the store's patience.
+
+        Returns:
+            Whether everything is done.
+
+        Raises:
+            Exception: What a piece of work has failed with.
+        """
+        ...
+
+    def close(self) -> None:
+        """Forget what still waits."""
+        ...
+
+
+class Direct:
+    """A local directory: everything is done at once."""
+
+    def keep(self, data: bytes) -> Callable[[], bytes]:
+        """Nothing to put by."""
+        return lambda: data
+
+    def do(self, key: str, work: Work) -> None:
+        """Do it."""
+        work()
+
+    def latest(self, key: str, work: Work) -> None:
+        """Do it."""
+        work()
+
+    def after_all(self, work: Work) -> None:
+        """Do it."""
+        work()
+
+    def flush(self, seconds: float | None = None) -> bool:
+        """Nothing waits."""
+        return True
+
+    def close(self) -> None:
+        """Nothing to forget."""
+
+
+class Spool:
+    """An object store: work is queued and done by threads."""
+
+    def __init__(self) -> None:
+        self._place = TemporaryFolder()
+        self._numbers = count()
+        self._lanes: list[queue.SimpleQueue[Work | None]] = [queue.SimpleQueue() for _ in range(LANES)]
+        self._changed = threading.Condition()
+        self._waiting = 0
+        self._newest: dict[str, Work] = {}
+        self._error: BaseException | None = None
+        self._closed = False
+        for lane in self._lanes:
+            threading.Thread(target=self._run, args=(lane,), name="spool", daemon=True).start()
+
+    def keep(self, data: bytes) -> Callable[[], bytes]:
+        """Write large content to the disk until it is sent."""
+        if len(data) <= KEPT_BYTES:
+            return lambda: data
+        path = self._place.path / str(next(self._numbers))
+        path.write_bytes(data)
+
+        def take() -> bytes:
+            found = path.read_bytes()
+            path.unlink()
+            return found
+
+        return take
+
+    def do(self, key: str, work: Work) -> None:
+        """Queue a piece of work behind those of the same key."""
+        self._raise()
+        self._put(self._lanes[zlib.crc32(key.encode()) % LANES], work)
+
+    def latest(self, key: str, work: Work) -> None:
+        """Queue a piece of work in place of the one of this key that still waits."""
+        with self._changed:
+            known = key in self._newest
+            self._newest[key] = work
+        if not known:
+            self.do(key, lambda: self._take(key)())
+
+    def after_all(self, work: Work) -> None:
+        """Queue a piece of work behind everything: each lane must have come to this point."""
+        self._raise()
+        left, reached = [LANES], threading.Lock()
+
+        def arrive() -> None:
+            with reached:
+                left[0] -= 1
+                last = left[0] == 0
+            if last:
+                work()
+
+        for lane in self._lanes:
+            self._put(lane, arrive)
+
+    def flush(self, seconds: float | None = None) -> bool:
+        """Wait until the queues are empty."""
+        end = None if seconds is None else time.monotonic() + seconds
+        with self._changed:
+            while self._waiting and self._error is None:
+                # In short steps, so that an interrupt is noticed.
+                self._changed.wait(0.2)
+                if end is not None and time.monotonic() > end:
+                    return False
+        self._raise()
+        return True
+
+    def close(self) -> None:
+        """End the threads after what they are at; what waits is left undone."""
+        with self._changed:
+            self._closed = True
+        for lane in self._lanes:
+            lane.put(None)
+        self._place.close()
+
+    def _take(self, key: str) -> Work:
+        with self._changed:
+            return self._newest.pop(key)
+
+    def _put(self, lane: queue.SimpleQueue[Work | None], work: Work) -> None:
+        with self._changed:
+            self._waiting += 1
+        lane.put(work)
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _run(self, lane: queue.SimpleQueue[Work | None]) -> None:
+        while (work := lane.get()) is not None and not self._closed:
+            try:
+                # After a failure nothing more is written: a row must not come before what it rests on.
+                if self._error is None:
+                    work()
+            except BaseException as error:
+                self._error = self._error or error
+            with self._changed:
+                self._waiting -= 1
+                self._changed.notify_all()

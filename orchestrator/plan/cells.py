@@ -1,0 +1,328 @@
+"""The grid: one cell for each (data set, bias values, fold, network, method)."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from orchestrator.config.sweep_config import BiasValues, EarlyStopping, MethodConfig, SweepConfig
+from orchestrator.plan.likes import Like, check_likes, with_sources
+from orchestrator.plan.space import anchor_of, space_of
+from store.errors import InputError, Unreachable, unknown_name
+from store.rules import Rule
+from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
+from trainable.methods.base import Method, Space, get_method
+from trainable.report import BIAS_COLUMNS
+
+QMC_UNDER = 25
+"""``sampler: auto`` is quasi-random below this number of trials: TPE has too few observations to learn from."""
+LARGEST_CLASS = 0.6
+"""Share of the largest class above which plain accuracy says too little."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid. Each cell has its own Optuna study and its own early stopping.
+
+    Attributes:
+        id: Name of the cell, usable as a file name.
+        label: Name of the method in this sweep.
+        method: Registered name of the method.
+        bias: Value of every bias parameter.
+        bias_axis: The parameter on the x axis.
+        bias_strength: I(b; y) / H(y) on the training law, in [0, 1].
+        fold: Fold, or None.
+        space: What is searched.
+        fixed: Value of every hyperparameter that is not searched.
+        anchor: All hyperparameters of trial 0 where it is plain training, or None.
+        trials: Search trials, the anchor included; 0 where another cell's search chooses.
+        like: That cell and what is taken over from it, or None.
+        search_seeds: Seeds with which each candidate is trained; one where there is nothing to choose.
+    """
+
+    id: str
+    label: str
+    method: str
+    bias: Mapping[str, float]
+    bias_axis: str
+    bias_strength: float
+    fold: int | None
+    space: Space
+    fixed: Mapping[str, Any]
+    anchor: Mapping[str, Any] | None
+    trials: int
+    like: Like | None = None
+    search_seeds: int = 1
+
+    @property
+    def bias_value(self) -> float:
+        """Position on the x axis, in its own units."""
+        return self.bias[self.bias_axis]
+
+
+def choose_cells(cells: list[Cell], only: str) -> list[Cell]:
+    """Cells that ``--only method=lnl,rho=0.9`` names.
+
+    Args:
+        cells: The grid.
+        only: Conditions joined by commas: ``method`` (the label), a bias parameter, or ``fold``.
+
+    Returns:
+        The cells that meet all of them, and those whose search chooses for one of them (``like``).
+
+    Raises:
+        InputError: No condition, an unknown name, or no such cell.
+    """
+    chosen = cells
+    for condition in only.split(","):
+        name, separator, text = condition.strip().partition("=")
+        if not separator:
+            raise InputError(f"--only takes name=value,name=value, but got '{only}'")
+        known = {"method", "fold", *cells[0].bias}
+        if name not in known:
+            raise unknown_name("name in --only", name, known)
+        values = [str({"method": cell.label, "fold": cell.fold, **cell.bias}[name]) for cell in cells]
+        wanted = text if name in ("method", "fold") else _number(name, text)
+        if wanted not in values:
+            there = ", ".join(dict.fromkeys(values))
+            raise InputError(f"--only {name}={text}: the sweep has no such cell; it has {there}")
+        keep = {cell.id for cell, value in zip(cells, values, strict=True) if value == wanted}
+        chosen = [cell for cell in chosen if cell.id in keep]
+    if not chosen:
+        raise InputError(f"--only {only}: no cell meets all conditions")
+    wanted_ids = {cell.id for cell in chosen} | {cell.like.cell for cell in chosen if cell.like}
+    return [cell for cell in cells if cell.id in wanted_ids]
+
+
+def _number(name: str, text: str) -> str:
+    try:
+        return str(float(text))
+    except ValueError:
+        raise InputError(f"--only {name} takes a number, but got '{text}'") from None
+
+
+def load_checked(name: str, options: Mapping[str, Any]) -> Dataset:
+    """Load a data set with its options checked by name.
+
+    Args:
+        name: Registered name.
+        options: Its options.
+
+    Raises:
+        InputError: Unknown data set or option, or data that cannot be read.
+    """
+    known = set(inspect.signature(dataset_factory(name)).parameters)
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of data set {name}", option, known | {"name", "bias"})
+    try:
+        return load_dataset(name, **options)
+    except Unreachable as error:
+        # No trial has begun: there is nothing to wait for, and nothing to resume.
+        raise InputError(str(error)) from error
+
+
+def resolve(config: SweepConfig, dataset: Dataset) -> SweepConfig:
+    """Replace every default that depends on the data set or on other keys by its value.
+
+    Args:
+        config: The configuration as read.
+        dataset: Its data set.
+
+    Returns:
+        The configuration that is written to ``sweep.yaml``: nothing is left to be decided.
+
+    Raises:
+        InputError: A rule that the data set cannot compute.
+    """
+    counts = np.bincount(dataset.labels())
+    metric = config.metric or ("balanced_accuracy" if counts.max() > LARGEST_CLASS * counts.sum() else "accuracy")
+    rule: Rule = config.search.rule or ("val_counterfactual" if dataset.has_renderer else "val_reweighted")
+    rules = config.confirm.rules or [rule]
+    primary = config.primary and config.primary.model_copy(update={"rule": config.primary.rule or rule})
+    confirm = config.confirm.model_copy(update={"rules": rules})
+    for name in {rule, *confirm.seeds_of(), *([primary.rule] if primary else [])}:
+        if name not in dataset.rules:
+            raise InputError(
+                f"rule '{name}' cannot be computed on {dataset.name} (its column would be null in every cell): "
+                f"choose one of {', '.join(dataset.rules)}"
+            )
+    if primary is not None and primary.rule not in confirm.seeds_of():
+        raise InputError(
+            f"primary.rule must be one of the rules that are confirmed, {', '.join(confirm.seeds_of())}, but got "
+            f"'{primary.rule}': add it to confirm.rules, or leave it out"
+        )
+    sampler = config.search.sampler
+    if sampler == "auto":
+        sampler = "qmc" if config.search.trials < QMC_UNDER else "tpe"
+    stopping = config.search.early_stopping
+    if stopping == "auto":
+        stopping = "off" if config.training.epochs < 10 else EarlyStopping(min_epochs=_beyond_ramp(config))
+    return config.model_copy(
+        update={
+            "name": config.name or config.dataset.name,
+            "metric": metric,
+            "methods": [m.model_copy(update={"label": m.label or m.name}) for m in config.methods],
+            "search": config.search.model_copy(update={"rule": rule, "sampler": sampler, "early_stopping": stopping}),
+            "confirm": confirm,
+            "primary": primary,
+        }
+    )
+
+
+def _beyond_ramp(config: SweepConfig) -> int:
+    # An adversarial method is at its worst while its weights rise: stopping there would kill the good trials.
+    return max(2, math.ceil(1.3 * config.training.ramp * config.training.epochs))
+
+
+def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
+    """Build the grid in the order of the file: bias values outside, methods inside.
+
+    Args:
+        config: The resolved configuration.
+        dataset: Its data set.
+
+    Returns:
+        The cells; their ids are unique.
+
+    Raises:
+        InputError: An impossible bias value, an unknown method or hyperparameter.
+    """
+    points = bias_points(config, dataset)
+    axis = bias_axis(points, dataset)
+    _check_columns(points, axis, dataset)
+    check_likes(config.methods)
+    methods = [(entry, get_method(entry.name)) for entry in config.methods]
+    own = {entry.label: _own_points(entry, method, points, dataset) for entry, method in methods}
+    cells = [
+        _cell(config, dataset, point, axis, fold, entry, method)
+        for fold in folds(config, dataset)
+        for point in [*_off_grid(own, points), *points]
+        for entry, method in methods
+        if point in own[entry.label]
+    ]
+    ids = [cell.id for cell in cells]
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise InputError(f"every cell must stand once, but '{twice[0]}' stands twice: remove the repeated bias value")
+    return with_sources(config, cells)
+
+
+def _check_columns(points: list[dict[str, float]], axis: str, dataset: Dataset) -> None:
+    for name in [parameter.name for parameter in dataset.axes if parameter.name not in BIAS_COLUMNS]:
+        values = sorted({point[name] for point in points})
+        if name != axis and len(values) > 1:
+            raise InputError(
+                f"beside the axis {axis} only a bias parameter that the tables have a column for may vary, but "
+                f"{dataset.name} has {name} = {values}: give it one value, or call it {' or '.join(BIAS_COLUMNS)}"
+            )
+
+
+def bias_points(config: SweepConfig, dataset: Dataset) -> list[dict[str, float]]:
+    """Every combination of bias values the sweep asks for, checked against the data set's axes."""
+    return _points(config.dataset.bias, dataset)
+
+
+def _points(given: BiasValues, dataset: Dataset) -> list[dict[str, float]]:
+    if isinstance(given, dict):
+        given = [dict(zip(given, values, strict=True)) for values in itertools.product(*given.values())]
+    return [resolve_bias(dataset, point) for point in given]
+
+
+def _own_points(
+    entry: MethodConfig, method: Method, points: list[dict[str, float]], dataset: Dataset
+) -> list[dict[str, float]]:
+    """The points at which a method has a cell."""
+    if method.training_draw == "unbiased" and not dataset.variants_depend_on_bias:
+        # It never sees the bias: one cell, at the place that no change of the grid moves, serves the whole axis.
+        unbiased = {axis.name: axis.unbiased_at for axis in dataset.axes}
+        return [{name: value for name, value in unbiased.items() if value is not None}]
+    if entry.bias is None:
+        return points
+    own = _points(entry.bias, dataset)
+    for point in own:
+        if point not in points:
+            where = ", ".join(f"{name} = {short(value)}" for name, value in point.items())
+            raise InputError(
+                f"methods.{entry.label}.bias must be among the sweep's bias values, but {where} is not: add it to "
+                "dataset.bias, or leave it out"
+            )
+    return own
+
+
+def _off_grid(own: Mapping[str, list[dict[str, float]]], points: list[dict[str, float]]) -> list[dict[str, float]]:
+    found: list[dict[str, float]] = []
+    for point in (point for given in own.values() for point in given):
+        if point not in points and point not in found:
+            found.append(point)
+    return found
+
+
+def folds(config: SweepConfig, dataset: Dataset) -> list[int | None]:
+    """The folds of a sweep; ``[None]`` = one fixed split.
+
+    Raises:
+        InputError: The data set has no such fold.
+    """
+    wanted = config.dataset.folds
+    if wanted is None:
+        return [None]
+    if not dataset.n_folds:
+        raise InputError(f"dataset.folds: {dataset.name} has no folds: leave dataset.folds out")
+    known = list(range(dataset.n_folds))
+    for fold in [] if wanted == "all" else wanted:
+        if fold not in known:
+            raise InputError(f"dataset.folds: {dataset.name} has the folds 0 to {known[-1]}, but got {fold}")
+    return list(known if wanted == "all" else wanted)
+
+
+def bias_axis(points: list[dict[str, float]], dataset: Dataset) -> str:
+    """The x axis: the first declared parameter that varies, or the first one."""
+    for axis in dataset.axes:
+        if len({point[axis.name] for point in points}) > 1:
+            return axis.name
+    return dataset.axes[0].name
+
+
+def short(value: float) -> str:
+    """A number as part of a name: six digits where they say it exactly, else all of them."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)
+
+
+def _cell(
+    config: SweepConfig,
+    dataset: Dataset,
+    bias: dict[str, float],
+    axis: str,
+    fold: int | None,
+    entry: MethodConfig,
+    method: Method,
+) -> Cell:
+    label = entry.label or entry.name
+    space, fixed = space_of(entry, method, config.training.epochs)
+    trials = config.search.trials if space else 1
+    if entry.like is not None:
+        space, fixed, trials = {}, {**method.defaults, **entry.fixed}, 0
+    place = "-".join(f"{name}{short(value)}" for name, value in bias.items())
+    place += "" if fold is None else f"-fold{fold}"
+    return Cell(
+        id=f"{config.dataset.name}-{place}-{config.network.name}-{label}",
+        label=label,
+        method=method.name,
+        bias=bias,
+        bias_axis=axis,
+        bias_strength=dataset.bias_strength(bias),
+        fold=fold,
+        space=space,
+        fixed=fixed,
+        anchor=anchor_of(method, space, fixed) if trials > 1 else None,
+        trials=trials,
+        search_seeds=config.search.seeds if trials > 1 else 1,
+    )

@@ -1,0 +1,67 @@
+"""Bias values at which the two methods of the declared comparison can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from orchestrator.config.sweep_config import SweepConfig
+from orchestrator.plan.cells import Cell, short
+from store.errors import InputError
+from trainable.data.base import Dataset
+from trainable.methods.base import get_method
+
+
+def check_primary(config: SweepConfig, cells: Sequence[Cell], dataset: Dataset) -> None:
+    """Refuse a declared comparison that cannot be made, which would show after all trials have run.
+
+    Raises:
+        InputError: The two methods have no bias value in common, or not the one that is named.
+    """
+    primary = config.primary
+    if primary is None or primary.at == "area":
+        return
+    methods = {label: {cell.bias_value for cell in cells if cell.label == label} for label in primary.compare}
+    values = comparable_values(cells, dataset, primary.compare)
+    if not values:
+        where = "; ".join(
+            f"{label} at {', '.join(short(value) for value in sorted(own))}" for label, own in methods.items()
+        )
+        raise InputError(
+            f"primary.compare must name two methods that have a bias value in common, but the sweep has {where}: give "
+            "one of them a bias value of the other"
+        )
+    if primary.at != "strongest" and primary.at not in values:
+        known = ", ".join(short(value) for value in values)
+        first, second = primary.compare
+        raise InputError(
+            f"primary.at must be strongest, area, or a value of {cells[0].bias_axis} that both {first} and "
+            f"{second} have ({known}), but got {primary.at}: name one of these, or add it to dataset.bias"
+        )
+
+
+def comparable_values(cells: Sequence[Cell], dataset: Dataset, labels: Sequence[str]) -> list[float]:
+    """Places on the x axis at which methods can be compared, where the other bias parameters have their defaults.
+
+    A method that never sees the bias has one cell, which serves the whole axis. Where no cell lies at the defaults, any
+    other place counts.
+
+    Args:
+        cells: The grid.
+        dataset: Its data set.
+        labels: The methods.
+
+    Returns:
+        Sorted bias values.
+    """
+    facet = {axis.name: axis.default for axis in dataset.axes if axis.name != cells[0].bias_axis}
+    serves_all = {
+        cell.label
+        for cell in cells
+        if get_method(cell.method).training_draw == "unbiased" and not dataset.variants_depend_on_bias
+    }
+    biased = [cell for cell in cells if cell.label not in serves_all]
+    at_default = [cell for cell in biased if all(cell.bias[name] == value for name, value in facet.items())]
+    places = {label: {cell.bias_value for cell in at_default or biased if cell.label == label} for label in labels}
+    own = [values for label, values in places.items() if label not in serves_all]
+    grid = {cell.bias_value for cell in biased} or {cell.bias_value for cell in cells}
+    return sorted(set.intersection(*own) if own else grid)

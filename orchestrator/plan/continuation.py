@@ -1,0 +1,157 @@
+"""May a directory's sweep go on under this configuration? Names what differs, and refuses what would mix rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.config.sweep_config import SweepConfig
+from store.errors import InputError
+
+_MAY_CHANGE = (
+    "name",
+    "dataset.bias",
+    "dataset.folds",
+    "methods",
+    "search.trials",
+    "search.repeats",
+    "search.seeds",
+    "confirm",
+    "limits",
+    "resources.gpu",
+    "primary",
+)
+"""Keys that add to a sweep or change nothing in a trial; any other would make rows incomparable."""
+_VERSIONS = ("lnl_sweep_version", "torch_version", "torchvision_version")
+"""Versions that are named when they differ; only the keys of ``changed_numbers`` make rows incomparable."""
+_SOURCES = {
+    "dataset_checksum": "the source of the data set",
+    "network_checksum": "the source of the network",
+    "weights_checksum": "the network's weights file",
+}
+
+
+def check_config(old: Mapping[str, Any], new: SweepConfig, directory: str) -> dict[str, tuple[Any, Any]]:
+    """Compare the configuration of a directory with a new one.
+
+    Args:
+        old: The configuration in ``sweep.yaml``.
+        new: The resolved configuration.
+        directory: Its address, for the message.
+
+    Returns:
+        What differs and may: dotted key -> (old, new).
+
+    Raises:
+        InputError: A difference that would make new rows incomparable with those that are there.
+    """
+    differs = all_changes(old, new)
+    allowed = {key: pair for key, pair in differs.items() if key.startswith(_MAY_CHANGE)}
+    refused = {key: pair for key, pair in differs.items() if key not in allowed}
+    if refused:
+        key, (had, has) = next(iter(refused.items()))
+        raise InputError(
+            f"the sweep in {directory} was run with {key} = {had!r}, and {has!r} would make its rows incomparable: "
+            "keep the old value, or choose another --out"
+        )
+    had, has = allowed.get("confirm.splits", (1, 1))
+    if 1 in (had, has) and had != has:
+        raise InputError(
+            f"the sweep in {directory} was run with confirm.splits = {had}, and {has} would make its rows "
+            "incomparable, since with 1 each seed draws its own split: keep the old value, or choose another --out"
+        )
+    methods = [method.model_dump(mode="json", by_alias=True) for method in new.methods]
+    _check_methods(old.get("methods", []), methods, new.resources.cpu, directory)
+    return allowed
+
+
+def all_changes(old: Mapping[str, Any], new: SweepConfig) -> dict[str, tuple[Any, Any]]:
+    """Differences of two configurations, whether they may be or not: dotted key -> (old, new)."""
+    before, after = _flat(old), _flat(new.model_dump(mode="json", by_alias=True))
+    keys = sorted({*before, *after})
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+
+
+def check_provenance(old: Mapping[str, Any], new: Mapping[str, Any], mix_versions: bool, directory: str) -> list[str]:
+    """Compare what produced the rows of a directory with what would produce the next ones.
+
+    Args:
+        old: ``provenance`` of ``sweep.yaml``.
+        new: That of this run.
+        mix_versions: Go on although numerics, the source of a method or of the network, or its weights file differ.
+        directory: Its address, for the message.
+
+    Returns:
+        Differences that do not matter for the numbers, in words.
+
+    Raises:
+        InputError: Changed data; changed numerics, source or weights without ``mix_versions``.
+    """
+    if old.get("data_checksum") != new.get("data_checksum"):
+        raise InputError(
+            f"the data have changed since the sweep in {directory} began (checksum {old.get('data_checksum')}, "
+            f"now {new.get('data_checksum')}): restore them, or choose another --out"
+        )
+    changed = [_words(key, *pair) for key, pair in changed_numbers(old, new).items()]
+    if changed and not mix_versions:
+        raise InputError(
+            f"since the sweep in {directory} began, {' and '.join(changed)} changed, so new rows would not be "
+            "comparable: go back to that version, choose another --out, or accept it with --mix-versions"
+        )
+    # An older version wrote fewer of them.
+    known = [key for key in _VERSIONS if key in old]
+    return changed + [f"{key} {old.get(key)} -> {new.get(key)}" for key in known if old.get(key) != new.get(key)]
+
+
+def _words(key: str, had: Any, has: Any) -> str:
+    if key == "numerics":
+        return f"numerics {had} -> {has}"
+    return _SOURCES.get(key) or f"the source of method {key.partition('.')[2]}"
+
+
+def changed_numbers(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What has changed in the code that makes a trial's numbers: key of the provenance -> (old, new)."""
+    sources = new.get("method_checksums", {})
+    pairs = {"numerics": (old.get("numerics"), new.get("numerics"))}
+    for label, checksum in old.get("method_checksums", {}).items():
+        if label in sources:
+            pairs[f"method_checksums.{label}"] = (checksum, sources[label])
+    # The sweep.yaml of an older version says nothing about them.
+    pairs.update({key: (old[key], new.get(key)) for key in _SOURCES if key in old})
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _check_methods(
+    old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]], cpus: int, directory: str
+) -> None:
+    before = {method["label"]: _of_its_trials(method, cpus) for method in old}
+    for method in new:
+        had = before.get(method["label"])
+        if had is not None and had != _of_its_trials(method, cpus):
+            raise InputError(
+                f"the sweep in {directory} ran method '{method['label']}' with other settings (name, space, fixed, "
+                "like or resources.cpu): give the new variant a label of its own"
+            )
+
+
+def _of_its_trials(method: Mapping[str, Any], cpus: int) -> dict[str, Any]:
+    # Where a method has trials, and on which share of a GPU, changes none of them.
+    own = method.get("resources") or {}
+    return {**method, "bias": None, "resources": own.get("cpu") or cpus}
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            flat.update(_flat(value, f"{prefix}{key}."))
+        elif isinstance(value, list):
+            # A key that this version has added and that is not set says nothing.
+            flat[f"{prefix}{key}"] = [_set_keys(entry) for entry in value]
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _set_keys(entry: Any) -> Any:
+    return {k: v for k, v in entry.items() if v is not None} if isinstance(entry, Mapping) else entry

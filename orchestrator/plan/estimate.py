@@ -1,0 +1,170 @@
+"""What a sweep will take, from its own finished trials, or from a few steps of each method."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.plan.cells import Cell
+from orchestrator.plan.identity import search_seed, trial_spec
+from orchestrator.plan.plan import Plan
+from orchestrator.plan.prices import read_prices
+from orchestrator.plan.space import middle_of
+
+if TYPE_CHECKING:
+    from trainable.trainer import Trainer
+
+_COUNTED = 4
+"""Images whose operations are counted: they are the same for every image."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a few steps of a method say.
+
+    Attributes:
+        seconds: Of an epoch.
+        timed: What was timed, in words.
+        device: Name of the processor or of the card.
+        gpu_share: Share of a GPU that a trial has.
+        operations: Floating-point operations of an epoch; None where there is a GPU.
+        tested: Seconds that a confirm trial takes for its test images.
+    """
+
+    seconds: float
+    timed: str
+    device: str
+    gpu_share: float
+    operations: float | None
+    tested: float = 0.0
+
+
+Timer = Callable[[Plan, Sequence[Cell]], Mapping[str, Timing]]
+"""Times a few steps in each of the cells: label of the cell -> timing."""
+
+
+def time_cell(plan: Plan, cell: Cell) -> Timing:
+    """Train a few steps of one cell in this process, in the middle of its search space."""
+    import torch
+
+    from trainable.process_state import kept
+    from trainable.provenance import device_name
+    from trainable.timing import epoch_time, tested_seconds
+    from trainable.trainer import Trainer
+
+    hyperparameters = {**cell.fixed, **{name: middle_of(entry) for name, entry in cell.space.items()}}
+    seed = search_seed(plan.config.seed)
+    spec = trial_spec(plan.config, cell, "search", "probe", hyperparameters, seed)
+    share = plan.config.resources_of(cell.label).gpu_share(float(torch.cuda.device_count()))
+    with kept():
+        trainer = Trainer(spec, "auto" if share else "cpu")
+        operations = None if torch.cuda.is_available() else _operations(trainer)
+        timed = epoch_time(trainer)
+    tested = tested_seconds(trainer, timed.image)
+    return Timing(timed.seconds, timed.words, device_name(trainer.device), share, operations, tested)
+
+
+def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]], timer: Timer) -> dict[str, Any]:
+    """What a sweep will take: cells, trials, time and money.
+
+    A method that has completed trials in the sweep's directory is judged by their mean, any other by a few steps of one
+    trial on this machine: in its cell of the strongest bias, which has the most bias heads, and in the middle of its
+    search space (the anchor's weights of 0 would leave out the work that costs most). Confirm trials are given the time
+    of their test images beside.
+
+    Args:
+        plan: The resolved sweep.
+        rows: Trial rows of the sweep's directory, if it exists.
+        timer: Times the cells of methods without completed trials.
+
+    Returns:
+        ``cells``, ``search``, ``confirm`` (an upper bound), ``trials``, ``seconds`` (of one slot),
+        ``seconds_per_trial`` by label, ``source`` by label (where that is from), ``gpu_hours`` and ``cost`` (None where
+        the table of prices lacks the GPU), and ``operations`` (of training alone, by label; None where all methods have
+        completed trials or there is a GPU).
+    """
+    config = plan.config
+    # In each cell; a rule with a search of its own has all its trials.
+    seeds, repeats = config.confirm.seeds_of(), config.search.repeats
+    searches = repeats * (len({config.search.rule, *seeds}) if config.search.per_rule else 1)
+    confirm = repeats * config.confirm.splits * sum(seeds.values())
+    per_trial: dict[str, float] = {}
+    tested: dict[str, float] = {}
+    like: dict[str, dict[str, Any]] = {}
+    source: dict[str, str] = {}
+    operations: dict[str, float] = {}
+    for label, own in _by_label(rows).items():
+        per_trial[label] = sum(float(row["train_seconds"]) for row in own) / len(own)
+        like[label], source[label] = dict(own[-1]), f"{len(own)} trials in the directory"
+    unknown = [cell for cell in _costliest(plan.cells) if cell.label not in per_trial]
+    for label, timing in (timer(plan, unknown) if unknown else {}).items():
+        per_trial[label], tested[label] = timing.seconds * config.training.epochs, timing.tested
+        source[label] = f"{timing.timed} on this machine ({timing.device})"
+        like[label] = {
+            "threads": config.resources_of(label).cpu,
+            "gpu_share": timing.gpu_share,
+            "device_name": timing.device,
+        }
+        if timing.operations is not None:
+            operations[label] = timing.operations * config.training.epochs
+    search = searches * sum(cell.trials * cell.search_seeds for cell in plan.cells)
+    each = {cell.label: 0.0 for cell in plan.cells}
+    for cell in plan.cells:
+        each[cell.label] += (searches * cell.trials * cell.search_seeds + confirm) * per_trial[cell.label]
+        # The mean of finished trials holds their looks at test images.
+        each[cell.label] += confirm * tested.get(cell.label, 0.0)
+    seconds, prices = sum(each.values()), read_prices()
+    costs = [prices.of_trial({**like[label], "train_seconds": own}) for label, own in each.items()]
+    return {
+        "cells": len(plan.cells),
+        "search": search,
+        "confirm": confirm * len(plan.cells),
+        "trials": search + confirm * len(plan.cells),
+        "seconds": seconds,
+        "seconds_per_trial": {label: per_trial[label] for label in each},
+        "source": source,
+        "gpu_hours": sum(float(like[label].get("gpu_share") or 0.0) * own / 3600 for label, own in each.items()),
+        "cost": None if None in costs else sum(cost for cost in costs if cost is not None),
+        "operations": sum(
+            (searches * cell.trials * cell.search_seeds + confirm) * operations[cell.label] for cell in plan.cells
+        )
+        if operations.keys() == each.keys()
+        else None,
+    }
+
+
+def _operations(trainer: Trainer) -> float:
+    """Floating-point operations of one epoch's steps: counted forward on a few images, and twice that backward."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from trainable.methods.adversary import counted
+    from trainable.networks import evaluating
+    from trainable.timing import part_of
+
+    batch, nets = part_of(next(trainer.feed.batches(0)), _COUNTED), trainer.nets
+    with FlopCounterMode(display=False) as counter, evaluating(nets.f, nets.g), torch.no_grad():
+        features = nets.f(batch.x)
+        nets.g(features)
+        if nets.h is not None:
+            nets.h(features, counted(batch)[0])
+    return 3 * float(counter.get_total_flops()) / len(batch.y) * sum(trainer.feed.sizes)
+
+
+def _costliest(cells: Iterable[Cell]) -> list[Cell]:
+    """The cell of the strongest bias of each label, in the order of the labels."""
+    chosen: dict[str, Cell] = {}
+    for cell in cells:
+        known = chosen.setdefault(cell.label, cell)
+        if cell.bias_strength > known.bias_strength:
+            chosen[cell.label] = cell
+    return list(chosen.values())
+
+
+def _by_label(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        if row["status"] == "completed" and row.get("train_seconds"):
+            found.setdefault(str(row["label"]), []).append(row)
+    return found

@@ -1,0 +1,111 @@
+"""Methods with ``like: LABEL``: no search of their own, trained with what another method's search chose in the cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.config.sweep_config import MethodConfig, SweepConfig
+from store.errors import InputError, unknown_name
+from trainable.methods.base import Choices, get_method
+from trainable.refusals import check_hyperparameters
+
+if TYPE_CHECKING:
+    from orchestrator.plan.cells import Cell
+
+
+@dataclass(frozen=True)
+class Like:
+    """Where a cell without a search of its own has its hyperparameters from.
+
+    Attributes:
+        label: The method whose search chooses.
+        cell: Identifier of its cell at the same place.
+        takes: Hyperparameters that are taken over.
+        rest: Value of every other one: those in ``fixed``, and defaults of what the source does not have.
+    """
+
+    label: str
+    cell: str
+    takes: tuple[str, ...]
+    rest: Mapping[str, Any]
+
+    def of(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+        """All hyperparameters of the cell, where its source has chosen these."""
+        return {**self.rest, **{name: hyperparameters[name] for name in self.takes}}
+
+    def sheet(self) -> dict[str, Any]:
+        """The same as ``sweep.yaml`` holds it, for readers of the rows."""
+        return {"label": self.label, "cell": self.cell, "takes": list(self.takes), "rest": dict(self.rest)}
+
+
+def check_likes(methods: Sequence[MethodConfig]) -> None:
+    """Refuse a ``like`` that names no method with a search of its own.
+
+    Raises:
+        InputError: An unknown label, the method itself, one that has ``like`` too, or ranges beside ``like``.
+    """
+    entries = {entry.label or entry.name: entry for entry in methods}
+    for label, entry in entries.items():
+        if entry.like is None:
+            continue
+        if entry.like not in entries:
+            raise unknown_name(f"label in methods.{label}.like", entry.like, entries)
+        if entry.like == label:
+            raise InputError(f"methods.{label}.like must name another method, but names {label} itself: remove it")
+        if entries[entry.like].like is not None:
+            raise InputError(
+                f"methods.{label}.like must name a method with a search of its own, but {entry.like} has like: "
+                f"{entries[entry.like].like} itself: name {entries[entry.like].like}"
+            )
+        if entry.space:
+            raise InputError(
+                f"methods.{label} searches nothing, since it has like: {entry.like}, but its space names "
+                f"{', '.join(sorted(entry.space))}: remove space, or like"
+            )
+
+
+def with_sources(config: SweepConfig, cells: Sequence[Cell]) -> list[Cell]:
+    """The cells, those of a method with ``like`` tied to the cell whose search chooses for them.
+
+    Raises:
+        InputError: There is no such cell, or what it may choose cannot be taken over.
+    """
+    entries = {entry.label or entry.name: entry for entry in config.methods}
+    places = {(cell.label, cell.fold, *sorted(cell.bias.items())): cell for cell in cells}
+    tied = []
+    for cell in cells:
+        entry = entries[cell.label]
+        if entry.like is None:
+            tied.append(cell)
+            continue
+        source = places.get((entry.like, cell.fold, *sorted(cell.bias.items())))
+        if source is None:
+            where = ", ".join(f"{name} = {value:g}" for name, value in cell.bias.items())
+            raise InputError(
+                f"methods.{cell.label}.like: every cell of {cell.label} needs one of {entry.like} at the same bias "
+                f"values, but {entry.like} has none at {where}: give both the same bias"
+            )
+        tied.append(replace(cell, like=_like_of(entry, cell, source, config.training.epochs)))
+    return tied
+
+
+def _like_of(entry: MethodConfig, cell: Cell, source: Cell, epochs: int) -> Like:
+    method = get_method(entry.name)
+    assert entry.like is not None
+    known = [name for name in (*source.fixed, *source.space) if name in method.defaults and name not in entry.fixed]
+    if not known:
+        raise InputError(
+            f"methods.{cell.label}.like: {method.name} takes nothing over from {entry.like}, since fixed names every "
+            "hyperparameter that both have: remove like, or some of fixed"
+        )
+    for name in known:
+        searched = source.space.get(name)
+        values: Iterable[Any] = (source.fixed.get(name),)
+        if searched is not None:
+            values = searched.values if isinstance(searched, Choices) else (searched.low, searched.high)
+        for value in values:
+            check_hyperparameters(method, {name: value}, epochs, f"{cell.label} (like: {entry.like})")
+    rest = {name: value for name, value in {**method.defaults, **entry.fixed}.items() if name not in known}
+    return Like(entry.like, source.id, tuple(sorted(known)), rest)

@@ -1,0 +1,119 @@
+"""A sweep before it starts: its configuration resolved against its data set, and the grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.config.sweep_config import SweepConfig
+from orchestrator.plan.cells import Cell, build_cells, load_checked, resolve
+from orchestrator.plan.comparable import check_primary
+from orchestrator.plan.identity import search_seed
+from orchestrator.plan.names import check_names, check_values
+from store.errors import InputError
+from trainable.data.base import Dataset
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved sweep: nothing in it is left to be decided."""
+
+    config: SweepConfig
+    dataset: Dataset
+    cells: list[Cell]
+
+    @property
+    def note(self) -> str:
+        """What must be said wherever figures of it are shown (synthetic data, toy settings), or ""."""
+        from trainable.networks import network_note
+
+        return " ".join(note for note in (self.dataset.note, network_note(self.config.network.name)) if note)
+
+
+def make_plan(config: SweepConfig) -> Plan:
+    """Load the data set, resolve the configuration and build the grid.
+
+    Raises:
+        InputError: Anything in the configuration that cannot be.
+    """
+    check_values("dataset", config.dataset.options)
+    dataset = load_checked(config.dataset.name, config.dataset.options)
+    resolved = _with_absolute_files(resolve(config, dataset))
+    plan = Plan(resolved, dataset, build_cells(resolved, dataset))
+    check_names(resolved, plan.cells, dataset)
+    _check_network(plan)
+    _check_methods(plan)
+    _check_rules(plan)
+    _check_splits(plan)
+    check_primary(resolved, plan.cells, dataset)
+    return plan
+
+
+def _check_methods(plan: Plan) -> None:
+    from trainable.methods.base import get_method
+    from trainable.refusals import check_combination
+
+    training = plan.config.training.of_a_trial()
+    for name in dict.fromkeys(cell.method for cell in plan.cells):
+        check_combination(get_method(name), plan.dataset, training)
+
+
+def _with_absolute_files(config: SweepConfig) -> SweepConfig:
+    """The configuration with the network's files named from the root: workers run in other directories."""
+    from trainable.provenance import named_files
+
+    files = {name: str(path) for name, path in named_files(config.network.options).items()}
+    if not files:
+        return config
+    network = {**config.network.model_dump(), **files}
+    return config.model_copy(update={"network": type(config.network).model_validate(network)})
+
+
+def _check_rules(plan: Plan) -> None:
+    # A rule whose column is null in a cell could choose nothing there, which would show after hours of search.
+    from trainable.data.base import DataView
+    from trainable.evaluate import reweighting
+
+    config = plan.config
+    if "val_reweighted" not in {config.search.rule, *config.confirm.seeds_of()}:
+        return
+    seen = set()
+    for cell in plan.cells:
+        place = (tuple(sorted(cell.bias.items())), cell.fold)
+        if place in seen:
+            continue
+        seen.add(place)
+        view = DataView(plan.dataset, cell.bias, search_seed(config.seed), cell.fold, "search")
+        try:
+            reweighting(view, view.validation("val_reweighted"))
+        except InputError as error:
+            raise InputError(
+                f"rule 'val_reweighted' cannot be computed on {plan.dataset.name} in cell {cell.id} (its column would "
+                f"be null): {error}"
+            ) from error
+
+
+def _check_splits(plan: Plan) -> None:
+    import numpy as np
+
+    splits, cells = plan.config.confirm.splits, plan.cells
+    if splits == 1 or not cells:
+        return
+    first, second = (plan.dataset.split(seed, cells[0].fold) for seed in (1, 2))
+    if np.array_equal(first.val, second.val):
+        raise InputError(
+            f"confirm.splits draws splits into training and validation, but {plan.dataset.name} has the same one for "
+            f"every seed (its validation patients are drawn for it), and got {splits}: leave splits out, or "
+            "val_patients"
+        )
+
+
+def _check_network(plan: Plan) -> None:
+    # Built once here: a wrong name, option or weights file would otherwise fail every trial, one by one.
+    from trainable.augment import resolve as resolve_augmentation
+    from trainable.methods.base import get_method
+    from trainable.networks import build_nets
+
+    network = plan.config.network
+    with_head = any(get_method(cell.method).adversarial for cell in plan.cells)
+    build_nets(network.name, network.options, plan.dataset, seed=0, with_bias_head=with_head)
+    resolve_augmentation(plan.config.training.augmentation)

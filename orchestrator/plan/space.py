@@ -1,0 +1,87 @@
+"""What is searched: a method's own ranges and defaults, and what the sweep file says instead."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.config.sweep_config import MethodConfig, SpaceEntry
+from store.errors import InputError, unknown_name
+from trainable.methods.base import Choices, Method, Range, Space
+from trainable.refusals import check_hyperparameters, check_range
+
+
+def space_of(entry: MethodConfig, method: Method, epochs: int) -> tuple[dict[str, Range | Choices], dict[str, Any]]:
+    """What is searched of a method's hyperparameters, and the value of every other one.
+
+    Args:
+        entry: The method in the sweep file.
+        method: The registered one.
+        epochs: Epochs of a trial.
+
+    Raises:
+        InputError: An unknown hyperparameter, one that is both searched and fixed, or a value that cannot be trained
+            with.
+    """
+    for name in [*entry.space, *entry.fixed]:
+        if name not in method.defaults:
+            raise unknown_name(f"hyperparameter of {method.name}", name, method.defaults)
+    both = sorted(set(entry.space) & set(entry.fixed))
+    if both:
+        raise InputError(f"{entry.label or entry.name}: '{both[0]}' is both in space and in fixed: remove it from one")
+    label = entry.label or entry.name
+    own = {name: _searched(f"{label}: the value of '{name}'", value) for name, value in entry.space.items()}
+    check_hyperparameters(method, entry.fixed, epochs, label)
+    for name, searched in own.items():
+        if isinstance(searched, Range):
+            check_range(method, name, searched, epochs, label)
+            continue
+        for value in searched.values:
+            check_hyperparameters(method, {name: value}, epochs, label)
+    space = {**method.space, **own}
+    space = {name: value for name, value in space.items() if name not in entry.fixed}
+    fixed = {name: value for name, value in {**method.defaults, **entry.fixed}.items() if name not in space}
+    return space, fixed
+
+
+def _searched(where: str, entry: SpaceEntry) -> Range | Choices:
+    try:
+        return _range(entry)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _range(entry: SpaceEntry) -> Range | Choices:
+    if entry.choice is not None:
+        return Choices(tuple(entry.choice))
+    if entry.integer is not None:
+        return Range(*entry.integer, integer=True)
+    if entry.log is not None:
+        return Range(*entry.log, log=True)
+    assert entry.uniform is not None
+    return Range(*entry.uniform)
+
+
+def anchor_of(method: Method, space: Space, fixed: Mapping[str, Any]) -> dict[str, Any] | None:
+    """All hyperparameters of the trial that is plain training; None where the method has none within its space."""
+    if not any(name in space for name in method.anchor):
+        return None
+    if any(name in fixed and fixed[name] != value for name, value in method.anchor.items()):
+        return None
+    others = {name: default_in(entry, method.defaults[name]) for name, entry in space.items()}
+    return {**fixed, **others, **method.anchor}
+
+
+def default_in(entry: Range | Choices, default: Any) -> Any:
+    """The default where it lies in the searched set, else the middle of the set."""
+    inside = default in entry.values if isinstance(entry, Choices) else entry.low <= default <= entry.high
+    return default if inside else middle_of(entry)
+
+
+def middle_of(entry: Range | Choices) -> Any:
+    """The middle of a searched set, on a logarithmic scale where it is searched on one."""
+    if isinstance(entry, Choices):
+        return entry.values[len(entry.values) // 2]
+    middle = math.sqrt(entry.low * entry.high) if entry.log else (entry.low + entry.high) / 2
+    return round(middle) if entry.integer else middle

@@ -1,0 +1,92 @@
+"""Timing of a few steps in a process of its own, since a method's code may raise, end the process or crash it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Any
+
+from orchestrator.config.sweep_file import validate
+from orchestrator.plan.cells import Cell
+from orchestrator.plan.estimate import Timing, time_cell
+from orchestrator.plan.plan import Plan, make_plan
+from store.errors import InputError
+from trainable.texts import reason_of
+
+_END_SECONDS = 10.0
+
+
+def time_apart(plan: Plan, cells: Sequence[Cell]) -> dict[str, Timing]:
+    """Train a few steps of each cell in a new process.
+
+    Args:
+        plan: The resolved sweep.
+        cells: A cell of each label.
+
+    Returns:
+        Label -> timing.
+
+    Raises:
+        InputError: A cell whose steps fail, or end the process.
+    """
+    # Not forked: threads of torch, and its use of a GPU, do not survive a fork.
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    tree = plan.config.model_dump(mode="json", by_alias=True)
+    process = context.Process(target=_serve, args=(there, tree), daemon=True)
+    process.start()
+    there.close()
+    label = cells[0].label
+    try:
+        timings = {}
+        for cell in cells:
+            label = cell.label
+            here.send(cell.id)
+            answer = here.recv()
+            if isinstance(answer, str):
+                raise InputError(f"a trial of {label} cannot be trained ({answer}): {_remedy(plan, cell)}")
+            timings[label] = answer
+        return timings
+    except (EOFError, OSError):
+        process.join(_END_SECONDS)
+        raise InputError(
+            f"a trial of {label} cannot be trained (its process ended {_how(process.exitcode)}): {_remedy(plan, cell)}"
+        ) from None
+    finally:
+        here.close()
+        process.kill()
+        process.join(_END_SECONDS)
+
+
+def _remedy(plan: Plan, cell: Cell) -> str:
+    bias = " ".join(f"--{name} {value:g}" for name, value in cell.bias.items())
+    return f"mend it and try it with lnl-sweep train {plan.config.dataset.name} --method {cell.method} {bias}"
+
+
+def _how(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"with exit code {code}"
+    try:
+        return f"by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"by signal {-code}"
+
+
+def _serve(connection: Connection, tree: dict[str, Any]) -> None:
+    """Answer ids of cells by their timing, or by a text that says why there is none, until nobody asks."""
+    # Ctrl-C is the driver's to answer.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    plan: Plan | None = None
+    while True:
+        try:
+            name = connection.recv()
+        except EOFError:
+            return
+        try:
+            plan = plan or make_plan(validate(tree))
+            answer: Timing | str = time_cell(plan, next(cell for cell in plan.cells if cell.id == name))
+        except (Exception, SystemExit) as error:
+            answer = reason_of(error)
+        connection.send(answer)

@@ -1,0 +1,1 @@
+"""Searches and the order of trials: knows neither Ray nor files."""

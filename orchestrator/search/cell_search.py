@@ -1,0 +1,196 @@
+"""One search of a cell: its candidates, each trained with one or several search seeds, and the best of them.
+
+Pure: knows neither Ray nor files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.plan.identity import search_place
+from orchestrator.search.rungs import Rungs
+from orchestrator.search.study import CellStudy
+from store.rules import Rule, objective
+
+Row = Mapping[str, Any]
+Place = tuple[int, int]
+"""Search number of a candidate, and index of the search seed."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """What one rule chose in one cell."""
+
+    hyperparameters: Mapping[str, Any]
+    number: int
+    value: float
+
+
+@dataclass
+class Search:
+    """One search of a cell: a study, its rungs and its rows.
+
+    A candidate's first seed is judged by the rungs. Where it completes, the candidate is trained with the other seeds
+    too, to their end; where it is stopped early or fails, the candidate is given up. Its value is the mean over the
+    seeds that completed, and counts once all have ended.
+
+    Attributes:
+        rule: What it follows, the early stopping too.
+        own: True where only this rule chooses among its trials (``search.per_rule``).
+        study: Proposes and learns.
+        rungs: Stops early.
+        rows: Rows by candidate and seed.
+        unissued: What was never issued and may be now, in order.
+        proposed: Hyperparameters of each candidate that was issued.
+        sources: The cell from which a candidate's hyperparameters come, where they do.
+    """
+
+    rule: Rule
+    own: bool
+    study: CellStudy
+    rungs: Rungs
+    unissued: deque[Place] = field(default_factory=deque)
+    rows: dict[Place, Row] = field(default_factory=dict)
+    proposed: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    sources: dict[int, str] = field(default_factory=dict)
+    _issued: set[Place] = field(default_factory=set)
+    _first_epochs: dict[int, Sequence[tuple[int, float]]] = field(default_factory=dict)
+    _best: dict[Rule, tuple[int, Pick | None]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.unissued.extend((number, 0) for number in range(self.study.cell.trials))
+
+    @property
+    def candidates(self) -> int:
+        """Candidates planned."""
+        return self.study.cell.trials
+
+    @property
+    def seeds(self) -> int:
+        """Search seeds of each candidate that is not given up."""
+        return self.study.cell.search_seeds
+
+    @property
+    def trials(self) -> int:
+        """Trials planned; an upper bound until the first seed of every candidate has ended."""
+        if self.seeds == 1:
+            return self.candidates
+        given_up = len([1 for (_, seed), row in self.rows.items() if seed == 0 and row["status"] != "completed"])
+        return self.candidates * self.seeds - given_up * (self.seeds - 1)
+
+    @property
+    def finished(self) -> list[Row]:
+        """Rows of planned trials, by candidate and seed."""
+        if self.seeds == 1:
+            return list(self.rows.values())
+        return [row for (number, seed), row in self.rows.items() if seed == 0 or self._goes_on(number)]
+
+    @property
+    def n_finished(self) -> int:
+        """Number of those rows."""
+        return len(self.rows) if self.seeds == 1 else len(self.finished)
+
+    @property
+    def ended(self) -> bool:
+        """Every planned trial has a row."""
+        return self.n_finished >= self.trials
+
+    @property
+    def n_ended(self) -> int:
+        """Candidates whose first seed has ended."""
+        return sum(seed == 0 for _, seed in self.rows)
+
+    def holds(self, place: Place) -> bool:
+        """Whether a trial belongs to the search as it is planned now."""
+        number, seed = place
+        return number < self.candidates and seed < self.seeds
+
+    def put_back(self, place: Place, hyperparameters: Mapping[str, Any], source: str | None) -> None:
+        """Take note of a trial that was issued by an earlier driver."""
+        number, _ = place
+        if number not in self.proposed:
+            self.study.restore(number, hyperparameters)
+            self.proposed[number] = hyperparameters
+        if source:
+            self.sources[number] = source
+        self._take(place)
+
+    def next(self) -> Place | None:
+        """The next trial to issue; it counts as issued from now on."""
+        if not self.unissued:
+            return None
+        place = self.unissued[0]
+        self._take(place)
+        return place
+
+    def _take(self, place: Place) -> None:
+        self._issued.add(place)
+        if place in self.unissued:
+            self.unissued.remove(place)
+
+    def propose(self, number: int, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """Hyperparameters of a candidate: the same for each of its seeds."""
+        if number not in self.proposed:
+            self.proposed[number] = self.study.propose(number, given)
+        return self.proposed[number]
+
+    def file(self, place: Place, row: Row, history: Sequence[Row]) -> None:
+        """Take in the row of a trial, and tell the study of a candidate that has ended."""
+        number, seed = place
+        self.rows[place] = row
+        if seed == 0:
+            self._first_epochs[number] = [(int(entry["epoch"]), objective(self.rule, entry)) for entry in history]
+            if row["status"] == "completed":
+                more = [(number, k) for k in range(1, self.seeds) if (number, k) not in self._issued]
+                # Before new candidates, so that what is known of this one is known when the next is proposed.
+                self.unissued.extendleft(reversed(more))
+        first = self.rows.get((number, 0))
+        if first is None or not self._has_all(number):
+            return
+        value = self.value(number, self.rule)
+        self.study.tell(number, first["status"], value, self._first_epochs.pop(number, ()))
+
+    def value(self, number: int, rule: Rule) -> float:
+        """Mean of what a rule maximises over a candidate's completed seeds; NaN where there is none."""
+        rows = (self.rows.get((number, seed)) for seed in range(self.seeds))
+        values = [objective(rule, row) for row in rows if row is not None and row["status"] == "completed"]
+        finite = [value for value in values if math.isfinite(value)]
+        return sum(finite) / len(finite) if finite else math.nan
+
+    def best(self, rule: Rule) -> Pick | None:
+        """The candidate with the highest value of a rule at its reported epoch; ties to the lower number."""
+        # The display asks again and again; rows are only ever added.
+        known = self._best.get(rule)
+        if known is not None and known[0] == len(self.rows):
+            return known[1]
+        best: Pick | None = None
+        for number in sorted(number for number, seed in self.rows if seed == 0):
+            row = self.rows[number, 0]
+            value = self.value(number, rule) if row["status"] == "completed" and self._has_all(number) else math.nan
+            if math.isfinite(value) and (best is None or value > best.value):
+                best = Pick(json.loads(row["hyperparameters"]), number, value)
+        self._best[rule] = (len(self.rows), best)
+        return best
+
+    def judged(self, trial_id: object) -> bool:
+        """Whether the rungs judge a trial: the first seed of its candidate."""
+        return search_place(trial_id)[1] == 0
+
+    def replay(self, trial_id: str, history: Sequence[Row]) -> None:
+        """Put the epochs of an earlier trial into the rungs."""
+        if self.judged(trial_id):
+            for entry in history:
+                self.rungs.report(trial_id, int(entry["epoch"]), objective(self.rule, entry))
+
+    def _goes_on(self, number: int) -> bool:
+        first = self.rows.get((number, 0))
+        return first is not None and first["status"] == "completed"
+
+    def _has_all(self, number: int) -> bool:
+        seeds = self.seeds if self._goes_on(number) else 1
+        return all((number, seed) in self.rows for seed in range(seeds))

@@ -1,0 +1,34 @@
+"""The studies as a journal file that optuna-dashboard opens. Derived from the rows, rebuilt at will."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from orchestrator.process.temporary import TemporaryFolder
+from store.folder import Folder
+
+FOLDER, FILE = "optuna", "journal.log"
+
+
+def write_journal(folder: Folder, studies: Iterable[optuna.Study]) -> None:
+    """Write ``optuna/journal.log`` anew.
+
+    Args:
+        folder: The sweep's directory.
+        studies: The studies of all cells; those in which no trial has ended are left out. An open trial comes when it
+            has ended: after an interruption it would be shown as running for good.
+    """
+    with TemporaryFolder() as place:
+        path = place / FILE
+        storage = JournalStorage(JournalFileBackend(str(path)))
+        for study in studies:
+            trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+            if trials:
+                copy = optuna.create_study(study_name=study.study_name, storage=storage, directions=study.directions)
+                copy.add_trials(trials)
+        if path.exists():
+            folder.child(FOLDER).write(FILE, path.read_bytes())
