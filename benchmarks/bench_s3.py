@@ -147,7 +147,7 @@ def at_once(
     import datetime
 
     from store.rules import RULES
-    from trainable.report import spec_row
+    from trainable.trial.outcome import spec_row
 
     progress.start(1)
     while (spec := dispatcher.next()) is not None:

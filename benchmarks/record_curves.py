@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT))
 from orchestrator.search.study import from_unit, sobol_point
 from trainable.methods.base import get_method
 from trainable.spec import Training, TrialSpec
-from trainable.trainer import Trainer, TrialFailed
+from trainable.trial.trainer import Trainer, TrialFailed
 
 FILE = ROOT / "benchmarks" / "data" / "lnl_coloured_digits.csv"
 VALUES = (0.02, 0.03, 0.05, 0.1)

@@ -13,15 +13,15 @@ import time
 from typing import Any
 
 from store.rules import RULES, objective
-from trainable.report import Outcome, spec_row
 from trainable.spec import TrialSpec
+from trainable.trial.outcome import Outcome, spec_row
 
 SECONDS = "LNL_SWEEP_REPLAY_SECONDS"
 """Mean seconds of a trial, as text; their distribution is skewed. 0 = null trials."""
 
 
 class ReplayTrainer:
-    """As much of ``trainable.trainer.Trainer`` as ``SweepTrainable`` asks for."""
+    """As much of ``trainable.trial.trainer.Trainer`` as ``SweepTrainable`` asks for."""
 
     def __init__(self, spec: TrialSpec, device: str = "cpu") -> None:
         self.spec, self.epoch = spec, 0
@@ -71,6 +71,6 @@ def skew(name: str) -> float:
 
 def register() -> None:
     """Put the trainer in its place; run in every worker."""
-    import trainable.trainer
+    import trainable.trial.trainer
 
-    trainable.trainer.Trainer = ReplayTrainer  # type: ignore[misc, assignment]
+    trainable.trial.trainer.Trainer = ReplayTrainer  # type: ignore[misc, assignment]

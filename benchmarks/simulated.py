@@ -29,8 +29,8 @@ from orchestrator.progress import Progress
 from orchestrator.search.dispatch import Dispatcher
 from store.rules import RULES
 from trainable.randomness import derive
-from trainable.report import spec_row
 from trainable.spec import TrialSpec
+from trainable.trial.outcome import spec_row
 
 Row = dict[str, Any]
 Curve = Callable[[TrialSpec, int], Mapping[str, float]]

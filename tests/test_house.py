@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from store.columns import TABLES, arrow_schema
-from trainable.report import spec_row
 from trainable.spec import TrialSpec
+from trainable.trial.outcome import spec_row
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("store", "trainable", "orchestrator", "analysis")

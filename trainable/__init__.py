@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from trainable.data.base import list_datasets, load_dataset, register_dataset
     from trainable.errors import InputError
     from trainable.methods.base import list_methods, register_method
-    from trainable.networks import list_networks, register_network
+    from trainable.networks.base import list_networks, register_network
     from trainable.spec import Training
 
 NUMERICS = 3

@@ -31,7 +31,7 @@ class Training:
             (Ganin & Lempitsky 2015); 0 = full weight from the first step.
         precision: ``fp32`` or ``bf16`` (autocast).
         class_weights: ``none`` or ``balanced`` (inverse class frequency in the label loss).
-        augmentation: Names out of ``trainable.augment.AUGMENTATIONS``, applied on the device.
+        augmentation: Names out of ``trainable.trial.augment.AUGMENTATIONS``, applied on the device.
         epoch: Which epoch is reported: the ``last`` or the ``best`` by the rule's validation metric.
         evaluation: ``eval``, or ``train``: the networks stay in training mode when they are evaluated, so that
             BatchNorm takes the statistics of each batch of evaluated images, as in the seed study, which never calls

@@ -26,13 +26,19 @@ from store.open import folder_at
 from store.sealed import sweep_of_sheet
 from trainable.environment import use_environment
 from trainable.errors import DataOutOfReach, InputError
-from trainable.open_trial import checkpoint_names, read_checkpoint, trial_folder, write_checkpoint, write_predictions
 from trainable.spec import TrialSpec
 from trainable.texts import one_line, reason_of
+from trainable.trial.open_trial import (
+    checkpoint_names,
+    read_checkpoint,
+    trial_folder,
+    write_checkpoint,
+    write_predictions,
+)
 
 if TYPE_CHECKING:
-    from trainable.process_state import State
-    from trainable.trainer import Trainer
+    from trainable.trial.process_state import State
+    from trainable.trial.trainer import Trainer
 
 SHEET = "sweep.yaml"
 SEEN_SECONDS = 15.0
@@ -122,7 +128,7 @@ def _sweep_folder(uri: str, sweep: str | None) -> Folder:
 
 def _check_weights(spec: TrialSpec, expected: str) -> None:
     """Refuse to train from another weights file than that of the driver, which lies under the same name here."""
-    from trainable.provenance import weights_checksum
+    from trainable.trial.provenance import weights_checksum
 
     found = weights_checksum(spec.network, spec.network_options)
     if found != expected:
@@ -135,7 +141,7 @@ def _check_weights(spec: TrialSpec, expected: str) -> None:
 
 def _trainer(spec: TrialSpec, device: str) -> Trainer:
     """Build a trial; the store of its data may be away meanwhile, as that of the directory may."""
-    from trainable.trainer import Trainer
+    from trainable.trial.trainer import Trainer
 
     end = time.monotonic() + object_store.RETRY_SECONDS
     while True:
@@ -164,7 +170,7 @@ class SweepTrainable(Trainable):
     status ``failed``; where the directory could not be written it holds ``halt`` instead, the reason in words, and
     ``away`` (a store that may come back), and the trial stays open.
 
-    Each trial finds the process as the first one found it (``trainable.process_state``).
+    Each trial finds the process as the first one found it (``trainable.trial.process_state``).
 
     Attributes:
         environment: What the worker must know to reach the directory where it is in an object store. It travels with
@@ -211,8 +217,8 @@ class SweepTrainable(Trainable):
     def _start_clean(self) -> None:
         """Set back what an earlier trial of this process has left behind."""
         # First of all what these import: they may change the state themselves.
-        import trainable.trainer  # noqa: F401
-        from trainable.process_state import put_back, take
+        import trainable.trial.trainer  # noqa: F401
+        from trainable.trial.process_state import put_back, take
 
         known: State | None = getattr(self, "_clean", None)
         if known is None:
@@ -305,7 +311,7 @@ class SweepTrainable(Trainable):
             # What made the trial fail may keep it from making its row too.
             with contextlib.suppress(Exception):
                 return self._result(self._trainer, self._trainer.row("failed", reason), done=True)
-        from trainable.report import spec_row
+        from trainable.trial.outcome import spec_row
 
         news = [] if self._trainer is None else self._trainer.history[self._told :]
         row = {**spec_row(self._spec, "failed", reason), "ray_version": ray.__version__}

@@ -155,13 +155,13 @@ def _kinds_of_cards() -> list[str]:
 
 
 def _measure(probes: list[str]) -> Found | None:
-    from trainable.footprint import footprints
+    from trainable.trial.footprint import footprints
 
     return footprints([TrialSpec.from_json(text) for text in probes])
 
 
 def _look() -> tuple[int, str] | None:
-    from trainable.footprint import card
+    from trainable.trial.footprint import card
 
     return card()
 

@@ -31,9 +31,9 @@ from orchestrator.search.dispatch import Dispatcher
 from orchestrator.search.failures import AlikeCheck
 from store.errors import InputError, Unreachable
 from store.rules import objective
-from trainable.report import SPEC_COLUMNS, spec_row
 from trainable.spec import TrialSpec
 from trainable.texts import one_line
+from trainable.trial.outcome import SPEC_COLUMNS, spec_row
 
 FINISHED = str(Searcher.FINISHED)
 RECOUNT_SECONDS = 10.0

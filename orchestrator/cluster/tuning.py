@@ -29,7 +29,7 @@ from orchestrator.process.temporary import TemporaryFolder
 from orchestrator.progress import Progress
 from orchestrator.search.dispatch import Dispatcher
 from trainable.environment import store_environment
-from trainable.provenance import weights_checksum
+from trainable.trial.provenance import weights_checksum
 from trainable.tune_trainable import SweepTrainable
 
 

@@ -25,8 +25,8 @@ def data(options: argparse.Namespace) -> int:
 
 def _data_list() -> int:
     from store.errors import Unreachable
+    from trainable.data.arrays.cache import cache_folder
     from trainable.data.base import list_datasets, load_dataset
-    from trainable.data.cache import cache_folder
 
     for name in list_datasets():
         try:

@@ -29,8 +29,8 @@ def prepare(options: argparse.Namespace) -> int:
         InputError: A data set that needs no preparation, no source, files or a place that cannot be used.
     """
     from store.open import folder_at
+    from trainable.data.arrays.shared import share
     from trainable.data.base import dataset_factory
-    from trainable.data.prepared import share
     from trainable.environment import DATA
 
     dataset_factory(options.name)
@@ -64,9 +64,9 @@ def _check_writable(place: Path) -> None:
 
 
 def _prepare(options: argparse.Namespace) -> None:
-    from trainable.data.key_file import key_file
-    from trainable.data.prepare_brain_mri import CITATION, LICENCE, prepare
-    from trainable.data.tumour_slices import CLASSES
+    from trainable.data.brain.figshare.key_file import key_file
+    from trainable.data.brain.figshare.prepare import CITATION, LICENCE, prepare
+    from trainable.data.brain.tumour_slices import CLASSES
 
     print(f"source: {CITATION}\nlicence: {LICENCE}")
     source = expanded(options.source) if options.source is not None else _download(options.download)
@@ -82,7 +82,7 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _download(folder: str) -> Path:
-    from trainable.data.prepare_download import download
+    from trainable.data.brain.figshare.download import download
 
     with _bar(DownloadColumn()) as bar:
         task = bar.add_task("fetching from figshare", total=None)

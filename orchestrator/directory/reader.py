@@ -13,8 +13,8 @@ from store.folder import Folder
 from store.open import Readable, folder_at, read_small
 from store.parts import LeftOut, read_parts
 from store.sealed import KEY, sweep_of_sheet
-from trainable.open_trial import OPEN, checkpoint_names, read_checkpoint, trial_folder
 from trainable.spec import TrialSpec
+from trainable.trial.open_trial import OPEN, checkpoint_names, read_checkpoint, trial_folder
 
 SPEC = "spec.json"
 AGAIN = "again"
@@ -103,7 +103,7 @@ class SweepDirectory:
 
     def open_history(self, spec: TrialSpec) -> list[dict[str, Any]]:
         """Epochs in the newest readable checkpoint of an open trial; none where it has no checkpoint."""
-        from trainable.trainer import kept_history
+        from trainable.trial.trainer import kept_history
 
         place = trial_folder(self.folder, spec.trial_id)
         for name in checkpoint_names(place):

@@ -46,9 +46,10 @@ def configuration_of(sheet: Mapping[str, Any]) -> dict[str, Any]:
 
 def sweep_sheet(plan: Plan) -> dict[str, Any]:
     """Content of ``sweep.yaml``: the resolved configuration, and what a reader of the rows needs to know."""
-    from trainable import NUMERICS, provenance
+    from trainable import NUMERICS
     from trainable.methods.base import get_method
-    from trainable.networks import network_remark
+    from trainable.networks.base import network_remark
+    from trainable.trial import provenance
 
     config, dataset = plan.config, plan.dataset
     methods = {entry.label: get_method(entry.name) for entry in config.methods}

@@ -23,8 +23,8 @@ from store.open import Readable, SweepFiles, open_folder
 from store.packed import ZipFolder
 from store.parts import Owner, check_part, is_part, owner_of
 from store.sealed import check_tensors, digest, is_whole, unseal_bytes
-from trainable.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_checkpoint, read_predictions
 from trainable.spec import TrialSpec
+from trainable.trial.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_checkpoint, read_predictions
 
 INDEX = "samples/index.json"
 STATUS = "status.json"

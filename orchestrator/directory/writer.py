@@ -22,9 +22,9 @@ from store.gathered import GATHERED, gather
 from store.open import Readable
 from store.parts import part_bytes, part_cell, part_name, read_parts
 from store.sealed import seal_json
-from trainable.open_trial import OPEN, PREDICTIONS, read_predictions
 from trainable.spec import TrialSpec
 from trainable.texts import one_line
+from trainable.trial.open_trial import OPEN, PREDICTIONS, read_predictions
 
 COMPACTED = ("history", "predictions", "trials")
 SEEN_SECONDS = 5.0

@@ -18,7 +18,7 @@ from store.errors import InputError, Unreachable, unknown_name
 from store.rules import Rule
 from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
 from trainable.methods.base import Method, Space, get_method
-from trainable.report import BIAS_COLUMNS
+from trainable.trial.outcome import BIAS_COLUMNS
 
 QMC_UNDER = 25
 """``sampler: auto`` is quasi-random below this number of trials: TPE has too few observations to learn from."""

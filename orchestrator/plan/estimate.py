@@ -13,7 +13,7 @@ from orchestrator.plan.prices import read_prices
 from orchestrator.plan.space import middle_of
 
 if TYPE_CHECKING:
-    from trainable.trainer import Trainer
+    from trainable.trial.trainer import Trainer
 
 _COUNTED = 4
 """Images whose operations are counted: they are the same for every image."""
@@ -48,10 +48,10 @@ def time_cell(plan: Plan, cell: Cell) -> Timing:
     """Train a few steps of one cell in this process, in the middle of its search space."""
     import torch
 
-    from trainable.process_state import kept
-    from trainable.provenance import device_name
-    from trainable.timing import epoch_time, tested_seconds
-    from trainable.trainer import Trainer
+    from trainable.trial.process_state import kept
+    from trainable.trial.provenance import device_name
+    from trainable.trial.timing import epoch_time, tested_seconds
+    from trainable.trial.trainer import Trainer
 
     hyperparameters = {**cell.fixed, **{name: middle_of(entry) for name, entry in cell.space.items()}}
     seed = search_seed(plan.config.seed)
@@ -140,8 +140,8 @@ def _operations(trainer: Trainer) -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     from trainable.methods.adversary import counted
-    from trainable.networks import evaluating
-    from trainable.timing import part_of
+    from trainable.networks.modes import evaluating
+    from trainable.trial.timing import part_of
 
     batch, nets = part_of(next(trainer.feed.batches(0)), _COUNTED), trainer.nets
     with FlopCounterMode(display=False) as counter, evaluating(nets.f, nets.g), torch.no_grad():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.config.sweep_config import MethodConfig, SweepConfig
 from store.errors import InputError, unknown_name
 from trainable.methods.base import Choices, get_method
-from trainable.refusals import check_hyperparameters
+from trainable.trial.refusals import check_hyperparameters
 
 if TYPE_CHECKING:
     from orchestrator.plan.cells import Cell

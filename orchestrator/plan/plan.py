@@ -24,7 +24,7 @@ class Plan:
     @property
     def note(self) -> str:
         """What must be said wherever figures of it are shown (synthetic data, toy settings), or ""."""
-        from trainable.networks import network_note
+        from trainable.networks.base import network_note
 
         return " ".join(note for note in (self.dataset.note, network_note(self.config.network.name)) if note)
 
@@ -50,7 +50,7 @@ def make_plan(config: SweepConfig) -> Plan:
 
 def _check_methods(plan: Plan) -> None:
     from trainable.methods.base import get_method
-    from trainable.refusals import check_combination
+    from trainable.trial.refusals import check_combination
 
     training = plan.config.training.of_a_trial()
     for name in dict.fromkeys(cell.method for cell in plan.cells):
@@ -59,7 +59,7 @@ def _check_methods(plan: Plan) -> None:
 
 def _with_absolute_files(config: SweepConfig) -> SweepConfig:
     """The configuration with the network's files named from the root: workers run in other directories."""
-    from trainable.provenance import named_files
+    from trainable.trial.provenance import named_files
 
     files = {name: str(path) for name, path in named_files(config.network.options).items()}
     if not files:
@@ -71,7 +71,7 @@ def _with_absolute_files(config: SweepConfig) -> SweepConfig:
 def _check_rules(plan: Plan) -> None:
     # A rule whose column is null in a cell could choose nothing there, which would show after hours of search.
     from trainable.data.base import DataView
-    from trainable.evaluate import reweighting
+    from trainable.evaluation.evaluate import reweighting
 
     config = plan.config
     if "val_reweighted" not in {config.search.rule, *config.confirm.seeds_of()}:
@@ -109,9 +109,9 @@ def _check_splits(plan: Plan) -> None:
 
 def _check_network(plan: Plan) -> None:
     # Built once here: a wrong name, option or weights file would otherwise fail every trial, one by one.
-    from trainable.augment import resolve as resolve_augmentation
     from trainable.methods.base import get_method
-    from trainable.networks import build_nets
+    from trainable.networks.build import build_nets
+    from trainable.trial.augment import resolve as resolve_augmentation
 
     network = plan.config.network
     with_head = any(get_method(cell.method).adversarial for cell in plan.cells)

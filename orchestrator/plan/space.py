@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.config.sweep_config import MethodConfig, SpaceEntry
 from store.errors import InputError, unknown_name
 from trainable.methods.base import Choices, Method, Range, Space
-from trainable.refusals import check_hyperparameters, check_range
+from trainable.trial.refusals import check_hyperparameters, check_range
 
 
 def space_of(entry: MethodConfig, method: Method, epochs: int) -> tuple[dict[str, Range | Choices], dict[str, Any]]:

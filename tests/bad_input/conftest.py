@@ -14,7 +14,7 @@ from orchestrator.directory.sheet import sweep_sheet
 from orchestrator.plan.identity import search_id, trial_spec
 from orchestrator.plan.plan import make_plan
 from tests.bad_input.support import SWEEP, Refuse, contents, part
-from trainable.report import spec_row
+from trainable.trial.outcome import spec_row
 
 
 @pytest.fixture

@@ -18,9 +18,9 @@ from orchestrator.progress import Progress
 from orchestrator.search.dispatch import Dispatcher
 from store.rules import RULES
 from store.sealed import seal_tensors
-from trainable.open_trial import trial_folder, write_checkpoint, write_predictions
-from trainable.report import spec_row
 from trainable.spec import TrialSpec
+from trainable.trial.open_trial import trial_folder, write_checkpoint, write_predictions
+from trainable.trial.outcome import spec_row
 
 IMAGES = 12
 SWEEP: dict[str, Any] = {

@@ -47,7 +47,7 @@ def null_trainable(seconds: float = 0.0, late: float = 0.0, place: str = "", mee
             return True
 
         def step(self) -> dict[str, Any]:
-            from trainable.report import spec_row
+            from trainable.trial.outcome import spec_row
 
             if meet:
                 pathlib.Path(place, str(os.getpid())).touch()

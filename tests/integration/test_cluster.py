@@ -121,7 +121,7 @@ def pair(request: pytest.FixtureRequest, undisturbed: Path, sweep_file: Path) ->
 
 
 def test_a_trial_through_ray_is_the_trial_without_it(pair: tuple[TrialSpec, dict[str, Any]], undisturbed: Path) -> None:
-    from trainable.trainer import Trainer
+    from trainable.trial.trainer import Trainer
 
     spec, row = pair
     trainer = Trainer(spec)

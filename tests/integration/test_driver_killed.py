@@ -13,7 +13,7 @@ import pytest
 from orchestrator.directory.reader import SweepDirectory
 from store.open import folder_at
 from tests.integration.support import SEARCHED, Driver, Rows, assert_same_results, differences, driver, open_marks, rows
-from trainable.open_trial import CHECKPOINT
+from trainable.trial.open_trial import CHECKPOINT
 
 pytestmark = pytest.mark.slow
 

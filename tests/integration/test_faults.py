@@ -28,7 +28,7 @@ from tests.integration.support import (
     raylet_of,
     rows,
 )
-from trainable.open_trial import CHECKPOINT
+from trainable.trial.open_trial import CHECKPOINT
 
 pytestmark = pytest.mark.slow
 

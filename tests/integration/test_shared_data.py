@@ -14,7 +14,7 @@ from tests.integration.planted import files, holding
 from tests.integration.s3_server import BUCKET, KEY, READ_KEY, READ_SECRET, SECRET, Server, lnl_sweep, seaweed
 from tests.integration.support import NODE, driver, own_cluster, rows
 from tests.trainable.figshare_files import all_files, folds_file, write_folder
-from trainable.data.array_folder import checksum, load_arrays
+from trainable.data.arrays.folder import checksum, load_arrays
 
 pytestmark = pytest.mark.slow
 

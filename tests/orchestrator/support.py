@@ -14,8 +14,8 @@ from orchestrator.plan.cells import Cell, build_cells, resolve
 from orchestrator.search.dispatch import Dispatcher
 from store.rules import RULES
 from trainable.data.base import Axis
-from trainable.report import spec_row
 from trainable.spec import TrialSpec
+from trainable.trial.outcome import spec_row
 
 Row = dict[str, Any]
 

@@ -19,7 +19,7 @@ from orchestrator.cli import main
 from orchestrator.config.sweep_file import parse_config
 from store.errors import InputError
 from store.local import expanded
-from trainable.data.array_folder import drafted
+from trainable.data.arrays.folder import drafted
 
 SWEEP = "dataset: {name: coloured_digits, bias: {color_variance: 0.4}}\nmethods: [erm]\n"
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainable import networks
 from trainable.data import base
 from trainable.data.base import IGNORED, Axis, BiasHeads, ImageSet, Split
-from trainable.data.brain_phantom import BrainPhantom
-from trainable.heads import PointwiseHead
+from trainable.data.brain.phantom import BrainPhantom
+from trainable.networks import base as networks
+from trainable.networks.heads import PointwiseHead
 from trainable.randomness import numpy_generator
 from trainable.spec import Training, TrialSpec
 

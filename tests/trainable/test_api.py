@@ -13,7 +13,7 @@ import torch
 import trainable
 from store.errors import InputError
 from trainable.spec import Training, TrialSpec
-from trainable.trainer import Trainer
+from trainable.trial.trainer import Trainer
 
 
 def test_importing_is_light() -> None:

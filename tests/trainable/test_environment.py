@@ -8,7 +8,7 @@ import pytest
 
 from store.errors import InputError
 from trainable import environment
-from trainable.data.prepared import prepared_arrays
+from trainable.data.arrays.shared import prepared_arrays
 from trainable.environment import store_environment, use_environment
 
 

@@ -19,10 +19,10 @@ from store.open import folder_at
 from store.sealed import seal_sheet
 from trainable import tune_trainable
 from trainable.errors import DataOutOfReach
-from trainable.open_trial import CHECKPOINT, checkpoint_names, read_predictions, trial_folder, write_checkpoint
-from trainable.provenance import weights_checksum
 from trainable.spec import TrialSpec
-from trainable.trainer import Trainer
+from trainable.trial.open_trial import CHECKPOINT, checkpoint_names, read_predictions, trial_folder, write_checkpoint
+from trainable.trial.provenance import weights_checksum
+from trainable.trial.trainer import Trainer
 from trainable.tune_trainable import SHEET, SweepTrainable, resume
 
 MakeSpec = Callable[..., TrialSpec]
@@ -207,7 +207,7 @@ def test_a_node_that_cannot_get_the_data_fails_no_trial(
     def refused(*_: Any) -> None:
         raise DataOutOfReach("no space for the copy")
 
-    monkeypatch.setattr("trainable.trainer.Trainer", refused)
+    monkeypatch.setattr("trainable.trial.trainer.Trainer", refused)
     result = worker(config(tiny(epochs=2), tmp_path)).step()
     assert result["halt"] == "no space for the copy" and not result["away"] and result["row"] is None
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import json
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -18,7 +16,7 @@ from torch import Tensor
 from trainable.data.contract import check_members, check_options, files_found
 from trainable.errors import InputError, unknown_name
 from trainable.randomness import numpy_generator
-from trainable.registry import import_registered
+from trainable.registry import import_all
 from trainable.spec import VARIANTS, Phase, Rule
 
 TrainingDraw = Literal["biased", "unbiased", "clean", "repainted"]
@@ -313,9 +311,7 @@ def register_dataset(name: str) -> Callable[[DatasetFactory], DatasetFactory]:
 
 
 def _import_all() -> None:
-    package = importlib.import_module("trainable.data")
-    for module in pkgutil.iter_modules(package.__path__):
-        import_registered(f"trainable.data.{module.name}")
+    import_all("trainable.data")
 
 
 def list_datasets() -> list[str]:

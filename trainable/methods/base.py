@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,7 +11,7 @@ from torch import Tensor, nn
 
 from trainable.data.base import TrainingDraw
 from trainable.errors import InputError, unknown_name
-from trainable.registry import import_registered
+from trainable.registry import import_all
 
 
 @dataclass(frozen=True)
@@ -207,9 +205,7 @@ def register_method(
 
 
 def _import_all() -> None:
-    package = importlib.import_module("trainable.methods")
-    for module in pkgutil.iter_modules(package.__path__):
-        import_registered(f"trainable.methods.{module.name}")
+    import_all("trainable.methods")
 
 
 def list_methods() -> list[str]:

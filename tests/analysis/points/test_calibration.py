@@ -14,7 +14,7 @@ from analysis.figures.measures import null_range, null_words, plot_measure, with
 from analysis.points.calibration import figures_of, null_of, with_calibration
 from analysis.points.measures import measure_of
 from analysis.statistics.variance import Sample, interval_of
-from trainable import calibration
+from trainable.evaluation import calibration
 
 
 def parts(frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

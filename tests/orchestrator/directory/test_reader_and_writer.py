@@ -24,8 +24,8 @@ from store.folder import Folder, LocalFolder
 from store.parts import part_cell
 from store.sealed import is_whole, unseal_bytes
 from tests.orchestrator.support import fake_history, fake_row, sweep_cells, sweep_config
-from trainable.open_trial import write_predictions
 from trainable.spec import TrialSpec
+from trainable.trial.open_trial import write_predictions
 
 CELLS = sweep_cells(sweep_config())
 CELL, OTHER = CELLS[0].id, CELLS[1].id

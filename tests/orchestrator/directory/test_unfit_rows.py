@@ -23,8 +23,8 @@ from orchestrator.directory.writer import Writer
 from orchestrator.progress import Progress
 from store.sealed import seal_bytes
 from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, sweep_config
-from trainable.open_trial import PREDICTIONS, arrow_bytes, sealed_about, trial_folder, write_checkpoint
 from trainable.spec import TrialSpec
+from trainable.trial.open_trial import PREDICTIONS, arrow_bytes, sealed_about, trial_folder, write_checkpoint
 
 CONFIG = sweep_config(
     dataset={"name": "fake", "bias": {"rho": [1.0]}},

@@ -211,7 +211,7 @@ def test_the_sheet_of_a_sweep_is_a_sweep_file_that_repeats_it(tmp_path: Path) ->
 def test_a_weights_file_is_named_from_the_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers run in directories of their own, and a resume in any."""
     from orchestrator.plan import plan as plan_module
-    from trainable.provenance import weights_checksum
+    from trainable.trial.provenance import weights_checksum
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(plan_module, "_check_network", lambda plan: None)

@@ -14,10 +14,10 @@ from orchestrator.plan.estimate import Timing, estimate, time_cell
 from orchestrator.plan.identity import trial_spec
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.search.dispatch import Dispatcher
-from trainable import timing
 from trainable.methods.base import Batch
 from trainable.spec import TrialSpec
-from trainable.trainer import Trainer
+from trainable.trial import timing
+from trainable.trial.trainer import Trainer
 
 EPOCHS = 10
 TREE = {

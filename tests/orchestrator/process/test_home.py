@@ -16,8 +16,8 @@ from ray._private.authentication import authentication_token_setup as setup
 from orchestrator.cluster import ray_private
 from orchestrator.process.home import ensure_home
 from tests.integration.support import driver, rows
-from trainable.data import cache
-from trainable.data.cache import cache_folder
+from trainable.data.arrays import cache
+from trainable.data.arrays.cache import cache_folder
 
 SWEEP = """
 dataset: {name: coloured_digits, bias: {color_variance: 0.4}}

@@ -18,7 +18,7 @@ from orchestrator.directory.reader import SweepDirectory
 from orchestrator.search.failures import AlikeCheck, Failures, failures_of
 from tests.orchestrator.support import fake_row
 from trainable.texts import reason_of
-from trainable.trainer import Trainer, TrialFailed
+from trainable.trial.trainer import Trainer, TrialFailed
 
 SWEEP = """
 name: tiny

@@ -1,0 +1,1 @@
+"""Folders of arrays: the cache, and what nodes share."""

@@ -1,0 +1,1 @@
+"""Brain tumour slices, real and synthetic, with painted annotations."""

@@ -1,0 +1,1 @@
+"""From the files of figshare article 1512427 to prepared arrays."""

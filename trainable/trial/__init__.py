@@ -1,0 +1,1 @@
+"""One trial: its training loop, what makes its numbers, its files and its row."""

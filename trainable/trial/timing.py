@@ -1,0 +1,127 @@
+"""How long an epoch of a trial takes, from a few of its steps: for estimates before a sweep starts."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+
+from trainable.data.base import ImageSet
+from trainable.evaluation import evaluate
+from trainable.methods.base import Batch
+from trainable.spec import VARIANTS
+from trainable.trial.trainer import Trainer
+
+_FEW = 4
+_SLOW = 2.0
+"""Seconds: where a whole step would take longer, steps of a few images are timed instead."""
+_STEPS = 8
+_PATIENCE = 5.0
+_EVALUATED = 64
+
+
+@dataclass(frozen=True)
+class EpochTime:
+    """What a few steps of a trial say of its time.
+
+    Attributes:
+        seconds: An epoch, steps and validation.
+        image: Seconds of predicting one image.
+        words: What was timed.
+    """
+
+    seconds: float
+    image: float
+    words: str
+
+
+def epoch_time(trainer: Trainer) -> EpochTime:
+    """Estimate the seconds of an epoch, steps and validation, from a part of both.
+
+    The steps are those of the last epoch, where the ramp is at its end and pre-training is over. At most 8 are timed,
+    or as many as begin within 5 s, after a step of 4 images that is not counted; where a whole step would take over
+    2 s, one more step of 4 images stands for all, image for image. Validation is scaled up from at most 64 images.
+    Building the trial and its report are left out.
+
+    Args:
+        trainer: A fresh trial; it is trained by the steps and of no use afterwards.
+
+    Returns:
+        The times; ``tested_seconds`` adds what a confirm trial looks at.
+    """
+    feed, size = trainer.feed, max(trainer.feed.sizes)
+    few = min(_FEW, size)
+    last = trainer.spec.training.epochs - 1
+    first = last * len(feed.sizes)
+    for part in trainer.parts().values():
+        part.train()
+    batch = part_of(next(feed.batches(last)), few)
+    # The first call of everything makes what later calls find: memory, threads, on a GPU its libraries.
+    _timed(trainer, partial(trainer.train_batch, batch, first))
+    steps = _timed(trainer, partial(trainer.train_batch, batch, first))
+    slow = steps * size / few > _SLOW
+    count, images = 1, few
+    if not slow:
+        batches = feed.batches(last)
+        steps, count, images = 0.0, 0, 0
+        while count < min(_STEPS, len(feed.sizes)) and steps < _PATIENCE:
+            steps += _timed(trainer, partial(_step, trainer, batches, first + count))
+            images += feed.sizes[count]
+            count += 1
+    sets = {id(own): own for own in trainer.validation_images.values()}
+    evaluated = sum(map(len, sets.values()))
+    one = next(iter(sets.values()))
+    some = min(_FEW if slow else _EVALUATED, len(one))
+    shown = _first(one, some)
+    predict = partial(evaluate.predict, trainer.nets, shown, trainer.method.transform, trainer.device)
+    validation = _timed(trainer, predict)
+    seconds = steps * sum(feed.sizes) / images + validation * evaluated / some
+    steps_of = f"a training step of {few} images" if slow else f"{count} training step{'s' * (count > 1)}"
+    return EpochTime(seconds, validation / some, f"{steps_of} and {some} validation images")
+
+
+def tested_seconds(trainer: Trainer, image: float) -> float:
+    """Seconds that a confirm trial takes for its test images: once an epoch, and at its end each variant.
+
+    Args:
+        trainer: A trial of the search, which does not see these images: they are counted, not loaded.
+        image: Seconds of predicting one.
+    """
+    dataset = trainer.dataset
+    independent = dataset.unbiased_is_independent
+    variants = len({*VARIANTS, *dataset.flip_pair}) - independent
+    return image * len(trainer.view.split.test) * (trainer.spec.training.epochs + variants)
+
+
+def part_of(batch: Batch, most: int) -> Batch:
+    """The first images of a batch.
+
+    Args:
+        batch: N images.
+        most: Images to keep.
+    """
+    places = None if batch.places is None else batch.places[:most]
+    return dataclasses.replace(batch, x=batch.x[:most], y=batch.y[:most], b=batch.b[:most], places=places)
+
+
+def _step(trainer: Trainer, batches: Iterator[Batch], number: int) -> None:
+    trainer.train_batch(next(batches), number)
+
+
+def _first(images: ImageSet, most: int) -> ImageSet:
+    fields = {field.name: getattr(images, field.name)[:most] for field in dataclasses.fields(images)}
+    return dataclasses.replace(images, **fields)
+
+
+def _timed(trainer: Trainer, work: Callable[[], Any]) -> float:
+    """Seconds until it is done, also on the device."""
+    began = time.perf_counter()
+    work()
+    if trainer.device.type == "cuda":
+        torch.cuda.synchronize(trainer.device)
+    return time.perf_counter() - began
