@@ -1,4 +1,4 @@
-"""The house: which package may import which, and that nothing heavy is loaded before it is needed."""
+"""The house: which package and room may import which, sizes of folders, and nothing heavy loaded too early."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ PACKAGES = ("store", "trainable", "orchestrator", "analysis")
 FILES = sorted(
     path for package in PACKAGES for path in (ROOT / package).rglob("*.py") if path.parent.name != "notebooks"
 )
+LARGEST_FOLDER = 13
+"""Python files in a folder, ``__init__.py`` not counted."""
 HEAVY = ("torch", "ray", "pandas", "optuna", "plotly", "scipy", "torchvision")
 
 
@@ -106,6 +109,64 @@ def test_arrows_point_one_way(package: str, others: tuple[str, ...]) -> None:
         if any(belongs(name, other) for other in others)
     }
     assert not wrong
+
+
+def folders_of(package: str) -> list[Path]:
+    return sorted({path.parent for path in FILES if path.relative_to(ROOT).parts[0] == package})
+
+
+def arrows_within(folder: Path) -> dict[str, set[str]]:
+    """Imports between the rooms and files that lie in a folder, those within functions included."""
+    base = ".".join(folder.relative_to(ROOT).parts)
+    known = {module_of(path) for path in FILES}
+    arrows: dict[str, set[str]] = {}
+
+    def member(module: str) -> str:
+        return module.removeprefix(f"{base}.").partition(".")[0]
+
+    for path in FILES:
+        importer = module_of(path)
+        # The package's own names are found when they are asked for.
+        if importer.startswith(f"{base}."):
+            targets = {member(name) for name in imports_of(path) & known if name.startswith(f"{base}.")}
+            arrows.setdefault(member(importer), set()).update(targets - {member(importer)})
+    return arrows
+
+
+def reached(start: str, arrows: dict[str, set[str]]) -> set[str]:
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        new = arrows.get(waiting.pop(), set()) - seen
+        seen |= new
+        waiting += new
+    return seen
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_there_is_no_circle_of_rooms(package: str) -> None:
+    circles = [
+        (str(folder.relative_to(ROOT)), room)
+        for folder in folders_of(package)
+        for arrows in [arrows_within(folder)]
+        for room in arrows
+        if (folder / room).is_dir() and room in reached(room, arrows)
+    ]
+    assert not circles
+
+
+@pytest.mark.parametrize("top", [*PACKAGES, "tests", "benchmarks", "tools"])
+def test_no_folder_has_too_many_files(top: str) -> None:
+    files = [path for path in (ROOT / top).rglob("*.py") if path.name != "__init__.py"]
+    sizes = Counter(str(path.parent.relative_to(ROOT)) for path in files)
+    assert sizes and {folder: size for folder, size in sizes.items() if size > LARGEST_FOLDER} == {}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_tests_lie_in_the_rooms_of_what_they_test(package: str) -> None:
+    tests = ROOT / "tests" / package
+    files = [path.relative_to(tests).parent for path in tests.rglob("test_*.py")]
+    assert files and {str(folder) for folder in files if not (ROOT / package / folder).is_dir()} == set()
 
 
 def test_the_driver_imports_nothing_of_analysis_at_module_level() -> None:

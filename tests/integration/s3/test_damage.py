@@ -14,8 +14,8 @@ from store.errors import InputError
 from store.folder import Folder
 from store.open import folder_at
 from tests.integration.damage import Stop
+from tests.integration.faults.test_damage import run
 from tests.integration.s3_server import BUCKET, Server, lnl_sweep, moto
-from tests.integration.test_damage import run
 
 pytestmark = pytest.mark.slow
 FOLDERS = ("trials", "history", "predictions", "splits", "models", "gathered")

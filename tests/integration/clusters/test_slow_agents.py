@@ -31,7 +31,7 @@ def test_ray_starts_although_its_agents_begin_20_s_late(short_tmp: Path) -> None
     place.mkdir()
     (place / "sitecustomize.py").write_text(LATE)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "AWS_"))}
-    paths = [str(place), str(Path(__file__).parents[2])]
+    paths = [str(place), str(Path(__file__).parents[3])]
     environment |= {"PYTHONPATH": os.pathsep.join(paths), "TMPDIR": str(place)}
     done = subprocess.run([sys.executable, "-c", START], env=environment, capture_output=True, text=True, timeout=240)
     assert done.stdout.strip() == "trained", done.stderr

@@ -14,7 +14,7 @@ import yaml
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MY_ADDRESS = "198.51.100.7/32"
 LAUNCHED = {"head": 1, "gpu_spot": 1, "gpu_on_demand": 1}
 

@@ -20,7 +20,7 @@ from tests.integration.support import assert_same_results, differences, end_sess
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-SCRIPT = Path(__file__).parents[2] / "clusters" / "slurm.sh"
+SCRIPT = Path(__file__).parents[3] / "clusters" / "slurm.sh"
 
 # srun runs its step here; on a signal it ends the step, as Slurm does. A step may use the processors that its node has:
 # n1 and n2 have one each, where there are two, and n3 has all.

@@ -20,7 +20,7 @@ CHROMIUM = next((p for name in ("chromium", "chromium-browser") if (p := shutil.
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
 
-SYNTHETIC = Path(__file__).parents[1] / "analysis" / "synthetic.py"
+SYNTHETIC = Path(__file__).parents[2] / "analysis" / "synthetic.py"
 
 
 @pytest.fixture(scope="module")

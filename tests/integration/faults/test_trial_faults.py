@@ -51,7 +51,7 @@ def swept(short_tmp: Path, cluster: Any) -> Iterator[Swept]:
     ]
     tree["limits"]["trial_minutes"] = SECONDS / 60
     out = short_tmp / "misbehaving"
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     hook = {"worker_process_setup_hook": "tests.integration.faulty.register", "env_vars": {"PYTHONPATH": root}}
     ray.init(address=cluster.address, runtime_env=hook, log_to_driver=False, logging_level="error")
     faulty.register()

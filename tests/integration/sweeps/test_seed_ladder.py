@@ -17,7 +17,7 @@ from orchestrator.cli import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TEXT = (ROOT / "docs" / "seed_protocol.md").read_text()
 PATIENTS = 30
 EPOCHS = 2

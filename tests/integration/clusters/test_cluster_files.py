@@ -15,7 +15,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 LAUNCHED = ["cluster.yaml", "clusters/gcp.yaml", "clusters/local.yaml"]
 ALL = [*LAUNCHED, "clusters/kuberay-rayjob.yaml", "clusters/slurm.sh"]
 
