@@ -1,1 +1,1 @@
-"""Searches and the order of trials: knows neither Ray nor files."""
+"""Searches of cells, and the order in which their trials run; knows no Ray."""
