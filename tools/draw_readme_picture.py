@@ -11,7 +11,7 @@ import analysis
 from analysis.findings import gather
 
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "brain_phantom.png"
-METHODS = ("ceiling", "erm", "lnl", "permuted_bias")
+METHODS = ("ceiling", "repaint", "erm", "lnl", "permuted_bias")
 
 
 def main() -> None:

@@ -72,14 +72,15 @@ for label, names in weights.items():
 # ## What was chosen
 #
 # `gain` is the validation value of the chosen trial minus that of the anchor. It is optimistic: the chosen one is the
-# best of several noisy values.
+# best of several noisy values. Where the learning rate is searched too, it is not the weights' alone: the anchor has
+# the method's default, and the chosen one the best that was found.
 
 # %%
 anchors = searched[(searched[["lambda_", "mu"]].fillna(0) == 0).all(axis=1)]
 anchors = anchors.set_index(["label", "facet", "bias_value"])["validation"].rename("anchor")
 chosen = searched[searched["chosen"]].join(anchors, on=["label", "facet", "bias_value"])
 chosen = chosen.assign(gain=chosen["validation"] - chosen["anchor"])
-chosen[["label", "facet", "bias_value", "bias_strength", "lambda_", "mu", "validation", "anchor", "gain"]].round(3)
+chosen[["label", "facet", "bias_value", "lambda_", "mu", "lr", "validation", "anchor", "gain"]].round(3)
 
 # %% [markdown]
 # Does the chosen weight move with the bias? Spearman's rank correlation between bias strength and chosen weight. Places

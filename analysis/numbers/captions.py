@@ -53,6 +53,13 @@ def unit_of(kinds: Sequence[str]) -> str:
     return next((unit for unit in ("repetitions", "splits") for kind in kinds if kind.startswith(unit)), "seeds")
 
 
+def collapsed_words(n_collapsed: int, n_values: int, unit: str) -> str:
+    """How many runs of a point collapsed: of its seeds, or in its splits or repetitions, of several runs each."""
+    if unit == "seeds":
+        return f"{n_collapsed} of {n_values} seeds"
+    return f"{n_collapsed} run{'' if n_collapsed == 1 else 's'} in {n_values} {unit}"
+
+
 def redraws(unit: str, one_split: bool = False) -> str:
     """What another value of the unit draws anew, in a sentence: an interval over it counts all of that together.
 
@@ -108,7 +115,9 @@ def area_words(row: Row, reference: str) -> str:
     said = f"mean over the axis {row['area']:.3f}{_ends(row, 'low', 'high')},"
     if row["difference"] == row["difference"]:
         ends = _ends(row, "difference_low", "difference_high")
-        said += f" {row['difference']:+.3f}{ends} against {reference} paired on {row['n_pairs']} seeds,"
+        said += (
+            f" {row['difference']:+.3f}{ends} against {reference} paired on {row['n_pairs']} {unit_of([row['band']])},"
+        )
     elif row["reason"]:
         said += f" no difference to {reference} ({row['reason']}),"
     return f"{_line(row)}: {said} {_basis(row)}"

@@ -62,7 +62,8 @@ class Point:
         scores: Predictions of the same seeds, or None where they are missing.
         n_planned: Confirm seeds the sweep asks for.
         n_failed: Seeds whose trial failed.
-        n_collapsed: Seeds whose training collapsed; they are among the values.
+        n_collapsed: Seeds whose training collapsed, those within splits and repetitions counted one by one; they are
+            among the values.
         n_test: Test images.
         hyperparameters: JSON text of each configuration (one, or one a fold).
         gamma: Bias parameter gamma of its trials, also where it is the same in the whole sweep and no facet names it;

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.loading import confirm_rules, section
+from analysis.numbers.captions import collapsed_words
 from analysis.numbers.comparisons import AREA, Comparison, compare_at, compare_curves, no_comparison
 from analysis.points.pairing import Curve, finished_points, grid_of
 from analysis.points.points import Point, by_label
@@ -31,7 +32,7 @@ class Primary:
         comparison: The comparison, as far as it can be made.
         strongest: Beside areas, the comparison at the strongest bias; else None.
         missing: What is not finished of the cells and seeds that it takes, in words; empty where it is complete.
-        collapsed: Seeds of its points that collapsed, in words.
+        collapsed: Runs of its points that collapsed, in words.
         verdict: What it shows.
     """
 
@@ -209,10 +210,10 @@ class _Curves:
         ]
 
     def collapsed(self, at: At) -> list[str]:
-        """Seeds of the compared points that collapsed, in words."""
+        """Runs of the compared points that collapsed, in words."""
         points = [(value, curve[value]) for curve in self._pair for value in self._values(at) if value in curve]
         found = [
-            f"{point.n_collapsed} of {len(point.seeds)} {point.unit} of {point.line.label}"
+            f"{collapsed_words(point.n_collapsed, len(point.seeds), point.unit)} of {point.line.label}"
             f"{'' if point.shared else f' at {self.axis} = {value:g}'}"
             for value, point in points
             if point.n_collapsed

@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.changes import added_words
 from analysis.findings import Findings
+from analysis.numbers.captions import unit_of
 from analysis.numbers.comparisons import AREA, Comparison
 from analysis.primary.comparison import STRONGEST, Primary
 from analysis.primary.standing import Standing
@@ -119,13 +120,13 @@ def footnote(sweep: Sweep) -> str:
         return "One seed: no test."
     words = (
         f"{_p(comparison.p)}; interval and p are over {comparison.band}, from one variance. On these test "
-        f"images alone, paired over {comparison.n_seeds} seeds: t test {_p(test.p)}, exact sign-flip test "
+        f"images alone, paired over {_values(comparison)}: t test {_p(test.p)}, exact sign-flip test "
         f"{_p(test.sign_flip_p)}"
     )
     if test.smallest_sign_flip_p > 0.05:
         words += (
-            f" (with {comparison.n_seeds} seeds it cannot fall below {p_text(test.smallest_sign_flip_p)}, so it "
-            "cannot reach .05; six seeds can)"
+            f" (with {_values(comparison)} it cannot fall below {p_text(test.smallest_sign_flip_p)}, so it "
+            f"cannot reach .05; six {unit_of([comparison.band])} can)"
         )
     late = f" {added_words({'': added})}" if added else ""
     collapsed = (
@@ -249,7 +250,13 @@ def _p(p: float) -> str:
 
 
 def _seeds(comparison: Comparison) -> str:
-    return f"{comparison.n_seeds} paired seed{'' if comparison.n_seeds == 1 else 's'}"
+    return _values(comparison, "paired ")
+
+
+def _values(comparison: Comparison, paired: str = "") -> str:
+    """How many values are compared, and of what: ``5 seeds``."""
+    unit = unit_of([comparison.band])
+    return f"{comparison.n_seeds} {paired}{unit.removesuffix('s') if comparison.n_seeds == 1 else unit}"
 
 
 def _time(times: pd.Series) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.findings import Findings
-from analysis.numbers.captions import table_caption, tested
+from analysis.numbers.captions import table_caption, tested, unit_of
 from analysis.numbers.comparisons import compare_curves
 from analysis.numbers.tables import table_csv, table_of, test_figures, with_published
 from analysis.points.measures import WITHOUT_BIAS, measure_of
@@ -73,10 +73,11 @@ def _won_back(findings: Findings, won: pd.DataFrame) -> str:
         lines.setdefault(findings.line_name(r), {})[r["bias_value"]] = r["text"]
     rows = [[name, *(cells.get(value, "") for value in values)] for name, cells in lines.items()]
     bands, seeds = " or ".join(sorted(set(won["band"]))), sorted(set(won["n_seeds"]))
+    unit = unit_of(sorted(set(won["band"])))
     place = f" on {won['dataset'].iloc[0]}" if findings.curve["dataset"].nunique() > 1 else ""
     caption = (
         f"Won back{place}: (method - erm) / (ceiling - erm) with its 95 % interval (Fieller) over {bands}, paired on "
-        f'{" to ".join(str(n) for n in seeds[:: max(1, len(seeds) - 1)])} seeds. "-": the gap between erm and the '
+        f'{" to ".join(str(n) for n in seeds[:: max(1, len(seeds) - 1)])} {unit}. "-": the gap between erm and the '
         "ceiling is itself not significant, so that no share of it can be given. Given "
         f"the selected hyperparameters and these {tested(won)}."
     )

@@ -9,7 +9,7 @@ from typing import Any
 from analysis.candidates import seed_index
 from analysis.findings import Findings
 from analysis.loading import section
-from analysis.numbers.captions import span, unit_of
+from analysis.numbers.captions import collapsed_words, span, unit_of
 from analysis.points.points import CEILING
 from analysis.report.likes import without_pressure
 from analysis.report.primary import descriptive_words
@@ -179,10 +179,11 @@ def _few_patients(findings: Findings) -> Iterator[str]:
 def _collapsed(findings: Findings) -> Iterator[str]:
     rows = findings.curve[(findings.curve["rule"] == findings.headline) & (findings.curve["n_collapsed"] > 0)]
     found = [
-        f"{r['label']} at {r['bias_value']:g} ({r['n_collapsed']} of {r['n_seeds']})" for r in rows.to_dict("records")
+        f"{r['label']} at {r['bias_value']:g} ({collapsed_words(r['n_collapsed'], r['n_seeds'], unit_of([r['band']]))})"
+        for r in rows.to_dict("records")
     ]
     if found:
-        yield f"Collapsed seeds: {_list(found)}. No interval is right when runs collapse: look at the single seeds."
+        yield f"Collapsed runs: {_list(found)}. No interval is right when runs collapse: look at the single ones."
 
 
 def _few_search_trials(findings: Findings) -> Iterator[str]:

@@ -32,12 +32,21 @@ def test_the_example_is_a_whole_sweep_under_a_megabyte(keeper: ModuleType) -> No
     folder = analysis.example_folder()
     planned = {cell["cell"] for cell in analysis.load_config(folder)["cells"]}
     assert set(trials.loc[trials["phase"] == "confirm", "cell"]) == planned
-    assert (trials["status"] == "completed").all()
+    assert (trials.loc[trials["phase"] == "confirm", "status"] == "completed").all()
+    assert set(trials["status"]) == {"completed", "pruned"}
     assert set(trials["trial_id"]) >= set(analysis.load_predictions(folder)["trial_id"])
     assert set(analysis.load_history(folder)["trial_id"]) >= set(trials["trial_id"])
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= keeper.MOST_BYTES
     assert "synthetic" in (folder / "README.txt").read_text(encoding="utf-8")
+
+
+def test_nothing_of_the_example_is_left_out_as_damaged(tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    analysis.write_report(analysis.example_folder(), report)
+    text = report.read_text(encoding="utf-8")
+    assert "Left out" not in text
+    assert "data:image/png;base64," in text
 
 
 def test_the_example_holds_no_paths_and_no_host() -> None:
@@ -91,7 +100,7 @@ def test_keeping_a_sweep_changes_no_result(keeper: ModuleType, sweep_dir: Path, 
 def test_rounding_down_u_keeps_who_is_annotated(keeper: ModuleType) -> None:
     u = np.random.default_rng(0).random(5000)
     u[:3] = (0.9, 0.8999999, 0.5)
-    kept = keeper._rounded("splits", pa.table({"u": u}), 3)["u"].to_numpy()
+    kept = keeper._rounded("splits", pa.table({"u": u}), 1000)["u"].to_numpy()
     for rho in (0.5, 0.7, 0.8, 0.9, 0.955, 1.0):
         np.testing.assert_array_equal(kept < rho, u < rho)
     assert len(np.unique(kept)) <= 1000

@@ -169,6 +169,7 @@ class TestSplits:
         assert {p.n_short for p in collect(trials.drop(own.index[0])) if p.line.label == "erm"} == {0, 1}
         text = Path(analysis.write_report(out)).read_text()
         assert "their mean is the value of the split" in text and "Only 3 splits a point" in text
+        assert "3 seeds" not in text.split("<h2")[0] and "paired on 3 seeds" not in text
 
     def test_one_split_is_what_it_was(self, tmp_path: Path) -> None:
         out = tmp_path / "sweep"

@@ -11,6 +11,7 @@ import pytest
 import analysis
 from analysis.export.paper import table_tex
 from analysis.findings import Findings, gather
+from analysis.numbers.captions import collapsed_words
 from analysis.report.results import won_back_section
 
 RULE = "val_counterfactual"
@@ -134,3 +135,12 @@ def test_the_summary_table_carries_its_caption(trials: pd.DataFrame, predictions
 def test_print_and_report_name_the_test_patients(findings: Findings) -> None:
     assert "these 40 test patients; weak bias to the left" in table_tex(findings)
     assert "the selected hyperparameters and these 40 test patients." in won_back_section(findings)
+
+
+def test_runs_that_collapsed_are_counted_in_their_splits() -> None:
+    """Four runs in two splits are not "4 of 2"."""
+    assert collapsed_words(1, 5, "seeds") == "1 of 5 seeds"
+    assert (
+        collapsed_words(4, 2, "splits") == "4 runs in 2 splits"
+        and collapsed_words(1, 3, "repetitions") == "1 run in 3 repetitions"
+    )

@@ -66,8 +66,8 @@ def swept(prepared: Path, short_tmp: Path) -> Path:
 
 def test_the_whole_table_is_there_beside_the_seed_studys_numbers(swept: Path) -> None:
     trials = load(swept)
-    assert set(trials["label"]) == {"ceiling", "erm", "grl", "lnl", "grl_seed"}
-    assert trials["cell"].nunique() == 1 + 4 * 8
+    assert set(trials["label"]) == {"ceiling", "erm", "repaint", "grl", "lnl", "grl_seed"}
+    assert trials["cell"].nunique() == 1 + 5 * 8
     assert (trials["status"] == "completed").all()
     assert set().union(*trials["rules"]) == {"val_counterfactual", "val_biased", "val_unbiased"}
     text = summary_table(trials).to_string()
@@ -105,7 +105,7 @@ def test_one_trial_of_the_shipped_network_at_full_size_through_ray(prepared: Pat
 
 def check_dry_run(text: str) -> None:
     """Cells, trials, time and money; on a machine without a GPU also what one would take."""
-    assert "33 cells" in text
+    assert "41 cells" in text
     assert re.search(r"at most .*\$[0-9]+\.[0-9]{2} at list prices of", text)
     if torch.cuda.is_available():
         assert re.search(r"at most [0-9]+\.[0-9] GPU-hours, \$", text)
@@ -125,6 +125,6 @@ def test_a_dry_run_of_the_shipped_file_times_a_few_steps(prepared: Path) -> None
     assert done.returncode == 0, done.stderr
     check_dry_run(done.stdout)
     # A whole epoch of each method would take minutes even on these 24 patients.
-    assert len(re.findall(r"a trial of \w+: about .*, from (?:[1-8]|a) training step", done.stdout)) == 5, done.stdout
+    assert len(re.findall(r"a trial of \w+: about .*, from (?:[1-8]|a) training step", done.stdout)) == 6, done.stdout
     # 30 epochs of ResNet-18 at 256 pixels: hours of computing.
     assert re.search(r"at most [0-9]+ h .*of computing", done.stdout), done.stdout
