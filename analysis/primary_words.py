@@ -71,13 +71,14 @@ def verdict(primary: Primary) -> str:
 
 
 def place_words(primary: Primary) -> str:
-    """Where the two are compared, with a space before it; "" for areas, which the figure's name says."""
-    at = primary.comparison.at
+    """Where the two are compared, with a space before it; of areas the second bias alone, if any."""
+    at, facet = primary.comparison.at, primary.comparison.facet
+    beside = f", {facet}" if facet else ""
     if primary.at == AREA:
-        return ""
+        return f" with {facet}" if facet else ""
     if primary.at == STRONGEST:
-        return f" at the strongest bias ({primary.axis} = {at})" if at != STRONGEST else " at the strongest bias"
-    return f" at {primary.axis} = {at}"
+        return " at the strongest bias" + (f" ({primary.axis} = {at}{beside})" if at != STRONGEST else "")
+    return f" at {primary.axis} = {at}{beside}"
 
 
 def more_words(primary: Primary) -> str:
@@ -224,7 +225,8 @@ def _beside(primary: Primary, by: str = "by ") -> str:
     beside = primary.strongest
     if beside is None or beside.reason:
         return ""
-    return f"; at the strongest bias ({primary.axis} = {beside.at}) {by}{signed(beside.difference)}"
+    facet = f", {beside.facet}" if beside.facet else ""
+    return f"; at the strongest bias ({primary.axis} = {beside.at}{facet}) {by}{signed(beside.difference)}"
 
 
 def _declared(standing: Standing) -> str:
