@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Like:
-    """Where a cell without a search has its hyperparameters from.
+    """Origin of the hyperparameters of a cell without a search.
 
     Attributes:
         label: The method whose search chooses.
@@ -62,7 +62,7 @@ def sources_of(sweep: Sweep) -> dict[str, str]:
 
 
 def like_words(sweep: Sweep) -> str:
-    """Where methods without a search have their hyperparameters from; "" where every method has a search."""
+    """Sentence on the origin of the hyperparameters of methods without a search; "" where every method has a search."""
     return " ".join(
         f"{label} has no search of its own: it is trained with the weights that {source} chose in the same cell."
         for label, source in sources_of(sweep).items()
