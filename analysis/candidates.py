@@ -46,7 +46,7 @@ def seed_index(trial_id: pd.Series) -> pd.Series:
 
 
 def several_seeds(trials: pd.DataFrame) -> bool:
-    """Whether some search trial is one of several of its candidate."""
+    """Tell if some search trial is one of several of its candidate."""
     if SEARCH_SEEDS in trials and not (trials[SEARCH_SEEDS] > 1).any():
         return False
     return bool((seed_index(trials.loc[trials["phase"] == "search", "trial_id"]) > 0).any())

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Like:
-    """Where a cell without a search has its hyperparameters from.
+    """Origin of the hyperparameters of a cell without a search.
 
     Attributes:
         label: The method whose search chooses.

@@ -26,7 +26,7 @@ SHOWN = 12
 
 
 def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a resolved configuration declares, in a form in which only what means something else differs.
+    """Parts that a resolved configuration declares, in a form in which only what means something else differs.
 
     Keys without a value are left out, numbers are floats, and methods, bias values and rules, which have no order, are
     sorted. What a trial gets of a machine is no part of it.

@@ -58,7 +58,7 @@ def null_range(null: pd.DataFrame | None, rule: str) -> tuple[float, float] | No
 
 
 def null_words(null: pd.DataFrame | None, rule: str) -> str:
-    """What the null values of a rule's points say, in a sentence; "" without any."""
+    """Sentence on the null values of a rule's points; "" without any."""
     ends = null_range(null, rule)
     if null is None or ends is None:
         return ""

@@ -105,7 +105,7 @@ def breaking_of(
 
 
 def _sample(point: Point, points: list[Point]) -> Sample | None:
-    """What a crossing rests on: the seeds, and the patients, of all its points."""
+    """Basis of a crossing: the seeds, and the patients, of all its points."""
     seeds = common_seeds(*points)
     return paired_samples([point, *points], seeds)[0] if seeds else None
 

@@ -49,19 +49,19 @@ def kinds_of(rows: pd.DataFrame) -> list[str]:
 
 
 def unit_of(kinds: Sequence[str]) -> str:
-    """What the values are of, by the kinds of their intervals: ``seeds``, ``splits`` or ``repetitions``."""
+    """Unit that the values are of, by the kinds of their intervals: ``seeds``, ``splits`` or ``repetitions``."""
     return next((unit for unit in ("repetitions", "splits") for kind in kinds if kind.startswith(unit)), "seeds")
 
 
 def collapsed_words(n_collapsed: int, n_values: int, unit: str) -> str:
-    """How many runs of a point collapsed: of its seeds, or in its splits or repetitions, of several runs each."""
+    """Number of collapsed runs of a point: of its seeds, or in its splits or repetitions, of several runs each."""
     if unit == "seeds":
         return f"{n_collapsed} of {n_values} seeds"
     return f"{n_collapsed} run{'' if n_collapsed == 1 else 's'} in {n_values} {unit}"
 
 
 def redraws(unit: str, one_split: bool = False) -> str:
-    """What another value of the unit draws anew, in a sentence: an interval over it counts all of that together.
+    """Sentence on all that another value of the unit draws anew: an interval over it counts all of that together.
 
     Args:
         unit: ``seed``, ``split`` or ``repetition``.

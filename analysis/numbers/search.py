@@ -44,7 +44,7 @@ def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None 
 
 
 def chosen_by(trials: pd.DataFrame, rows: pd.DataFrame, rule: str) -> pd.Series:
-    """Whether a rule chose each of some search rows; each sweep on its own, as two may have the same identifiers.
+    """Tell for each of some search rows if a rule chose it; each sweep on its own, as two may share identifiers.
 
     Args:
         trials: All rows of the sweeps: a candidate may have several.
@@ -92,7 +92,7 @@ def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.Dat
 
 
 def _is_anchor(rows: pd.DataFrame) -> pd.Series:
-    """Whether each search row is the anchor: trial 0, without debiasing, of a cell that searches a weight."""
+    """Tell for each search row if it is the anchor: trial 0, without debiasing, of a cell that searches a weight."""
     weights = rows[[name for name in _WEIGHTS if name in rows]]
     none = weights.notna().any(axis=1) & (weights.fillna(0.0) == 0.0).all(axis=1)
     # Where a sweep file fixes both weights at 0 there is no anchor: trial 0 is a draw like the others.

@@ -1,4 +1,4 @@
-"""What a sweep that has not been run could show, by the variance components of the stored example."""
+"""Precision of a sweep that has not been run, by the variance components of the stored example."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _facet(cell: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _units(sheet: Mapping[str, Any]) -> tuple[str, int]:
-    """What the sweep repeats, and how often: repetitions, splits, else seeds."""
+    """Unit that the sweep repeats, and how often: repetitions, splits, else seeds."""
     search, confirm = section(sheet, "search"), section(sheet, "confirm")
     for unit, number in (("repetitions", search.get("repeats")), ("splits", confirm.get("splits"))):
         if isinstance(number, int) and number > 1:

@@ -1,4 +1,4 @@
-"""What a design can show: the three components of a difference's variance, and the least difference it would find."""
+"""Precision of a design: the three components of a difference's variance, and the least difference it would find."""
 
 from __future__ import annotations
 
@@ -223,7 +223,7 @@ DESIGN = (
 
 
 def _nested(parts: Components, first: Point, second: Point, splits: Sequence[int]) -> dict[str, float]:
-    """What splits, and seeds within them, have of the variance between the splits' means."""
+    """Shares of splits, and of seeds within them, in the variance between the splits' means."""
     inside = [
         np.asarray(first.inside[first.seeds.index(m)]) - np.asarray(second.inside[second.seeds.index(m)])
         for m in splits

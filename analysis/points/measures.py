@@ -50,7 +50,7 @@ class Measure:
 
 
 WITHOUT_BIAS = "trained without bias"
-"""What the method ``ceiling`` is called where it is none: plain training may beat it on images that carry the bias."""
+"""Name of the method ``ceiling`` where it is none: plain training may beat it on images that carry the bias."""
 _CEILING = "ceiling"
 
 TEST_MEASURES = (

@@ -84,7 +84,7 @@ def common_seeds(*points: Point) -> list[int]:
 
 
 def paired_samples(points: Sequence[Point], seeds: Sequence[int]) -> list[Sample]:
-    """What each point has over the same seeds; with patients only where all share theirs."""
+    """Samples of the points over the same seeds; with patients only where all share theirs."""
     samples = [point.sample(seeds) for point in points]
     same = all(p.scores is not None for p in points) and len({p.scores.patients for p in points if p.scores}) == 1
     if same and share_one_test_set(samples):

@@ -44,7 +44,7 @@ class Line:
 
 _LINE = tuple(field.name for field in dataclasses.fields(Line))
 _OF_SEVERAL = {WORST_GROUP: "test_worst_group_accuracy", FLIPS: "flip_rate"}
-"""What is counted from several test variants together, and the column that says of which."""
+"""Columns counted from several test variants together, each with the column that names these."""
 _Values = tuple[NDArray[np.float64], Scores | None, tuple[int, ...]]
 
 

@@ -173,7 +173,7 @@ class _Curves:
         return compare_at(first[values[0]], second[values[0]])
 
     def missing(self, at: At, status: Mapping[str, Any]) -> list[str]:
-        """What is not finished of the cells and seeds that the comparison takes, in words."""
+        """Cells and seeds that the comparison takes and that are not finished, in words."""
         values = self._values(at)
         found: dict[tuple[str, float | None], str] = {}
         cells = [cell for cell in self._grid.cells if cell.shared or cell.value in values]

@@ -45,7 +45,7 @@ class Grid:
 
 
 def grid_of_pair(config: Mapping[str, Any], labels: tuple[str, str]) -> Grid:
-    """Where two methods of a sweep have cells.
+    """Places at which two methods of a sweep have cells.
 
     Args:
         config: Content of ``sweep.yaml``.

@@ -12,7 +12,7 @@ from store.declaration import PARTS, SEEDS, SHOWN, hash_of, parts_in, parts_of
 
 @dataclass(frozen=True)
 class Standing:
-    """How a sweep's comparison was declared, and what was changed once test results existed.
+    """Declaration of a sweep's comparison, and what was changed once test results existed.
 
     Attributes:
         hash: Hash of the declaration before the first test result; "" where the sweep's version noted none.
@@ -41,7 +41,7 @@ class Standing:
 
 
 def standing_of(config: Mapping[str, Any], changes: Sequence[Mapping[str, Any]] = ()) -> Standing:
-    """How a sweep's comparison stands.
+    """Find out how a sweep's comparison stands.
 
     Args:
         config: Content of ``sweep.yaml``.

@@ -1,4 +1,4 @@
-"""What the declared comparison shows: higher, lower, equivalent or undecided, from one interval and its variance."""
+"""Verdict on the declared comparison: higher, lower, equivalent or undecided, from one interval and its variance."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARGIN_LEVEL = 0.9
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a comparison shows.
+    """Verdict on a comparison.
 
     Attributes:
         kind: ``higher`` or ``lower`` where the 95 % interval leaves 0 out; ``equivalent`` where it does not and the

@@ -105,7 +105,7 @@ def measures_section(findings: Findings) -> str:
 
 
 def _named_words(curve: pd.DataFrame, rule: str) -> str:
-    """How many points of a worst class or group are named by the seed that they are measured on; "" where none is."""
+    """Number of points of a worst class or group named by the seed that they are measured on; "" where none is."""
     rows = curve[(curve["rule"] == rule) & (curve["n_seeds"] > 0)]
     alone = int((rows["named_by"] == "itself").sum())
     return f"At {alone} of {len(rows)} points it is named by itself, which is biased low." if alone else ""

@@ -18,7 +18,7 @@ def sources_of(sweep: Sweep) -> dict[str, str]:
 
 
 def like_words(sweep: Sweep) -> str:
-    """Where methods without a search have their hyperparameters from; "" where every method has a search."""
+    """Sentence on the origin of the hyperparameters of methods without a search; "" where every method has a search."""
     return " ".join(
         f"{label} has no search of its own: it is trained with the weights that {source} chose in the same cell."
         for label, source in sources_of(sweep).items()

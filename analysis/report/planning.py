@@ -74,6 +74,11 @@ def _table(findings: Findings, rows: pd.DataFrame) -> str:
                 f"d_min of {wanted} - {reference} at {point.line.bias_axis} = {point.bias_value:g}{beside} for other "
                 f"designs, from the components of this one ({k} {repeated}" + (f", {p} {unit})." if p else ").")
             )
+            if p:
+                caption += (
+                    f" With few {repeated} it can rise a little to the right: the less of the variance is of the "
+                    f"{unit}, the more the few degrees of freedom of the {repeated} count."
+                )
             return m.table(headers, lines, caption)
     return ""
 

@@ -66,22 +66,23 @@ def answer(findings: Findings, sweep: Sweep) -> str:
 
 
 def verdict(primary: Primary) -> str:
-    """What the first method does to the second, as a verb: ``scores higher than`` and its like."""
+    """Verb for the first method against the second: ``scores higher than`` and its like."""
     return _VERDICTS[primary.verdict.kind]
 
 
 def place_words(primary: Primary) -> str:
-    """Where the two are compared, with a space before it; "" for areas, which the figure's name says."""
-    at = primary.comparison.at
+    """Place of the comparison, with a space before it; of areas the second bias alone, if any."""
+    at, facet = primary.comparison.at, primary.comparison.facet
+    beside = f", {facet}" if facet else ""
     if primary.at == AREA:
-        return ""
+        return f" with {facet}" if facet else ""
     if primary.at == STRONGEST:
-        return f" at the strongest bias ({primary.axis} = {at})" if at != STRONGEST else " at the strongest bias"
-    return f" at {primary.axis} = {at}"
+        return " at the strongest bias" + (f" ({primary.axis} = {at}{beside})" if at != STRONGEST else "")
+    return f" at {primary.axis} = {at}{beside}"
 
 
 def more_words(primary: Primary) -> str:
-    """What the verdict rests on beside the 95 % interval, to follow the difference; "" where nothing."""
+    """Grounds of the verdict beside the 95 % interval, to follow the difference; "" where nothing."""
     found = primary.verdict
     if found.kind == "undecided":
         return f"; this design could have shown a difference of {found.d_min:.3f} (power .8)"
@@ -96,7 +97,7 @@ def more_words(primary: Primary) -> str:
 
 
 def missing_words(primary: Primary) -> str:
-    """What keeps a comparison from being tested, as a list; long ones are cut."""
+    """Reasons that keep a comparison from being tested, as a list; long ones are cut."""
     shown = primary.missing[:4]
     more = len(primary.missing) - len(shown)
     return "; ".join(shown) + (f"; and {more} more" if more else "")
@@ -139,7 +140,7 @@ def footnote(sweep: Sweep) -> str:
 
 
 def standing_words(findings: Findings, sweep: Sweep) -> str:
-    """When the comparison was declared, its hash, and the times of the first trial and the first test result.
+    """Time and hash of the declaration, and the times of the first trial and the first test result.
 
     Args:
         findings: The report's content.
@@ -224,7 +225,8 @@ def _beside(primary: Primary, by: str = "by ") -> str:
     beside = primary.strongest
     if beside is None or beside.reason:
         return ""
-    return f"; at the strongest bias ({primary.axis} = {beside.at}) {by}{signed(beside.difference)}"
+    facet = f", {beside.facet}" if beside.facet else ""
+    return f"; at the strongest bias ({primary.axis} = {beside.at}{facet}) {by}{signed(beside.difference)}"
 
 
 def _declared(standing: Standing) -> str:
@@ -254,7 +256,7 @@ def _seeds(comparison: Comparison) -> str:
 
 
 def _values(comparison: Comparison, paired: str = "") -> str:
-    """How many values are compared, and of what: ``5 seeds``."""
+    """Number and unit of the values compared: ``5 seeds``."""
     unit = unit_of([comparison.band])
     return f"{comparison.n_seeds} {paired}{unit.removesuffix('s') if comparison.n_seeds == 1 else unit}"
 

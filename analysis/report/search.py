@@ -111,7 +111,7 @@ def with_error(row: Mapping[Any, Any]) -> str:
 
 
 def seeds_words(rows: pd.DataFrame) -> str:
-    """What ± means where candidates were trained with several search seeds; "" where with one."""
+    """Meaning of ± where candidates were trained with several search seeds; "" where with one."""
     most = int(rows["n_search_seeds"].max()) if len(rows) else 1
     return f"Validation values are means over {most} search seeds ± their standard error." if most > 1 else ""
 

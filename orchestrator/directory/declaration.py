@@ -15,7 +15,7 @@ def now() -> str:
 
 
 def declaration_of(config: Mapping[str, Any], written: str | None) -> dict[str, Any]:
-    """What a configuration declares, as it stands in ``sweep.yaml``.
+    """Declaration of a configuration, as it stands in ``sweep.yaml``.
 
     Args:
         config: The resolved configuration.

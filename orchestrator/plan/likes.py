@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Like:
-    """Where a cell without a search of its own has its hyperparameters from.
+    """Origin of the hyperparameters of a cell without a search of its own.
 
     Attributes:
         label: The method whose search chooses.

@@ -24,7 +24,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Pick:
-    """What one rule chose in one cell."""
+    """Choice of one rule in one cell."""
 
     hyperparameters: Mapping[str, Any]
     number: int
@@ -106,7 +106,7 @@ class Search:
         return sum(seed == 0 for _, seed in self.rows)
 
     def holds(self, place: Place) -> bool:
-        """Whether a trial belongs to the search as it is planned now."""
+        """Tell if a trial belongs to the search as it is planned now."""
         number, seed = place
         return number < self.candidates and seed < self.seeds
 
@@ -178,7 +178,7 @@ class Search:
         return best
 
     def judged(self, trial_id: object) -> bool:
-        """Whether the rungs judge a trial: the first seed of its candidate."""
+        """Tell if the rungs judge a trial: the first seed of its candidate."""
         return search_place(trial_id)[1] == 0
 
     def replay(self, trial_id: str, history: Sequence[Row]) -> None:

@@ -46,6 +46,7 @@ def test_nothing_of_the_example_is_left_out_as_damaged(tmp_path: Path) -> None:
     analysis.write_report(analysis.example_folder(), report)
     text = report.read_text(encoding="utf-8")
     assert "Left out" not in text
+    assert "at the strongest bias (rho = 1, gamma = 0): accuracy differs by" in text
     assert "data:image/png;base64," in text
 
 

@@ -27,7 +27,7 @@ _EVALUATED = 64
 
 @dataclass(frozen=True)
 class EpochTime:
-    """What a few steps of a trial say of its time.
+    """Time of a trial by a few of its steps.
 
     Attributes:
         seconds: An epoch, steps and validation.

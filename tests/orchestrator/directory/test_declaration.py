@@ -40,7 +40,7 @@ def config(**changes: Any) -> dict[str, Any]:
 
 
 def after(*changes: tuple[dict[str, Any], int]) -> Standing:
-    """How a sweep stands after changes, each made when so many test results existed."""
+    """Standing of a sweep after changes, each made when so many test results existed."""
     now = config()
     sheet = {**now, "declaration": declaration_of(now, TIMES[0])}
     for (change, results), when in zip(changes, TIMES[1:], strict=False):
