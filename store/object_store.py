@@ -42,6 +42,8 @@ _REFUSED = (
     *("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "Bucket '"),
     *("INVALID_CLIENT_TOKEN_ID", "ExpiredToken", "REQUEST_TIME_TOO_SKEWED", "InvalidAccessKeyId", "NoSuchBucket"),
     *("HTTP status 301", "HTTP status 403", "PermanentRedirect", "AuthorizationHeaderMalformed"),
+    # An answer to HEAD has no body that would name the cause; to one as ours 400 means the credentials or the region.
+    "(HTTP status 400) during HeadObject",
 )
 _GONE = ("NO_SUCH_KEY", "NoSuchKey", "RESOURCE_NOT_FOUND", "HTTP status 404")
 

@@ -119,6 +119,14 @@ def test_what_is_final_for_a_driver_is_final_for_a_reader(mark: str) -> None:
         assert fake.requests == 1
 
 
+def test_an_expired_token_is_told_at_once_where_the_answer_has_no_body() -> None:
+    text = "When reading information for key 'x' in bucket 'b': AWS Error UNKNOWN (HTTP status 400) during HeadObject"
+    fake = Fake(OSError(f"{text} operation: No response body."))
+    with pytest.raises(InputError, match="cannot read b/x: .*check the credentials"):
+        ObjectStore(fake).read("b/x")
+    assert fake.requests == 1
+
+
 def test_what_passes_for_a_driver_passes_for_a_reader() -> None:
     for reader in (Readable, _Opened):
         fake = Fake(AWAY, SLOW_DOWN)
