@@ -6,6 +6,7 @@ The store's own client gives up two seconds after a refused connection, and wait
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import re
@@ -42,6 +43,8 @@ _REFUSED = (
     *("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "Bucket '"),
     *("INVALID_CLIENT_TOKEN_ID", "ExpiredToken", "REQUEST_TIME_TOO_SKEWED", "InvalidAccessKeyId", "NoSuchBucket"),
     *("HTTP status 301", "HTTP status 403", "PermanentRedirect", "AuthorizationHeaderMalformed"),
+    # An answer to HEAD has no body that would name the cause; to one as ours 400 means the credentials or the region.
+    "(HTTP status 400) during HeadObject",
 )
 _GONE = ("NO_SUCH_KEY", "NoSuchKey", "RESOURCE_NOT_FOUND", "HTTP status 404")
 
@@ -95,14 +98,13 @@ class ObjectStore:
             InputError: The scheme is unknown, credentials stand in the address, or the store cannot be reached.
         """
         import pyarrow as pa
-        from pyarrow import fs
 
         refuse_credentials(uri)
         if uri.startswith("s3://") and ("AWS_ACCESS_KEY_ID" in os.environ or "AWS_ENDPOINT_URL" in os.environ):
             # Credentials and region need not be asked of a cloud's metadata server, which answers late or never.
             os.environ.setdefault("AWS_EC2_METADATA_DISABLED", "true")
         try:
-            filesystem, path = _within(REQUEST_SECONDS, lambda: fs.FileSystem.from_uri(uri))
+            filesystem, path = _within(REQUEST_SECONDS, lambda: _opened(uri, _identity(uri)))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
             reason = _first_line(error)
             raise Refused(f"'{uri}' is not a directory that can be used: {reason}", reason) from error
@@ -350,6 +352,28 @@ class ObjectFolder(Folder):
         """Remove the directory and everything in it; one that is already gone is no error."""
         with suppress(FileNotFoundError):
             self.store.delete_tree(self.path)
+
+
+@functools.lru_cache(maxsize=8)
+def _opened(uri: str, identity: tuple[object, ...]) -> tuple[Any, str]:
+    # pyarrow opens none while any request of the process is under way, so one that hangs would close every address.
+    from pyarrow import fs
+
+    opened: tuple[Any, str] = fs.FileSystem.from_uri(uri)
+    return opened
+
+
+def _identity(uri: str) -> tuple[object, ...]:
+    """Return what says who we are for a store: an address is opened anew with other credentials."""
+    if not uri.startswith("s3://"):
+        # Opened anew each time.
+        return (object(),)
+    variables = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("AWS_")]
+    for variable, usual in (("AWS_SHARED_CREDENTIALS_FILE", "credentials"), ("AWS_CONFIG_FILE", "config")):
+        with suppress(OSError, RuntimeError):
+            file = Path(os.environ.get(variable) or f"~/.aws/{usual}").expanduser()
+            variables.append(f"{file} {file.stat().st_mtime_ns}")
+    return tuple(variables)
 
 
 def _within(seconds: float, work: Callable[[], T], written: str | None = None) -> T:

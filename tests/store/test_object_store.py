@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,6 +121,14 @@ def test_what_is_final_for_a_driver_is_final_for_a_reader(mark: str) -> None:
         assert fake.requests == 1
 
 
+def test_an_expired_token_is_told_at_once_where_the_answer_has_no_body() -> None:
+    text = "When reading information for key 'x' in bucket 'b': AWS Error UNKNOWN (HTTP status 400) during HeadObject"
+    fake = Fake(OSError(f"{text} operation: No response body."))
+    with pytest.raises(InputError, match=r"cannot read b/x: .*check the credentials"):
+        ObjectStore(fake).read("b/x")
+    assert fake.requests == 1
+
+
 def test_what_passes_for_a_driver_passes_for_a_reader() -> None:
     for reader in (Readable, _Opened):
         fake = Fake(AWAY, SLOW_DOWN)
@@ -144,6 +154,34 @@ def test_a_request_that_hangs_is_left_and_made_again(monkeypatch: pytest.MonkeyP
     ObjectStore(fake).write("b/x", b"1")
     assert fake.requests == 2 and time.monotonic() - begin < 5
     gate.set()
+
+
+def test_an_address_is_opened_again_while_a_request_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "ofthetests")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(object_store, "READ_SECONDS", 0.2)
+    # The kernel accepts connections, and nothing answers.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"s3://b/x?endpoint_override=http://127.0.0.1:{server.getsockname()[1]}&region=us-east-1"
+        with pytest.raises(Unreachable, match=r"cannot read b/x/a: no answer in 0 s"):
+            folder_at(address).patiently(0.0).read("a")
+        monkeypatch.setattr(object_store, "REQUEST_SECONDS", 5.0)
+        assert folder_at(address).uri == address
+
+
+def test_other_credentials_open_an_address_anew(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    address, file = "s3://b/x?endpoint_override=http://127.0.0.1:1&region=us-east-1", tmp_path / "credentials"
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    opened = []
+    for key in ("one", "two"):
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", key)
+        opened += [ObjectStore.open(address)[0].filesystem for _ in range(2)]
+    file.write_text("[default]\n")
+    opened.append(ObjectStore.open(address)[0].filesystem)
+    assert opened[0] is opened[1] and opened[2] is opened[3]
+    assert len({id(filesystem) for filesystem in opened}) == 3
 
 
 @pytest.mark.parametrize("tree", [False, True], ids=["file", "tree"])
