@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import SimpleNamespace
 from typing import Any
 
 import safetensors
@@ -20,6 +19,7 @@ from store.sealed import check_tensors
 from trainable.data.base import BiasHeads, load_dataset, resolve_bias
 from trainable.errors import DamagedFile, InputError
 from trainable.methods.base import Method, get_method
+from trainable.networks.base import DataShape
 from trainable.networks.build import build_nets
 from trainable.spec import RULES, Metric, Phase, Rule, Training, TrialSpec
 from trainable.trial.process_state import kept
@@ -224,11 +224,8 @@ def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
     heads = json.loads(meta["bias_heads"])
     classes = tuple(json.loads(meta["classes"]))
     # All that a network asks of its data set; pretrained weights would be overwritten at once.
-    data: Any = SimpleNamespace(
-        classes=classes,
-        image_size=int(meta["image_size"]),
-        heads=BiasHeads(tuple(heads["names"]), heads["n_values"], heads["spatial"]),
-    )
+    side = int(meta["image_size"])
+    data = DataShape(3, side, side, classes, BiasHeads(tuple(heads["names"]), heads["n_values"], heads["spatial"]))
     options = {k: v for k, v in json.loads(meta["network_options"]).items() if k != "weights"}
     nets = build_nets(meta["network"], options, data, seed=0, with_bias_head=False)
     for name, part in (("f", nets.f), ("g", nets.g)):

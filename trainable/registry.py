@@ -1,12 +1,140 @@
-"""The modules that register a data set, a method or a network, found by their files."""
+"""Registries of methods, data sets and networks: entries by name, which the modules of a package leave there."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
 
-from trainable.errors import InputError
+from trainable.errors import InputError, unknown_name
 from trainable.texts import reason_of
+
+E = TypeVar("E")
+S = TypeVar("S", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Place that an entry of a registry came from.
+
+    Attributes:
+        kind: ``module``: imported by its name. The others are a user's own: a ``file``, a folder that is a ``package``,
+            or an ``entry point`` of an installed one.
+        name: Name of the module or of the entry point, or path of the file or folder.
+    """
+
+    kind: Literal["file", "package", "module", "entry point"]
+    name: str
+
+
+_origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
+
+
+@contextlib.contextmanager
+def coming_from(origin: Origin) -> Iterator[None]:
+    """Note, within the block, that what is registered came from elsewhere than a module of that name."""
+    token = _origin.set(origin)
+    try:
+        yield
+    finally:
+        _origin.reset(token)
+
+
+class Registry(Generic[E]):
+    """Entries of one kind by name. The package whose modules register them is imported when it is first needed.
+
+    Args:
+        kind: What an entry is, as a noun ("method", "data set"), for messages.
+        package: Full name of the package.
+        late: Modules of the package that register nothing and take long to import.
+
+    Attributes:
+        entries: What is registered by now, by name.
+
+    Example:
+        >>> codecs: Registry[str] = Registry("codec", "json")
+        >>> _ = codecs.register("length", lambda function: function.__name__)(len)
+        >>> codecs.get("length")
+        'len'
+    """
+
+    def __init__(self, kind: str, package: str, late: tuple[str, ...] = ()) -> None:
+        self.kind = kind
+        self.entries: dict[str, E] = {}
+        self._package, self._late = package, late
+        self._sources: dict[str, tuple[str, str]] = {}
+        self._origins: dict[str, Origin] = {}
+
+    def register(self, name: str, entry_of: Callable[[S], E]) -> Callable[[S], S]:
+        """Make a decorator that registers a class or function.
+
+        Args:
+            name: Its name.
+            entry_of: Makes the entry of what is decorated.
+
+        Returns:
+            The decorator; it returns what it decorates unchanged.
+
+        Raises:
+            InputError: (By the decorator.) The name is taken by another class or function.
+        """
+
+        def decorate(source: S) -> S:
+            # An object that is called has no name of its own.
+            identity = (source.__module__, getattr(source, "__qualname__", type(source).__qualname__))
+            known = self._sources.get(name) if name in self.entries else None
+            # In an interpreter a cell that is changed and run again replaces what it registered.
+            if known is not None and known != identity and {known[0], identity[0]} != {"__main__"}:
+                raise InputError(f"{self.kind} '{name}' is registered twice: choose another name")
+            self.entries[name] = entry_of(source)
+            self._sources[name] = identity
+            self._origins[name] = _origin.get() or Origin("module", source.__module__)
+            return source
+
+        return decorate
+
+    def import_all(self) -> None:
+        """Import every module of the package: those that register something do so.
+
+        Raises:
+            InputError: One cannot be imported.
+        """
+        import_all(self._package, self._late)
+
+    def names(self) -> list[str]:
+        """Names of all entries, sorted."""
+        self.import_all()
+        return sorted(self.entries)
+
+    def find(self, name: str) -> E | None:
+        """Look an entry up by name; None where there is none."""
+        if name not in self.entries:
+            self.import_all()
+        return self.entries.get(name)
+
+    def get(self, name: str) -> E:
+        """Look an entry up by name.
+
+        Raises:
+            InputError: There is none; the nearest known name is given.
+        """
+        found = self.find(name)
+        if found is None:
+            raise unknown_name(self.kind, name, self.entries)
+        return found
+
+    def origin(self, name: str) -> Origin:
+        """Place that an entry came from.
+
+        Raises:
+            InputError: There is no such entry; the nearest known name is given.
+        """
+        self.get(name)
+        return self._origins[name]
 
 
 def import_registered(module: str) -> None:
@@ -25,16 +153,19 @@ def import_registered(module: str) -> None:
         ) from error
 
 
-def import_all(package: str) -> None:
+def import_all(package: str, late: tuple[str, ...] = ()) -> None:
     """Import every module of a package and of the packages in it: those that register something do so.
 
     Args:
         package: Its full name.
+        late: Modules that are left out.
 
     Raises:
         InputError: One cannot be imported.
     """
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+        if module.name in late:
+            continue
         import_registered(module.name)
         if module.ispkg:
-            import_all(module.name)
+            import_all(module.name, late)

@@ -49,12 +49,20 @@ def make_plan(config: SweepConfig) -> Plan:
 
 
 def _check_methods(plan: Plan) -> None:
+    from trainable.data.view import DataView
     from trainable.methods.base import get_method
-    from trainable.trial.refusals import check_combination
+    from trainable.trial.outcome import count_conflicting
+    from trainable.trial.refusals import check_combination, check_conflicting
 
     training = plan.config.training.of_a_trial()
     for name in dict.fromkeys(cell.method for cell in plan.cells):
         check_combination(get_method(name), plan.dataset, training)
+    for cell in plan.cells:
+        method = get_method(cell.method)
+        if "conflicting_samples" in method.needs:
+            view = DataView(plan.dataset, cell.bias, search_seed(plan.config.seed), cell.fold, "search")
+            count = count_conflicting(plan.dataset, view.train(method.training_draw))
+            check_conflicting(method, plan.dataset, cell.bias, count)
 
 
 def _with_absolute_files(config: SweepConfig) -> SweepConfig:
@@ -70,7 +78,7 @@ def _with_absolute_files(config: SweepConfig) -> SweepConfig:
 
 def _check_rules(plan: Plan) -> None:
     # A rule whose column is null in a cell could choose nothing there, which would show after hours of search.
-    from trainable.data.base import DataView
+    from trainable.data.view import DataView
     from trainable.evaluation.evaluate import reweighting
 
     config = plan.config
@@ -110,10 +118,11 @@ def _check_splits(plan: Plan) -> None:
 def _check_network(plan: Plan) -> None:
     # Built once here: a wrong name, option or weights file would otherwise fail every trial, one by one.
     from trainable.methods.base import get_method
+    from trainable.networks.base import DataShape
     from trainable.networks.build import build_nets
     from trainable.trial.augment import resolve as resolve_augmentation
 
     network = plan.config.network
-    with_head = any(get_method(cell.method).adversarial for cell in plan.cells)
-    build_nets(network.name, network.options, plan.dataset, seed=0, with_bias_head=with_head)
+    with_head = any(get_method(cell.method).bias_head for cell in plan.cells)
+    build_nets(network.name, network.options, DataShape.of(plan.dataset), seed=0, with_bias_head=with_head)
     resolve_augmentation(plan.config.training.augmentation)

@@ -20,7 +20,8 @@ from orchestrator.config.sweep_file import validate
 from orchestrator.sweep import Options, Result, run_sweep
 from store.errors import InputError
 from tests.integration.damage import SWEEP, Stop, run_here
-from trainable.data.base import DataView, load_dataset
+from trainable.data.base import load_dataset
+from trainable.data.view import DataView
 
 
 def run(out: Path, stop_after: int | None = None, **changes: Any) -> Result:

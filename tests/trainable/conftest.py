@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from trainable.data import base
-from trainable.data.base import IGNORED, Axis, BiasHeads, ImageSet, Split
+from trainable.data.base import IGNORED, Axis, BiasHeads, Dataset, ImageSet, Split
 from trainable.data.brain.phantom import BrainPhantom
 from trainable.networks import base as networks
 from trainable.networks.heads import PointwiseHead
@@ -27,25 +27,16 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 N, SIDE, CLASSES = 132, 8, 4
 
 
-class Tiny:
+class Tiny(Dataset):
     """Four classes told by a bright quadrant; with probability rho by the colour too."""
 
     name = "tiny"
     long_name = "Tiny"
-    note = ""
-    citation = ""
     classes = ("a", "b", "c", "d")
     axes = (Axis("rho", "rho", 0.0, 1.0, "larger", 0.0),)
     attributes = ("none", "red", "green", "blue")
-    has_renderer = True
     rules = ("val_counterfactual", "val_biased", "val_unbiased", "val_reweighted")
-    unbiased_is_independent = False
-    n_folds = 0
     image_size = SIDE
-    worst_group_variants = ("aligned", "conflicting")
-    worst_group_by = "variant"
-    flip_pair = ("aligned", "conflicting")
-    variants_depend_on_bias = False
     checksum = "tiny"
 
     def __init__(self, spatial: bool = True) -> None:
@@ -54,12 +45,6 @@ class Tiny:
 
     def image_keys(self) -> list[str]:
         return [f"i{i}" for i in range(N)]
-
-    def patient_keys(self) -> list[str] | None:
-        return None
-
-    def groups(self) -> Any:
-        return np.arange(N)
 
     def labels(self) -> Any:
         return self._y
@@ -110,6 +95,9 @@ class Tiny:
         }[variant]
         return self._paint(index, colour, role)
 
+    def conflicting(self, images: ImageSet) -> Any:
+        return images.attribute.numpy() != images.labels.numpy()
+
     def bias_strength(self, bias: Any) -> float:
         return float(bias["rho"])
 
@@ -138,8 +126,8 @@ def tiny_network(dataset: Any) -> networks.Blueprint:
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrialSpec]:
     """Register both, and return a function that makes specifications: ``tiny(method="lnl", epochs=2, ...)``."""
-    monkeypatch.setitem(base._DATASETS, "tiny", Tiny)
-    monkeypatch.setitem(networks._NETWORKS, "tiny_net", networks._Registered(tiny_network, "", ""))
+    monkeypatch.setitem(base.DATASETS.entries, "tiny", Tiny)
+    monkeypatch.setitem(networks.NETWORKS.entries, "tiny_net", networks._Registered(tiny_network, "", ""))
 
     def make(method: str = "erm", epochs: int = 2, hyperparameters: Any = None, **options: Any) -> TrialSpec:
         training = {f.name for f in dataclasses.fields(Training)}

@@ -52,6 +52,25 @@ def check_options(name: str, factory: Callable[..., object], options: Mapping[st
         )
 
 
+def check_base(kind: type[Dataset]) -> None:
+    """Refuse a class of data sets that leaves out a member without a default.
+
+    Raises:
+        InputError: What is missing.
+    """
+    missing = [member for member in required_members() if member in kind.__abstractmethods__]
+    if missing:
+        raise InputError(f"data set {kind.name or kind.__name__} lacks {', '.join(missing)}: {_WHERE}")
+
+
+def required_members() -> list[str]:
+    """Members of a data set that have no default."""
+    from trainable.data.base import Dataset
+
+    attributes = [member for member in Dataset.__annotations__ if _static(Dataset, member) is _MISSING]
+    return attributes + [member for member in vars(Dataset) if member in Dataset.__abstractmethods__]
+
+
 def check_members(name: str, dataset: Dataset) -> None:
     """Refuse a data set that lacks a member, or has one of another kind.
 
@@ -64,12 +83,11 @@ def check_members(name: str, dataset: Dataset) -> None:
     """
     from trainable.data.base import Dataset
 
-    methods = [member for member in vars(Dataset) if not member.startswith("_") and callable(getattr(Dataset, member))]
+    # A class that derives from the base has inherited functions that do nothing.
     missing = [
         member
-        for member in [*Dataset.__annotations__, "checksum", *methods]
-        # A class that derives from the protocol has inherited functions that do nothing.
-        if _static(dataset, member) in (None, _static(Dataset, member))
+        for member in required_members()
+        if any(_static(dataset, member) is none for none in (_MISSING, None, _static(Dataset, member)))
     ]
     if missing:
         raise InputError(f"data set {name} lacks {', '.join(missing)}: {_WHERE}")
@@ -85,12 +103,12 @@ def check_members(name: str, dataset: Dataset) -> None:
             )
 
 
+_MISSING = object()
+
+
 def _static(owner: object, member: str) -> object:
     # Without computing a property.
-    try:
-        return inspect.getattr_static(owner, member)
-    except AttributeError:
-        return None
+    return inspect.getattr_static(owner, member, _MISSING)
 
 
 @contextlib.contextmanager
@@ -125,7 +143,7 @@ def check_images(dataset: Dataset, bias: Mapping[str, float], seed: int) -> None
     """
     import torch
 
-    from trainable.data.base import ImageSet
+    from trainable.data.parts import ImageSet
 
     n = len(dataset.labels())
     for member, values in (
@@ -167,13 +185,13 @@ def _several(value: object) -> bool:
 
 
 def _axes(value: Any) -> bool:
-    from trainable.data.base import Axis
+    from trainable.data.parts import Axis
 
     return _several(value) and len(value) > 0 and all(isinstance(one, Axis) for one in value)
 
 
 def _heads(value: Any) -> bool:
-    from trainable.data.base import BiasHeads
+    from trainable.data.parts import BiasHeads
 
     return isinstance(value, BiasHeads)
 

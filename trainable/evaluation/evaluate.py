@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainable.data.base import Dataset, DataView, ImageSet
+from trainable.data.base import Dataset, ImageSet
+from trainable.data.view import DataView
 from trainable.errors import InputError
 from trainable.evaluation.calibration import brier, calibration_error, calibration_error_null, confidence_gap, log_loss
 from trainable.evaluation.metrics import (
@@ -119,7 +120,7 @@ def reweighting(view: DataView, images: ImageSet) -> Reweighting:
         InputError: A class has no image of a bias value that the target law contains, as at full bias.
     """
     labels, bias = images.labels.numpy(), images.attribute.numpy()
-    target = getattr(view.dataset, "reweighting_target", None)
+    target = view.dataset.reweighting_target
     if target is None:
         target = np.bincount(bias) / len(bias)
     bias_weights(labels, bias, target)

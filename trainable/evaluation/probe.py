@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from trainable.data.base import DataView, ImageSet
+from trainable.data.base import ImageSet
+from trainable.data.view import DataView
 from trainable.networks.modes import Transform, evaluating, to_float
 from trainable.randomness import torch_generator
 
@@ -69,8 +70,7 @@ def bias_probe(
 
 def _probed(view: DataView, attribute: Tensor) -> list[int]:
     """Masks of the attribute's parts that differ between images; one of all bits where it has no parts."""
-    parts: tuple[int, ...] = getattr(view.dataset, "attribute_bits", ())
-    return [bits for bits in parts if len(torch.unique(attribute & bits)) > 1] or [-1]
+    return [bits for bits in view.dataset.attribute_bits if len(torch.unique(attribute & bits)) > 1] or [-1]
 
 
 def _summaries(

@@ -1,17 +1,19 @@
-"""What a method is, and the registry. A new method is one new file here: a step function and its decorator."""
+"""Methods, and their registry. A new method is one new file here: a step function, or a class with state, decorated."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, get_args
 
+import torch
 from torch import Tensor, nn
 
 from trainable.data.base import TrainingDraw
 from trainable.errors import InputError, unknown_name
-from trainable.registry import import_all
+from trainable.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,11 @@ class Batch:
         b: integer ``[B, heads]``, or ``[B, heads, H', W']`` at the resolution of f's output; ``IGNORED`` = not counted.
         class_weight: float32 ``[classes]`` or None.
         places: bool ``[B, H', W']``, positions where any head has a label; None = to be read off ``b``.
+        index: int64 ``[B]``, positions among the training images, in [0, n).
+        attributes: int64 ``[n]``, the bias attribute of all training images as one number (``IGNORED`` = none); None
+            where the method does not need bias labels.
+        step: Number of the step, counted from the trial's beginning.
+        epoch: Number of the epoch, from 0.
     """
 
     x: Tensor
@@ -95,6 +102,21 @@ class Batch:
     b: Tensor
     class_weight: Tensor | None = None
     places: Tensor | None = None
+    index: Tensor | None = None
+    attributes: Tensor | None = None
+    step: int = 0
+    epoch: int = 0
+
+    @property
+    def attribute(self) -> Tensor:
+        """The bias attribute of the batch's images, int64 ``[B]``: taken where it is asked for, which few methods do.
+
+        Raises:
+            RuntimeError: The method has not declared that it needs bias labels.
+        """
+        if self.attributes is None or self.index is None:
+            raise RuntimeError("a method must declare needs={'bias_labels'} to be given the bias attribute")
+        return self.attributes.index_select(0, self.index)
 
 
 @dataclass(frozen=True)
@@ -122,6 +144,63 @@ StepFunction = Callable[[Nets, Batch, Mapping[str, Any], float], Losses]
 """(nets, batch, hyperparameters, ramp in [0, 1]) -> losses. It leaves gradients in the parameters and steps nothing."""
 
 
+Need = Literal["bias_labels", "group_counts", "conflicting_samples"]
+NEEDS: tuple[Need, ...] = get_args(Need)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a method with state is told of its trial before the first step.
+
+    Attributes:
+        n: Number of training images.
+        n_classes: Number of classes.
+        n_attributes: Number of values of the bias attribute.
+        epochs: Passes over the training images.
+        steps_per_epoch: Steps in each.
+        seed: The trial's seed.
+        device: Where the networks and the tensors below live.
+        labels: int64 ``[n]``.
+        attribute: int64 ``[n]``; None where the method does not need bias labels.
+        group_counts: int64 ``[n_classes, n_attributes]``, training images of each class and attribute; None where it
+            does not need them.
+    """
+
+    n: int
+    n_classes: int
+    n_attributes: int
+    epochs: int
+    steps_per_epoch: int
+    seed: int
+    device: torch.device
+    labels: Tensor
+    attribute: Tensor | None = None
+    group_counts: Tensor | None = None
+
+
+class MethodState(ABC):
+    """A method that keeps something from step to step: one object for each trial.
+
+    Args:
+        facts: The trial.
+        hyper: Value of every hyperparameter.
+    """
+
+    def __init__(self, facts: Facts, hyper: Mapping[str, Any]) -> None:
+        self.facts, self.hyper = facts, hyper
+
+    @abstractmethod
+    def step(self, nets: Nets, batch: Batch, ramp: float) -> Losses:
+        """Leave the gradients of one step in the parameters; see ``StepFunction``."""
+
+    def tensors(self) -> Mapping[str, Tensor]:
+        """All that changes from step to step, by name: it stands in the trial's checkpoint, and is read back in place.
+
+        A method that keeps anything else does other steps after an interruption than without one.
+        """
+        return {}
+
+
 @dataclass(frozen=True)
 class Method:
     """A way of training.
@@ -130,12 +209,14 @@ class Method:
         name: Registered name.
         long_name: Name in figures.
         reference: Paper and equation.
-        step: Computes the gradients of one step.
+        step: Computes the gradients of one step: a function, or a class that keeps a state.
         space: What is searched.
         defaults: A value of every hyperparameter, those of ``space`` included.
-        adversarial: True where the method has a bias head; trial 0 of its cells is the anchor.
+        bias_head: True where the method trains a head h on the bias labels; trial 0 of its cells is the anchor.
+        needs: What it cannot work without. ``bias_labels``: ``Batch.b`` and ``Batch.attribute``, which every method
+            with a bias head needs; ``group_counts``: those of ``Facts``, and with them the labels;
+            ``conflicting_samples``: a training image whose bias is that of another class.
         anchor: Hyperparameters under which the method is exactly ``erm``.
-        needs_conflicting_samples: True where the method has nothing to work on without bias-conflicting images.
         training_draw: Which images it trains on (``repainted`` reads the hyperparameter ``repaint_share``).
         bias_labels: ``own``, or ``permuted`` over the training images (a control).
         transform: Applied to float images ``[B, 3, H, W]`` in training and in every evaluation, or None.
@@ -144,18 +225,39 @@ class Method:
     name: str
     long_name: str
     reference: str
-    step: StepFunction
+    step: StepFunction | type[MethodState]
     space: Space
     defaults: Mapping[str, Any]
-    adversarial: bool = False
+    bias_head: bool = False
+    needs: frozenset[Need] = frozenset()
     anchor: Mapping[str, Any] = field(default_factory=dict)
-    needs_conflicting_samples: bool = False
     training_draw: TrainingDraw = "biased"
     bias_labels: Literal["own", "permuted"] = "own"
     transform: Callable[[Tensor], Tensor] | None = None
 
+    @property
+    def adversarial(self) -> bool:
+        """The earlier name of ``bias_head``."""
+        return self.bias_head
 
-_METHODS: dict[str, Method] = {}
+    def begin(self, facts: Facts, hyper: Mapping[str, Any]) -> tuple[StepFunction, MethodState | None]:
+        """Begin a trial.
+
+        Args:
+            facts: The trial.
+            hyper: Value of every hyperparameter.
+
+        Returns:
+            The step function of this trial, and its state, or None where the method has none.
+        """
+        if not isinstance(self.step, type):
+            return self.step, None
+        state = self.step(facts, hyper)
+        return lambda nets, batch, hyper, ramp: state.step(nets, batch, ramp), state
+
+
+METHODS: Registry[Method] = Registry("method", "trainable.methods")
+Step = TypeVar("Step", bound=StepFunction | type[MethodState])
 _COMMON_SPACE: dict[str, Range | Choices] = {"lr": LEARNING_RATE, "weight_decay": WEIGHT_DECAY}
 _COMMON_DEFAULTS: dict[str, Any] = {"lr": 1e-3, "weight_decay": 5e-4, "pretrain_epochs": 0}
 
@@ -168,8 +270,8 @@ def register_method(
     space: Space | None = None,
     defaults: Mapping[str, Any] | None = None,
     **traits: Any,
-) -> Callable[[StepFunction], StepFunction]:
-    """Register a step function as a method.
+) -> Callable[[Step], Step]:
+    """Register a step function, or a class with state, as a method.
 
     ``lr`` and ``weight_decay`` are added to every space with the same range, so that no method is given an easier
     search than another.
@@ -180,38 +282,44 @@ def register_method(
         reference: Paper and equation.
         space: What the method searches besides the common hyperparameters.
         defaults: Its value of every further hyperparameter.
-        **traits: The remaining attributes of ``Method``.
+        **traits: The remaining attributes of ``Method``; ``needs`` may be any collection. ``adversarial`` and
+            ``needs_conflicting_samples`` are earlier names of ``bias_head`` and of a need.
 
     Returns:
-        The decorator; it returns the step function unchanged.
+        The decorator; it returns what it decorates unchanged.
 
     Raises:
-        InputError: The name is taken, or a searched hyperparameter has no default.
+        InputError: The name is taken, a searched hyperparameter has no default, or there is no such need.
     """
     full_space = {**(space or {}), **_COMMON_SPACE}
     full_defaults = {**_COMMON_DEFAULTS, **(defaults or {})}
 
-    def decorate(step: StepFunction) -> StepFunction:
-        known = _METHODS.get(name)
-        if known is not None and known.step.__module__ != step.__module__:
-            raise InputError(f"method '{name}' is registered twice: choose another name")
+    def method_of(step: StepFunction | type[MethodState]) -> Method:
         missing = [key for key in full_space if key not in full_defaults]
         if missing:
             raise InputError(f"method '{name}' must give a default of {', '.join(missing)}")
-        _METHODS[name] = Method(name, long_name, reference, step, full_space, full_defaults, **traits)
-        return step
+        return Method(name, long_name, reference, step, full_space, full_defaults, **_normalised(name, traits))
 
-    return decorate
+    return METHODS.register(name, lambda step: method_of(step))
 
 
-def _import_all() -> None:
-    import_all("trainable.methods")
+def _normalised(name: str, traits: Mapping[str, Any]) -> dict[str, Any]:
+    """Traits under their present names, with the needs that follow from them."""
+    given = dict(traits)
+    needs = set(given.pop("needs", ()))
+    for need in needs.difference(NEEDS):
+        raise unknown_name(f"need of method '{name}'", str(need), NEEDS)
+    if given.pop("needs_conflicting_samples", False):
+        needs.add("conflicting_samples")
+    bias_head = given.pop("adversarial", False) or given.pop("bias_head", False)
+    if bias_head or "group_counts" in needs:
+        needs.add("bias_labels")
+    return {**given, "bias_head": bias_head, "needs": frozenset(needs)}
 
 
 def list_methods() -> list[str]:
     """Names of all registered methods, sorted."""
-    _import_all()
-    return sorted(_METHODS)
+    return METHODS.names()
 
 
 def get_method(name: str) -> Method:
@@ -220,8 +328,4 @@ def get_method(name: str) -> Method:
     Raises:
         InputError: No such method; the nearest known name is given.
     """
-    if name not in _METHODS:
-        _import_all()
-    if name not in _METHODS:
-        raise unknown_name("method", name, _METHODS)
-    return _METHODS[name]
+    return METHODS.get(name)

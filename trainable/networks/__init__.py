@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from trainable.networks.base import Blueprint, NetworkBuilder, list_networks, register_network
+from trainable.networks.base import Blueprint, DataShape, NetworkBuilder, list_networks, register_network
 
-__all__ = ["Blueprint", "NetworkBuilder", "list_networks", "register_network"]
+__all__ = ["Blueprint", "DataShape", "NetworkBuilder", "list_networks", "register_network"]

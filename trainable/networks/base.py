@@ -1,4 +1,4 @@
-"""The registry of networks: features f, label head g, bias head h (Kim et al., CVPR 2019, section 3).
+"""Networks, and their registry: features f, label head g, bias head h (Kim et al., CVPR 2019, section 3).
 
 A new network is one new file beside this one that calls ``register_network``. Any torchvision classifier is a network
 as well, by its name (``torchvision.py``).
@@ -7,23 +7,58 @@ as well, by its name (``torchvision.py``).
 from __future__ import annotations
 
 import inspect
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from store.errors import nearest
-from trainable.data.base import Dataset
+from trainable.data.base import NO_BIAS_LABELS, BiasHeads, Dataset
 from trainable.errors import InputError, unknown_name
-from trainable.registry import import_registered
+from trainable.registry import Registry
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """What a network needs to know of the data.
+
+    Attributes:
+        channels: Channels of an image.
+        height: Rows of an image, pixels.
+        width: Columns.
+        classes: Names of the classes, in label order.
+        heads: The bias labels that h predicts.
+        name: Name of the data set, for messages.
+    """
+
+    channels: int
+    height: int
+    width: int
+    classes: tuple[str, ...]
+    heads: BiasHeads = NO_BIAS_LABELS
+    name: str = "these images"
+
+    @classmethod
+    def of(cls, dataset: Dataset, heads: BiasHeads | None = None) -> DataShape:
+        """Describe a data set.
+
+        Args:
+            dataset: The data set.
+            heads: The bias labels that h predicts; None = all that the data set has.
+        """
+        side = dataset.image_size
+        return cls(3, side, side, dataset.classes, dataset.heads if heads is None else heads, dataset.name)
+
+    @property
+    def image_size(self) -> int:
+        """Side of the images, which are square, in pixels."""
+        return self.height
 
 
 @dataclass(frozen=True)
 class Blueprint:
-    """How to build one network for one data set.
+    """How to build one network for data of one shape.
 
     Attributes:
         body: Builds f and g: f maps float32 ``[B, 3, H, W]`` to features, g features to logits ``[B, classes]``.
@@ -37,7 +72,7 @@ class Blueprint:
 
 
 NetworkBuilder = Callable[..., Blueprint]
-"""(dataset, **options) -> blueprint."""
+"""(shape of the data, **options) -> blueprint."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +82,9 @@ class _Registered:
     remark: str
 
 
-_NETWORKS: dict[str, _Registered] = {}
+LATE = "trainable.networks.torchvision"
+"""Torchvision's models take a second to import, and the small networks do not need them."""
+NETWORKS: Registry[_Registered] = Registry("network", "trainable.networks", late=(LATE,))
 
 
 def register_network(name: str, note: str = "", remark: str = "") -> Callable[[NetworkBuilder], NetworkBuilder]:
@@ -65,19 +102,12 @@ def register_network(name: str, note: str = "", remark: str = "") -> Callable[[N
         InputError: The name is taken by another builder.
     """
 
-    def decorate(builder: NetworkBuilder) -> NetworkBuilder:
-        known = _NETWORKS.get(name)
-        if known is not None and known.builder.__module__ != builder.__module__:
-            raise InputError(f"network '{name}' is registered twice: choose another name")
-        _NETWORKS[name] = _Registered(builder, note, remark)
-        return builder
-
-    return decorate
+    return NETWORKS.register(name, lambda builder: _Registered(builder, note, remark))
 
 
 def list_networks() -> list[str]:
     """Names of the registered networks, sorted; torchvision's classifiers can be named besides."""
-    return sorted(_NETWORKS)
+    return NETWORKS.names()
 
 
 def network_note(name: str) -> str:
@@ -86,7 +116,8 @@ def network_note(name: str) -> str:
     Args:
         name: A registered name or that of a torchvision classifier.
     """
-    return _NETWORKS[name].note if name in _NETWORKS else ""
+    found = NETWORKS.find(name)
+    return found.note if found else ""
 
 
 def network_remark(name: str) -> str:
@@ -95,7 +126,8 @@ def network_remark(name: str) -> str:
     Args:
         name: A registered name or that of a torchvision classifier.
     """
-    return _NETWORKS[name].remark if name in _NETWORKS else ""
+    found = NETWORKS.find(name)
+    return found.remark if found else ""
 
 
 def network_module(name: str) -> str:
@@ -104,16 +136,17 @@ def network_module(name: str) -> str:
     Args:
         name: A registered name or that of a torchvision classifier.
     """
-    return _NETWORKS[name].builder.__module__ if name in _NETWORKS else _LATE
+    found = NETWORKS.find(name)
+    return found.builder.__module__ if found else LATE
 
 
-def blueprint(network: str, options: Mapping[str, Any], dataset: Dataset) -> Blueprint:
-    """Lay a network out for a data set.
+def blueprint(network: str, options: Mapping[str, Any], shape: DataShape) -> Blueprint:
+    """Lay a network out for data of a shape.
 
     Args:
         network: Registered name, or name of a torchvision classifier.
         options: Options of the network.
-        dataset: The data set: its classes, bias heads and image size.
+        shape: Shape of the data.
 
     Returns:
         What builds f, g and h.
@@ -121,22 +154,21 @@ def blueprint(network: str, options: Mapping[str, Any], dataset: Dataset) -> Blu
     Raises:
         InputError: Unknown network or option.
     """
-    if network in _NETWORKS:
-        builder = _NETWORKS[network].builder
-        _check_options(network, builder, options)
-        return builder(dataset, **options)
-    # Imported here: torchvision's models take a second to import, and the small networks do not need them.
+    registered = NETWORKS.find(network)
+    if registered is not None:
+        _check_options(network, registered.builder, options)
+        return registered.builder(shape, **options)
     from trainable.networks import torchvision
 
     if network not in torchvision.classifiers():
-        near = nearest(network, [*_NETWORKS, *torchvision.classifiers()], cutoff=0.6)
+        near = nearest(network, [*NETWORKS.entries, *torchvision.classifiers()], cutoff=0.6)
         hint = f"did you mean '{near}'? " if near else ""
         raise InputError(
             f"unknown network '{network}': {hint}known: {', '.join(list_networks())} and torchvision's classifiers "
             f"(resnet18, densenet121 ...)"
         )
     _check_options(network, torchvision.lay_out, options, skip=2)
-    plan: Blueprint = torchvision.lay_out(dataset, network, **options)
+    plan: Blueprint = torchvision.lay_out(shape, network, **options)
     return plan
 
 
@@ -153,16 +185,3 @@ def _check_options(network: str, builder: Callable[..., Any], options: Mapping[s
                 if known or nearest(name, ["name"])
                 else InputError(f"network {network} has no options, but got '{name}': leave it out")
             )
-
-
-_LATE = "trainable.networks.torchvision"
-
-
-def _import_all() -> None:
-    # They register themselves, and need what is defined above. Torchvision's models take a second to import.
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)], "trainable.networks."):
-        if module.name not in (__name__, _LATE):
-            import_registered(module.name)
-
-
-_import_all()

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainable.data.base import BiasHeads, Dataset
 from trainable.methods.base import Nets
-from trainable.networks.base import blueprint
+from trainable.networks.base import DataShape, blueprint
 from trainable.networks.modes import evaluating
 from trainable.randomness import derive
 
 
-def build_nets(
-    network: str,
-    options: Mapping[str, Any],
-    dataset: Dataset,
-    seed: int,
-    with_bias_head: bool,
-    heads: BiasHeads | None = None,
-) -> Nets:
+def build_nets(network: str, options: Mapping[str, Any], shape: DataShape, seed: int, with_bias_head: bool) -> Nets:
     """Build f, g and h with fresh weights, in training mode, on the CPU.
 
     f and g are initialised under the role "init" and h under "init_head", so f and g are the same with and without h.
@@ -31,10 +22,9 @@ def build_nets(
     Args:
         network: Registered name, or name of a torchvision classifier.
         options: Options of the network.
-        dataset: The data set: its classes, bias heads and image size.
+        shape: Shape of the data.
         seed: The trial's seed.
         with_bias_head: False = h is None.
-        heads: The bias labels that h predicts; None = all that the data set has.
 
     Returns:
         The networks. Convolution weights are stored channels last (a layout: the numbers are the same).
@@ -42,7 +32,7 @@ def build_nets(
     Raises:
         InputError: Unknown network or option.
     """
-    plan = blueprint(network, options, dataset if heads is None else _narrowed(dataset, heads))
+    plan = blueprint(network, options, shape)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "init"))
         f, g = plan.body()
@@ -55,12 +45,6 @@ def build_nets(
         if part is not None:
             part.to(memory_format=torch.channels_last)
     return Nets(f, g, h)
-
-
-def _narrowed(dataset: Dataset, heads: BiasHeads) -> Dataset:
-    copied = copy.copy(dataset)
-    object.__setattr__(copied, "heads", heads)
-    return copied
 
 
 def feature_shape(f: nn.Module, image_size: int) -> tuple[int, ...]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from trainable.data.base import Dataset
-from trainable.networks.base import Blueprint, register_network
+from trainable.networks.base import Blueprint, DataShape, register_network
 from trainable.networks.heads import ConvHead, PointwiseHead
 
 
@@ -16,7 +15,7 @@ from trainable.networks.heads import ConvHead, PointwiseHead
     "four epochs: on development digits at color_variance 0.02 the best of 19 settings came to 0.19 (plain training "
     "0.08 to 0.11), see docs/coloured_digits.md.",
 )
-def pixel_front(dataset: Dataset) -> Blueprint:
+def pixel_front(data: DataShape) -> Blueprint:
     """A toy network that shows the effect within seconds on a CPU; it is not the paper's network.
 
     f looks at single pixels (1x1 convolutions 3-8 and 8-8, each followed by Hardtanh to [0, 1]), so all it can carry
@@ -25,12 +24,12 @@ def pixel_front(dataset: Dataset) -> Blueprint:
     BatchNorm and ReLU, and a linear layer. h = 8 - 32 - heads x values at each position.
     """
     # Two convolutions of stride 2, each rounding up.
-    side = (dataset.image_size + 3) // 4
+    side = (data.image_size + 3) // 4
 
     def body() -> tuple[nn.Module, nn.Module]:
         f = nn.Sequential(
-            nn.BatchNorm2d(3),
-            nn.Conv2d(3, 8, 1),
+            nn.BatchNorm2d(data.channels),
+            nn.Conv2d(data.channels, 8, 1),
             nn.Hardtanh(0.0, 1.0),
             nn.Conv2d(8, 8, 1),
             nn.Hardtanh(0.0, 1.0),
@@ -43,15 +42,15 @@ def pixel_front(dataset: Dataset) -> Blueprint:
             nn.BatchNorm2d(32),
             nn.ReLU(),
             nn.Flatten(),
-            nn.Linear(32 * side * side, len(dataset.classes)),
+            nn.Linear(32 * side * side, len(data.classes)),
         )
         return f, g
 
-    return Blueprint(body, lambda: PointwiseHead(8, 32, dataset.heads))
+    return Blueprint(body, lambda: PointwiseHead(8, 32, data.heads))
 
 
 @register_network("kim2019")
-def kim2019(dataset: Dataset) -> Blueprint:
+def kim2019(data: DataShape) -> Blueprint:
     """The network of Kim et al. (CVPR 2019) for coloured digits; its layers as the published code has them.
 
     f = BatchNorm on the input, conv5x5-32, ReLU, max-pool 3x3 stride 2, conv3x3-32, ReLU (grid 14 x 14 at 28 pixels,
@@ -61,8 +60,8 @@ def kim2019(dataset: Dataset) -> Blueprint:
 
     def body() -> tuple[nn.Module, nn.Module]:
         f = nn.Sequential(
-            nn.BatchNorm2d(3),
-            nn.Conv2d(3, 32, 5, padding=2),
+            nn.BatchNorm2d(data.channels),
+            nn.Conv2d(data.channels, 32, 5, padding=2),
             nn.ReLU(),
             nn.MaxPool2d(3, stride=2, padding=1),
             nn.Conv2d(32, 32, 3, padding=1),
@@ -75,8 +74,8 @@ def kim2019(dataset: Dataset) -> Blueprint:
             nn.ReLU(),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
-            nn.Linear(64, len(dataset.classes)),
+            nn.Linear(64, len(data.classes)),
         )
         return f, g
 
-    return Blueprint(body, lambda: ConvHead(32, 32, dataset.heads))
+    return Blueprint(body, lambda: ConvHead(32, 32, data.heads))

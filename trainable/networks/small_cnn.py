@@ -7,9 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from trainable.data.base import Dataset
 from trainable.errors import InputError, unknown_name
-from trainable.networks.base import Blueprint, register_network
+from trainable.networks.base import Blueprint, DataShape, register_network
 from trainable.networks.heads import PointwiseHead
 
 _BLOCKS = 4
@@ -37,7 +36,7 @@ class _Heads(nn.Module):
 
 @register_network("small_cnn")
 def small_cnn(
-    dataset: Dataset,
+    data: DataShape,
     width: int = 12,
     norm: Literal["batch", "group"] = "batch",
     split_at: int = 2,
@@ -49,7 +48,7 @@ def small_cnn(
     The blocks have width, width, 2 x width and 2 x width channels. f = the first ``split_at`` blocks, g = the rest.
 
     Args:
-        dataset: The data set; bias labels of the whole image.
+        data: Shape of the data; bias labels of the whole image.
         width: Channels of the first block, 4 to 256.
         norm: ``batch``, or ``group`` (one image's statistics alone: the same in training and in evaluation).
         split_at: Blocks in f, 1 to 3.
@@ -74,7 +73,7 @@ def small_cnn(
     ):
         if chosen not in known:
             raise unknown_name(f"{option} of small_cnn", str(chosen), known)
-    channels = [3, width, width, 2 * width, 2 * width]
+    channels = [data.channels, width, width, 2 * width, 2 * width]
 
     def block(i: int) -> list[nn.Module]:
         out = channels[i + 1]
@@ -92,14 +91,14 @@ def small_cnn(
 
     def body() -> tuple[nn.Module, nn.Module]:
         f = nn.Sequential(_Centre(), *[layer for i in range(split_at) for layer in block(i)])
-        return f, tail(len(dataset.classes))
+        return f, tail(len(data.classes))
 
     def bias_head() -> nn.Module:
-        if dataset.heads.spatial:
-            raise InputError(f"small_cnn has bias heads for whole images, but those of {dataset.name} belong to pixels")
+        if data.heads.spatial:
+            raise InputError(f"small_cnn has bias heads for whole images, but those of {data.name} belong to pixels")
         if head == "pooled":
-            return PointwiseHead(channels[split_at], 4 * width, dataset.heads)
-        return _Heads([tail(dataset.heads.n_values) for _ in dataset.heads.names])
+            return PointwiseHead(channels[split_at], 4 * width, data.heads)
+        return _Heads([tail(data.heads.n_values) for _ in data.heads.names])
 
     return Blueprint(body, bias_head)
 

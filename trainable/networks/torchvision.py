@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from store.local import expanded, is_file
-from trainable.data.base import BiasHeads, Dataset
+from trainable.data.base import BiasHeads
 from trainable.errors import InputError, unknown_name
-from trainable.networks.base import Blueprint
+from trainable.networks.base import Blueprint, DataShape
 from trainable.networks.graph_cut import cut, layers
 from trainable.networks.heads import ConvHead
 from trainable.networks.modes import evaluating
@@ -39,7 +39,7 @@ def classifiers() -> tuple[str, ...]:
 
 
 def lay_out(
-    dataset: Dataset,
+    data: DataShape,
     network: str,
     split_at: str | None = None,
     weights: str | None = None,
@@ -49,7 +49,7 @@ def lay_out(
     """Lay a torchvision classifier out as f, g and h.
 
     Args:
-        dataset: The data set: its classes, bias heads and image size.
+        data: Shape of the data.
         network: Name of the classifier, e.g. ``resnet18``.
         split_at: The layer after which it is cut, e.g. ``layer2`` or ``features.denseblock2``; ``layer2`` by default
             for the ResNet family, to be named otherwise.
@@ -68,7 +68,7 @@ def lay_out(
         InputError: A layer where no cut is possible, weights that cannot be read or do not fit, or an image size that
             the network cannot work with.
     """
-    side = dataset.image_size if image_size is None else image_size
+    side = data.image_size if image_size is None else image_size
     if isinstance(side, bool) or not isinstance(side, int) or side < 1:
         raise InputError(f"network.image_size must be a whole number of pixels above 0, but got {side!r}")
     for name, value in (("split_at", split_at), ("weights", weights)):
@@ -76,7 +76,7 @@ def lay_out(
             raise InputError(f"network.{name} must be text, but got {value!r}: put it in quotes")
     if split_at is None:
         if "resnet" not in network and not network.startswith("resnext"):
-            known = ", ".join(layers(_model(network, len(dataset.classes), side)))
+            known = ", ".join(layers(_model(network, len(data.classes), side)))
             raise InputError(f"network {network} needs split_at, the layer after which it is cut: e.g. one of {known}")
         split_at = "layer2"
     if norm not in ("batch", "group"):
@@ -94,23 +94,23 @@ def lay_out(
         return cut(model, split_at)
 
     def body() -> tuple[nn.Module, nn.Module]:
-        f, g = pieces(len(dataset.classes))
+        f, g = pieces(len(data.classes))
         if _channels_last(network, _check(f, g, network, side)):
             f, g = nn.Sequential(f, _Permute(0, 3, 1, 2)), nn.Sequential(_Permute(0, 2, 3, 1), g)
         return nn.Sequential(Front(side, normalised=state is not None), f), g
 
     def head() -> nn.Module:
-        if not dataset.heads.spatial:
-            return _tail_heads(pieces, dataset.heads, network, side)
+        if not data.heads.spatial:
+            return _tail_heads(pieces, data.heads, network, side)
         f, _ = body()
         with evaluating(f), torch.inference_mode():
-            shape = f(torch.zeros(1, 3, dataset.image_size, dataset.image_size)).shape
+            shape = f(torch.zeros(1, 3, data.image_size, data.image_size)).shape
         if len(shape) != 4:
             raise InputError(
                 f"bias labels of pixels need features on a grid, but {network} at {split_at} has shape "
                 f"{tuple(shape[1:])}: use bias_label: image, or cut at another layer"
             )
-        return ConvHead(int(shape[1]), 32, dataset.heads)
+        return ConvHead(int(shape[1]), 32, data.heads)
 
     return Blueprint(body, head)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trainable.data.base import IGNORED, ImageSet
 from trainable.errors import InputError
-from trainable.methods.base import Batch, Method
+from trainable.methods.base import Batch, Facts, Method
 from trainable.networks.build import downsample_bias
 from trainable.randomness import torch_generator
 from trainable.spec import Training
@@ -24,17 +24,18 @@ class Feed:
 
     Args:
         images: The training images.
-        method: Whether bias labels are shuffled, and the transform.
+        method: Whether it needs bias labels, whether they are shuffled, and the transform.
         training: Batch size, augmentation, class weights.
         seed: The trial's seed.
         n_classes: Number of classes.
-        grid: ``(H', W')`` of f's output, for bias labels of pixels; None where the method has no bias head.
+        grid: ``(H', W')`` of f's output, for bias labels of pixels; None where the method needs no bias labels.
         device: Where they live.
 
     Attributes:
         n: Number of images.
         sizes: Size of every batch of an epoch; a last batch of a single image is dropped (BatchNorm needs two).
         y: int64 ``[n]``, on the device.
+        attribute: int64 ``[n]``, the bias attribute as the method is told it; None where it needs no bias labels.
         largest_class: Share of the largest class.
 
     Raises:
@@ -56,7 +57,7 @@ class Feed:
             raise InputError(f"a step needs two images, but there are {self.n} in batches of {size}")
         full, rest = divmod(self.n, size)
         self.sizes = [size] * full + ([rest] if rest > 1 else [])
-        self.seed = seed
+        self.seed, self.n_classes = seed, n_classes
         self._device = device
         self._augmentations = augment.resolve(training.augmentation)
         self._transform = method.transform
@@ -67,7 +68,14 @@ class Feed:
         # Stored as [n, H, W, 3], so that a batch of rows is in channels-last order without a copy.
         self._pixels = pixels.permute(0, 2, 3, 1).contiguous().to(device)
         self.y = images.labels.to(device)
-        self._b = self._bias_labels(images.bias, method, training, grid)
+        self._b: Tensor | None = None
+        self.attribute: Tensor | None = None
+        if grid is not None:
+            order = None
+            if method.bias_labels == "permuted":
+                order = torch.randperm(self.n, generator=torch_generator(seed, "permute"))
+            self._b = _bias_labels(images.bias if order is None else images.bias[order], grid).to(device)
+            self.attribute = (images.attribute if order is None else images.attribute[order]).to(device)
         self._places: Tensor | None = None
         if self._b is not None and self._b.dim() == 4:
             self._places = (self._b != IGNORED).any(dim=3)
@@ -77,20 +85,6 @@ class Feed:
         self._class_weight: Tensor | None = None
         if training.class_weights == "balanced":
             self._class_weight = (self.n / (n_classes * counts.clamp(min=1))).float().to(device)
-
-    def _bias_labels(
-        self, bias: Tensor, method: Method, training: Training, grid: tuple[int, int] | None
-    ) -> Tensor | None:
-        spatial = bias.dim() == 4
-        if grid is None:
-            return None
-        if method.bias_labels == "permuted":
-            bias = bias[torch.randperm(self.n, generator=torch_generator(self.seed, "permute"))]
-        if spatial:
-            small = downsample_bias(bias, grid)
-            # One byte a label and heads last: a step reads the labels at its places in one go.
-            bias = small.to(torch.int8 if small.max() < 128 else torch.int64).permute(0, 2, 3, 1).contiguous()
-        return bias.to(self._device)
 
     def _float(self, index: Tensor | slice) -> Tensor:
         x = self._pixels[index] if isinstance(index, slice) else self._pixels.index_select(0, index)
@@ -103,9 +97,9 @@ class Feed:
         return order[: sum(self.sizes)].to(self._device)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch, counted from 0; ``b`` is empty where the method has no bias head."""
+        """The batches of an epoch, counted from 0; ``b`` is empty where the method needs no bias labels."""
         generator = torch_generator(self.seed, f"augment/{epoch}")
-        for index in torch.split(self.order(epoch), self.sizes):
+        for step, index in enumerate(torch.split(self.order(epoch), self.sizes), epoch * len(self.sizes)):
             x = self._float(index)
             for change in self._augmentations:
                 x = change(x, generator)
@@ -115,7 +109,34 @@ class Feed:
             places = None
             if self._places is not None:
                 b, places = b.permute(0, 3, 1, 2), self._places.index_select(0, index)
-            yield Batch(x, self.y.index_select(0, index), b, self._class_weight, places)
+            y = self.y.index_select(0, index)
+            yield Batch(x, y, b, self._class_weight, places, index, self.attribute, step, epoch)
+
+    def facts(self, with_counts: bool, epochs: int, n_attributes: int) -> Facts:
+        """Describe the trial to a method with state.
+
+        Args:
+            with_counts: Count the images of each class and attribute.
+            epochs: Epochs of the trial.
+            n_attributes: Number of values of the bias attribute.
+        """
+        counts: Tensor | None = None
+        if with_counts and self.attribute is not None:
+            known = self.attribute != IGNORED
+            groups = self.y[known] * n_attributes + self.attribute[known]
+            counts = torch.bincount(groups, minlength=self.n_classes * n_attributes).view(self.n_classes, n_attributes)
+        return Facts(
+            n=self.n,
+            n_classes=self.n_classes,
+            n_attributes=n_attributes,
+            epochs=epochs,
+            steps_per_epoch=len(self.sizes),
+            seed=self.seed,
+            device=self._device,
+            labels=self.y,
+            attribute=self.attribute,
+            group_counts=counts,
+        )
 
     def sample(self, most: int, size: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
         """At most ``most`` training images at even distances, as evaluation sees them (no augmentation).
@@ -127,3 +148,11 @@ class Feed:
         for index in torch.split(chosen, size):
             x = self._float(index)
             yield (self._transform(x) if self._transform is not None else x), self.y.index_select(0, index)
+
+
+def _bias_labels(bias: Tensor, grid: tuple[int, int]) -> Tensor:
+    if bias.dim() != 4:
+        return bias
+    small = downsample_bias(bias, grid)
+    # One byte a label and heads last: a step reads the labels at its places in one go.
+    return small.to(torch.int8 if small.max() < 128 else torch.int64).permute(0, 2, 3, 1).contiguous()

@@ -96,8 +96,8 @@ def epoch_means(done: Sequence[Losses], y: Tensor, sizes: Sequence[int]) -> dict
 
 def count_conflicting(dataset: Dataset, train: ImageSet) -> int | None:
     """Training images whose bias is that of another class; None where the data set does not say which those are."""
-    conflicting = getattr(dataset, "conflicting", None)
-    return int(conflicting(train).sum()) if conflicting is not None else None
+    conflicting = dataset.conflicting(train)
+    return None if conflicting is None else int(conflicting.sum())
 
 
 def at_chance(accuracy: float, n_classes: int, largest_class: float) -> bool:

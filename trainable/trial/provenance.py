@@ -89,7 +89,7 @@ def dataset_checksum(name: str) -> str:
     return _digest(name, [dataset_factory(name).__module__], "trainable.data", _SHARED_DATA)
 
 
-_SHARED_DATA = tuple(f"trainable.data.{name}" for name in ("base", "contract", "arrays.cache", "arrays.file_lock"))
+_SHARED_DATA = tuple(f"trainable.data.{name}" for name in ("base", "contract", "parts", "view", "arrays.cache"))
 _SHARED_NETWORKS = tuple(f"trainable.networks.{name}" for name in ("base", "build", "modes"))
 """Modules that networks import and that are no part of any of them: their numbers are versioned by ``NUMERICS``."""
 

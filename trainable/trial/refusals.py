@@ -79,7 +79,8 @@ def check_combination(method: Method, dataset: Dataset, training: Training) -> N
     """Refuse a method or a way of training that a data set does not allow.
 
     Raises:
-        InputError: Augmentation where bias labels belong to pixels, or a method that repaints where nothing paints.
+        InputError: Augmentation where bias labels belong to pixels, a method that repaints where nothing paints, or one
+            that needs bias labels where there are none.
     """
     if training.augmentation and dataset.heads.spatial:
         raise InputError(
@@ -88,3 +89,27 @@ def check_combination(method: Method, dataset: Dataset, training: Training) -> N
         )
     if method.training_draw == "repainted" and not dataset.has_renderer:
         raise InputError(f"{dataset.name} has no painter, so {method.name} can repaint nothing: choose another method")
+    if method.bias_head and not dataset.heads.names:
+        raise InputError(f"{dataset.name} has no bias labels for the bias head of {method.name}: choose another method")
+    if {"bias_labels", "group_counts"} & method.needs and not (dataset.heads.names or dataset.attributes):
+        raise InputError(f"{dataset.name} has no bias labels, which {method.name} needs: choose another method")
+
+
+def check_conflicting(method: Method, dataset: Dataset, bias: Mapping[str, float], n_conflicting: int | None) -> None:
+    """Refuse a method that works on bias-conflicting images where no training image is one.
+
+    Args:
+        method: The method.
+        dataset: The data set.
+        bias: Value of every bias parameter.
+        n_conflicting: Conflicting training images; None = the data set does not say which those are.
+
+    Raises:
+        InputError: It is so.
+    """
+    if "conflicting_samples" in method.needs and n_conflicting == 0:
+        where = ", ".join(f"{name} = {value:g}" for name, value in bias.items())
+        raise InputError(
+            f"{method.name} needs training images whose bias is that of another class, but {dataset.name} has none at "
+            f"{where}: leave that value out of the method's bias values, or choose another method"
+        )

@@ -105,8 +105,9 @@ def part_of(batch: Batch, most: int) -> Batch:
         batch: N images.
         most: Images to keep.
     """
-    places = None if batch.places is None else batch.places[:most]
-    return dataclasses.replace(batch, x=batch.x[:most], y=batch.y[:most], b=batch.b[:most], places=places)
+    per_image = ("x", "y", "b", "places", "index")
+    parts = {name: part for name in per_image if (part := getattr(batch, name)) is not None}
+    return dataclasses.replace(batch, **{name: part[:most] for name, part in parts.items()})
 
 
 def _step(trainer: Trainer, batches: Iterator[Batch], number: int) -> None:

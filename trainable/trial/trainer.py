@@ -17,11 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainable.data.base import Dataset, DataView, heads_with_labels, load_dataset, resolve_bias
+from trainable.data.base import Dataset, heads_with_labels, load_dataset, resolve_bias
+from trainable.data.view import DataView
 from trainable.errors import InputError
 from trainable.evaluation import evaluate
 from trainable.methods.base import Batch, Losses, Method, Nets, get_method
 from trainable.methods.erm import erm
+from trainable.networks.base import DataShape
 from trainable.networks.build import build_nets, feature_shape
 from trainable.randomness import derive
 from trainable.spec import TrialSpec, objective
@@ -30,7 +32,7 @@ from trainable.trial.device import LowPrecision, choose_device, keep_freed_memor
 from trainable.trial.feed import Feed
 from trainable.trial.optimise import Optimiser, ramp, schedule
 from trainable.trial.outcome import Outcome
-from trainable.trial.refusals import check_combination, check_hyperparameters
+from trainable.trial.refusals import check_combination, check_conflicting, check_hyperparameters
 
 
 class TrialFailed(RuntimeError):
@@ -74,9 +76,10 @@ class Trainer:
         self.view = DataView(self.dataset, self.bias, spec.seed, spec.fold, spec.phase, spec.split_seed)
         drawn = self.view.train(self.method.training_draw, self.hyper.get("repaint_share", 1.0))
         heads, train = heads_with_labels(self.dataset.heads, drawn)
-        self.nets = build_nets(
-            spec.network, spec.network_options, self.dataset, spec.seed, self.method.adversarial, heads
-        )
+        self.n_conflicting = outcome.count_conflicting(self.dataset, train)
+        check_conflicting(self.method, self.dataset, self.bias, self.n_conflicting)
+        shape = DataShape.of(self.dataset, heads)
+        self.nets = build_nets(spec.network, spec.network_options, shape, spec.seed, self.method.bias_head)
         for part in self.parts().values():
             part.to(self.device)
 
@@ -84,14 +87,15 @@ class Trainer:
         if training.evaluation == "train":
             self.nets = dataclasses.replace(self.nets, batch_statistics=training.batch_size)
         grid: tuple[int, int] | None = None
-        if self.nets.h is not None:
-            shape = feature_shape(self.nets.f, train.images.shape[-1])
-            grid = (shape[-2], shape[-1]) if len(shape) == 3 else (1, 1)
+        if "bias_labels" in self.method.needs:
+            features = feature_shape(self.nets.f, train.images.shape[-1])
+            grid = (features[-2], features[-1]) if len(features) == 3 else (1, 1)
         n_classes = len(self.dataset.classes)
         self.feed = Feed(train, self.method, training, spec.seed, n_classes, grid, self.device)
+        facts = self.feed.facts("group_counts" in self.method.needs, training.epochs, len(self.dataset.attributes))
+        self._method_step, self._method_state = self.method.begin(facts, self.hyper)
         self.validation_images = evaluate.validation_sets(self.view)
         self._reweighting = self._prepare_reweighting()
-        self.n_conflicting = outcome.count_conflicting(self.dataset, train)
         self._test = self.view.test("unbiased") if spec.phase == "confirm" else None
 
         body = [*self.nets.f.parameters(), *self.nets.g.parameters()]
@@ -206,7 +210,7 @@ class Trainer:
             torch.cuda.manual_seed(dropout + step)
         for optimiser in self._optimisers:
             optimiser.zero_grad()
-        losses = (erm if warming else self.method.step)(self._step_nets, batch, self.hyper, self._ramp(step))
+        losses = (erm if warming else self._method_step)(self._step_nets, batch, self.hyper, self._ramp(step))
         factor = schedule(training, step, training.epochs * per_epoch)
         for optimiser in self._optimisers[: 1 if warming else 2]:
             optimiser.step(factor)
@@ -252,6 +256,9 @@ class Trainer:
             "seconds": self.seconds,
             "started_at": self.started_at.isoformat(),
         }
+        # A method without a state of its own leaves the checkpoint as it is.
+        if own := self._method_tensors():
+            kept["method"] = own
         file = io.BytesIO()
         torch.save(kept, file)
         return file.getvalue()
@@ -269,20 +276,29 @@ class Trainer:
             raise InputError(f"the checkpoint of {self.spec.trial_id} belongs to another trial: remove it")
         before = {name: copy.deepcopy(part.state_dict()) for name, part in self.parts().items()}
         optimisers = [copy.deepcopy(optimiser.state_dict()) for optimiser in self._optimisers]
+        own = {name: tensor.clone() for name, tensor in self._method_tensors().items()}
         try:
-            self._load_tensors(kept["nets"], kept["optimisers"])
+            self._load_tensors(kept["nets"], kept["optimisers"], kept.get("method", {}))
             started_at = datetime.datetime.fromisoformat(kept["started_at"])
             epoch, history, reported = kept["epoch"], kept["history"], kept["reported"]
             seconds, best = kept["seconds"], kept["best"]
             for name, state in (best or {}).items():
-                _check_fits(name, state, before[name])
+                _check_fits(f"reported {name}", state, before[name])
         except Exception:
-            self._load_tensors(before, optimisers)
+            self._load_tensors(before, optimisers, own)
             raise
         self.epoch, self.history, self.reported = epoch, history, reported
         self.seconds, self._best, self.started_at = seconds, best, started_at
 
-    def _load_tensors(self, nets: dict[str, Any], optimisers: list[dict[str, Any]]) -> None:
+    def _method_tensors(self) -> dict[str, Tensor]:
+        return {} if self._method_state is None else dict(self._method_state.tensors())
+
+    def _load_tensors(self, nets: dict[str, Any], optimisers: list[dict[str, Any]], method: dict[str, Tensor]) -> None:
+        held = self._method_tensors()
+        _check_fits("state of the method", method, held)
+        with torch.no_grad():
+            for name, tensor in held.items():
+                tensor.copy_(method[name])
         for name, part in self.parts().items():
             part.load_state_dict(nets[name])
         for optimiser, state in zip(self._optimisers, optimisers, strict=True):
@@ -320,7 +336,7 @@ class Trainer:
 
 def _check_fits(name: str, state: dict[str, Any], own: dict[str, Any]) -> None:
     if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in own.items()}:
-        raise ValueError(f"the reported {name} does not fit")
+        raise ValueError(f"the {name} does not fit")
 
 
 def kept_history(state: bytes | memoryview) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def methods() -> Any:
 
     yield register
     for name in names:
-        base._METHODS.pop(name, None)
+        base.METHODS.entries.pop(name, None)
 
 
 def test_ordinary_names_are_accepted() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from orchestrator.cli import main
@@ -13,7 +14,7 @@ from store.errors import InputError
 from store.rules import VARIANTS
 from trainable.data import base
 from trainable.data.base import Dataset, load_dataset
-from trainable.data.contract import check_images, check_members
+from trainable.data.contract import check_images, check_members, required_members
 
 MEMBERS = [name for name in vars(Dataset) if not name.startswith("_")] + list(Dataset.__annotations__)
 BIAS = {"color_variance": 0.02}
@@ -22,7 +23,7 @@ BIAS = {"color_variance": 0.02}
 @pytest.fixture
 def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], None]:
     def register(name: str, factory: Any) -> None:
-        monkeypatch.setitem(base._DATASETS, name, factory)
+        monkeypatch.setitem(base.DATASETS.entries, name, factory)
 
     base._load.cache_clear()
     return register
@@ -46,7 +47,7 @@ def test_our_own_data_sets_keep_the_contract() -> None:
     check_members("copied", Copied())  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("member", sorted(set(MEMBERS)))
+@pytest.mark.parametrize("member", required_members())
 def test_a_member_that_is_left_out_is_named(member: str, register: Callable[[str, Any], None]) -> None:
     register("own", lambda: Copied(**{member: None}))
     with pytest.raises(InputError, match=rf"data set own lacks {member}: .*Dataset in trainable/data/base.py"):
@@ -58,8 +59,27 @@ def test_members_that_are_only_inherited_are_left_out(register: Callable[[str, A
         name = "derived"
 
     register("own", Derived)
-    with pytest.raises(InputError, match=r"lacks long_name, .*, checksum, image_keys, .*, variant_images"):
+    with pytest.raises(
+        InputError, match=r"lacks checksum, labels, train_images, variant_images, bias_strength: every data set"
+    ):
         load_dataset("own")
+
+
+def test_all_other_members_have_a_default(register: Callable[[str, Any], None]) -> None:
+    optional = sorted(set(MEMBERS) - set(required_members()))
+    assert len(required_members()) == 9 and len(optional) > 18
+    register("own", lambda: Copied(**dict.fromkeys(optional)))
+    own, digits = load_dataset("own"), load_dataset("coloured_digits")
+    assert isinstance(own, Dataset) and (own.name, own.long_name, own.note) == ("own", "own", "")
+    assert own.checksum == digits.checksum and own.attribute_bits == () and own.reweighting_target is None
+    n = len(own.labels())
+    assert own.groups().tolist() == list(range(n)) and own.patient_keys() is None
+    assert len(set(own.image_keys())) == n and own.image_keys() != digits.image_keys()
+    first, second = own.split(1), own.split(2)
+    assert first.test.tolist() == second.test.tolist() and first.val.tolist() != second.val.tolist()
+    assert sorted(np.concatenate([first.train, first.val, first.test]).tolist()) == list(range(n))
+    assert own.conflicting(own.train_images(BIAS, 0, first.train[:2], "biased")) is None
+    check_images(own, BIAS, 0)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from store.columns import PREDICTIONS, TRIALS
 from store.errors import InputError
-from trainable.data.base import DataView, load_dataset
+from trainable.data.base import load_dataset
+from trainable.data.view import DataView
 from trainable.evaluation import calibration, evaluate, metrics
 from trainable.evaluation.probe import bias_probe
 from trainable.methods.base import Nets
+from trainable.networks.base import DataShape
 from trainable.networks.build import build_nets
 
 DIGITS = load_dataset("coloured_digits")
@@ -206,7 +208,7 @@ def test_reweighted_refuses_what_it_cannot_know() -> None:
 
 
 def test_predict_gives_probabilities_and_restores_the_mode() -> None:
-    nets = build_nets("pixel_front", {}, DIGITS, 0, False)
+    nets = build_nets("pixel_front", {}, DataShape.of(DIGITS), 0, False)
     images = view().validation("val_biased")
     before = {key: value.clone() for key, value in nets.f.state_dict().items()}
     whole = evaluate.predict(nets, images)
@@ -220,7 +222,7 @@ def test_predict_gives_probabilities_and_restores_the_mode() -> None:
 
 
 def test_batch_statistics_make_a_prediction_depend_on_its_batch_and_leave_no_trace() -> None:
-    nets = replace(build_nets("pixel_front", {}, DIGITS, 0, False), batch_statistics=100)
+    nets = replace(build_nets("pixel_front", {}, DataShape.of(DIGITS), 0, False), batch_statistics=100)
     images = view().validation("val_biased")
     before = {key: value.clone() for key, value in nets.f.state_dict().items()}
     whole = evaluate.predict(nets, images)
@@ -308,7 +310,7 @@ def test_probe_reads_the_bias_where_it_is(f: nn.Module, low: float, high: float)
 
 
 def test_probe_leaves_the_features_alone() -> None:
-    nets = build_nets("pixel_front", {}, DIGITS, 0, False)
+    nets = build_nets("pixel_front", {}, DataShape.of(DIGITS), 0, False)
     before: dict[str, Any] = {key: value.clone() for key, value in nets.f.state_dict().items()}
     state = torch.random.get_rng_state()
     bias_probe(nets.f, view(), None, 0)

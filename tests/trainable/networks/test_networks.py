@@ -12,15 +12,15 @@ from torch import nn
 from store.errors import InputError
 from trainable.data.base import load_dataset
 from trainable.methods.base import Nets
-from trainable.networks.base import Blueprint, list_networks, network_note, register_network
+from trainable.networks.base import NETWORKS, Blueprint, DataShape, list_networks, network_note, register_network
 from trainable.networks.build import build_nets, downsample_bias, feature_shape
 from trainable.networks.graph_cut import cut, layers
 from trainable.networks.modes import evaluating, to_float
 from trainable.networks.torchvision import Front
 
-DIGITS = load_dataset("coloured_digits")
-DIGITS_28 = load_dataset("coloured_digits", image_size=28)
-BY_IMAGE = load_dataset("coloured_digits", bias_label="image")
+DIGITS = DataShape.of(load_dataset("coloured_digits"))
+DIGITS_28 = DataShape.of(load_dataset("coloured_digits", image_size=28))
+BY_IMAGE = DataShape.of(load_dataset("coloured_digits", bias_label="image"))
 MOBILE = {"split_at": "features.3", "image_size": 32}
 
 
@@ -35,7 +35,7 @@ def size(part: nn.Module | None) -> int:
 
 
 @pytest.mark.parametrize(
-    ("network", "dataset", "shape"),
+    ("network", "data", "shape"),
     [
         ("pixel_front", DIGITS, (8, 14, 14)),
         ("pixel_front", DIGITS_28, (8, 28, 28)),
@@ -43,9 +43,9 @@ def size(part: nn.Module | None) -> int:
         ("kim2019", DIGITS_28, (32, 14, 14)),
     ],
 )
-def test_shapes(network: str, dataset: object, shape: tuple[int, ...]) -> None:
-    nets = build_nets(network, {}, dataset, 0, True)  # type: ignore[arg-type]
-    side = dataset.image_size  # type: ignore[attr-defined]
+def test_shapes(network: str, data: DataShape, shape: tuple[int, ...]) -> None:
+    nets = build_nets(network, {}, data, 0, True)
+    side = data.image_size
     assert feature_shape(nets.f, side) == shape
     z = nets.f(torch.rand(4, 3, side, side))
     assert nets.g(z).shape == (4, 10)
@@ -114,7 +114,9 @@ def test_labels_go_to_the_grid_by_nearest_neighbour() -> None:
     b = torch.arange(16).reshape(1, 1, 4, 4)
     assert downsample_bias(b, (2, 2)).tolist() == [[[[0, 2], [8, 10]]]]
     assert downsample_bias(b, (4, 4)) is b
-    images = DIGITS_28.train_images({"color_variance": 0.02}, 0, np.arange(5), "biased")
+    images = load_dataset("coloured_digits", image_size=28).train_images(
+        {"color_variance": 0.02}, 0, np.arange(5), "biased"
+    )
     expected = nn.functional.interpolate(images.bias.double(), (14, 14), mode="nearest").long()
     assert torch.equal(downsample_bias(images.bias, (14, 14)), expected)
 
@@ -274,3 +276,23 @@ def test_kept_weights_bring_their_normalisation_along(tmp_path: Path) -> None:
     x = torch.rand(2, 3, 14, 14)
     with evaluating(trained.f, fresh.f), torch.inference_mode():
         assert torch.equal(trained.f(x), fresh.f(x))
+
+
+def test_a_network_of_the_users_own_is_told_the_shape_of_the_data_alone() -> None:
+    told: list[DataShape] = []
+
+    @register_network("told")
+    def lay_out(data: DataShape, depth: int = 1) -> Blueprint:
+        told.append(data)
+        return Blueprint(
+            lambda: (nn.Flatten(), nn.Linear(3 * data.height * data.width, len(data.classes))), nn.Identity
+        )
+
+    try:
+        nets = build_nets("told", {"depth": 2}, DataShape(3, 4, 6, ("a", "b")), 0, False)
+    finally:
+        NETWORKS.entries.pop("told")
+    assert told == [DataShape(3, 4, 6, ("a", "b"))] and told[0].heads.names == ()
+    assert nets.g(nets.f(torch.rand(2, 3, 4, 6))).shape == (2, 2)
+    assert DIGITS.channels == 3 and DIGITS.height == DIGITS.width == DIGITS.image_size == 14
+    assert DIGITS.heads.names == ("red", "green", "blue") and len(DIGITS.classes) == 10

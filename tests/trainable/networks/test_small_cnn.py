@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,13 +8,13 @@ from torch import nn
 
 from store.errors import InputError
 from trainable.data.base import BiasHeads, load_dataset
-from trainable.networks.base import list_networks
+from trainable.networks.base import DataShape, list_networks
 from trainable.networks.build import build_nets, feature_shape
 
 
-def data(size: int = 64, spatial: bool = False) -> Any:
+def data(size: int = 64, spatial: bool = False) -> DataShape:
     heads = BiasHeads(("red", "blue"), 2, spatial)
-    return SimpleNamespace(name="data", classes=("a", "b", "c"), image_size=size, heads=heads)
+    return DataShape(3, size, size, ("a", "b", "c"), heads, "data")
 
 
 def test_is_registered() -> None:
@@ -79,5 +78,5 @@ def test_bad_options(options: dict[str, Any], words: str) -> None:
 
 def test_bias_labels_of_pixels_are_refused() -> None:
     with pytest.raises(InputError, match="belong to pixels"):
-        build_nets("small_cnn", {}, load_dataset("coloured_digits"), 0, True)
+        build_nets("small_cnn", {}, DataShape.of(load_dataset("coloured_digits")), 0, True)
     assert build_nets("small_cnn", {}, data(spatial=True), 0, False).h is None

@@ -97,7 +97,7 @@ def leaving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         register_method("leaves", long_name="leaves", reference="none")(leaves)
 
     yield register
-    base._METHODS.pop("leaves", None)
+    base.METHODS.entries.pop("leaves", None)
 
 
 def numbers(results: list[dict[str, Any]]) -> list[Any]:

@@ -38,7 +38,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(tmp_path))
     from package_of_own import net  # type: ignore[import-not-found]
 
-    monkeypatch.setitem(networks._NETWORKS, "own", networks._Registered(net.lay_out, "", ""))
+    monkeypatch.setitem(networks.NETWORKS.entries, "own", networks._Registered(net.lay_out, "", ""))
     yield package
     for name in [name for name in sys.modules if name.partition(".")[0] == package.name]:
         del sys.modules[name]
@@ -66,7 +66,7 @@ def test_a_network_without_source_is_told_by_its_name(monkeypatch: pytest.Monkey
 
     typed.__module__ = "__main__"
     for name in ("one", "other"):
-        monkeypatch.setitem(networks._NETWORKS, name, networks._Registered(typed, "", ""))  # type: ignore[arg-type]
+        monkeypatch.setitem(networks.NETWORKS.entries, name, networks._Registered(typed, "", ""))  # type: ignore[arg-type]
     monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
     assert network_checksum("one") != network_checksum("other")
 

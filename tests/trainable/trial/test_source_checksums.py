@@ -30,7 +30,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(str(tmp_path))
     import dataset_of_own  # type: ignore[import-not-found]
 
-    monkeypatch.setitem(base._DATASETS, "own", dataset_of_own.make)
+    monkeypatch.setitem(base.DATASETS.entries, "own", dataset_of_own.make)
     yield tmp_path
     for name in [name for name in sys.modules if name.endswith("_of_own")]:
         del sys.modules[name]

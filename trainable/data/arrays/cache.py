@@ -1,7 +1,8 @@
-"""The folder of derived files: arrays that were parsed once and are read back in milliseconds."""
+"""The folder of derived files: arrays that were parsed once and are read back in milliseconds, made by one process."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -9,11 +10,12 @@ import secrets
 import stat
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from store.local import expanded
@@ -70,6 +72,35 @@ def _temporary(reason: str) -> Path:
 def digest(array: NDArray[Any]) -> str:
     """SHA-256 of an array's bytes (C order), as hex text."""
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold the lock of a file or folder: ``.<name>.lock`` beside it. The others wait, and then find it made.
+
+    The kernel ends the lock with the process that holds it, however that ends. Processes on several machines exclude
+    one another where their disk is shared and knows locks (NFS does).
+
+    Args:
+        path: The file or folder; it need not exist.
+
+    Yields:
+        False where there can be no lock (a folder that cannot be written, a file system without locks): the work goes
+        on, and others may be doing the same.
+    """
+    lock = FileLock(path.parent / f".{path.name}.lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except (OSError, NotImplementedError):
+        held = False
+    else:
+        held = True
+    try:
+        yield held
+    finally:
+        if held:
+            lock.release()
 
 
 def cached_array(name: str, sha256: str, build: Callable[[], NDArray[Any]]) -> NDArray[Any]:

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.arrays.cache import cache_folder
-from trainable.data.arrays.file_lock import locked
+from trainable.data.arrays.cache import cache_folder, locked
 from trainable.errors import DamagedFile
 
 Arrays = dict[str, NDArray[Any]]

@@ -15,8 +15,7 @@ from store.errors import Unreachable
 from store.folder import CHECK_SECONDS, Folder
 from store.object_store import hide_credentials
 from store.open import folder_at
-from trainable.data.arrays.cache import cache_folder
-from trainable.data.arrays.file_lock import locked
+from trainable.data.arrays.cache import cache_folder, locked
 from trainable.data.arrays.folder import (
     MANIFEST,
     Arrays,

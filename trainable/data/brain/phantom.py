@@ -19,11 +19,11 @@ from trainable.data.arrays.folder import cached_arrays, source_key
 from trainable.data.base import Split, SplitName, register_dataset
 from trainable.data.brain import phantom_anatomy, phantom_population
 from trainable.data.brain.paint import Lengths
-from trainable.data.brain.patients import PARTS, split_patients
 from trainable.data.brain.phantom_anatomy import Heads, Tumours
 from trainable.data.brain.phantom_population import population, take
 from trainable.data.brain.slice_store import FIELD_MM, SliceStore
 from trainable.data.brain.tumour_slices import CLASSES, Pituitary, SplitBy, TumourSlices
+from trainable.data.patients import PARTS, split_patients
 from trainable.errors import InputError
 from trainable.randomness import derive
 

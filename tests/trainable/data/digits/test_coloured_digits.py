@@ -9,9 +9,10 @@ import torch
 
 from store.errors import InputError
 from trainable.data.arrays import cache
-from trainable.data.base import IGNORED, DataView, list_datasets, load_dataset, resolve_bias
+from trainable.data.base import IGNORED, list_datasets, load_dataset, resolve_bias
 from trainable.data.digits.coloured_digits import FOREGROUND, PALETTE, ColouredDigits, load_digits
 from trainable.data.samples import contact_sheet, sample_index, strips
+from trainable.data.view import DataView
 from trainable.randomness import numpy_generator
 
 

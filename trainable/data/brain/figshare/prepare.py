@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.arrays.cache import cache_folder
-from trainable.data.arrays.file_lock import locked
+from trainable.data.arrays.cache import cache_folder, locked
 from trainable.data.arrays.folder import Arrays, load_arrays, remove_drafts, save_arrays, source_key
 from trainable.data.brain import resize
 from trainable.data.brain.figshare import mat_file

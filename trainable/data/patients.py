@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.base import Split, SplitName
+from trainable.data.parts import Split, SplitName
 from trainable.errors import InputError
 from trainable.randomness import numpy_generator
 

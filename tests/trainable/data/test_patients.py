@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from store.errors import InputError
-from trainable.data.brain.patients import patient_classes, split_patients
+from trainable.data.patients import patient_classes, split_patients
 
 CLASSES = ("meningioma", "glioma", "pituitary")
 

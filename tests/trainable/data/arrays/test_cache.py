@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from trainable.data.arrays import folder as array_folder
-from trainable.data.arrays.file_lock import locked
+from trainable.data.arrays.cache import locked
 from trainable.data.arrays.folder import cached_arrays, checksum, load_arrays, save_arrays
 
 PROCESSES = 4

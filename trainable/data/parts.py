@@ -1,0 +1,117 @@
+"""Parts of a data set: the axes of its bias, its bias labels, its split, and images as a trial sees them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+TrainingDraw = Literal["biased", "unbiased", "clean", "repainted"]
+SplitName = Literal["train", "val", "test"]
+IGNORED = -1
+"""Bias label of a place that no loss counts (background, a masked head)."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One bias parameter: the x axis of the curve.
+
+    Attributes:
+        name: Column and YAML key, e.g. ``color_variance``.
+        long_name: Axis title, with its unit or symbol.
+        low: Smallest value allowed.
+        high: Largest value allowed (``inf`` = no bound).
+        stronger: Which direction is the stronger bias.
+        unbiased_at: The value without any bias, or None where there is none on the axis.
+        default: Value of a parameter that the sweep does not name, or None where it must be named.
+    """
+
+    name: str
+    long_name: str
+    low: float
+    high: float
+    stronger: Literal["smaller", "larger"]
+    unbiased_at: float | None = None
+    default: float | None = None
+
+
+@dataclass(frozen=True)
+class BiasHeads:
+    """The bias labels: one head each, all with the same number of values.
+
+    Attributes:
+        names: Name of each head, e.g. ``("red", "green", "blue")``.
+        n_values: Number of values of each bias label.
+        spatial: True = a label for every pixel, False = one for the image.
+    """
+
+    names: tuple[str, ...]
+    n_values: int
+    spatial: bool
+
+
+NO_BIAS_LABELS = BiasHeads((), 0, False)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Positions (int64) of the images of each part. Groups (patients) never cross parts."""
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+
+    def part(self, name: SplitName) -> NDArray[np.int64]:
+        """Return the positions of one part by name."""
+        return {"train": self.train, "val": self.val, "test": self.test}[name]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images as a trial sees them, annotations painted.
+
+    Attributes:
+        images: uint8, ``[N, 3, H, W]``.
+        labels: int64, ``[N]``, the class.
+        bias: int64, ``[N, heads]`` or, where the heads are spatial, ``[N, heads, H, W]``; ``IGNORED`` = not counted.
+        attribute: int64, ``[N]``, the bias attribute as one number (colour index, annotated or not): what the bias
+            probe predicts, and with the class the group of worst-group accuracy.
+        index: int64, ``[N]``, positions in the data set.
+    """
+
+    images: Tensor
+    labels: Tensor
+    bias: Tensor
+    attribute: Tensor
+    index: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def heads_with_labels(heads: BiasHeads, images: ImageSet) -> tuple[BiasHeads, ImageSet]:
+    """Leave out the bias heads that no image has a label for: they would be run and learn nothing.
+
+    Args:
+        heads: The data set's heads.
+        images: The training images.
+
+    Returns:
+        The heads with a label, and the images with their labels alone; the first head where none has one.
+    """
+    if not heads.names:
+        return heads, images
+    used = [i for i in range(len(heads.names)) if bool((images.bias[:, i] != IGNORED).any())] or [0]
+    if len(used) == len(heads.names):
+        return heads, images
+    names = tuple(heads.names[i] for i in used)
+    return replace(heads, names=names), replace(images, bias=images.bias[:, used].contiguous())
+
+
+def as_tensor_index(index: NDArray[np.int64]) -> Tensor:
+    """Positions as an int64 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(index, dtype=np.int64))
