@@ -13,7 +13,6 @@ import optuna
 
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import Cell
-from orchestrator.plan.identity import search_place
 from orchestrator.search.cell_state import CellState, CellStatus, Pick, Row
 from orchestrator.search.failures import Failures, failures_of
 from orchestrator.search.study import CellStudy
@@ -242,5 +241,5 @@ def _states_of(config: SweepConfig, cells: Iterable[Cell]) -> dict[tuple[str, in
 
 
 def _search_order(row: Row) -> tuple[str, int, int]:
-    number, seed = search_place(row["trial_id"]) if row["phase"] == "search" else (-1, 0)
+    number, seed = (row["search_number"], row["seed_number"]) if row["phase"] == "search" else (-1, 0)
     return str(row["cell"]), number, seed
