@@ -37,12 +37,12 @@ class Candidates:
 
 def search_number(trials: pd.DataFrame) -> NDArray[np.int64]:
     """``[N]``, number of each search trial's candidate; -1 where there is none."""
-    return trials["search_number"].fillna(-1).to_numpy(dtype=np.int64)
+    return pd.to_numeric(trials["search_number"]).astype(float).fillna(-1).to_numpy(dtype=np.int64)
 
 
 def seed_number(trials: pd.DataFrame) -> NDArray[np.int64]:
     """``[N]``, index of each trial's seed; 0 where it is not known."""
-    return trials["seed_number"].fillna(0).to_numpy(dtype=np.int64)
+    return pd.to_numeric(trials["seed_number"]).astype(float).fillna(0).to_numpy(dtype=np.int64)
 
 
 def several_seeds(trials: pd.DataFrame) -> bool:

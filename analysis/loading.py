@@ -194,7 +194,8 @@ def _load_one(folder: SweepFiles) -> pd.DataFrame:
 
 def _bare(rows: pa.Table) -> dict[str, Any]:
     """The bias parameters once more, under their own names, where no other column has that name."""
-    names = [name for name in bias_parameters(rows.column_names) if name not in rows.column_names]
+    taken = {*rows.column_names, *DERIVED, "directory"}
+    names = [name for name in bias_parameters(rows.column_names) if name not in taken]
     return {name: rows[f"{BIAS}{name}"].to_numpy() for name in names}
 
 

@@ -162,7 +162,7 @@ class Sheet:
         """Methods of the sweep, by label."""
         listed = self.content.get("methods")
         infos = self.section("methods_info")
-        names = {cell.label: cell.method for cell in self.cells}
+        names = {cell.label: cell.method for cell in self.cells if cell.method}
         for entry in listed if isinstance(listed, Sequence) and not isinstance(listed, str) else ():
             own = entry if isinstance(entry, Mapping) else {"name": entry}
             names.setdefault(str(own.get("label") or own.get("name")), str(own.get("name")))
@@ -236,7 +236,7 @@ def _cell(entry: Mapping[str, Any]) -> SheetCell:
     return SheetCell(
         id=str(entry.get("cell")),
         label=str(entry.get("label")),
-        method=str(entry.get("method")),
+        method=str(entry.get("method") or ""),
         bias=mapping_in(entry, "bias"),
         bias_axis=str(entry.get("bias_axis") or ""),
         bias_value=_number(entry.get("bias_value")),
