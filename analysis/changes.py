@@ -9,11 +9,12 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.loading import read_config, section, seeds_of_rules
+from analysis.loading import read_config, section
 from store.errors import DamagedFile
 from store.open import Location, SweepFiles, as_list, open_folder
 from store.parts import owner_of
 from store.sealed import KEY, is_whole
+from store.sheet.sheet import seeds_of_rules
 
 CHANGES = "changes.jsonl"
 SEEDS_ADDED = "seeds_added"
@@ -148,7 +149,7 @@ def _steps(what: Mapping[str, Any]) -> list[tuple[str, int, int]]:
         ):
             found.append((key, old, new))
         elif key == "confirm.rules":
-            before, after = (seeds_of_rules({"confirm": {"rules": rules}}) for rules in (old, new))
+            before, after = (seeds_of_rules(rules) for rules in (old, new))
             both = [rule for rule in before if rule in after and before[rule] == before[rule]]
             found += [(rule, int(before[rule]), int(after[rule])) for rule in both if after[rule] == after[rule]]
     return found

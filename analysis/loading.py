@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 import yaml
 
 from analysis.candidates import SEARCH_SEEDS
-from analysis.likes import likes_of
 from analysis.many_sweeps import beside
 from analysis.selection import mark
+from store.columns import BIAS, bias_parameters
 from store.errors import InputError
 from store.gathered import DERIVED, ORDER, Gathered, read_gathered
 from store.open import Location, SweepFiles, as_list, open_folder
 from store.parts import read_parts
-from store.rules import RULES
+from store.sheet.sheet import Sheet, mapping_in
 
 # The same safe loader in C, ten times as fast, where PyYAML was built with it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -40,7 +40,9 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
         selection rules that chose this configuration), ``superseded``, ``seeds_planned`` (confirm seeds the sweep
         asks for), ``headline_rule``, ``whole_axis`` (this ceiling serves every bias value), ``search_seeds`` (of each
         candidate of the cell's search), ``units_planned`` (repetitions of the procedure, else splits with seeds nested
-        in them, that the sweep asks for; 1 = seeds alone) and ``directory``.
+        in them, that the sweep asks for; 1 = seeds alone), ``stronger`` (``larger`` or ``smaller``: direction of the
+        axis in which the bias is stronger), ``directory``, and each bias parameter once more under its own name
+        (``rho`` beside ``bias_rho``).
         Sweeps of the same name are told apart by their folder in ``sweep``.
 
     Raises:
@@ -139,61 +141,7 @@ def read_config(folder: SweepFiles) -> dict[str, Any]:
     return dict(config) if isinstance(config, Mapping) else {}
 
 
-def confirm_rules(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The selection rules of a sweep, the headline rule first; all four where the configuration names none."""
-    listed = list(seeds_of_rules(config))
-    headline = section(config, "primary").get("rule") or section(config, "search").get("rule")
-    if headline in listed:
-        listed.remove(str(headline))
-        listed.insert(0, str(headline))
-    return tuple(listed) or RULES
-
-
-def seeds_of_rules(config: Mapping[str, Any]) -> dict[str, float]:
-    """Confirm seeds of each rule; an entry of ``confirm.rules`` is a name, or ``{rule, seeds}``."""
-    confirm = section(config, "confirm")
-    rules, seeds = confirm.get("rules"), confirm.get("seeds")
-    common = float(seeds) if isinstance(seeds, int) else math.nan
-    if not isinstance(rules, Sequence) or isinstance(rules, str):
-        return {}
-    return {
-        str(rule["rule"] if isinstance(rule, Mapping) else rule): float(rule.get("seeds", common))
-        if isinstance(rule, Mapping)
-        else common
-        for rule in rules
-        if not isinstance(rule, Mapping) or "rule" in rule
-    }
-
-
-def confirm_splits(config: Mapping[str, Any]) -> int:
-    """Train / validation splits in each of which every confirm seed count holds; 1 = each seed has its own."""
-    splits = section(config, "confirm").get("splits")
-    return splits if isinstance(splits, int) else 1
-
-
-def one_split(config: Mapping[str, Any]) -> bool:
-    """True where all seeds train and validate on the same patients, those for validation being drawn for it."""
-    return section(config, "dataset").get("val_patients") is not None
-
-
-def search_trials(config: Mapping[str, Any]) -> dict[str, int]:
-    """Planned search trials of each cell, by its identifier."""
-    cells = [cell for cell in config.get("cells") or () if isinstance(cell, Mapping)]
-    return {
-        str(cell["cell"]): cell["trials"] for cell in cells if isinstance(cell.get("trials"), int) and "cell" in cell
-    }
-
-
-def seeds_of_searches(config: Mapping[str, Any]) -> dict[str, int]:
-    """Planned search seeds of each candidate, by the identifier of the cell."""
-    cells = [cell for cell in config.get("cells") or () if isinstance(cell, Mapping)]
-    return {str(cell.get("cell")): s for cell in cells if isinstance(s := cell.get(SEARCH_SEEDS), int)}
-
-
-def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A mapping inside a configuration; empty where it is missing or something else."""
-    value = config.get(name)
-    return value if isinstance(value, Mapping) else {}
+section = mapping_in
 
 
 def _places(directories: Location | Sequence[Location]) -> Sequence[Location]:
@@ -234,19 +182,26 @@ def _titles(names: Sequence[str], addresses: Sequence[str]) -> list[str | None]:
 def _load_one(folder: SweepFiles) -> pd.DataFrame:
     gathered = read_gathered(folder)
     if gathered is not None:
-        return _frame(gathered.rows).assign(**_derived(gathered), directory=folder.name)
+        return _frame(gathered.rows).assign(**_derived(gathered), directory=folder.name, **_bare(gathered.rows))
     config = read_config(folder)
-    frame = _frame(read_parts(folder, "trials"))
-    if frame.empty:
+    rows = read_parts(folder, "trials")
+    if not len(rows):
         raise InputError(f"no trial of {folder.name} has finished yet: try again when the first one has")
-    frame = _derive(frame, config).assign(directory=folder.name)
+    frame = _derive(_frame(rows), Sheet(config)).assign(directory=folder.name, **_bare(rows))
     frame["sweep"] = frame["sweep"].fillna(str(config.get("name") or PurePath(folder.name).name))
     return frame if _is_sorted(frame) else _sorted(frame)
 
 
+def _bare(rows: pa.Table) -> dict[str, Any]:
+    """The bias parameters once more, under their own names, where no other column has that name."""
+    taken = {*rows.column_names, *DERIVED, "directory"}
+    names = [name for name in bias_parameters(rows.column_names) if name not in taken]
+    return {name: rows[f"{BIAS}{name}"].to_numpy() for name in names}
+
+
 def derive(folder: SweepFiles, rows: pa.Table) -> dict[str, list[Any]]:
     """Columns that this module adds to a sweep's rows (``store.gathered.DERIVED``), a value for each row."""
-    frame = _derive(_frame(rows), read_config(folder))
+    frame = _derive(_frame(rows), Sheet(read_config(folder)))
     return {name: frame[name].tolist() for name in DERIVED}
 
 
@@ -262,22 +217,22 @@ def _derived(gathered: Gathered) -> dict[str, Any]:
     return {name: values[name] for name in DERIVED}
 
 
-def _derive(frame: pd.DataFrame, config: Mapping[str, Any]) -> pd.DataFrame:
+def _derive(frame: pd.DataFrame, sheet: Sheet) -> pd.DataFrame:
     # A part may hold the rows of more seeds than the sweep asks for now.
-    each = frame["cell"].map(seeds_of_searches(config)).fillna(1).astype("int64")
+    each = frame["cell"].map(sheet.search_seeds).fillna(1).astype("int64")
     frame = frame.assign(**{SEARCH_SEEDS: each})
-    frame = mark(frame, confirm_rules(config), search_trials(config), likes_of(config))
-    seeds = {rule: count * confirm_splits(config) for rule, count in seeds_of_rules(config).items()}
+    frame = mark(frame, sheet.rules, sheet.search_trials, sheet.likes)
+    seeds = {rule: count * sheet.splits for rule, count in sheet.seeds_of_rules.items()}
     planned = np.full(len(frame), math.nan)
     for row, rules in enumerate(frame["rules"].tolist()):
         if rules:
             planned[row] = max(seeds.get(rule, math.nan) for rule in rules)
     frame["seeds_planned"] = planned
-    frame["headline_rule"] = confirm_rules(config)[0]
-    frame["whole_axis"] = (frame["method"] == "ceiling") & _one_ceiling(frame, config)
+    frame["headline_rule"] = sheet.rules[0]
+    frame["whole_axis"] = _whole_axis(frame, sheet)
     frame[SEARCH_SEEDS] = frame.pop(SEARCH_SEEDS)
-    repeats = section(config, "search").get("repeats")
-    frame["units_planned"] = repeats if isinstance(repeats, int) and repeats > 1 else confirm_splits(config)
+    frame["units_planned"] = sheet.repeats if sheet.repeats > 1 else sheet.splits
+    frame["stronger"] = sheet.stronger(str(frame["bias_axis"].iloc[0]))
     return frame
 
 
@@ -301,14 +256,15 @@ def _is_sorted(frame: pd.DataFrame) -> bool:
     return True
 
 
-def _one_ceiling(frame: pd.DataFrame, config: Mapping[str, Any]) -> bool:
-    """True where one ceiling cell serves the whole axis: a half-finished sweep may hold one of several."""
-    cells = [cell for cell in config.get("cells") or () if isinstance(cell, Mapping)]
-    ceilings = {str(cell.get("bias_value")) for cell in cells if cell.get("method") == "ceiling"}
-    if cells:
-        return len(ceilings) == 1
-    strengths = frame.loc[frame["method"] == "ceiling", "bias_strength"]
-    return bool((strengths.fillna(0.0) == 0.0).all())
+def _whole_axis(frame: pd.DataFrame, sheet: Sheet) -> pd.Series:
+    """Rows of a ceiling one cell of which serves the whole axis: a half-finished sweep may hold one of several."""
+    names = list(zip(frame["label"], frame["method"], strict=True))
+    known = {pair: sheet.traits(*map(str, pair)).ceiling for pair in set(names)}
+    ceiling = pd.Series([known[pair] for pair in names], index=frame.index, dtype=bool)
+    if sheet.cells:
+        places = {cell.bias_value for cell in sheet.cells if sheet.traits(cell.label, cell.method).ceiling}
+        return ceiling & (len(places) == 1)
+    return ceiling & bool((frame.loc[ceiling, "bias_strength"].fillna(0.0) == 0.0).all())
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:

@@ -9,20 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.candidates import SEARCH_SEEDS, Candidates, averaged, search_number, seed_index
-from analysis.likes import Like, followers
-from store.rules import RULES
+from analysis.candidates import SEARCH_SEEDS, Candidates, averaged, search_number, seed_number
+from analysis.likes import chosen_text, followers
+from store.rules import RULES, STANDARD_ERRORS, best
+from store.rules import objective as objective_of_row
 from store.rules import rule_name as rule_name  # under this name notebooks import it
-
-_OWN_RULE = r"-r\d+\.(val_[a-z]+)-\d+(?:\.s\d+)?$"
-"""What the identifier of a search trial says of the rule whose own search it belongs to."""
+from store.sheet.sheet import Like
 
 
 def objective(trials: pd.DataFrame, rule: str) -> pd.Series:
-    """What a rule maximises, one value a row.
-
-    ``val_reweighted`` counts its estimate minus one standard error: with few images in a rare group the highest
-    estimate is mostly the luckiest.
+    """What a rule maximises, one value a row (``store.rules.objective``).
 
     Args:
         trials: Trial rows.
@@ -34,9 +30,12 @@ def objective(trials: pd.DataFrame, rule: str) -> pd.Series:
     if rule not in trials:
         return pd.Series(np.nan, index=trials.index, dtype=float)
     value = pd.to_numeric(trials[rule], errors="coerce").astype(float)
-    if rule == "val_reweighted" and "val_reweighted_se" in trials:
-        value = value - pd.to_numeric(trials["val_reweighted_se"], errors="coerce").astype(float).fillna(0.0)
-    return value
+    error = STANDARD_ERRORS.get(rule, "")
+    if error not in trials:
+        return value
+    errors = pd.to_numeric(trials[error], errors="coerce").astype(float)
+    pairs = zip(value.tolist(), errors.tolist(), strict=True)
+    return pd.Series([objective_of_row(rule, {rule: v, error: e}) for v, e in pairs], index=trials.index, dtype=float)
 
 
 def candidates_of(trials: pd.DataFrame, rule: str) -> NDArray[np.bool_]:
@@ -60,9 +59,8 @@ def valued(trials: pd.DataFrame, rule: str, column: str | None = None) -> Candid
         rule: A selection rule.
         column: Column to average in place of what the rule maximises.
     """
-    own = _own_rules(trials["trial_id"])
     value = objective(trials, rule) if column is None else pd.to_numeric(trials[column], errors="coerce")
-    return averaged(trials, own, _counting(trials, own, rule), value.to_numpy(dtype=float, na_value=np.nan))
+    return averaged(trials, _counting(trials, rule), value.to_numpy(dtype=float, na_value=np.nan))
 
 
 def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
@@ -92,29 +90,29 @@ def _chosen(
     trials: pd.DataFrame, rules: Sequence[str], group: NDArray[np.int64], beyond: NDArray[np.bool_] | None = None
 ) -> list[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
     """Positions and values of the rows each rule chose in each group, the highest first."""
-    own = _own_rules(trials["trial_id"])
+    numbers = search_number(trials)
     chosen = []
     for rule in rules:
-        counts = _counting(trials, own, rule)
+        counts = _counting(trials, rule)
         if beyond is not None:
             counts = counts & ~beyond
-        found = averaged(trials, own, counts, objective(trials, rule).to_numpy(dtype=float))
-        value = np.where(found.counts, found.value, np.nan)
-        # The highest of each group first: only ties need their numbers read.
-        best = np.full(group.max(initial=-1) + 1, -np.inf)
-        np.fmax.at(best, group, value)
-        highest = np.flatnonzero(value == best[group])
-        numbers = search_number(trials["trial_id"].iloc[highest]).to_numpy()
-        highest = highest[np.lexsort((numbers, -value[highest]))]
-        _, first = np.unique(group[highest], return_index=True)
-        rows = highest[np.sort(first)]
-        chosen.append((rule, rows, value[rows]))
+        found = averaged(trials, counts, objective(trials, rule).to_numpy(dtype=float))
+        candidates = np.flatnonzero(found.counts)
+        candidates = candidates[np.argsort(group[candidates], kind="stable")]
+        firsts = []
+        for rows in np.split(candidates, np.flatnonzero(np.diff(group[candidates])) + 1):
+            position = best(numbers[rows].tolist(), found.value[rows].tolist())
+            firsts += [] if position is None else [rows[position]]
+        rows = np.array(firsts, dtype=np.int64)
+        rows = rows[np.lexsort((numbers[rows], -found.value[rows]))]
+        chosen.append((rule, rows, found.value[rows]))
     return chosen
 
 
-def _counting(trials: pd.DataFrame, own: pd.Series | None, rule: str) -> NDArray[np.bool_]:
+def _counting(trials: pd.DataFrame, rule: str) -> NDArray[np.bool_]:
     done = ((trials["phase"] == "search") & (trials["status"] == "completed")).to_numpy(dtype=bool)
-    return done if own is None else done & (own.isna() | (own == rule)).to_numpy(dtype=bool)
+    own = trials["search_rule"]
+    return done & (own.isna() | (own == rule)).to_numpy(dtype=bool)
 
 
 def _places(trials: pd.DataFrame) -> NDArray[np.int64]:
@@ -122,22 +120,15 @@ def _places(trials: pd.DataFrame) -> NDArray[np.int64]:
     return np.asarray(trials.groupby(["cell", "repeat"], dropna=False, sort=False).ngroup(), dtype=np.int64)
 
 
-def _own_rules(trial_id: pd.Series) -> pd.Series | None:
-    if trial_id.str.contains(".val_", regex=False).any():
-        return trial_id.str.extract(_OWN_RULE, expand=False)
-    return None
-
-
 def _beyond(trials: pd.DataFrame, planned: Mapping[str, int]) -> NDArray[np.bool_]:
     """Search trials that the sweep no longer counts: it was resumed with fewer of them."""
     search = (trials["phase"] == "search").to_numpy(dtype=bool)
     limit = trials["cell"].map(planned).to_numpy(dtype=float)
     found = np.zeros(len(trials), dtype=bool)
-    ids = trials.loc[search, "trial_id"]
     # Where the plan is unknown every trial counts.
-    found[search] = search_number(ids).to_numpy() >= limit[search]
+    found[search] = search_number(trials)[search] >= limit[search]
     if SEARCH_SEEDS in trials:
-        found[search] |= seed_index(ids).to_numpy() >= trials.loc[search, SEARCH_SEEDS].to_numpy(dtype=float)
+        found[search] |= seed_number(trials)[search] >= trials.loc[search, SEARCH_SEEDS].to_numpy(dtype=float)
     return found
 
 
@@ -173,7 +164,7 @@ def mark(
         for row, chosen in zip(rows.tolist() if following else (), own, strict=False):
             cell, repeat = trials["cell"].iloc[row], trials["repeat"].iloc[row]
             controls = following.get((cell, 0 if pd.isna(repeat) else int(repeat)), ())
-            keys += [(number, like.of(str(chosen))) for number, like in controls]
+            keys += [(number, chosen_text(like, str(chosen))) for number, like in controls]
         for key in keys:
             earlier = choosers.get(key, ())
             choosers[key] = earlier if rule in earlier else (*earlier, rule)

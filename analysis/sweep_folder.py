@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from analysis.changes import read_changes, seeds_added
-from analysis.loading import confirm_rules, read_config, section
+from analysis.loading import read_config, section
 from analysis.points.points import Point
 from analysis.primary.comparison import Primary, declared_comparison
 from analysis.primary.standing import Standing, standing_of
@@ -18,6 +19,7 @@ from store.errors import DamagedFile
 from store.open import SweepFiles
 from store.parts import owner_of
 from store.sealed import digest
+from store.sheet.sheet import Sheet
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,15 @@ class Sweep:
             for cell in self.cells
         }
 
+    @functools.cached_property
+    def sheet(self) -> Sheet:
+        """``sweep.yaml`` as one typed object."""
+        return Sheet(self.config)
+
     @property
     def rules(self) -> tuple[str, ...]:
         """Selection rules, the headline rule first."""
-        return confirm_rules(self.config)
+        return self.sheet.rules
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -192,9 +199,5 @@ def _strips(folder: SweepFiles, index: Mapping[str, Any], config: Mapping[str, A
             )
             continue
         found.append(Strip(float(entry["value"]), png, str(entry.get("caption", f"{entry['value']:g}"))))
-    axes = section(config, "dataset_info").get("axes") or ()
-    smaller = any(
-        isinstance(axis, Mapping) and axis.get("name") == index.get("axis") and axis.get("stronger") == "smaller"
-        for axis in axes
-    )
+    smaller = Sheet(config).stronger(str(index.get("axis"))) == "smaller"
     return tuple(sorted(found, key=lambda strip: -strip.value if smaller else strip.value))

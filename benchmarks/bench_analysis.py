@@ -232,8 +232,11 @@ def cell_trials(cell: str, method: str, value: float, searches: int, rng: np.ran
             "bias_axis": "color_variance",
             "bias_value": value,
             "bias_strength": strength,
-            "color_variance": value,
+            "bias_color_variance": value,
             "seed": np.where(search, 1, 100 + k % SEEDS),
+            "search_number": np.where(search, np.arange(n), np.nan),
+            "search_rule": None,
+            "seed_number": np.where(search, 0, k % SEEDS),
             "repeat": 0,
             "lambda_": weights if adversarial else np.nan,
             "lr": 0.001 if adversarial else weights,
@@ -262,8 +265,6 @@ def filled(frame: pd.DataFrame, rng: np.random.Generator) -> dict[str, Any]:
     more: dict[str, Any] = {}
     for field in arrow_schema("trials"):
         if field.name in frame or field.name in (
-            "rho",
-            "gamma",
             "fold",
             "error",
             "enqueued_from",

@@ -211,7 +211,7 @@ def ours(table: Table, seed: int, sampler: str = "tpe", stopping: bool = True, n
     done = Simulation(Dispatcher(config, build_cells(config, data)), SLOTS * len(VALUES), curve).run()
     spent, chosen = dict.fromkeys(VALUES, 0), dict.fromkeys(VALUES, -math.inf)
     for row in done.rows.values():
-        cell = row["color_variance"]
+        cell = row["bias_color_variance"]
         if row["phase"] != "search" or spent[cell] >= BUDGET:
             continue
         spent[cell] += len(done.histories[row["trial_id"]])

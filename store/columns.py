@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from store.errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 VERSION_KEY = b"lnl_sweep_schema"
 
 _TEXT, _FLOAT, _INT, _BOOL = pa.string(), pa.float64(), pa.int64(), pa.bool_()
@@ -31,17 +31,14 @@ TRIALS: Columns = {
     "bias_axis": (_TEXT, "Bias parameter on the x axis."),
     "bias_value": (_FLOAT, "Its value, in its own units."),
     "bias_strength": (_FLOAT, "I(b; y) / H(y) on the training law, in [0, 1], larger = stronger."),
-    "rho": (_FLOAT, "Bias parameter rho; null where the data set has none."),
-    "gamma": (_FLOAT, "Bias parameter gamma; null where the data set has none."),
-    "color_variance": (
-        _FLOAT,
-        "Bias parameter color_variance (smaller = stronger); null where there is none.",
-    ),
     "fold": (_INT, "Fold of a cross-validated data set; null = one fixed split."),
     "seed": (_INT, "Seed of initialisation, batch order, painted images and split."),
     "repeat": (_INT, "Repetition of search and confirm."),
     "split": (_INT, "Index of the train / validation split (confirm.splits); null = each seed has a split of its own."),
     "split_seed": (_INT, "Seed of that split; null = the row's seed."),
+    "search_number": (_INT, "Number of the candidate in its search, from 0; null in confirm rows."),
+    "search_rule": (_TEXT, "Rule whose own search the trial belongs to; null = all rules choose from one search."),
+    "seed_number": (_INT, "Index of the row's seed among the search, or the confirm, seeds of its repeat (and split)."),
     "lambda_": (_FLOAT, "Weight of L_MI; null where the method has none."),
     "mu": (_FLOAT, "Strength of the gradient reversal; null where the method has none."),
     "lr": (_FLOAT, "Learning rate of f and g."),
@@ -158,9 +155,15 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "predictions": ("trial_id", "variant", "image"),
     "splits": ("seed", "fold", "image"),
 }
-_PREFIXES: Mapping[str, tuple[str, pa.DataType]] = {
-    "trials": ("recall_", _FLOAT),
-    "predictions": ("p_", pa.float32()),
+HYPERPARAMETERS = ("lambda_", "mu", "lr", "lr_bias", "weight_decay")
+"""Hyperparameters that have a column beside the JSON of all."""
+PRESSURES = ("lambda_", "mu")
+"""Those that weight a debiasing term: where all that a method has are 0, it is plain training."""
+BIAS = "bias_"
+"""Prefix of the columns of the data set's bias parameters."""
+_PREFIXES: Mapping[str, Mapping[str, pa.DataType]] = {
+    "trials": {"recall_": _FLOAT, BIAS: _FLOAT},
+    "predictions": {"p_": pa.float32()},
 }
 
 
@@ -174,11 +177,32 @@ def is_of_the_test(column: str) -> bool:
 
 
 def column_type(table: str, name: str) -> pa.DataType | None:
-    """Type of a table's column, also of one of a class (``recall_<class>``, ``p_<class>``); None for an unknown one."""
+    """Type of a table's column; None for an unknown one.
+
+    Also of one of a class (``recall_<class>``, ``p_<class>``) or of a bias parameter (``bias_<parameter>``).
+    """
     if name in TABLES[table]:
         return TABLES[table][name][0]
-    prefix, kind = _PREFIXES.get(table, ("", _FLOAT))
-    return kind if prefix and name.startswith(prefix) else None
+    return next((kind for prefix, kind in _PREFIXES.get(table, {}).items() if name.startswith(prefix)), None)
+
+
+def bias_column(parameter: str) -> str | None:
+    """Column of ``trials`` that holds a bias parameter; None where that name is another column's.
+
+    >>> bias_column("rho"), bias_column("strength")
+    ('bias_rho', None)
+    """
+    name = f"{BIAS}{parameter}"
+    return None if name in TRIALS else name
+
+
+def bias_parameters(columns: Iterable[str]) -> list[str]:
+    """Bias parameters that have a column among those of trial rows, in their order.
+
+    >>> bias_parameters(["bias_axis", "bias_rho", "bias_gamma", "recall_glioma"])
+    ['rho', 'gamma']
+    """
+    return [name.removeprefix(BIAS) for name in columns if name.startswith(BIAS) and name not in TRIALS]
 
 
 def arrow_schema(table: str, columns: Iterable[str] = ()) -> pa.Schema:
@@ -186,7 +210,8 @@ def arrow_schema(table: str, columns: Iterable[str] = ()) -> pa.Schema:
 
     Args:
         table: ``trials``, ``history``, ``predictions`` or ``splits``.
-        columns: Column names found in the rows; those of a class (``recall_<class>``, ``p_<class>``) are added.
+        columns: Column names found in the rows; those of a class (``recall_<class>``, ``p_<class>``) and of a bias
+            parameter (``bias_<parameter>``) are added.
 
     Returns:
         The schema, with its version in the metadata.

@@ -27,10 +27,19 @@ GATHERED = "gathered"
 """Subfolder of the gathered files."""
 ORDER = (("cell", "ascending"), ("phase", "descending"), ("trial_id", "ascending"))
 """Order of the trials, as ``analysis.load`` gives them."""
-DERIVED = ("rules", "superseded", "seeds_planned", "headline_rule", "whole_axis", "search_seeds", "units_planned")
+DERIVED = (
+    "rules",
+    "superseded",
+    "seeds_planned",
+    "headline_rule",
+    "whole_axis",
+    "search_seeds",
+    "units_planned",
+    "stronger",
+)
 """Columns that ``analysis.load`` adds, in their order."""
 
-_FORM = 5
+_FORM = 6
 """To be raised when ``DERIVED`` columns get another meaning, or the file another form: older ones are not used then."""
 _KEY = b"lnl_sweep.derived"
 
@@ -101,6 +110,7 @@ def _with_derived(rows: pa.Table, derived: Mapping[str, Sequence[Any]]) -> pa.Ta
         "rules": combinations,
         "headline_rule": str(derived["headline_rule"][0]),
         "units_planned": int(derived["units_planned"][0]),
+        "stronger": str(derived["stronger"][0]),
     }
     return rows.replace_schema_metadata({**(rows.schema.metadata or {}), _KEY: json.dumps(beside).encode()})
 
@@ -128,7 +138,7 @@ def read_gathered(folder: SweepFiles) -> Gathered | None:
         name = gathered_name(folder)
         rows = pa.ipc.open_file(pa.BufferReader(unseal_bytes(name, folder.read(f"{GATHERED}/{name}")))).read_all()
         beside = json.loads(rows.schema.metadata[_KEY])
-        same = {"headline_rule": beside["headline_rule"], "units_planned": int(beside["units_planned"])}
+        same = {name: beside[name] for name in ("headline_rule", "units_planned", "stronger")}
         columns = {name: rows[f"_{name}"] for name in DERIVED if name not in same}
         combinations = tuple(tuple(rules) for rules in beside["rules"])
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException, InputError):

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from store.columns import column_type
+from store.columns import BIAS, column_type
+from store.names import with_places
 
 _KINDS = (
     lambda kind: types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind),
@@ -18,6 +19,8 @@ _KINDS = (
     lambda kind: types.is_timestamp(kind) or types.is_date(kind),
 )
 """Numbers, text, yes or no, times: a column may differ from the schema within one of these."""
+BIAS_OF_VERSION_1 = ("rho", "gamma", "color_variance")
+"""Bias parameters that had a column of their own, under their bare name, in schema version 1."""
 
 
 def fitted(table: str, data: pa.Table) -> pa.Table | str:
@@ -44,6 +47,21 @@ def fitted(table: str, data: pa.Table) -> pa.Table | str:
         except pa.ArrowException as error:
             return f"{said} with values that do not fit ({str(error).splitlines()[0]})"
     return data
+
+
+def from_version_1(table: str, data: pa.Table) -> pa.Table:
+    """A part of schema version 1 with the columns of this one.
+
+    Args:
+        table: Name of its table.
+        data: The whole part.
+    """
+    if table != "trials":
+        return data
+    empty = [name for name in BIAS_OF_VERSION_1 if name in data.schema.names and data[name].null_count == len(data)]
+    data = data.drop_columns(empty)
+    renamed = [f"{BIAS}{name}" if name in BIAS_OF_VERSION_1 else name for name in data.schema.names]
+    return with_places(data.rename_columns(renamed))
 
 
 def together(tables: Sequence[pa.Table], place: str) -> pa.Table:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from store.columns import KEYS, SCHEMA_VERSION, VERSION_KEY, arrow_schema
 from store.errors import DamagedFile, InputError
 from store.open import SweepFiles
-from store.part_types import fitted, together
+from store.part_types import fitted, from_version_1, together
 from store.sealed import digest, sweep_of_sheet
 
 T = TypeVar("T")
@@ -249,6 +249,8 @@ def _read(
         present = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
         data = file.read(columns=present, use_threads=False)
         _validate(data)
+        if version == 1 and columns is None:
+            data = from_version_1(table, data)
         return _dated(fitted(table, data))
     except FileNotFoundError:
         return None

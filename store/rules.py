@@ -1,8 +1,10 @@
-"""Selection rules and test variants, their names, and what a rule maximises."""
+"""Selection rules and test variants, their names, what a rule maximises, and the one way in which it chooses."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 Rule = Literal["val_counterfactual", "val_reweighted", "val_biased", "val_unbiased"]
@@ -10,6 +12,8 @@ Rule = Literal["val_counterfactual", "val_reweighted", "val_biased", "val_unbias
 RULES: tuple[Rule, ...] = ("val_counterfactual", "val_reweighted", "val_biased", "val_unbiased")
 ORACLE: Rule = "val_unbiased"
 """The rule that needs unbiased validation data."""
+STANDARD_ERRORS: Mapping[str, str] = {"val_reweighted": "val_reweighted_se"}
+"""Column with the standard error that a rule takes off its value."""
 VARIANTS: tuple[str, ...] = ("unbiased", "aligned", "independent", "conflicting")
 
 _RULE_NAMES: Mapping[str, str] = {
@@ -25,8 +29,10 @@ def rule_name(rule: str) -> str:
     return _RULE_NAMES.get(rule, rule)
 
 
-def objective(rule: Rule, values: Mapping[str, Any]) -> float:
+def objective(rule: str, values: Mapping[str, Any]) -> float:
     """What a selection rule maximises: its validation value; for ``val_reweighted`` the estimate minus 1 SE.
+
+    With few images in a rare group the highest estimate is mostly the luckiest.
 
     Args:
         rule: The rule.
@@ -37,8 +43,58 @@ def objective(rule: Rule, values: Mapping[str, Any]) -> float:
     """
     value = values.get(rule)
     if value is None:
-        return float("nan")
-    if rule == "val_reweighted":
-        error = values.get("val_reweighted_se")
-        return float(value) - (float(error) if error is not None else 0.0)
-    return float(value)
+        return math.nan
+    error = values.get(STANDARD_ERRORS.get(rule, ""))
+    return float(value) - (0.0 if error is None or math.isnan(error) else float(error))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A search trial that has ended: one of the search seeds of its candidate.
+
+    Attributes:
+        seed: Index of its search seed.
+        completed: False where it was stopped early or failed.
+        value: What the rule maximises; NaN where there is none.
+    """
+
+    seed: int
+    completed: bool
+    value: float
+
+
+def values_of(trials: Iterable[Ended], seeds: int = 1) -> list[float]:
+    """Values of a candidate's completed search seeds; none where the candidate does not count.
+
+    A candidate counts once all its planned seeds have ended, if its first one completed.
+
+    Args:
+        trials: Its trials that have ended.
+        seeds: Search seeds planned for it.
+    """
+    ended = list(trials)
+    if len(ended) < seeds or not any(trial.seed == 0 and trial.completed for trial in ended):
+        return []
+    return [trial.value for trial in ended if trial.completed and math.isfinite(trial.value)]
+
+
+def mean(values: Sequence[float]) -> float:
+    """Mean over search seeds; NaN of none."""
+    return sum(values) / len(values) if values else math.nan
+
+
+def best(numbers: Sequence[int], values: Sequence[float]) -> int | None:
+    """Position of the candidate that a rule chooses: the highest value; ties go to the lower number.
+
+    Args:
+        numbers: Number of each candidate.
+        values: Its value; one that is not finite is not chosen.
+
+    Returns:
+        The position; None where no value is finite.
+
+    >>> best([0, 2, 1], [0.5, 0.9, 0.9])
+    2
+    """
+    finite = [i for i, value in enumerate(values) if math.isfinite(value)]
+    return min(finite, key=lambda i: (-values[i], numbers[i]), default=None)

@@ -236,4 +236,4 @@ def test_the_row_of_a_trial_that_could_not_be_built_is_in_the_schema() -> None:
     )  # fmt: skip
     row = spec_row(spec, "failed", "why")
     assert set(arrow_schema("trials", row).names) >= set(row)
-    assert (row["rho"], row["gamma"], row["lr"], row["error"]) == (1.0, 0.5, 1.0, "why")
+    assert (row["bias_rho"], row["bias_gamma"], row["lr"], row["error"]) == (1.0, 0.5, 1.0, "why")

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from store.names import place_of_version_1
 from store.rules import RULES, VARIANTS, Rule, objective
 
 Phase = Literal["search", "confirm"]
@@ -72,6 +73,9 @@ class TrialSpec:
         repeat: Which repetition of search and confirm this belongs to.
         split: Index of its train / validation split where the sweep draws the splits apart from the seeds, or None.
         split_seed: Seed of that split, or None: the trial's seed decides the split too.
+        search_number: Number of a search trial's candidate, or None.
+        search_rule: The rule whose own search it belongs to, or None: all rules choose from one search.
+        seed_number: Index of the seed among the search, or the confirm, seeds; None outside a sweep.
         label: Tells two variants of one method apart; the method's name by default.
         sweep: Name of the sweep.
         cell: Identifier of the cell.
@@ -98,6 +102,9 @@ class TrialSpec:
     repeat: int = 0
     split: int | None = None
     split_seed: int | None = None
+    search_number: int | None = None
+    search_rule: Rule | None = None
+    seed_number: int | None = None
     label: str = ""
     sweep: str = ""
     cell: str = ""
@@ -119,4 +126,8 @@ class TrialSpec:
         fields = json.loads(text)
         training = fields.pop("training")
         training["augmentation"] = tuple(training["augmentation"])
+        if "seed_number" not in fields:
+            # Written under schema version 1.
+            place = place_of_version_1(fields["trial_id"], fields["phase"])
+            fields |= {"search_number": place.number, "search_rule": place.rule, "seed_number": place.seed}
         return cls(**fields, training=Training(**training))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from store.columns import HISTORY, PREDICTIONS, TRIALS
+from store.columns import BIAS, HISTORY, PREDICTIONS, TRIALS
 
 _SHARED = {
     "rule": "Selection rule that chose the hyperparameters (val_unbiased is an oracle).",
@@ -13,7 +13,9 @@ _SHARED = {
     "whole_axis": "True for a ceiling that serves every bias value.",
     "search_seeds": "Search seeds planned for each candidate of the cell's search.",
     "units_planned": "Repetitions of the procedure, else splits with nested seeds, that are planned; 1 = seeds alone.",
+    "stronger": "Direction of the axis in which the bias is stronger: larger or smaller.",
     "directory": "Folder the row was read from.",
+    "gamma": "Bias parameter gamma of the trials; empty where the data set has none.",
     "facet": "Bias parameters off the axis that vary, in words.",
     "mean": "Mean over the seeds.",
     "low": "Lower end of the 95 % interval; empty without one.",
@@ -131,6 +133,8 @@ def explain(table: str, column: str) -> str:
         return HISTORY[column][1]
     if column.startswith("recall_"):
         return f"Recall of class {column.removeprefix('recall_')}, unbiased test variant."
+    if column.startswith(BIAS) and column not in TRIALS:
+        return f"Bias parameter {column.removeprefix(BIAS)}, in its own units; empty where the data set has none."
     if table == "sharing":
         return f"The property of sweep {column}, in words."
     for known in (TRIALS, PREDICTIONS) if table == "trials" or column not in _SHARED else ():

@@ -16,6 +16,7 @@ from analysis.findings import Findings, gather
 from analysis.numbers.search import expected_validation, lambda_map
 from analysis.numbers.tables import cost
 from analysis.writing import out_folder, replacing, write_text
+from store.columns import bias_parameters
 from store.open import Location, as_list
 
 LEFT_OUT = ("predictions", "splits")
@@ -57,7 +58,7 @@ def tables_of(findings: Findings) -> dict[str, pd.DataFrame]:
     """The tables by name, empty ones left out."""
     measures = [curve.assign(column=column) for column, curve in findings.measures.items()]
     tables = {
-        "trials": findings.trials,
+        "trials": findings.trials.drop(columns=bias_parameters(findings.trials.columns), errors="ignore"),
         "history": findings.history,
         "curve": findings.curve.assign(column=findings.column),
         "measures": pd.concat(measures, ignore_index=True) if measures else pd.DataFrame(),

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.candidates import SEARCH_SEEDS, seed_index
+from analysis.candidates import SEARCH_SEEDS, seed_number
 from analysis.changes import added_words
 from analysis.export import references
 from analysis.findings import Findings
-from analysis.loading import confirm_rules, confirm_splits, one_split, section, seeds_of_rules
+from analysis.loading import section
 from analysis.numbers.tables import cost
 from analysis.report.likes import like_words
 from analysis.report.primary import paper_words
@@ -126,7 +126,7 @@ def _search(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     own = rows[rows["phase"] == "search"]
     if own.empty:
         return
-    per_cell = own[seed_index(own["trial_id"]) == 0].groupby(["cell", "repeat"]).size()
+    per_cell = own[seed_number(own) == 0].groupby(["cell", "repeat"]).size()
     each = int(own[SEARCH_SEEDS].max()) if SEARCH_SEEDS in own else 1
     seeds = f", each with {each} search seeds and chosen by their mean" if each > 1 else ""
     counts = own["status"].value_counts()
@@ -154,19 +154,19 @@ def _search(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _confirm(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
-    seeds = seeds_of_rules(sweep.config)
+    seeds = sweep.sheet.seeds_of_rules
     own = rows[rows["phase"] == "confirm"]
     if own.empty:
         return
     said = []
-    for rule in confirm_rules(sweep.config):
+    for rule in sweep.sheet.rules:
         planned = seeds.get(rule, float("nan"))
         if own["rules"].map(lambda rules, rule=rule: rule in rules).any():
             oracle = " (unbiased validation data, which nobody has in practice)" if rule == ORACLE else ""
             said.append(f"{rule_name(rule)}{oracle}{f' with {planned:g} seeds' if planned == planned else ''}")
-    splits = confirm_splits(sweep.config)
+    splits = sweep.sheet.splits
     drawn = f"; each in {splits} splits into training and validation" if splits > 1 else ""
-    split = "" if one_split(sweep.config) else "split, "
+    split = "" if sweep.sheet.one_split else "split, "
     redrawn = "" if splits > 1 else f" A seed redraws {split}painted images, initial weights and order at once."
     metric = str(own["metric"].iloc[0]).replace("_", " ").replace("auroc", "AUROC")
     yield (
@@ -174,7 +174,7 @@ def _confirm(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
         f"method and bias value: {_list(said)}{drawn}; {len(own)} such trials, each evaluated once on the test images. "
         f"Metric: {metric} on the unbiased test variant, at the {_epoch(sweep)} epoch.{redrawn}"
     )
-    yield from (words for rule in confirm_rules(sweep.config) if (words := search_words(sweep, rule)))
+    yield from (words for rule in sweep.sheet.rules if (words := search_words(sweep, rule)))
 
 
 def _statistics(findings: Findings, sweep: Sweep) -> Iterator[str]:

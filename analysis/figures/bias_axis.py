@@ -56,7 +56,6 @@ def make_axis(rows: pd.DataFrame, x: str, title: str | None) -> Axis:
     else:
         name = str(rows["bias_axis"].iloc[0])
         larger = bool(np.ptp(strengths) == 0 or np.corrcoef(values, strengths)[0, 1] > 0) if len(values) > 1 else True
-        larger = larger and not (len(values) < 2 and name == "color_variance")
     order = np.argsort(values if larger else -values, kind="stable")
     log = bool((values > 0).all() and values.max() / values.min() >= _LOG_FROM and x == "bias_value")
     return Axis(

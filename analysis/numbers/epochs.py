@@ -9,7 +9,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.loading import load, load_history
-from analysis.points.points import BIAS_COLUMNS
+from store.columns import BIAS, bias_parameters
 from store.errors import InputError
 from store.open import Location
 
@@ -22,9 +22,8 @@ def epoch_choice(directory: Location, rule: str = "val_biased") -> pd.DataFrame:
         rule: The validation column by which an epoch is chosen.
 
     Returns:
-        One row per (label, bias values), weak bias first: ``label``, ``rho``, ``gamma``, ``color_variance`` (those the
-        data set has), ``n_seeds``, ``highest_on_test``, ``chosen_on_validation`` (the earliest of the best),
-        ``last_epoch``.
+        One row per (label, bias values), weak bias first: ``label``, each bias parameter of the data set, ``n_seeds``,
+        ``highest_on_test``, ``chosen_on_validation`` (the earliest of the best), ``last_epoch``.
 
     Raises:
         InputError: No confirm trial has finished, or no such column.
@@ -45,7 +44,8 @@ def epoch_choice(directory: Location, rule: str = "val_biased") -> pd.DataFrame:
             "last_epoch": by_trial["test_accuracy"].last(),
         }
     )
-    places = [name for name in BIAS_COLUMNS if name in confirm and confirm[name].notna().any()]
+    places = [name for name in bias_parameters(confirm.columns) if confirm[f"{BIAS}{name}"].notna().any()]
+    confirm = confirm.assign(**{name: confirm[f"{BIAS}{name}"] for name in places})
     rows = confirm.set_index("trial_id")[["label", "bias_strength", *places]].join(found, how="inner")
     grouped = rows.groupby(["label", "bias_strength", *places], sort=True)
     table = grouped.mean().assign(n_seeds=grouped.size()).reset_index().drop(columns="bias_strength")

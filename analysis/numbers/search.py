@@ -12,9 +12,9 @@ from analysis.numbers.tables import headline_rule
 from analysis.points.points import facets
 from analysis.selection import picks, valued
 from analysis.statistics.intervals import expected_maximum
+from store.columns import PRESSURES
 
 _LINE = ["sweep", "dataset", "network", "method", "label", "facet", "bias_axis", "bias_value", "bias_strength"]
-_WEIGHTS = ("lambda_", "mu")
 _VALUES = ("validation", "validation_se", "n_search_seeds")
 
 
@@ -34,13 +34,13 @@ def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None 
     """
     rule = rule or headline_rule(trials)
     rows = _candidates(trials, rule)
-    rows = rows[rows[list(_WEIGHTS)].notna().any(axis=1)]
+    rows = rows[rows[list(PRESSURES)].notna().any(axis=1)]
     if label is not None:
         rows = rows[rows["label"] == label]
     rows = rows.assign(rule=rule, chosen=chosen_by(trials, rows, rule))
     rows = rows.sort_values(["sweep", "label", "facet", "bias_strength", "trial_id"], ignore_index=True)
     rows = rows.assign(caption=map_words(rows, rule))
-    return rows[[*_LINE, *_WEIGHTS, "lr", "rule", *_VALUES, "chosen", "trial_id", "caption"]]
+    return rows[[*_LINE, *PRESSURES, "lr", "rule", *_VALUES, "chosen", "trial_id", "caption"]]
 
 
 def chosen_by(trials: pd.DataFrame, rows: pd.DataFrame, rule: str) -> pd.Series:
@@ -93,11 +93,12 @@ def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.Dat
 
 def _is_anchor(rows: pd.DataFrame) -> pd.Series:
     """Tell for each search row if it is the anchor: trial 0, without debiasing, of a cell that searches a weight."""
-    weights = rows[[name for name in _WEIGHTS if name in rows]]
+    weights = rows[[name for name in PRESSURES if name in rows]]
     none = weights.notna().any(axis=1) & (weights.fillna(0.0) == 0.0).all(axis=1)
     # Where a sweep file fixes both weights at 0 there is no anchor: trial 0 is a draw like the others.
     searched = (~none).groupby([rows["sweep"], rows["cell"]], dropna=False).transform("any")
-    return none & searched & (search_number(rows["trial_id"]) == 0)
+    anchors: pd.Series = none & searched & (search_number(rows) == 0)
+    return anchors
 
 
 def _candidates(trials: pd.DataFrame, rule: str) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from analysis.numbers.published import COMPARABLE, beside_published
 from analysis.points.measures import measure_of
 from analysis.points.points import default_column, facets
 from analysis.selection import picks, valued
+from store.columns import PRESSURES
 from store.rules import RULES
 
 DECIMALS = 3
@@ -176,7 +177,7 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
         for row in chosen.to_dict("records"):
             values = _json(row["hyperparameters"])
             by, place = found_by[row["rule"]], places[row["trial_id"]]
-            pressures = [values[name] for name in ("lambda_", "mu") if isinstance(values.get(name), (int, float))]
+            pressures = [values[name] for name in PRESSURES if isinstance(values.get(name), (int, float))]
             found.append(
                 {
                     "sweep": sweep,

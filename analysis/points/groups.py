@@ -32,6 +32,7 @@ class Group:
         units: Repetitions or splits the sweep asks for; missing where not recorded.
         strength: Bias strength.
         gamma: Bias parameter gamma, the second of the brain images; missing where the data set has none.
+        stronger: Direction of the axis in which the bias is stronger.
         hyperparameters: JSON text of each configuration.
     """
 
@@ -50,6 +51,7 @@ class Group:
     units: float
     strength: float
     gamma: float
+    stronger: str
     hyperparameters: tuple[str, ...]
 
     @property
@@ -120,6 +122,7 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
     units = np.full(len(rows), np.nan)
     if "units_planned" in rows:
         units = rows["units_planned"].to_numpy(dtype=np.float64, na_value=np.nan)
+    stronger = rows["stronger"].to_numpy(dtype=object) if "stronger" in rows else np.full(len(rows), "larger", object)
     values = [rows[name].to_numpy(dtype=object) for name in keys]
     for start, end in zip(np.concatenate([[0], ends[:-1]]), ends, strict=True):
         own = order[start:end]
@@ -140,5 +143,6 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
             units=float(units[first]),
             strength=float(strength[first]),
             gamma=float(gamma[first]),
+            stronger=str(stronger[first]),
             hyperparameters=tuple(dict.fromkeys(str(t) for t in texts[own] if isinstance(t, str))),
         )

@@ -17,11 +17,11 @@ from analysis.points.calibration import with_calibration
 from analysis.points.groups import Group, cut
 from analysis.points.scores import PredictionStore, Scores, measured
 from analysis.statistics.variance import Sample
+from store.columns import BIAS, bias_parameters
 from store.errors import InputError
 from store.rules import RULES
 
 CEILING, ERM = "ceiling", "erm"
-BIAS_COLUMNS = ("rho", "gamma", "color_variance")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class Point:
         hyperparameters: JSON text of each configuration (one, or one a fold).
         gamma: Bias parameter gamma of its trials, also where it is the same in the whole sweep and no facet names it;
             missing where the data set has none.
+        stronger: Direction of the axis in which the bias is stronger.
         shared: True where one cell serves the whole axis (a ceiling that does not depend on the bias).
         inside: The values of the seeds in each split, in the order of ``seeds``; none where a seed has its own split.
         n_short: Seeds missing of the splits or repetitions that have others.
@@ -87,6 +88,7 @@ class Point:
     n_test: int
     hyperparameters: tuple[str, ...]
     gamma: float = math.nan
+    stronger: str = "larger"
     shared: bool = False
     unit: str = "seeds"
     inside: tuple[tuple[float, ...], ...] = ()
@@ -213,12 +215,13 @@ def facets(trials: pd.DataFrame) -> pd.Series:
     """Words for the bias parameters off the axis that vary within a sweep, e.g. ``gamma = 1``; "" where none does."""
     text = pd.Series("", index=trials.index, dtype=object)
     for _, group in trials.groupby("sweep", sort=False):
-        for name in (name for name in BIAS_COLUMNS if name in group):
+        for name in bias_parameters(group.columns):
+            column = f"{BIAS}{name}"
             off_axis = group[(group["bias_axis"] != name) & (group["method"] != CEILING)]
-            if off_axis[name].nunique() < 2:
+            if off_axis[column].nunique() < 2:
                 continue
-            rows = group.index[(group["bias_axis"] != name) & group[name].notna()]
-            words = group.loc[rows, name].map(lambda value, name=name: f"{name} = {value:g}")
+            rows = group.index[(group["bias_axis"] != name) & group[column].notna()]
+            words = group.loc[rows, column].map(lambda value, name=name: f"{name} = {value:g}")
             text.loc[rows] = (text.loc[rows] + ", " + words).str.removeprefix(", ")
     return text
 
@@ -233,11 +236,12 @@ def by_label(points: Iterable[Point]) -> dict[tuple[str, ...], dict[float, Point
 
 def stronger_direction(points: Iterable[Point]) -> str:
     """``larger`` or ``smaller``: which direction of the axis is the stronger bias, from the strengths themselves."""
+    points = list(points)
     pairs = {(p.bias_value, p.bias_strength) for p in points if math.isfinite(p.bias_value + p.bias_strength)}
     value, strength = np.array(sorted(pairs)).T if pairs else (np.zeros(0), np.zeros(0))
     if len(value) > 1 and np.ptp(strength) > 0:
         return "larger" if float(np.cov(value, strength)[0, 1]) > 0 else "smaller"
-    return "smaller" if any(p.line.bias_axis == "color_variance" for p in points) else "larger"
+    return "smaller" if any(p.stronger == "smaller" for p in points) else "larger"
 
 
 def _point(
@@ -270,6 +274,7 @@ def _point(
         n_test=group.images() if scores is None or pooled else scores.n_images,
         hyperparameters=group.hyperparameters,
         gamma=group.gamma,
+        stronger=group.stronger,
         unit="repetitions" if group.repeated else "splits" if group.nested else "seeds",
         inside=_inside(group, numbers),
         n_short=_short(group, numbers) if pooled else 0,

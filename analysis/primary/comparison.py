@@ -9,13 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.loading import confirm_rules, section
+from analysis.loading import section
 from analysis.numbers.captions import collapsed_words
 from analysis.numbers.comparisons import AREA, Comparison, compare_at, compare_curves, no_comparison
 from analysis.points.pairing import Curve, finished_points, grid_of
 from analysis.points.points import Point, by_label
 from analysis.primary.grid import Grid, grid_of_pair
 from analysis.primary.verdict import Verdict, verdict_of
+from store.sheet.sheet import Sheet
 
 STRONGEST = "strongest"
 At = float | str
@@ -90,7 +91,7 @@ def declared_comparison(
         return None
     labels = (str(compare[0]), str(compare[1]))
     at, margin = declared.get("at", AREA), declared.get("margin")
-    rule = str(declared.get("rule") or confirm_rules(config)[0])
+    rule = str(declared.get("rule") or Sheet(config).rules[0])
     curves = _Curves(points, labels, rule, grid_of_pair(config, labels))
     comparison = curves.compared(at)
     missing = tuple(curves.missing(at, status))

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.loading import section
-from analysis.points.points import BIAS_COLUMNS, CEILING
+from store.sheet.sheet import Sheet, SheetCell
 
 
 @dataclass(frozen=True)
@@ -51,40 +50,30 @@ def grid_of_pair(config: Mapping[str, Any], labels: tuple[str, str]) -> Grid:
         config: Content of ``sweep.yaml``.
         labels: The methods.
     """
-    listed = [cell for cell in config.get("cells") or () if isinstance(cell, Mapping) and _placed(cell)]
-    alone = len({cell["bias_value"] for cell in listed if cell.get("method") == CEILING}) == 1
-    shared = [cell for cell in listed if alone and cell.get("method") == CEILING]
+    sheet = Sheet(config)
+    listed = [cell for cell in sheet.cells if cell.bias_value is not None and cell.bias_strength is not None]
+    ceilings = [cell for cell in listed if sheet.traits(cell.label, cell.method).ceiling]
+    shared = ceilings if len({cell.bias_value for cell in ceilings}) == 1 else []
     biased = [cell for cell in listed if cell not in shared]
-    defaults = _defaults(config, biased)
-    chosen = [cell for cell in biased if all(section(cell, "bias").get(k) == v for k, v in defaults.items())]
+    defaults = _defaults(sheet, biased)
+    chosen = [cell for cell in biased if all(cell.bias.get(name) == value for name, value in defaults.items())]
     cells = tuple(
-        Cell(
-            str(cell.get("cell")),
-            str(cell["label"]),
-            float(cell["bias_value"]),
-            float(cell["bias_strength"]),
-            cell in shared,
-        )
+        Cell(cell.id, cell.label, cell.bias_value, cell.bias_strength, cell in shared)
         for cell in [*shared, *(chosen or biased)]
-        if cell["label"] in labels
+        if cell.label in labels and cell.bias_value is not None and cell.bias_strength is not None
     )
     facet = ", ".join(f"{name} = {value:g}" for name, value in defaults.items()) if chosen else ""
-    return Grid(cells, next((str(cell.get("bias_axis")) for cell in biased), ""), facet or None)
+    return Grid(cells, next((cell.bias_axis for cell in biased), ""), facet or None)
 
 
-def _placed(cell: Mapping[str, Any]) -> bool:
-    return "label" in cell and all(isinstance(cell.get(key), (int, float)) for key in ("bias_value", "bias_strength"))
-
-
-def _defaults(config: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _defaults(sheet: Sheet, cells: Sequence[SheetCell]) -> dict[str, float]:
     """Defaults of the bias parameters off the axis that vary: a sweep that does not name them has these."""
     found: dict[str, float] = {}
-    axes = [axis for axis in section(config, "dataset_info").get("axes") or () if isinstance(axis, Mapping)]
-    for name in BIAS_COLUMNS:
-        values = {section(cell, "bias").get(name) for cell in cells if cell.get("bias_axis") != name} - {None}
+    for name in dict.fromkeys(name for cell in cells for name in cell.bias):
+        values = {cell.bias.get(name) for cell in cells if cell.bias_axis != name} - {None}
+        axis = sheet.axes.get(name)
         # An older version noted no default; where there is one it is the value without bias.
-        own = [axis.get(key) for axis in axes if axis.get("name") == name for key in ("default", "unbiased_at")]
-        known = [float(value) for value in own if isinstance(value, (int, float))]
+        known = [value for value in (axis.default, axis.unbiased_at) if value is not None] if axis else []
         if len(values) > 1 and known:
             found[name] = known[0]
     return found

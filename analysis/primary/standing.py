@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from analysis.loading import section
-from store.declaration import PARTS, SEEDS, SHOWN, hash_of, parts_in, parts_of
+from store.sheet.declaration import PARTS, SEEDS, SHOWN, hash_of, parts_in, parts_of
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from analysis.likes import likes_of
-
 if TYPE_CHECKING:
     from analysis.findings import Findings
     from analysis.sweep_folder import Sweep
@@ -13,8 +11,7 @@ if TYPE_CHECKING:
 
 def sources_of(sweep: Sweep) -> dict[str, str]:
     """Label of each method without a search -> the method whose search chooses for it."""
-    likes = likes_of(sweep.config)
-    return {str(c.get("label")): likes[str(c.get("cell"))].label for c in sweep.cells if str(c.get("cell")) in likes}
+    return {cell.label: cell.like.label for cell in sweep.sheet.cells if cell.like is not None}
 
 
 def like_words(sweep: Sweep) -> str:
@@ -27,16 +24,16 @@ def like_words(sweep: Sweep) -> str:
 
 def without_pressure(findings: Findings, sweep: Sweep) -> list[str]:
     """Sentences about controls that are plain training, since the search they follow preferred no debiasing."""
-    likes, rows, found = likes_of(sweep.config), findings.selected, dict[tuple[str, str], list[str]]()
+    rows, found = findings.selected, dict[tuple[str, str], list[str]]()
     if rows.empty:
         return []
     rows = rows[(rows["sweep"] == sweep.name) & rows["anchor"] & (rows["rule"] == findings.headline)]
     places = {str(row["cell"]): f"{row['bias_value']:g}" for row in rows.to_dict("records")}
-    for cell in sweep.cells:
-        like = likes.get(str(cell.get("cell")))
+    for cell in sweep.sheet.cells:
+        like, pressures = cell.like, sweep.sheet.traits(cell.label, cell.method).pressures
         # One whose own weights are fixed has a pressure all the same.
-        if like is not None and like.cell in places and not any(like.rest.get(name) for name in ("lambda_", "mu")):
-            found.setdefault((str(cell.get("label")), like.label), []).append(places[like.cell])
+        if like is not None and like.cell in places and not any(like.rest.get(name) for name in pressures):
+            found.setdefault((cell.label, like.label), []).append(places[like.cell])
     return [
         f"{label} is plain training at {', '.join(dict.fromkeys(values))}: there the search of {source} chose no "
         "debiasing (all its weights are 0), so that the control says nothing about its pressure."

@@ -15,8 +15,8 @@ from analysis.primary.comparison import STRONGEST, Primary
 from analysis.primary.standing import Standing
 from analysis.report.words import p_text, signed
 from analysis.sweep_folder import Sweep
-from store.declaration import PARTS
 from store.rules import rule_name
+from store.sheet.declaration import PARTS
 
 _VERDICTS = {
     "higher": "scores higher than",

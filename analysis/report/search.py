@@ -17,10 +17,9 @@ from analysis.report.html import markup as m
 from analysis.report.html.number_table import fit, numbers, traces_by_epoch, traces_by_trials
 from analysis.report.html.switches import View, per, plot
 from analysis.report.likes import like_words
+from store.columns import PRESSURES
 from store.errors import InputError
 from store.rules import rule_name
-
-_PRESSURES = ("lambda_", "mu")
 
 
 def hyperparameter_section(findings: Findings) -> str:
@@ -77,10 +76,10 @@ def search_section(findings: Findings) -> str:
 def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
     rule = headline_rule(trials)
     search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
-    fits = fit(findings.trials[findings.trials["phase"] == "search"].dropna(subset=list(_PRESSURES), how="all"))
+    fits = fit(findings.trials[findings.trials["phase"] == "search"].dropna(subset=list(PRESSURES), how="all"))
     found = []
     for label, rows in search.groupby("label", sort=False):
-        parameter = next((p for p in _PRESSURES if rows[p].nunique() > 1), None)
+        parameter = next((p for p in PRESSURES if rows[p].nunique() > 1), None)
         if parameter is None:
             continue
         symbol = parameter.rstrip("_")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from analysis.candidates import seed_index
+from analysis.candidates import seed_number
 from analysis.findings import Findings
 from analysis.loading import section
 from analysis.numbers.captions import collapsed_words, span, unit_of
@@ -190,7 +190,7 @@ def _few_search_trials(findings: Findings) -> Iterator[str]:
     spaces = _spaces(findings)
     planned = {str(c.get("cell")): _number(c.get("trials")) for sweep in findings.sweeps for c in sweep.cells}
     search = findings.trials[findings.trials["phase"] == "search"]
-    search = search[seed_index(search["trial_id"]) == 0]
+    search = search[seed_number(search) == 0]
     counts = {str(cell): n for cell, n in search.groupby("cell").size().items()}
     few = [
         cell

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analysis.changes import added_words
 from analysis.findings import Findings
-from analysis.loading import one_split, section
+from analysis.loading import section
 from analysis.numbers.captions import kinds_of, redraws, span, tested, unit_of
 from analysis.report.likes import like_words
 from analysis.statistics.intervals import Interval
@@ -48,7 +48,7 @@ def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = No
         words.append(f"Bands are 95 % intervals over {' or '.join(kinds)},")
         given = "each with a search of its own, given" if repeated else "given the selected hyperparameters and"
         words.append(f"{given} these {tested(rows)}.")
-        words.append(redraws(unit, all(one_split(sweep.config) for sweep in findings.sweeps)))
+        words.append(redraws(unit, all(sweep.sheet.one_split for sweep in findings.sweeps)))
     if (rows["band"] == "none").any():
         words.append("A point of one seed has no band.")
     if kinds == ["seeds only"]:

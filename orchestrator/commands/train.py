@@ -64,7 +64,7 @@ def train(options: argparse.Namespace) -> int:
         print(f"epoch {entry['epoch']:>3}  " + "  ".join(f"{key} {value:.4g}" for key, value in shown.items()))
     for key, value in result.row.items():
         if value is not None and (
-            key.startswith(("test_", "val_", "bias_")) or key in (*TEST_COLUMNS_BESIDE, "collapsed")
+            key.startswith(("test_", "val_")) or key in (*TEST_COLUMNS_BESIDE, "bias_strength", "collapsed")
         ):
             print(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")
     if note:

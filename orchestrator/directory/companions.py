@@ -8,9 +8,9 @@ import pyarrow as pa
 
 from orchestrator.directory.reader import SweepDirectory
 from orchestrator.directory.writer import Writer, typed
-from orchestrator.plan.cells import short
 from orchestrator.plan.identity import confirm_seed, search_seed, split_seed
 from orchestrator.plan.plan import Plan
+from store.names import short
 from store.sealed import digest, seal_json
 
 

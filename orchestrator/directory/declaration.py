@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from store.declaration import SEEDS, SHOWN, changed_parts, hash_of, parts_of
+from store.sheet.declaration import SEEDS, SHOWN, changed_parts, hash_of, parts_of
 
 
 def now() -> str:

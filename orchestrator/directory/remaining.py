@@ -10,6 +10,7 @@ from orchestrator.directory.damage import Survey, cells_of
 from orchestrator.directory.reader import SweepDirectory
 from orchestrator.plan.identity import spec_of_row
 from orchestrator.search.dispatch import Dispatcher
+from store.names import belongs_to
 from trainable.spec import TrialSpec
 
 Row = dict[str, Any]
@@ -58,7 +59,7 @@ def remaining(dispatcher: Dispatcher, directory: SweepDirectory, found: Survey) 
         forgotten.setdefault(cell, set()).update(orphans)
     gone = found.lost.keys() - {row["trial_id"] for row in found.rows}
     for cell in chosen if gone else ():
-        own = {name for name in gone if name.startswith(f"{cell}-")}
+        own = {name for name in gone if belongs_to(name, cell)}
         if own:
             forgotten.setdefault(cell, set()).update(own)
     # What is lost of a trial comes back by training it once more, under the hyperparameters in its row.

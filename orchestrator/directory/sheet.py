@@ -17,8 +17,9 @@ from orchestrator.plan.identity import search_seed
 from orchestrator.plan.plan import Plan
 from store.errors import InputError
 from store.open import read_small
+from store.sheet.traits import Traits
 from trainable.data.base import Dataset, Split
-from trainable.methods.base import Choices, Range
+from trainable.methods.base import Choices, Method, Range
 
 SWEEP_FILE = "sweep.yaml"
 
@@ -93,11 +94,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
             "attributes": list(dataset.attributes),
             "painter": dataset.has_renderer,
         },
-        "methods_info": {
-            label: {"method": method.name, "long_name": method.long_name, "reference": method.reference}
-            | ({"debiasing": True} if method.adversarial and method.bias_labels == "own" else {})
-            for label, method in methods.items()
-        },
+        "methods_info": {label: traits_of_method(method).content() for label, method in methods.items()},
         "cells": [
             {
                 "cell": cell.id,
@@ -110,12 +107,25 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
                 "trials": cell.trials,
                 "anchor": cell.anchor is not None,
                 "space": {name: _space_entry(entry) for name, entry in cell.space.items()},
-                **({"like": cell.like.sheet()} if cell.like else {}),
+                **({"like": cell.like.content()} if cell.like else {}),
                 **({"search_seeds": cell.search_seeds} if cell.search_seeds > 1 else {}),
             }
             for cell in plan.cells
         ],
     }
+
+
+def traits_of_method(method: Method) -> Traits:
+    """What a reader of the rows needs to know of a method."""
+    return Traits(
+        method.name,
+        method.long_name,
+        method.reference,
+        ceiling=method.training_draw == "unbiased",
+        control=method.bias_labels == "permuted",
+        debiasing=method.adversarial and method.bias_labels == "own",
+        pressures=tuple(method.anchor),
+    )
 
 
 def _part_sizes(plan: Plan) -> dict[str, Any]:

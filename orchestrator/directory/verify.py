@@ -14,11 +14,11 @@ from orchestrator.directory.damage import Survey, cells_of, survey, survey_table
 from orchestrator.directory.reader import SPEC, SweepDirectory, read_spec
 from orchestrator.directory.sheet import SWEEP_FILE as SHEET
 from orchestrator.directory.sheet import configuration_of, read_sheet, sweep_sheet
-from orchestrator.plan.identity import hyperparameter_text
 from store.columns import TABLES
 from store.errors import DamagedFile, InputError
 from store.folder import Folder
 from store.gathered import GATHERED
+from store.names import hyperparameter_text
 from store.open import Readable, SweepFiles, open_folder
 from store.packed import ZipFolder
 from store.parts import Owner, check_part, is_part, owner_of

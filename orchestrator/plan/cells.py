@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 
 from orchestrator.config.sweep_config import BiasValues, EarlyStopping, MethodConfig, SweepConfig
-from orchestrator.plan.likes import Like, check_likes, with_sources
+from orchestrator.plan.likes import check_likes, with_sources
 from orchestrator.plan.space import anchor_of, space_of
+from store.columns import BIAS, bias_column
 from store.errors import InputError, Unreachable, unknown_name
+from store.names import cell_id, short
 from store.rules import Rule
+from store.sheet.sheet import Like
 from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
 from trainable.methods.base import Method, Space, get_method
-from trainable.trial.outcome import BIAS_COLUMNS
 
 QMC_UNDER = 25
 """``sampler: auto`` is quasi-random below this number of trials: TPE has too few observations to learn from."""
@@ -196,7 +198,7 @@ def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
     """
     points = bias_points(config, dataset)
     axis = bias_axis(points, dataset)
-    _check_columns(points, axis, dataset)
+    _check_columns(dataset)
     check_likes(config.methods)
     methods = [(entry, get_method(entry.name)) for entry in config.methods]
     own = {entry.label: _own_points(entry, method, points, dataset) for entry, method in methods}
@@ -214,13 +216,12 @@ def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
     return with_sources(config, cells)
 
 
-def _check_columns(points: list[dict[str, float]], axis: str, dataset: Dataset) -> None:
-    for name in [parameter.name for parameter in dataset.axes if parameter.name not in BIAS_COLUMNS]:
-        values = sorted({point[name] for point in points})
-        if name != axis and len(values) > 1:
+def _check_columns(dataset: Dataset) -> None:
+    for name in (parameter.name for parameter in dataset.axes):
+        if bias_column(name) is None:
             raise InputError(
-                f"beside the axis {axis} only a bias parameter that the tables have a column for may vary, but "
-                f"{dataset.name} has {name} = {values}: give it one value, or call it {' or '.join(BIAS_COLUMNS)}"
+                f"the column of a bias parameter is {BIAS}<name>, but {dataset.name} has one called {name}, and "
+                f"{BIAS}{name} is a column of every trial: give it another name"
             )
 
 
@@ -290,12 +291,6 @@ def bias_axis(points: list[dict[str, float]], dataset: Dataset) -> str:
     return dataset.axes[0].name
 
 
-def short(value: float) -> str:
-    """A number as part of a name: six digits where they say it exactly, else all of them."""
-    text = f"{value:g}"
-    return text if float(text) == value else repr(value)
-
-
 def _cell(
     config: SweepConfig,
     dataset: Dataset,
@@ -310,10 +305,8 @@ def _cell(
     trials = config.search.trials if space else 1
     if entry.like is not None:
         space, fixed, trials = {}, {**method.defaults, **entry.fixed}, 0
-    place = "-".join(f"{name}{short(value)}" for name, value in bias.items())
-    place += "" if fold is None else f"-fold{fold}"
     return Cell(
-        id=f"{config.dataset.name}-{place}-{config.network.name}-{label}",
+        id=cell_id(config.dataset.name, bias, fold, config.network.name, label),
         label=label,
         method=method.name,
         bias=bias,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.config.sweep_config import SweepConfig
-from orchestrator.plan.cells import Cell, short
+from orchestrator.plan.cells import Cell
 from store.errors import InputError
+from store.names import short
 from trainable.data.base import Dataset
 from trainable.methods.base import get_method
 

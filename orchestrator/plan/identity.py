@@ -1,18 +1,19 @@
-"""What a trial is called and which seed it has: named by what it trains, never by the rule that chose it."""
+"""Seeds of a sweep's trials, and the specification of each."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import Cell
+from store.names import Place
 from store.rules import Rule
 from trainable.randomness import derive
 from trainable.spec import Phase, TrialSpec
+
+_ALONE = Place()
 
 
 def search_seed(sweep_seed: int, repeat: int = 0, k: int = 0) -> int:
@@ -31,44 +32,9 @@ def split_seed(sweep_seed: int, split: int | None, repeat: int = 0) -> int | Non
     return None if split is None else derive(sweep_seed, "split", split, repeat)
 
 
-def hyperparameter_text(hyperparameters: Mapping[str, Any]) -> str:
-    """The canonical JSON text of hyperparameters: the column, and what a confirm trial's id hashes."""
-    return json.dumps(dict(hyperparameters), sort_keys=True)
-
-
-def search_id(cell_id: str, repeat: int, number: int, rule: Rule | None = None, k: int = 0) -> str:
-    """Identifier of a search trial; ``rule`` where the rule has a search of its own, ``k`` the search seed's index."""
-    own = f".{rule}" if rule else ""
-    return f"{cell_id}-r{repeat}{own}-{number:03d}{f'.s{k}' if k else ''}"
-
-
-def own_rule(trial_id: object) -> Rule | None:
-    """The rule whose own search a search trial belongs to; None where all rules choose from one search."""
-    match = re.search(r"-r\d+\.(val_[a-z]+)-\d+(?:\.s\d+)?$", str(trial_id))
-    return cast(Rule, match[1]) if match else None
-
-
-def confirm_id(
-    cell_id: str, hyperparameters: Mapping[str, Any], k: int, repeat: int = 0, split: int | None = None
-) -> str:
-    """Identifier of a confirm trial: cell, hash of the hyperparameters, seed index.
-
-    Before the seed index stand the repeat, after the first one, and the split, where seeds share one.
-    """
-    digest = hashlib.sha256(hyperparameter_text(hyperparameters).encode()).hexdigest()[:8]
-    within = f"{f'-r{repeat}' if repeat else ''}{'' if split is None else f'-p{split}'}"
-    return f"{cell_id}-{digest}{within}-s{k}"
-
-
-def search_place(trial_id: object) -> tuple[int, int]:
-    """Search number of a search trial's id, and the index of its search seed."""
-    number, _, k = str(trial_id).rsplit("-", 1)[1].partition(".s")
-    return int(number), int(k or 0)
-
-
-def search_number(trial_id: object) -> int:
-    """Search number of a search trial's id."""
-    return search_place(trial_id)[0]
+def place_of(row: Mapping[str, Any]) -> Place:
+    """Place of a trial among those of its cell and repeat, from its row."""
+    return Place(row["search_number"], row["search_rule"], row["seed_number"])
 
 
 def trial_spec(
@@ -79,6 +45,7 @@ def trial_spec(
     hyperparameters: Mapping[str, Any],
     seed: int,
     repeat: int = 0,
+    place: Place = _ALONE,
     rule: Rule | None = None,
     enqueued_from: str | None = None,
     split: int | None = None,
@@ -103,6 +70,9 @@ def trial_spec(
         repeat=repeat,
         split=split,
         split_seed=split_seed(config.seed, split, repeat),
+        search_number=place.number,
+        search_rule=place.rule,
+        seed_number=place.seed,
         enqueued_from=enqueued_from,
         label=cell.label,
         sweep=config.name,
@@ -123,7 +93,8 @@ def spec_of_row(config: SweepConfig, cell: Cell, row: Mapping[str, Any]) -> Tria
         json.loads(row["hyperparameters"]),
         row["seed"],
         repeat=row["repeat"],
-        rule=own_rule(row["trial_id"]),
+        place=place_of(row),
+        rule=row["search_rule"],
         enqueued_from=row["enqueued_from"],
         split=row.get("split"),
     )

@@ -2,42 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.config.sweep_config import MethodConfig, SweepConfig
 from store.errors import InputError, unknown_name
+from store.sheet.sheet import Like
 from trainable.methods.base import Choices, get_method
 from trainable.trial.refusals import check_hyperparameters
 
 if TYPE_CHECKING:
     from orchestrator.plan.cells import Cell
-
-
-@dataclass(frozen=True)
-class Like:
-    """Origin of the hyperparameters of a cell without a search of its own.
-
-    Attributes:
-        label: The method whose search chooses.
-        cell: Identifier of its cell at the same place.
-        takes: Hyperparameters that are taken over.
-        rest: Value of every other one: those in ``fixed``, and defaults of what the source does not have.
-    """
-
-    label: str
-    cell: str
-    takes: tuple[str, ...]
-    rest: Mapping[str, Any]
-
-    def of(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-        """All hyperparameters of the cell, where its source has chosen these."""
-        return {**self.rest, **{name: hyperparameters[name] for name in self.takes}}
-
-    def sheet(self) -> dict[str, Any]:
-        """The same as ``sweep.yaml`` holds it, for readers of the rows."""
-        return {"label": self.label, "cell": self.cell, "takes": list(self.takes), "rest": dict(self.rest)}
 
 
 def check_likes(methods: Sequence[MethodConfig]) -> None:

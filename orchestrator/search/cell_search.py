@@ -6,16 +6,14 @@ Pure: knows neither Ray nor files.
 from __future__ import annotations
 
 import json
-import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.plan.identity import search_place
 from orchestrator.search.rungs import Rungs
 from orchestrator.search.study import CellStudy
-from store.rules import Rule, objective
+from store.rules import Ended, Rule, best, mean, objective, values_of
 
 Row = Mapping[str, Any]
 Place = tuple[int, int]
@@ -156,11 +154,10 @@ class Search:
         self.study.tell(number, first["status"], value, self._first_epochs.pop(number, ()))
 
     def value(self, number: int, rule: Rule) -> float:
-        """Mean of what a rule maximises over a candidate's completed seeds; NaN where there is none."""
-        rows = (self.rows.get((number, seed)) for seed in range(self.seeds))
-        values = [objective(rule, row) for row in rows if row is not None and row["status"] == "completed"]
-        finite = [value for value in values if math.isfinite(value)]
-        return sum(finite) / len(finite) if finite else math.nan
+        """Mean of what a rule maximises over a candidate's completed seeds; NaN where it does not count (yet)."""
+        places = [(seed, self.rows[number, seed]) for seed in range(self.seeds) if (number, seed) in self.rows]
+        trials = [Ended(seed, row["status"] == "completed", objective(rule, row)) for seed, row in places]
+        return mean(values_of(trials, self.seeds))
 
     def best(self, rule: Rule) -> Pick | None:
         """The candidate with the highest value of a rule at its reported epoch; ties to the lower number."""
@@ -168,22 +165,19 @@ class Search:
         known = self._best.get(rule)
         if known is not None and known[0] == len(self.rows):
             return known[1]
-        best: Pick | None = None
-        for number in sorted(number for number, seed in self.rows if seed == 0):
-            row = self.rows[number, 0]
-            value = self.value(number, rule) if row["status"] == "completed" and self._has_all(number) else math.nan
-            if math.isfinite(value) and (best is None or value > best.value):
-                best = Pick(json.loads(row["hyperparameters"]), number, value)
-        self._best[rule] = (len(self.rows), best)
-        return best
+        numbers = [number for number, seed in self.rows if seed == 0]
+        values = [self.value(number, rule) for number in numbers]
+        position = best(numbers, values)
+        pick: Pick | None = None
+        if position is not None:
+            number = numbers[position]
+            pick = Pick(json.loads(self.rows[number, 0]["hyperparameters"]), number, values[position])
+        self._best[rule] = (len(self.rows), pick)
+        return pick
 
-    def judged(self, trial_id: object) -> bool:
-        """Tell if the rungs judge a trial: the first seed of its candidate."""
-        return search_place(trial_id)[1] == 0
-
-    def replay(self, trial_id: str, history: Sequence[Row]) -> None:
-        """Put the epochs of an earlier trial into the rungs."""
-        if self.judged(trial_id):
+    def replay(self, trial_id: str, place: Place, history: Sequence[Row]) -> None:
+        """Put the epochs of an earlier trial into the rungs, which judge the first seed of each candidate."""
+        if place[1] == 0:
             for entry in history:
                 self.rungs.report(trial_id, int(entry["epoch"]), objective(self.rule, entry))
 

@@ -12,18 +12,11 @@ from typing import Any
 
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import Cell
-from orchestrator.plan.identity import (
-    confirm_id,
-    confirm_seed,
-    own_rule,
-    search_id,
-    search_place,
-    search_seed,
-    trial_spec,
-)
+from orchestrator.plan.identity import confirm_seed, search_seed, trial_spec
 from orchestrator.search.cell_search import Pick, Row, Search
 from orchestrator.search.rungs import build_rungs
 from orchestrator.search.study import CellStudy
+from store.names import Place, confirm_id, search_id
 from store.rules import Rule
 from trainable.spec import TrialSpec
 
@@ -84,9 +77,8 @@ class CellState:
         rungs = build_rungs(self.config.search.early_stopping, self.config.training.epochs)
         return Search(rule, own, study, rungs)
 
-    def search_of(self, trial_id: object) -> Search | None:
-        """The search a search trial belongs to; None where the sweep has no such search (any more)."""
-        rule = own_rule(trial_id)
+    def search_of(self, rule: Rule | None) -> Search | None:
+        """The rule's own search, or the one of all rules; None where the sweep has no such search (any more)."""
         return next((s for s in self.searches if (s.rule if s.own else None) == rule), None)
 
     @property
@@ -121,21 +113,23 @@ class CellState:
     def restore_row(self, row: Row, history: Sequence[Row]) -> None:
         """Take in a row that the directory holds."""
         if row["phase"] == "search":
-            search, place = self.search_of(row["trial_id"]), search_place(row["trial_id"])
+            search, place = self.search_of(row["search_rule"]), (row["search_number"], row["seed_number"])
             if search is None or not search.holds(place):
                 return
             search.put_back(place, json.loads(row["hyperparameters"]), row.get("enqueued_from"))
-            search.replay(str(row["trial_id"]), history)
+            search.replay(str(row["trial_id"]), place, history)
         self._file(row, history)
 
     def restore_open(self, spec: TrialSpec, history: Sequence[Row]) -> bool:
         """Take in a trial that was issued and has no row; False where it no longer belongs to the sweep."""
         if spec.phase == "search":
-            search, place = self.search_of(spec.trial_id), search_place(spec.trial_id)
+            if spec.search_number is None or spec.seed_number is None:
+                return False
+            search, place = self.search_of(spec.search_rule), (spec.search_number, spec.seed_number)
             if search is None or not search.holds(place):
                 return False
             search.put_back(place, spec.hyperparameters, spec.enqueued_from)
-            search.replay(spec.trial_id, history)
+            search.replay(spec.trial_id, place, history)
         else:
             self.choose()
             if spec.trial_id not in self.wanted:
@@ -158,8 +152,8 @@ class CellState:
 
     def report(self, spec: TrialSpec, epoch: int, value: float) -> bool:
         """Record an epoch's objective in the rungs; False where the trial is to be stopped."""
-        search = self.search_of(spec.trial_id) if spec.phase == "search" else None
-        if search is None or not search.judged(spec.trial_id):
+        search = self.search_of(spec.search_rule) if spec.phase == "search" and spec.seed_number == 0 else None
+        if search is None:
             return True
         return search.rungs.report(spec.trial_id, epoch, value)
 
@@ -221,9 +215,9 @@ class CellState:
         if row["phase"] == "confirm":
             self.confirm[str(row["trial_id"])] = row
             return
-        search = self.search_of(row["trial_id"])
+        search = self.search_of(row["search_rule"])
         assert search is not None
-        search.file(search_place(row["trial_id"]), row, history)
+        search.file((row["search_number"], row["seed_number"]), row, history)
 
     def _next_search(self, neighbours: Sequence[CellState]) -> TrialSpec | None:
         waiting = [search for search in self.searches if search.unissued]
@@ -233,15 +227,17 @@ class CellState:
         place = search.next()
         assert place is not None
         number, k = place
+        own = search.rule if search.own else None
         given = None if number in search.proposed else self._from_neighbour(search, number, neighbours)
         return trial_spec(
             self.config,
             self.cell,
             "search",
-            search_id(self.cell.id, self.repeat, number, search.rule if search.own else None, k),
+            search_id(self.cell.id, self.repeat, number, own, k),
             search.propose(number, given),
             search_seed(self.config.seed, self.repeat, k),
             repeat=self.repeat,
+            place=Place(number, own, k),
             rule=search.rule,
             enqueued_from=search.sources.get(number),
         )
@@ -263,6 +259,14 @@ class CellState:
             if name not in self.confirm and name not in self.running:
                 seed = confirm_seed(self.config.seed, k, self.repeat, split)
                 return trial_spec(
-                    self.config, self.cell, "confirm", name, hyperparameters, seed, repeat=self.repeat, split=split
+                    self.config,
+                    self.cell,
+                    "confirm",
+                    name,
+                    hyperparameters,
+                    seed,
+                    repeat=self.repeat,
+                    place=Place(seed=k),
+                    split=split,
                 )
         return None

@@ -13,7 +13,6 @@ import optuna
 
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import Cell
-from orchestrator.plan.identity import search_place
 from orchestrator.search.cell_state import CellState, CellStatus, Pick, Row
 from orchestrator.search.failures import Failures, failures_of
 from orchestrator.search.study import CellStudy
@@ -156,8 +155,10 @@ class Dispatcher:
     def rung_epochs(self, spec: TrialSpec) -> tuple[int, ...]:
         """Epochs at which a checkpoint of the trial is forced."""
         state = self._states.get((spec.cell, spec.repeat))
-        search = state.search_of(spec.trial_id) if state is not None and spec.phase == "search" else None
-        return search.rungs.levels if search is not None and search.judged(spec.trial_id) else ()
+        if state is None or spec.phase != "search" or spec.seed_number != 0:
+            return ()
+        search = state.search_of(spec.search_rule)
+        return () if search is None else search.rungs.levels
 
     def record(self, row: Row, history: Sequence[Row]) -> bool:
         """Take in the row of a trial that ended.
@@ -242,5 +243,5 @@ def _states_of(config: SweepConfig, cells: Iterable[Cell]) -> dict[tuple[str, in
 
 
 def _search_order(row: Row) -> tuple[str, int, int]:
-    number, seed = search_place(row["trial_id"]) if row["phase"] == "search" else (-1, 0)
+    number, seed = (row["search_number"], row["seed_number"]) if row["phase"] == "search" else (-1, 0)
     return str(row["cell"]), number, seed

@@ -61,7 +61,7 @@ def base_row(method: str, value: float, **more: Any) -> dict[str, Any]:
         "bias_axis": "color_variance",
         "bias_value": value,
         "bias_strength": STRENGTH.get(value, 0.5),
-        "color_variance": value,
+        "bias_color_variance": value,
         "repeat": 0,
         "batch_size": 128,
         "optimizer": "adam",
@@ -83,9 +83,9 @@ def base_row(method: str, value: float, **more: Any) -> dict[str, Any]:
 
 
 def search_row(method: str, value: float, number: int, **more: Any) -> dict[str, Any]:
-    return base_row(
-        method, value, trial_id=f"{cell_name(method, value)}-r0-{number:03d}", phase="search", seed=1, **more
-    )
+    place = {"search_number": number, "search_rule": None, "seed_number": 0}
+    identifier = f"{cell_name(method, value)}-r0-{number:03d}"
+    return base_row(method, value, **{"trial_id": identifier, "phase": "search", "seed": 1, **place, **more})
 
 
 def confirm_row(method: str, value: float, k: int, seed: int, digest: str = "0123abcd", **more: Any) -> dict[str, Any]:
@@ -95,6 +95,9 @@ def confirm_row(method: str, value: float, k: int, seed: int, digest: str = "012
         trial_id=f"{cell_name(method, value)}-{digest}-s{k}",
         phase="confirm",
         seed=seed,
+        search_number=None,
+        search_rule=None,
+        seed_number=k,
         n_test=200,
         **more,
     )

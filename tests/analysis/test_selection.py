@@ -45,6 +45,7 @@ def test_the_highest_completed_value_wins(synthetic: ModuleType) -> None:
 def test_ties_go_to_the_lower_number_not_to_the_lower_text(synthetic: ModuleType) -> None:
     trials = frame(synthetic, [{"val_biased": 0.1}, {"val_biased": 0.8}, {"val_biased": 0.8}])
     trials["trial_id"] = ["a-r0-900", "a-r0-1000", "a-r0-999"]
+    trials["search_number"] = [900, 1000, 999]
     assert picks(trials, ["val_biased"])["trial_id"].tolist() == ["a-r0-999"]
 
 
@@ -98,6 +99,7 @@ def test_a_search_of_its_own_serves_its_rule_alone(synthetic: ModuleType) -> Non
     values = {"val_biased": 0.5, "val_unbiased": 0.5}
     trials = frame(synthetic, [values, {**values, "val_biased": 0.9}, {**values, "val_unbiased": 0.9}])
     trials["trial_id"] = ["a-r0.val_biased-000", "a-r0.val_unbiased-000", "a-r0.val_biased-001"]
+    trials["search_rule"], trials["search_number"] = ["val_biased", "val_unbiased", "val_biased"], [0, 0, 1]
     assert picks(trials, ["val_biased"])["trial_id"].tolist() == ["a-r0.val_biased-000"]
     assert picks(trials, ["val_unbiased"])["trial_id"].tolist() == ["a-r0.val_unbiased-000"]
 
@@ -105,7 +107,7 @@ def test_a_search_of_its_own_serves_its_rule_alone(synthetic: ModuleType) -> Non
 def test_candidates_are_completed_search_trials_of_the_rule(synthetic: ModuleType) -> None:
     trials = frame(synthetic, [{}, {"status": "pruned"}, {}, {}], [{"hyperparameters": "{}"}])
     assert candidates_of(trials, "val_biased").tolist() == [True, False, True, True, False]
-    trials["trial_id"] = ["a-r0.val_biased-000", "a-r0.val_biased-001", "a-r0.val_unbiased-000", "a-r0-003", "a-s0"]
+    trials["search_rule"] = ["val_biased", "val_biased", "val_unbiased", None, None]
     assert candidates_of(trials, "val_biased").tolist() == [True, False, False, True, False]
 
 

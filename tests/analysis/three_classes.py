@@ -42,8 +42,9 @@ def trials_of(frame: pd.DataFrame, **columns: object) -> pd.DataFrame:
     ids = sorted(frame["trial_id"].unique())
     rows = {
         "sweep": "s", "trial_id": ids, "phase": "confirm", "cell": "c", "dataset": "d", "network": "n", "method": "erm",
-        "label": "erm", "bias_axis": "rho", "bias_value": 1.0, "bias_strength": 0.6, "rho": 1.0, "gamma": 0.0,
-        "color_variance": np.nan, "fold": np.nan, "seed": range(len(ids)), "repeat": 0, "hyperparameters": "{}",
+        "label": "erm", "bias_axis": "rho", "bias_value": 1.0, "bias_strength": 0.6, "bias_rho": 1.0, "bias_gamma": 0.0,
+        "fold": np.nan, "seed": range(len(ids)), "repeat": 0, "search_number": np.nan, "search_rule": None,
+        "seed_number": 0, "hyperparameters": "{}",
         "status": "completed", "collapsed": False, "metric": "accuracy", "n_test": 36, "superseded": False,
         "seeds_planned": len(ids), "headline_rule": "val_biased", "whole_axis": False,
     }  # fmt: skip

@@ -49,7 +49,9 @@ def test_train_on_the_digits() -> None:
         dataset_options={"subset": "development"},
     )
     assert (
-        run.row["status"] == "completed" and run.row["color_variance"] == 0.02 and run.row["network"] == "pixel_front"
+        run.row["status"] == "completed"
+        and run.row["bias_color_variance"] == 0.02
+        and run.row["network"] == "pixel_front"
     )
     assert len(run.history) == 1 and run.predictions is not None
     images = torch.randint(0, 256, (7, 3, 14, 14), dtype=torch.uint8)

@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from store.columns import HYPERPARAMETERS, bias_column
 from store.sealed import seal_tensors
 from trainable import NUMERICS
 from trainable.data.base import Dataset, ImageSet
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 SPEC_COLUMNS = (
     *("sweep", "trial_id", "phase", "cell", "dataset", "network", "method", "fold", "seed", "repeat"),
-    *("split", "split_seed"),
+    *("split", "split_seed", "search_number", "search_rule", "seed_number"),
     *("metric", "threads", "enqueued_from"),
 )
 HISTORY_VALUES = ("val_biased", "val_reweighted", "val_counterfactual", "val_unbiased")
@@ -37,9 +38,6 @@ COLLAPSE_IMAGES = 2000
 CONSTANT = 1e-6
 """Features that differ by less over all images are constant."""
 INPUT = "RGB in [0, 1]: uint8 / 255; further normalisation is part of f"
-
-BIAS_COLUMNS = ("rho", "gamma", "color_variance")
-"""Bias parameters that have a column of their own in the tables."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +150,8 @@ def spec_row(spec: TrialSpec, status: str, error: str | None = None) -> dict[str
         The columns; ``attempts`` and ``preemptions`` as of a trial started once.
     """
     hyper, training = dict(spec.hyperparameters), spec.training
-    named = {name: hyper.get(name) for name in ("lambda_", "mu", "lr", "lr_bias", "weight_decay")}
-    axes = {name: spec.bias[name] for name in BIAS_COLUMNS if name in spec.bias}
+    named = {name: hyper.get(name) for name in HYPERPARAMETERS}
+    axes = {column: value for name, value in spec.bias.items() if (column := bias_column(name)) is not None}
     now = datetime.datetime.now(datetime.UTC)
     return {
         **{name: getattr(spec, name) for name in SPEC_COLUMNS},

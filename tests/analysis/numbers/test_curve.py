@@ -195,7 +195,7 @@ def test_folds_make_one_replicate_a_seed(tmp_path: Path, synthetic: ModuleType) 
     made = synthetic.write_values(tmp_path / "s", {("erm", 0.02): [0.5, 0.6], ("erm", 0.05): [0.9, 0.8]})
     trials = analysis.load(made)
     trials["fold"] = trials["bias_value"].map({0.02: 0, 0.05: 1})
-    trials["bias_value"], trials["bias_strength"], trials["color_variance"] = 0.02, 0.98, 0.02
+    trials["bias_value"], trials["bias_strength"], trials["bias_color_variance"] = 0.02, 0.98, 0.02
     trials.loc[trials["fold"] == 1, "n_test"] = 600  # the other fold has 200
     row = analysis.accuracy_vs_bias(trials).iloc[0]
     assert row["values"] == pytest.approx((0.25 * 0.5 + 0.75 * 0.9, 0.25 * 0.6 + 0.75 * 0.8))
@@ -205,17 +205,17 @@ def test_folds_make_one_replicate_a_seed(tmp_path: Path, synthetic: ModuleType) 
 def test_a_seed_without_all_its_folds_does_not_count(tmp_path: Path, synthetic: ModuleType) -> None:
     made = synthetic.write_values(tmp_path / "s", {("erm", 0.02): [0.5, 0.6], ("erm", 0.05): [0.9, None]})
     trials = analysis.load(made)
-    trials["bias_value"], trials["color_variance"] = 0.02, 0.02
+    trials["bias_value"], trials["bias_color_variance"] = 0.02, 0.02
     row = analysis.accuracy_vs_bias(trials).iloc[0]
     assert (row["n_seeds"], row["n_planned"]) == (1, 2)
 
 
 def test_other_bias_parameters_that_vary_are_facets(trials: pd.DataFrame) -> None:
-    trials["gamma"] = np.where(trials["label"] == "lnl", 1.0, 0.0)
+    trials["bias_gamma"] = np.where(trials["label"] == "lnl", 1.0, 0.0)
     curve = analysis.accuracy_vs_bias(trials)
     assert set(curve.loc[curve["label"] == "lnl", "facet"]) == {"gamma = 1"}
     assert set(curve.loc[curve["label"] == "erm", "facet"]) == {"gamma = 0"}
-    trials["gamma"] = 1.0
+    trials["bias_gamma"] = 1.0
     assert set(analysis.accuracy_vs_bias(trials)["facet"]) == {""}
 
 

@@ -61,7 +61,7 @@ def test_a_second_parameter_that_is_the_same_everywhere_still_counts(
 ) -> None:
     trials = analysis.load(sweep_dir)
     trials = trials[trials["method"].isin(["erm", "grl", "ceiling"]) & trials["bias_value"].isin([0.02, 0.05])].assign(
-        dataset="brain_mri", bias_axis="rho", gamma=gamma, color_variance=math.nan
+        dataset="brain_mri", bias_axis="rho", gamma=gamma, bias_color_variance=math.nan
     )
     trials["bias_value"] = trials["rho"] = trials["bias_value"].map({0.02: 1.0, 0.05: 0.5})
     curve = analysis.accuracy_vs_bias(trials, rules=["val_counterfactual"])

@@ -58,7 +58,8 @@ def test_rules_with_searches_of_their_own_have_their_own_candidates(trials: pd.D
     number = trials["trial_id"].str.extract(r"-r0-(\d+)$", expand=False).fillna("0").astype(int)
     rule = number.map(lambda n: "val_biased" if n % 2 else "val_counterfactual")
     own = trials.assign(
-        trial_id=[re.sub(r"-r0-(\d+)$", rf"-r0.{r}-\1", t) for t, r in zip(trials["trial_id"], rule, strict=True)]
+        trial_id=[re.sub(r"-r0-(\d+)$", rf"-r0.{r}-\1", t) for t, r in zip(trials["trial_id"], rule, strict=True)],
+        search_rule=rule.where(trials["phase"] == "search", None),
     )
     for name in ("val_biased", "val_counterfactual"):
         rows = analysis.lambda_map(own, "lnl", name)

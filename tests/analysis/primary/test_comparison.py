@@ -20,7 +20,7 @@ from analysis.primary.verdict import verdict_of
 from analysis.report.primary import answer, descriptive_words, footnote, standing_words
 from analysis.report.warnings import warnings_of
 from analysis.statistics.variance import Sample, variance_of
-from store.declaration import hash_of, parts_of
+from store.sheet.declaration import hash_of, parts_of
 
 GOOD, BAD = [0.90, 0.92, 0.88, 0.91, 0.93], [0.68, 0.66, 0.70, 0.67, 0.69]
 SAME = [0.91, 0.90, 0.90, 0.92, 0.91]

@@ -16,6 +16,7 @@ from orchestrator.directory.reader import SweepDirectory
 from orchestrator.directory.writer import Writer
 from orchestrator.plan.identity import trial_spec
 from store import object_store
+from store.names import Place
 from store.open import folder_at, read_small
 from store.sealed import is_whole, seal_json, seal_yaml
 from tests.integration.s3_server import BUCKET, Server, seaweed
@@ -44,7 +45,9 @@ def store() -> Iterator[Server]:
 
 
 def spec_of(number: int) -> TrialSpec:
-    return trial_spec(sweep_config(), CELL, "search", f"{CELL.id}-r0-{number:03d}", {"lr": 1e-3}, 0)
+    return trial_spec(
+        sweep_config(), CELL, "search", f"{CELL.id}-r0-{number:03d}", {"lr": 1e-3}, 0, place=Place(number, None, 0)
+    )
 
 
 def run_trial(writer: Writer, number: int) -> None:

@@ -15,9 +15,9 @@ from orchestrator.directory.declaration import declaration_of, next_declaration
 from orchestrator.directory.sheet import configuration_of
 from orchestrator.plan.comparable import check_primary
 from orchestrator.sweep import _as_begun
-from store.declaration import hash_of, parts_of
 from store.errors import InputError
 from store.open import open_folder
+from store.sheet.declaration import hash_of, parts_of
 from tests.orchestrator.support import FakeData, sweep_cells, sweep_config
 from trainable.spec import TrialSpec
 

@@ -21,6 +21,7 @@ from orchestrator.plan.identity import trial_spec
 from store.columns import SCHEMA_VERSION, VERSION_KEY, to_table
 from store.errors import InputError
 from store.folder import Folder, LocalFolder
+from store.names import Place
 from store.parts import part_cell
 from store.sealed import is_whole, unseal_bytes
 from tests.orchestrator.support import fake_history, fake_row, sweep_cells, sweep_config
@@ -33,7 +34,9 @@ CELL, OTHER = CELLS[0].id, CELLS[1].id
 
 def make_spec(number: int, cell: int = 0) -> TrialSpec:
     place = CELLS[cell]
-    return trial_spec(sweep_config(), place, "search", f"{place.id}-r0-{number:03d}", {"lr": 1e-3}, 0)
+    return trial_spec(
+        sweep_config(), place, "search", f"{place.id}-r0-{number:03d}", {"lr": 1e-3}, 0, place=Place(number, None, 0)
+    )
 
 
 @pytest.fixture

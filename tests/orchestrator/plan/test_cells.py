@@ -9,12 +9,15 @@ import pytest
 
 from orchestrator.config.sweep_config import EarlyStopping
 from orchestrator.plan.cells import bias_axis, bias_points
+from orchestrator.plan.identity import trial_spec
 from orchestrator.plan.space import default_in
+from store.columns import arrow_schema
 from store.errors import InputError
 from tests.orchestrator.support import FakeData, sweep_cells, sweep_config
 from trainable.data.base import Axis
 from trainable.methods.base import Choices, Range, get_method, list_methods
 from trainable.spec import TrialSpec
+from trainable.trial.outcome import spec_row
 
 
 def grid(bias: Any) -> dict[str, Any]:
@@ -47,13 +50,21 @@ def test_the_axis_is_the_first_declared_parameter_that_varies(bias: Any, axis: s
     assert {cell.bias_axis for cell in sweep_cells(config)} == {axis}
 
 
-def test_beside_the_axis_only_a_parameter_with_a_column_may_vary() -> None:
+def test_every_bias_parameter_may_vary_and_has_a_column() -> None:
     data = FakeData(axes=(Axis("rho", "rho", 0.0, 1.0, "larger", 0.0), Axis("size", "size", 0, 9, "larger", 0.0, 1.0)))
     assert {cell.bias_axis for cell in sweep_cells(sweep_config(data, **grid({"rho": 1, "size": [2, 3]})), data)} == {
         "size"
     }
-    with pytest.raises(InputError, match=r"beside the axis rho .* fake has size = \[2.0, 3.0\]"):
-        sweep_cells(sweep_config(data, **grid({"rho": [0, 1], "size": [2, 3]})), data)
+    both = sweep_cells(sweep_config(data, **grid({"rho": [0, 1], "size": [2, 3]})), data)
+    assert {(cell.bias["rho"], cell.bias["size"]) for cell in both} == {(0, 2), (0, 3), (1, 2), (1, 3)}
+    row = spec_row(trial_spec(sweep_config(data), both[0], "search", "t", {"lr": 1e-3}, 0), "failed")
+    assert (row["bias_rho"], row["bias_size"]) == (0.0, 2.0) and arrow_schema("trials", row)
+
+
+def test_a_bias_parameter_whose_column_is_taken_is_refused() -> None:
+    data = FakeData(axes=(Axis("rho", "rho", 0.0, 1.0, "larger", 0.0), Axis("value", "v", 0, 9, "larger", 0.0, 1.0)))
+    with pytest.raises(InputError, match=r"fake has one called value, and bias_value is a column of every trial"):
+        sweep_cells(sweep_config(data, **grid({"rho": [0, 1]})), data)
 
 
 def test_ids_are_unique_and_usable_as_file_names() -> None:
@@ -253,8 +264,6 @@ def test_resolving_twice_changes_nothing() -> None:
 
 
 def test_a_specification_survives_its_json() -> None:
-    from orchestrator.plan.identity import trial_spec
-
     config = sweep_config(training={"epochs": 2, "augmentation": ["flip"]})
     cell = sweep_cells(config)[0]
     spec = trial_spec(config, cell, "search", "t", {"lr": 1e-3}, 3)

@@ -10,10 +10,11 @@ import pytest
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import choose_cells
 from orchestrator.plan.continuation import check_config
-from orchestrator.plan.identity import confirm_id, confirm_seed
+from orchestrator.plan.identity import confirm_seed
 from orchestrator.progress import cell_table
 from orchestrator.search.dispatch import Dispatcher
 from store.errors import InputError
+from store.names import confirm_id
 from tests.orchestrator.support import Simulation, dispatcher_for, sweep_cells, sweep_config
 from trainable.spec import TrialSpec
 
@@ -29,7 +30,7 @@ def confirmed(simulation: Simulation, label: str) -> dict[str, list[dict[str, An
     found: dict[str, list[dict[str, Any]]] = {}
     for row in simulation.rows.values():
         if row["phase"] == "confirm" and row["label"] == label:
-            found.setdefault(row["rho"], []).append(row)
+            found.setdefault(row["bias_rho"], []).append(row)
     return found
 
 
@@ -62,7 +63,9 @@ class TestDispatch:
         def compare() -> None:
             spec = simulation.issued[-1]
             if spec.label == "permuted_bias":
-                done = [r for r in simulation.rows.values() if r["phase"] == "search" and r["rho"] == spec.bias["rho"]]
+                done = [
+                    r for r in simulation.rows.values() if r["phase"] == "search" and r["bias_rho"] == spec.bias["rho"]
+                ]
                 assert len(done) == 5
                 ended.add(len([r for r in simulation.rows.values() if r["phase"] == "search"]))
 

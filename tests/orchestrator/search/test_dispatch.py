@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from orchestrator.config.sweep_config import SweepConfig
-from orchestrator.plan.identity import confirm_seed, search_id, search_number, search_seed, trial_spec
+from orchestrator.plan.identity import confirm_seed, search_seed, trial_spec
 from orchestrator.search.dispatch import Dispatcher
 from orchestrator.search.failures import Failures
+from store.names import Place, search_id
 from tests.orchestrator.support import Simulation, dispatcher_for, fake_row, sweep_config
 from trainable.spec import TrialSpec
 
@@ -285,7 +286,7 @@ class TestOptunaAtTheEnd:
         dispatcher = dispatcher_for(config)
 
         def status(spec: TrialSpec) -> str:
-            return "failed" if search_number(spec.trial_id) == 1 else "completed"
+            return "failed" if spec.search_number == 1 else "completed"
 
         done = Simulation(
             dispatcher, slots=4, status=lambda spec: status(spec) if spec.phase == "search" else "completed"
@@ -293,7 +294,7 @@ class TestOptunaAtTheEnd:
         for cell in dispatcher.cells:
             states = [trial.state.name for trial in dispatcher.study(cell.id).trials()]
             rows = [row for row in done.rows.values() if row["cell"] == cell.id and row["phase"] == "search"]
-            rows = [row for row in rows if not (cell.anchor and search_number(row["trial_id"]) == 0)]
+            rows = [row for row in rows if not (cell.anchor and row["search_number"] == 0)]
             expected = [{"completed": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}[row["status"]] for row in rows]
             assert sorted(states) == sorted(expected)
             assert {"COMPLETE", "PRUNED", "FAIL"} == set(states)
@@ -387,7 +388,15 @@ class TestRestore:
         (cell,) = dispatcher.cells
         rates = {998: 0.01, 999: 0.02, 1000: 0.03, 1001: 0.04}
         specs = [
-            trial_spec(config, cell, "search", search_id(cell.id, 0, number), {"lr": lr, "weight_decay": 1e-3}, 0)
+            trial_spec(
+                config,
+                cell,
+                "search",
+                search_id(cell.id, 0, number),
+                {"lr": lr, "weight_decay": 1e-3},
+                0,
+                place=Place(number, None, 0),
+            )
             for number, lr in rates.items()
         ]
         dispatcher.restore([fake_row(spec, 0.5) for spec in specs], {}, [])
@@ -429,7 +438,7 @@ class TestExtension:
         finished, issued = self.extended(sweep_config(), longer)
         search = [spec for spec in issued if spec.phase == "search"]
         assert len(search) == 6 * 4
-        assert {search_number(spec.trial_id) for spec in search} == {5, 6, 7, 8}
+        assert {spec.search_number for spec in search} == {5, 6, 7, 8}
         assert not {spec.trial_id for spec in issued} & set(finished.rows)
 
     def test_a_longer_qmc_search_is_the_longer_search(self) -> None:
@@ -446,7 +455,7 @@ class TestExtension:
         resumed = dispatcher_for(new)
         resumed.restore(better.values(), {}, [])
         spec = resumed.next()
-        assert spec is not None and search_number(spec.trial_id) == 2
+        assert spec is not None and spec.search_number == 2
         resumed.record(fake_row(spec, 0.9), [])
         assert resumed.totals() == (3 + 2, True, 3)
         assert [spec.phase for spec in drain(resumed)] == ["confirm", "confirm"]
@@ -461,7 +470,7 @@ class TestExtension:
 
     def test_open_trials_that_are_not_wanted_any_more_are_returned(self) -> None:
         killed = Simulation(dispatcher_for(sweep_config()), slots=8).run(rows=1)
-        unwanted = [spec for spec in killed.running if search_number(spec.trial_id) >= 1]
+        unwanted = [spec for spec in killed.running if spec.search_number != 0]
         assert unwanted
         dispatcher = dispatcher_for(sweep_config(search={"trials": 1}))
         assert dispatcher.restore(killed.rows.values(), {}, killed.running) == unwanted

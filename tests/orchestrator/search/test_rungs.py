@@ -101,9 +101,9 @@ def test_a_hard_cell_is_never_stopped_by_an_easy_one() -> None:
     done = Simulation(dispatcher, slots=4, curve=by_bias).run()
     searched = [row for row in done.rows.values() if row["phase"] == "search"]
     for rho in (0.0, 1.0):
-        cell = [row for row in searched if row["rho"] == rho]
+        cell = [row for row in searched if row["bias_rho"] == rho]
         best = max(cell, key=lambda row: row["val_counterfactual"])
         assert best["status"] == "completed"
         assert any(row["status"] == "pruned" for row in cell)
-    counts = [sum(row["status"] == "pruned" for row in searched if row["rho"] == rho) for rho in (0.0, 1.0)]
+    counts = [sum(row["status"] == "pruned" for row in searched if row["bias_rho"] == rho) for rho in (0.0, 1.0)]
     assert counts[0] == counts[1]

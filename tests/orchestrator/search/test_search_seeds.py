@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from orchestrator.config.sweep_config import SweepConfig
-from orchestrator.plan.identity import confirm_seed, own_rule, search_id, search_place, search_seed
+from orchestrator.plan.identity import confirm_seed, search_seed
+from store.names import Place, place_of_version_1, search_id
 from tests.orchestrator.support import Simulation, dispatcher_for, sweep_config
 from trainable.spec import TrialSpec
 
@@ -30,7 +31,7 @@ def noisy(spec: TrialSpec, epoch: int) -> float:
 
 def search_rows(simulation: Simulation, cell: str) -> dict[tuple[int, int], dict[str, Any]]:
     rows = (row for row in simulation.rows.values() if row["phase"] == "search" and row["cell"] == cell)
-    return {search_place(row["trial_id"]): row for row in rows}
+    return {(row["search_number"], row["seed_number"]): row for row in rows}
 
 
 def test_each_candidate_has_all_seeds_and_is_worth_their_mean() -> None:
@@ -51,9 +52,9 @@ def test_each_candidate_has_all_seeds_and_is_worth_their_mean() -> None:
 
 def test_one_seed_has_the_identifiers_and_seeds_it_had() -> None:
     one = Simulation(dispatcher_for(seeds_config(1)), curve=noisy).run()
-    assert {search_place(name)[1] for name, row in one.rows.items() if row["phase"] == "search"} == {0}
+    assert {row["seed_number"] for row in one.rows.values() if row["phase"] == "search"} == {0}
     assert search_id("c", 0, 7) == "c-r0-007" and search_id("c", 0, 7, "val_biased", 2) == "c-r0.val_biased-007.s2"
-    assert search_place("c-r0.val_biased-007.s2") == (7, 2) and own_rule("c-r0.val_biased-007.s2") == "val_biased"
+    assert place_of_version_1("c-r0.val_biased-007.s2", "search") == Place(7, "val_biased", 2)
     assert search_seed(5, 1) == search_seed(5, 1, 0) != search_seed(5, 1, 1)
 
 
@@ -72,7 +73,7 @@ def test_where_nothing_is_searched_there_is_one_trial() -> None:
 def test_a_candidate_that_does_not_complete_is_given_up_with_its_first_seed() -> None:
     def fails(spec: TrialSpec) -> str:
         search = spec.phase == "search"
-        return "failed" if search and search_place(spec.trial_id) in ((1, 0), (2, 1)) else "completed"
+        return "failed" if search and (spec.search_number, spec.seed_number) in ((1, 0), (2, 1)) else "completed"
 
     simulation = Simulation(dispatcher_for(seeds_config()), slots=3, curve=noisy, status=fails).run()
     assert simulation.dispatcher.finished

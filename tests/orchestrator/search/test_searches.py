@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import choose_cells
-from orchestrator.plan.identity import confirm_seed, own_rule, search_number, search_seed
+from orchestrator.plan.identity import confirm_seed, search_seed
 from orchestrator.search.dispatch import Dispatcher
 from store.errors import InputError
 from tests.orchestrator.support import Simulation, dispatcher_for, fake_row, sweep_cells, sweep_config
@@ -59,18 +59,18 @@ class TestOneSearchForEachRule:
 
     def test_every_rule_has_as_many_trials(self) -> None:
         done = finished(self.config())
-        counts = Counter(own_rule(spec.trial_id) for spec in done.issued if spec.phase == "search")
+        counts = Counter(spec.search_rule for spec in done.issued if spec.phase == "search")
         assert counts == dict.fromkeys(RULES, 4)
 
     def test_a_search_follows_its_own_rule(self) -> None:
         done = finished(self.config())
-        assert all(spec.rule == own_rule(spec.trial_id) for spec in done.issued if spec.phase == "search")
+        assert all(spec.rule == spec.search_rule for spec in done.issued if spec.phase == "search")
 
     def test_a_rule_chooses_among_its_own_trials(self) -> None:
         dispatcher = dispatcher_for(self.config())
         for spec in list(iter(dispatcher.next, None)):
             other = "val_biased" if spec.rule == "val_counterfactual" else "val_counterfactual"
-            own = 0.5 + search_number(spec.trial_id) / 10
+            own = 0.5 + (spec.search_number or 0) / 10
             dispatcher.record(fake_row(spec, own, rules={other: 0.99}), [])
         picks = dispatcher.picks(dispatcher.cells[0].id)
         assert {rule: (pick.number, pick.value) for rule, pick in picks.items()} == dict.fromkeys(RULES, (3, 0.8))

@@ -59,7 +59,7 @@ def test_columns_are_those_of_the_schema(phase: str, tiny: MakeSpec) -> None:
 
 def test_row_says_what_was_trained(tiny: MakeSpec) -> None:
     row = run(tiny("lnl", hyperparameters={"mu": 0.5}, label="mine", sweep="s", cell="c", enqueued_from="d")).row
-    assert row["rho"] == 0.9 and "gamma" not in row
+    assert row["bias_rho"] == 0.9 and "bias_gamma" not in row
     assert (row["lambda_"], row["mu"], row["lr"], row["lr_bias"]) == (1.0, 0.5, 1e-2, 1e-3)
     assert json.loads(row["hyperparameters"])["weight_decay"] == row["weight_decay"]
     assert (row["label"], row["sweep"], row["cell"], row["enqueued_from"]) == ("mine", "s", "c", "d")

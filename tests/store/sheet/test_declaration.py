@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from store.declaration import changed_parts, hash_of, parts_in, parts_of
+from store.sheet.declaration import changed_parts, hash_of, parts_in, parts_of
 
 CONFIG: dict[str, Any] = {
     "name": "s",

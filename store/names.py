@@ -1,0 +1,144 @@
+"""Identifiers of cells and trials: named by what is trained, never by the rule that chose it, and built here alone.
+
+They are names of files and keys of rows, and nothing is read out of them: what tells trials of a cell apart stands in
+columns of its own. Rows and specifications of schema version 1 lack those columns; for them, once, on reading, this
+module takes them from the identifiers that it built.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from store.rules import RULES, Rule
+
+PLACE_COLUMNS = ("search_number", "search_rule", "seed_number")
+"""Columns that tell trials of one cell and repeat apart."""
+
+_SEARCH = r"(?:\.(?P<search_rule>val_[a-z]+)-)?(?P<search_number>[0-9]+)(?:\.s(?P<seed_number>[0-9]+))?$"
+_CONFIRM = r"-s(?P<seed_number>[0-9]+)$"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Place of a trial among those of its cell and repeat.
+
+    Attributes:
+        number: Number of a search trial's candidate; None for a confirm trial.
+        rule: The rule whose own search it belongs to (``search.per_rule``); None where all rules choose from one.
+        seed: Index of its search or confirm seed; None where it is not known.
+    """
+
+    number: int | None = None
+    rule: Rule | None = None
+    seed: int | None = None
+
+
+def cell_id(dataset: str, bias: Mapping[str, float], fold: int | None, network: str, label: str) -> str:
+    """Identifier of a cell, usable as the name of a file.
+
+    >>> cell_id("brain_mri", {"rho": 1.0, "gamma": 0.5}, None, "resnet18", "lnl")
+    'brain_mri-rho1-gamma0.5-resnet18-lnl'
+    """
+    place = "-".join(f"{name}{short(value)}" for name, value in bias.items())
+    return f"{dataset}-{place}{'' if fold is None else f'-fold{fold}'}-{network}-{label}"
+
+
+def short(value: float) -> str:
+    """A number as part of a name: six digits where they say it exactly, else all of them."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)
+
+
+def search_id(cell: str, repeat: int, number: int, rule: Rule | None = None, k: int = 0) -> str:
+    """Identifier of a search trial.
+
+    Args:
+        cell: Identifier of its cell.
+        repeat: Repetition of search and confirm.
+        number: Number of the candidate.
+        rule: The rule, where it has a search of its own.
+        k: Index of the search seed.
+
+    >>> search_id("c", 0, 7, "val_biased", 2)
+    'c-r0.val_biased-007.s2'
+    """
+    return f"{cell}-r{repeat}{f'.{rule}' if rule else ''}-{number:03d}{f'.s{k}' if k else ''}"
+
+
+def confirm_id(cell: str, hyperparameters: Mapping[str, Any], k: int, repeat: int = 0, split: int | None = None) -> str:
+    """Identifier of a confirm trial: cell, hash of the hyperparameters, index of the seed.
+
+    Before the index stand the repeat, after the first one, and the split, where seeds share one.
+
+    >>> confirm_id("c", {"lr": 0.1}, 2)
+    'c-c924a5f4-s2'
+    """
+    digest = hashlib.sha256(hyperparameter_text(hyperparameters).encode()).hexdigest()[:8]
+    within = f"{f'-r{repeat}' if repeat else ''}{'' if split is None else f'-p{split}'}"
+    return f"{cell}-{digest}{within}-s{k}"
+
+
+def hyperparameter_text(hyperparameters: Mapping[str, Any]) -> str:
+    """The canonical JSON text of hyperparameters: the column, and what a confirm trial's identifier hashes."""
+    return json.dumps(dict(hyperparameters), sort_keys=True)
+
+
+def belongs_to(trial: str, cell: str) -> bool:
+    """Whether a trial's identifier begins with that of the cell, as far as can be told from names alone."""
+    return trial.startswith(f"{cell}-")
+
+
+def place_of_version_1(trial: str, phase: str) -> Place:
+    """Place of a trial whose row or specification is of schema version 1.
+
+    Args:
+        trial: Its identifier.
+        phase: ``search`` or ``confirm``.
+    """
+    match = re.search(_SEARCH if phase == "search" else _CONFIRM, trial)
+    if match is None:
+        return Place()
+    found = match.groupdict()
+    number, rule = found.get("search_number"), found.get("search_rule")
+    seed = found["seed_number"] or 0
+    return Place(None if number is None else int(number), cast(Rule, rule) if rule in RULES else None, int(seed))
+
+
+def with_places(trials: pa.Table) -> pa.Table:
+    """Trial rows of schema version 1 with the columns of their places.
+
+    Args:
+        trials: The rows.
+    """
+    text = pa.string()
+    phases = trials["phase"].cast(text) if "phase" in trials.schema.names else pa.nulls(len(trials), text)
+    names, searched = trials["trial_id"].cast(text), pc.equal(phases, "search")
+    of_search = pc.extract_regex(names, _SEARCH)
+    of_confirm = pc.extract_regex(names, _CONFIRM)
+
+    def part(groups: Any, name: str) -> Any:
+        found = pc.struct_field(groups, name)
+        return pc.if_else(pc.equal(found, ""), None, found)
+
+    zero = pa.scalar("0")
+    seeds = pc.if_else(
+        searched,
+        pc.if_else(pc.is_valid(of_search), pc.coalesce(part(of_search, "seed_number"), zero), None),
+        part(of_confirm, "seed_number"),
+    )
+    columns = {
+        "search_number": pc.if_else(searched, part(of_search, "search_number"), None).cast(pa.int64()),
+        "search_rule": pc.if_else(searched, part(of_search, "search_rule"), None),
+        "seed_number": seeds.cast(pa.int64()),
+    }
+    for name, values in columns.items():
+        trials = trials.append_column(pa.field(name, values.type), values)
+    return trials
