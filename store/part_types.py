@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from store.columns import column_type
+from store.errors import UnreadablePart
 
 _KINDS = (
     lambda kind: types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind),
@@ -20,29 +21,29 @@ _KINDS = (
 """Numbers, text, yes or no, times: a column may differ from the schema within one of these."""
 
 
-def fitted(table: str, data: pa.Table) -> pa.Table | str:
+def fitted(table: str, data: pa.Table) -> pa.Table:
     """A part with its known columns in the schema's types.
 
     Args:
         table: ``trials``, ``history``, ``predictions`` or ``splits``.
         data: The part; columns that the schema does not know stay as they are.
 
-    Returns:
-        The part; or, where a known column cannot have its type, the reason in words.
+    Raises:
+        UnreadablePart: A known column cannot have its type.
     """
     for place, (name, found) in enumerate(zip(data.schema.names, data.schema.types, strict=True)):
         wanted = column_type(table, name)
         if wanted is None or found == wanted:
             continue
-        said = f"its column '{name}' must be of type {wanted}, but is of type {found}"
+        reason = f"its column '{name}' must be of type {wanted}, but is of type {found}"
         if not _same_kind(found, wanted):
-            return said
+            raise UnreadablePart(reason)
         try:
             # Times are kept to the microsecond, whatever a part has.
             options = pc.CastOptions(target_type=wanted, allow_time_truncate=True)
             data = data.set_column(place, pa.field(name, wanted), data.column(place).cast(options=options))
         except pa.ArrowException as error:
-            return f"{said} with values that do not fit ({str(error).splitlines()[0]})"
+            raise UnreadablePart(f"{reason} with values that do not fit ({str(error).splitlines()[0]})") from error
     return data
 
 
