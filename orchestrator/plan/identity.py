@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from orchestrator.config.sweep_config import SweepConfig
@@ -38,8 +39,8 @@ def hyperparameter_text(hyperparameters: Mapping[str, Any]) -> str:
 
 def search_id(cell_id: str, repeat: int, number: int, rule: Rule | None = None, k: int = 0) -> str:
     """Identifier of a search trial; ``rule`` where the rule has a search of its own, ``k`` the search seed's index."""
-    own = f".{rule}" if rule else ""
-    return f"{cell_id}-r{repeat}{own}-{number:03d}{f'.s{k}' if k else ''}"
+    infix = f".{rule}" if rule else ""
+    return f"{cell_id}-r{repeat}{infix}-{number:03d}{f'.s{k}' if k else ''}"
 
 
 def own_rule(trial_id: object) -> Rule | None:
@@ -78,12 +79,8 @@ def trial_spec(
     trial_id: str,
     hyperparameters: Mapping[str, Any],
     seed: int,
-    repeat: int = 0,
-    rule: Rule | None = None,
-    enqueued_from: str | None = None,
-    split: int | None = None,
 ) -> TrialSpec:
-    """Everything a worker needs to know of one trial of a resolved sweep."""
+    """Specification of one trial of a resolved sweep: all that a worker must know, for the first repeat."""
     assert config.metric is not None
     assert config.search.rule is not None
     return TrialSpec(
@@ -98,12 +95,8 @@ def trial_spec(
         phase=phase,
         training=config.training.of_a_trial(),
         metric=config.metric,
-        rule=rule or config.search.rule,
+        rule=config.search.rule,
         fold=cell.fold,
-        repeat=repeat,
-        split=split,
-        split_seed=split_seed(config.seed, split, repeat),
-        enqueued_from=enqueued_from,
         label=cell.label,
         sweep=config.name,
         cell=cell.id,
@@ -113,17 +106,14 @@ def trial_spec(
     )
 
 
+def in_repeat(spec: TrialSpec, sweep_seed: int, repeat: int, split: int | None = None) -> TrialSpec:
+    """The same trial in a repeat of the sweep, and on a split that several seeds share."""
+    return replace(spec, repeat=repeat, split=split, split_seed=split_seed(sweep_seed, split, repeat))
+
+
 def spec_of_row(config: SweepConfig, cell: Cell, row: Mapping[str, Any]) -> TrialSpec:
     """Specification by which a worker trains a finished trial of a cell once more."""
-    return trial_spec(
-        config,
-        cell,
-        row["phase"],
-        row["trial_id"],
-        json.loads(row["hyperparameters"]),
-        row["seed"],
-        repeat=row["repeat"],
-        rule=own_rule(row["trial_id"]),
-        enqueued_from=row["enqueued_from"],
-        split=row.get("split"),
-    )
+    hyperparameters = json.loads(row["hyperparameters"])
+    spec = trial_spec(config, cell, row["phase"], row["trial_id"], hyperparameters, row["seed"])
+    spec = replace(spec, rule=own_rule(row["trial_id"]) or spec.rule, enqueued_from=row["enqueued_from"])
+    return in_repeat(spec, config.seed, row["repeat"], row.get("split"))

@@ -15,6 +15,7 @@ from orchestrator.plan.cells import Cell
 from orchestrator.plan.identity import (
     confirm_id,
     confirm_seed,
+    in_repeat,
     own_rule,
     search_id,
     search_place,
@@ -176,8 +177,8 @@ class CellState:
                 for rule, pick in chosen.items()
             }
         elif all(search.ended for search in self.searches):
-            found = {rule: self._searched_for(rule).best(rule) for rule in self._seeds}
-            self.picks = {rule: pick for rule, pick in found.items() if pick is not None}
+            best = {rule: self._searched_for(rule).best(rule) for rule in self._seeds}
+            self.picks = {rule: pick for rule, pick in best.items() if pick is not None}
         else:
             return False
         # By id: a configuration that two rules chose is trained once, for the larger number of seeds.
@@ -234,17 +235,11 @@ class CellState:
         assert place is not None
         number, k = place
         given = None if number in search.proposed else self._from_neighbour(search, number, neighbours)
-        return trial_spec(
-            self.config,
-            self.cell,
-            "search",
-            search_id(self.cell.id, self.repeat, number, search.rule if search.own else None, k),
-            search.propose(number, given),
-            search_seed(self.config.seed, self.repeat, k),
-            repeat=self.repeat,
-            rule=search.rule,
-            enqueued_from=search.sources.get(number),
-        )
+        name = search_id(self.cell.id, self.repeat, number, search.rule if search.own else None, k)
+        seed = search_seed(self.config.seed, self.repeat, k)
+        spec = trial_spec(self.config, self.cell, "search", name, search.propose(number, given), seed)
+        spec = replace(spec, rule=search.rule, enqueued_from=search.sources.get(number))
+        return in_repeat(spec, self.config.seed, self.repeat)
 
     def _from_neighbour(self, search: Search, number: int, neighbours: Sequence[CellState]) -> Mapping[str, Any] | None:
         if not self.config.search.neighbours or (number == 0 and self.cell.anchor is not None):
@@ -262,7 +257,6 @@ class CellState:
         for name, (hyperparameters, k, split) in self.wanted.items():
             if name not in self.confirm and name not in self.running:
                 seed = confirm_seed(self.config.seed, k, self.repeat, split)
-                return trial_spec(
-                    self.config, self.cell, "confirm", name, hyperparameters, seed, repeat=self.repeat, split=split
-                )
+                spec = trial_spec(self.config, self.cell, "confirm", name, hyperparameters, seed)
+                return in_repeat(spec, self.config.seed, self.repeat, split)
         return None
