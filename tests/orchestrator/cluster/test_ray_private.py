@@ -35,7 +35,12 @@ def test_the_installed_ray_has_every_private_attribute_that_is_used() -> None:
 @pytest.mark.parametrize("name", ray_private.ATTRIBUTES)
 def test_an_attribute_that_a_ray_lacks_is_named(name: str) -> None:
     module, _, path = name.partition(":")
-    moved = {name: "", f"{name}_moved": "", f"{module}_moved:{path}": "", f"{name}_new": "1000.0"}
+    moved = {
+        name: ray_private.ATTRIBUTES[name],
+        f"{name}_moved": "",
+        f"{module}_moved:{path}": "",
+        f"{name}_new": "1000.0",
+    }
     assert ray_private.missing_attributes(moved) == [f"{name}_moved", f"{module}_moved:{path}"]
 
 
