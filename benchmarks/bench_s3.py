@@ -140,15 +140,14 @@ def one(out: str, trials: int, with_ray: bool) -> dict[str, Any]:
     }
 
 
-def at_once(
-    config: Any, dispatcher: Any, writer: Any, progress: Any, options: Any, driver: str, *rest: Any, **more: Any
-) -> None:
+def at_once(run: Any) -> None:
     """In place of Ray Tune: a trial ends in the moment it is issued."""
     import datetime
 
     from store.rules import RULES
     from trainable.trial.outcome import spec_row
 
+    dispatcher, writer, progress = run.dispatcher, run.writer, run.progress
     progress.start(1)
     while (spec := dispatcher.next()) is not None:
         progress.update()
@@ -159,7 +158,8 @@ def at_once(
         writer.finish(row, history)
         if dispatcher.record(row, history) or dispatcher.cell_is_done(spec.cell):
             writer.compact(spec.cell)
-        progress.trial_ended(row)
+        run.budget.trial_ended(row)
+        progress.update()
 
 
 def memory_mb() -> float:

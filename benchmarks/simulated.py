@@ -25,7 +25,9 @@ from orchestrator.directory.lease import Lease
 from orchestrator.directory.reader import SweepDirectory
 from orchestrator.directory.writer import Writer
 from orchestrator.plan.cells import Cell
-from orchestrator.progress import Progress
+from orchestrator.progress import Progress, StatusFile
+from orchestrator.run import Options
+from orchestrator.run import Run as SweepRun
 from orchestrator.search.dispatch import Dispatcher
 from store.rules import RULES
 from trainable.randomness import derive
@@ -163,9 +165,9 @@ def simulate(
     """
     directory.folder.write("sweep.yaml", b"name: simulated\n")
     dispatcher = Dispatcher(config, cells)
-    progress = Progress(config.name, directory.folder, dispatcher, Console(file=io.StringIO()))
+    progress = Progress(dispatcher, Console(file=io.StringIO()), StatusFile(directory.folder))
     writer, demands = Writer(directory, Lease(directory.folder, "sim", 1)), demands_of(config, [])
-    session = Session(config, dispatcher, writer, progress, demands, slots=slots)
+    session = Session(SweepRun(dispatcher, writer, progress, Options(slots=slots)), demands)
     return Executor(session, slots, curve, seconds)
 
 

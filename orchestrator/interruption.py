@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
+from orchestrator.process.log import passed_over
 from orchestrator.process.running import descendants
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -89,11 +90,11 @@ class Interruption:
             yield
             return
         before = {number: signal.getsignal(number) for number in _SIGNALS}
-        tell = sys.unraisablehook
+        report = sys.unraisablehook
 
         def tell_others(entry: sys.UnraisableHookArgs) -> None:
             if not (self._asked_at is not None and issubclass(entry.exc_type, KeyboardInterrupt)):
-                tell(entry)
+                report(entry)
 
         sys.unraisablehook = tell_others
         self._terminals = [number for number in (1, 2) if os.isatty(number)]
@@ -104,7 +105,7 @@ class Interruption:
         try:
             yield
         finally:
-            sys.unraisablehook = tell
+            sys.unraisablehook = report
             ends = self._asked_at is not None and self._last_words is not None
             if not ends:
                 atexit.unregister(_ignore_ctrl_c)
@@ -143,7 +144,7 @@ class Interruption:
         # Neither Ray nor the interpreter can be ended in a hurry without a traceback: the process ends like one that is
         # killed, and Ray's end with it.
         if self._leave is not None:
-            thread = threading.Thread(target=_quietly, args=(self._leave,), daemon=True)
+            thread = threading.Thread(target=_attempt, args=(self._leave,), daemon=True)
             thread.start()
             thread.join(LEAVE_SECONDS)
         if 2 in self._terminals:
@@ -162,6 +163,6 @@ def _ignore_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _quietly(work: Callable[[], None]) -> None:
-    with contextlib.suppress(Exception):
+def _attempt(work: Callable[[], None]) -> None:
+    with passed_over("the end at once"):
         work()

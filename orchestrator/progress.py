@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.console import Console, Group, OverflowMethod
@@ -14,8 +14,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.directory.write_queue import Direct, Post
+from orchestrator.budget import Budget
+from orchestrator.directory.write_queue import ImmediateWrites, WriteQueue
 from orchestrator.plan.prices import read_prices
+from orchestrator.process.log import passed_over
 from orchestrator.search.dispatch import CellStatus, Dispatcher
 from store.errors import InputError
 from store.folder import Folder
@@ -24,98 +26,63 @@ from store.sealed import seal_json
 STATUS_FILE = "status.json"
 WRITE_SECONDS = 5.0
 LAST_WRITE_SECONDS = 10.0
-"""For so long an object store may be away when the last word is said."""
+"""Retry budget of the last write, where an object store is unavailable."""
 PLAIN_SECONDS = 15.0
 COST_SHOWN = 0.01
-"""Less than a cent is not worth a word."""
+"""A smaller cost is not shown."""
+
+
+@dataclass(frozen=True)
+class StatusFile:
+    """``status.json`` in a sweep's directory.
+
+    Attributes:
+        folder: The directory.
+        queue: How it is written.
+        sweep: Identity of the sweep, which stands in it.
+    """
+
+    folder: Folder
+    queue: WriteQueue = field(default_factory=ImmediateWrites)
+    sweep: str | None = None
 
 
 class Progress:
     """Shows and writes a sweep's progress.
 
     Args:
-        name: Name of the sweep.
-        folder: Its directory, for ``status.json``; None writes nothing.
         dispatcher: What is planned and done.
         console: Where it is shown; the standard error by default.
-        post: How ``status.json`` is written.
-        sweep: Identity of the sweep, which stands in it.
+        status: Where it is written; None writes nothing.
+
+    Attributes:
+        budget: Time and money that the sweep may take, and has taken.
     """
 
     def __init__(
-        self,
-        name: str,
-        folder: Folder | None,
-        dispatcher: Dispatcher,
-        console: Console | None = None,
-        post: Post | None = None,
-        sweep: str | None = None,
+        self, dispatcher: Dispatcher, console: Console | None = None, status: StatusFile | None = None
     ) -> None:
-        self._name = name
-        self._sweep = sweep
-        self._folder = folder
         self._dispatcher = dispatcher
         self._console = console or Console(stderr=True)
-        self._post = post or Direct()
-        self._started = time.monotonic()
-        self._finished_before = dispatcher.totals()[2]
-        self._train_seconds = 0.0
-        self._since: dict[str, float] = {}
+        self._status = status
+        now = time.monotonic()
         self._prices = read_prices()
-        self._cost: float | None = 0.0
-        self._slots = 0
-        self._slots_since = self._started
-        self._slot_seconds = 0.0
+        limits = dispatcher.config.limits
+        self.budget = Budget(limits, self._prices.of_trial, now, dispatcher.totals()[2])
         self._last_write = 0.0
-        self._last_line = self._started
+        self._last_line = now
         self._live: Live | None = None
         self._state = "running"
         self._errors_shown: list[str] = []
 
     def start(self, slots: int) -> None:
         """Begin to show; ``slots`` trials run at once."""
-        self.grow(slots)
+        self.budget.use_slots(slots, time.monotonic())
         if self._console.is_terminal:
             live = Live(console=self._console, refresh_per_second=2, transient=True, get_renderable=self._render)
             self._live = live
             self._show(live.start)
         self.update(force=True)
-
-    def grow(self, slots: int) -> None:
-        """Take note of how many trials run at once from now on."""
-        if self._slots:
-            now = time.monotonic()
-            self._slot_seconds += self._slots * (now - self._slots_since)
-            self._slots_since = now
-        self._slots = slots
-
-    def count_earlier(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Count what the trials of earlier drivers cost."""
-        for row in rows:
-            self._add_cost(row)
-
-    @property
-    def cost(self) -> float | None:
-        """What the sweep has cost so far; None where the table of prices lacks a GPU that was used."""
-        return self._cost
-
-    def _add_cost(self, row: Mapping[str, Any]) -> None:
-        price = self._prices.of_trial(row)
-        self._cost = None if price is None or self._cost is None else self._cost + price
-
-    def trial_started(self, name: str) -> None:
-        """Take note of a trial that begins to run; ``name`` is any name that it has while it runs."""
-        self._since[name] = time.monotonic()
-
-    def trial_left(self, name: str) -> None:
-        """Take note of a trial that runs no more, whatever became of it."""
-        self._since.pop(name, None)
-
-    def trial_ended(self, row: Mapping[str, Any]) -> None:
-        """Count a trial's time and cost, and show that it ended."""
-        self._train_seconds += float(row.get("train_seconds") or 0.0)
-        self._add_cost(row)
-        self.update()
 
     def update(self, force: bool = False) -> None:
         """Refresh ``status.json`` and the plain lines, each no more often than it should be."""
@@ -138,9 +105,10 @@ class Progress:
         if self._live is not None:
             self._show(self._live.stop)
             self._live = None
-        with contextlib.suppress(OSError, InputError):
-            if self._folder is not None:
-                self._folder.patiently(LAST_WRITE_SECONDS).write(STATUS_FILE, seal_json(self.snapshot()))
+        with passed_over(f"the last {STATUS_FILE}", OSError, InputError):
+            if self._status is not None:
+                folder = self._status.folder.patiently(LAST_WRITE_SECONDS)
+                folder.write(STATUS_FILE, seal_json(self.snapshot()))
 
     def _show(self, work: Callable[[], object]) -> None:
         # Nobody looks at a terminal or a pipe that is gone (rich answers a broken pipe with SystemExit): no reason to
@@ -148,52 +116,35 @@ class Progress:
         with contextlib.suppress(OSError, SystemExit):
             work()
 
-    def eta_seconds(self) -> float | None:
-        """Seconds to go, from the rate so far; None before the first trials have ended."""
-        planned, _, finished = self._dispatcher.totals()
-        done = finished - self._finished_before
-        if done < max(2, self._slots):
-            return None
-        return (planned - finished) * (time.monotonic() - self._started) / done
-
     def snapshot(self) -> dict[str, Any]:
         """The content of ``status.json``."""
         planned, exact, finished = self._dispatcher.totals()
-        elapsed = max(time.monotonic() - self._started, 1e-6)
+        budget, now = self.budget, time.monotonic()
+        busy = budget.busy_share(now)
         return {
-            "name": self._name,
-            "sweep": self._sweep,
+            "name": self._dispatcher.config.name,
+            "sweep": None if self._status is None else self._status.sweep,
             "state": self._state,
             "heartbeat": time.time(),
             "planned": planned,
             "planned_is_exact": exact,
             "finished": finished,
             "running": self._dispatcher.running,
-            "slots": self._slots,
-            "seconds": round(elapsed, 1),
-            "eta_seconds": self.eta_seconds(),
-            "busy": self._busy(),
-            "cost": None if self._cost is None else round(self._cost, 4),
-            "cost_in_words": None if self._cost is None else self._prices.words(self._cost),
+            "slots": budget.slots,
+            "seconds": round(budget.seconds(now), 1),
+            "eta_seconds": budget.eta_seconds(planned, finished, now),
+            "busy": None if busy is None else round(busy, 3),
+            "cost": None if budget.cost is None else round(budget.cost, 4),
+            "cost_in_words": None if budget.cost is None else self._prices.words(budget.cost),
             "failed": self._dispatcher.problems(),
             "errors": self._dispatcher.failures().lines(),
             "cells": [asdict(cell) for cell in self._dispatcher.status()],
         }
 
-    def _busy(self) -> float | None:
-        if not self._slots:
-            return None
-        # Long trials that still run count too.
-        now = time.monotonic()
-        running = sum(now - since for since in self._since.values())
-        whole = self._slot_seconds + self._slots * max(now - self._slots_since, 1e-6)
-        return round(min(1.0, (self._train_seconds + running) / whole), 3)
-
     def _write(self) -> None:
-        folder = self._folder
-        if folder is not None:
-            content = seal_json(self.snapshot())
-            self._post.latest(STATUS_FILE, lambda: folder.write(STATUS_FILE, content))
+        if self._status is not None:
+            folder, content = self._status.folder, seal_json(self.snapshot())
+            self._status.queue.put_latest(STATUS_FILE, lambda: folder.write(STATUS_FILE, content))
 
     def _render(self) -> Group:
         snapshot = self.snapshot()
@@ -223,15 +174,15 @@ def status_line(snapshot: Mapping[str, Any]) -> str:
 def cell_table(cells: list[CellStatus]) -> Table:
     """The table of cells: what is planned, done, running, pruned and failed, and the best value so far."""
     table = Table(box=None, pad_edge=False)
-    places = Counter((cell.label, cell.bias_value) for cell in cells)
+    counts = Counter((cell.label, cell.bias_value) for cell in cells)
     # With a second parameter, folds or repeats the bias value alone would stand for several rows.
-    several = any(count > 1 for count in places.values())
-    place = "cell" if several else "bias value"
-    for heading in ("method", place, "phase", "finished", "running", "pruned", "failed", "best", "lambda"):
+    ambiguous = any(count > 1 for count in counts.values())
+    position = "cell" if ambiguous else "bias value"
+    for heading in ("method", position, "phase", "finished", "running", "pruned", "failed", "best", "lambda"):
         # Where a terminal is narrow, a name goes on in the next line: cut short it would be the same in every row.
         overflow: OverflowMethod = "fold" if heading in ("method", "cell") else "ellipsis"
         table.add_column(heading, justify="left" if heading in ("method", "phase") else "right", overflow=overflow)
-    names = _names(cells) if several else [f"{cell.bias_value:g}" for cell in cells]
+    names = _names(cells) if ambiguous else [f"{cell.bias_value:g}" for cell in cells]
     for cell, name in zip(cells, names, strict=True):
         bound = "" if cell.exact else "<="
         before = "search" if cell.like is None else f"waits for {cell.like}"

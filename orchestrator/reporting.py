@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+from orchestrator.process.log import LOG
+
 EVERY_SECONDS = 300.0
 """At most so often; and never so often that it takes more than a twentieth of the time."""
 _SHARE = 20
@@ -37,8 +39,11 @@ class ReportKeeper:
         self._due = self._due or cell
         now = time.monotonic()
         if self._process is not None:
-            if self._process.poll() is None:
+            code = self._process.poll()
+            if code is None:
                 return
+            if code:
+                LOG.warning("a report while the sweep runs ended with exit code %d", code)
             self._process = None
             self._next = now + max(EVERY_SECONDS, _SHARE * (now - self._began))
         if not self._due or now < self._next:

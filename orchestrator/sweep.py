@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import secrets
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
 
 from orchestrator.cluster.address import check_cluster, check_form
 from orchestrator.cluster.fits import check_fits
@@ -22,55 +21,37 @@ from orchestrator.directory.begin_anew import begin_anew, changes_if_new
 from orchestrator.directory.companions import write_samples, write_splits
 from orchestrator.directory.damage import Survey, set_aside, survey
 from orchestrator.directory.declaration import declaration_of, next_declaration, now
-from orchestrator.directory.lease import acquire
+from orchestrator.directory.journal import write_journal
+from orchestrator.directory.lease import LeaseLost, acquire
 from orchestrator.directory.reader import SweepDirectory
 from orchestrator.directory.remaining import remaining
 from orchestrator.directory.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
 from orchestrator.directory.writer import Writer
-from orchestrator.interruption import Interruption
 from orchestrator.plan.cells import Cell, choose_cells
 from orchestrator.plan.continuation import changed_numbers, check_config, check_provenance
 from orchestrator.plan.identity import search_seed
 from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.plan.prices import read_prices
 from orchestrator.process.home import ensure_home
-from orchestrator.progress import Progress
+from orchestrator.process.log import LOG, LOG_FILE, LogFile, passed_over, sweep_log
+from orchestrator.process.temporary import TemporaryFolder
+from orchestrator.progress import Progress, StatusFile
+from orchestrator.run import Options, Run
 from orchestrator.search.dispatch import Dispatcher
 from orchestrator.search.failures import Failures
-from orchestrator.search.journal import write_journal
 from store.errors import InputError
 from store.parts import part_cell
 from store.sealed import seal_sheet, seal_yaml
 from trainable.data.contract import check_images
 
+__all__ = ["Options", "Result", "Run", "resume_config", "run_sweep"]
+
 LAST_SECONDS = 20.0
-"""For so long an interrupted driver tries to hand over what it still has."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a sweep is run, as opposed to what it is.
-
-    Attributes:
-        address: Ray cluster to connect to; None = ``RAY_ADDRESS`` or a Ray of our own.
-        cpus: Processors of a Ray of our own; None = all that this process may use.
-        slots: Trials at once; None = as many as the cluster holds at its largest, nodes that join later included.
-        mix_versions: Go on although numerics, the source of a method or of the network, or its weights file differ from
-            those of the rows.
-        failed: Run failed trials again.
-        only: Run only these cells, e.g. ``method=lnl,rho=0.9``; None = all.
-        console: Where progress is shown.
-        interruption: Hears the signals that end the sweep; None = one of the sweep's own.
-    """
-
-    address: str | None = None
-    cpus: int | None = None
-    slots: int | None = None
-    mix_versions: bool = False
-    failed: bool = False
-    only: str | None = None
-    console: Console = field(default_factory=lambda: Console(stderr=True))
-    interruption: Interruption | None = None
+"""Retry budget of an interrupted driver for what it still has to write."""
+RAY_FOLDER = "ray"
+"""Subfolder of a directory with the log of its drivers and Ray Tune's files."""
+LOG_BYTES = 2**22
+"""Length to which the log in an object store is cut; the newest lines stay."""
 
 
 @dataclass(frozen=True)
@@ -114,35 +95,71 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     """
     options = options or Options()
     ensure_home()
+    start = _check(config, out, options)
+    with options.interruption.heard():
+        _run_under_lease(start)
+        options.interruption.check()
+    return _result(start)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A sweep that may begin: it is checked, and nothing is written yet.
+
+    Attributes:
+        directory: Its directory.
+        options: How it is run.
+        plan: The resolved sweep.
+        dispatcher: What is planned and done.
+        identity: Identity of the sweep; None where an older version began it.
+        old_sheet: Content of ``sweep.yaml`` before; None = the sweep is new.
+        sheet: Content of ``sweep.yaml`` from now on.
+        changes: Differences between the two: dotted key -> (old, new).
+        anew: The rows that are there do not count, and are put away.
+    """
+
+    directory: SweepDirectory
+    options: Options
+    plan: Plan
+    dispatcher: Dispatcher
+    identity: str | None
+    old_sheet: Mapping[str, Any] | None
+    sheet: Mapping[str, Any]
+    changes: Mapping[str, Any]
+    anew: bool
+
+
+def _check(config: SweepConfig, out: str, options: Options) -> _Start:
+    """Refuse what cannot be run, before anything is written."""
     directory = SweepDirectory(out)
     directory.folder.check_usable()
     # Refused here, where nothing has been written yet.
     read_prices()
     address = options.address or os.environ.get("RAY_ADDRESS", "")
     check_form(address)
-    begun = read_sheet(directory) if directory.exists() else None
-    if begun is None and any(part_cell(name) is not None for name in directory.folder.child("trials").names()):
+    old_sheet = read_sheet(directory) if directory.exists() else None
+    if old_sheet is None and any(part_cell(name) is not None for name in directory.folder.child("trials").names()):
         # Under a new sheet its rows would be another sweep's.
         raise InputError(
             f"{directory.uri}/{SWEEP_FILE} is missing, which says what the rows beside it mean: restore it from a "
             "copy, or choose another --out"
         )
-    sweep = secrets.token_hex(8) if begun is None else directory.identity()
-    plan = make_plan(config if begun is None else _as_begun(config, begun))
+    identity = secrets.token_hex(8) if old_sheet is None else directory.identity()
+    plan = make_plan(config if old_sheet is None else _as_begun(config, old_sheet))
     cells = plan.cells if options.only is None else choose_cells(plan.cells, options.only)
     dispatcher = Dispatcher(plan.config, cells)
     sheet = sweep_sheet(plan)
     changes: Mapping[str, Any] = {}
     anew = False
-    if begun is not None:
+    if old_sheet is not None:
         directory.check_readable()
-        were, are = begun.get("provenance", {}), sheet["provenance"]
+        were, are = old_sheet.get("provenance", {}), sheet["provenance"]
         try:
-            changes = check_config(configuration_of(begun), plan.config, directory.uri)
+            changes = check_config(configuration_of(old_sheet), plan.config, directory.uri)
             for difference in check_provenance(were, are, options.mix_versions, directory.uri):
-                options.console.print(f"since this sweep began: {difference}", highlight=False, soft_wrap=True)
+                options.print(f"since this sweep began: {difference}")
         except InputError as refusal:
-            changes, anew = changes_if_new(directory, begun, plan, refusal, options.failed), True
+            changes, anew = changes_if_new(directory, old_sheet, plan, refusal, options.failed), True
         changes = {**changes, **changed_numbers(were, are)}
     # What else only a confirm trial would ask for. Not in the plan: images may take seconds to be drawn.
     check_images(plan.dataset, plan.cells[0].bias, search_seed(plan.config.seed))
@@ -153,94 +170,131 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
             check_fits(plan.config, {cell.label for cell in cells}, options.cpus)
     except InputError:
         # A sweep that is finished needs no Ray.
-        if begun is None or anew or _has_work(plan, cells, directory, options.failed):
+        if old_sheet is None or anew or _has_work(plan, cells, directory, options.failed):
             raise
-    interruption = options.interruption or Interruption()
-    with interruption.heard():
-        lease = acquire(directory.folder, lambda text: options.console.print(text, highlight=False, soft_wrap=True))
-        interruption.on_end_at_once(lease.release)
-        writer = Writer(directory, lease, sweep=sweep)
+    return _Start(directory, options, plan, dispatcher, identity, old_sheet, sheet, changes, anew)
+
+
+def _run_under_lease(start: _Start) -> None:
+    """Take the lease, and run what is missing; whatever ends it, the directory can be resumed."""
+    directory, options = start.directory, start.options
+    with _log(directory) as log:
+        lease = acquire(directory.folder, options.print)
+        options.interruption.on_end_at_once(lease.release)
+        writer = Writer(directory, lease, sweep=start.identity)
         try:
-            if anew:
+            if start.anew:
                 begin_anew(directory, writer)
-            found = survey(directory)
-            rows = found.rows
-            _set_aside(directory, found, options.console)
-            _restore(dispatcher, directory, writer, found, options)
-            _write_sheet(directory, writer, sheet, changes, rows, sweep, begun)
+            surveyed = survey(directory)
+            _set_aside(directory, surveyed, options)
+            _restore(start.dispatcher, writer, surveyed, options)
+            _write_sheet(start, writer, surveyed)
             directory.folder = directory.folder.kept(SWEEP_FILE)
             lease.keep(directory.folder)
-            write_splits(plan, directory, writer)
-            write_samples(plan, directory)
-            progress = Progress(plan.config.name, directory.folder, dispatcher, options.console, writer.post, sweep)
-            progress.count_earlier(rows)
-            state = "interrupted"
-            try:
-                if not dispatcher.finished:
-                    driver = f"{lease.generation}_{lease.id}"
-                    _run(plan.config, dispatcher, writer, progress, options, driver, interruption)
-                interruption.check()
-                writer.flush()
-                if dispatcher.finished and options.only is None:
-                    # Marks of trials that turned out not to be wanted any more.
-                    for trial_id in directory.to_run_again():
-                        writer.drop(trial_id)
-                writer.flush()
-                state = "finished" if dispatcher.finished else "stopped"
-                state += f" (only {options.only})" if options.only is not None else ""
-                # Only to be read faster: where it cannot be written nothing is lost.
-                with contextlib.suppress(Exception):
-                    writer.gather(LAST_SECONDS)
-            finally:
-                with interruption.deferred():
-                    if state == "interrupted":
-                        # Rows that do not arrive now are those of trials that go on from their last checkpoint.
-                        with contextlib.suppress(Exception):
-                            writer.flush(LAST_SECONDS)
-                    progress.stop(state)
-                    with contextlib.suppress(OSError, InputError):
-                        write_journal(directory.folder.patiently(LAST_SECONDS), dispatcher.studies())
+            write_splits(start.plan, directory, writer)
+            write_samples(start.plan, directory)
+            status = StatusFile(directory.folder, writer.queue, start.identity)
+            run = Run(start.dispatcher, writer, Progress(start.dispatcher, options.console, status), options)
+            run.budget.count_earlier(surveyed.rows)
+            _run_to_the_end(run, log)
         finally:
-            with interruption.deferred():
-                writer.post.close()
+            with options.interruption.deferred():
+                writer.queue.close()
                 lease.release()
                 _clear_remade(directory)
-            interruption.on_end_at_once(None)
+            options.interruption.on_end_at_once(None)
+
+
+def _run_to_the_end(run: Run, log: LogFile) -> None:
+    dispatcher, writer, only = run.dispatcher, run.writer, run.options.only
+    directory, interruption = writer.directory, run.options.interruption
+    state = "interrupted"
+    try:
+        if not dispatcher.finished:
+            _run(run)
         interruption.check()
+        writer.flush()
+        if dispatcher.finished and only is None:
+            # Marks of trials that turned out not to be wanted any more.
+            for trial_id in directory.to_run_again():
+                writer.drop(trial_id)
+        writer.flush()
+        state = "finished" if dispatcher.finished else "stopped"
+        state += f" (only {only})" if only is not None else ""
+        # Only to be read faster: where it cannot be written nothing is lost.
+        with passed_over("the fast copy of the rows"):
+            writer.gather(LAST_SECONDS)
+    finally:
+        with interruption.deferred():
+            if state == "interrupted":
+                # Rows that do not arrive now are those of trials that go on from their last checkpoint.
+                with passed_over("the writing of what still waited"):
+                    writer.flush(LAST_SECONDS)
+            run.progress.stop(state)
+            with passed_over("the journal of the studies", OSError, InputError):
+                write_journal(directory.folder.patiently(LAST_SECONDS), dispatcher.studies())
+                _upload_log(writer, log.path)
+
+
+@contextlib.contextmanager
+def _log(directory: SweepDirectory) -> Iterator[LogFile]:
+    """Within the block, the sweep's log is open: in the directory, or in a temporary folder beside an object store."""
+    local = directory.folder.local
+    if local is not None:
+        with sweep_log(local / RAY_FOLDER / LOG_FILE) as log:
+            yield log
+        return
+    with TemporaryFolder() as temporary, sweep_log(temporary / LOG_FILE) as log:
+        yield log
+
+
+def _upload_log(writer: Writer, path: Path) -> None:
+    """Add the log of this driver to that in an object store; of a local directory it is there already."""
+    if writer.directory.folder.local is not None or not path.exists():
+        return
+    folder = writer.directory.folder.patiently(0.0).child(RAY_FOLDER)
+    with passed_over("the upload of the log", OSError, InputError, LeaseLost):
+        writer.check()
+        earlier = folder.read(LOG_FILE) if folder.exists(LOG_FILE) else b""
+        folder.write(LOG_FILE, (earlier + path.read_bytes())[-LOG_BYTES:], durable=False)
+
+
+def _result(start: _Start) -> Result:
+    directory, dispatcher = start.directory, start.dispatcher
     planned, _, _ = dispatcher.totals()
-    expected, found = dispatcher.finished_ids(), survey(directory)
-    finished = expected & {row["trial_id"] for row in found.rows} - found.lost.keys()
+    expected, surveyed = dispatcher.finished_ids(), survey(directory)
+    finished = expected & {row["trial_id"] for row in surveyed.rows} - surveyed.lost.keys()
     # A file that is no part was put there by somebody: it takes nothing from the results.
     problems = [
-        f"{part.table}/{part.name}: {part.reason}" for part in found.left_out if part_cell(part.name) is not None
+        f"{part.table}/{part.name}: {part.reason}" for part in surveyed.left_out if part_cell(part.name) is not None
     ]
-    problems += [f"{name}: {found.lost.get(name, 'its row is gone')}" for name in sorted(expected - finished)]
+    problems += [f"{name}: {surveyed.lost.get(name, 'its row is gone')}" for name in sorted(expected - finished)]
     return Result(directory.uri, planned, len(finished), problems + dispatcher.problems(), dispatcher.failures())
 
 
 def _clear_remade(directory: SweepDirectory) -> None:
     """Remove what Ray has made anew of a folder that was removed, or moved, under a sweep."""
-    place = directory.folder.local
+    folder = directory.folder.local
     with contextlib.suppress(OSError):
-        if place is not None and [path.name for path in place.iterdir()] == ["ray"]:
-            shutil.rmtree(place)
+        if folder is not None and [path.name for path in folder.iterdir()] == ["ray"]:
+            shutil.rmtree(folder)
 
 
 def _has_work(plan: Plan, cells: list[Cell], directory: SweepDirectory, failed: bool) -> bool:
     """Tell if a directory leaves anything to be done, without a change in it."""
-    dispatcher, found = Dispatcher(plan.config, cells), survey(directory)
-    state = remaining(dispatcher, directory, found)
+    dispatcher, surveyed = Dispatcher(plan.config, cells), survey(directory)
+    state = remaining(dispatcher, directory, surveyed)
     dispatcher.restore(state.rows, state.histories, state.waiting)
-    return not dispatcher.finished or (failed and any(row["status"] == "failed" for row in found.rows))
+    return not dispatcher.finished or (failed and any(row["status"] == "failed" for row in surveyed.rows))
 
 
 def _as_begun(config: SweepConfig, sheet: Mapping[str, Any]) -> SweepConfig:
     """What a sweep's file leaves to be decided is decided once: more trials must not change the sampler."""
-    begun = sheet.get("search", {})
+    decided = sheet.get("search", {})
     kept = {
-        name: begun[name]
+        name: decided[name]
         for name in ("sampler", "early_stopping")
-        if getattr(config.search, name) == "auto" and name in begun
+        if getattr(config.search, name) == "auto" and name in decided
     }
     tested: Mapping[str, Any] = {}
     if config.primary is not None and sheet.get("primary"):
@@ -272,25 +326,23 @@ def _instead(directory: SweepDirectory) -> str:
     return "give the folder named by --out"
 
 
-def _set_aside(directory: SweepDirectory, found: Survey, console: Console) -> None:
-    for part in found.left_out:
-        path = f"{directory.uri}/{part.table}/{part.name}"
-        console.print(f"left out {path}: {part.reason}", highlight=False, soft_wrap=True)
-    set_aside(directory, found.left_out)
-    if any(part_cell(part.name) is not None for part in found.left_out):
-        console.print("what was in it is trained again; damaged parts are kept in damaged/", highlight=False)
+def _set_aside(directory: SweepDirectory, surveyed: Survey, options: Options) -> None:
+    for part in surveyed.left_out:
+        options.print(f"left out {directory.uri}/{part.table}/{part.name}: {part.reason}")
+    set_aside(directory, surveyed.left_out)
+    if any(part_cell(part.name) is not None for part in surveyed.left_out):
+        options.print("what was in it is trained again; damaged parts are kept in damaged/")
 
 
-def _restore(
-    dispatcher: Dispatcher, directory: SweepDirectory, writer: Writer, found: Survey, options: Options
-) -> None:
+def _restore(dispatcher: Dispatcher, writer: Writer, surveyed: Survey, options: Options) -> None:
+    directory = writer.directory
     chosen = {cell.id for cell in dispatcher.cells}
     if options.failed:
-        for row in found.rows:
+        for row in surveyed.rows:
             if row["status"] == "failed" and row["cell"] in chosen:
                 writer.run_again(row["trial_id"])
         writer.flush()
-    state = remaining(dispatcher, directory, found)
+    state = remaining(dispatcher, directory, surveyed)
     for cell, trials in state.forgotten.items():
         writer.forget_histories(cell, trials)
     done = {row["trial_id"] for row in state.rows}
@@ -305,83 +357,68 @@ def _restore(
         if spec.trial_id not in state.marked:
             writer.drop(spec.trial_id)
     for name in sorted(state.lost - {spec.trial_id for spec in stale}):
-        options.console.print(f"{name} runs again: {found.lost[name]}", highlight=False, soft_wrap=True)
+        options.print(f"{name} runs again: {surveyed.lost[name]}")
 
 
-def _run(
-    config: SweepConfig,
-    dispatcher: Dispatcher,
-    writer: Writer,
-    progress: Progress,
-    options: Options,
-    driver: str,
-    interruption: Interruption,
-) -> None:
+def _run(run: Run) -> None:
+    """Train what is missing, on a Ray that is there or on one of our own."""
     import ray
 
     from orchestrator.cluster.capacity import Capacity
     from orchestrator.cluster.gpu_packing import pack_gpus
-    from orchestrator.cluster.nodes import LOGGER, cluster_nodes, demands_of, log_folder, ray_log, start_ray
+    from orchestrator.cluster.nodes import cluster_nodes, demands_of, make_log_folder, ray_log, start_ray
     from orchestrator.cluster.tuning import run_tuner
 
-    log = log_folder(writer.directory.folder.local)
+    options, dispatcher = run.options, run.dispatcher
+    make_log_folder(run.writer.directory.folder.local)
     ours = not ray.is_initialized()
     try:
         start_ray(options.address, options.cpus)
     except SystemExit as end:
         # While it starts, Ray answers a SIGTERM in its own way.
         raise KeyboardInterrupt from end
-    interruption.listen()
-    with ray_log(log):
+    options.interruption.listen()
+    with ray_log():
         try:
             nodes = cluster_nodes()
             labels = {cell.label for cell in dispatcher.cells if not dispatcher.cell_is_done(cell.id)}
-            demands = {label: demand for label, demand in demands_of(config, nodes).items() if label in labels}
+            demands = {label: demand for label, demand in demands_of(run.config, nodes).items() if label in labels}
             misfits = Capacity(nodes, demands.values(), options.slots).misfits
             for label, demand in demands.items():
                 if demand in misfits:
-                    options.console.print(
+                    options.print(
                         f"no node has what a trial of {label} needs (cpu: {demand.cpu}, gpu: {demand.gpu:g}): it waits "
-                        "until one joins; change resources to run it here",
-                        highlight=False,
-                        soft_wrap=True,
+                        "until one joins; change resources to run it here"
                     )
             if any(node.get("GPU", 0.0) >= 1 for node in nodes):
-                demands = pack_gpus(config, dispatcher.cells, demands, options.console)
-            bound = run_tuner(config, dispatcher, writer, progress, driver, demands, options.slots, interruption)
+                demands = pack_gpus(run.config, dispatcher.cells, demands, options.console)
+            bound = run_tuner(run, demands)
             for line in dispatcher.failures().lines():
-                logging.getLogger(LOGGER).info("%s", line)
+                LOG.info("%s", line)
             if bound is not None:
-                logging.getLogger(LOGGER).info("no more trials are started: %s", bound)
-                options.console.print(f"no more trials are started: {bound}", highlight=False, soft_wrap=True)
+                LOG.info("no more trials are started: %s", bound)
+                options.print(f"no more trials are started: {bound}")
         finally:
             if ours:
-                with interruption.deferred():
+                with options.interruption.deferred():
                     ray.shutdown()
 
 
-def _write_sheet(
-    directory: SweepDirectory,
-    writer: Writer,
-    sheet: Mapping[str, Any],
-    changes: Mapping[str, Any],
-    rows: list[dict[str, Any]],
-    sweep: str | None,
-    begun: Mapping[str, Any] | None,
-) -> None:
+def _write_sheet(start: _Start, writer: Writer, surveyed: Survey) -> None:
     noted, when = 0, now()
+    directory, old_sheet, sheet = start.directory, start.old_sheet, start.sheet
     declaration = declaration_of(sheet, when)
     if directory.exists():
-        if not changes:
+        if not start.changes:
             return
-        results = sum(row["phase"] == "confirm" for row in rows)
-        if begun is not None:
-            declaration = next_declaration(begun, configuration_of(begun), sheet, results, when)
+        results = sum(row["phase"] == "confirm" for row in surveyed.rows)
+        if old_sheet is not None:
+            declaration = next_declaration(old_sheet, configuration_of(old_sheet), sheet, results, when)
         noted = writer.note_change(
             {
                 "when": when,
-                "what": {key: {"old": old, "new": new} for key, (old, new) in changes.items()},
-                "rows": len(rows),
+                "what": {key: {"old": old, "new": new} for key, (old, new) in start.changes.items()},
+                "rows": len(surveyed.rows),
                 "test_results": results,
                 "declaration": declaration["hash"],
             }
@@ -389,4 +426,5 @@ def _write_sheet(
     # By this number a reader notices that a line of changes.jsonl is gone.
     sheet = {**sheet, "declaration": declaration, "provenance": {**sheet["provenance"], "changes": noted}}
     text = yaml.safe_dump(dict(sheet), sort_keys=False, allow_unicode=True, width=110)
-    directory.folder.write(SWEEP_FILE, seal_yaml(text) if sweep is None else seal_sheet(text, sweep))
+    identity = start.identity
+    directory.folder.write(SWEEP_FILE, seal_yaml(text) if identity is None else seal_sheet(text, identity))

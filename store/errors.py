@@ -17,6 +17,10 @@ class DamagedFile(InputError):
     """A file whose content is not what was written: its checksum does not agree, or it cannot be read at all."""
 
 
+class UnreadablePart(DamagedFile):
+    """A part whose rows are not read: damaged, of another sweep, or no part at all; others beside it are."""
+
+
 class Refused(InputError):
     """An object store that refused a request, or an address of none: only the user can mend it.
 

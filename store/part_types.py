@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from pyarrow import types
 
 from store.columns import BIAS, column_type
+from store.errors import UnreadablePart
 from store.names import with_places
 
 _KINDS = (
@@ -23,29 +24,29 @@ BIAS_OF_VERSION_1 = ("rho", "gamma", "color_variance")
 """Bias parameters that had a column of their own, under their bare name, in schema version 1."""
 
 
-def fitted(table: str, data: pa.Table) -> pa.Table | str:
+def fitted(table: str, data: pa.Table) -> pa.Table:
     """A part with its known columns in the schema's types.
 
     Args:
         table: ``trials``, ``history``, ``predictions`` or ``splits``.
         data: The part; columns that the schema does not know stay as they are.
 
-    Returns:
-        The part; or, where a known column cannot have its type, the reason in words.
+    Raises:
+        UnreadablePart: A known column cannot have its type.
     """
     for place, (name, found) in enumerate(zip(data.schema.names, data.schema.types, strict=True)):
         wanted = column_type(table, name)
         if wanted is None or found == wanted:
             continue
-        said = f"its column '{name}' must be of type {wanted}, but is of type {found}"
+        reason = f"its column '{name}' must be of type {wanted}, but is of type {found}"
         if not _same_kind(found, wanted):
-            return said
+            raise UnreadablePart(reason)
         try:
             # Times are kept to the microsecond, whatever a part has.
             options = pc.CastOptions(target_type=wanted, allow_time_truncate=True)
             data = data.set_column(place, pa.field(name, wanted), data.column(place).cast(options=options))
         except pa.ArrowException as error:
-            return f"{said} with values that do not fit ({str(error).splitlines()[0]})"
+            raise UnreadablePart(f"{reason} with values that do not fit ({str(error).splitlines()[0]})") from error
     return data
 
 

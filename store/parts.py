@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from store.columns import KEYS, SCHEMA_VERSION, VERSION_KEY, arrow_schema
-from store.errors import DamagedFile, InputError
+from store.errors import DamagedFile, InputError, UnreadablePart
 from store.open import SweepFiles
 from store.part_types import fitted, from_version_1, together
 from store.sealed import digest, sweep_of_sheet
@@ -115,13 +115,13 @@ def read_parts(
         if not new:
             break
         owner = owner or owner_of(folder)
-        reading = functools.partial(_read, folder, table, columns, owner)
+        reading = functools.partial(_read_or_leave, folder, table, columns, owner)
         for name, part in zip(new, _each(reading, new, "://" in folder.name), strict=True):
             if isinstance(part, pa.Table):
                 read[name] = part
-            elif isinstance(part, str):
+            elif isinstance(part, LeftOut):
                 read[name] = None
-                reasons.append(LeftOut(table, name, part))
+                reasons.append(part)
     if owner is not None and any(part.reason == _OTHER_SWEEP for part in reasons):
         _check_sheet(folder, owner)
     if left_out is not None:
@@ -138,20 +138,20 @@ def read_parts(
     return rows if _disjoint(tables, KEYS[table][0]) else _newest(rows, KEYS[table])
 
 
-def check_part(folder: SweepFiles, table: str, name: str, owner: Owner) -> str | None:
-    """Why the rows of a part are not read, in words; None where they are, or where it is gone.
+def check_part(folder: SweepFiles, table: str, name: str, owner: Owner) -> None:
+    """Refuse a part whose rows are not read.
 
     Args:
         folder: The sweep's folder.
         table: Name of the table.
         name: File name of the part.
         owner: Which sweep it must belong to.
+
+    Raises:
+        InputError: The reason.
+        FileNotFoundError: It is gone.
     """
-    try:
-        found = _read(folder, table, None, owner, name)
-    except InputError as error:
-        return str(error)
-    return found if isinstance(found, str) else None
+    _read(folder, table, None, owner, name)
 
 
 def _each(work: Callable[[str], T], names: Sequence[str], remote: bool) -> list[T]:
@@ -222,17 +222,26 @@ def _age(name: str) -> tuple[int, int, str]:
     return int(match["generation"]), int(match["sequence"]), match["driver"]
 
 
-def _read(
+def _read_or_leave(
     folder: SweepFiles, table: str, columns: Sequence[str] | None, owner: Owner, name: str
-) -> pa.Table | str | None:
-    """One part; the reason in words where it is left out; None where it is gone (its rows are in a newer part)."""
+) -> pa.Table | LeftOut | None:
+    """One part, or the reason why it is left out; None where it is gone (its rows are in a newer part)."""
+    try:
+        return _read(folder, table, columns, owner, name)
+    except FileNotFoundError:
+        return None
+    except UnreadablePart as error:
+        return LeftOut(table, name, str(error))
+
+
+def _read(folder: SweepFiles, table: str, columns: Sequence[str] | None, owner: Owner, name: str) -> pa.Table:
     match = _NAME.match(name)
     if match is None:
-        return "its name is not that of a part of a sweep: move it elsewhere"
+        raise UnreadablePart("its name is not that of a part of a sweep: move it elsewhere")
     try:
         content = folder.read(f"{table}/{name}")
         if match["digest"] is not None and digest(content) != match["digest"]:
-            return "it is damaged (its bytes do not agree with the digest in its name)"
+            raise UnreadablePart("it is damaged (its bytes do not agree with the digest in its name)")
         file = pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True)
         meta = file.schema_arrow.metadata or {}
         version = int(meta.get(VERSION_KEY, b"0"))
@@ -242,24 +251,25 @@ def _read(
                 f"{folder.name}/{table}/{name} has version {version}: update lnl-sweep"
             )
         if version < 1 or not set(KEYS[table]) <= set(file.schema_arrow.names):
-            return "it is a Parquet file, but not one of lnl-sweep's"
-        stranger = _stranger(folder, table, match["digest"] is not None, meta, owner)
-        if stranger is not None:
-            return stranger
+            raise UnreadablePart("it is a Parquet file, but not one of lnl-sweep's")
+        _check_owner(folder, table, match["digest"] is not None, meta, owner)
         present = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
         data = file.read(columns=present, use_threads=False)
         _validate(data)
         if version == 1 and columns is None:
             data = from_version_1(table, data)
-        return _dated(fitted(table, data))
-    except FileNotFoundError:
-        return None
+        data = fitted(table, data)
+        _check_times(data)
+        return data
+    except (FileNotFoundError, UnreadablePart):
+        raise
     except DamagedFile as error:
-        return str(error)
+        raise UnreadablePart(str(error)) from error
     except InputError:
         raise
     except (OSError, ValueError, pa.ArrowException) as error:
-        return f"it cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UnreadablePart(f"it cannot be read ({reason})") from error
 
 
 def _validate(data: pa.Table) -> None:
@@ -267,51 +277,51 @@ def _validate(data: pa.Table) -> None:
     data.validate(full=True)
 
 
-def _stranger(folder: SweepFiles, table: str, named: bool, meta: dict[bytes, bytes], owner: Owner) -> str | None:
-    """Why a part does not belong here, in words."""
+def _check_owner(folder: SweepFiles, table: str, named: bool, meta: dict[bytes, bytes], owner: Owner) -> None:
+    """Refuse a part of another sweep or table."""
     sweep, of_table = meta.get(_SWEEP), meta.get(_TABLE)
     if not owner.known:
-        return None
+        return
     if sweep is None:
-        return None if owner.sweep is None else "it carries no checksum, as every part of this sweep does"
+        if owner.sweep is not None:
+            raise UnreadablePart("it carries no checksum, as every part of this sweep does")
+        return
     if not owner.sheet:
         raise InputError(
             f"{folder.name}/sweep.yaml is missing, which says what the rows beside it mean: restore it from a copy"
         )
     if of_table != table.encode():
-        return f"it is a part of the table {(of_table or b'').decode('utf-8', 'replace')}"
+        raise UnreadablePart(f"it is a part of the table {(of_table or b'').decode('utf-8', 'replace')}")
     if owner.sweep is None:
         raise InputError(
             f"{folder.name}/sweep.yaml was replaced (it does not begin with the sweep that the parts beside it belong "
             "to): restore it from a copy"
         )
     if sweep.decode("utf-8", "replace") != owner.sweep:
-        return _OTHER_SWEEP
-    return None if named else "its name lacks the digest of its bytes"
+        raise UnreadablePart(_OTHER_SWEEP)
+    if not named:
+        raise UnreadablePart("its name lacks the digest of its bytes")
 
 
 def _check_sheet(folder: SweepFiles, owner: Owner) -> None:
     """Refuse a folder no part of which belongs to its sheet: it is the sheet that was brought from elsewhere."""
     for table in KEYS:
         for name in filter(is_part, folder.files(table)):
-            if isinstance(_read(folder, table, KEYS[table], owner, name), pa.Table):
+            if isinstance(_read_or_leave(folder, table, KEYS[table], owner, name), pa.Table):
                 return
     raise InputError(
         f"{folder.name}/sweep.yaml is that of another sweep than the parts beside it: restore its own from a copy"
     )
 
 
-def _dated(data: pa.Table | str) -> pa.Table | str:
-    """The part; or the reason in words where a time in it is none."""
-    if isinstance(data, str):
-        return data
+def _check_times(data: pa.Table) -> None:
+    """Refuse a part with a time that does not exist."""
     for field in data.schema:
         if not pa.types.is_timestamp(field.type):
             continue
         ends = pc.min_max(data[field.name].cast(pa.int64())).as_py()
         if ends["min"] is not None and not _FIRST_TIME <= ends["min"] <= ends["max"] <= _LAST_TIME:
-            return f"it cannot be read (its column '{field.name}' holds times that do not exist)"
-    return data
+            raise UnreadablePart(f"it cannot be read (its column '{field.name}' holds times that do not exist)")
 
 
 def _disjoint(tables: Sequence[pa.Table], first: str) -> bool:

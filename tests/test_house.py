@@ -87,7 +87,7 @@ def test_only_tune_trainable_loads_ray() -> None:
 
 def test_only_tune_trainable_and_its_counterparts_name_ray() -> None:
     naming = {module_of(path) for path in FILES if any(belongs(name, "ray") for name in imports_of(path))}
-    cluster = ("nodes", "gpu_packing", "session", "tuning", "ray_private", "same_code", "address")
+    cluster = ("nodes", "gpu_packing", "session", "tuning", "ray_private", "own_ray", "same_code", "address")
     rooms = {f"orchestrator.cluster.{name}" for name in cluster}
     assert naming == {"trainable.tune_trainable", "orchestrator.sweep"} | rooms
 
@@ -109,6 +109,26 @@ def test_arrows_point_one_way(package: str, others: tuple[str, ...]) -> None:
         if any(belongs(name, other) for other in others)
     }
     assert not wrong
+
+
+def test_the_search_and_the_budget_know_neither_ray_nor_files() -> None:
+    pure = [path for path in FILES if module_of(path).startswith(("orchestrator.search.", "orchestrator.budget"))]
+    pure.append(ROOT / "orchestrator" / "cluster" / "capacity.py")
+    others = ("ray", "pathlib", "os", "store.folder", "store.open", "orchestrator.directory", "orchestrator.process")
+    wrong = {(module_of(path), name) for path in pure for name in imports_of(path) for o in others if belongs(name, o)}
+    assert len(pure) > 6 and not wrong
+
+
+def test_a_function_of_the_orchestrator_has_at_most_six_parameters() -> None:
+    longer = {}
+    for path in FILES:
+        if path.relative_to(ROOT).parts[0] == "orchestrator":
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef):
+                    given = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+                    if len(set(given) - {"self", "cls"}) > 6:
+                        longer[f"{module_of(path)}.{node.name}"] = given
+    assert longer == {}
 
 
 def folders_of(package: str) -> list[Path]:

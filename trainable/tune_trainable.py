@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import gc
+import logging
 import os
 import socket
 import time
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from trainable.trial.process_state import State
     from trainable.trial.trainer import Trainer
 
+_LOG = logging.getLogger("lnl_sweep")
+"""Of a worker: what it logs goes to the worker's own log, since nothing else takes it there."""
 SHEET = "sweep.yaml"
 SEEN_SECONDS = 15.0
 
@@ -62,7 +65,7 @@ def resume(trainer: Trainer, folder: Folder) -> bool:
             raise
         except Exception:
             # A torn or outdated file costs epochs, never the trial.
-            continue
+            _LOG.warning("%s/%s is passed over", folder.uri, name, exc_info=True)
     return False
 
 
@@ -77,11 +80,13 @@ def _log_crashes() -> None:
     What goes through the standard error is copied by a thread of the same process where Ray bounds its logs, and is
     lost with it.
     """
-    with contextlib.suppress(Exception):
+    try:
         path = ray._private.worker.global_worker.get_err_file_path()
         if path:
             # Open as long as the process lives.
             faulthandler.enable(Path(path).open("ab"), all_threads=False)  # noqa: SIM115
+    except Exception:
+        _LOG.warning("a crash of this worker would leave no trace in its log", exc_info=True)
 
 
 class DirectoryError(RuntimeError):
@@ -309,8 +314,10 @@ class SweepTrainable(Trainable):
         reason = reason_of(error)
         if self._trainer is not None:
             # What made the trial fail may keep it from making its row too.
-            with contextlib.suppress(Exception):
+            try:
                 return self._result(self._trainer, self._trainer.row("failed", reason), done=True)
+            except Exception:
+                _LOG.warning("the row of a failed trial holds its specification alone", exc_info=True)
         from trainable.trial.outcome import spec_row
 
         news = [] if self._trainer is None else self._trainer.history[self._told :]

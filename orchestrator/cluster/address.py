@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import logging
 import os
 import re
@@ -11,6 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
+from orchestrator.process.log import LOG
 from store.errors import InputError
 from trainable.texts import one_line
 
@@ -41,8 +41,8 @@ def check_form(address: str) -> None:
             f"the address of a Ray cluster is auto or HOST:PORT, but got '{address}', which jobs are submitted to: "
             "give --address, or unset RAY_ADDRESS for a Ray of its own"
         )
-    found = _ADDRESS.fullmatch(address)
-    if found is None or not 0 < int(found[2]) < 65536:
+    parts = _ADDRESS.fullmatch(address)
+    if parts is None or not 0 < int(parts[2]) < 65536:
         raise InputError(
             f"the address of a Ray cluster is auto or HOST:PORT, but got '{one_line(address, 100)}': give --address as "
             "ray start --head prints it, or leave it out (and unset RAY_ADDRESS) for a Ray of its own"
@@ -58,11 +58,12 @@ def check_cluster(address: str) -> None:
     Raises:
         InputError: Nothing answers there, it asks for a token, or this machine is none of its nodes.
     """
-    ray = importlib.import_module("ray")
+    import ray
+
     if ray.is_initialized():
         return
     if address == "auto":
-        address = _found_here()
+        address = _address_here()
     _check_port(address)
     failures: list[BaseException] = []
     with _quiet():
@@ -91,18 +92,18 @@ def _in_words(address: str, error: BaseException) -> InputError:
     return _unreachable(address, one_line(str(error), 200))
 
 
-def _found_here() -> str:
-    from ray._private import services
+def _address_here() -> str:
+    from orchestrator.cluster import ray_private
 
     with _quiet():
         try:
-            _take_token()
-            found = services.canonicalize_bootstrap_address("auto")
+            ray_private.use_token_if_there_is_one()
+            address = ray_private.address_here()
         except Exception as error:
             raise _unreachable("auto", one_line(str(error), 200)) from error
-    if not found:
+    if address is None:
         raise _unreachable("auto", "none runs on this machine")
-    return str(found)
+    return address
 
 
 def _check_port(address: str) -> None:
@@ -113,52 +114,36 @@ def _check_port(address: str) -> None:
         raise _unreachable(address, getattr(error, "strerror", None) or str(error)) from error
 
 
-def _take_token() -> None:
-    # As ray.init does for a cluster that it finds by itself, and for no other.
-    with contextlib.suppress(ImportError, AttributeError):
-        from ray._private.authentication import authentication_token_setup as setup
-
-        setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-
-
-def _check_token(address: str) -> None:
-    # Without one Ray ends the process.
-    with contextlib.suppress(ImportError, AttributeError):
-        from ray._private.authentication import authentication_token_setup as setup
-
-        try:
-            setup.ensure_token_if_auth_enabled(None, create_token_if_missing=False)
-        except Exception as error:
-            raise InputError(
-                f"RAY_AUTH_MODE=token needs a token, but there is none: copy that of the Ray at {address} to "
-                "~/.ray/auth_token, or unset RAY_AUTH_MODE where it asks for none"
-            ) from error
-
-
 def _ask(address: str, failures: list[BaseException]) -> None:
     try:
-        from ray._private import services
+        from orchestrator.cluster import ray_private
 
         _check_token(address)
-        client = importlib.import_module("ray._raylet").GcsClient(address=address)
-        nodes = client.get_all_node_info(timeout=ANSWER_SECONDS)
-        alive = {node_id.hex() for node_id, node in nodes.items() if node.state == _ALIVE}
+        alive = ray_private.living_nodes(address, ANSWER_SECONDS)
         if not alive:
             raise _unreachable(address, "it has no living node")
-        if alive.isdisjoint(services.find_node_ids()):
+        if alive.isdisjoint(ray_private.nodes_here()):
             raise InputError(
                 f"this machine is no node of the Ray at {address}, which a driver must run on: start lnl-sweep on one "
                 f"of its {len(alive)} nodes (ray job submit), or join it here (ray start --address={address})"
             )
     except (ImportError, AttributeError, TypeError):
         # A Ray that keeps these things elsewhere: its own answer comes later.
-        return
+        LOG.warning("the Ray at %s is not asked before it is joined", address, exc_info=True)
     except BaseException as error:
         failures.append(error)
 
 
-_ALIVE = 0
-"""``GcsNodeInfo.ALIVE``."""
+def _check_token(address: str) -> None:
+    from orchestrator.cluster import ray_private
+
+    try:
+        ray_private.check_token()
+    except Exception as error:
+        raise InputError(
+            f"RAY_AUTH_MODE=token needs a token, but there is none: copy that of the Ray at {address} to "
+            "~/.ray/auth_token, or unset RAY_AUTH_MODE where it asks for none"
+        ) from error
 
 
 @contextlib.contextmanager

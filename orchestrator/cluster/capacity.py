@@ -77,10 +77,10 @@ class Capacity:
         Returns:
             Whether it takes more trials of some demand than before.
         """
-        found = list(nodes)
-        more = any(sum(kind.on(node) for node in found) > count for kind, count in self._alone.items())
+        larger = list(nodes)
+        more = any(sum(kind.on(node) for node in larger) > count for kind, count in self._alone.items())
         if self._given is None and more:
-            self._count(found)
+            self._count(larger)
             return True
         return False
 
@@ -92,8 +92,8 @@ class Capacity:
             cpus, gpus = node.get("CPU", 0.0), node.get("GPU", 0.0)
             for with_card in (True, False):
                 kinds = [kind for kind in self._most if bool(kind.gpu) == with_card]
-                found = [(kind.on({"CPU": cpus, "GPU": gpus}), kind) for kind in kinds]
-                count, kind = max(found, key=lambda pair: pair[0], default=(0, None))
+                counts = [(kind.on({"CPU": cpus, "GPU": gpus}), kind) for kind in kinds]
+                count, kind = max(counts, key=lambda pair: pair[0], default=(0, None))
                 if kind is not None:
                     total, cpus, gpus = total + count, cpus - count * kind.cpu, gpus - count * kind.gpu
         return total

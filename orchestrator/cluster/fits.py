@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection
 
-from orchestrator.cluster.machine import gpus, processors
+from orchestrator.cluster.machine import processors
 from orchestrator.config.sweep_config import SweepConfig
 from store.errors import InputError
 
@@ -43,3 +43,11 @@ def check_fits(config: SweepConfig, labels: Collection[str], cpus: int | None = 
                 f"a trial must fit on one machine, and Ray finds {cards:g} GPUs here, but one of {label} needs "
                 f"resources.gpu = {wants.gpu}: write auto, or run on a cluster (--address)"
             )
+
+
+def gpus() -> float:
+    """Number of GPUs that a Ray started here would have."""
+    # Ray takes seconds to import: most methods ask for no card by name.
+    from orchestrator.cluster.ray_private import gpus_here
+
+    return gpus_here()

@@ -17,6 +17,7 @@ from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import Cell
 from orchestrator.plan.identity import search_seed, trial_spec
 from orchestrator.plan.space import default_in
+from orchestrator.process.log import LOG
 from trainable.spec import TrialSpec
 
 MEMORY_SHARE = 0.9
@@ -26,7 +27,8 @@ RAY_UNIT = 10_000
 MEASURE_SECONDS = 1800.0
 """So long trials may take to be measured: the first node with a card may have to start, and an epoch be trained."""
 
-Found = tuple[list[int], int, str]
+Footprints = tuple[list[int], int, str]
+"""Bytes that each measured trial needs, and the memory and the name of the smallest card."""
 
 
 def trials_on_card(need: int, memory: int, cpus: float, cpus_of_trial: int) -> int:
@@ -78,18 +80,19 @@ def pack_gpus(
         return dict(demands)
     console.print(f"measuring the GPU memory of {len(probes)} trials, an epoch each", highlight=False, soft_wrap=True)
     try:
-        found = _measured(list(probes.values()), max(demands[label].cpu for label in probes))
+        measured = _measured(list(probes.values()), max(demands[label].cpu for label in probes))
     except ray.exceptions.RayError as error:
+        LOG.warning("the GPU memory of a trial was not measured", exc_info=True)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         if isinstance(error, ray.exceptions.GetTimeoutError):
             reason = f"no card gave an answer within {MEASURE_SECONDS / 60:.0f} minutes"
         text = f"resources.gpu: auto gives each trial a whole GPU: it was not measured ({reason})"
         console.print(text, soft_wrap=True)
         return dict(demands)
-    if found is None:
+    if measured is None:
         console.print("resources.gpu: auto gives each trial a whole GPU: torch cannot use it there")
         return dict(demands)
-    needs, memory, name = found
+    needs, memory, name = measured
     packed = dict(demands)
     for label, need in zip(probes, needs, strict=True):
         cpus = min(_cpus_of_card(node) for node in cards if demands[label].on(node))
@@ -119,14 +122,14 @@ def probe_specs(config: SweepConfig, cells: Iterable[Cell]) -> dict[str, TrialSp
     return specs
 
 
-def _measured(specs: list[TrialSpec], cpus: int) -> Found | None:
+def _measured(specs: list[TrialSpec], cpus: int) -> Footprints | None:
     """What the trials need, and the memory and the name of the smallest card; None where torch can use no card."""
     end = time.monotonic() + MEASURE_SECONDS
     probe = ray.remote(num_gpus=1, num_cpus=cpus, max_calls=1, max_retries=0)(_measure)
-    (found,) = _answers([probe.remote([spec.to_json() for spec in specs])], end)
-    if found is None:
+    (measured,) = _answers([probe.remote([spec.to_json() for spec in specs])], end)
+    if measured is None:
         return None
-    needs, memory, name = found
+    needs, memory, name = measured
     kinds = _kinds_of_cards()
     cards = [(memory, name)]
     if len(kinds) > 1:
@@ -154,7 +157,7 @@ def _kinds_of_cards() -> list[str]:
     return sorted({name for node in nodes for name in node if name.startswith("accelerator_type:")})
 
 
-def _measure(probes: list[str]) -> Found | None:
+def _measure(probes: list[str]) -> Footprints | None:
     from trainable.trial.footprint import footprints
 
     return footprints([TrialSpec.from_json(text) for text in probes])

@@ -1,9 +1,8 @@
-"""Processors and GPUs of this machine that this process may use, without starting Ray."""
+"""Processors of this machine that this process may use."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,16 +36,16 @@ def _quotas(root: Path) -> Iterator[float]:
         _, names, path = line.split(":", 2)
         if not names:
             # Version 2; beside version 1 it lies in unified/ and has no limits.
-            yield from (limit for place in _upwards(mounted, path) for limit in _version_2(place))
+            yield from (limit for group in _upwards(mounted, path) for limit in _version_2(group))
         elif "cpu" in names.split(","):
-            for place in (mounted / names, mounted / "cpu"):
-                yield from (limit for group in _upwards(place, path) for limit in _version_1(group))
+            for controller in (mounted / names, mounted / "cpu"):
+                yield from (limit for group in _upwards(controller, path) for limit in _version_1(group))
 
 
 def _upwards(mounted: Path, path: str) -> Iterator[Path]:
     # In a container the path may be that outside of it: then only the group that is mounted is there.
-    place = mounted / path.strip("/")
-    yield from (place, *(parent for parent in place.parents if parent.is_relative_to(mounted)))
+    group = mounted / path.strip("/")
+    yield from (group, *(parent for parent in group.parents if parent.is_relative_to(mounted)))
 
 
 def _version_2(group: Path) -> Iterator[float]:
@@ -61,16 +60,3 @@ def _version_1(group: Path) -> Iterator[float]:
         quota = int((group / "cpu.cfs_quota_us").read_text())
         if quota > 0:
             yield quota / int((group / "cpu.cfs_period_us").read_text())
-
-
-def gpus() -> float:
-    """Number of GPUs that a Ray started here would have."""
-    try:
-        found = importlib.import_module("ray._private.accelerators")
-        manager = found.get_accelerator_manager_for_resource("GPU")
-        count = manager.get_current_node_num_accelerators()
-        visible = manager.get_current_process_visible_accelerator_ids()
-    except Exception:
-        # A Ray that counts them elsewhere: then its nodes tell, once it runs.
-        return float("inf")
-    return float(count if visible is None else min(count, len(visible)))

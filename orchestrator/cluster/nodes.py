@@ -14,11 +14,20 @@ from typing import Any
 import ray
 import yaml
 
-from orchestrator.cluster import ray_private
+from orchestrator.cluster import own_ray
 from orchestrator.cluster.capacity import Demand
 from orchestrator.cluster.machine import processors
+from orchestrator.cluster.ray_private import (
+    files_in,
+    loopback_only,
+    missing_attributes,
+    node_messages,
+    node_of,
+    slow_agents_awaited,
+)
 from orchestrator.cluster.same_code import code_first
 from orchestrator.config.sweep_config import SweepConfig
+from orchestrator.process.log import LOG, passed_over
 from store.errors import InputError
 from trainable.texts import one_line
 
@@ -26,8 +35,6 @@ OBJECT_STORE_BYTES = 200 * 2**20
 """Nothing of size travels through Ray: images and weights are read and written by the workers."""
 
 START_ATTEMPTS = 2
-LOGGER = "lnl_sweep"
-"""Name of the logger of a sweep, which writes into ``driver.log``."""
 LOG_BYTES, OLDER_LOGS = 4 * 2**20, 1
 """A worker of a Ray of our own writes files of this size, and this many older ones stay: what a method prints."""
 NODE_SECONDS = 2.0
@@ -66,8 +73,8 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
             _join(address or "auto")
         else:
             _start_own(lambda: _init_own(cpus))
-            ray_private.check_loopback()
-    ray_private.refuse_credentials_of_a_job()
+            own_ray.check_loopback()
+    own_ray.refuse_credentials_of_a_job()
 
 
 def _join(address: str) -> None:
@@ -83,16 +90,16 @@ def _join(address: str) -> None:
 
 def _init_own(cpus: int | None) -> None:
     # Without "local" Ray would join whatever cluster was last started on this machine.
-    own = {
+    settings = {
         "address": "local",
         "num_cpus": cpus or processors(),
         "include_dashboard": False,
-        "_temp_dir": ray_private.private_folder(),
+        **files_in(own_ray.private_folder()),
     }
-    ray_private.make_token()
-    with ray_private.loopback_only(), ray_private.slow_agents_awaited(), code_first():
-        ray.init(**own, object_store_memory=OBJECT_STORE_BYTES, **_QUIET)
-    ray_private.close_token()
+    own_ray.make_token()
+    with loopback_only(), slow_agents_awaited(), code_first():
+        ray.init(**settings, object_store_memory=OBJECT_STORE_BYTES, **_QUIET)
+    own_ray.close_token()
 
 
 def _start_own(start: Callable[[], object]) -> None:
@@ -125,115 +132,54 @@ def _sheltered() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-class _QuietFile(logging.Handler):
-    """A log that is open only while it is written; where it cannot be, on a full disk say, it says nothing."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
-
-    def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError), self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{self.format(record)}\n")
-
-
-def log_folder(directory: Path | None) -> Path | None:
-    """Folder of Ray's logs in a sweep's directory, made where it is missing; None in an object store.
+def make_log_folder(directory: Path | None) -> None:
+    """Make the folder of Ray's logs in a sweep's directory; none in an object store.
 
     Raises:
         InputError: It cannot be made.
     """
     if directory is None:
-        return None
-    place = directory / "ray"
+        return
+    folder = directory / "ray"
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"Ray's logs need the folder {place}, which cannot be made ({error.strerror}): move away what stands there"
+            f"Ray's logs need the folder {folder}, which cannot be made ({error.strerror}): move away what stands there"
         ) from error
-    return place
 
 
 @contextlib.contextmanager
-def ray_log(place: Path | None) -> Iterator[None]:
-    """Within the block, what Ray and a sweep's own logger say goes to ``driver.log`` and not to the screen.
+def ray_log() -> Iterator[None]:
+    """Within the block, what Ray logs goes to the sweep's log and not to the screen.
 
     What a user must know of it reaches them as a trial's error or as the sweep's own sentence.
-
-    Args:
-        place: Folder of the log; None = there is no log, and what Ray's nodes say of workers
-            that died stands in Ray's own logs alone.
     """
-    if place is None:
-        with _node_messages(lambda line: None):
-            yield
-        return
     logger = logging.getLogger("ray")
     before, levels = logger.level, [(handler, handler.level) for handler in logger.handlers]
-    file = _QuietFile(place / "driver.log")
-    file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     for handler, _ in levels:
         handler.setLevel(logging.CRITICAL + 1)
-    logger.addHandler(file)
+    files = list(LOG.handlers)
+    for file in files:
+        logger.addHandler(file)
     logger.setLevel(logging.INFO)
-    own = logging.getLogger(LOGGER)
-    own_before = (own.level, own.propagate)
-    own.addHandler(file)
-    own.setLevel(logging.INFO)
-    own.propagate = False
-    session = ray.get_runtime_context().get_session_name()
-    logger.info(
+    for name in missing_attributes():
+        LOG.warning("this Ray, %s, has no %s, which is used where there is one", ray.__version__, name)
+    LOG.info(
         "workers write their logs to %s/logs in Ray's folder on their node (/tmp/ray by default, /tmp/lnl-%d/ray for a "
         "Ray of our own)",
-        session,
+        ray.get_runtime_context().get_session_name(),
         os.geteuid(),
     )
     try:
-        with _node_messages(lambda line: logger.warning("%s", line)):
+        with node_messages(lambda line: logger.warning("%s", line)):
             yield
     finally:
-        logger.removeHandler(file)
+        for file in files:
+            logger.removeHandler(file)
         logger.setLevel(before)
-        own.removeHandler(file)
-        own.level, own.propagate = own_before
         for handler, level in levels:
             handler.setLevel(level)
-        file.close()
-
-
-def logs_here() -> Path | None:
-    """Folder of the logs of this machine's workers; None where Ray does not say."""
-    with contextlib.suppress(Exception):
-        return Path(ray._private.worker.global_worker.node.get_logs_dir_path())
-    return None
-
-
-@contextlib.contextmanager
-def _node_messages(log: Callable[[str], None]) -> Iterator[None]:
-    """Within the block, messages such as "(raylet) A worker died or was killed" are logged.
-
-    A thread of Ray prints them on the standard output, whatever ``log_to_driver`` and ``logging_level`` say.
-    """
-    worker = ray._private.worker
-    show = getattr(worker, "print_to_stdstream", None)
-    if show is None:
-        # A Ray that shows them in another way.
-        yield
-        return
-
-    def keep(data: Mapping[str, Any], *rest: Any, **more: Any) -> None:
-        if data.get("pid") != "raylet":
-            show(data, *rest, **more)
-            return
-        for line in data.get("lines", ()):
-            log(f"(raylet) {line}")
-
-    worker.print_to_stdstream = keep
-    try:
-        yield
-    finally:
-        worker.print_to_stdstream = show
 
 
 def cluster_nodes() -> list[Mapping[str, float]]:
@@ -291,17 +237,10 @@ def lost_its_node(actor_id: str | None, error: object) -> bool:
         return False
     if "node has died" in str(error):
         return True
-    place = node_of(actor_id)
-    with contextlib.suppress(Exception):
-        return any(node["NodeID"] == place and not _answers(node) for node in ray.nodes())
+    node_id = node_of(actor_id)
+    with passed_over("the look at a worker's node"):
+        return any(node["NodeID"] == node_id and not _answers(node) for node in ray.nodes())
     return False
-
-
-def node_of(actor_id: str | None) -> str | None:
-    """Ray's identifier of the node that an actor ran on; None where it is not known."""
-    with contextlib.suppress(Exception):
-        return str(ray._private.state.actors(actor_id)["Address"]["NodeID"]) if actor_id else None
-    return None
 
 
 def _answers(node: Mapping[str, Any]) -> bool:
@@ -322,7 +261,7 @@ def _is_head_here() -> bool:
 
 def _autoscaling_config() -> Mapping[str, Any]:
     try:
-        found = yaml.safe_load((Path.home() / AUTOSCALING_FILE).read_text(encoding="utf-8"))
+        tree = yaml.safe_load((Path.home() / AUTOSCALING_FILE).read_text(encoding="utf-8"))
     except (OSError, RuntimeError, yaml.YAMLError):
         return {}
-    return found if isinstance(found, Mapping) else {}
+    return tree if isinstance(tree, Mapping) else {}

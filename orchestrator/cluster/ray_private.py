@@ -1,34 +1,108 @@
-"""Protection of secrets from Ray's files, and of a Ray of our own from others, mostly by private attributes of Ray.
+"""Private attributes of Ray: all that its driver touches stand in this file, and ``ATTRIBUTES`` names them.
 
-Each function notices that a Ray keeps these things elsewhere: none of them then does nothing without a word.
+Two more, which a worker needs, stand in ``trainable.tune_trainable``, the only file of that package that knows Ray.
+
+Each function notices where a Ray keeps these things elsewhere: it does without them or refuses, as its docstring says,
+and none does nothing without a word. A test names the attribute that a Ray lacks, and ``driver.log`` does so too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import logging
 import os
-import secrets
+import pickle
+import re
 import socket
-import stat
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import ray
 
+from orchestrator.process.log import passed_over
 from store.errors import InputError
 from store.object_store import CREDENTIALS
 
-LOOPBACK = "127.0.0.1"
-_TOKEN, _TOKEN_PATH = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
-"""Variables by which Ray is given a token, or the file of one, in place of ``~/.ray/auth_token``."""
 AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
 """Ports of a node's two agents, as ``start_raylet`` takes them and as the files are called that hold them."""
-_SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
-_LONGEST_SOCKET = 107 if sys.platform != "darwin" else 103
+_TOKENS = "ray._private.authentication.authentication_token_setup"
+_TUNE = "ray.tune.execution"
+
+ATTRIBUTES: Mapping[str, str] = {
+    "ray._private.accelerators:get_accelerator_manager_for_resource": "",
+    f"{_TOKENS}:AuthenticationTokenLoader.instance": "",
+    f"{_TOKENS}:ensure_token_if_auth_enabled": "",
+    f"{_TOKENS}:enable_token_auth_by_default": "2.59",
+    f"{_TOKENS}:maybe_enable_token_auth_if_token_available": "2.59",
+    "ray._private.ray_constants:ENABLE_RAY_CLUSTER": "",
+    "ray._private.services:canonicalize_bootstrap_address": "",
+    "ray._private.services:find_node_ids": "",
+    "ray._private.services:start_raylet": "",
+    "ray._private.state:actors": "",
+    "ray._private.worker:global_worker.get_err_file_path": "",
+    "ray._private.worker:global_worker.node": "",
+    "ray._private.node:Node.get_logs_dir_path": "",
+    "ray._private.worker:print_to_stdstream": "",
+    "ray._raylet:GcsClient": "",
+    "ray._raylet:InnerGcsClient.get_all_node_info": "",
+    "ray.actor:ActorHandle._actor_id": "",
+    f"{_TUNE}.class_cache:ENV_VARS_TO_PROPAGATE": "",
+    f"{_TUNE}.class_cache:_ActorClassCache.get": "",
+    f"{_TUNE}.tune_controller:TrialRunnerWrapper._tune_controller": "",
+    f"{_TUNE}.tune_controller:TuneController._actor_cache": "",
+    f"{_TUNE}.tune_controller:TuneController._actor_manager": "",
+    f"{_TUNE}.tune_controller:TuneController._pending_trials": "",
+    f"{_TUNE}.tune_controller:TuneController._trial_to_actor": "",
+    f"{_TUNE}.tune_controller:RayActorManager.is_actor_started": "",
+    f"{_TUNE}.tune_controller:_ObjectCache.has_cached_object": "",
+    "ray.tune.experiment.trial:Trial.pickled_error_file": "",
+    "ray.tune.experiment.trial:Trial.temporary_state": "",
+    "ray.tune.experiment.trial:_TemporaryTrialState.ray_actor": "",
+}
+"""``module:name`` of each, and the first version of Ray that has it where not every one does that is allowed."""
+_ALIVE = 0
+"""``GcsNodeInfo.ALIVE``."""
+
+
+def missing_attributes(attributes: Mapping[str, str] = ATTRIBUTES) -> list[str]:
+    """Those of ``ATTRIBUTES`` that the installed Ray lacks although its version should have them.
+
+    Example:
+        >>> missing_attributes({"ray.tune:Tuner._moved": ""})
+        ['ray.tune:Tuner._moved']
+    """
+    return [
+        name for name, since in attributes.items() if _version(ray.__version__) >= _version(since) and not _has(name)
+    ]
+
+
+def _version(text: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", text)[:2]]
+
+
+def _has(name: str) -> bool:
+    module, _, path = name.partition(":")
+    try:
+        owner: Any = importlib.import_module(module)
+    except ImportError:
+        return False
+    for part in path.split("."):
+        if hasattr(owner, part):
+            owner = getattr(owner, part)
+        else:
+            return inspect.isclass(owner) and _sets(owner, part)
+    return True
+
+
+def _sets(owner: type, attribute: str) -> bool:
+    """Whether the source of a class names an attribute of its objects; compiled classes have none."""
+    try:
+        return re.search(rf"\bself\.{attribute}\b", inspect.getsource(owner)) is not None
+    except (OSError, TypeError):
+        return False
 
 
 @contextlib.contextmanager
@@ -49,8 +123,8 @@ def no_variables_in_runtime_environments() -> Iterator[None]:
     if before is not None:
         class_cache.ENV_VARS_TO_PROPAGATE = frozenset()
     try:
-        told = _told_by_tune(class_cache)
-        names = [name for name in CREDENTIALS if name in os.environ and (told is None or name in told)]
+        variables = _worker_variables(class_cache)
+        names = [name for name in CREDENTIALS if name in os.environ and (variables is None or name in variables)]
         if names:
             raise InputError(
                 f"Ray {ray.__version__} writes {', '.join(names)} into its logs, which is known to be prevented for "
@@ -62,7 +136,7 @@ def no_variables_in_runtime_environments() -> Iterator[None]:
             class_cache.ENV_VARS_TO_PROPAGATE = before
 
 
-def _told_by_tune(class_cache: Any) -> Mapping[str, str] | None:
+def _worker_variables(class_cache: Any) -> Mapping[str, str] | None:
     """The variables that Tune gives to a worker, by name; None where it does not say."""
     try:
         worker = class_cache._ActorClassCache().get(type("Worker", (), {}))
@@ -71,19 +145,9 @@ def _told_by_tune(class_cache: Any) -> Mapping[str, str] | None:
         return None
 
 
-def refuse_credentials_of_a_job() -> None:
-    """Refuse credentials in the runtime environment that this process's workers are given, by ``ray job submit`` say.
-
-    Raises:
-        InputError: There are some; Ray has written them into its logs.
-    """
-    told = ray.get_runtime_context().runtime_env.get("env_vars") or {}
-    names = [name for name in CREDENTIALS if name in told]
-    if names:
-        raise InputError(
-            f"credentials must not stand in a runtime environment, which Ray writes into its logs, but {names[0]} "
-            "does: replace these credentials, and set the new ones where the driver starts (docs/s3.md)"
-        )
+def files_in(folder: str | None) -> dict[str, Any]:
+    """Arguments of ``ray.init`` that put Ray's files into a folder; a Ray without this argument refuses to start."""
+    return {"_temp_dir": folder}
 
 
 @contextlib.contextmanager
@@ -142,40 +206,28 @@ def slow_agents_awaited() -> Iterator[None]:
 
 def _free_port(held: contextlib.ExitStack) -> int:
     # Held until all are chosen, so that no two are the same.
-    found = held.enter_context(socket.socket())
-    found.bind((LOOPBACK, 0))
-    port: int = found.getsockname()[1]
+    bound = held.enter_context(socket.socket())
+    bound.bind(("127.0.0.1", 0))
+    port: int = bound.getsockname()[1]
     return port
 
 
-def check_loopback() -> None:
-    """Refuse a Ray of our own that other machines can reach.
+def ensure_token(make_elsewhere: Callable[[], bool]) -> None:
+    """Make the token of a Ray of our own, as Ray does; nothing where this Ray asks for none, or makes it otherwise.
+
+    Args:
+        make_elsewhere: Makes one in another place, where Ray's own cannot be written; False where it must not.
 
     Raises:
-        InputError: Its node has another address than the loopback.
-    """
-    address = ray.util.get_node_ip_address()
-    if address != LOOPBACK:
-        raise InputError(
-            f"a local Ray must listen on {LOOPBACK} alone, but that of version {ray.__version__} listens on {address}: "
-            "install ray==2.60.0, or start a cluster by yourself (ray start --head) and give --address"
-        )
-
-
-def make_token() -> None:
-    """Make ``~/.ray/auth_token``, where a Ray of one's own would make it, for the eyes of its user alone.
-
-    Where it cannot be made, with a home folder that is read-only or missing, the token lies in the closed folder of our
-    own Ray's files, or where there is none in this process and its children.
+        Exception: Ray's reason why there is none.
     """
     try:
         from ray._private.authentication import authentication_token_setup as setup
 
         enable, ensure = setup.enable_token_auth_by_default, setup.ensure_token_if_auth_enabled
     except (ImportError, AttributeError):
-        # A Ray that asks for no token, or makes it in another way: ``close_token`` comes after it.
         return
-    before, logger = os.umask(0o077), logging.getLogger(setup.__name__)
+    logger = logging.getLogger(setup.__name__)
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
@@ -183,55 +235,168 @@ def make_token() -> None:
         try:
             ensure()
         except Exception:
-            if os.environ.get(_TOKEN_PATH) or os.environ.get(_TOKEN):
+            if not make_elsewhere():
                 raise
-            _make_token_elsewhere()
             setup.AuthenticationTokenLoader.instance().reset_cache()
             ensure()
     finally:
         logger.setLevel(level)
-        os.umask(before)
 
 
-def _make_token_elsewhere() -> None:
-    closed = private_folder()
-    if closed is None:
-        os.environ[_TOKEN] = secrets.token_hex(32)
-        return
-    path = Path(closed).parent / "auth_token"
-    if not path.is_file():
-        path.write_text(secrets.token_hex(32), encoding="ascii")
-    os.environ[_TOKEN_PATH] = str(path)
+def use_token_if_there_is_one() -> None:
+    """Take this user's token, as ``ray.init`` does for a cluster that it finds by itself, and for no other."""
+    with contextlib.suppress(ImportError, AttributeError):
+        from ray._private.authentication import authentication_token_setup as setup
+
+        setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
-def close_token() -> None:
-    """Keep others from reading a token file that an earlier Ray has left open to them."""
-    with contextlib.suppress(OSError, RuntimeError):
-        path = Path.home() / ".ray" / "auth_token"
-        found = path.stat()
-        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o077:
-            path.chmod(0o600)
+def check_token() -> None:
+    """Raise where a token is asked for by ``RAY_AUTH_MODE`` and there is none: Ray itself would end the process.
 
-
-def private_folder() -> str | None:
-    """Make the folder for the files of a Ray of our own, in one that others may not enter.
-
-    Ray opens its folder and those of its sessions to everybody, again whenever a worker starts: what is to be closed is
-    the folder around them.
-
-    Returns:
-        The folder; None where there can be none, or where the paths of Ray's sockets would be too long: then its files
-        lie where Ray puts them, open to all users of the machine.
+    Raises:
+        Exception: Ray's reason.
     """
-    system = os.environ.get("TMPDIR") if sys.platform.startswith("linux") else None
-    base = os.environ.get("RAY_TMPDIR") or system or "/tmp"
-    closed = Path(base, f"lnl-{os.geteuid()}").absolute()
-    if len(os.fsencode(closed / "ray" / _SOCKET)) > _LONGEST_SOCKET:
-        return None
-    with contextlib.suppress(OSError):
-        closed.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = closed.lstat()
-        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
-            closed.chmod(0o700)
-            return str(closed / "ray")
+    try:
+        from ray._private.authentication import authentication_token_setup as setup
+
+        ensure = setup.ensure_token_if_auth_enabled
+    except (ImportError, AttributeError):
+        return
+    ensure(None, create_token_if_missing=False)
+
+
+def address_here() -> str | None:
+    """Address of the cluster that runs on this machine; None where there is none.
+
+    Raises:
+        Exception: Ray cannot tell.
+    """
+    from ray._private import services
+
+    address = services.canonicalize_bootstrap_address("auto")
+    return str(address) if address else None
+
+
+def living_nodes(address: str, seconds: float) -> set[str]:
+    """Identifiers of the living nodes of the cluster at an address.
+
+    Raises:
+        Exception: Ray's reason; AttributeError, ImportError or TypeError of a Ray that must be asked in another way.
+    """
+    client = importlib.import_module("ray._raylet").GcsClient(address=address)
+    nodes = client.get_all_node_info(timeout=seconds)
+    return {node_id.hex() for node_id, node in nodes.items() if node.state == _ALIVE}
+
+
+def nodes_here() -> set[str]:
+    """Identifiers of the nodes that run on this machine, of any cluster."""
+    from ray._private import services
+
+    return set(services.find_node_ids())
+
+
+def gpus_here() -> float:
+    """Number of GPUs that a Ray started here would have; infinite where this Ray counts them in another way."""
+    with passed_over("the count of this machine's GPUs"):
+        accelerators = importlib.import_module("ray._private.accelerators")
+        manager = accelerators.get_accelerator_manager_for_resource("GPU")
+        count = manager.get_current_node_num_accelerators()
+        visible = manager.get_current_process_visible_accelerator_ids()
+        return float(count if visible is None else min(count, len(visible)))
+    return float("inf")
+
+
+def worker_scripts() -> Path:
+    """Folder of Ray's own worker script, which is on the path of every worker."""
+    return Path(ray.__file__).parent / "_private" / "workers"
+
+
+def logs_here() -> Path | None:
+    """Folder of the logs of this machine's workers; None where Ray does not say."""
+    with passed_over("the look for Ray's logs"):
+        return Path(ray._private.worker.global_worker.node.get_logs_dir_path())
     return None
+
+
+@contextlib.contextmanager
+def node_messages(log: Callable[[str], None]) -> Iterator[None]:
+    """Within the block, messages such as "(raylet) A worker died or was killed" are logged.
+
+    A thread of Ray prints them on the standard output, whatever ``log_to_driver`` and ``logging_level`` say. A Ray that
+    shows them in another way goes on doing so.
+    """
+    worker = ray._private.worker
+    show = getattr(worker, "print_to_stdstream", None)
+    if show is None:
+        yield
+        return
+
+    def keep(data: Mapping[str, Any], *rest: Any, **more: Any) -> None:
+        if data.get("pid") != "raylet":
+            show(data, *rest, **more)
+            return
+        for line in data.get("lines", ()):
+            log(f"(raylet) {line}")
+
+    worker.print_to_stdstream = keep
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = show
+
+
+def node_of(actor_id: str | None) -> str | None:
+    """Ray's identifier of the node that an actor ran on; None where it is not known."""
+    if actor_id is None:
+        return None
+    with passed_over("the look for a worker's node"):
+        return str(ray._private.state.actors(actor_id)["Address"]["NodeID"])
+    return None
+
+
+def actor_of(trial: Any) -> Any:
+    """Handle of the worker of one of Tune's trials; None where it has none, or where this Ray does not say."""
+    return getattr(getattr(trial, "temporary_state", None), "ray_actor", None)
+
+
+def actor_id_of(trial: Any) -> str | None:
+    """Identifier of that worker, as hexadecimal text."""
+    identifier = getattr(actor_of(trial), "_actor_id", None)
+    return None if identifier is None else str(identifier.hex())
+
+
+def last_error_of(trial: Any) -> BaseException | None:
+    """Last error of one of Tune's trials; None where it has none, or where it cannot be read."""
+    # Tune's own ``get_error`` gives the text of all errors so far, and nothing of what they were.
+    file = getattr(trial, "pickled_error_file", None)
+    if file is None:
+        return None
+    with passed_over("the reading of a trial's error"):
+        error = pickle.loads(Path(file).read_bytes())
+        return error if isinstance(error, BaseException) else None
+    return None
+
+
+def oldest_waiting(controller: Any, issued: Iterable[str]) -> Any:
+    """The oldest trial that waits for a place, and none whose worker is just being started; None where none waits.
+
+    Args:
+        controller: What Tune gives its scheduler.
+        issued: Ray's identifiers of the issued trials, oldest first.
+
+    Raises:
+        AttributeError: This Ray keeps these things elsewhere.
+    """
+    run = controller._tune_controller
+    pending = {trial.trial_id: trial for trial in run._pending_trials}
+    waiting = [pending[name] for name in issued if name in pending]
+    waiting = [trial for trial in waiting if not _worker_starts(run, trial)]
+    free = (trial for trial in waiting if run._actor_cache.has_cached_object(trial.placement_group_factory))
+    return next(free, waiting[0] if waiting else None)
+
+
+def _worker_starts(run: Any, trial: Any) -> bool:
+    """Whether a trial has its resources and waits for its worker alone."""
+    worker = run._trial_to_actor.get(trial)
+    return worker is not None and run._actor_manager.is_actor_started(worker)

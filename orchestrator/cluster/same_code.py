@@ -18,6 +18,8 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from orchestrator.cluster.ray_private import worker_scripts
+from orchestrator.process.log import passed_over
 from store.errors import InputError
 from trainable.texts import one_line
 
@@ -39,8 +41,8 @@ def _reader() -> Callable[[], Code]:
         digest, folder = hashlib.sha256(), ""
         for package in ("store", "trainable"):
             spec = importlib.util.find_spec(package)
-            places = list(spec.submodule_search_locations or ()) if spec is not None else []
-            folder = places[0] if places else str(spec and spec.origin)
+            locations = list(spec.submodule_search_locations or ()) if spec is not None else []
+            folder = locations[0] if locations else str(spec and spec.origin)
             for path in sorted(pathlib.Path(folder).rglob("*.py")):
                 digest.update(f"{package}/{path.relative_to(folder)}\n".encode())
                 digest.update(path.read_bytes())
@@ -70,14 +72,14 @@ def compared(base: type, name: str, members: dict[str, Any]) -> type:
         def setup(self, config: Any) -> None:
             # Once a process: code that was imported does not change any more.
             if not hasattr(self, "_other_code"):
-                place, digest, host = read()
-                there = f"{place} on node {host}"
+                location, digest, host = read()
+                there = f"{location} on node {host}"
                 here = f"{ours[0]} on {ours[2]}"
                 if digest == ours[1]:
                     self._other_code = None
                 elif there == here.replace(" on ", " on node ", 1):
                     self._other_code = (
-                        f"the code in {place} has changed since the sweep began, and a new worker would run the new "
+                        f"the code in {location} has changed since the sweep began, and a new worker would run the new "
                         "one: resume the sweep, which compares what makes the numbers"
                     )
                 else:
@@ -128,10 +130,10 @@ def _seen(last: str, node: str | None) -> str:
     # By itself Ray would start where none runs.
     if not ray.is_initialized():
         return last
-    with contextlib.suppress(Exception):
+    with passed_over("the look for the code of a worker"):
         where = NodeAffinitySchedulingStrategy(node, soft=True) if node else None
-        place, _, host = ray.get(ray.remote(num_cpus=0, scheduling_strategy=where)(_reader()).remote(), timeout=30)
-        return f"{last}; it finds {place} on node {host}"
+        location, _, host = ray.get(ray.remote(num_cpus=0, scheduling_strategy=where)(_reader()).remote(), timeout=30)
+        return f"{last}; it finds {location} on node {host}"
     return last
 
 
@@ -146,7 +148,7 @@ def code_first() -> Iterator[None]:
     path = {os.path.realpath(entry) for entry in sys.path if Path(entry).is_absolute()}
     # Before the standard library they would hide modules of it.
     installed = {os.path.realpath(entry) for entry in sysconfig.get_paths().values()}
-    home = root if root in path - installed else str(Path(ray.__file__).parent / "_private" / "workers")
+    home = root if root in path - installed else str(worker_scripts())
     before = os.open(".", os.O_RDONLY)
     try:
         os.chdir(home)

@@ -1,33 +1,27 @@
-"""What one run of Tune knows: which of Ray's trials is which of ours, what each has told, what its loss costs.
+"""State of one run of Tune: maps Ray's trials to ours, keeps what each has reported, decides what its loss costs.
 
 Tune's searcher, scheduler and callbacks (``orchestrator.cluster.tuning``) only hand their questions on to it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import pickle
-import re
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray.tune.search import Searcher
 
+from orchestrator.budget import Exhausted, Retries
 from orchestrator.cluster.capacity import Capacity, Demand
-from orchestrator.cluster.nodes import LOGGER, logs_here, lost_its_node, node_of
+from orchestrator.cluster.nodes import lost_its_node
+from orchestrator.cluster.ray_private import actor_id_of, actor_of, last_error_of, logs_here, node_of
 from orchestrator.cluster.same_code import check_loaded
 from orchestrator.cluster.worker_deaths import death_of
-from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.directory.fitted_rows import fitted
-from orchestrator.directory.writer import Writer
-from orchestrator.progress import Progress
+from orchestrator.process.log import LOG, passed_over
 from orchestrator.reporting import ReportKeeper
-from orchestrator.search.dispatch import Dispatcher
+from orchestrator.run import Run
 from orchestrator.search.failures import AlikeCheck
 from store.errors import InputError, Unreachable
 from store.rules import objective
@@ -38,59 +32,51 @@ from trainable.trial.outcome import SPEC_COLUMNS, spec_row
 FINISHED = str(Searcher.FINISHED)
 RECOUNT_SECONDS = 10.0
 """How often the nodes of the cluster are counted."""
-MAX_FAILURES = 2
-"""Times a trial whose process died is started again before it counts as failed."""
 FEWEST_ALIKE = 3
 """Trials after which a sweep stops whose first ones all fail alike; one for each slot where those are more."""
-
-_log = logging.getLogger(LOGGER)
 
 Row = dict[str, Any]
 
 
 class Session:
-    """What the searcher, the scheduler and the recorder share."""
+    """State that the searcher, the scheduler and the recorder share.
+
+    Args:
+        run: The run.
+        demands: Resources of a trial of each method that has any left, by label.
+        nodes: Gives the resources of each node.
+    """
 
     def __init__(
-        self,
-        config: SweepConfig,
-        dispatcher: Dispatcher,
-        writer: Writer,
-        progress: Progress,
-        demands: Mapping[str, Demand],
-        nodes: Callable[[], Iterable[Mapping[str, float]]] = tuple,
-        slots: int | None = None,
+        self, run: Run, demands: Mapping[str, Demand], nodes: Callable[[], Iterable[Mapping[str, float]]] = tuple
     ) -> None:
-        self.dispatcher = dispatcher
-        self.writer = writer
-        self.progress = progress
+        config = run.config
+        self.dispatcher = run.dispatcher
+        self.writer = run.writer
+        self.progress = run.progress
+        self.budget = run.budget
         self.demands = demands
         # A slot that falls free takes a waiting trial at once. An adaptive sampler's would be stale: asked for before
-        # the trial that just ended had told its value.
+        # the value of the trial that just ended was known.
         ahead = 1 if config.search.sampler in ("random", "qmc") else 0
-        self.capacity = Capacity(nodes(), demands.values(), slots, ahead)
+        self.capacity = Capacity(nodes(), demands.values(), run.options.slots, ahead)
         self._nodes = nodes
         self._counted = time.monotonic()
+        self.budget.start_hours(self._counted)
         self.specs: dict[str, TrialSpec] = {}
         self.histories: dict[str, dict[int, Row]] = {}
         self.last_row: dict[str, Row] = {}
         self.unfit: dict[str, str] = {}
         self.error: BaseException | None = None
         self.checkpoint_seconds = config.limits.checkpoint_seconds
-        hours = config.limits.max_hours
-        minutes = config.limits.trial_minutes
-        self.limit = None if minutes is None else 60 * minutes
+        self._trial_minutes = config.limits.trial_minutes
         self.started: dict[str, tuple[float, Any]] = {}
         self.actors: dict[str, str] = {}
         self.overdue: set[str] = set()
-        self.deaths: dict[str, int] = {}
-        self.fatal: set[tuple[str, str]] = set()
-        self.same_deaths: Counter[tuple[str, str]] = Counter()
+        self.retries = Retries()
         self.lost: dict[str, int] = {}
-        self.deadline = None if hours is None else time.monotonic() + 3600 * hours
-        self.max_cost = config.limits.max_cost
-        self.alike = AlikeCheck(max(FEWEST_ALIKE, self.capacity.slots), dispatcher.rows())
-        self.report = ReportKeeper(writer.directory.uri)
+        self.alike = AlikeCheck(max(FEWEST_ALIKE, self.capacity.slots), self.dispatcher.rows())
+        self.report = ReportKeeper(self.writer.directory.uri)
 
     def __reduce__(self) -> tuple[type[None], tuple[()]]:
         # Tune pickles its searcher, scheduler and callbacks into its snapshots, which nothing here ever reads back.
@@ -101,6 +87,7 @@ class Session:
         try:
             return work()
         except Exception as error:
+            LOG.error("no more trials are started", exc_info=True)
             self.error = self.error or error
             return otherwise
 
@@ -110,32 +97,24 @@ class Session:
         return self.error is not None or self.limit_reached is not None
 
     @property
-    def limit_reached(self) -> str | None:
-        """Which of the sweep's bounds keeps it from going on, in words."""
-        if self.alike.error is not None:
-            return (
-                f"{self.alike.error}: mend what it names, then lnl-sweep resume {self.writer.directory.uri} --failed "
+    def limit_reached(self) -> Exhausted | None:
+        """Bound of the sweep that keeps it from going on; None where it goes on."""
+        if self.alike.failure is not None:
+            return Exhausted(
+                f"{self.alike.failure}: mend what it names, then lnl-sweep resume {self.writer.directory.uri} --failed "
                 "(with --set KEY=VALUE where the sweep file is wrong)"
             )
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            return "limits.max_hours is over"
-        if self.max_cost is None:
-            return None
-        cost = self.progress.cost
-        if cost is None:
-            # The bound is a promise.
-            return "limits.max_cost counts as spent, since the table of prices lacks a GPU that was used"
-        return f"limits.max_cost = {self.max_cost:g} is spent" if cost >= self.max_cost else None
+        return self.budget.exhausted(time.monotonic())
 
     def suggest(self, ray_id: str) -> Row | str | None:
         """The next trial as a Tune configuration, None to be asked again, or FINISHED."""
         self.progress.update()
         # Tune asks again and again while its slots are taken: that answer must cost nothing.
-        if not any(map(self.has_place, self.demands)):
+        if not any(map(self.has_capacity, self.demands)):
             return None if self.specs or not self.stopping else FINISHED
         if self.stopping or self.dispatcher.finished:
             return FINISHED
-        spec = self.dispatcher.next(self.has_place)
+        spec = self.dispatcher.next(self.has_capacity)
         if spec is None:
             return None if self.specs else FINISHED
         self.writer.issue(spec)
@@ -159,18 +138,18 @@ class Session:
             return
         self._counted = now
         # Where the cluster cannot be asked just now, it is asked the next time.
-        with contextlib.suppress(Exception):
+        with passed_over("the count of the cluster's nodes"):
             if self.capacity.grow(self._nodes()):
-                self.progress.grow(self.capacity.slots)
+                self.budget.use_slots(self.capacity.slots, time.monotonic())
 
-    def has_place(self, label: str) -> bool:
+    def has_capacity(self, label: str) -> bool:
         """One more trial of this method may be issued."""
         return label in self.demands and self.capacity.takes(self.demands[label])
 
-    def _leave(self, ray_id: str) -> TrialSpec | None:
+    def _release(self, ray_id: str) -> TrialSpec | None:
         spec = self.specs.pop(ray_id, None)
         self.actors.pop(ray_id, None)
-        self.progress.trial_left(ray_id)
+        self.budget.trial_left(ray_id)
         if spec is not None:
             self.capacity.release(self.demands[spec.label])
         return spec
@@ -179,7 +158,7 @@ class Session:
         """Keep what an epoch reported."""
         if result.get("halt"):
             # Not a fault of the trial: it stays open, and the sweep ends in order.
-            self._leave(ray_id)
+            self._release(ray_id)
             raise Unreachable(str(result["halt"])) if result["away"] else InputError(str(result["halt"]))
         history = self.histories.setdefault(ray_id, {})
         history.update({entry["epoch"]: entry for entry in self._epochs(ray_id, result)})
@@ -210,11 +189,13 @@ class Session:
 
     def start(self, trial: Any) -> None:
         """Start a trial's clock."""
-        self.started[trial.trial_id] = (time.monotonic(), trial)
-        with contextlib.suppress(AttributeError):
-            self.actors[trial.trial_id] = trial.temporary_state.ray_actor._actor_id.hex()
+        now = time.monotonic()
+        self.started[trial.trial_id] = (now, trial)
+        actor = actor_id_of(trial)
+        if actor is not None:
+            self.actors[trial.trial_id] = actor
         if trial.trial_id in self.specs:
-            self.progress.trial_started(trial.trial_id)
+            self.budget.trial_started(trial.trial_id, now)
             self.writer.start(self.specs[trial.trial_id].trial_id)
 
     def process_lost(self, trial: Any) -> None:
@@ -223,61 +204,53 @@ class Session:
         spec = self.specs.get(trial.trial_id)
         if spec is None:
             return
-        error, overdue = _last_error(trial), trial.trial_id in self.overdue
+        error, overdue = last_error_of(trial), trial.trial_id in self.overdue
         try:
             check_loaded(error, node_of(self.actors.get(trial.trial_id)))
         except InputError:
             # Not a fault of the trial: it stays open.
-            self._leave(trial.trial_id)
+            self._release(trial.trial_id)
             raise
         if not overdue and lost_its_node(self.actors.get(trial.trial_id), error):
             # No error of the trial: it costs no retry.
             self.lost[spec.trial_id] = self.lost.get(spec.trial_id, 0) + 1
             self.writer.lose(spec.trial_id, self.lost[spec.trial_id])
         else:
-            self.deaths[spec.trial_id] = self.deaths.get(spec.trial_id, 0) + 1
-        died = self.deaths.get(spec.trial_id, 0)
-        # Each start costs an import of torch: of a method whose trials die alike every time, one start is enough.
-        fatal = (spec.label, "" if error is None else _kind(death_of(error, logs_here())))
-        if died:
-            self.same_deaths[fatal] += 1
-        # One death may be of what ran beside it, so that a trial is started once more even where others died alike.
-        if died > MAX_FAILURES or (died > 1 and self.same_deaths[fatal] > MAX_FAILURES + 1):
-            self.fatal.add(fatal)
-        if overdue or died > MAX_FAILURES or (died and fatal in self.fatal):
-            self.ended(trial.trial_id, died, self.reason(trial.trial_id, died, error))
-            return
+            death = "" if error is None else death_of(error, logs_here())
+            given_up = self.retries.died(spec.trial_id, spec.label, death)
+            if overdue or given_up:
+                died = self.retries.deaths(spec.trial_id)
+                self.ended(trial.trial_id, died, self.reason(trial.trial_id, died, death))
+                return
         self.histories.pop(trial.trial_id, None)
         self.last_row.pop(trial.trial_id, None)
         self.unfit.pop(trial.trial_id, None)
-        self._leave(trial.trial_id)
-        self.dispatcher.again(spec)
+        self._release(trial.trial_id)
+        self.dispatcher.requeue(spec)
 
     def end_overdue(self) -> None:
         """End trials that took longer than ``limits.trial_minutes``: a trial that hangs never ends by itself."""
-        if self.limit is None:
+        if self._trial_minutes is None:
             return
         now = time.monotonic()
-        for begun, trial in list(self.started.values()):
-            actor = trial.temporary_state.ray_actor
-            if actor is None or now - begun < self.limit:
+        for started, trial in list(self.started.values()):
+            actor = actor_of(trial) if self.budget.is_overdue(started, now) else None
+            if actor is None:
                 continue
             del self.started[trial.trial_id]
             self.overdue.add(trial.trial_id)
             ray.kill(actor)
 
-    def reason(self, ray_id: str, died: int, error: BaseException | None) -> str:
+    def reason(self, ray_id: str, died: int, death: str) -> str:
         """Why a trial's process is gone, in words."""
         if ray_id in self.overdue:
-            assert self.limit is not None
-            return f"took longer than limits.trial_minutes = {self.limit / 60:g}"
-        cause = "unknown reason" if error is None else death_of(error, logs_here())
-        return f"the worker process died {died} time{'s' if died > 1 else ''} ({cause})"
+            return f"took longer than limits.trial_minutes = {self._trial_minutes:g}"
+        return f"the worker process died {died} time{'s' if died > 1 else ''} ({death or 'unknown reason'})"
 
     def ended(self, ray_id: str, attempts: int | None = None, error: str | None = None) -> None:
         """Write the row of a trial that ended; by default it was started once more than its process died."""
         self.started.pop(ray_id, None)
-        spec = self._leave(ray_id)
+        spec = self._release(ray_id)
         if spec is None:
             return
         history = [entry for _, entry in sorted(self.histories.pop(ray_id, {}).items())]
@@ -290,15 +263,13 @@ class Session:
             "bias_axis": cell.bias_axis,
             "bias_value": cell.bias_value,
             "bias_strength": cell.bias_strength,
-            "attempts": attempts or 1 + self.deaths.get(spec.trial_id, 0),
+            "attempts": attempts or 1 + self.retries.deaths(spec.trial_id),
             "preemptions": self.writer.preemptions(spec.trial_id),
             "gpu_share": self.demands[spec.label].gpu,
             "ray_version": ray.__version__,
         }
         if last is not None and error is None:
-            # A process of this method can train a trial to its end.
-            self.fatal = {pair for pair in self.fatal if pair[0] != spec.label}
-            self.same_deaths = Counter({pair: n for pair, n in self.same_deaths.items() if pair[0] != spec.label})
+            self.retries.trained(spec.label)
         row, problems = fitted("trials", reported)
         unfit = self.unfit.pop(ray_id, None) or next(iter(problems), None)
         if error is None and unfit is not None and row["status"] != "failed":
@@ -307,22 +278,11 @@ class Session:
             row.update(status="failed", error=one_line(error))
         self.writer.finish(row, history, model=spec.keep_model)
         if row["status"] == "failed":
-            _log.info("%s failed: %s", row["trial_id"], row["error"])
+            LOG.info("%s failed: %s", row["trial_id"], row["error"])
         done = self.dispatcher.record(row, history) or self.dispatcher.cell_is_done(spec.cell)
         if done:
             self.writer.compact(spec.cell)
         self.alike.ended(row)
-        self.progress.trial_ended(row)
+        self.budget.trial_ended(row)
+        self.progress.update()
         self.report.ended(cell=done)
-
-
-def _kind(death: str) -> str:
-    return re.sub(r"\d+", "#", death)
-
-
-def _last_error(trial: Any) -> BaseException | None:
-    # Tune's own ``get_error`` gives the text of all errors so far, and nothing of what they were.
-    with contextlib.suppress(Exception):
-        error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
-        return error if isinstance(error, BaseException) else None
-    return None

@@ -15,19 +15,17 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from orchestrator.budget import Exhausted
 from orchestrator.cluster.capacity import Demand
 from orchestrator.cluster.gpu_packing import ray_share
 from orchestrator.cluster.nodes import cluster_nodes
-from orchestrator.cluster.ray_private import no_variables_in_runtime_environments
+from orchestrator.cluster.ray_private import no_variables_in_runtime_environments, oldest_waiting
 from orchestrator.cluster.same_code import compared
 from orchestrator.cluster.session import Session
-from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.directory.lease import LeaseLost
-from orchestrator.directory.writer import Writer
 from orchestrator.interruption import Interruption
 from orchestrator.process.temporary import TemporaryFolder
-from orchestrator.progress import Progress
-from orchestrator.search.dispatch import Dispatcher
+from orchestrator.run import Run
 from trainable.environment import store_environment
 from trainable.trial.provenance import weights_checksum
 from trainable.tune_trainable import SweepTrainable
@@ -75,23 +73,10 @@ class CellScheduler(FIFOScheduler):
         end more often than a worker takes to start, slots that come late would never be used.
         """
         try:
-            return self._oldest_that_waits(tune_controller._tune_controller)
+            return oldest_waiting(tune_controller, self._session.specs)
         except AttributeError:
             # A Ray that keeps these things elsewhere: its own choice is never wrong, only slower.
             return super().choose_trial_to_run(tune_controller)
-
-    def _oldest_that_waits(self, run: Any) -> Any:
-        pending = {trial.trial_id: trial for trial in run._pending_trials}
-        waiting = [pending[name] for name in self._session.specs if name in pending]
-        waiting = [trial for trial in waiting if not _worker_starts(run, trial)]
-        free = (trial for trial in waiting if run._actor_cache.has_cached_object(trial.placement_group_factory))
-        return next(free, waiting[0] if waiting else None)
-
-
-def _worker_starts(run: Any, trial: Any) -> bool:
-    """Whether a trial has its resources and waits for its worker alone."""
-    worker = run._trial_to_actor.get(trial)
-    return worker is not None and run._actor_manager.is_actor_started(worker)
 
 
 class Recorder(tune.Callback):
@@ -127,37 +112,23 @@ class Recorder(tune.Callback):
         self._session.guarded(lambda: self._session.process_lost(trial), None)
 
 
-def run_tuner(
-    config: SweepConfig,
-    dispatcher: Dispatcher,
-    writer: Writer,
-    progress: Progress,
-    driver: str,
-    demands: Mapping[str, Demand],
-    slots: int | None = None,
-    interruption: Interruption | None = None,
-) -> str | None:
+def run_tuner(run: Run, demands: Mapping[str, Demand]) -> Exhausted | None:
     """Run everything that is missing. Returns when all rows are written.
 
     Args:
-        config: The resolved configuration.
-        dispatcher: What is planned and done.
-        writer: Writes the rows.
-        progress: Shows them.
-        driver: Identifier of this driver; names the Tune run.
-        demands: What a trial of each method that has any left takes, by label.
-        slots: Trials at once; None = as many as the cluster holds at its largest, nodes that join later included.
-        interruption: Whether a signal has come.
+        run: The run.
+        demands: Resources of a trial of each method that has any left, by label.
 
     Returns:
-        The bound that ended it before its time, in words.
+        The bound that ended it before its time.
 
     Raises:
         LeaseLost: Another driver took the directory over.
         InputError: The directory cannot be written any more.
         KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP.
     """
-    session = Session(config, dispatcher, writer, progress, demands, cluster_nodes, slots)
+    config, driver = run.config, run.writer.driver
+    session = Session(run, demands, cluster_nodes)
     # Tune reads its bound once, and a cluster grows: how many may wait is the session's to say.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000000"
 
@@ -165,10 +136,10 @@ def run_tuner(
     weights = weights_checksum(config.network.name, config.network.options)
     members = {"environment": store_environment(), "weights": weights}
     trainable = compared(SweepTrainable, f"Sweep_{driver}", members)
-    place = writer.directory.folder.local
+    local = run.writer.directory.folder.local
     with TemporaryFolder() as elsewhere:
         tuner = tune.Tuner(
-            tune.with_resources(trainable, _places),
+            tune.with_resources(trainable, _resources),
             tune_config=tune.TuneConfig(
                 metric="value",
                 mode="max",
@@ -181,8 +152,8 @@ def run_tuner(
             ),
             run_config=tune.RunConfig(
                 name=f"run-{driver}",
-                storage_path=str(place / "ray" if place else elsewhere),
-                callbacks=[Recorder(session, interruption)],
+                storage_path=str(local / "ray" if local else elsewhere),
+                callbacks=[Recorder(session, run.options.interruption)],
                 # Tune hears of one death twice, and takes the second report for the end of the trial it is about to
                 # start again: retries are ours.
                 failure_config=tune.FailureConfig(max_failures=0),
@@ -190,7 +161,7 @@ def run_tuner(
                 verbose=0,
             ),
         )
-        progress.start(session.capacity.slots)
+        run.progress.start(session.capacity.slots)
         try:
             with no_variables_in_runtime_environments():
                 tuner.fit()
@@ -202,10 +173,10 @@ def run_tuner(
             session.report.stop()
     if session.error is not None:
         raise session.error
-    return None if dispatcher.finished else session.limit_reached
+    return None if run.dispatcher.finished else session.limit_reached
 
 
-def _places(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+def _resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
     bundle: dict[str, float] = {"CPU": float(config["cpu"])}
     if config["gpu"]:
         bundle["GPU"] = ray_share(config["gpu"])

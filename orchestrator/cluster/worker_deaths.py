@@ -28,10 +28,10 @@ def death_of(error: BaseException, logs: Path | None = None) -> str:
     """
     text = str(error)
     parts = [f"{type(error).__name__}: {_detail(text)}".rstrip(": ")]
-    found = re.search(r"^\s*pid: (\d+)$", text, re.MULTILINE)
-    if found and logs is not None:
+    match = re.search(r"^\s*pid: (\d+)$", text, re.MULTILINE)
+    if match and logs is not None:
         with contextlib.suppress(OSError):
-            parts += _last_words(logs, found[1])
+            parts += _last_words(logs, match[1])
     return one_line("; ".join(parts), LONGEST)
 
 

@@ -57,10 +57,10 @@ def plan(options: argparse.Namespace) -> int:
         f"sd: {one}. d_min: the least true difference that is found in 8 cases of 10, with this design (K {unit})"
         + (f", with twice its {unit}, and with twice the test {tested}." if known else f" and with twice its {unit}.")
     )
-    place = _shown_place(rows)
-    row, own = rows.iloc[place], parts[place]
+    shown_row = _shown_place(rows)
+    row, components = rows.iloc[shown_row], parts[shown_row]
     patients = (*PATIENTS, int(row["n_patients"])) if row["n_patients"] else ()
-    table = least_differences(own, (*SEEDS, int(row["n_seeds"])), patients)
+    table = least_differences(components, (*SEEDS, int(row["n_seeds"])), patients)
     if table.empty:
         return 0
     table.columns = pd.Index([f"P = {n}" if n else "these test images" for n in table.columns])
@@ -78,8 +78,13 @@ def _shown_place(rows: pd.DataFrame) -> int:
 
     def rank(i: int) -> tuple[bool, bool, bool, float]:
         row = rows.iloc[i]
-        own = declared is not None and {row["label"], row["reference"]} == {*declared}
-        return own, facet is None or row["facet"] == facet, bool(pd.notna(row["d_min"])), float(row["bias_strength"])
+        is_declared = declared is not None and {row["label"], row["reference"]} == {*declared}
+        return (
+            is_declared,
+            facet is None or row["facet"] == facet,
+            bool(pd.notna(row["d_min"])),
+            float(row["bias_strength"]),
+        )
 
     return max(range(len(rows)), key=rank)
 
@@ -91,7 +96,7 @@ def _text(table: pd.DataFrame, index: bool = True) -> str:
 _Design = tuple[str, "pd.DataFrame", "list[Components]"]
 
 
-def _measured(place: str) -> _Design | None:
+def _measured(address: str) -> _Design | None:
     """The design of a sweep that has confirm trials of two or more seeds; None of any other."""
     from analysis.loading import load, load_predictions, read_config
     from analysis.numbers.tables import headline_rule
@@ -101,32 +106,34 @@ def _measured(place: str) -> _Design | None:
     from orchestrator.directory.reader import SweepDirectory
     from store.open import open_folder
 
-    if _is_file(place) or ("://" not in place and not place.endswith(".zip") and not SweepDirectory(place).exists()):
+    if _is_file(address) or (
+        "://" not in address and not address.endswith(".zip") and not SweepDirectory(address).exists()
+    ):
         return None
     try:
-        trials = load(place)
+        trials = load(address)
     except InputError:
         # No trial has finished yet; whatever else is wrong is said when its sheet is read.
         return None
-    config = read_config(open_folder(place))
+    config = read_config(open_folder(address))
     rule, pair = headline_rule(trials), _pair(config)
-    rows, parts = components_rows(finished_points(trials, load_predictions(place), None, rule), pair=pair)
+    rows, parts = components_rows(finished_points(trials, load_predictions(address), None, rule), pair=pair)
     rows.attrs |= {"declared": pair, "facet": grid_of_pair(config, pair).facet if pair else None}
-    return (f"{place}: as measured, under {rule}", rows, parts) if len(rows) else None
+    return (f"{address}: as measured, under {rule}", rows, parts) if len(rows) else None
 
 
-def _borrowed(place: str) -> _Design:
+def _borrowed(address: str) -> _Design:
     """The design of a sweep not yet run, with the variance components of the stored example."""
     from analysis.planning.borrowed import borrowed_components
     from analysis.primary.grid import grid_of_pair
 
-    sheet = _sheet(place)
+    sheet = _sheet(address)
     pair = _pair(sheet)
     rows, parts = borrowed_components(sheet, pair=pair)
     rows.attrs |= {"declared": pair, "facet": grid_of_pair(sheet, pair).facet if pair else None}
-    why = "has not been run" if _is_file(place) else "has no two confirm seeds of two methods to compare yet"
+    why = "has not been run" if _is_file(address) else "has no two confirm seeds of two methods to compare yet"
     title = (
-        f"{place} {why}: the components below are BORROWED from the stored example (brain_phantom_study, synthetic "
+        f"{address} {why}: the components below are BORROWED from the stored example (brain_phantom_study, synthetic "
         "slices, differences to erm); those of other data may be several times as large"
     )
     return title, rows, parts
@@ -138,9 +145,9 @@ def _pair(sheet: Mapping[str, Any]) -> tuple[str, str] | None:
     return (str(compare[0]), str(compare[1])) if isinstance(compare, list) and len(compare) == 2 else None
 
 
-def _sheet(place: str) -> Mapping[str, Any]:
+def _sheet(address: str) -> Mapping[str, Any]:
     from analysis.loading import read_config
-    from orchestrator.commands.run import READ_PATIENCE_SECONDS
+    from orchestrator.commands.run import READ_RETRY_SECONDS
     from orchestrator.config.sweep_file import read_config as read_file
     from orchestrator.directory.reader import SweepDirectory
     from orchestrator.directory.sheet import read_sheet, sweep_sheet
@@ -148,15 +155,15 @@ def _sheet(place: str) -> Mapping[str, Any]:
     from orchestrator.sweep import resume_config
     from store.open import open_folder
 
-    if _is_file(place):
-        return sweep_sheet(make_plan(read_file(place)))
-    if place.endswith(".zip"):
-        return read_config(open_folder(place))
-    directory = SweepDirectory(place)
-    directory.folder = directory.folder.patiently(READ_PATIENCE_SECONDS)
+    if _is_file(address):
+        return sweep_sheet(make_plan(read_file(address)))
+    if address.endswith(".zip"):
+        return read_config(open_folder(address))
+    directory = SweepDirectory(address)
+    directory.folder = directory.folder.patiently(READ_RETRY_SECONDS)
     resume_config(directory)
     return read_sheet(directory)
 
 
-def _is_file(place: str) -> bool:
-    return "://" not in place and Path(place).suffix in (".yaml", ".yml") and Path(place).is_file()
+def _is_file(address: str) -> bool:
+    return "://" not in address and Path(address).suffix in (".yaml", ".yml") and Path(address).is_file()

@@ -42,23 +42,23 @@ def prepare(options: argparse.Namespace) -> int:
             "give either --from PATH (1512427.zip or its folder) or --download FOLDER, one of the two, or --to URI "
             "alone to put what is prepared there"
         )
-    place = folder_at(options.to) if options.to else None
-    if place is not None:
+    target = folder_at(options.to) if options.to else None
+    if target is not None:
         # Now, not after minutes of reading.
-        place.check_usable()
-        if place.local is not None:
-            _check_writable(place.local)
+        target.check_usable()
+        if target.local is not None:
+            _check_writable(target.local)
     if sources:
         _prepare(options)
-    if place is not None:
-        print(f"put into {share(options.name, place)}\nstart sweeps with {DATA}='{place.uri}'")
+    if target is not None:
+        print(f"put into {share(options.name, target)}\nstart sweeps with {DATA}='{target.uri}'")
     elif os.environ.get(DATA):
         print(f"note: {DATA} is set, so sweeps run on what lies there: add --to '{os.environ[DATA]}' to put this there")
     return 0
 
 
-def _check_writable(place: Path) -> None:
-    nearest = next(path for path in (place, *place.parents) if path.exists())
+def _check_writable(target: Path) -> None:
+    nearest = next(path for path in (target, *target.parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         raise InputError(f"--to must name a folder that can be written, but {nearest} is not one: choose another")
 

@@ -18,16 +18,16 @@ def report(options: argparse.Namespace) -> int:
     if options.csv:
         from analysis.export.csv import csv_of
 
-        _told(csv_of(findings, options.csv))
+        _print_paths(csv_of(findings, options.csv))
     if options.paper:
         from analysis.export.paper import write_paper
 
-        _told(write_paper(findings, options.paper))
+        _print_paths(write_paper(findings, options.paper))
     if options.png:
         from analysis.export.png import write_png
 
         folder = written.parent if isinstance(written, Path) else Path()
-        _told(write_png(findings, folder / "figures"))
+        _print_paths(write_png(findings, folder / "figures"))
     return 0
 
 
@@ -44,5 +44,5 @@ def as_uri(path: Any) -> str:
     return Path(path).absolute().as_uri() if "://" not in str(path) else str(path)
 
 
-def _told(files: list[Path]) -> None:
+def _print_paths(files: list[Path]) -> None:
     print(f"{len(files)} files in {as_uri(files[0].parent)}")

@@ -27,7 +27,7 @@ SMOKE = (
 )
 GPU_SHARE_OF_PEAK = 0.25
 """What small convolutional networks reach in fp32, roughly: a guess, and called one where it is used."""
-READ_PATIENCE_SECONDS = 10.0
+READ_RETRY_SECONDS = 10.0
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,7 +51,7 @@ def resume(options: argparse.Namespace) -> int:
     from orchestrator.sweep import resume_config
 
     directory = SweepDirectory(options.dir)
-    directory.folder = directory.folder.patiently(READ_PATIENCE_SECONDS)
+    directory.folder = directory.folder.patiently(READ_RETRY_SECONDS)
     tree = resume_config(directory)
     for override in options.set:
         apply_override(tree, override)
@@ -101,7 +101,8 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
     from orchestrator.directory.lease import LeaseLost
     from orchestrator.interruption import INTERRUPTED, Interruption
     from orchestrator.progress import duration
-    from orchestrator.sweep import Options, run_sweep
+    from orchestrator.run import Options
+    from orchestrator.sweep import run_sweep
     from store.errors import Unreachable
 
     began = time.monotonic()
@@ -146,6 +147,8 @@ def _finish(directory: str) -> bool:
     from analysis import load, load_predictions, summary_table, write_report
     from analysis.loading import load_config, section
     from analysis.numbers.published import NOTES
+    from orchestrator.process.log import LOG, LOG_FILE, sweep_log
+    from orchestrator.sweep import RAY_FOLDER
 
     try:
         with warnings.catch_warnings():
@@ -166,6 +169,9 @@ def _finish(directory: str) -> bool:
         # A sweep stopped before its first confirm trial has no curve yet; its rows are safe all the same.
         print(f"no report yet: {error}", file=sys.stderr)
     except Exception as error:
+        if "://" not in directory:
+            with sweep_log(Path(directory, RAY_FOLDER, LOG_FILE)):
+                LOG.error("the report failed", exc_info=True)
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         print(
             f"the report failed ({reason}); all rows are in {directory}: lnl-sweep report {directory}", file=sys.stderr
@@ -184,7 +190,7 @@ def _dry_run(config: SweepConfig, out: str) -> int:
 
     plan, prices = make_plan(config), read_prices()
     directory = SweepDirectory(out)
-    found = estimate(plan, directory.rows("trials") if directory.exists() else (), time_apart)
+    needed = estimate(plan, directory.rows("trials") if directory.exists() else (), time_apart)
     for cell in plan.cells:
         if cell.like is not None:
             print(f"{cell.id}: no search; trained with what the search in {cell.like.cell} chooses")
@@ -193,22 +199,22 @@ def _dry_run(config: SweepConfig, out: str) -> int:
         each = f", each with {cell.search_seeds} seeds" if cell.search_seeds > 1 else ""
         print(f"{cell.id}: {cell.trials} search trials{anchor}{each}; searched: {', '.join(cell.space) or 'nothing'}")
     print(
-        f"{found['cells']} cells, {found['search']} search trials + at most {found['confirm']} confirm trials "
-        f"= at most {found['trials']}"
+        f"{needed['cells']} cells, {needed['search']} search trials + at most {needed['confirm']} confirm trials "
+        f"= at most {needed['trials']}"
     )
-    for label, seconds in found["seconds_per_trial"].items():
-        print(f"  a trial of {label}: about {duration(seconds)}, from {found['source'][label]}")
-    print(f"at most {duration(found['seconds'])} of computing; divide by the number of trials that run at once")
-    gpu = f"{found['gpu_hours']:.1f} GPU-hours, " if found["gpu_hours"] else ""
-    cost = "a cost the table of prices cannot tell" if found["cost"] is None else prices.words(found["cost"])
+    for label, seconds in needed["seconds_per_trial"].items():
+        print(f"  a trial of {label}: about {duration(seconds)}, from {needed['source'][label]}")
+    print(f"at most {duration(needed['seconds'])} of computing; divide by the number of trials that run at once")
+    gpu = f"{needed['gpu_hours']:.1f} GPU-hours, " if needed["gpu_hours"] else ""
+    cost = "a cost the table of prices cannot tell" if needed["cost"] is None else prices.words(needed["cost"])
     print(f"at most {gpu}{cost}, start-up and idle time not counted")
-    if found["operations"]:
+    if needed["operations"]:
         guesses = []
         for name, peak in prices.tflops.items():
-            hours = found["operations"] / (peak * 1e12 * GPU_SHARE_OF_PEAK) / 3600
+            hours = needed["operations"] / (peak * 1e12 * GPU_SHARE_OF_PEAK) / 3600
             guesses.append(f"{name} {duration(3600 * hours)} ({prices.currency}{hours * prices.gpus[name]:.2f})")
         print(
-            f"on one GPU, a guess from {found['operations']:.2g} operations at {GPU_SHARE_OF_PEAK:.0%} of its peak: "
+            f"on one GPU, a guess from {needed['operations']:.2g} operations at {GPU_SHARE_OF_PEAK:.0%} of its peak: "
             f"{', '.join(guesses)}; measure it there with --smoke"
         )
     return 0

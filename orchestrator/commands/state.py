@@ -21,7 +21,7 @@ UNCUT_COLUMNS = 500
 
 def status(options: argparse.Namespace) -> int:
     """``lnl-sweep status``: progress, by the rows that can be read and by what the driver says."""
-    from orchestrator.commands.run import READ_PATIENCE_SECONDS
+    from orchestrator.commands.run import READ_RETRY_SECONDS
     from orchestrator.directory.damage import survey
     from orchestrator.directory.lease import CLOCK_SECONDS
     from orchestrator.directory.reader import SweepDirectory
@@ -31,25 +31,25 @@ def status(options: argparse.Namespace) -> int:
     from store.open import read_small
 
     directory = SweepDirectory(options.dir)
-    directory.folder = directory.folder.patiently(READ_PATIENCE_SECONDS)
+    directory.folder = directory.folder.patiently(READ_RETRY_SECONDS)
     resume_config(directory)
     # Of a store only the rows are fetched: predictions may be gigabytes, and verify reads them.
-    found = survey(directory, whole=directory.folder.local is not None)
+    surveyed = survey(directory, whole=directory.folder.local is not None)
     try:
         written = json.loads(read_small(directory.folder, STATUS_FILE))
         if written.get("sweep") != directory.identity():
             raise DamagedFile(f"{STATUS_FILE} is that of another sweep")
-        snapshot = _by_the_rows(written, found)
+        snapshot = _by_the_rows(written, surveyed)
         cells, line = [CellStatus(**cell) for cell in snapshot["cells"]], status_line(snapshot)
     except FileNotFoundError:
         raise InputError(f"{directory.uri} has no {STATUS_FILE} yet: the sweep is starting, ask again") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         # It is made anew every few seconds while a sweep runs; the rows are what is true.
         print(f"{directory.uri}/{STATUS_FILE} is damaged, or another sweep's, so only rows are counted")
-        for cell, count in sorted(Counter(row["cell"] for row in found.rows).items()):
+        for cell, count in sorted(Counter(row["cell"] for row in surveyed.rows).items()):
             print(f"finished in {cell}: {count}")
-        print(f"finished in all: {len(found.rows)}")
-        _print_damage(options.dir, found)
+        print(f"finished in all: {len(surveyed.rows)}")
+        _print_damage(options.dir, surveyed)
         return 0
     console = Console()
     # In a pipe or a file a table may be as wide as it is.
@@ -66,13 +66,13 @@ def status(options: argparse.Namespace) -> int:
         print(line)
     for line in snapshot["failed"]:
         print(f"failed: {line}")
-    _print_damage(options.dir, found)
+    _print_damage(options.dir, surveyed)
     return 0
 
 
-def _by_the_rows(snapshot: Mapping[str, Any], found: Survey) -> dict[str, Any]:
+def _by_the_rows(snapshot: Mapping[str, Any], surveyed: Survey) -> dict[str, Any]:
     """A snapshot in which no trial counts as finished whose rows cannot be read."""
-    readable = Counter((row["cell"], row["repeat"]) for row in found.rows if row["trial_id"] not in found.lost)
+    readable = Counter((row["cell"], row["repeat"]) for row in surveyed.rows if row["trial_id"] not in surveyed.lost)
     cells = [
         {**cell, "finished": min(cell["finished"], readable[cell["cell"], cell["repeat"]])}
         for cell in snapshot["cells"]
@@ -81,12 +81,12 @@ def _by_the_rows(snapshot: Mapping[str, Any], found: Survey) -> dict[str, Any]:
     return {**snapshot, "cells": cells, "finished": finished}
 
 
-def _print_damage(directory: str, found: Survey) -> None:
-    for part in found.left_out:
+def _print_damage(directory: str, surveyed: Survey) -> None:
+    for part in surveyed.left_out:
         print(f"damaged: {part.table}/{part.name}: {part.reason}")
-    for name, reason in sorted(found.lost.items()):
+    for name, reason in sorted(surveyed.lost.items()):
         print(f"lost: {name}: {reason}")
-    if found.left_out or found.lost:
+    if surveyed.left_out or surveyed.lost:
         print(f"what is lost is trained again by lnl-sweep resume {directory}")
 
 

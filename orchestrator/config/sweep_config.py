@@ -334,5 +334,5 @@ class SweepConfig(_Strict):
 
     def resources_of(self, label: str) -> ResourcesConfig:
         """What a trial of a method gets: its own resources, completed by those of the sweep."""
-        own = next((m.resources for m in self.methods if (m.label or m.name) == label), None)
-        return self.resources if own is None else own.completed_by(self.resources)
+        resources = next((m.resources for m in self.methods if (m.label or m.name) == label), None)
+        return self.resources if resources is None else resources.completed_by(self.resources)

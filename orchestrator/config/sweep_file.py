@@ -158,14 +158,14 @@ def _sentence(error: ValidationError, tree: Mapping[str, Any]) -> str:
     if first["type"] == "literal_error" and isinstance(first["input"], str):
         near = nearest(first["input"], re.findall(r"'([^']*)'", message))
         message = f"did you mean '{near}'? {message}" if near else message
-    found = "" if first["type"] == "value_error" else f", but got {bounded(repr(first['input']), 200)}"
-    return f"{key}: {message}{found}" if key else f"{message}{found}"
+    got = "" if first["type"] == "value_error" else f", but got {bounded(repr(first['input']), 200)}"
+    return f"{key}: {message}{got}" if key else f"{message}{got}"
 
 
-def _path(place: Sequence[int | str], tree: Any) -> list[str]:
+def _path(location: Sequence[int | str], tree: Any) -> list[str]:
     """Keys and positions in the file; pydantic puts the names of a union's forms among them."""
     path = []
-    for part in place:
+    for part in location:
         there = isinstance(tree, Mapping) and part in tree
         if there or not _is_union_tag(part):
             path.append(str(part))
@@ -193,8 +193,8 @@ def _elsewhere() -> dict[str, str]:
     sections = {
         name: _models_in(field.annotation) for name, field in SweepConfig.model_fields.items() if name != "methods"
     }
-    found = {key: f"{name}.{key}" for name, models in sections.items() for m in models for key in m.model_fields}
-    return {key: path for key, path in found.items() if key not in SweepConfig.model_fields}
+    paths = {key: f"{name}.{key}" for name, models in sections.items() for m in models for key in m.model_fields}
+    return {key: path for key, path in paths.items() if key not in SweepConfig.model_fields}
 
 
 def _known_keys(model: type[BaseModel], path: list[int | str]) -> list[str]:

@@ -62,6 +62,6 @@ def begin_anew(directory: SweepDirectory, writer: Writer) -> None:
         writer.drop(name)
     writer.flush()
     for table in TABLES:
-        place = directory.folder.child(table)
-        for name in place.names():
-            place.move(name, directory.folder.child(FOLDER, table))
+        folder = directory.folder.child(table)
+        for name in folder.names():
+            folder.move(name, directory.folder.child(FOLDER, table))

@@ -22,10 +22,10 @@ def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
     for repeat in range(plan.config.search.repeats):
         searches = max(cell.search_seeds for cell in plan.cells)
         seeds += [(seed, seed) for k in range(searches) for seed in [search_seed(plan.config.seed, repeat, k)]]
-        for place in plan.config.confirm.places():
-            own = split_seed(plan.config.seed, place, repeat)
-            confirm = [confirm_seed(plan.config.seed, k, repeat, place) for k in range(most)]
-            seeds += [(seed, seed if own is None else own) for seed in confirm]
+        for number in plan.config.confirm.places():
+            shared_seed = split_seed(plan.config.seed, number, repeat)
+            confirm = [confirm_seed(plan.config.seed, k, repeat, number) for k in range(most)]
+            seeds += [(seed, seed if shared_seed is None else shared_seed) for seed in confirm]
     known = directory.split_seeds()
     folds = list(dict.fromkeys(cell.fold for cell in plan.cells))
     images, patients, labels = plan.dataset.image_keys(), plan.dataset.patient_keys(), plan.dataset.labels()
@@ -57,15 +57,15 @@ def write_samples(plan: Plan, directory: SweepDirectory) -> None:
     points = list({tuple(sorted(value.items())): value for value in values}.values())
     axis = plan.cells[0].bias_axis
     varying = [name for name in points[0] if len({point[name] for point in points}) > 1] or [axis]
-    place = directory.folder.child("samples")
-    there = set(place.names())
+    folder = directory.folder.child("samples")
+    there = set(folder.names())
     entries = []
     for point, image in strips(plan.dataset, points):
         name = "_".join(f"{key}_{short(value)}" for key, value in point.items()) + ".png"
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
-        if name not in there or place.read(name) != buffer.getvalue():
-            place.write(name, buffer.getvalue())
+        if name not in there or folder.read(name) != buffer.getvalue():
+            folder.write(name, buffer.getvalue())
         caption = ", ".join(f"{k} = {point[k]:g}" for k in varying)
         entries.append({"value": point[axis], "file": name, "caption": caption, "digest": digest(buffer.getvalue())})
     index = {
@@ -73,4 +73,4 @@ def write_samples(plan: Plan, directory: SweepDirectory) -> None:
         "strips": entries,
         "alt": f"The same training images of {plan.dataset.long_name} at each bias value",
     }
-    place.write("index.json", seal_json(index))
+    folder.write("index.json", seal_json(index))

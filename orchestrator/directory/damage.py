@@ -107,5 +107,5 @@ def set_aside(directory: SweepDirectory, parts: Iterable[LeftOut]) -> None:
 
 def cells_of(parts: Iterable[LeftOut], table: str) -> set[str]:
     """Cells whose parts of a table were left out."""
-    found = (part_cell(part.name) for part in parts if part.table == table)
-    return {cell for cell in found if cell is not None}
+    cells = (part_cell(part.name) for part in parts if part.table == table)
+    return {cell for cell in cells if cell is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from pyarrow import types
@@ -25,7 +25,19 @@ _UNCUT = ("hyperparameters",)
 """JSON that is read back; the plan bounds it."""
 
 
-def fitted(table: str, row: Mapping[str, Any]) -> tuple[Row, list[str]]:
+class Fitted(NamedTuple):
+    """A reported row as a table can hold it.
+
+    Attributes:
+        row: The row, without what the table cannot hold.
+        problems: A sentence about each thing that was left out.
+    """
+
+    row: Row
+    problems: list[str]
+
+
+def fitted(table: str, row: Mapping[str, Any]) -> Fitted:
     """Make a reported row one that can be written.
 
     Texts become one bounded line of valid Unicode, NumPy's and torch's single numbers plain ones.
@@ -33,9 +45,6 @@ def fitted(table: str, row: Mapping[str, Any]) -> tuple[Row, list[str]]:
     Args:
         table: ``trials`` or ``history``.
         row: The row; it is not changed.
-
-    Returns:
-        The row, without what the table cannot hold; and a sentence about each thing that was left out.
     """
     fits: Row = {}
     problems = []
@@ -48,9 +57,9 @@ def fitted(table: str, row: Mapping[str, Any]) -> tuple[Row, list[str]]:
             fits[escaped(name)] = None if value is None else _fit(kind, value, name in _UNCUT)
         except Exception:
             fits[escaped(name)] = None
-            found = one_line(_shown(value), 80)
-            problems.append(f"{bounded(name, 60)} must be {_WORDS[kind.id]}, but is {found} ({type(value).__name__})")
-    return fits, problems
+            shown = one_line(_shown(value), 80)
+            problems.append(f"{bounded(name, 60)} must be {_WORDS[kind.id]}, but is {shown} ({type(value).__name__})")
+    return Fitted(fits, problems)
 
 
 def check_predictions(table: pa.Table, trial_id: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import secrets
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.process.log import passed_over
 from orchestrator.process.running import process_identity, same_boot, still_runs
 from store.errors import InputError, Unreachable
 from store.folder import Folder
@@ -28,7 +28,7 @@ CLOCK_SECONDS = 5.0
 """By so much the clocks of two hosts may differ without notice."""
 SETTLE_SECONDS = 0.3
 READ_AGAIN_SECONDS = 0.2
-RELEASE_PATIENCE_SECONDS = 10.0
+RELEASE_SECONDS = 10.0
 LOOK_SECONDS = 2.0
 """So long Ray's event loop may stand still for a look at the lease."""
 
@@ -61,28 +61,28 @@ class Lease:
         """Start the heartbeat."""
         self._thread.start()
 
-    def check(self, patient: bool = False) -> None:
+    def check(self, wait: bool = False) -> None:
         """Raise where the lease is lost.
 
         Args:
-            patient: Whether to wait for an object store that is away, as a thread does that is about to write. Else a
+            wait: Whether to wait for an object store that is away, as a thread does that is about to write. Else a
                 store that does not answer at once says nothing: what is queued is checked again before it is written.
 
         Raises:
             LeaseLost: Another driver holds it.
         """
         # A process that was stopped for long wakes up with its heartbeat still asleep: it must look for itself.
-        heard = self._beaten if patient else max(self._beaten, self._asked)
+        heard = self._beaten if wait else max(self._beaten, self._asked)
         if not self._lost and time.monotonic() - heard > EXPIRES_SECONDS / 2:
-            if patient or self.folder.local is not None:
+            if wait or self.folder.local is not None:
                 self._look(self.folder)
             else:
                 self._look_quickly()
         if self._lost:
             raise LeaseLost("another driver has taken over this directory; this one stops without writing")
 
-    def _look(self, place: Folder) -> bool:
-        holder = _holder(place)
+    def _look(self, folder: Folder) -> bool:
+        holder = _holder(folder)
         # A lower generation is the late write of a driver that hung while this one took over.
         if holder.get("id") not in (None, self.id) and holder["generation"] >= self.generation:
             self._lost = True
@@ -91,7 +91,7 @@ class Lease:
 
     def _look_quickly(self) -> None:
         def look() -> None:
-            with contextlib.suppress(OSError, InputError):
+            with passed_over("a look at the lease", OSError, InputError):
                 self._look(self.folder.patiently(0.0))
 
         # A single request may still hang for minutes.
@@ -109,29 +109,29 @@ class Lease:
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(HEARTBEAT_SECONDS)
-        place = self.folder.patiently(RELEASE_PATIENCE_SECONDS)
+        folder = self.folder.patiently(RELEASE_SECONDS)
         # A store that is away must not hide how the sweep ended; the lease expires by itself.
-        with contextlib.suppress(Unreachable, InputError):
-            if not self._lost and _holder(place).get("id") == self.id:
-                place.write(FILE, _record(self, released=True))
+        with passed_over("the release of the lease", Unreachable, InputError):
+            if not self._lost and _holder(folder).get("id") == self.id:
+                folder.write(FILE, _record(self, released=True))
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
             # A heartbeat that comes late is worth nothing: it is tried once.
-            place = self.folder.patiently(0.0)
-            with contextlib.suppress(OSError, InputError):
-                if self._look(place):
+            folder = self.folder.patiently(0.0)
+            with passed_over("a heartbeat", OSError, InputError):
+                if self._look(folder):
                     return
-                place.write(FILE, _record(self))
+                folder.write(FILE, _record(self))
                 self._beaten = time.monotonic()
 
 
-def acquire(folder: Folder, tell: Callable[[str], None] | None = None) -> Lease:
+def acquire(folder: Folder, report: Callable[[str], None] | None = None) -> Lease:
     """Take the lease on a directory.
 
     Args:
         folder: The sweep's directory.
-        tell: Is given a sentence where it takes longer.
+        report: Is given a sentence where it takes longer.
 
     Returns:
         The lease, its heartbeat running.
@@ -140,7 +140,7 @@ def acquire(folder: Folder, tell: Callable[[str], None] | None = None) -> Lease:
         InputError: Another driver is at work there.
     """
     holder = _holder(folder)
-    if _is_alive(folder, holder, tell):
+    if _is_alive(folder, holder, report):
         raise InputError(
             f"{folder.uri} is in use by another driver (pid {holder['pid']} on {_host(holder)}): "
             "wait for it, stop it, or choose another --out"
@@ -196,7 +196,7 @@ def _host(holder: dict[str, Any]) -> str:
     return str(holder.get("host") or "a host without a name")
 
 
-def _is_alive(folder: Folder, holder: dict[str, Any], tell: Callable[[str], None] | None) -> bool:
+def _is_alive(folder: Folder, holder: dict[str, Any], report: Callable[[str], None] | None) -> bool:
     """True where the holder still works: by its process where that can be seen from here, else by its heartbeat."""
     if not holder or holder.get("released"):
         return False
@@ -209,7 +209,7 @@ def _is_alive(folder: Folder, holder: dict[str, Any], tell: Callable[[str], None
     # The clock of another host may be slow or fast by any time; that of another container is the same.
     if age >= EXPIRES_SECONDS and (same_boot(holder) or not _written_lately(folder)):
         return False
-    return _sends_heartbeats(folder, holder, tell)
+    return _sends_heartbeats(folder, holder, report)
 
 
 def _written_lately(folder: Folder) -> bool:
@@ -224,11 +224,11 @@ def _written_lately(folder: Folder) -> bool:
         folder.remove(probe)
 
 
-def _sends_heartbeats(folder: Folder, holder: dict[str, Any], tell: Callable[[str], None] | None) -> bool:
+def _sends_heartbeats(folder: Folder, holder: dict[str, Any], report: Callable[[str], None] | None) -> bool:
     """True where the entry changes, whatever time it names, while this process measures the time by its own clock."""
     seconds = WATCHED_HEARTBEATS * HEARTBEAT_SECONDS
-    if tell is not None:
-        tell(
+    if report is not None:
+        report(
             f"{folder.uri} was last used by a driver on {_host(holder)}, whose clock differs from the one here: "
             f"waiting {seconds:.0f} s for a sign of life"
         )

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from orchestrator.directory.fitted_rows import fitted
+from orchestrator.process.log import passed_over
 from store.errors import DamagedFile
 from store.folder import Folder
 from store.open import Readable, folder_at, read_small
@@ -56,10 +57,6 @@ class SweepDirectory:
         rows: list[dict[str, Any]] = read_parts(Readable(self.folder), table, left_out=left_out).to_pylist()
         return rows
 
-    def histories(self, left_out: list[LeftOut] | None = None) -> dict[str, list[dict[str, Any]]]:
-        """History rows of every finished trial, in the order of the epochs."""
-        return histories_of(self.rows("history", left_out))
-
     def split_seeds(self) -> set[tuple[int, int | None]]:
         """Seeds and folds whose split is written."""
         if not self.exists():
@@ -80,8 +77,8 @@ class SweepDirectory:
         """Trials whose row can be read."""
         if not self.exists():
             return set()
-        found = read_parts(Readable(self.folder), "trials", columns=("trial_id",), left_out=[])
-        return set(found["trial_id"].to_pylist())
+        table = read_parts(Readable(self.folder), "trials", columns=("trial_id",), left_out=[])
+        return set(table["trial_id"].to_pylist())
 
     def open_names(self) -> list[str]:
         """Trials that have an entry, be it half made or half removed."""
@@ -90,26 +87,27 @@ class SweepDirectory:
     def open_trials(self) -> list[TrialSpec]:
         """Trials that were issued and have no row yet; a half-made entry counts as never issued."""
         specs = []
+        unreadable = (OSError, ValueError, TypeError, KeyError, AttributeError)
         for name in self.open_names():
             # One that is damaged too: what it was is not known, and its checkpoint tells itself from another trial's.
-            with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            with passed_over(f"the reading of {name}/{SPEC}", *unreadable), contextlib.suppress(FileNotFoundError):
                 specs.append(read_spec(self.folder.child(OPEN, name)))
         return specs
 
     def to_run_again(self) -> set[str]:
         """Trials whose failed rows do not count any more, since they are to run again and have not ended since."""
-        place = self.folder.child(OPEN)
-        return {name for name in place.folders() if AGAIN in place.child(name).names()}
+        folder = self.folder.child(OPEN)
+        return {name for name in folder.folders() if AGAIN in folder.child(name).names()}
 
     def open_history(self, spec: TrialSpec) -> list[dict[str, Any]]:
         """Epochs in the newest readable checkpoint of an open trial; none where it has no checkpoint."""
         from trainable.trial.trainer import kept_history
 
-        place = trial_folder(self.folder, spec.trial_id)
-        for name in checkpoint_names(place):
+        folder = trial_folder(self.folder, spec.trial_id)
+        for name in checkpoint_names(folder):
             # A torn checkpoint is passed over by the trial too.
-            with contextlib.suppress(Exception):
-                epochs = [fitted("history", entry) for entry in kept_history(read_checkpoint(place, name))]
+            with passed_over(f"the reading of the checkpoint {name} of {spec.trial_id}"):
+                epochs = [fitted("history", entry) for entry in kept_history(read_checkpoint(folder, name))]
                 # The trial that goes on from it will say what is wrong with one that does not fit.
                 return [entry for entry, problems in epochs if not problems]
         return []
@@ -125,15 +123,15 @@ class SweepDirectory:
 
 def histories_of(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """History rows of each trial, in the order of the epochs."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    histories: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
-        found.setdefault(row["trial_id"], []).append(row)
-    for entries in found.values():
+        histories.setdefault(row["trial_id"], []).append(row)
+    for entries in histories.values():
         entries.sort(key=lambda row: int(row["epoch"]))
-    return found
+    return histories
 
 
-def read_spec(place: Folder) -> TrialSpec:
+def read_spec(folder: Folder) -> TrialSpec:
     """The specification in the folder of an open trial.
 
     Raises:
@@ -141,10 +139,10 @@ def read_spec(place: Folder) -> TrialSpec:
         DamagedFile: Its checksum does not agree.
         Exception: It is not that of a trial.
     """
-    fields = json.loads(read_small(place, SPEC))
+    fields = json.loads(read_small(folder, SPEC))
     fields.pop(KEY, None)
     spec = TrialSpec.from_json(json.dumps(fields))
     # A damaged one of an older version, without a checksum, may still be JSON.
-    if spec.trial_id != place.name or not (place.name.startswith(spec.cell) and spec.cell.endswith(spec.label)):
-        raise DamagedFile(f"{place.uri}/{SPEC} is that of another trial ({spec.trial_id})")
+    if spec.trial_id != folder.name or not (folder.name.startswith(spec.cell) and spec.cell.endswith(spec.label)):
+        raise DamagedFile(f"{folder.uri}/{SPEC} is that of another trial ({spec.trial_id})")
     return spec

@@ -37,37 +37,37 @@ class Remaining:
     forgotten: Mapping[str, Collection[str]]
 
 
-def remaining(dispatcher: Dispatcher, directory: SweepDirectory, found: Survey) -> Remaining:
+def remaining(dispatcher: Dispatcher, directory: SweepDirectory, surveyed: Survey) -> Remaining:
     """Sort out what of a directory counts; nothing is changed in it.
 
     Args:
         dispatcher: Knows the cells that are to run.
         directory: The sweep's directory.
-        found: What it holds.
+        surveyed: What it holds.
     """
     chosen = {cell.id for cell in dispatcher.cells}
     # Also those of an earlier ``resume --failed`` that was ended before it came to them.
     marked = directory.to_run_again()
     counting, forgotten = list[Row](), dict[str, set[str]]()
-    for row in found.rows:
+    for row in surveyed.rows:
         if row["status"] != "failed" or row["trial_id"] not in marked:
             counting.append(row)
         elif row["cell"] in chosen:
             forgotten.setdefault(row["cell"], set()).add(row["trial_id"])
-    orphans = found.histories.keys() - {row["trial_id"] for row in found.rows}
-    for cell in cells_of(found.left_out, "trials") if orphans else ():
+    orphans = surveyed.histories.keys() - {row["trial_id"] for row in surveyed.rows}
+    for cell in cells_of(surveyed.left_out, "trials") if orphans else ():
         forgotten.setdefault(cell, set()).update(orphans)
-    gone = found.lost.keys() - {row["trial_id"] for row in found.rows}
+    gone = surveyed.lost.keys() - {row["trial_id"] for row in surveyed.rows}
     for cell in chosen if gone else ():
-        own = {name for name in gone if belongs_to(name, cell)}
-        if own:
-            forgotten.setdefault(cell, set()).update(own)
+        of_cell = {name for name in gone if belongs_to(name, cell)}
+        if of_cell:
+            forgotten.setdefault(cell, set()).update(of_cell)
     # What is lost of a trial comes back by training it once more, under the hyperparameters in its row.
-    lost = {row["trial_id"]: row for row in counting if row["trial_id"] in found.lost and row["cell"] in chosen}
+    lost = {row["trial_id"]: row for row in counting if row["trial_id"] in surveyed.lost and row["cell"] in chosen}
     rows = [row for row in counting if row["trial_id"] not in lost]
     done = {row["trial_id"] for row in rows}
     waiting = [spec for spec in directory.open_trials() if spec.trial_id not in done]
-    histories = {name: found.histories[name] for name in found.histories.keys() & done}
+    histories = {name: surveyed.histories[name] for name in surveyed.histories.keys() & done}
     for spec in waiting:
         if dispatcher.rung_epochs(spec):
             histories[spec.trial_id] = directory.open_history(spec)

@@ -153,12 +153,12 @@ def _sizes(dataset: Dataset, split: Split) -> dict[str, dict[str, dict[str, int]
     counted: dict[str, dict[str, dict[str, int]]] = {}
     for part in ("train", "val", "test"):
         index = split.part(part)
-        own = counted.setdefault(part, {})
+        counts = counted.setdefault(part, {})
         for k, name in enumerate(dataset.classes):
             members = index[labels[index] == k]
-            own[name] = {"images": len(members)}
+            counts[name] = {"images": len(members)}
             if dataset.patient_keys() is not None:
-                own[name]["patients"] = len(np.unique(groups[members]))
+                counts[name]["patients"] = len(np.unique(groups[members]))
     return counted
 
 

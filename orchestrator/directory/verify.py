@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from orchestrator.directory.damage import Survey, cells_of, survey, survey_table
 from orchestrator.directory.reader import SPEC, SweepDirectory, read_spec
 from orchestrator.directory.sheet import SWEEP_FILE as SHEET
 from orchestrator.directory.sheet import configuration_of, read_sheet, sweep_sheet
+from orchestrator.process.log import passed_over
 from store.columns import TABLES
 from store.errors import DamagedFile, InputError
 from store.folder import Folder
@@ -92,11 +92,11 @@ def verify(address: str) -> Verdict:
     verdict = _files(Readable(directory.folder), Verdict())
     _open_trials(directory, verdict)
     if SHEET not in verdict.damaged:
-        found = survey(directory)
-        verdict.lost = found.lost
-        _rows(directory, found, verdict)
-        _models(directory, found, verdict)
-        _forecast(directory, found, verdict)
+        surveyed = survey(directory)
+        verdict.lost = surveyed.lost
+        _rows(directory, surveyed, verdict)
+        _models(directory, surveyed, verdict)
+        _forecast(directory, surveyed, verdict)
     return verdict
 
 
@@ -110,10 +110,7 @@ def _files(folder: SweepFiles, verdict: Verdict) -> Verdict:
         verdict.check(name, partial(_small, folder, name, owner))
     for table in TABLES:
         for name in filter(is_part, folder.files(table)):
-            reason = check_part(folder, table, name, owner)
-            verdict.checked += 1
-            if reason is not None:
-                verdict.damaged[f"{table}/{name}"] = reason
+            verdict.check(f"{table}/{name}", partial(check_part, folder, table, name, owner))
     for name in folder.files(GATHERED):
         verdict.check(f"{GATHERED}/{name}", partial(_gathered, folder, name))
     _changes(folder, owner, verdict)
@@ -169,37 +166,38 @@ def _sample(folder: SweepFiles, path: str, expected: str | None) -> None:
         raise DamagedFile(f"its bytes do not agree with the digest in {INDEX}")
 
 
-def _rows(directory: SweepDirectory, found: Survey, verdict: Verdict) -> None:
+def _rows(directory: SweepDirectory, surveyed: Survey, verdict: Verdict) -> None:
     """Compare the rows with what the last driver counted: that alone tells of a cell of which nothing is left.
 
     One that was killed, or is at work, may have counted rows that it had not written yet.
     """
-    there = Counter((row["cell"], row["repeat"]) for row in found.rows)
-    if found.lost.keys() - {row["trial_id"] for row in found.rows}:
+    there = Counter((row["cell"], row["repeat"]) for row in surveyed.rows)
+    if surveyed.lost.keys() - {row["trial_id"] for row in surveyed.rows}:
         # Told one by one.
         return
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+    damaged = (OSError, ValueError, KeyError, TypeError, AttributeError)
+    with passed_over("the comparison with what the driver counted", *damaged):
         status = _small(Readable(directory.folder), STATUS, Owner(directory.identity(), known=True))
         if status["state"] == "running":
             return
         gone = Counter[str]()
         for cell in status["cells"]:
             gone[cell["cell"]] += max(0, cell["finished"] - there[cell["cell"], cell["repeat"]])
-        for name in gone.keys() - cells_of(found.left_out, "trials"):
+        for name in gone.keys() - cells_of(surveyed.left_out, "trials"):
             if gone[name]:
                 verdict.damaged[f"trials/{name}.*"] = f"a part is missing: {gone[name]} finished trials have no row"
 
 
-def _models(directory: SweepDirectory, found: Survey, verdict: Verdict) -> None:
-    place, rows = directory.folder.child("models"), {row["trial_id"]: row for row in found.rows}
-    for name in place.names():
+def _models(directory: SweepDirectory, surveyed: Survey, verdict: Verdict) -> None:
+    folder, rows = directory.folder.child("models"), {row["trial_id"]: row for row in surveyed.rows}
+    for name in folder.names():
         trial, ending = name.rsplit(".", 1) if "." in name else (name, "")
         if ending == "safetensors":
-            verdict.check(f"models/{name}", partial(_model, place, name, rows.get(trial)))
+            verdict.check(f"models/{name}", partial(_model, folder, name, rows.get(trial)))
 
 
-def _model(place: Folder, name: str, row: Mapping[str, Any] | None) -> None:
-    spec = TrialSpec.from_json(check_tensors("it", place.read(name))["spec"])
+def _model(folder: Folder, name: str, row: Mapping[str, Any] | None) -> None:
+    spec = TrialSpec.from_json(check_tensors("it", folder.read(name))["spec"])
     trained = spec.seed, hyperparameter_text(spec.hyperparameters)
     if name != f"{spec.trial_id}.safetensors":
         raise DamagedFile(f"it is the model of another trial ({spec.trial_id})")
@@ -209,22 +207,22 @@ def _model(place: Folder, name: str, row: Mapping[str, Any] | None) -> None:
 
 def _open_trials(directory: SweepDirectory, verdict: Verdict) -> None:
     for trial in directory.open_names():
-        place = directory.folder.child(OPEN, trial)
-        for name in place.names():
-            work = _reader(place, name)
+        folder = directory.folder.child(OPEN, trial)
+        for name in folder.names():
+            work = _reader(folder, name)
             if work is not None:
                 verdict.check(f"{OPEN}/{trial}/{name}", work)
 
 
-def _reader(place: Folder, name: str) -> Callable[[], object] | None:
+def _reader(folder: Folder, name: str) -> Callable[[], object] | None:
     if name == SPEC:
-        return partial(read_spec, place)
+        return partial(read_spec, folder)
     if name == PREDICTIONS:
-        return partial(read_predictions, place)
-    return partial(read_checkpoint, place, name) if name in checkpoint_names(place) else None
+        return partial(read_predictions, folder)
+    return partial(read_checkpoint, folder, name) if name in checkpoint_names(folder) else None
 
 
-def _forecast(directory: SweepDirectory, found: Survey, verdict: Verdict) -> None:
+def _forecast(directory: SweepDirectory, surveyed: Survey, verdict: Verdict) -> None:
     """Say what a resume would do, by doing it up to the first trial."""
     from orchestrator.config.sweep_file import validate
     from orchestrator.directory.remaining import remaining
@@ -240,14 +238,14 @@ def _forecast(directory: SweepDirectory, found: Survey, verdict: Verdict) -> Non
         verdict.resume.append(f"a resume would be refused here: {error}")
         return
     dispatcher = Dispatcher(plan.config, plan.cells)
-    state = remaining(dispatcher, directory, found)
+    state = remaining(dispatcher, directory, surveyed)
     epochs = {spec.trial_id: len(directory.open_history(spec)) for spec in state.waiting}
     stale = {spec.trial_id for spec in dispatcher.restore(state.rows, state.histories, state.waiting)}
     planned, exact, finished = dispatcher.totals()
     verdict.resume.append(f"{finished} of {'' if exact else '<= '}{planned} trials count as finished")
     for name, epoch in sorted(epochs.items()):
         if name not in stale:
-            why = f" ({found.lost[name]})" if name in state.lost else ""
+            why = f" ({surveyed.lost[name]})" if name in state.lost else ""
             start = f"goes on after epoch {epoch}" if epoch else "runs from its first epoch"
             verdict.resume.append(f"{name} {start}{why}")
     new = planned - finished - len(epochs.keys() - stale)

@@ -1,7 +1,7 @@
-"""The driver's outgoing post: what it writes waits on the local disk until the directory has taken it.
+"""Write queue of the driver: what it writes waits on the local disk until the directory has taken it.
 
 Ray's event loop runs in the driver: a request that it waits for is one for which no worker gets its next trial. With
-an object store every piece of work is therefore queued, and done by a few threads with all the patience of
+an object store every piece of work is therefore queued, and done by a few threads with the retry budget of
 ``store.object_store``; pieces with the same key are done in their order.
 """
 
@@ -24,14 +24,14 @@ KEPT_BYTES = 2**16
 Work = Callable[[], None]
 
 
-class Post(Protocol):
+class WriteQueue(Protocol):
     """Does what the driver writes."""
 
     def keep(self, data: bytes) -> Callable[[], bytes]:
         """Put content by until it is sent."""
         ...
 
-    def do(self, key: str, work: Work) -> None:
+    def put(self, key: str, work: Work) -> None:
         """Do a piece of work after all earlier ones of the same key.
 
         Raises:
@@ -39,11 +39,11 @@ class Post(Protocol):
         """
         ...
 
-    def latest(self, key: str, work: Work) -> None:
+    def put_latest(self, key: str, work: Work) -> None:
         """The same; a piece of the same key that still waits is replaced."""
         ...
 
-    def after_all(self, work: Work) -> None:
+    def put_last(self, work: Work) -> None:
         """Do a piece of work after everything that was given before."""
         ...
 
@@ -51,7 +51,7 @@ class Post(Protocol):
         """Wait until everything is done.
 
         Args:
-            seconds: Longest time to wait; None = as long as the store's patience.
+            seconds: Longest time to wait; None = the store's retry budget.
 
         Returns:
             Whether everything is done.
@@ -66,22 +66,22 @@ class Post(Protocol):
         ...
 
 
-class Direct:
+class ImmediateWrites:
     """A local directory: everything is done at once."""
 
     def keep(self, data: bytes) -> Callable[[], bytes]:
         """Nothing to put by."""
         return lambda: data
 
-    def do(self, key: str, work: Work) -> None:
+    def put(self, key: str, work: Work) -> None:
         """Do it."""
         work()
 
-    def latest(self, key: str, work: Work) -> None:
+    def put_latest(self, key: str, work: Work) -> None:
         """Do it."""
         work()
 
-    def after_all(self, work: Work) -> None:
+    def put_last(self, work: Work) -> None:
         """Do it."""
         work()
 
@@ -93,11 +93,11 @@ class Direct:
         """Nothing to forget."""
 
 
-class Spool:
+class ThreadedQueue:
     """An object store: work is queued and done by threads."""
 
     def __init__(self) -> None:
-        self._place = TemporaryFolder()
+        self._folder = TemporaryFolder()
         self._numbers = count()
         self._lanes: list[queue.SimpleQueue[Work | None]] = [queue.SimpleQueue() for _ in range(LANES)]
         self._changed = threading.Condition()
@@ -106,36 +106,36 @@ class Spool:
         self._error: BaseException | None = None
         self._closed = False
         for lane in self._lanes:
-            threading.Thread(target=self._run, args=(lane,), name="spool", daemon=True).start()
+            threading.Thread(target=self._run, args=(lane,), name="write-queue", daemon=True).start()
 
     def keep(self, data: bytes) -> Callable[[], bytes]:
         """Write large content to the disk until it is sent."""
         if len(data) <= KEPT_BYTES:
             return lambda: data
-        path = self._place.path / str(next(self._numbers))
+        path = self._folder.path / str(next(self._numbers))
         path.write_bytes(data)
 
-        def take() -> bytes:
-            found = path.read_bytes()
+        def read() -> bytes:
+            data = path.read_bytes()
             path.unlink()
-            return found
+            return data
 
-        return take
+        return read
 
-    def do(self, key: str, work: Work) -> None:
+    def put(self, key: str, work: Work) -> None:
         """Queue a piece of work behind those of the same key."""
         self._raise()
-        self._put(self._lanes[zlib.crc32(key.encode()) % LANES], work)
+        self._enqueue(self._lanes[zlib.crc32(key.encode()) % LANES], work)
 
-    def latest(self, key: str, work: Work) -> None:
+    def put_latest(self, key: str, work: Work) -> None:
         """Queue a piece of work in place of the one of this key that still waits."""
         with self._changed:
             known = key in self._newest
             self._newest[key] = work
         if not known:
-            self.do(key, lambda: self._take(key)())
+            self.put(key, lambda: self._take(key)())
 
-    def after_all(self, work: Work) -> None:
+    def put_last(self, work: Work) -> None:
         """Queue a piece of work behind everything: each lane must have come to this point."""
         self._raise()
         left, reached = [LANES], threading.Lock()
@@ -148,7 +148,7 @@ class Spool:
                 work()
 
         for lane in self._lanes:
-            self._put(lane, arrive)
+            self._enqueue(lane, arrive)
 
     def flush(self, seconds: float | None = None) -> bool:
         """Wait until the queues are empty."""
@@ -168,13 +168,13 @@ class Spool:
             self._closed = True
         for lane in self._lanes:
             lane.put(None)
-        self._place.close()
+        self._folder.close()
 
     def _take(self, key: str) -> Work:
         with self._changed:
             return self._newest.pop(key)
 
-    def _put(self, lane: queue.SimpleQueue[Work | None], work: Work) -> None:
+    def _enqueue(self, lane: queue.SimpleQueue[Work | None], work: Work) -> None:
         with self._changed:
             self._waiting += 1
         lane.put(work)

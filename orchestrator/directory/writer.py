@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from orchestrator.directory.fitted_rows import Unfit, check_predictions
 from orchestrator.directory.lease import Lease
 from orchestrator.directory.reader import AGAIN, SPEC, SweepDirectory
-from orchestrator.directory.write_queue import Direct, Post, Spool
+from orchestrator.directory.write_queue import ImmediateWrites, ThreadedQueue, WriteQueue
 from store.columns import arrow_schema, is_of_the_test, to_table
 from store.errors import DamagedFile
 from store.folder import Folder
@@ -32,28 +32,42 @@ SEEN_SECONDS = 5.0
 
 
 class Writer:
-    """The one driver's pen: every file it writes is new, and carries its generation.
+    """Only writer of a sweep's directory: every file it writes is new, and carries its generation.
 
     Args:
         directory: The sweep's directory.
         lease: The lease on it.
-        post: How it is written; at once where the directory is local, else by the threads of a spool.
+        queue: How it is written; by default at once where the directory is local, else by threads.
         sweep: Identity of the sweep, which every part carries; None = as older versions wrote them.
     """
 
     def __init__(
-        self, directory: SweepDirectory, lease: Lease, post: Post | None = None, sweep: str | None = None
+        self, directory: SweepDirectory, lease: Lease, queue: WriteQueue | None = None, sweep: str | None = None
     ) -> None:
         self.directory = directory
         self.sweep = sweep
-        self.post: Post = post or (Direct() if directory.folder.local is not None else Spool())
+        local = directory.folder.local is not None
+        self.queue: WriteQueue = queue or (ImmediateWrites() if local else ThreadedQueue())
         self._lease = lease
         self._sequence = count(1)
         self._preempted: dict[str, int] = {}
 
     @property
+    def driver(self) -> str:
+        """Identifier of this driver, unique among those of the sweep."""
+        return f"{self._lease.generation}_{self._lease.id}"
+
+    @property
     def _folder(self) -> Folder:
         return self.directory.folder
+
+    def check(self) -> None:
+        """Raise where another driver has taken over.
+
+        Raises:
+            LeaseLost: The lease is another driver's.
+        """
+        self._lease.check()
 
     def append(self, table: str, about: str, rows: list[dict[str, Any]] | pa.Table) -> None:
         """Write rows as one new part.
@@ -70,11 +84,11 @@ class Writer:
         self._lease.check()
         data = self._part(table, rows)
         if data is not None:
-            content = self.post.keep(data)
-            self.post.do(about, lambda: self._send(table, about, content()))
+            content = self.queue.keep(data)
+            self.queue.put(about, lambda: self._send(table, about, content()))
 
     def _send(self, table: str, about: str, data: bytes, sequence: int | None = None) -> None:
-        self._lease.check(patient=True)
+        self._lease.check(wait=True)
         number = next(self._sequence) if sequence is None else sequence
         name = part_name(about, self._lease.generation, self._lease.id, number, data)
         self._folder.child(table).write(name, data)
@@ -110,8 +124,8 @@ class Writer:
         self._mark(trial_id, f"lost-{self._lease.generation:04d}-{times}")
 
     def _mark(self, trial_id: str, name: str, data: bytes = b"") -> None:
-        place = self._folder.child(OPEN, trial_id)
-        self.post.do(trial_id, lambda: place.write(name, data, durable=False))
+        folder = self._folder.child(OPEN, trial_id)
+        self.queue.put(trial_id, lambda: folder.write(name, data, durable=False))
 
     def finish(self, row: dict[str, Any], history: list[dict[str, Any]], model: bool = False) -> None:
         """Write a trial that ended; its row comes last, since a trial is finished when its row is readable.
@@ -125,39 +139,39 @@ class Writer:
         """
         self._lease.check()
         trial_id, cell = row["trial_id"], row["cell"]
-        place = self._folder.child(OPEN, trial_id)
+        folder = self._folder.child(OPEN, trial_id)
         parts: list[tuple[str, Callable[[], bytes]]] = []
         for table, rows in (("history", [{"trial_id": trial_id, **entry} for entry in history]), ("trials", [row])):
             data = self._part(table, rows)
             if data is not None:
-                parts.append((table, self.post.keep(data)))
+                parts.append((table, self.queue.keep(data)))
 
         def work() -> None:
             tested = row["phase"] == "confirm" and row["status"] == "completed" and row.get("n_test") is not None
             try:
-                found = self._predictions(place, trial_id, tested)
+                predictions = self._predictions(folder, trial_id, tested)
                 if tested and model:
                     _await(self._folder.child("models"), f"{trial_id}.safetensors", "its model")
             except DamagedFile:
                 # Without its row the trial stays open: a resume evaluates it anew, from its last checkpoint.
-                place.remove(PREDICTIONS)
+                folder.remove(PREDICTIONS)
                 return
             except Unfit as error:
-                found = None
+                predictions = None
                 row.update(dict.fromkeys(filter(is_of_the_test, row)), status="failed", error=one_line(str(error)))
                 parts[-1] = ("trials", lambda: self._rows_part("trials", [row]))
-            if found is not None:
-                self._send("predictions", cell, found)
+            if predictions is not None:
+                self._send("predictions", cell, predictions)
             for table, content in parts:
                 self._send(table, cell, content())
-            place.remove_tree()
+            folder.remove_tree()
 
-        self.post.do(trial_id, work)
+        self.queue.put(trial_id, work)
 
     def drop(self, trial_id: str) -> None:
         """Forget an open trial that is not wanted any more."""
         self._lease.check()
-        self.post.do(trial_id, self._folder.child(OPEN, trial_id).remove_tree)
+        self.queue.put(trial_id, self._folder.child(OPEN, trial_id).remove_tree)
 
     def compact(self, cell: str) -> None:
         """Merge the parts of a cell into one a table; the new part is written before the old ones are removed."""
@@ -169,7 +183,7 @@ class Writer:
             for table, number in numbers.items():
                 self._merge(table, cell, number)
 
-        self.post.after_all(work)
+        self.queue.put_last(work)
 
     def forget_histories(self, cell: str, trials: Collection[str]) -> None:
         """Remove the epochs and predictions of trials of a cell that have no row that counts, at once.
@@ -180,9 +194,9 @@ class Writer:
             self._merge(table, cell, next(self._sequence), without=trials)
 
     def _merge(self, table: str, cell: str, number: int, without: Collection[str] = ()) -> None:
-        self._lease.check(patient=True)
-        place = self._folder.child(table)
-        old = [name for name in place.names(f"{cell}.") if part_cell(name) == cell]
+        self._lease.check(wait=True)
+        folder = self._folder.child(table)
+        old = [name for name in folder.names(f"{cell}.") if part_cell(name) == cell]
         if len(old) < (1 if without else 2):
             return
         try:
@@ -199,7 +213,7 @@ class Writer:
         if data is not None:
             self._send(table, cell, data, number)
         for name in old:
-            place.remove(name)
+            folder.remove(name)
 
     def gather(self, seconds: float = 0.0) -> None:
         """Put the trials of all cells into one file that opens faster than the parts it is derived from.
@@ -212,15 +226,15 @@ class Writer:
 
         self._lease.check()
         folder = self._folder.patiently(seconds)
-        place, readable = folder.child(GATHERED), Readable(folder)
-        found = gather(readable, lambda rows: derive(readable, rows))
-        if found is None:
+        target, readable = folder.child(GATHERED), Readable(folder)
+        file = gather(readable, lambda rows: derive(readable, rows))
+        if file is None:
             return
-        name, data = found
-        place.write(name, data, durable=False)
-        for old in place.names():
+        name, data = file
+        target.write(name, data, durable=False)
+        for old in target.names():
             if old != name:
-                place.remove(old)
+                target.remove(old)
 
     def flush(self, seconds: float | None = None) -> bool:
         """Wait until everything is in the directory; True where it is.
@@ -228,7 +242,7 @@ class Writer:
         Raises:
             Exception: What could not be written.
         """
-        return self.post.flush(seconds)
+        return self.queue.flush(seconds)
 
     def note_change(self, entry: dict[str, Any]) -> int:
         """Add a line to ``changes.jsonl``; returns how many it has now."""
@@ -243,11 +257,11 @@ class Writer:
         self._folder.write("changes.jsonl", b"\n".join([*lines, b""]))
         return len(lines)
 
-    def _predictions(self, place: Folder, trial_id: str, needed: bool) -> bytes | None:
+    def _predictions(self, folder: Folder, trial_id: str, needed: bool) -> bytes | None:
         if needed:
-            _await(place, PREDICTIONS, "its predictions")
+            _await(folder, PREDICTIONS, "its predictions")
         try:
-            data = read_predictions(place)
+            data = read_predictions(folder)
         except FileNotFoundError:
             return None
         try:
@@ -270,10 +284,10 @@ class Writer:
         return part_bytes(data, table, self.sweep)
 
 
-def _await(place: Folder, name: str, what: str) -> None:
-    if not place.seen(name, SEEN_SECONDS):
+def _await(folder: Folder, name: str, what: str) -> None:
+    if not folder.seen(name, SEEN_SECONDS):
         raise Unfit(
-            f"{what} did not reach {place.uri}: the worker must write to the directory that the driver sees, on a "
+            f"{what} did not reach {folder.uri}: the worker must write to the directory that the driver sees, on a "
             "disk that all nodes share or s3://..."
         )
 

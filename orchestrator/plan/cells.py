@@ -201,13 +201,13 @@ def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
     _check_columns(dataset)
     check_likes(config.methods)
     methods = [(entry, get_method(entry.name)) for entry in config.methods]
-    own = {entry.label: _own_points(entry, method, points, dataset) for entry, method in methods}
+    points_of = {entry.label: _own_points(entry, method, points, dataset) for entry, method in methods}
     cells = [
-        _cell(config, dataset, point, axis, fold, entry, method)
+        _cell(config, dataset, point, axis, fold, entry)
         for fold in folds(config, dataset)
-        for point in [*_off_grid(own, points), *points]
-        for entry, method in methods
-        if point in own[entry.label]
+        for point in [*_off_grid(points_of, points), *points]
+        for entry, _ in methods
+        if point in points_of[entry.label]
     ]
     ids = [cell.id for cell in cells]
     twice = sorted({name for name in ids if ids.count(name) > 1})
@@ -246,23 +246,25 @@ def _own_points(
         return [{name: value for name, value in unbiased.items() if value is not None}]
     if entry.bias is None:
         return points
-    own = _points(entry.bias, dataset)
-    for point in own:
+    chosen = _points(entry.bias, dataset)
+    for point in chosen:
         if point not in points:
             where = ", ".join(f"{name} = {short(value)}" for name, value in point.items())
             raise InputError(
                 f"methods.{entry.label}.bias must be among the sweep's bias values, but {where} is not: add it to "
                 "dataset.bias, or leave it out"
             )
-    return own
+    return chosen
 
 
-def _off_grid(own: Mapping[str, list[dict[str, float]]], points: list[dict[str, float]]) -> list[dict[str, float]]:
-    found: list[dict[str, float]] = []
-    for point in (point for given in own.values() for point in given):
-        if point not in points and point not in found:
-            found.append(point)
-    return found
+def _off_grid(
+    points_of: Mapping[str, list[dict[str, float]]], points: list[dict[str, float]]
+) -> list[dict[str, float]]:
+    added: list[dict[str, float]] = []
+    for point in (point for given in points_of.values() for point in given):
+        if point not in points and point not in added:
+            added.append(point)
+    return added
 
 
 def folds(config: SweepConfig, dataset: Dataset) -> list[int | None]:
@@ -298,9 +300,8 @@ def _cell(
     axis: str,
     fold: int | None,
     entry: MethodConfig,
-    method: Method,
 ) -> Cell:
-    label = entry.label or entry.name
+    label, method = entry.label or entry.name, get_method(entry.name)
     space, fixed = space_of(entry, method, config.training.epochs)
     trials = config.search.trials if space else 1
     if entry.like is not None:

@@ -25,7 +25,7 @@ def check_primary(config: SweepConfig, cells: Sequence[Cell], dataset: Dataset) 
     values = comparable_values(cells, dataset, primary.compare)
     if not values:
         where = "; ".join(
-            f"{label} at {', '.join(short(value) for value in sorted(own))}" for label, own in methods.items()
+            f"{label} at {', '.join(short(value) for value in sorted(at))}" for label, at in methods.items()
         )
         raise InputError(
             f"primary.compare must name two methods that have a bias value in common, but the sweep has {where}: give "
@@ -62,7 +62,7 @@ def comparable_values(cells: Sequence[Cell], dataset: Dataset, labels: Sequence[
     }
     biased = [cell for cell in cells if cell.label not in serves_all]
     at_default = [cell for cell in biased if all(cell.bias[name] == value for name, value in facet.items())]
-    places = {label: {cell.bias_value for cell in at_default or biased if cell.label == label} for label in labels}
-    own = [values for label, values in places.items() if label not in serves_all]
+    values_of = {label: {cell.bias_value for cell in at_default or biased if cell.label == label} for label in labels}
+    biased_values = [values for label, values in values_of.items() if label not in serves_all]
     grid = {cell.bias_value for cell in biased} or {cell.bias_value for cell in cells}
-    return sorted(set.intersection(*own) if own else grid)
+    return sorted(set.intersection(*biased_values) if biased_values else grid)

@@ -136,8 +136,8 @@ def _check_methods(
 
 def _of_its_trials(method: Mapping[str, Any], cpus: int) -> dict[str, Any]:
     # Where a method has trials, and on which share of a GPU, changes none of them.
-    own = method.get("resources") or {}
-    return {**method, "bias": None, "resources": own.get("cpu") or cpus}
+    resources = method.get("resources") or {}
+    return {**method, "bias": None, "resources": resources.get("cpu") or cpus}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

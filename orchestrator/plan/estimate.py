@@ -163,8 +163,8 @@ def _costliest(cells: Iterable[Cell]) -> list[Cell]:
 
 
 def _by_label(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    by_label: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["status"] == "completed" and row.get("train_seconds"):
-            found.setdefault(str(row["label"]), []).append(row)
-    return found
+            by_label.setdefault(str(row["label"]), []).append(row)
+    return by_label

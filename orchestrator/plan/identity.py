@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import Cell
 from store.names import Place
-from store.rules import Rule
 from trainable.randomness import derive
 from trainable.spec import Phase, TrialSpec
-
-_ALONE = Place()
 
 
 def search_seed(sweep_seed: int, repeat: int = 0, k: int = 0) -> int:
@@ -37,6 +35,11 @@ def place_of(row: Mapping[str, Any]) -> Place:
     return Place(row["search_number"], row["search_rule"], row["seed_number"])
 
 
+def at_place(spec: TrialSpec, place: Place) -> TrialSpec:
+    """The same trial at a place among those of its cell and repeat."""
+    return replace(spec, search_number=place.number, search_rule=place.rule, seed_number=place.seed)
+
+
 def trial_spec(
     config: SweepConfig,
     cell: Cell,
@@ -44,13 +47,8 @@ def trial_spec(
     trial_id: str,
     hyperparameters: Mapping[str, Any],
     seed: int,
-    repeat: int = 0,
-    place: Place = _ALONE,
-    rule: Rule | None = None,
-    enqueued_from: str | None = None,
-    split: int | None = None,
 ) -> TrialSpec:
-    """Everything a worker needs to know of one trial of a resolved sweep."""
+    """Specification of one trial of a resolved sweep: all that a worker must know, for the first repeat."""
     assert config.metric is not None
     assert config.search.rule is not None
     return TrialSpec(
@@ -65,15 +63,8 @@ def trial_spec(
         phase=phase,
         training=config.training.of_a_trial(),
         metric=config.metric,
-        rule=rule or config.search.rule,
+        rule=config.search.rule,
         fold=cell.fold,
-        repeat=repeat,
-        split=split,
-        split_seed=split_seed(config.seed, split, repeat),
-        search_number=place.number,
-        search_rule=place.rule,
-        seed_number=place.seed,
-        enqueued_from=enqueued_from,
         label=cell.label,
         sweep=config.name,
         cell=cell.id,
@@ -83,18 +74,14 @@ def trial_spec(
     )
 
 
+def in_repeat(spec: TrialSpec, sweep_seed: int, repeat: int, split: int | None = None) -> TrialSpec:
+    """The same trial in a repeat of the sweep, and on a split that several seeds share."""
+    return replace(spec, repeat=repeat, split=split, split_seed=split_seed(sweep_seed, split, repeat))
+
+
 def spec_of_row(config: SweepConfig, cell: Cell, row: Mapping[str, Any]) -> TrialSpec:
     """Specification by which a worker trains a finished trial of a cell once more."""
-    return trial_spec(
-        config,
-        cell,
-        row["phase"],
-        row["trial_id"],
-        json.loads(row["hyperparameters"]),
-        row["seed"],
-        repeat=row["repeat"],
-        place=place_of(row),
-        rule=row["search_rule"],
-        enqueued_from=row["enqueued_from"],
-        split=row.get("split"),
-    )
+    hyperparameters = json.loads(row["hyperparameters"])
+    spec = trial_spec(config, cell, row["phase"], row["trial_id"], hyperparameters, row["seed"])
+    spec = replace(spec, rule=row["search_rule"] or spec.rule, enqueued_from=row["enqueued_from"])
+    return in_repeat(at_place(spec, place_of(row)), config.seed, row["repeat"], row.get("split"))

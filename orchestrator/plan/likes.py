@@ -49,14 +49,14 @@ def with_sources(config: SweepConfig, cells: Sequence[Cell]) -> list[Cell]:
         InputError: There is no such cell, or what it may choose cannot be taken over.
     """
     entries = {entry.label or entry.name: entry for entry in config.methods}
-    places = {(cell.label, cell.fold, *sorted(cell.bias.items())): cell for cell in cells}
+    cell_at = {(cell.label, cell.fold, *sorted(cell.bias.items())): cell for cell in cells}
     tied = []
     for cell in cells:
         entry = entries[cell.label]
         if entry.like is None:
             tied.append(cell)
             continue
-        source = places.get((entry.like, cell.fold, *sorted(cell.bias.items())))
+        source = cell_at.get((entry.like, cell.fold, *sorted(cell.bias.items())))
         if source is None:
             where = ", ".join(f"{name} = {value:g}" for name, value in cell.bias.items())
             raise InputError(

@@ -77,10 +77,10 @@ def check_names(config: SweepConfig, cells: Sequence[Cell], dataset: Dataset) ->
 def _check_classes(dataset: Dataset) -> None:
     for name, count in Counter(dataset.classes).items():
         if not name or escaped(name) != name or len(name) > LONGEST_CLASS or count > 1:
-            found = f"'{bounded(name, LONGEST_CLASS)}'" + (f" {count} times" if count > 1 else "")
+            shown = f"'{bounded(name, LONGEST_CLASS)}'" + (f" {count} times" if count > 1 else "")
             raise InputError(
                 f"the names of classes become names of columns: they must differ and have 1 to {LONGEST_CLASS} "
-                f"characters of valid text on one line, but {dataset.name} has {found}: rename the class"
+                f"characters of valid text on one line, but {dataset.name} has {shown}: rename the class"
             )
     name, count = next(iter(Counter(dataset.image_keys()).most_common(1)), ("", 0))
     if count > 1:

@@ -86,10 +86,10 @@ def _check_rules(plan: Plan) -> None:
         return
     seen = set()
     for cell in plan.cells:
-        place = (tuple(sorted(cell.bias.items())), cell.fold)
-        if place in seen:
+        point = (tuple(sorted(cell.bias.items())), cell.fold)
+        if point in seen:
             continue
-        seen.add(place)
+        seen.add(point)
         view = DataView(plan.dataset, cell.bias, search_seed(config.seed), cell.fold, "search")
         try:
             reweighting(view, view.validation("val_reweighted"))

@@ -31,15 +31,15 @@ def space_of(entry: MethodConfig, method: Method, epochs: int) -> tuple[dict[str
     if both:
         raise InputError(f"{entry.label or entry.name}: '{both[0]}' is both in space and in fixed: remove it from one")
     label = entry.label or entry.name
-    own = {name: _searched(f"{label}: the value of '{name}'", value) for name, value in entry.space.items()}
+    given = {name: _searched(f"{label}: the value of '{name}'", value) for name, value in entry.space.items()}
     check_hyperparameters(method, entry.fixed, epochs, label)
-    for name, searched in own.items():
+    for name, searched in given.items():
         if isinstance(searched, Range):
             check_range(method, name, searched, epochs, label)
             continue
         for value in searched.values:
             check_hyperparameters(method, {name: value}, epochs, label)
-    space = {**method.space, **own}
+    space = {**method.space, **given}
     space = {name: value for name, value in space.items() if name not in entry.fixed}
     fixed = {name: value for name, value in {**method.defaults, **entry.fixed}.items() if name not in space}
     return space, fixed

@@ -18,6 +18,10 @@ from trainable.texts import reason_of
 _END_SECONDS = 10.0
 
 
+class StepsFailed(RuntimeError):
+    """Steps of a cell that raised in the other process, whose exception may know classes that are not here."""
+
+
 def time_apart(plan: Plan, cells: Sequence[Cell]) -> dict[str, Timing]:
     """Train a few steps of each cell in a new process.
 
@@ -45,8 +49,8 @@ def time_apart(plan: Plan, cells: Sequence[Cell]) -> dict[str, Timing]:
             label = cell.label
             here.send(cell.id)
             answer = here.recv()
-            if isinstance(answer, str):
-                raise InputError(f"a trial of {label} cannot be trained ({answer}): {_remedy(plan, cell)}")
+            if isinstance(answer, StepsFailed):
+                raise InputError(f"a trial of {label} cannot be trained ({answer}): {_remedy(plan, cell)}") from answer
             timings[label] = answer
         return timings
     except (EOFError, OSError):
@@ -75,7 +79,7 @@ def _how(code: int | None) -> str:
 
 
 def _serve(connection: Connection, tree: dict[str, Any]) -> None:
-    """Answer ids of cells by their timing, or by a text that says why there is none, until nobody asks."""
+    """Answer ids of cells by their timing, or by the exception that kept it from being measured, until nobody asks."""
     # Ctrl-C is the driver's to answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     plan: Plan | None = None
@@ -86,7 +90,7 @@ def _serve(connection: Connection, tree: dict[str, Any]) -> None:
             return
         try:
             plan = plan or make_plan(validate(tree))
-            answer: Timing | str = time_cell(plan, next(cell for cell in plan.cells if cell.id == name))
+            answer: Timing | StepsFailed = time_cell(plan, next(cell for cell in plan.cells if cell.id == name))
         except (Exception, SystemExit) as error:
-            answer = reason_of(error)
+            answer = StepsFailed(reason_of(error))
         connection.send(answer)

@@ -61,16 +61,16 @@ def still_runs(entry: Mapping[str, Any]) -> bool | None:
 def descendants(pid: int) -> list[int]:
     """Processes that a process has started, and those that these have; parents before their children."""
     children: dict[int, list[int]] = {}
-    for place in Path("/proc").glob("[0-9]*/stat"):
+    for file in Path("/proc").glob("[0-9]*/stat"):
         try:
-            parent = int(place.read_text(errors="replace").rsplit(")", 1)[1].split()[1])
+            parent = int(file.read_text(errors="replace").rsplit(")", 1)[1].split()[1])
         except (OSError, IndexError):
             continue
-        children.setdefault(parent, []).append(int(place.parent.name))
-    found = list(children.get(pid, ()))
-    for child in found:
-        found += children.get(child, ())
-    return found
+        children.setdefault(parent, []).append(int(file.parent.name))
+    pids = list(children.get(pid, ()))
+    for child in pids:
+        pids += children.get(child, ())
+    return pids
 
 
 def _process_table() -> dict[str, str | None]:

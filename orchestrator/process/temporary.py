@@ -58,8 +58,8 @@ def remove_abandoned() -> None:
 
 def _remove_if_abandoned(path: Path) -> None:
     with contextlib.suppress(OSError):
-        found = path.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             return
         lock = _lock(path)
         if lock is None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import Cell
-from orchestrator.plan.identity import confirm_seed, search_seed, trial_spec
+from orchestrator.plan.identity import at_place, confirm_seed, in_repeat, search_seed, trial_spec
 from orchestrator.search.cell_search import Pick, Row, Search
 from orchestrator.search.rungs import build_rungs
 from orchestrator.search.study import CellStudy
@@ -170,8 +170,8 @@ class CellState:
                 for rule, pick in chosen.items()
             }
         elif all(search.ended for search in self.searches):
-            found = {rule: self._searched_for(rule).best(rule) for rule in self._seeds}
-            self.picks = {rule: pick for rule, pick in found.items() if pick is not None}
+            best = {rule: self._searched_for(rule).best(rule) for rule in self._seeds}
+            self.picks = {rule: pick for rule, pick in best.items() if pick is not None}
         else:
             return False
         # By id: a configuration that two rules chose is trained once, for the larger number of seeds.
@@ -229,18 +229,10 @@ class CellState:
         number, k = place
         own = search.rule if search.own else None
         given = None if number in search.proposed else self._from_neighbour(search, number, neighbours)
-        return trial_spec(
-            self.config,
-            self.cell,
-            "search",
-            search_id(self.cell.id, self.repeat, number, own, k),
-            search.propose(number, given),
-            search_seed(self.config.seed, self.repeat, k),
-            repeat=self.repeat,
-            place=Place(number, own, k),
-            rule=search.rule,
-            enqueued_from=search.sources.get(number),
-        )
+        name, seed = search_id(self.cell.id, self.repeat, number, own, k), search_seed(self.config.seed, self.repeat, k)
+        spec = trial_spec(self.config, self.cell, "search", name, search.propose(number, given), seed)
+        spec = replace(spec, rule=search.rule, enqueued_from=search.sources.get(number))
+        return in_repeat(at_place(spec, Place(number, own, k)), self.config.seed, self.repeat)
 
     def _from_neighbour(self, search: Search, number: int, neighbours: Sequence[CellState]) -> Mapping[str, Any] | None:
         if not self.config.search.neighbours or (number == 0 and self.cell.anchor is not None):
@@ -258,15 +250,6 @@ class CellState:
         for name, (hyperparameters, k, split) in self.wanted.items():
             if name not in self.confirm and name not in self.running:
                 seed = confirm_seed(self.config.seed, k, self.repeat, split)
-                return trial_spec(
-                    self.config,
-                    self.cell,
-                    "confirm",
-                    name,
-                    hyperparameters,
-                    seed,
-                    repeat=self.repeat,
-                    place=Place(seed=k),
-                    split=split,
-                )
+                spec = trial_spec(self.config, self.cell, "confirm", name, hyperparameters, seed)
+                return in_repeat(at_place(spec, Place(seed=k)), self.config.seed, self.repeat, split)
         return None

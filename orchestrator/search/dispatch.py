@@ -15,7 +15,6 @@ from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import Cell
 from orchestrator.search.cell_state import CellState, CellStatus, Pick, Row
 from orchestrator.search.failures import Failures, failures_of
-from orchestrator.search.study import CellStudy
 from store.rules import Rule
 from trainable.spec import TrialSpec
 
@@ -67,16 +66,12 @@ class Dispatcher:
         for state in self._states.values():
             others = tuple((k, v) for k, v in state.cell.bias.items() if k != state.cell.bias_axis)
             lines.setdefault((state.cell.label, state.cell.fold, state.repeat, others), []).append(state)
-        found: dict[tuple[str, int], list[CellState]] = {}
+        neighbours: dict[tuple[str, int], list[CellState]] = {}
         for line in lines.values():
             line.sort(key=lambda state: state.cell.bias_value)
             for i, state in enumerate(line):
-                found[state.cell.id, state.repeat] = [line[j] for j in (i - 1, i + 1) if 0 <= j < len(line)]
-        return found
-
-    def study(self, cell_id: str) -> CellStudy:
-        """The study of a cell with a search (of the search's rule, in the first repeat)."""
-        return self._states[cell_id, 0].searches[0].study
+                neighbours[state.cell.id, state.repeat] = [line[j] for j in (i - 1, i + 1) if 0 <= j < len(line)]
+        return neighbours
 
     def studies(self) -> list[optuna.Study]:
         """The Optuna studies of all cells."""
@@ -144,7 +139,7 @@ class Dispatcher:
                 best = order[0]
         return None if best is None else best[3]
 
-    def again(self, spec: TrialSpec) -> None:
+    def requeue(self, spec: TrialSpec) -> None:
         """Put back an issued trial that is to be started anew: it goes first."""
         self._waiting.insert(0, spec)
 
@@ -201,10 +196,6 @@ class Dispatcher:
     def finished_ids(self) -> set[str]:
         """Planned trials that have their row."""
         return {name for state in self._states.values() for name in state.finished_ids()}
-
-    def picks(self, cell_id: str) -> dict[Rule, Pick]:
-        """What each rule chose in a cell (in the first repeat); empty while its search runs."""
-        return dict(self._states[cell_id, 0].picks or {})
 
     def problems(self) -> list[str]:
         """What makes the sweep end with exit code 1, a line each."""

@@ -93,6 +93,22 @@ def error_kind(row: Row) -> str:
     return _NUMBERS.sub("#", text)
 
 
+@dataclass(frozen=True)
+class SameFailure:
+    """First trials of a sweep, all of which failed with one error.
+
+    Attributes:
+        count: Number of trials.
+        error: The error.
+    """
+
+    count: int
+    error: str
+
+    def __str__(self) -> str:
+        return f"the first {self.count} trials all failed alike ({bounded(self.error, LONGEST_SHOWN)})"
+
+
 class AlikeCheck:
     """Notices that the first trials of a sweep all fail alike, which the next ones would do too.
 
@@ -108,11 +124,11 @@ class AlikeCheck:
         self._kind: str | None = None
         self._count = 0
         self._over = any(row["status"] != "failed" or has_diverged(row) for row in earlier)
-        self.error: str | None = None
+        self.failure: SameFailure | None = None
 
     def ended(self, row: Row) -> None:
-        """Take in the row of a trial that ended; ``error`` is set once enough have failed alike."""
-        if self._over or self.error is not None:
+        """Take in the row of a trial that ended; ``failure`` is set once enough have failed alike."""
+        if self._over or self.failure is not None:
             return
         if row["status"] != "failed" or has_diverged(row) or self._kind not in (None, error_kind(row)):
             self._over = True
@@ -120,9 +136,7 @@ class AlikeCheck:
         self._kind = error_kind(row)
         self._count += 1
         if self._count >= self._least:
-            self.error = (
-                f"the first {self._count} trials all failed alike ({bounded(str(row['error']), LONGEST_SHOWN)})"
-            )
+            self.failure = SameFailure(self._count, str(row["error"]))
 
 
 def _trials(count: int, phase: str = "") -> str:

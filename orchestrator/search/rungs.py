@@ -50,8 +50,8 @@ class Rungs:
             bisect.insort(ranked, records[trial_id])
         if len(ranked) < self.reduction_factor:
             return True
-        places = max(1, len(ranked) // self.reduction_factor)
-        return records[trial_id] >= ranked[-places]
+        promoted = max(1, len(ranked) // self.reduction_factor)
+        return records[trial_id] >= ranked[-promoted]
 
 
 def build_rungs(stopping: EarlyStopping | str, epochs: int) -> Rungs:

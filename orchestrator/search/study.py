@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import TrialState, create_trial
 
 from orchestrator.plan.cells import Cell
 from trainable.methods.base import Choices, Range
@@ -122,10 +122,6 @@ class CellStudy:
             state = TrialState.FAIL
         values = value if state is TrialState.COMPLETE else None
         self.study.tell(trial, values, state=state, skip_if_finished=True)
-
-    def trials(self) -> list[FrozenTrial]:
-        """The study's trials."""
-        return self.study.trials
 
     def _is_anchor(self, number: int) -> bool:
         return number == 0 and self.cell.anchor is not None

@@ -14,7 +14,7 @@ import safetensors.numpy
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.config.sweep_file import validate
 from orchestrator.directory.writer import Writer
-from orchestrator.progress import Progress
+from orchestrator.run import Run
 from orchestrator.search.dispatch import Dispatcher
 from store.rules import RULES
 from store.sealed import seal_tensors
@@ -53,9 +53,8 @@ def run_here(stop_after: int | None = None) -> Callable[..., None]:
         stop_after: Trials after which the driver is interrupted, two trials being open by then; None = none.
     """
 
-    def run(
-        config: SweepConfig, dispatcher: Dispatcher, writer: Writer, progress: Progress, *_: object, **__: object
-    ) -> None:
+    def run(run: Run) -> None:
+        dispatcher, writer = run.dispatcher, run.writer
         ended = 0
         while (spec := dispatcher.next()) is not None:
             writer.issue(spec)
@@ -69,7 +68,8 @@ def run_here(stop_after: int | None = None) -> Callable[..., None]:
             row, history = finish(writer, dispatcher, spec)
             if dispatcher.record(row, history) or dispatcher.cell_is_done(spec.cell):
                 writer.compact(spec.cell)
-            progress.trial_ended(row)
+            run.budget.trial_ended(row)
+            run.progress.update()
             ended += 1
 
     return run

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,15 +22,15 @@ def trials(monkeypatch: pytest.MonkeyPatch) -> Callable[[str | None], list[Trial
     from orchestrator.cluster.nodes import demands_of
     from orchestrator.cluster.session import Session
     from orchestrator.commands import run as commands
-    from orchestrator.directory.writer import Writer
-    from orchestrator.search.dispatch import Dispatcher
+    from orchestrator.run import Run
     from tests.orchestrator.support import fake_history, fake_row
 
     def ending(error: str | None) -> list[TrialSpec]:
         ran: list[TrialSpec] = []
 
-        def run(config: Any, dispatcher: Dispatcher, writer: Writer, progress: Any, *_: Any) -> None:
-            session = Session(config, dispatcher, writer, progress, demands_of(config, []), slots=2)
+        def run(run: Run) -> None:
+            two = replace(run, options=replace(run.options, slots=2))
+            session = Session(two, demands_of(run.config, []))
             for number in range(1000):
                 if session.suggest(str(number)) == "FINISHED":
                     break

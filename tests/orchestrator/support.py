@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import optuna
 
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.config.sweep_file import validate
+from orchestrator.directory.reader import SweepDirectory, histories_of
 from orchestrator.plan.cells import Cell, build_cells, resolve
-from orchestrator.search.dispatch import Dispatcher
-from store.rules import RULES
+from orchestrator.search.dispatch import Dispatcher, Pick
+from store.rules import RULES, Rule
 from trainable.data.base import Axis
 from trainable.spec import TrialSpec
 from trainable.trial.outcome import spec_row
@@ -70,6 +72,21 @@ def sweep_cells(config: SweepConfig, data: FakeData | None = None) -> list[Cell]
 
 def dispatcher_for(config: SweepConfig) -> Dispatcher:
     return Dispatcher(config, sweep_cells(config))
+
+
+def study_of(dispatcher: Dispatcher, cell_id: str) -> optuna.Study:
+    """The study of a cell with a search (of the search's rule, in the first repeat)."""
+    return dispatcher._states[cell_id, 0].searches[0].study.study
+
+
+def picks_of(dispatcher: Dispatcher, cell_id: str) -> dict[Rule, Pick]:
+    """What each rule chose in a cell (in the first repeat); empty while its search runs."""
+    return dict(dispatcher._states[cell_id, 0].picks or {})
+
+
+def histories_in(directory: SweepDirectory) -> dict[str, list[Row]]:
+    """History rows of every finished trial, in the order of the epochs."""
+    return histories_of(directory.rows("history"))
 
 
 def fake_row(

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator import progress as progress_module
-from orchestrator.progress import STATUS_FILE, Progress, cell_table, duration, status_line
+from orchestrator.progress import STATUS_FILE, Progress, StatusFile, cell_table, duration, status_line
 from orchestrator.search.dispatch import CellStatus
 from store.errors import InputError
 from store.folder import Folder, LocalFolder
@@ -57,7 +57,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.fixture
 def simulation() -> Simulation:
-    return Simulation(dispatcher_for(sweep_config()), slots=2)
+    return Simulation(dispatcher_for(sweep_config(name="demo")), slots=2)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def shown() -> io.StringIO:
 
 @pytest.fixture
 def progress(simulation: Simulation, tmp_path: Path, clock: Clock, shown: io.StringIO) -> Progress:
-    return Progress("demo", folder_at(tmp_path), simulation.dispatcher, Console(file=shown, width=200))
+    return Progress(simulation.dispatcher, Console(file=shown, width=200), StatusFile(folder_at(tmp_path)))
 
 
 def status_file(tmp_path: Path) -> dict[str, Any]:
@@ -90,41 +90,41 @@ def test_the_snapshot_says_what_is_planned_done_and_running(
 
 
 def test_the_time_to_go_follows_from_the_rate(progress: Progress, simulation: Simulation, clock: Clock) -> None:
-    assert progress.eta_seconds() is None
+    assert progress.snapshot()["eta_seconds"] is None
     simulation.run(rows=12)
     clock.now += 60
     planned, _, finished = simulation.dispatcher.totals()
-    assert progress.eta_seconds() == pytest.approx((planned - finished) * 60 / 12)
+    assert progress.snapshot()["eta_seconds"] == pytest.approx((planned - finished) * 60 / 12)
 
 
 def test_trials_of_an_earlier_driver_do_not_count_towards_the_rate(clock: Clock) -> None:
     config = sweep_config()
     resumed = Simulation(dispatcher_for(config), slots=2).run(rows=30).crash(config)
-    progress = Progress("demo", None, resumed.dispatcher, Console(file=io.StringIO()))
+    progress = Progress(resumed.dispatcher, Console(file=io.StringIO()))
     clock.now += 60
-    assert progress.eta_seconds() is None
+    assert progress.snapshot()["eta_seconds"] is None
 
 
 def test_a_finished_sweep_has_nothing_to_go(progress: Progress, simulation: Simulation, clock: Clock) -> None:
     simulation.run()
     clock.now += 60
-    assert progress.eta_seconds() == 0
+    assert progress.snapshot()["eta_seconds"] == 0
 
 
 def test_the_share_of_busy_slots(progress: Progress, clock: Clock) -> None:
     progress.start(2)
     clock.now += 10
-    progress.trial_ended({"train_seconds": 12.0})
-    progress.trial_ended({"train_seconds": None})
+    progress.budget.trial_ended({"train_seconds": 12.0})
+    progress.budget.trial_ended({"train_seconds": None})
     assert progress.snapshot()["busy"] == 0.6
 
 
 def test_slots_that_are_added_count_from_then_on(progress: Progress, clock: Clock) -> None:
     progress.start(2)
     clock.now += 10
-    progress.grow(4)
+    progress.budget.use_slots(4, clock.now)
     clock.now += 5
-    progress.trial_ended({"train_seconds": 30.0})
+    progress.budget.trial_ended({"train_seconds": 30.0})
     snapshot = progress.snapshot()
     assert (snapshot["slots"], snapshot["busy"]) == (4, 0.75)
 
@@ -132,13 +132,13 @@ def test_slots_that_are_added_count_from_then_on(progress: Progress, clock: Cloc
 def test_trials_that_still_run_keep_their_slots_busy(progress: Progress, clock: Clock) -> None:
     progress.start(2)
     for name in ("a", "b"):
-        progress.trial_started(name)
+        progress.budget.trial_started(name, clock.now)
     clock.now += 10
     assert progress.snapshot()["busy"] == 1.0
-    progress.trial_left("b")
+    progress.budget.trial_left("b")
     clock.now += 10
     assert progress.snapshot()["busy"] == 0.5
-    progress.trial_left("unknown")
+    progress.budget.trial_left("unknown")
 
 
 def test_a_line_counts_what_was_pruned_and_what_failed(simulation: Simulation) -> None:
@@ -220,7 +220,7 @@ def test_the_table_of_cells() -> None:
 
 def test_a_live_table_is_shown_in_a_terminal(simulation: Simulation, clock: Clock) -> None:
     out = io.StringIO()
-    live = Progress("demo", None, simulation.dispatcher, Console(file=out, force_terminal=True, width=120))
+    live = Progress(simulation.dispatcher, Console(file=out, force_terminal=True, width=120))
     live.start(2)
     live.stop("finished")
     assert "bias value" in out.getvalue()

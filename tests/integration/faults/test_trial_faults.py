@@ -39,8 +39,8 @@ def swept(short_tmp: Path, cluster: Any) -> Iterator[Swept]:
     """The small sweep with more methods that misbehave."""
     import ray
 
-    from orchestrator.cluster import session
-    from orchestrator.cluster.nodes import logs_here
+    from orchestrator import budget
+    from orchestrator.cluster.ray_private import logs_here
     from orchestrator.sweep import Options, run_sweep
 
     tree = yaml.safe_load(SWEEP)
@@ -58,7 +58,7 @@ def swept(short_tmp: Path, cluster: Any) -> Iterator[Swept]:
     try:
         with pytest.MonkeyPatch.context() as patch:
             # A start less for each trial that ends its process.
-            patch.setattr(session, "MAX_FAILURES", 1)
+            patch.setattr(budget, "MAX_FAILURES", 1)
             result = run_sweep(validate(tree), str(out), Options(address=cluster.address))
         logs = logs_here()
         assert logs is not None

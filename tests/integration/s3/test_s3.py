@@ -119,6 +119,7 @@ class TestWholeSweep:
     def test_what_lies_in_the_bucket(self, out: str) -> None:
         folder = folder_at(out)
         assert {"sweep.yaml", "driver.json", "status.json", "report.html"} <= set(folder.names())
+        assert b"workers write their logs to" in folder.child("ray").read("driver.log")
         for name in ("sweep.yaml", "driver.json", "status.json"):
             assert is_whole(name, folder.read(name))
         cells = {row["cell"] for row in rows(out).values()}

@@ -20,7 +20,7 @@ from store.names import Place
 from store.open import folder_at, read_small
 from store.sealed import is_whole, seal_json, seal_yaml
 from tests.integration.s3_server import BUCKET, Server, seaweed
-from tests.orchestrator.support import fake_history, fake_row, sweep_cells, sweep_config
+from tests.orchestrator.support import fake_history, fake_row, histories_in, sweep_cells, sweep_config
 from trainable.spec import TrialSpec
 
 AWAY_SECONDS = 8.0
@@ -93,13 +93,13 @@ def test_rows_wait_in_the_spool_and_none_is_lost(how: str, store: Server, monkey
         assert max(given, given_late) < away / 2, "the driver waited for its store"
         rows = {row["trial_id"]: row["val_biased"] for row in directory.rows("trials")}
         assert rows == {spec_of(number).trial_id: number / 100 for number in range(36)}
-        assert {len(history) for history in directory.histories().values()} == {2}
+        assert {len(history) for history in histories_in(directory).values()} == {2}
         assert directory.open_trials() == []
         # 25 trials in one part, and each that was given after the merging in another.
         assert len(directory.folder.child("trials").names()) <= 12
         lease.check()
     finally:
-        writer.post.close()
+        writer.queue.close()
         lease.release()
 
 

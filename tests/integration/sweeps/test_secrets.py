@@ -60,7 +60,7 @@ class TestLocalSweep:
     def test_no_file_holds_a_secret(self, witness: Witness) -> None:
         names = {path.name for path in files(witness.places)}
         # Those in which they would stand are among them.
-        assert {"runtime_env_agent.log", "raylet.out", "tuner.pkl", "sweep.yaml", "report.html"} <= names
+        assert {"driver.log", "runtime_env_agent.log", "raylet.out", "tuner.pkl", "sweep.yaml", "report.html"} <= names
         logs = [path for path in files(witness.places) if path.name == "runtime_env_agent.log"]
         assert all("PL_DISABLE_FORK" in path.read_text() for path in logs)
         assert holding(witness.places, PLANTED.values()) == []

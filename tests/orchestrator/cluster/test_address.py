@@ -18,6 +18,7 @@ import ray
 
 from orchestrator.cli import main
 from orchestrator.cluster import address as address_module
+from orchestrator.cluster import ray_private
 from orchestrator.cluster.address import check_cluster, check_form
 from store.errors import InputError
 from tests.orchestrator.support import TINY
@@ -68,7 +69,7 @@ def test_no_ray_on_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     # Other programs' Rays on the machine of the tests are left out.
     monkeypatch.setattr("ray._private.services.find_gcs_addresses", set)
     monkeypatch.setattr("ray._private.services.find_bootstrap_address", lambda folder: None)
-    monkeypatch.setattr(address_module, "_take_token", lambda: None)
+    monkeypatch.setattr(ray_private, "use_token_if_there_is_one", lambda: None)
     with pytest.raises(InputError, match="no Ray can be reached at auto"):
         check_cluster("auto")
 

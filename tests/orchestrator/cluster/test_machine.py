@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cluster import nodes as cluster
-from orchestrator.cluster import ray_private
+from orchestrator.cluster import own_ray
 from orchestrator.cluster.machine import processors
 
 HERE = len(os.sched_getaffinity(0))
@@ -74,6 +74,6 @@ def test_a_ray_of_its_own_has_as_many_unless_told_otherwise(
     monkeypatch.setattr(cluster, "processors", lambda: 1)
     monkeypatch.setattr(cluster.ray, "init", lambda **options: told.append(options["num_cpus"]))
     for name in ("make_token", "close_token"):
-        monkeypatch.setattr(ray_private, name, lambda: None)
+        monkeypatch.setattr(own_ray, name, lambda: None)
     cluster._init_own(given)
     assert told == [slots]

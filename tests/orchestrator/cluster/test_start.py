@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cluster.nodes import START_ATTEMPTS, _start_own, log_folder
+from orchestrator.cluster.nodes import START_ATTEMPTS, _start_own, make_log_folder
 from store.errors import InputError
 
 
@@ -37,5 +37,6 @@ def test_a_start_that_always_fails_is_one_sentence() -> None:
 def test_a_file_in_the_place_of_rays_logs_is_named(tmp_path: Path) -> None:
     (tmp_path / "ray").write_text("")
     with pytest.raises(InputError, match=r"Ray's logs need the folder .*/ray, which cannot be made \(File exists\)"):
-        log_folder(tmp_path)
-    assert log_folder(tmp_path / "new") == tmp_path / "new" / "ray"
+        make_log_folder(tmp_path)
+    make_log_folder(tmp_path / "new")
+    assert (tmp_path / "new" / "ray").is_dir()

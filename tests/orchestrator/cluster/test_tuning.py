@@ -27,8 +27,9 @@ from orchestrator.directory.reader import SweepDirectory
 from orchestrator.directory.writer import Writer
 from orchestrator.interruption import Interruption
 from orchestrator.progress import Progress
+from orchestrator.run import Options, Run
 from store.errors import InputError, Unreachable
-from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, sweep_config
+from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, histories_in, sweep_config
 from trainable.spec import TrialSpec
 
 EPOCHS = 6
@@ -55,11 +56,14 @@ def directory(tmp_path: Path) -> SweepDirectory:
     return found
 
 
-def make_session(directory: SweepDirectory, config: SweepConfig, slots: int = 2) -> Session:
+def run_of(directory: SweepDirectory, config: SweepConfig, slots: int | None = None) -> Run:
     dispatcher = dispatcher_for(config)
     writer = Writer(directory, Lease(directory.folder, "abcd1234", 1))
-    progress = Progress("fake", None, dispatcher, Console(file=io.StringIO()))
-    return Session(config, dispatcher, writer, progress, demands_of(config, []), slots=slots)
+    return Run(dispatcher, writer, Progress(dispatcher, Console(file=io.StringIO())), Options(slots=slots))
+
+
+def make_session(directory: SweepDirectory, config: SweepConfig, slots: int = 2) -> Session:
+    return Session(run_of(directory, config, slots), demands_of(config, []))
 
 
 @pytest.fixture
@@ -126,28 +130,22 @@ def test_nodes_that_join_take_trials_and_a_cluster_that_does_not_answer_ends_not
             raise answer
         return answer
 
-    dispatcher = dispatcher_for(config)
-    writer = Writer(directory, Lease(directory.folder, "abcd1234", 1))
-    progress = Progress("fake", None, dispatcher, Console(file=io.StringIO()))
-    session = Session(config, dispatcher, writer, progress, demands_of(config, nodes), ask)
+    session = Session(run_of(directory, config), demands_of(config, nodes), ask)
     monkeypatch.setattr(session_module, "RECOUNT_SECONDS", 0.0)
     recorder = Recorder(session)
     # One runs, one waits.
-    assert session.suggest("a") and session.suggest("b") and not session.has_place("erm")
+    assert session.suggest("a") and session.suggest("b") and not session.has_capacity("erm")
     for slots in (1, 2, 2):
         recorder.on_step_begin(0, [])
         assert session.error is None and session.capacity.slots == slots
-        assert session.has_place("erm") == (slots == 2)
-    assert progress.snapshot()["slots"] == 2
+        assert session.has_capacity("erm") == (slots == 2)
+    assert session.progress.snapshot()["slots"] == 2
 
 
 def test_a_method_that_fits_on_no_node_keeps_no_other_from_its_end(directory: SweepDirectory) -> None:
     config = stopping_config(methods=["erm", {"name": "lnl", "resources": {"gpu": 1}}], training={"epochs": EPOCHS})
     nodes = [{"CPU": 1.0}]
-    dispatcher = dispatcher_for(config)
-    writer = Writer(directory, Lease(directory.folder, "abcd1234", 1))
-    progress = Progress("fake", None, dispatcher, Console(file=io.StringIO()))
-    session = Session(config, dispatcher, writer, progress, demands_of(config, nodes), lambda: nodes)
+    session = Session(run_of(directory, config), demands_of(config, nodes), lambda: nodes)
     labels = []
     for name in "abcdefgh":
         if session.suggest(name) is None:
@@ -181,7 +179,7 @@ def test_a_finished_trial_has_its_row_and_its_cell(session: Session, directory: 
         spec.trial_id, "completed", "rho", 1.0,
     )  # fmt: skip
     assert (row["attempts"], row["preemptions"]) == (1, 0)
-    assert [entry["val_biased"] for entry in directory.histories()[spec.trial_id]] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert [entry["val_biased"] for entry in histories_in(directory)[spec.trial_id]] == [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
     assert directory.open_trials() == []
 
 
@@ -209,7 +207,7 @@ def test_an_epoch_that_is_reported_twice_is_kept_once(session: Session, director
     tell(session, "a", [0.1, 0.2, 0.3])
     tell(session, "a", [0.1, 0.2, 0.3, 0.4])
     end(session, "a", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
-    assert [entry["epoch"] for entry in directory.histories()[spec.trial_id]] == [1, 2, 3, 4, 5, 6]
+    assert [entry["epoch"] for entry in histories_in(directory)[spec.trial_id]] == [1, 2, 3, 4, 5, 6]
 
 
 @dataclass
@@ -367,7 +365,7 @@ def test_an_exception_ends_the_sweep_in_order(session: Session) -> None:
 def test_after_its_time_no_trial_is_issued(directory: SweepDirectory) -> None:
     session = make_session(directory, stopping_config(limits={"max_hours": 1e-13}))
     assert session.suggest("a") == Searcher.FINISHED
-    assert session.limit_reached == "limits.max_hours is over"
+    assert str(session.limit_reached) == "limits.max_hours is over"
 
 
 def test_once_it_has_cost_its_bound_no_trial_is_issued(directory: SweepDirectory) -> None:
@@ -379,16 +377,16 @@ def test_once_it_has_cost_its_bound_no_trial_is_issued(directory: SweepDirectory
         row = {**fake_row(spec, 0.5), "train_seconds": 7200.0}
         session.result(name, {"epoch": EPOCHS, "value": 0.5, "history": fake_history([0.5] * EPOCHS), "row": row})
         session.ended(name)
-        costs.append(session.progress.cost)
+        costs.append(session.budget.cost)
     assert costs == pytest.approx([0.096, 0.192])
     assert session.suggest("c") == Searcher.FINISHED and len(directory.rows("trials")) == 2
-    assert session.limit_reached == "limits.max_cost = 0.15 is spent"
+    assert str(session.limit_reached) == "limits.max_cost = 0.15 is spent"
 
 
 def test_a_cost_that_nobody_knows_counts_as_too_much(directory: SweepDirectory) -> None:
     session = make_session(directory, stopping_config(limits={"max_cost": 1e6}), slots=1)
-    session.progress.trial_ended({"train_seconds": 1.0, "gpu_share": 1.0, "device_name": "a card without a price"})
-    assert session.limit_reached is not None and "the table of prices lacks a GPU" in session.limit_reached
+    session.budget.trial_ended({"train_seconds": 1.0, "gpu_share": 1.0, "device_name": "a card without a price"})
+    assert "the table of prices lacks a GPU" in str(session.limit_reached)
     assert session.suggest("a") == Searcher.FINISHED
 
 

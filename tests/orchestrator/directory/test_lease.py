@@ -402,7 +402,7 @@ def test_a_store_that_is_away_does_not_hold_up_the_driver(hangs: bool, monkeypat
     assert time.monotonic() - begin < 5 and store.asked == [0.0]
     # Whoever is about to write waits for the answer.
     with pytest.raises(LeaseLost):
-        lease.check(patient=True)
+        lease.check(wait=True)
     assert store.asked == [0.0, 900.0]
     store.back.set()
 

@@ -24,7 +24,7 @@ from store.folder import Folder, LocalFolder
 from store.names import Place
 from store.parts import part_cell
 from store.sealed import is_whole, unseal_bytes
-from tests.orchestrator.support import fake_history, fake_row, sweep_cells, sweep_config
+from tests.orchestrator.support import fake_history, fake_row, histories_in, sweep_cells, sweep_config
 from trainable.spec import TrialSpec
 from trainable.trial.open_trial import write_predictions
 
@@ -121,7 +121,7 @@ class TestParts:
 
     def test_a_directory_without_a_sweep_has_no_rows(self, tmp_path: Path) -> None:
         directory = SweepDirectory(str(tmp_path / "nothing"))
-        assert not directory.exists() and directory.rows("trials") == [] and directory.histories() == {}
+        assert not directory.exists() and directory.rows("trials") == [] and histories_in(directory) == {}
         assert directory.open_trials() == []
 
     def test_a_column_that_the_table_does_not_have_is_refused(self, writer: Writer) -> None:
@@ -135,7 +135,7 @@ class TestFinish:
     ) -> None:
         finish(writer, 1)
         assert ids(directory) == [make_spec(1).trial_id]
-        (history,) = directory.histories().values()
+        (history,) = histories_in(directory).values()
         assert [(entry["epoch"], entry["val_biased"]) for entry in history] == [(1, 0.4), (2, 0.5)]
         assert directory.open_trials() == []
 
@@ -371,7 +371,7 @@ def test_a_copied_directory_reads_the_same(directory: SweepDirectory, writer: Wr
     shutil.move(directory.uri, tmp_path / "elsewhere")
     copy = SweepDirectory(str(tmp_path / "elsewhere"))
     assert ids(copy) == [make_spec(number).trial_id for number in range(3)]
-    assert copy.open_trials() == [make_spec(7)] and len(copy.histories()) == 3
+    assert copy.open_trials() == [make_spec(7)] and len(histories_in(copy)) == 3
 
 
 def test_nothing_in_a_directory_names_the_place_where_it_lies(directory: SweepDirectory, writer: Writer) -> None:

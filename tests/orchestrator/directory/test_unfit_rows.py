@@ -18,11 +18,12 @@ from orchestrator.directory import writer as writer_module
 from orchestrator.directory.damage import survey
 from orchestrator.directory.lease import Lease
 from orchestrator.directory.reader import SweepDirectory
-from orchestrator.directory.write_queue import Direct, Spool
+from orchestrator.directory.write_queue import ImmediateWrites, ThreadedQueue
 from orchestrator.directory.writer import Writer
 from orchestrator.progress import Progress
+from orchestrator.run import Options, Run
 from store.sealed import seal_bytes
-from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, sweep_config
+from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, histories_in, sweep_config
 from trainable.spec import TrialSpec
 from trainable.trial.open_trial import PREDICTIONS, arrow_bytes, sealed_about, trial_folder, write_checkpoint
 
@@ -33,18 +34,18 @@ CONFIG = sweep_config(
     confirm={"seeds": 1},
     training={"epochs": 3},
 )
-POSTS = pytest.mark.parametrize("post", [Direct, Spool])
+POSTS = pytest.mark.parametrize("post", [ImmediateWrites, ThreadedQueue])
 
 
-def begun(place: Path, post: Callable[[], Any] = Direct, generation: int = 1) -> Session:
+def begun(place: Path, post: Callable[[], Any] = ImmediateWrites, generation: int = 1) -> Session:
     """A session on a directory, as a driver that starts or resumes has it."""
     directory = SweepDirectory(str(place / "sweep"))
     directory.folder.write("sweep.yaml", b"name: fake\n")
     dispatcher = dispatcher_for(CONFIG)
     writer = Writer(directory, Lease(directory.folder, "abcd1234", generation), post())
-    sweep._restore(dispatcher, directory, writer, survey(directory), sweep.Options())
-    progress = Progress("fake", None, dispatcher, Console(file=io.StringIO()))
-    return Session(CONFIG, dispatcher, writer, progress, demands_of(CONFIG, []), slots=2)
+    sweep._restore(dispatcher, writer, survey(directory), Options())
+    run = Run(dispatcher, writer, Progress(dispatcher, Console(file=io.StringIO())), Options(slots=2))
+    return Session(run, demands_of(CONFIG, []))
 
 
 def suggested(session: Session, ray_id: str) -> TrialSpec:
@@ -82,7 +83,7 @@ def to_the_end(session: Session, names: str) -> None:
         end(session, name)
     assert session.writer.flush(30) and session.error is None
     assert session.dispatcher.finished
-    session.writer.post.close()
+    session.writer.queue.close()
 
 
 @POSTS
@@ -106,7 +107,7 @@ def test_a_row_that_cannot_be_written_fails_its_trial_alone(
     end(session, "a", row)
     found = row_of(session, spec)
     assert (found["status"], found["error"]) == ("failed", error)
-    assert len(session.writer.directory.histories()[spec.trial_id]) == 3
+    assert len(histories_in(session.writer.directory)[spec.trial_id]) == 3
     to_the_end(session, "bcde")
     assert begun(tmp_path, generation=2).dispatcher.finished
 
@@ -134,7 +135,7 @@ def test_an_epoch_that_cannot_be_written_stops_its_trial_and_fails_it(
     session.ended("a")
     found = row_of(session, spec)
     assert (found["status"], found["error"]) == ("failed", f"what it reported cannot be written: {error}")
-    assert [epoch["epoch"] for epoch in session.writer.directory.histories()[spec.trial_id]] == [1]
+    assert [epoch["epoch"] for epoch in histories_in(session.writer.directory)[spec.trial_id]] == [1]
     to_the_end(session, "bcde")
 
 
@@ -199,7 +200,7 @@ def test_predictions_that_cannot_be_written_fail_their_trial_alone(kind: str, po
     for counting in (session, begun(tmp_path, generation=2)):
         assert [problem.split(": ", 1)[0] for problem in counting.dispatcher.problems()] == [spec.trial_id]
         assert counting.dispatcher.finished
-    session.writer.post.close()
+    session.writer.queue.close()
 
 
 @POSTS
@@ -229,7 +230,7 @@ def test_a_confirm_trial_without_its_predictions_or_its_model_has_failed(
         assert f"its {what} did not reach {session.writer.directory.uri}/" in found["error"]
         assert [problem.split(": ", 1)[0] for problem in session.dispatcher.problems()] == [spec.trial_id]
         assert session.writer.directory.rows("predictions") == []
-    session.writer.post.close()
+    session.writer.queue.close()
 
 
 def test_predictions_that_are_in_order_are_written(tmp_path: Path) -> None:

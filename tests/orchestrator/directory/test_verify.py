@@ -237,8 +237,8 @@ def test_the_sheet_of_another_sweep_moves_no_part_aside(sweep: Path, tmp_path: P
 def test_a_directory_that_vanishes_is_never_made_anew(tmp_path: Path) -> None:
     out = tmp_path / "sweep"
 
-    def vanish(config: Any, dispatcher: Any, writer: Any, progress: Any, *rest: Any) -> None:
-        record = progress.trial_ended
+    def vanish(started: Any) -> None:
+        record = started.budget.trial_ended
 
         def ended(row: Any) -> None:
             record(row)
@@ -246,8 +246,8 @@ def test_a_directory_that_vanishes_is_never_made_anew(tmp_path: Path) -> None:
             # Ray's snapshots make their own part of it anew.
             (out / "ray" / "run-0").mkdir(parents=True)
 
-        progress.trial_ended = ended
-        run_here()(config, dispatcher, writer, progress)
+        started.budget.trial_ended = ended
+        run_here()(started)
 
     with pytest.raises(InputError, match="has vanished"):
         run(out, vanish)
@@ -257,8 +257,8 @@ def test_a_directory_that_vanishes_is_never_made_anew(tmp_path: Path) -> None:
 def test_the_last_line_is_what_the_disk_says(tmp_path: Path) -> None:
     out = tmp_path / "sweep"
 
-    def lose_a_row(config: Any, dispatcher: Any, writer: Any, progress: Any, *rest: Any) -> None:
-        run_here()(config, dispatcher, writer, progress)
+    def lose_a_row(started: Any) -> None:
+        run_here()(started)
         a_part(out, "trials").unlink()
 
     result, _ = run(out, lose_a_row)

@@ -15,7 +15,7 @@ from orchestrator.progress import cell_table
 from orchestrator.search.dispatch import Dispatcher
 from store.errors import InputError
 from store.names import confirm_id
-from tests.orchestrator.support import Simulation, dispatcher_for, sweep_cells, sweep_config
+from tests.orchestrator.support import Simulation, dispatcher_for, picks_of, sweep_cells, sweep_config
 from trainable.spec import TrialSpec
 
 CONTROL = {"name": "permuted_bias", "like": "lnl"}
@@ -85,8 +85,8 @@ class TestDispatch:
             curve=lambda spec, _: spec.hyperparameters["lr"] * (1 if spec.rule == "val_biased" else -1),
         ).run()
         lnl, control = dispatcher.cells
-        assert dispatcher.picks(control.id) == dispatcher.picks(lnl.id)
-        assert len({json.dumps(dict(p.hyperparameters)) for p in dispatcher.picks(lnl.id).values()}) == 2
+        assert picks_of(dispatcher, control.id) == picks_of(dispatcher, lnl.id)
+        assert len({json.dumps(dict(p.hyperparameters)) for p in picks_of(dispatcher, lnl.id).values()}) == 2
 
     def test_fixed_goes_before_and_what_only_the_control_has_is_its_default(self) -> None:
         entry = {"name": "lnl", "label": "half", "like": "grl", "fixed": {"lambda_": 0.25}}

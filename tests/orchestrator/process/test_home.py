@@ -13,7 +13,7 @@ import pytest
 import ray
 from ray._private.authentication import authentication_token_setup as setup
 
-from orchestrator.cluster import ray_private
+from orchestrator.cluster import own_ray
 from orchestrator.process.home import ensure_home
 from tests.integration.support import driver, rows
 from trainable.data.arrays import cache
@@ -122,8 +122,8 @@ def test_rays_token_lies_elsewhere_where_the_home_folder_cannot_be_written(
         monkeypatch.setenv(name, "")
     monkeypatch.setattr(setup, "enable_token_auth_by_default", lambda: True)
     monkeypatch.setattr(setup, "ensure_token_if_auth_enabled", ensure)
-    monkeypatch.setattr(ray_private, "private_folder", lambda: str(tmp_path / "ray") if closed else None)
-    ray_private.make_token()
+    monkeypatch.setattr(own_ray, "private_folder", lambda: str(tmp_path / "ray") if closed else None)
+    own_ray.make_token()
     assert len(tried) == 2
     if closed:
         path = Path(os.environ["RAY_AUTH_TOKEN_PATH"])

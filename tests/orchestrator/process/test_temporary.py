@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.directory.write_queue import KEPT_BYTES, Spool
+from orchestrator.directory.write_queue import KEPT_BYTES, ThreadedQueue
 from orchestrator.process import temporary
 from orchestrator.process.temporary import PREFIX, TemporaryFolder, remove_abandoned
 
 HOLDER = """
-from orchestrator.directory.write_queue import Spool
+from orchestrator.directory.write_queue import ThreadedQueue
 from orchestrator.process.temporary import TemporaryFolder
-folder, spool = TemporaryFolder(), Spool()
+folder, spool = TemporaryFolder(), ThreadedQueue()
 (folder.path / "deep").mkdir()
 (folder.path / "deep" / "rows").write_bytes(b"rows")
 taken = spool.keep(bytes(100_000))
@@ -125,7 +125,7 @@ def test_a_folder_that_is_taken_for_abandoned_before_it_is_locked_is_not_used(
 
 
 def test_large_content_lies_in_the_spools_folder(place: Path) -> None:
-    spool = Spool()
+    spool = ThreadedQueue()
     take = spool.keep(b"x" * (KEPT_BYTES + 1))
     assert [path.stat().st_size for path in folders(place)[0].iterdir()] == [KEPT_BYTES + 1]
     assert take() == b"x" * (KEPT_BYTES + 1)

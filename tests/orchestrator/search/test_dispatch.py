@@ -12,7 +12,7 @@ from orchestrator.plan.identity import confirm_seed, search_seed, trial_spec
 from orchestrator.search.dispatch import Dispatcher
 from orchestrator.search.failures import Failures
 from store.names import Place, search_id
-from tests.orchestrator.support import Simulation, dispatcher_for, fake_row, sweep_config
+from tests.orchestrator.support import Simulation, dispatcher_for, fake_row, picks_of, study_of, sweep_config
 from trainable.spec import TrialSpec
 
 RULES = ["val_counterfactual", "val_biased"]
@@ -48,7 +48,7 @@ def drain(dispatcher: Dispatcher) -> list[TrialSpec]:
 
 def pick_of(dispatcher: Dispatcher, rule: str = "val_counterfactual") -> int:
     (cell,) = dispatcher.cells
-    return dispatcher.picks(cell.id)[rule].number  # type: ignore[index]
+    return picks_of(dispatcher, cell.id)[rule].number  # type: ignore[index]
 
 
 class TestOrder:
@@ -113,7 +113,7 @@ class TestOrder:
         dispatcher = dispatcher_for(sweep_config(methods=["erm", "lnl"]))
         lost = dispatcher.next(lambda label: label == "lnl")
         assert lost is not None
-        dispatcher.again(lost)
+        dispatcher.requeue(lost)
         other = dispatcher.next(lambda label: label == "erm")
         assert other is not None and other.label == "erm"
         assert dispatcher.next() == lost
@@ -292,7 +292,7 @@ class TestOptunaAtTheEnd:
             dispatcher, slots=4, status=lambda spec: status(spec) if spec.phase == "search" else "completed"
         ).run()
         for cell in dispatcher.cells:
-            states = [trial.state.name for trial in dispatcher.study(cell.id).trials()]
+            states = [trial.state.name for trial in study_of(dispatcher, cell.id).trials]
             rows = [row for row in done.rows.values() if row["cell"] == cell.id and row["phase"] == "search"]
             rows = [row for row in rows if not (cell.anchor and row["search_number"] == 0)]
             expected = [{"completed": "COMPLETE", "pruned": "PRUNED", "failed": "FAIL"}[row["status"]] for row in rows]
@@ -400,7 +400,7 @@ class TestRestore:
             for number, lr in rates.items()
         ]
         dispatcher.restore([fake_row(spec, 0.5) for spec in specs], {}, [])
-        assert [trial.params["lr"] for trial in dispatcher.study(cell.id).trials()] == list(rates.values())
+        assert [trial.params["lr"] for trial in study_of(dispatcher, cell.id).trials] == list(rates.values())
 
 
 class TestExtension:

@@ -12,7 +12,7 @@ from orchestrator.directory.lease import Lease
 from orchestrator.directory.reader import SweepDirectory
 from orchestrator.directory.writer import Writer
 from orchestrator.search.dispatch import Dispatcher
-from tests.orchestrator.support import Simulation, dispatcher_for, fake_history, fake_row, sweep_config
+from tests.orchestrator.support import Simulation, dispatcher_for, fake_history, fake_row, histories_in, sweep_config
 from trainable.spec import TrialSpec
 
 CONFIG = sweep_config(
@@ -51,7 +51,7 @@ def failed_in(directory: SweepDirectory) -> set[str]:
 def resumed(directory: SweepDirectory, failed: bool, cells: int = 2) -> tuple[Dispatcher, Writer]:
     dispatcher = Dispatcher(CONFIG, dispatcher_for(CONFIG).cells[:cells])
     writer = Writer(directory, Lease(directory.folder, "second", 2))
-    sweep._restore(dispatcher, directory, writer, survey(directory), sweep.Options(failed=failed))
+    sweep._restore(dispatcher, writer, survey(directory), sweep.Options(failed=failed))
     return dispatcher, writer
 
 
@@ -63,7 +63,7 @@ def test_without_it_they_count_as_finished(directory: SweepDirectory) -> None:
     assert len(failed_in(directory)) == 3
     dispatcher, _ = resumed(directory, failed=False)
     assert dispatcher.finished and issued(dispatcher) == []
-    assert {len(history) for history in directory.histories().values()} == {5}
+    assert {len(history) for history in histories_in(directory).values()} == {5}
 
 
 def test_failed_trials_run_again_and_no_others(directory: SweepDirectory) -> None:
@@ -83,7 +83,7 @@ def test_the_new_row_wins_and_a_shorter_attempt_keeps_no_epoch_of_the_longer(dir
     specs = issued(dispatcher)
     for spec in specs:
         writer.finish(fake_row(spec, 0.25, "pruned"), fake_history([0.125, 0.25]))
-    again, histories = {spec.trial_id for spec in specs}, directory.histories()
+    again, histories = {spec.trial_id for spec in specs}, histories_in(directory)
     for row in directory.rows("trials"):
         name = row["trial_id"]
         if name in again:
@@ -93,8 +93,8 @@ def test_the_new_row_wins_and_a_shorter_attempt_keeps_no_epoch_of_the_longer(dir
             assert row == old[name] and (row["status"] == "failed" or len(histories[name]) == 5)
     for cell in dispatcher.cells:
         writer.compact(cell.id)
-    assert directory.histories().keys() == histories.keys()
-    assert all(len(directory.histories()[name]) == 2 for name in again)
+    assert histories_in(directory).keys() == histories.keys()
+    assert all(len(histories_in(directory)[name]) == 2 for name in again)
 
 
 def test_after_an_interruption_it_need_not_be_asked_for_again(directory: SweepDirectory) -> None:
@@ -118,7 +118,7 @@ def test_after_an_interruption_nothing_of_the_first_attempt_stays_either(directo
     for name in failed:
         writer.run_again(name)
     resumed(directory, failed=False)
-    assert not failed & directory.histories().keys()
+    assert not failed & histories_in(directory).keys()
 
 
 def test_a_trial_that_fails_again_stays_failed(directory: SweepDirectory) -> None:
@@ -150,6 +150,6 @@ def test_those_of_cells_that_do_not_run_keep_theirs(directory: SweepDirectory) -
     dispatcher, _ = resumed(directory, failed=True, cells=1)
     (cell,) = dispatcher.cells
     left = {row["trial_id"] for row in directory.rows("trials") if row["cell"] != cell.id}
-    histories = directory.histories()
+    histories = histories_in(directory)
     assert all(len(histories[name]) == 5 for name in left)
     assert not histories.keys() & {name for name in failed_in(directory) if name not in left}

@@ -94,7 +94,7 @@ def noticed(rows: list[dict[str, Any]], least: int = 3, earlier: list[dict[str, 
     check = AlikeCheck(least, earlier or [])
     for each in rows:
         check.ended(each)
-    return check.error
+    return None if check.failure is None else str(check.failure)
 
 
 def test_it_is_noticed_once_enough_have_failed() -> None:
@@ -204,7 +204,7 @@ def test_the_plain_lines_tell_a_new_commonest_error_once(tiny: Path, monkeypatch
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     out, dispatcher = io.StringIO(), dispatcher_for(sweep_config())
-    progress = Progress("demo", None, dispatcher, Console(file=out, width=200))
+    progress = Progress(dispatcher, Console(file=out, width=200))
     progress.start(2)
     spec = dispatcher.next()
     assert spec is not None

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.identity import confirm_seed, search_seed
 from store.names import Place, place_of_version_1, search_id
-from tests.orchestrator.support import Simulation, dispatcher_for, sweep_config
+from tests.orchestrator.support import Simulation, dispatcher_for, picks_of, study_of, sweep_config
 from trainable.spec import TrialSpec
 
 
@@ -43,10 +43,10 @@ def test_each_candidate_has_all_seeds_and_is_worth_their_mean() -> None:
         for (n, k), row in rows.items():
             assert row["seed"] == search_seed(0, 0, k) and row["hyperparameters"] == rows[n, 0]["hyperparameters"]
         means = [float(np.mean([rows[n, k]["val_counterfactual"] for k in range(3)])) for n in range(4)]
-        pick = simulation.dispatcher.picks(cell.id)["val_counterfactual"]
+        pick = picks_of(simulation.dispatcher, cell.id)["val_counterfactual"]
         assert (pick.number, pick.value) == (int(np.argmax(means)), pytest.approx(max(means), abs=1e-12))
         assert dict(pick.hyperparameters) == json.loads(rows[pick.number, 0]["hyperparameters"])
-        told = [trial.value for trial in simulation.dispatcher.study(cell.id).trials()]
+        told = [trial.value for trial in study_of(simulation.dispatcher, cell.id).trials]
         assert told == pytest.approx(means[1:] if cell.anchor else means)
 
 
@@ -115,6 +115,6 @@ def test_more_seeds_add_trials_and_fewer_leave_rows_out() -> None:
     fresh = Simulation(dispatcher_for(seeds_config(3)), curve=noisy).run()
     assert three.dispatcher.finished
     for cell in fresh.dispatcher.cells:
-        assert three.dispatcher.picks(cell.id) == fresh.dispatcher.picks(cell.id)
+        assert picks_of(three.dispatcher, cell.id) == picks_of(fresh.dispatcher, cell.id)
     back = three.crash(seeds_config(1))
     assert back.dispatcher.finished and back.dispatcher.totals()[0] == one.dispatcher.totals()[0]

@@ -12,7 +12,7 @@ from orchestrator.plan.cells import choose_cells
 from orchestrator.plan.identity import confirm_seed, search_seed
 from orchestrator.search.dispatch import Dispatcher
 from store.errors import InputError
-from tests.orchestrator.support import Simulation, dispatcher_for, fake_row, sweep_cells, sweep_config
+from tests.orchestrator.support import Simulation, dispatcher_for, fake_row, picks_of, sweep_cells, sweep_config
 from trainable.spec import TrialSpec
 
 ONE_CELL: dict[str, Any] = {"dataset": {"name": "fake", "bias": {"rho": [1.0]}}, "methods": ["erm"]}
@@ -72,7 +72,7 @@ class TestOneSearchForEachRule:
             other = "val_biased" if spec.rule == "val_counterfactual" else "val_counterfactual"
             own = 0.5 + (spec.search_number or 0) / 10
             dispatcher.record(fake_row(spec, own, rules={other: 0.99}), [])
-        picks = dispatcher.picks(dispatcher.cells[0].id)
+        picks = picks_of(dispatcher, dispatcher.cells[0].id)
         assert {rule: (pick.number, pick.value) for rule, pick in picks.items()} == dict.fromkeys(RULES, (3, 0.8))
 
     def test_a_killed_driver_goes_on_the_same(self) -> None:

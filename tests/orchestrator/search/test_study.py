@@ -178,7 +178,7 @@ def test_the_anchor_is_trial_0_and_optuna_never_hears_of_it(cell: Cell) -> None:
     assert study.propose(0)["lambda_"] == 0.0
     study.tell(0, "completed", 1.0)
     study.restore(0, dict(cell.anchor or {}))
-    assert study.trials() == []
+    assert study.study.trials == []
 
 
 def test_a_cell_without_anything_to_search_proposes_its_fixed_values(cell: Cell) -> None:
@@ -186,7 +186,7 @@ def test_a_cell_without_anything_to_search_proposes_its_fixed_values(cell: Cell)
     study = CellStudy(fixed, "tpe", 0)
     assert study.propose(0) == {"lr": 0.1}
     study.tell(0, "completed", 1.0)
-    assert study.trials() == []
+    assert study.study.trials == []
 
 
 class TestTell:
@@ -197,7 +197,7 @@ class TestTell:
         return study
 
     def only(self, study: CellStudy) -> Any:
-        (trial,) = study.trials()
+        (trial,) = study.study.trials
         return trial
 
     def test_a_completed_trial_has_its_value_and_its_epochs(self, study: CellStudy) -> None:

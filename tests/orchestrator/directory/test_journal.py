@@ -20,7 +20,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
-from orchestrator.search.journal import write_journal
+from orchestrator.directory.journal import write_journal
 from store.open import folder_at
 from tests.orchestrator.support import Simulation, dispatcher_for, sweep_config
 from trainable.spec import TrialSpec

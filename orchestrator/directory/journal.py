@@ -22,8 +22,8 @@ def write_journal(folder: Folder, studies: Iterable[optuna.Study]) -> None:
         studies: The studies of all cells; those in which no trial has ended are left out. An open trial comes when it
             has ended: after an interruption it would be shown as running for good.
     """
-    with TemporaryFolder() as place:
-        path = place / FILE
+    with TemporaryFolder() as temporary:
+        path = temporary / FILE
         storage = JournalStorage(JournalFileBackend(str(path)))
         for study in studies:
             trials = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]

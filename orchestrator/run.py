@@ -1,0 +1,71 @@
+"""One driver's run of a sweep: the objects that its parts share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+from orchestrator.budget import Budget
+from orchestrator.config.sweep_config import SweepConfig
+from orchestrator.directory.writer import Writer
+from orchestrator.interruption import Interruption
+from orchestrator.progress import Progress
+from orchestrator.search.dispatch import Dispatcher
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a sweep is run, as opposed to what it is.
+
+    Attributes:
+        address: Ray cluster to connect to; None = ``RAY_ADDRESS`` or a Ray of our own.
+        cpus: Processors of a Ray of our own; None = all that this process may use.
+        slots: Trials at once; None = as many as the cluster holds at its largest, nodes that join later included.
+        mix_versions: Go on although numerics, the source of a method or of the network, or its weights file differ from
+            those of the rows.
+        failed: Run failed trials again.
+        only: Run only these cells, e.g. ``method=lnl,rho=0.9``; None = all.
+        console: Where progress is shown.
+        interruption: Hears the signals that end the sweep; one of the sweep's own by default.
+    """
+
+    address: str | None = None
+    cpus: int | None = None
+    slots: int | None = None
+    mix_versions: bool = False
+    failed: bool = False
+    only: str | None = None
+    console: Console = field(default_factory=lambda: Console(stderr=True))
+    interruption: Interruption = field(default_factory=Interruption)
+
+    def print(self, sentence: str) -> None:
+        """Show a sentence on the console, uncut."""
+        self.console.print(sentence, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, from its lease to the last row.
+
+    Attributes:
+        dispatcher: What is planned and done.
+        writer: Writes the rows.
+        progress: Shows them.
+        options: How the sweep is run.
+    """
+
+    dispatcher: Dispatcher
+    writer: Writer
+    progress: Progress
+    options: Options
+
+    @property
+    def config(self) -> SweepConfig:
+        """The resolved configuration."""
+        return self.dispatcher.config
+
+    @property
+    def budget(self) -> Budget:
+        """Time and money that it may take, and has taken."""
+        return self.progress.budget
