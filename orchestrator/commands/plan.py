@@ -96,8 +96,8 @@ def _measured(place: str) -> _Design | None:
     from analysis.loading import load, load_predictions, read_config
     from analysis.numbers.tables import headline_rule
     from analysis.planning.components import components_rows
-    from analysis.points.pairing import finished_points
     from analysis.primary.grid import grid_of_pair
+    from analysis.results import Results
     from orchestrator.directory.reader import SweepDirectory
     from store.open import open_folder
 
@@ -110,7 +110,7 @@ def _measured(place: str) -> _Design | None:
         return None
     config = read_config(open_folder(place))
     rule, pair = headline_rule(trials), _pair(config)
-    rows, parts = components_rows(finished_points(trials, load_predictions(place), None, rule), pair=pair)
+    rows, parts = components_rows(Results(trials, load_predictions(place)).of(rule), pair=pair)
     rows.attrs |= {"declared": pair, "facet": grid_of_pair(config, pair).facet if pair else None}
     return (f"{place}: as measured, under {rule}", rows, parts) if len(rows) else None
 
