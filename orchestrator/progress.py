@@ -174,6 +174,7 @@ class Progress:
             "eta_seconds": self.eta_seconds(),
             "busy": self._busy(),
             "cost": None if self._cost is None else round(self._cost, 4),
+            "currency": self._prices.currency,
             "cost_in_words": None if self._cost is None else self._prices.words(self._cost),
             "failed": self._dispatcher.problems(),
             "errors": self._dispatcher.failures().lines(),
