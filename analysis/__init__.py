@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from analysis.export.csv import write_csv
     from analysis.export.pack import pack
     from analysis.figures.confusion import plot_confusion
-    from analysis.figures.curve import plot_accuracy_vs_bias
-    from analysis.figures.search import plot_lambda_map, plot_learning_curves, plot_search_budget
+    from analysis.figures.learning import plot_learning_curves
+    from analysis.figures.plotly_curve import plot_accuracy_vs_bias
+    from analysis.figures.search import plot_lambda_map, plot_search_budget
     from analysis.loading import load, load_config, load_history, load_predictions, load_splits
     from analysis.numbers.comparability import shared_properties
     from analysis.numbers.confusion import confusion_by_strength
@@ -55,10 +56,10 @@ _HOME = {
     "load_splits": "analysis.loading",
     "mark_seeds_added": "analysis.changes",
     "pack": "analysis.export.pack",
-    "plot_accuracy_vs_bias": "analysis.figures.curve",
+    "plot_accuracy_vs_bias": "analysis.figures.plotly_curve",
     "plot_confusion": "analysis.figures.confusion",
     "plot_lambda_map": "analysis.figures.search",
-    "plot_learning_curves": "analysis.figures.search",
+    "plot_learning_curves": "analysis.figures.learning",
     "plot_search_budget": "analysis.figures.search",
     "primary_comparison": "analysis.results",
     "published_numbers": "analysis.numbers.published",

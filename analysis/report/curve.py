@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from analysis.figures.curve import plot_accuracy_vs_bias
+from analysis.figures.plotly_curve import plot_accuracy_vs_bias
 from analysis.figures.measures import null_words, own_figures, plot_measure, with_null
 from analysis.findings import Findings
 from analysis.numbers.published import published_or_none
