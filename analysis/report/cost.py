@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.findings import Findings
 from analysis.numbers.tables import cost
@@ -12,7 +13,7 @@ from analysis.sweep_folder import Sweep
 _COUNTS = ("trials", "completed", "pruned", "failed", "epochs")
 
 
-def cost_section(findings: Findings) -> str:
+def cost_section(findings: Findings) -> Markup:
     """Trials, epochs and hours of each method, and what the sweep cost, divided over the methods where that is known.
 
     Args:

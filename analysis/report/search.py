@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.figures.learning import draw_learning, learning_curves
 from analysis.figures.search import draw_budget, draw_map, search_budget, search_map
@@ -23,11 +24,11 @@ from store.rules import rule_name
 _PRESSURES = ("lambda_", "mu")
 
 
-def hyperparameter_section(findings: Findings) -> str:
+def hyperparameter_section(findings: Findings) -> Markup:
     """What each rule chose in each cell."""
     rows = findings.selected
     if rows.empty:
-        return ""
+        return Markup("")
     known = ["sweep", "rule", "label", "facet", "method", "cell", "repeat", "bias_value", "bias_strength", "validation"]
     known += ["validation_se", "n_search_seeds"]
     names = [
@@ -62,7 +63,7 @@ def hyperparameter_section(findings: Findings) -> str:
     return m.section("hyperparameters", "Selected hyperparameters", per("rule", parts))
 
 
-def search_section(findings: Findings) -> str:
+def search_section(findings: Findings) -> Markup:
     """Maps of the search over (bias, weight), and what a larger search would give; of each sweep its own."""
     parts = []
     for number, sweep in enumerate(findings.sweeps):
@@ -74,7 +75,7 @@ def search_section(findings: Findings) -> str:
     return m.section("search", "Search", *parts)
 
 
-def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
+def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[Markup]:
     rule = headline_rule(trials)
     search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
     fits = fit(findings.trials[findings.trials["phase"] == "search"].dropna(subset=list(_PRESSURES), how="all"))
@@ -125,12 +126,12 @@ def map_words(rows: pd.DataFrame, parameter: str) -> str:
     return f"Chosen, weak to strong bias: {', '.join(said)}." if said else ""
 
 
-def _budget(trials: pd.DataFrame, number: int, name: str) -> str:
+def _budget(trials: pd.DataFrame, number: int, name: str) -> Markup:
     rule = headline_rule(trials)
     try:
         shown = search_budget(trials, rule)
     except InputError:
-        return ""
+        return Markup("")
     caption = (
         f"Expected best validation value ({rule_name(rule)}) of the first n search trials at the strongest bias (Dodge "
         "et al. 2019), anchors (plain training) left out: does a method win only with a large search?"
@@ -143,7 +144,7 @@ def _budget(trials: pd.DataFrame, number: int, name: str) -> str:
     return plot(f"figure-budget-{number}", "What a larger search gives", [view], m.paragraph(caption)) + table
 
 
-def learning_section(findings: Findings) -> str:
+def learning_section(findings: Findings) -> Markup:
     """Learning curves of the confirm trials at the strongest bias, of each sweep its own."""
     caption = m.paragraph(
         "Unbiased test accuracy by epoch at the strongest bias, a line per seed. To look at, never to choose: "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.report.html import markup as m
 
@@ -24,7 +25,7 @@ def fit(*tables: pd.DataFrame) -> bool:
     return sum(len(table) for table in tables) <= _MOST_TOGETHER
 
 
-def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool = True) -> str:
+def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool = True) -> Markup:
     """A table of the numbers that a figure shows, closed at first, with its rows as CSV.
 
     Args:
@@ -40,7 +41,7 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool =
         rows.
     """
     if rows.empty:
-        return ""
+        return Markup("")
     if not fits or len(rows) > MOST_ROWS:
         said = f"{what}: {f'{len(rows):,} rows' if fits else 'one of many tables'}, too many for this page"
         return m.paragraph(f"{said}; lnl-sweep report --csv OUT writes them ({table}.csv).", "caption")
