@@ -14,29 +14,34 @@ if TYPE_CHECKING:
     from analysis.export.csv import write_csv
     from analysis.export.pack import pack
     from analysis.figures.confusion import plot_confusion
-    from analysis.figures.curve import plot_accuracy_vs_bias
-    from analysis.figures.search import plot_lambda_map, plot_learning_curves, plot_search_budget
+    from analysis.figures.learning import plot_learning_curves
+    from analysis.figures.plotly_curve import plot_accuracy_vs_bias
+    from analysis.figures.search import plot_lambda_map, plot_search_budget
     from analysis.loading import load, load_config, load_history, load_predictions, load_splits
-    from analysis.numbers.breaking import breaking_points
     from analysis.numbers.comparability import shared_properties
-    from analysis.numbers.comparisons import areas, won_back
     from analysis.numbers.confusion import confusion_by_strength
-    from analysis.numbers.curve import accuracy_vs_bias
     from analysis.numbers.epochs import epoch_choice
     from analysis.numbers.published import beside_published, published_numbers
     from analysis.numbers.search import expected_validation, lambda_map
-    from analysis.numbers.tables import cost, selected_hyperparameters, summary_table, test_figures
+    from analysis.numbers.tables import cost, selected_hyperparameters, test_figures
     from analysis.planning.components import variance_components
-    from analysis.primary.comparison import primary_comparison
     from analysis.report.page import write_report
+    from analysis.results import (
+        accuracy_vs_bias,
+        areas,
+        breaking_points,
+        primary_comparison,
+        summary_table,
+        won_back,
+    )
     from store.errors import InputError
 
 _HOME = {
     "InputError": "store.errors",
-    "accuracy_vs_bias": "analysis.numbers.curve",
-    "areas": "analysis.numbers.comparisons",
+    "accuracy_vs_bias": "analysis.results",
+    "areas": "analysis.results",
     "beside_published": "analysis.numbers.published",
-    "breaking_points": "analysis.numbers.breaking",
+    "breaking_points": "analysis.results",
     "confusion_by_strength": "analysis.numbers.confusion",
     "cost": "analysis.numbers.tables",
     "epoch_choice": "analysis.numbers.epochs",
@@ -51,19 +56,19 @@ _HOME = {
     "load_splits": "analysis.loading",
     "mark_seeds_added": "analysis.changes",
     "pack": "analysis.export.pack",
-    "plot_accuracy_vs_bias": "analysis.figures.curve",
+    "plot_accuracy_vs_bias": "analysis.figures.plotly_curve",
     "plot_confusion": "analysis.figures.confusion",
     "plot_lambda_map": "analysis.figures.search",
-    "plot_learning_curves": "analysis.figures.search",
+    "plot_learning_curves": "analysis.figures.learning",
     "plot_search_budget": "analysis.figures.search",
-    "primary_comparison": "analysis.primary.comparison",
+    "primary_comparison": "analysis.results",
     "published_numbers": "analysis.numbers.published",
     "selected_hyperparameters": "analysis.numbers.tables",
     "shared_properties": "analysis.numbers.comparability",
-    "summary_table": "analysis.numbers.tables",
+    "summary_table": "analysis.results",
     "test_figures": "analysis.numbers.tables",
     "variance_components": "analysis.planning.components",
-    "won_back": "analysis.numbers.comparisons",
+    "won_back": "analysis.results",
     "write_csv": "analysis.export.csv",
     "write_report": "analysis.report.page",
 }

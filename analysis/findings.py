@@ -10,18 +10,17 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.changes import added_by_sweep, mark_seeds_added
+from analysis.changes import mark_seeds_added
 from analysis.loading import load, load_history, load_predictions, load_splits, section
-from analysis.numbers.breaking import breaking_of
 from analysis.numbers.comparability import shared_properties
-from analysis.numbers.comparisons import areas_of, won_back_of
 from analysis.numbers.confusion import confusion_by_strength
-from analysis.numbers.curve import curve_of
+from analysis.numbers.curve import curve_rows
 from analysis.numbers.published import COMPARABLE, beside_published
 from analysis.numbers.tables import headline_rule, selected_hyperparameters
 from analysis.points.calibration import with_calibration
 from analysis.points.measures import NULL_VALUES, measures_in
-from analysis.points.points import Point, collect_columns, default_column
+from analysis.points.points import Point, default_column
+from analysis.results import Results
 from analysis.sweep_folder import Sweep, read_sweep
 from store.errors import InputError
 from store.open import Location, open_folder
@@ -125,10 +124,9 @@ def gather(places: Sequence[Location]) -> Findings:
     trials = with_calibration(trials, predictions)
     others = [measure.column for measure in measures_in(trials) if measure.column != column]
     others += [null for own, null in NULL_VALUES.items() if own in others and trials[null].notna().any()]
-    by_column = collect_columns(trials, predictions, [column, *others])
-    points = tuple(by_column[column])
-    added = added_by_sweep(trials)
-    curve = curve_of(points, None, added)
+    by_column = Results.by_column(trials, predictions, [column, *others])
+    results = by_column[column]
+    points, curve = results.points, results.curve()
     headline = headline_rule(trials)
     with_points = [rule for rule in dict.fromkeys(point.line.rule for point in points) if rule != headline]
     with warnings.catch_warnings(record=True) as beside:
@@ -143,11 +141,11 @@ def gather(places: Sequence[Location]) -> Findings:
         curve=curve,
         rules=(headline, *with_points) if len(points) else (),
         column=column,
-        won_back=won_back_of(list(points), added),
-        areas=areas_of(list(points), added=added),
-        breaking=breaking_of(list(points), added=added),
+        won_back=results.won_back(),
+        areas=results.areas(),
+        breaking=results.breaking(),
         selected=selected_hyperparameters(trials),
-        measures={other: _curve_of_measure(other, by_column[other], added) for other in others},
+        measures={other: _without_hyperparameters(by_column[other]) for other in others},
         confusion=_confusion(trials, predictions),
         beside=beside_published(curve) if column == COMPARABLE else beside_published(curve.iloc[:0]),
         sharing=shared_properties(trials, splits, predictions) if len(names) > 1 else pd.DataFrame(),
@@ -155,9 +153,9 @@ def gather(places: Sequence[Location]) -> Findings:
     )
 
 
-def _curve_of_measure(column: str, points: Sequence[Point], added: Mapping[str, int]) -> pd.DataFrame:
-    """A curve without hyperparameters: the headline curve names them already, and they are most of the text."""
-    return curve_of((dataclasses.replace(point, hyperparameters=()) for point in points), column, added)
+def _without_hyperparameters(results: Results) -> pd.DataFrame:
+    """A measure's curve: the headline curve names the hyperparameters already, and they are most of the text."""
+    return curve_rows((dataclasses.replace(point, hyperparameters=()) for point in results.points), results.column)
 
 
 def _confusion(trials: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -135,6 +135,7 @@ class Progress:
             "eta_seconds": budget.eta_seconds(planned, finished, now),
             "busy": None if busy is None else round(busy, 3),
             "cost": None if budget.cost is None else round(budget.cost, 4),
+            "currency": self._prices.currency,
             "cost_in_words": None if budget.cost is None else self._prices.words(budget.cost),
             "failed": self._dispatcher.problems(),
             "errors": self._dispatcher.failures().lines(),

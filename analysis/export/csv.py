@@ -19,9 +19,6 @@ from analysis.writing import out_folder, replacing, write_text
 from store.columns import bias_parameters
 from store.open import Location, as_list
 
-LEFT_OUT = ("predictions", "splits")
-"""Tables that stay Parquet: a row for each test image and each image and seed, which no spreadsheet holds."""
-
 
 def write_csv(directories: Location | Sequence[Location], out: str | os.PathLike[str]) -> list[Path]:
     """Write all tables as CSV and ``codebook.csv``, which names and explains every column of every table.
@@ -55,7 +52,7 @@ def csv_of(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
 
 
 def tables_of(findings: Findings) -> dict[str, pd.DataFrame]:
-    """The tables by name, empty ones left out."""
+    """The tables by name, empty ones left out; predictions and splits stay Parquet, as no spreadsheet holds them."""
     measures = [curve.assign(column=column) for column, curve in findings.measures.items()]
     tables = {
         "trials": findings.trials.drop(columns=bias_parameters(findings.trials.columns), errors="ignore"),

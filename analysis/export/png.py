@@ -12,9 +12,10 @@ import plotly.graph_objects as go
 import plotly.io
 
 from analysis.figures.confusion import plot_confusion
-from analysis.figures.curve import plot_accuracy_vs_bias
+from analysis.figures.learning import plot_learning_curves
 from analysis.figures.measures import own_figures, plot_measure
-from analysis.figures.search import plot_lambda_map, plot_learning_curves, plot_search_budget
+from analysis.figures.plotly_curve import plot_accuracy_vs_bias
+from analysis.figures.search import plot_lambda_map, plot_search_budget
 from analysis.findings import Findings
 from analysis.writing import out_folder
 from store.errors import InputError

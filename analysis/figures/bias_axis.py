@@ -1,15 +1,12 @@
-"""The x axis of a curve: stronger bias to the right, the values measured as ticks, the bias strength under each."""
+"""The x axis of a curve: stronger bias to the right, the values measured as ticks."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-
-from analysis.figures.style import axis, safe
 
 _LOG_FROM = 4.0
 
@@ -40,6 +37,13 @@ class Axis:
         pad = 0.06 * (ends[1] - ends[0]) or 0.05
         return [ends[0] - pad, ends[1] + pad]
 
+    def holds(self, value: float) -> bool:
+        """Whether a bias value lies on the axis; none lies on one of bias strengths."""
+        if self.column != "bias_value" or (self.log and value <= 0):
+            return False
+        low, high = sorted(self.range())
+        return low <= (math.log10(value) if self.log else value) <= high
+
     def shifted(self, value: float, share: float) -> float:
         """A value moved by a share of the axis, so that the dots of two methods do not cover each other."""
         low, high = self.range()
@@ -65,23 +69,4 @@ def make_axis(rows: pd.DataFrame, x: str, title: str | None) -> Axis:
         log=log,
         ticks=tuple(values[order]),
         strengths=tuple(strengths[order]),
-    )
-
-
-def x_layout(place: Axis) -> dict[str, Any]:
-    """Plotly's layout of the axis: the values measured as ticks, the bias strength under each."""
-    text = [f"{v:g}" for v in place.ticks]
-    title = safe(place.title)
-    if place.column == "bias_value":
-        small = "<span style='font-size:10px'>"
-        text = [f"{v}<br>{small}{s:.2f}</span>" for v, s in zip(text, place.strengths, strict=True)]
-        title += f"<br>{small}below each value: bias strength I(b; y) / H(y)</span>"
-    return axis(
-        title,
-        type="log" if place.log else "linear",
-        range=place.range(),
-        tickmode="array",
-        tickvals=list(place.ticks),
-        ticktext=text,
-        tickangle=0,
     )

@@ -1,14 +1,16 @@
-"""The confusion of the classes as heat maps, one for each bias value, weak bias first."""
+"""The confusion of the classes as heat maps, one for each bias value, weak bias first: computed, then drawn."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from analysis.figures.style import layout, safe
 from store.errors import InputError
@@ -19,6 +21,62 @@ _SIDE, _SIDE_NARROW = 250, 190
 _GAP = 48
 _MOST = 8
 _SCALE = [[0.0, "#f3f3f0"], [0.001, "#e9eef5"], [0.25, "#8fb6da"], [0.6, "#2f79b5"], [1.0, "#08306b"]]
+
+
+@dataclass(frozen=True, eq=False)
+class HeatMap:
+    """Shares at one bias value, ``[C, C]``: rows are true classes, columns predicted ones; and its title."""
+
+    title: str
+    shares: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ConfusionFigure:
+    """Heat maps of one method, weak bias first.
+
+    Attributes:
+        title: Its title.
+        classes: Names of the C classes.
+        maps: The heat maps.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    maps: tuple[HeatMap, ...]
+
+
+def confusion_figure(
+    confusion: pd.DataFrame,
+    label: str,
+    rule: str | None = None,
+    classes: Sequence[str] = (),
+    title: str | None = None,
+) -> ConfusionFigure:
+    """Compute what ``analysis.plot_confusion`` draws; the arguments are the same.
+
+    Raises:
+        InputError: No row of that method under that rule.
+    """
+    rows = confusion[confusion["label"] == label]
+    rule = rule or (str(rows["rule"].iloc[0]) if len(rows) else "")
+    rows = rows[rows["rule"] == rule]
+    if rows.empty:
+        raise InputError(f"a confusion matrix needs predictions of '{label}' under '{rule}', but there are none")
+    n = int(max(rows["true"].max(), rows["predicted"].max())) + 1
+    groups = list(rows.groupby(["sweep", "facet", "bias_value"], sort=False))
+    kept = np.unique(np.linspace(0, len(groups) - 1, min(len(groups), _MOST)).round().astype(int))
+    axis_name = str(rows["bias_axis"].iloc[0])
+    maps = []
+    for (_, facet, value), group in (groups[int(k)] for k in kept):
+        shares = np.full((n, n), np.nan)
+        shares[group["true"].to_numpy(dtype=int), group["predicted"].to_numpy(dtype=int)] = group["share"]
+        maps.append(HeatMap(f"{axis_name} {value:g}" + (f", {facet}" if facet else ""), shares))
+    return ConfusionFigure(
+        f"{label}: predicted against true class, chosen by {rule_name(rule)}" if title is None else title,
+        tuple(str(classes[i]) if i < len(classes) else str(i) for i in range(n)),
+        tuple(maps),
+    )
 
 
 def plot_confusion(
@@ -44,56 +102,48 @@ def plot_confusion(
     Raises:
         InputError: No row of that method under that rule.
     """
-    rows = confusion[confusion["label"] == label]
-    rule = rule or (str(rows["rule"].iloc[0]) if len(rows) else "")
-    rows = rows[rows["rule"] == rule]
-    if rows.empty:
-        raise InputError(f"a confusion matrix needs predictions of '{label}' under '{rule}', but there are none")
-    n = int(max(rows["true"].max(), rows["predicted"].max())) + 1
-    names = [str(classes[i]) if i < len(classes) else str(i) for i in range(n)]
-    groups = list(rows.groupby(["sweep", "facet", "bias_value"], sort=False))
-    kept = np.unique(np.linspace(0, len(groups) - 1, min(len(groups), _MOST)).round().astype(int))
-    axis_name = str(rows["bias_axis"].iloc[0])
+    return draw_confusion(confusion_figure(confusion, label, rule, classes, title))
+
+
+def draw_confusion(shown: ConfusionFigure) -> go.Figure:
+    """Draw heat maps that are computed already."""
+    count = len(shown.maps)
     heats, above = [], []
     axes: dict[str, Any] = {}
     narrow: dict[str, Any] = {"annotations": [], "top": 20}
-    for i, k in enumerate(kept):
-        (_, facet, value), group = groups[int(k)]
+    for i, own in enumerate(shown.maps):
         suffix = "" if i == 0 else str(i + 1)
-        shares = np.full((n, n), np.nan)
-        shares[group["true"].to_numpy(dtype=int), group["predicted"].to_numpy(dtype=int)] = group["share"]
-        heats.append(_heat(shares, names, f"x{suffix}", f"y{suffix}"))
+        heats.append(_heat(own.shares, shown.classes, f"x{suffix}", f"y{suffix}"))
         (x, y), (nx, ny) = (
-            _place(len(kept), i, across, side) for across, side in ((_ACROSS, _SIDE), (_ACROSS_NARROW, _SIDE_NARROW))
+            _place(count, i, across, side) for across, side in ((_ACROSS, _SIDE), (_ACROSS_NARROW, _SIDE_NARROW))
         )
-        axes[f"xaxis{suffix}"] = _axis(x, f"y{suffix}", i == len(kept) - 1 and "predicted class")
+        axes[f"xaxis{suffix}"] = _axis(x, f"y{suffix}", i == count - 1 and "predicted class")
         axes[f"yaxis{suffix}"] = _axis(y, f"x{suffix}", i == 0 and "true class") | {
             "autorange": "reversed",
             # The rows are the same in all: named once a line, so that no name runs into the neighbour's cells.
             "showticklabels": i % _ACROSS == 0,
         }
-        above.append(_above(safe(f"{axis_name} {value:g}" + (f", {facet}" if facet else "")), x, y))
+        above.append(_above(safe(own.title), x, y))
         labelled = i % _ACROSS_NARROW == 0
         narrow |= {f"xaxis{suffix}": {"domain": nx}, f"yaxis{suffix}": {"domain": ny, "showticklabels": labelled}}
         narrow["annotations"].append({"x": nx[0], "y": ny[1]})
-    heading = f"{label}: predicted against true class, chosen by {rule_name(rule)}" if title is None else title
     bar = {"title": {"text": "share"}, "thickness": 12, "outlinewidth": 0, "tickformat": ".0%"}
     below = {**bar, "orientation": "h", "x": 0.5, "y": 0, "yref": "container", "yanchor": "bottom", "len": 0.9}
-    narrow |= {"height": _height(len(kept), _ACROSS_NARROW, _SIDE_NARROW) + 40, "coloraxis": {"colorbar": below}}
+    narrow |= {"height": _height(count, _ACROSS_NARROW, _SIDE_NARROW) + 40, "coloraxis": {"colorbar": below}}
     look = {
-        **layout(heading),
+        **layout(shown.title),
         **axes,
         "annotations": above,
         "showlegend": False,
-        "height": _height(len(kept), _ACROSS, _SIDE),
+        "height": _height(count, _ACROSS, _SIDE),
         "coloraxis": {"cmin": 0, "cmax": 1, "colorscale": _SCALE, "colorbar": bar},
         "meta": {"narrow": narrow},
     }
-    look["margin"] = {**look["margin"], "t": 60 if heading else 34, "b": 30}
+    look["margin"] = {**look["margin"], "t": 60 if shown.title else 34, "b": 30}
     return go.Figure(heats, look)
 
 
-def _heat(shares: Any, names: list[str], x: str, y: str) -> go.Heatmap:
+def _heat(shares: NDArray[np.float64], names: Sequence[str], x: str, y: str) -> go.Heatmap:
     few = len(names) <= 5
     return go.Heatmap(
         z=np.round(shares, 4).astype(np.float32),

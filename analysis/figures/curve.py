@@ -1,31 +1,101 @@
-"""The figure: accuracy against bias strength, stronger bias to the right, with band and every seed as a dot."""
+"""The figure of accuracy against bias as numbers, texts and styles: computed once, drawn by plotly and for print."""
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from analysis.figures.bias_axis import Axis, make_axis, x_layout
+from analysis.figures.bias_axis import Axis, make_axis
 from analysis.figures.notes import note_of
-from analysis.figures.published import add_published
-from analysis.figures.style import Style, axis, layout, safe, styles, trace_id
+from analysis.figures.published import Source, published_marks
+from analysis.figures.style import Style, styles
 from analysis.points.measures import shown
 from analysis.points.pairing import least_points
 from store.errors import InputError
 from store.rules import rule_name
 
-_DODGE = 0.008
+Array = NDArray[np.float64]
+
 _OVERLAID = ["sweep", "dataset", "network", "facet"]
 
 
-def plot_accuracy_vs_bias(
+@dataclass(frozen=True, eq=False)
+class DrawnLine:
+    """One method's line.
+
+    Attributes:
+        name: Its name in the legend.
+        style: Its colour, dash and marks.
+        layer: 0; above it where lines of another facet, data set, network or sweep lie over the first ones.
+        x: ``[N]``, places on the axis, weak bias first.
+        mean: ``[N]``.
+        low: ``[N]``, missing where there is no interval.
+        high: ``[N]``.
+        values: ``[N]``, the value of each seed.
+        texts: ``[N]``, what is told of each point, in lines.
+        banded: ``[N]``, the points that have an interval.
+        marks_only: Too few points to join.
+    """
+
+    name: str
+    style: Style
+    layer: int
+    x: Array
+    mean: Array
+    low: Array
+    high: Array
+    values: tuple[tuple[float, ...], ...]
+    texts: tuple[tuple[str, ...], ...]
+    banded: NDArray[np.bool_]
+    marks_only: bool
+
+    @property
+    def band(self) -> bool:
+        """Whether the intervals are drawn as one band."""
+        return not self.marks_only and int(self.banded.sum()) > 1
+
+    @property
+    def bars(self) -> bool:
+        """Whether the intervals are drawn as bars."""
+        return self.marks_only or int(self.banded.sum()) == 1
+
+
+@dataclass(frozen=True, eq=False)
+class CurveFigure:
+    """Everything that a curve shows.
+
+    Attributes:
+        title: Its title.
+        note: What the reader must know about data or network.
+        axis: The x axis.
+        y_title: Title of the y axis.
+        y_range: Ends of the y axis.
+        lines: The methods' lines.
+        published: Published numbers beside them.
+        unbiased_at: Bias value without any bias, where the axis holds it.
+        levels: Values marked by a line across, such as the accuracy of guessing.
+        null: Ends of the grey band of null values.
+    """
+
+    title: str
+    note: str
+    axis: Axis
+    y_title: str
+    y_range: tuple[float, float]
+    lines: tuple[DrawnLine, ...]
+    published: tuple[Source, ...] = ()
+    unbiased_at: float | None = None
+    levels: tuple[float, ...] = ()
+    null: tuple[float, float] | None = None
+
+
+def curve_figure(
     curve: pd.DataFrame,
     *,
     rule: str | None = None,
@@ -38,26 +108,8 @@ def plot_accuracy_vs_bias(
     note: str = "",
     names: Mapping[str, str] | None = None,
     published: pd.DataFrame | None = None,
-) -> go.Figure:
-    """Draw accuracy against bias: line, band and one dot per seed for each method, toggled together in the legend.
-
-    Args:
-        curve: What ``analysis.accuracy_vs_bias`` returned.
-        rule: Selection rule to draw; default: the first in the curve.
-        x: ``bias_strength`` lays data sets over one another.
-        axis_title: Title of the x axis; default: the parameter's name.
-        metric: Title of the y axis.
-        unbiased_at: Bias value without any bias, marked on the axis.
-        chance: Accuracy of guessing, marked as a line.
-        title: Title; default: the data set.
-        note: What the reader must know about data or network (synthetic, toy), under the title; where nothing is given,
-            what the data set's name says (``brain_phantom``: synthetic slices).
-        names: Long names of the labels.
-        published: What ``analysis.published_numbers`` returned: hollow marks of other networks and palettes,
-            those at a gamma of the curve.
-
-    Returns:
-        The figure; it is legible on light and dark ground.
+) -> CurveFigure:
+    """Compute what ``analysis.plot_accuracy_vs_bias`` draws; the arguments are the same.
 
     Raises:
         InputError: The curve has no row of that rule.
@@ -69,120 +121,67 @@ def plot_accuracy_vs_bias(
         raise InputError(f"a curve needs at least one confirm trial, but rule '{rule}' has none: finish the sweep")
     place = make_axis(rows, x, axis_title)
     look = styles(curve["label"])
-    figure = go.Figure()
-    lines = list(rows.groupby([*_OVERLAID, "label"], sort=False))
-    traces = []
     overlaid = list(rows.groupby(_OVERLAID, sort=False).groups)
-    for i, (key, line) in enumerate(lines):
-        dodge = _DODGE * (i - (len(lines) - 1) / 2)
-        label = str(line["label"].iloc[0])
-        name = _line_name(line, curve, names or {})
-        style = look[label].of_layer(overlaid.index(key[:-1]))
-        traces += _traces(line.sort_values(["bias_strength", "bias_value"]), place, style, name, dodge)
-    # All bands lie below all lines: a later method's band would change the colour of an earlier one's line.
-    figure.add_traces(sorted(traces, key=lambda trace: trace.meta != "band"))
-    if published is not None:
-        add_published(figure, published, rows, look, place)
-    datasets = " and ".join(rows["dataset"].unique())
-    heading = title if title is not None else f"{datasets}: {metric} against bias, chosen by {rule_name(rule)}"
-    figure.update_layout(**layout(heading, note or note_of(rows["dataset"].unique())))
-    entries = sum(trace.showlegend is not False for trace in figure.data)
-    figure.update_layout(height=480 + 16 * entries)
-    beside = [float(y) for trace in figure.data if trace.meta == "published" for y in trace.y if y is not None]
-    y_axis = _y_axis(curve, metric, beside)
-    figure.update_layout(xaxis=x_layout(place), yaxis=y_axis, uirevision="curve", hovermode="closest")
-    _annotate(figure, place, unbiased_at, chance)
-    return figure
-
-
-def _traces(line: pd.DataFrame, place: Axis, style: Style, name: str, dodge: float) -> list[go.Scatter]:
-    x = line[place.column].to_numpy(dtype=float)
-    marks_only = len(line) < least_points(str(line["facet"].iloc[0])) and len(line) < 3
-    common: dict[str, Any] = {"legendgroup": name, "name": safe(name)}
-    banded = line[line["band"] != "none"]
-    traces = []
-    if not marks_only and len(banded) > 1:
-        edge_x = banded[place.column].to_numpy(dtype=float)
-        traces.append(
-            go.Scatter(
-                x=_short([*edge_x, *edge_x[::-1]]),
-                y=_short([*banded["high"], *banded["low"].iloc[::-1]]),
-                fill="toself",
-                fillcolor=style.fill(0.16),
-                line={"width": 0},
-                mode="lines",
-                hoverinfo="skip",
-                showlegend=False,
-                uid=trace_id(f"{name}/band"),
-                meta="band",
-                **common,
-            )
+    lines = tuple(
+        _line(
+            own.sort_values(["bias_strength", "bias_value"]),
+            place,
+            look[str(key[-1])],
+            overlaid.index(key[:-1]),
+            _line_name(own, curve, names or {}),
         )
-    traces.append(
-        go.Scatter(
-            x=_short([place.shifted(v, dodge) for v, values in zip(x, line["values"], strict=True) for _ in values]),
-            y=_short([v for values in line["values"] for v in values]),
-            mode="markers",
-            marker={"size": 5, "color": style.fill(0.75), "symbol": style.symbol, "line": {"width": 0}},
-            customdata=np.array([i + 1 for values in line["values"] for i in range(len(values))], dtype=np.int16),
-            hovertemplate=f"{safe(name)}, seed %{{customdata}}: %{{y:.3f}}<extra></extra>",
-            showlegend=False,
-            uid=trace_id(f"{name}/dots"),
-            meta="dots",
-            **common,
-        )
+        for key, own in rows.groupby([*_OVERLAID, "label"], sort=False)
     )
-    mean = line["mean"].to_numpy(dtype=float)
-    bars = marks_only or len(banded) == 1
-    traces.append(
-        go.Scatter(
-            x=x,
-            y=mean,
-            mode="markers" if marks_only else "lines+markers",
-            line={"color": style.color, "dash": style.dash, "width": 2.4},
-            marker={"size": 9, "color": style.color, "symbol": style.symbol},
-            error_y={
-                "type": "data",
-                "symmetric": False,
-                "array": line["high"].to_numpy(dtype=float) - mean,
-                "arrayminus": mean - line["low"].to_numpy(dtype=float),
-                "color": style.color,
-            }
-            if bars
-            else None,
-            customdata=[hover(row, place) for row in line.to_dict("records")],
-            hovertemplate=f"<b>{safe(name)}</b><br>%{{customdata}}<extra></extra>",
-            uid=trace_id(f"{name}/mean"),
-            meta="mean",
-            **common,
-        )
+    marks = () if published is None else published_marks(published, rows, look, place)
+    datasets = rows["dataset"].unique()
+    return CurveFigure(
+        title=f"{' and '.join(datasets)}: {metric} against bias, chosen by {rule_name(rule)}"
+        if title is None
+        else title,
+        note=note or note_of(datasets),
+        axis=place,
+        y_title=metric,
+        y_range=_y_range(curve, [y for source in marks for own in source.methods for y in own.y.tolist()]),
+        lines=lines,
+        published=marks,
+        unbiased_at=unbiased_at if unbiased_at is not None and place.holds(unbiased_at) else None,
+        levels=() if chance is None else (chance,),
     )
-    return traces
 
 
-def _short(values: Sequence[float]) -> NDArray[np.float32]:
-    """Half as many bytes in the page, and still more digits than a screen has points."""
-    return np.asarray(values, dtype=np.float32)
+def _line(line: pd.DataFrame, place: Axis, style: Style, layer: int, name: str) -> DrawnLine:
+    x, mean, low, high = (line[column].to_numpy(dtype=float) for column in (place.column, "mean", "low", "high"))
+    return DrawnLine(
+        name=name,
+        style=style,
+        layer=layer,
+        x=x,
+        mean=mean,
+        low=low,
+        high=high,
+        values=tuple(line["values"]),
+        texts=tuple(_texts(row) for row in line.to_dict("records")),
+        banded=(line["band"] != "none").to_numpy(dtype=bool),
+        marks_only=len(line) < least_points(str(line["facet"].iloc[0])) and len(line) < 3,
+    )
 
 
-def hover(row: dict[Any, Any], place: Axis) -> str:
-    """What the pointer shows on a mean: value, interval, seeds and hyperparameters."""
+def _texts(row: dict[Any, Any]) -> tuple[str, ...]:
+    """What is told of a mean, in lines: value, interval, seeds and hyperparameters."""
     interval = "no interval (one seed)"
     if row["band"] != "none":
         interval = f"[{row['low']:.3f}, {row['high']:.3f}] 95 %, {row['band']}"
     seeds = f"{row['n_seeds']} of {row['n_planned']} seeds"
     collapsed = f", {row['n_collapsed']} collapsed" if row["n_collapsed"] else ""
     if not row["hyperparameters"]:
-        return f"at {row['bias_value']:g}: {row['mean']:.3f} {interval}<br>{seeds}{collapsed}"
+        return (f"at {row['bias_value']:g}: {row['mean']:.3f} {interval}", f"{seeds}{collapsed}")
     texts = [_readable(text) for text in row["hyperparameters"]]
-    return "<br>".join(
-        [
-            f"{safe(row['bias_axis'])} = {row['bias_value']:g} (strength {row['bias_strength']:.2f})",
-            f"mean {row['mean']:.3f} {interval}",
-            f"median {row['median']:.3f}, {seeds}{collapsed}",
-            *(safe(text) for text in texts[:1]),
-            *([f"and {len(texts) - 1} more configurations"] if len(texts) > 1 else []),
-        ]
+    return (
+        f"{row['bias_axis']} = {row['bias_value']:g} (strength {row['bias_strength']:.2f})",
+        f"mean {row['mean']:.3f} {interval}",
+        f"median {row['median']:.3f}, {seeds}{collapsed}",
+        *texts[:1],
+        *([f"and {len(texts) - 1} more configurations"] if len(texts) > 1 else []),
     )
 
 
@@ -202,38 +201,10 @@ def _line_name(line: pd.DataFrame, curve: pd.DataFrame, names: Mapping[str, str]
     return ", ".join(part for part in parts if part)
 
 
-def _y_axis(curve: pd.DataFrame, metric: str, beside: Sequence[float]) -> dict[str, Any]:
+def _y_range(curve: pd.DataFrame, beside: Sequence[float]) -> tuple[float, float]:
     """The same range for every rule, so that switching rules does not move the scale."""
     seen = [*beside, *(v for values in curve["values"] for v in values)]
     seen += [v for name in ("low", "high") for v in curve[name].dropna()]
     low, high = min(seen), max(seen)
     # Shares stay inside their range; other figures may be signed, or above 1.
-    bottom = low - 0.05 if low < 0 else max(-0.02, low - 0.05)
-    top = high + 0.05 if high > 1 else min(1.02, high + 0.05)
-    return axis(safe(metric), range=[bottom, top], tickformat=".2f")
-
-
-def _annotate(figure: go.Figure, place: Axis, unbiased_at: float | None, chance: float | None) -> None:
-    figure.add_annotation(
-        text="stronger bias",
-        xref="paper",
-        yref="paper",
-        x=0.995,
-        y=0.035,
-        ax=-62,
-        ay=0,
-        xanchor="right",
-        showarrow=True,
-        arrowhead=2,
-        arrowwidth=1.5,
-        arrowcolor="#808080",
-        font={"size": 12},
-    )
-    if unbiased_at is not None and place.column == "bias_value":
-        low, high = sorted(place.range())
-        where = math.log10(unbiased_at) if place.log and unbiased_at > 0 else unbiased_at
-        if low <= where <= high and not (place.log and unbiased_at <= 0):
-            line = {"dash": "dot", "width": 1, "color": "#808080"}
-            figure.add_vline(x=unbiased_at, line=line, annotation={"text": "unbiased"}, annotation_position="top right")
-    if chance is not None:
-        figure.add_hline(y=chance, line={"dash": "dot", "width": 1, "color": "#808080"})
+    return (low - 0.05 if low < 0 else max(-0.02, low - 0.05), high + 0.05 if high > 1 else min(1.02, high + 0.05))

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.curve import plot_accuracy_vs_bias
+from analysis.figures.curve import CurveFigure, curve_figure
+from analysis.figures.plotly_curve import draw_curve
 from analysis.points.measures import NULL_VALUES, Measure, measure_of
 
 _KEY = ["sweep", "dataset", "network", "rule", "facet", "label", "bias_axis", "bias_value"]
 _BETTER = {"higher": "higher is better", "lower": "lower is better", "0": "0 is best"}
+
+
+def measure_figure(
+    curve: pd.DataFrame, measure: Measure, null: pd.DataFrame | None = None, **options: Any
+) -> CurveFigure:
+    """Compute what ``plot_measure`` draws; the arguments are the same."""
+    found = curve_figure(curve, metric=f"{measure.name} ({_BETTER[measure.better]})", **options)
+    if measure.better == "0":
+        return replace(found, levels=(*found.levels, 0.0), y_range=_with(found.y_range, 0.0, 0.0))
+    ends = null_range(null, str(options.get("rule") or curve["rule"].iloc[0]))
+    return found if ends is None else replace(found, null=ends, y_range=_with(found.y_range, *ends))
 
 
 def plot_measure(curve: pd.DataFrame, measure: Measure, null: pd.DataFrame | None = None, **options: Any) -> go.Figure:
@@ -30,23 +43,7 @@ def plot_measure(curve: pd.DataFrame, measure: Measure, null: pd.DataFrame | Non
     Raises:
         InputError: As ``plot_accuracy_vs_bias``.
     """
-    figure = plot_accuracy_vs_bias(curve, metric=f"{measure.name} ({_BETTER[measure.better]})", **options)
-    ends = null_range(null, str(options.get("rule") or curve["rule"].iloc[0]))
-    if measure.better == "0":
-        _include(figure, 0.0, 0.0)
-        figure.add_hline(y=0.0, line={"dash": "dot", "width": 1, "color": "#808080"})
-    elif ends is not None:
-        _include(figure, *ends)
-        figure.add_hrect(
-            y0=ends[0],
-            y1=ends[1],
-            fillcolor="rgba(128, 128, 128, 0.25)",
-            line={"width": 1, "dash": "dot", "color": "#808080"},
-            layer="below",
-            annotation={"text": "null value: perfectly calibrated", "font": {"size": 11}},
-            annotation_position="bottom left",
-        )
-    return figure
+    return draw_curve(measure_figure(curve, measure, null, **options))
 
 
 def null_range(null: pd.DataFrame | None, rule: str) -> tuple[float, float] | None:
@@ -88,7 +85,6 @@ def own_figures(measures: Mapping[str, pd.DataFrame]) -> dict[str, tuple[pd.Data
     }
 
 
-def _include(figure: go.Figure, low: float, high: float) -> None:
-    """Widen the y axis to show a level."""
-    bottom, top = figure.layout.yaxis.range
-    figure.layout.yaxis.range = [min(bottom, low - 0.02), max(top, high + 0.02)]
+def _with(ends: tuple[float, float], low: float, high: float) -> tuple[float, float]:
+    """Ends of the y axis, wide enough to show a level."""
+    return min(ends[0], low - 0.02), max(ends[1], high + 0.02)

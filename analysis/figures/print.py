@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -11,11 +11,8 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from analysis.figures.bias_axis import Axis, make_axis
-from analysis.figures.style import Style, styles
-from analysis.points.pairing import least_points
+from analysis.figures.curve import CurveFigure, DrawnLine, curve_figure
 from analysis.writing import replacing
-from store.errors import InputError
 
 WIDTHS_MM = {85: 70, 180: 95}
 """Widths of one and of two columns, and the heights drawn at them."""
@@ -57,14 +54,15 @@ def write_curve(
         InputError: No point of that rule.
     """
     rows = curve[(curve["rule"] == rule) & (curve["n_seeds"] > 0)]
-    if rows.empty:
-        raise InputError(f"a figure needs at least one confirm trial, but rule '{rule}' has none: finish the sweep")
     several = rows["dataset"].nunique() > 1 or rows["bias_axis"].nunique() > 1
-    place = make_axis(rows, "bias_strength" if several else "bias_value", None if several else axis_title)
+    x: Literal["bias_value", "bias_strength"] = "bias_strength" if several else "bias_value"
+    shown = curve_figure(
+        curve, rule=rule, x=x, axis_title=None if several else axis_title, metric=metric, title="", note=note
+    )
     files = []
     with mpl.rc_context(_TYPE):
         for width, height in WIDTHS_MM.items():
-            figure = _draw(rows, place, metric, note, (width, height))
+            figure = draw(shown, (width, height))
             for kind in ("pdf", "svg"):
                 target = stem.with_name(f"{stem.name}_{width}mm.{kind}")
                 # Dates are left out: the same rows give the same file.
@@ -75,51 +73,41 @@ def write_curve(
     return files
 
 
-def _draw(rows: pd.DataFrame, place: Axis, metric: str, note: str, size: tuple[int, int]) -> Figure:
+def draw(shown: CurveFigure, size: tuple[int, int]) -> Figure:
+    """Draw a curve of a size in millimetres."""
     figure = Figure(figsize=(size[0] * _MM, size[1] * _MM), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    look = styles(rows["label"])
-    layers = list(rows.groupby(["sweep", "dataset", "network", "facet"], sort=False).groups)
-    for key, line in rows.groupby(["sweep", "dataset", "network", "facet", "label"], sort=False):
-        more = [str(line[name].iloc[0]) for name in ("facet", "dataset", "network", "sweep")
-                if rows[name].nunique() > 1 and line[name].iloc[0]]  # fmt: skip
-        style = look[str(key[-1])]
-        _line(axes, line.sort_values(["bias_strength", "bias_value"]), place, style, layers.index(key[:-1]) > 0,
-              ", ".join([str(key[-1]), *more]))  # fmt: skip
+    for line in shown.lines:
+        _line(axes, line)
+    place = shown.axis
     if place.log:
         axes.set_xscale("log")
     axes.set_xticks(list(place.ticks), [f"{tick:g}" for tick in place.ticks])
     axes.minorticks_off()
     low, high = place.range()
     axes.set_xlim(*((10**low, 10**high) if place.log else (low, high)))
-    seen = [value for values in rows["values"] for value in values] + list(rows["low"].dropna())
-    axes.set_ylim(max(-0.02, min(seen) - 0.05), 1.02)
+    axes.set_ylim(*shown.y_range)
     axes.set_xlabel(f"{place.title} (stronger bias →)")
-    axes.set_ylabel(metric)
+    axes.set_ylabel(shown.y_title)
     axes.grid(color="#dddddd", linewidth=0.5)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    if note:
-        axes.set_title(note, loc="left", style="italic", wrap=True)
+    if shown.note:
+        axes.set_title(shown.note, loc="left", style="italic", wrap=True)
     figure.legend(loc="outside lower center", ncols=2 if size[0] < 120 else 4, frameon=False, handlelength=3.2)
     return figure
 
 
-def _line(axes: Any, line: pd.DataFrame, place: Axis, style: Style, hollow: bool, name: str) -> None:
-    x, mean = line[place.column].to_numpy(dtype=float), line["mean"].to_numpy(dtype=float)
-    marker = _MARKERS.get(style.symbol, "o")
-    face = "white" if hollow else style.color
-    alone = len(line) < least_points(str(line["facet"].iloc[0])) and len(line) < 3
-    banded = line[line["band"] != "none"]
-    ends = banded["low"].to_numpy(dtype=float), banded["high"].to_numpy(dtype=float)
-    where = banded[place.column].to_numpy(dtype=float)
-    if not alone and len(banded) > 1:
-        axes.fill_between(where, *ends, color=style.color, alpha=0.15, linewidth=0)
-    else:
-        middle = banded["mean"].to_numpy(dtype=float)
-        axes.errorbar(where, middle, np.abs(np.stack(ends) - middle), fmt="none", color=style.color, linewidth=0.8)
-    dots = [(v, value) for v, values in zip(x, line["values"], strict=True) for value in values]
-    axes.plot(*zip(*dots, strict=True), linestyle="none", marker=marker, markersize=1.8, color=style.color, alpha=0.6)
-    axes.plot(x, mean, linestyle="none" if alone else _DASHES.get(style.dash, "-"), linewidth=1.2, color=style.color,
-              marker=marker, markersize=4, markerfacecolor=face, label=name)  # fmt: skip
+def _line(axes: Any, line: DrawnLine) -> None:
+    color, marker = line.style.color, _MARKERS.get(line.style.symbol, "o")
+    x, mean, low, high = (values[line.banded] for values in (line.x, line.mean, line.low, line.high))
+    if line.band:
+        axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+    elif line.bars:
+        axes.errorbar(x, mean, np.abs(np.stack([low, high]) - mean), fmt="none", color=color, linewidth=0.8)
+    dots = [(v, value) for v, values in zip(line.x, line.values, strict=True) for value in values]
+    axes.plot(*zip(*dots, strict=True), linestyle="none", marker=marker, markersize=1.8, color=color, alpha=0.6)
+    axes.plot(line.x, line.mean, linestyle="none" if line.marks_only else _DASHES.get(line.style.dash, "-"),
+              linewidth=1.2, color=color, marker=marker, markersize=4,
+              markerfacecolor="white" if line.layer else color, label=line.name)  # fmt: skip

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
 
-from analysis.changes import added_by_sweep
 from analysis.numbers.captions import breaking_words
 from analysis.points.pairing import (
     BASIS,
@@ -18,7 +17,6 @@ from analysis.points.pairing import (
     basis_of,
     common_seeds,
     counterpart,
-    finished_points,
     grid_of,
     least_points,
     line_names,
@@ -34,37 +32,8 @@ _DRAWS = 1000
 Direction = Literal["larger", "smaller"]
 
 
-def breaking_points(
-    trials: pd.DataFrame,
-    predictions: pd.DataFrame | None = None,
-    column: str | None = None,
-    rule: str | None = None,
-    threshold: float | None = None,
-) -> pd.DataFrame:
-    """Where each line first falls below a threshold, and where it stops being better than plain training.
-
-    Args:
-        trials: What ``analysis.load`` returned.
-        predictions: What ``analysis.load_predictions`` returned: gives the crossing an interval, by the paired crossed
-            bootstrap over seeds and patients (accuracy and balanced accuracy).
-        column: Test column; default: the sweep's metric.
-        rule: Selection rule to keep; default: all.
-        threshold: An accuracy; default: .05 below the ceiling at the same bias value.
-
-    Returns:
-        One row per line: ``value`` (missing where censored), ``censored``, ``text`` ("0.815", "> 1", "< 0"), ``low``
-        and ``high`` (text), ``not_better_from`` (weakest bias at which the line is not better than erm any more, after
-        having been better; text), ``threshold`` (text), ``n_seeds`` of ``n_planned``, ``n_added`` of these after
-        results had been seen, ``n_patients``, ``n_test``, ``band`` ("none" without an interval), ``caption``. Lines
-        with a missing point have no row.
-    """
-    return breaking_of(finished_points(trials, predictions, column, rule), threshold, added_by_sweep(trials))
-
-
-def breaking_of(
-    points: list[Point], threshold: float | None = None, added: Mapping[str, int] | None = None
-) -> pd.DataFrame:
-    """The rows of ``breaking_points`` from points already gathered."""
+def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd.DataFrame:
+    """The rows of ``analysis.breaking_points``."""
     curves = by_label(points)
     direction = cast(Direction, stronger_direction(points))
     rows: list[dict[str, Any]] = []
@@ -85,7 +54,7 @@ def breaking_of(
         limit = [float(c.values.mean()) - MARGIN for c in tops] if threshold is None else threshold
         found = crossing(grid, [float(point.values.mean()) for point in line], limit, direction)
         ends = _interval(line, tops, threshold, direction)
-        basis = basis_of(first, _sample(first, [*line, *tops]), added)
+        basis = basis_of(first, _sample(first, [*line, *tops]))
         rows.append(
             {
                 **line_names(first),

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.changes import added_by_sweep
 from analysis.numbers.captions import area_words, won_back_words
 from analysis.points.pairing import (
     BASIS,
@@ -21,7 +20,6 @@ from analysis.points.pairing import (
     common_seeds,
     counterpart,
     counterpart_curve,
-    finished_points,
     grid_of,
     least_points,
     line_names,
@@ -72,33 +70,8 @@ class Comparison:
     reason: str = ""
 
 
-def won_back(
-    trials: pd.DataFrame,
-    predictions: pd.DataFrame | None = None,
-    column: str | None = None,
-    rule: str | None = None,
-) -> pd.DataFrame:
-    """How much of the gap between plain training and the ceiling each method wins back.
-
-    R = (m - e) / (c - e), a ratio of means over the seeds that all three have, with Fieller's interval; with
-    predictions the interval counts patients too (``fieller.recovery``).
-
-    Args:
-        trials: What ``analysis.load`` returned.
-        predictions: What ``analysis.load_predictions`` returned.
-        column: Test column; default: the sweep's metric.
-        rule: Selection rule to keep; default: all.
-
-    Returns:
-        One row per line and bias value: ``ratio``, ``low``, ``high``, ``g``, ``text``, which is "-" where the
-        gap is not significant (g >= 1), ``n_seeds`` (paired) of ``n_planned``, ``n_added`` of these after results had
-        been seen, ``n_patients``, ``n_test``, ``band`` and ``caption``; no rows without both erm and ceiling.
-    """
-    return won_back_of(finished_points(trials, predictions, column, rule), added_by_sweep(trials))
-
-
-def won_back_of(points: list[Point], added: Mapping[str, int] | None = None) -> pd.DataFrame:
-    """The rows of ``won_back`` from points already gathered."""
+def won_back_rows(points: Sequence[Point]) -> pd.DataFrame:
+    """The rows of ``analysis.won_back``."""
     rows: list[dict[str, Any]] = []
     curves = by_label(points)
     for point in points:
@@ -120,7 +93,7 @@ def won_back_of(points: list[Point], added: Mapping[str, int] | None = None) -> 
                 "high": found.high,
                 "g": found.g,
                 "text": _share(found) if found.bounded else "-",
-                **basis_of(point, samples[0], added),
+                **basis_of(point, samples[0]),
             }
         )
         rows[-1]["caption"] = won_back_words(rows[-1])
@@ -128,36 +101,8 @@ def won_back_of(points: list[Point], added: Mapping[str, int] | None = None) -> 
     return pd.DataFrame(rows, columns=[*LINE, *more])
 
 
-def areas(
-    trials: pd.DataFrame,
-    predictions: pd.DataFrame | None = None,
-    column: str | None = None,
-    rule: str | None = None,
-    reference: str = ERM,
-) -> pd.DataFrame:
-    """Normalised area under each curve, and its paired difference to a reference.
-
-    Args:
-        trials: What ``analysis.load`` returned.
-        predictions: What ``analysis.load_predictions`` returned.
-        column: Test column; default: the sweep's metric.
-        rule: Selection rule to keep; default: all.
-        reference: Label (or method) the others are compared with.
-
-    Returns:
-        One row per line: ``area`` with ``low``, ``high`` over the seeds present at every bias value; ``difference``,
-        ``difference_low``, ``difference_high``; ``p`` of the difference, from the variance of its interval, ``p_holm``
-        (Holm over the methods of the same rule and facet); ``p_seeds`` (paired t) and ``sign_flip_p`` over seeds alone,
-        statements about these test images; ``n_pairs`` (seeds in the difference); ``reason`` why there is no area,
-        or no difference to the reference; "" where there are both, and for the reference itself; ``n_seeds`` of
-        ``n_planned``, ``n_added`` of these after results had been seen, ``n_patients``, ``n_test`` and ``band`` of the
-        area; ``caption``.
-    """
-    return areas_of(finished_points(trials, predictions, column, rule), reference, added_by_sweep(trials))
-
-
-def areas_of(points: list[Point], reference: str = ERM, added: Mapping[str, int] | None = None) -> pd.DataFrame:
-    """The rows of ``areas`` from points already gathered."""
+def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
+    """The rows of ``analysis.areas``."""
     curves = by_label(points)
     rows: list[dict[str, Any]] = []
     for key, curve in curves.items():
@@ -179,7 +124,7 @@ def areas_of(points: list[Point], reference: str = ERM, added: Mapping[str, int]
                 "sign_flip_p": test.sign_flip_p if test else math.nan,
                 "n_pairs": comparison.n_seeds if comparison and test else 0,
                 "reason": reason or (comparison.reason if comparison else ""),
-                **basis_of(first, area, added),
+                **basis_of(first, area),
             }
         )
         rows[-1]["caption"] = area_words(rows[-1], reference)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.changes import added_by_sweep
 from analysis.numbers.captions import unit_of
 from analysis.points.measures import Measure, called, measure_of
 from analysis.points.pairing import band_name
-from analysis.points.points import Point, collect
+from analysis.points.points import Point
 from analysis.statistics.intervals import Interval
 from analysis.statistics.variance import interval_of, share_interval
 from store.rules import rule_name
@@ -53,59 +52,18 @@ COLUMNS = (
 )
 
 
-def accuracy_vs_bias(
-    trials: pd.DataFrame,
-    predictions: pd.DataFrame | None = None,
-    column: str | None = None,
-    rules: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """Accuracy against bias strength, from confirm rows only.
-
-    The band is mean +- t_{nu} sqrt(V) over seeds and over patients within classes where predictions are given ("seeds
-    and patients", or "seeds and images"; ``analysis.statistics.variance``), Student's t over seeds without them ("seeds
-    only"), and none for a single seed. Recalls, worst classes and worst groups get Wilson's interval over as many
-    images as that V is worth.
-
-    Args:
-        trials: What ``analysis.load`` returned.
-        predictions: What ``analysis.load_predictions`` returned.
-        column: Test column, of accuracy or another (``analysis.points.measures`` lists them); default: the sweep's
-            metric on the unbiased test variant.
-        rules: Selection rules to keep; default: all of the sweep.
-
-    Returns:
-        One row per (sweep, data set, network, rule, method label, facet, bias value), weak bias first: ``gamma`` (of
-        brain images, also where no facet names it), ``mean``, ``low``, ``high`` (clipped to the measure's range),
-        ``median``, ``worst_case`` (mean if every missing seed had the worst possible value), ``n_seeds`` of
-        ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_added`` (of those planned, added after test results existed,
-        where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or images in the
-        band), ``least_patients`` of a class, ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of
-        JSON text), ``named_by`` (of a worst class or group: ``other seeds``, or ``itself``, which lies too low),
-        ``caption``.
-
-    Raises:
-        InputError: A column that the trials do not have, or sweeps of different metrics.
-    """
-    kept = (p for p in collect(trials, predictions, column) if rules is None or p.line.rule in rules)
-    return curve_of(kept, column, added_by_sweep(trials))
-
-
-def curve_of(
-    points: Iterable[Point], column: str | None = None, added: Mapping[str, int] | None = None
-) -> pd.DataFrame:
-    """The rows of ``accuracy_vs_bias`` from points already gathered.
+def curve_rows(points: Iterable[Point], column: str) -> pd.DataFrame:
+    """The rows of ``analysis.accuracy_vs_bias``.
 
     Args:
         points: The points.
-        column: Test column; default: the sweep's metric.
-        added: Seeds added after test results existed, by sweep.
+        column: Their test column.
 
     Returns:
         The rows.
     """
-    measure = measure_of(column or "test_accuracy")
-    late = added or {}
-    rows = [_row(point, measure, late.get(point.line.sweep, 0)) for point in points]
+    measure = measure_of(column)
+    rows = [_row(point, measure) for point in points]
     for row in rows:
         row["caption"] = caption({**row, "label": called(row["label"], row["method"], column)}, measure.worst)
     curve = pd.DataFrame(rows, columns=list(COLUMNS))
@@ -134,7 +92,7 @@ def band(point: Point, measure: Measure) -> tuple[Interval, str, int]:
     return interval, kind, counted
 
 
-def _row(point: Point, measure: Measure, added: int) -> dict[str, Any]:
+def _row(point: Point, measure: Measure) -> dict[str, Any]:
     line, n, worst = point.line, len(point.seeds), measure.worst
     interval, kind, n_patients = band(point, measure) if n else (Interval(math.nan, math.nan, math.nan), "none", 0)
     named_by = (point.scores.named_by if point.scores else "itself") if measure.named and n else None
@@ -154,7 +112,7 @@ def _row(point: Point, measure: Measure, added: int) -> dict[str, Any]:
         "n_planned": point.n_planned,
         "n_failed": point.n_failed,
         "n_collapsed": point.n_collapsed,
-        "n_added": min(added, point.n_planned),
+        "n_added": point.n_added,
         "n_patients": n_patients,
         "least_patients": _least_patients(point) if " and " in kind else 0,
         "n_test": point.n_test,

@@ -8,11 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.numbers.captions import cost_words, selected_words, table_caption
-from analysis.numbers.curve import accuracy_vs_bias
-from analysis.numbers.published import COMPARABLE, beside_published
-from analysis.points.measures import measure_of
-from analysis.points.points import default_column, facets
+from analysis.numbers.captions import cost_words, selected_words
+from analysis.points.points import facets
 from analysis.selection import picks, valued
 from store.columns import PRESSURES
 from store.rules import RULES
@@ -33,39 +30,6 @@ TEST_FIGURES = (
     "test_log_loss",
     "bias_probe_accuracy",
 )
-
-
-def summary_table(
-    trials: pd.DataFrame,
-    predictions: pd.DataFrame | None = None,
-    column: str | None = None,
-    rule: str | None = None,
-    published: bool = True,
-) -> pd.DataFrame:
-    """The literature's table: methods down, bias values across (weak to strong), with confidence intervals.
-
-    Args:
-        trials: What ``analysis.load`` returned.
-        predictions: What ``analysis.load_predictions`` returned.
-        column: Test column; default: the sweep's metric.
-        rule: Selection rule; default: the headline rule, which stands first in the sweep's rules.
-        published: Add the published accuracies at the same bias values, of other networks, palettes and splits
-            (``analysis.numbers.published.NOTES``); only where ``column`` is accuracy.
-
-    Returns:
-        Text cells: "0.930 ± 0.020", "0.980 [0.950, 1.000]" where the band was clipped, "0.930 (1 seed)" without a
-        band, "" where no seed has finished; of published numbers "0.406 outside" or "0.930 inside" the interval.
-        ``attrs["caption"]`` says in words which rule chose, over how many seeds, what the intervals cover and for which
-        test images they hold.
-    """
-    rule = rule or headline_rule(trials)
-    curve = accuracy_vs_bias(trials, predictions, column, [rule])
-    table = table_of(curve)
-    shown = column or default_column(trials)
-    if published and shown == COMPARABLE:
-        table = with_published(table, beside_published(curve), rule)
-    table.attrs["caption"] = table_caption(curve, measure_of(shown).name, rule)
-    return table
 
 
 def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.DataFrame:

@@ -11,8 +11,9 @@ from analysis.examples import example, example_folder
 from analysis.loading import load_predictions, section
 from analysis.numbers.tables import headline_rule
 from analysis.planning.components import DESIGN, Components, components_at, design_row
-from analysis.points.pairing import common_seeds, counterpart, finished_points
+from analysis.points.pairing import common_seeds, counterpart
 from analysis.points.points import CEILING, ERM, Point, by_label
+from analysis.results import Results
 
 COLUMNS = ("label", "facet", "bias_axis", "bias_value", "bias_strength", "reference", "borrowed", *DESIGN)
 
@@ -37,7 +38,7 @@ def borrowed_components(
         components of each row.
     """
     trials, predictions = example(), load_predictions(example_folder())
-    known = _differences(finished_points(trials, predictions, None, headline_rule(trials)), reference)
+    known = _differences(Results(trials, predictions).of(headline_rule(trials)), reference)
     tested, n_tested = _tested(sheet)
     cells = [cell for cell in sheet.get("cells") or () if cell["method"] != CEILING]
     plain = {cell["label"] for cell in cells if cell["method"] in (reference, ERM)}

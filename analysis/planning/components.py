@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.points.pairing import LINE, common_seeds, counterpart, finished_points, line_names, paired_samples
+from analysis.points.pairing import LINE, common_seeds, counterpart, line_names, paired_samples
 from analysis.points.points import CEILING, ERM, Point, by_label
+from analysis.results import Results
 from analysis.statistics.variance import Sample, Variance, satterthwaite, variance_of
 from store.errors import InputError
 
@@ -168,7 +169,7 @@ def variance_components(
         (or ``images``), ``either`` where both help alike or "" where neither helps by a tenth; ``caption``. No rows of
         lines with fewer than two seeds in common with the reference.
     """
-    return components_rows(finished_points(trials, predictions, column, rule), reference)[0]
+    return components_rows(Results(trials, predictions, column).of(rule), reference)[0]
 
 
 def components_rows(

@@ -5,21 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
-
-from analysis.points.points import Point, collect
+from analysis.points.points import Point
 from analysis.statistics.variance import Sample, share_one_test_set
 
 Curve = Mapping[float, Point]
 BASIS = ("n_seeds", "n_planned", "n_added", "n_patients", "n_test", "band")
 LINE = ("sweep", "dataset", "network", "rule", "label", "method", "bias_axis", "facet")
-
-
-def finished_points(
-    trials: pd.DataFrame, predictions: pd.DataFrame | None, column: str | None, rule: str | None
-) -> list[Point]:
-    """Points of one rule (None = all rules); those without a finished seed included, so that gaps are seen."""
-    return [p for p in collect(trials, predictions, column) if rule is None or p.line.rule == rule]
 
 
 def counterpart(curves: Mapping[tuple[str, ...], Curve], point: Point, method: str) -> Point | None:
@@ -100,13 +91,12 @@ def band_name(point: Point, sample: Sample) -> str:
     return f"{point.unit} and {patients}" if patients else f"{point.unit} only"
 
 
-def basis_of(point: Point, sample: Sample | None, added: Mapping[str, int] | None = None) -> dict[str, Any]:
+def basis_of(point: Point, sample: Sample | None) -> dict[str, Any]:
     """What a result rests on, the ``BASIS`` columns.
 
     Args:
         point: A point of the line.
         sample: What the result was computed from; None where there is no result.
-        added: Seeds added after test results existed, by sweep.
 
     Returns:
         The columns' values; ``band`` is ``none`` for a single seed.
@@ -115,7 +105,7 @@ def basis_of(point: Point, sample: Sample | None, added: Mapping[str, int] | Non
     return {
         "n_seeds": 0 if sample is None else len(sample.values),
         "n_planned": point.n_planned,
-        "n_added": min((added or {}).get(point.line.sweep, 0), point.n_planned),
+        "n_added": point.n_added,
         "n_patients": len(point.scores.patients) if counted and point.scores else 0,
         "n_test": point.n_test,
         "band": "none" if sample is None else band_name(point, sample),

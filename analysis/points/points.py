@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from analysis.changes import added_by_sweep
 from analysis.many_sweeps import told_apart
 from analysis.points.bias_groups import FLIPS, WORST_GROUP, laid_together
 from analysis.points.calibration import with_calibration
@@ -72,6 +73,7 @@ class Point:
         shared: True where one cell serves the whole axis (a ceiling that does not depend on the bias).
         inside: The values of the seeds in each split, in the order of ``seeds``; none where a seed has its own split.
         n_short: Seeds missing of the splits or repetitions that have others.
+        n_added: Seeds among those planned that were added after test results existed.
         unit: What the K values are of: ``seeds``, ``splits`` (the seeds nested in them), or ``repetitions`` of the
             whole procedure, search included.
     """
@@ -93,6 +95,7 @@ class Point:
     unit: str = "seeds"
     inside: tuple[tuple[float, ...], ...] = ()
     n_short: int = 0
+    n_added: int = 0
 
     def of_seeds(self, seeds: Sequence[int]) -> NDArray[np.float64]:
         """Values of the given seeds, in their order."""
@@ -106,7 +109,7 @@ class Point:
         found = self.scores.sample([self.seeds.index(seed) for seed in seeds], bearing)
         if found.left_out is None or not bool(np.isfinite(found.left_out).all()):
             return Sample(own)
-        return dataclasses.replace(found, values=own)
+        return replace(found, values=own)
 
 
 def default_column(trials: pd.DataFrame) -> str:
@@ -166,6 +169,7 @@ def collect_columns(
     rows = rows.explode("rule").dropna(subset=["rule"])
     groups = list(cut(rows, [*_LINE, "bias_value"]))
     alone = set(trials.loc[trials["whole_axis"], "sweep"])
+    added = added_by_sweep(trials)
     stores = _Stores(predictions, rows)
     found = {}
     for column in columns:
@@ -175,6 +179,7 @@ def collect_columns(
         points = [
             _point(group, numbers[group.rows], stores.of(str(group.key[0]), variant), metric, known) for group in groups
         ]
+        points = [replace(p, n_added=min(added.get(p.line.sweep, 0), p.n_planned)) for p in points] if added else points
         found[column] = sorted(_share_ceilings(points, alone), key=_order)
     return found
 
@@ -329,9 +334,9 @@ def _share_ceilings(points: list[Point], alone: set[str]) -> list[Point]:
             if p.line.method != CEILING and p.line.like("")[:5] == point.line.like("")[:5]
         }
         result.extend(
-            dataclasses.replace(
+            replace(
                 point,
-                line=dataclasses.replace(point.line, facet=facet),
+                line=replace(point.line, facet=facet),
                 bias_value=value,
                 bias_strength=other.bias_strength,
                 gamma=other.gamma,

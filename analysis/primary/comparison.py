@@ -7,12 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
-
 from analysis.loading import section
 from analysis.numbers.captions import collapsed_words
 from analysis.numbers.comparisons import AREA, Comparison, compare_at, compare_curves, no_comparison
-from analysis.points.pairing import Curve, finished_points, grid_of
+from analysis.points.pairing import Curve, grid_of
 from analysis.points.points import Point, by_label
 from analysis.primary.grid import Grid, grid_of_pair
 from analysis.primary.verdict import Verdict, verdict_of
@@ -47,30 +45,6 @@ class Primary:
     verdict: Verdict
 
 
-def primary_comparison(
-    trials: pd.DataFrame,
-    compare: tuple[str, str],
-    rule: str,
-    predictions: pd.DataFrame | None = None,
-    column: str | None = None,
-    at: At = STRONGEST,
-) -> Comparison:
-    """The one comparison that is tested: the paired difference of two methods.
-
-    Args:
-        trials: What ``analysis.load`` returned, of one sweep.
-        compare: Labels (or methods) of the two.
-        rule: The selection rule of both.
-        predictions: What ``analysis.load_predictions`` returned.
-        column: Test column; default: the sweep's metric.
-        at: ``strongest`` for the strongest bias, a bias value, or ``area`` for the areas under the two curves.
-
-    Returns:
-        The comparison; with a ``reason`` and no numbers where it cannot be made.
-    """
-    return _Curves(finished_points(trials, predictions, column, rule), compare, rule).compared(at)
-
-
 def declared_comparison(
     config: Mapping[str, Any], status: Mapping[str, Any], points: Sequence[Point]
 ) -> Primary | None:
@@ -92,7 +66,7 @@ def declared_comparison(
     labels = (str(compare[0]), str(compare[1]))
     at, margin = declared.get("at", AREA), declared.get("margin")
     rule = str(declared.get("rule") or Sheet(config).rules[0])
-    curves = _Curves(points, labels, rule, grid_of_pair(config, labels))
+    curves = PairOfCurves(points, labels, rule, grid_of_pair(config, labels))
     comparison = curves.compared(at)
     missing = tuple(curves.missing(at, status))
     width = float(margin) if isinstance(margin, (int, float)) else None
@@ -114,7 +88,7 @@ def declared_comparison(
     )
 
 
-class _Curves:
+class PairOfCurves:
     """The two curves of a comparison, and the places at which they can be compared."""
 
     def __init__(self, points: Iterable[Point], compare: tuple[str, str], rule: str, grid: Grid | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from importlib import resources
 
 _FILE = "vendor/plotly-cartesian.min.js"
@@ -11,9 +10,3 @@ _FILE = "vendor/plotly-cartesian.min.js"
 def bundle() -> str:
     """Source of the minified cartesian bundle, its licence header included."""
     return resources.files("analysis.report").joinpath(_FILE).read_text("utf-8")
-
-
-def bundle_version() -> str:
-    """Version of plotly.js in the bundle, from its header."""
-    found = re.search(r"plotly\.js \(cartesian - minified\) v(\d+\.\d+\.\d+)", bundle()[:400])
-    return found[1] if found else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.figures.confusion import plot_confusion
 from analysis.findings import Findings
@@ -16,9 +17,9 @@ from analysis.sweep_folder import Sweep
 from store.rules import rule_name
 
 
-def diagnosis_section(findings: Findings) -> str:
+def diagnosis_section(findings: Findings) -> Markup:
     """Heat maps of true against predicted class at every bias value, and the most frequent mistake of each."""
-    parts = []
+    parts: list[Markup] = []
     for number, sweep in enumerate(findings.sweeps):
         rows = findings.confusion[findings.confusion["sweep"] == sweep.name]
         labels = sorted(dict.fromkeys(rows["label"]), key=lambda label: label == CEILING)
@@ -27,7 +28,7 @@ def diagnosis_section(findings: Findings) -> str:
         several = len(findings.sweeps) > 1
         switch = f"method-{number}"
         views = []
-        tables: dict[str, dict[str, str]] = {}
+        tables: dict[str, dict[str, Markup]] = {}
         for rule in (r for r in findings.rules if (rows["rule"] == r).any()):
             for label in labels:
                 own = rows[(rows["rule"] == rule) & (rows["label"] == label)]
@@ -47,7 +48,7 @@ def diagnosis_section(findings: Findings) -> str:
             "given the selected hyperparameters. A bias pulls its own classes into each other as it grows."
         )
         parts += [
-            m.heading(sweep.title) if several else "",
+            m.heading(sweep.title) if several else Markup(""),
             buttons(switch, "Method", {label: label for label in labels}),
             plot(f"figure-confusion-{number}", "Predicted against true class at every bias value", views, caption),
             per("rule", {rule: per(switch, shown) for rule, shown in tables.items()}),
@@ -56,7 +57,7 @@ def diagnosis_section(findings: Findings) -> str:
     return m.section("diagnosis", "Who is misdiagnosed", *parts)
 
 
-def _numbers(findings: Findings, sweep: Sweep, rows: pd.DataFrame, title: str) -> str:
+def _numbers(findings: Findings, sweep: Sweep, rows: pd.DataFrame, title: str) -> Markup:
     """All cells of one method's matrices, with the names of the classes."""
     names = dict(enumerate(sweep.classes))
     named = {side: rows[side].map(lambda c: names.get(int(c), str(c))) for side in ("true", "predicted")}
@@ -64,7 +65,7 @@ def _numbers(findings: Findings, sweep: Sweep, rows: pd.DataFrame, title: str) -
     return numbers(findings.with_lines(rows.assign(**named)), title, "confusion", sweep.name, label, rule, fits=fits)
 
 
-def _table(findings: Findings, number: int) -> str:
+def _table(findings: Findings, number: int) -> Markup:
     sweep = findings.sweeps[number]
     parts = {}
     for rule in findings.rules:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.findings import Findings
 from analysis.numbers.tables import cost
@@ -14,7 +13,7 @@ from analysis.sweep_folder import Sweep
 _COUNTS = ("trials", "completed", "pruned", "failed", "epochs")
 
 
-def cost_section(findings: Findings) -> str:
+def cost_section(findings: Findings) -> Markup:
     """Trials, epochs and hours of each method, and what the sweep cost, divided over the methods where that is known.
 
     Args:
@@ -60,13 +59,15 @@ def _prices(findings: Findings, table: pd.DataFrame) -> dict[int, str]:
     found: dict[int, str] = {}
     for sweep in findings.sweeps:
         money = sweep.status.get("cost")
-        currency = re.match(r"[^\d\s]+(?=\d)", str(sweep.status.get("cost_in_words") or ""))
+        # The status of an older version names its currency in words alone, which stand under the table.
+        known = sweep.status.get("currency") or sweep.status.get("cost_in_words")
+        currency = sweep.status.get("currency") or ""
         own = table[table["sweep"] == sweep.name]
         hours = own["device_hours"].sum()
-        if not isinstance(money, (int, float)) or currency is None or not hours > 0 or not _one_price(findings, sweep):
+        if not isinstance(money, (int, float)) or not known or not hours > 0 or not _one_price(findings, sweep):
             continue
         for i, part in zip(own.index, own["device_hours"] * money / hours, strict=True):
-            found[int(i)] = f"{currency[0]}{part:.2f}" if part >= 1 else f"{currency[0]}{part:.2g}"
+            found[int(i)] = f"{currency}{part:.2f}" if part >= 1 else f"{currency}{part:.2g}"
     return found
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pandas as pd
+from markupsafe import Markup
 
-from analysis.figures.curve import plot_accuracy_vs_bias
 from analysis.figures.measures import null_words, own_figures, plot_measure, with_null
+from analysis.figures.plotly_curve import plot_accuracy_vs_bias
 from analysis.findings import Findings
 from analysis.numbers.published import published_or_none
 from analysis.points.measures import Measure, shown
@@ -23,7 +24,7 @@ X = Literal["bias_value", "bias_strength"]
 _AXES: tuple[X, ...] = ("bias_value", "bias_strength")
 
 
-def rule_buttons(findings: Findings) -> str:
+def rule_buttons(findings: Findings) -> Markup:
     """Buttons that switch every curve and table to another rule; none where there is one rule only."""
     names = {rule: f"{rule_name(rule)}{' (headline)' if i == 0 else ''}" for i, rule in enumerate(findings.rules)}
     return buttons("rule", "Chosen by", names)
@@ -40,7 +41,7 @@ def x_axes(findings: Findings) -> dict[str, str]:
     return {"bias_value": long, "bias_strength": "bias strength"}
 
 
-def curve_section(findings: Findings) -> str:
+def curve_section(findings: Findings) -> Markup:
     """The curve with its buttons, caption and sample images."""
     if not findings.rules:
         text = "No confirm trial has finished yet: there is no curve. Search trials never see test data."
@@ -56,17 +57,17 @@ def curve_section(findings: Findings) -> str:
     return m.section(
         "curve",
         title,
-        "".join(m.paragraph(f"Note: {note}.", "note") for note in notes),
+        m.together(m.paragraph(f"Note: {note}.", "note") for note in notes),
         rule_buttons(findings),
         buttons("x", "Axis", x_axes(findings)),
-        plot("figure-curve", title, views, per("rule", captions)) if views else "",
-        "".join(f'<p class="remark">{m.linked(remark)}</p>' for remark in remarks),
+        plot("figure-curve", title, views, per("rule", captions)) if views else Markup(""),
+        m.together(m.remark(remark) for remark in remarks),
         m.bullets(words.coincidences(findings)),
         strip(findings),
     )
 
 
-def measures_section(findings: Findings) -> str:
+def measures_section(findings: Findings) -> Markup:
     """Every other test figure against bias, one at a time, with what it does not say; and all of them as a table."""
     views, captions, names, tables = [], {}, {}, {}
     fits = fit(*findings.measures.values())
@@ -93,7 +94,7 @@ def measures_section(findings: Findings) -> str:
             tables[column] = per("rule", by_rule_numbers)
             captions[column], names[column] = per("rule", by_rule), measure.name
     if not views:
-        return ""
+        return Markup("")
     return m.section(
         "more",
         "Other test figures",
@@ -111,22 +112,14 @@ def _named_words(curve: pd.DataFrame, rule: str) -> str:
     return f"At {alone} of {len(rows)} points it is named by itself, which is biased low." if alone else ""
 
 
-def strip(findings: Findings) -> str:
+def strip(findings: Findings) -> Markup:
     """The same images at every bias strength, weak to strong, under the axis."""
-    parts = []
-    for sweep in findings.sweeps:
-        boxes = "".join(
-            f"<figure>{m.image(s.png, f'{sweep.alt}, {s.caption}')}"
-            f"<figcaption>{m.text(s.caption)}</figcaption></figure>"
-            for s in sweep.strips
-        )
-        if boxes:
-            name = f"{sweep.name}: the same images" if len(findings.sweeps) > 1 else "The same images"
-            parts.append(
-                f'<div class="strip-title"><span>{m.text(name)}, weak bias above, stronger below</span></div>'
-                f'<div class="strip" tabindex="0" role="group" aria-label="{m.text(sweep.alt)}">{boxes}</div>'
-            )
-    return "".join(parts)
+    named = len(findings.sweeps) > 1
+    return m.together(
+        m.part("strip", f"{sweep.name}: the same images" if named else "The same images", sweep.alt, sweep.strips)
+        for sweep in findings.sweeps
+        if sweep.strips
+    )
 
 
 def _views(

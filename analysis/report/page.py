@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from markupsafe import Markup
 
 from analysis.findings import Findings, gather
 from analysis.loading import section
@@ -73,69 +74,53 @@ def place_report(findings: Findings, first: Location, out: str | os.PathLike[str
 
 def render(findings: Findings) -> str:
     """The report as HTML text."""
-    title = " and ".join(dict.fromkeys(sweep.title for sweep in findings.sweeps))
-    parts = [
-        _header(findings, title),
-        _warnings(findings),
-        curves.curve_section(findings),
-        results.table_section(findings),
-        results.won_back_section(findings),
-        planning_section(findings),
-        search.hyperparameter_section(findings),
-        search.search_section(findings),
-        diagnosis_section(findings),
-        curves.measures_section(findings),
-        results.rule_cost_section(findings),
-        search.learning_section(findings),
-        cost_section(findings),
-        *(_provenance(findings, sweep, i) for i, sweep in enumerate(findings.sweeps)),
-    ]
-    body = "\n".join(part for part in parts if part)
-    files = resources.files("analysis.report")
-    style, script = (files.joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="generator" content="lnl-sweep">
-<link rel="icon" href="data:,">
-<title>{m.text(title)}</title>
-<style>{style}</style>
-</head>
-<body>
-<main>
-{body}
-</main>
-<script>{bundle()}</script>
-<script>{script}</script>
-</body>
-</html>
-"""
-
-
-def _header(findings: Findings, title: str) -> str:
-    lines = []
-    for sweep in findings.sweeps:
-        mark = f"{sweep.name}: " if len(findings.sweeps) > 1 else ""
-        lines.append(m.paragraph(mark + words.answer(findings, sweep), "answer"))
-        late = words.descriptive_words(sweep)
-        if late:
-            lines.append(m.paragraph(mark + late))
-        if sweep.primary is not None and not sweep.primary.comparison.reason:
-            lines.append(m.paragraph(words.footnote(sweep), "quiet"))
-        declared = words.standing_words(findings, sweep)
-        if declared:
-            lines.append(m.paragraph(declared, "quiet"))
     trials = findings.trials
     networks = ", ".join(str(n) for n in trials["network"].dropna().unique())
     names = ", ".join(sweep.name for sweep in findings.sweeps)
-    subtitle = f"Sweep {names}; network {networks}; {len(trials)} trials finished"
-    shared = _shared(findings) if len(findings.sweeps) > 1 else ""
-    return f"<header><h1>{m.text(title)}</h1>{m.paragraph(subtitle, 'subtitle')}{''.join(lines)}{shared}</header>"
+    files = resources.files("analysis.report")
+    style, script = (files.joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
+    page = m.fill(
+        "page.html",
+        title=" and ".join(dict.fromkeys(sweep.title for sweep in findings.sweeps)),
+        subtitle=f"Sweep {names}; network {networks}; {len(trials)} trials finished",
+        answers=[_answer(findings, sweep) for sweep in findings.sweeps],
+        shared=_shared(findings) if len(findings.sweeps) > 1 else "",
+        warnings=warnings_of(findings),
+        sections=[
+            curves.curve_section(findings),
+            results.table_section(findings),
+            results.won_back_section(findings),
+            planning_section(findings),
+            search.hyperparameter_section(findings),
+            search.search_section(findings),
+            diagnosis_section(findings),
+            curves.measures_section(findings),
+            results.rule_cost_section(findings),
+            search.learning_section(findings),
+            cost_section(findings),
+        ],
+        sweeps=[_provenance(findings, sweep) for sweep in findings.sweeps],
+        style=Markup(style),
+        script=Markup(script),
+        bundle=Markup(bundle()),
+    )
+    return str(page)
 
 
-def _shared(findings: Findings) -> str:
+def _answer(findings: Findings, sweep: Sweep) -> dict[str, str]:
+    """The head of the report: a sweep's answer, why it is descriptive, its test, and when it was declared."""
+    mark = f"{sweep.name}: " if len(findings.sweeps) > 1 else ""
+    late = words.descriptive_words(sweep)
+    made = sweep.primary is not None and not sweep.primary.comparison.reason
+    return {
+        "said": mark + words.answer(findings, sweep),
+        "late": mark + late if late else "",
+        "test": words.footnote(sweep) if made else "",
+        "declared": words.standing_words(findings, sweep),
+    }
+
+
+def _shared(findings: Findings) -> Markup:
     """Which sweeps share test images, split, network and rule: only such curves can be read against one another."""
     table = findings.sharing
     rows = [[str(name), *(str(cell) for cell in table.loc[name])] for name in table.index]
@@ -146,32 +131,15 @@ def _shared(findings: Findings) -> str:
     return m.table(["", *(str(c) for c in table.columns)], rows, caption)
 
 
-def _warnings(findings: Findings) -> str:
-    found = warnings_of(findings)
-    if not found:
-        return ""
-    return f'<aside class="warnings" id="warnings"><h2>Before you read on</h2>{m.bullets(found)}</aside>'
-
-
-def _provenance(findings: Findings, sweep: Sweep, number: int) -> str:
-    facts = dict(_facts(findings, sweep))
-    items = "".join(f"<dt>{m.text(name)}</dt><dd>{m.text(value)}</dd>" for name, value in facts.items())
+def _provenance(findings: Findings, sweep: Sweep) -> dict[str, Any]:
     changes = [f"{what}{'' if seen is None else f' ({seen} test results existed)'}" for what, seen in sweep.changed()]
-    text = yaml.safe_dump(dict(sweep.config), sort_keys=False, allow_unicode=True) if sweep.config else ""
-    config = (
-        f"<details><summary>The resolved configuration (sweep.yaml)</summary>"
-        f'<pre tabindex="0"><code>{m.text(text)}</code></pre></details>'
-        if text
-        else ""
-    )
-    command = (
-        '<p>To run this sweep again in a new folder:</p><pre tabindex="0"><code>lnl-sweep run sweep.yaml --out NEW'
-        "</code></pre><p>with the <code>sweep.yaml</code> of this folder; to rebuild this report: "
-        f"<code>lnl-sweep report {m.text(sweep.address)}</code></p>"
-    )
-    history = m.paragraph("Changes after the start:") + m.bullets(changes) if changes else ""
-    title = "Provenance" if len(findings.sweeps) == 1 else f"Provenance of {sweep.name}"
-    return m.section(f"provenance-{number}", title, f"<dl>{items}</dl>", history, command, config)
+    return {
+        "name": sweep.name,
+        "address": sweep.address,
+        "facts": dict(_facts(findings, sweep)),
+        "changes": changes,
+        "sheet": yaml.safe_dump(dict(sweep.config), sort_keys=False, allow_unicode=True) if sweep.config else "",
+    }
 
 
 def _facts(findings: Findings, sweep: Sweep) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.findings import Findings
 from analysis.numbers.comparisons import Comparison
@@ -14,12 +15,12 @@ from analysis.points.points import CEILING, ERM, by_label
 from analysis.report.html import markup as m
 
 
-def planning_section(findings: Findings) -> str:
+def planning_section(findings: Findings) -> Markup:
     """The variance components of each paired difference to erm, and the table of least differences of one of them."""
     points = [p for p in findings.points if p.line.rule == findings.headline]
     rows, _ = components_rows(points, pair=_declared(findings))
     if rows.empty:
-        return ""
+        return Markup("")
     axis = str(rows["bias_axis"].iloc[0])
     unit, repeated = str(rows["tested"].iloc[0]), str(rows["unit"].iloc[0])
     others = list(dict.fromkeys(rows["reference"]))
@@ -48,7 +49,7 @@ def planning_section(findings: Findings) -> str:
     return m.section("design", "What this design can show", m.table(headers, lines, caption), _table(findings, rows))
 
 
-def _table(findings: Findings, rows: pd.DataFrame) -> str:
+def _table(findings: Findings, rows: pd.DataFrame) -> Markup:
     """Least differences over seeds and patients for the declared comparison, else the first method, at full bias."""
     declared = _declared(findings)
     wanted, reference = declared or (str(rows["label"].iloc[0]), ERM)
@@ -80,7 +81,7 @@ def _table(findings: Findings, rows: pd.DataFrame) -> str:
                     f"{unit}, the more the few degrees of freedom of the {repeated} count."
                 )
             return m.table(headers, lines, caption)
-    return ""
+    return Markup("")
 
 
 def _number(value: float) -> str:

@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
 from analysis.findings import Findings
 from analysis.numbers.captions import table_caption, tested, unit_of
@@ -21,7 +22,7 @@ from analysis.report.html.switches import per
 from store.rules import ORACLE, rule_name
 
 
-def table_section(findings: Findings) -> str:
+def table_section(findings: Findings) -> Markup:
     """The table of the curve, one for each data set, and its numbers to download."""
     parts = {}
     for rule in findings.rules:
@@ -39,7 +40,7 @@ def table_section(findings: Findings) -> str:
             pieces.append(m.table(columns, body, caption))
         file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}.csv")
         pieces.append(m.download(file, table_csv(rows), "Download this table (CSV)"))
-        parts[rule] = "".join(pieces)
+        parts[rule] = m.together(pieces)
     sources = findings.beside.drop_duplicates("source")
     notes = [f"{r['source']}: {r['note']}" for r in sources.to_dict("records")]
     beside = (
@@ -49,22 +50,22 @@ def table_section(findings: Findings) -> str:
             "caption",
         )
         if notes
-        else ""
+        else Markup("")
     )
-    return m.section("table", "Table", per("rule", parts), beside) if parts else ""
+    return m.section("table", "Table", per("rule", parts), beside) if parts else Markup("")
 
 
-def won_back_section(findings: Findings) -> str:
+def won_back_section(findings: Findings) -> Markup:
     """What each method wins back of the gap between plain training and the ceiling, areas and breaking points."""
     parts = {}
     for rule in findings.rules:
         won = findings.won_back[findings.won_back["rule"] == rule]
         tables = [_won_back(findings, own) for _, own in won.groupby(["dataset", "bias_axis"], sort=False)]
-        parts[rule] = "".join(tables) + _areas(findings, rule)
-    return m.section("won-back", "What is won back", per("rule", parts)) if parts else ""
+        parts[rule] = m.together([*tables, _areas(findings, rule)])
+    return m.section("won-back", "What is won back", per("rule", parts)) if parts else Markup("")
 
 
-def _won_back(findings: Findings, won: pd.DataFrame) -> str:
+def _won_back(findings: Findings, won: pd.DataFrame) -> Markup:
     """The shares won back on one data set."""
     axis = str(won["bias_axis"].iloc[0])
     values = list(won.sort_values("bias_strength")["bias_value"].unique())
@@ -84,7 +85,7 @@ def _won_back(findings: Findings, won: pd.DataFrame) -> str:
     return m.table(["method", *(f"{axis} {value:g}" for value in values)], rows, caption)
 
 
-def _areas(findings: Findings, rule: str) -> str:
+def _areas(findings: Findings, rule: str) -> Markup:
     places = ["sweep", "dataset", "network", "rule", "label", "facet"]
     rows = findings.areas[findings.areas["rule"] == rule]
     columns = [*places, "text", "low", "high", "not_better_from"]
@@ -113,7 +114,7 @@ def _areas(findings: Findings, rule: str) -> str:
     return m.table(["method", "area", "minus erm", "p (Holm)", "breaks at", "not better from"], lines, caption)
 
 
-def rule_cost_section(findings: Findings) -> str:
+def rule_cost_section(findings: Findings) -> Markup:
     """What the selection rule costs: each method's area under one rule minus that under the headline rule."""
     curves = by_label(findings.points)
     rows: list[list[m.Cell]] = []
@@ -130,7 +131,7 @@ def rule_cost_section(findings: Findings) -> str:
         name = findings.line_name({"label": line.label, "facet": line.facet, "sweep": line.sweep})
         rows.append([name, rule_name(line.rule), text, gap.n_seeds])
     if not rows:
-        return ""
+        return Markup("")
     words_ = (
         f"Mean over the axis under another rule minus that under {rule_name(findings.headline)}, paired by seed. "
         + (
@@ -143,7 +144,7 @@ def rule_cost_section(findings: Findings) -> str:
     return m.section("rule-cost", "What the selection rule costs", m.paragraph(words_), table)
 
 
-def measures_table(findings: Findings) -> str:
+def measures_table(findings: Findings) -> Markup:
     """All test figures as a table, means over seeds."""
     parts = {}
     for rule in findings.rules:

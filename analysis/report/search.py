@@ -7,14 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-import plotly.graph_objects as go
+from markupsafe import Markup
 
-from analysis.figures.search import plot_lambda_map, plot_learning_curves, plot_search_budget
+from analysis.figures.learning import draw_learning, learning_curves
+from analysis.figures.search import draw_budget, draw_map, search_budget, search_map
 from analysis.findings import Findings
 from analysis.numbers.search import lambda_map
 from analysis.numbers.tables import headline_rule
 from analysis.report.html import markup as m
-from analysis.report.html.number_table import fit, numbers, traces_by_epoch, traces_by_trials
+from analysis.report.html.number_table import fit, numbers
 from analysis.report.html.switches import View, per, plot
 from analysis.report.likes import like_words
 from store.columns import PRESSURES
@@ -22,11 +23,11 @@ from store.errors import InputError
 from store.rules import rule_name
 
 
-def hyperparameter_section(findings: Findings) -> str:
+def hyperparameter_section(findings: Findings) -> Markup:
     """What each rule chose in each cell."""
     rows = findings.selected
     if rows.empty:
-        return ""
+        return Markup("")
     known = ["sweep", "rule", "label", "facet", "method", "cell", "repeat", "bias_value", "bias_strength", "validation"]
     known += ["validation_se", "n_search_seeds"]
     names = [
@@ -61,7 +62,7 @@ def hyperparameter_section(findings: Findings) -> str:
     return m.section("hyperparameters", "Selected hyperparameters", per("rule", parts))
 
 
-def search_section(findings: Findings) -> str:
+def search_section(findings: Findings) -> Markup:
     """Maps of the search over (bias, weight), and what a larger search would give; of each sweep its own."""
     parts = []
     for number, sweep in enumerate(findings.sweeps):
@@ -73,10 +74,11 @@ def search_section(findings: Findings) -> str:
     return m.section("search", "Search", *parts)
 
 
-def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
+def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[Markup]:
     rule = headline_rule(trials)
     search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
     fits = fit(findings.trials[findings.trials["phase"] == "search"].dropna(subset=list(PRESSURES), how="all"))
+    every = lambda_map(trials, rule=rule)
     found = []
     for label, rows in search.groupby("label", sort=False):
         parameter = next((p for p in PRESSURES if rows[p].nunique() > 1), None)
@@ -84,19 +86,18 @@ def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[str]:
             continue
         symbol = parameter.rstrip("_")
         title = f"{label}: {symbol} against bias, {rule_name(rule)}"
-        try:
-            figure = plot_lambda_map(trials, str(label), parameter, rule, title=title)
-        except InputError:
+        shown = every[every["label"] == label]
+        if shown[parameter].isna().all():
             continue
         caption = (
             f"{label}: validation value of every search trial over bias and {symbol}, by {rule_name(rule)}; the chosen "
             f"one is ringed, {symbol} = 0 is no debiasing. Validation images only."
         )
-        shown = lambda_map(trials, str(label), rule)
         caption = f"{caption} {seeds_words(shown)}".rstrip()
         identifier = re.sub(r"\W+", "-", f"figure-map-{number}-{label}-{parameter}")
         summary = f"{caption} {map_words(shown, parameter)}"
-        found.append(plot(identifier, title, [View({}, figure, summary)], m.paragraph(caption)))
+        view = View({}, draw_map(search_map(shown, parameter, title)), summary)
+        found.append(plot(identifier, title, [view], m.paragraph(caption)))
         name = findings.sweeps[number].name
         rows_shown = findings.with_lines(shown)
         found.append(numbers(rows_shown, f"Search trials of {label}", "lambda_map", name, str(label), fits=fits))
@@ -124,24 +125,25 @@ def map_words(rows: pd.DataFrame, parameter: str) -> str:
     return f"Chosen, weak to strong bias: {', '.join(said)}." if said else ""
 
 
-def _budget(trials: pd.DataFrame, number: int, name: str) -> str:
+def _budget(trials: pd.DataFrame, number: int, name: str) -> Markup:
     rule = headline_rule(trials)
     try:
-        figure = plot_search_budget(trials, rule)
+        shown = search_budget(trials, rule)
     except InputError:
-        return ""
+        return Markup("")
     caption = (
         f"Expected best validation value ({rule_name(rule)}) of the first n search trials at the strongest bias (Dodge "
         "et al. 2019), anchors (plain training) left out: does a method win only with a large search?"
     )
-    last = "; ".join(f"{trace.name}: {trace.y[0]:.3f} after 1, {trace.y[-1]:.3f} after {len(trace.y)}"
-                     for trace in figure.data)  # fmt: skip
-    view = View({}, figure, f"{caption} {last}.")
-    table = numbers(traces_by_trials(figure), "Expected best value", "expected_validation", name)
+    last = "; ".join(
+        f"{line.name}: {line.y[0]:.3f} after 1, {line.y[-1]:.3f} after {len(line.y)}" for line in shown.lines
+    )
+    view = View({}, draw_budget(shown), f"{caption} {last}.")
+    table = numbers(shown.table(), "Expected best value", "expected_validation", name)
     return plot(f"figure-budget-{number}", "What a larger search gives", [view], m.paragraph(caption)) + table
 
 
-def learning_section(findings: Findings) -> str:
+def learning_section(findings: Findings) -> Markup:
     """Learning curves of the confirm trials at the strongest bias, of each sweep its own."""
     caption = m.paragraph(
         "Unbiased test accuracy by epoch at the strongest bias, a line per seed. To look at, never to choose: "
@@ -153,29 +155,21 @@ def learning_section(findings: Findings) -> str:
         views, tables = [], {}
         for rule in findings.rules:
             try:
-                figure = plot_learning_curves(trials, findings.history, rule)
+                shown = learning_curves(trials, findings.history, rule)
             except InputError:
                 continue
-            ends = _last_epochs(figure)
-            summary = f"Test accuracy by epoch at the strongest bias, chosen by {rule_name(rule)}. {ends}"
-            views.append(View({"rule": rule}, figure, summary))
+            ends = "; ".join(
+                f"{name}: {first:.2f} after the first epoch, {last:.2f} after the last"
+                for name, (first, last) in shown.ends().items()
+            )
+            summary = (
+                f"Test accuracy by epoch at the strongest bias, chosen by {rule_name(rule)}. Means over seeds: {ends}."
+            )
+            views.append(View({"rule": rule}, draw_learning(shown), summary))
             what = f"Test accuracy by epoch, chosen by {rule_name(rule)}"
-            tables[rule] = numbers(traces_by_epoch(figure), what, "history", sweep.name, rule)
+            tables[rule] = numbers(shown.by_epoch(), what, "history", sweep.name, rule)
         if views:
             name = f"Learning curves of {sweep.name}" if len(findings.sweeps) > 1 else "Learning curves"
             parts.append(plot(f"figure-learning-{number}", name, views, caption))
             parts.append(per("rule", tables))
     return m.section("learning", "Learning curves", *parts)
-
-
-def _last_epochs(figure: go.Figure) -> str:
-    """First and last epoch of each method in words, means over its seeds."""
-    ends: dict[str, list[tuple[float, float]]] = {}
-    for trace in figure.data:
-        ends.setdefault(str(trace.name), []).append((float(trace.y[0]), float(trace.y[-1])))
-    said = [
-        f"{name}: {sum(a for a, _ in both) / len(both):.2f} after the first epoch, "
-        f"{sum(b for _, b in both) / len(both):.2f} after the last"
-        for name, both in ends.items()
-    ]
-    return f"Means over seeds: {'; '.join(said)}."

@@ -10,16 +10,12 @@ seeds vary by sd .12 (``tests/analysis/statistics/test_coverage.py``).
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from store.errors import InputError
-
 Array = NDArray[np.float64]
-_MAX_DRAWS = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -28,16 +24,6 @@ class Weights:
 
     seeds: Array
     patients: Array
-
-
-@dataclass(frozen=True)
-class CrossedVariance:
-    """Variance of the mean over all crossed draws, and its parts."""
-
-    total: float
-    seeds: float
-    patients: float
-    interaction: float
 
 
 def draw_weights(n_seeds: int, strata: ArrayLike, draws: int, rng: np.random.Generator) -> Weights:
@@ -93,30 +79,3 @@ def percentile_interval(draws: ArrayLike, level: float = 0.95) -> tuple[float, f
     last = ordered.size - 1
     low, high = int(np.floor((0.5 - level / 2) * last)), int(np.ceil((0.5 + level / 2) * last))
     return float(ordered[low]), float(ordered[high])
-
-
-def crossed_variance(cells: ArrayLike) -> CrossedVariance:
-    """Exact variance of the mean under the crossed bootstrap, by enumerating every draw.
-
-    Args:
-        cells: ``[K, P]``, one value per seed and patient; K^K * P^P must stay below two million.
-
-    Returns:
-        The variance, what seeds alone and patients alone give, and the rest (their interaction).
-
-    Raises:
-        InputError: Too many draws to enumerate.
-    """
-    x = np.asarray(cells, dtype=float)
-    k, p = x.shape
-    if k**k * p**p > _MAX_DRAWS:
-        raise InputError(f"enumeration needs K^K * P^P <= {_MAX_DRAWS}, but got K={k}, P={p}: draw at random instead")
-    seeds, patients = _all_counts(k) / k, _all_counts(p) / p
-    total = float(np.var(seeds @ x @ patients.T))
-    by_seed, by_patient = float(np.var(seeds @ x.mean(axis=1))), float(np.var(patients @ x.mean(axis=0)))
-    return CrossedVariance(total, by_seed, by_patient, total - by_seed - by_patient)
-
-
-def _all_counts(n: int) -> Array:
-    draws = np.array(list(itertools.product(range(n), repeat=n)))
-    return np.asarray((draws[:, :, None] == np.arange(n)).sum(axis=1), dtype=float)

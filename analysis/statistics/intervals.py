@@ -181,22 +181,3 @@ def wilson(successes: float, n: float, quantile: float | None = None) -> tuple[f
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
     half = math.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n))) / (1 + z2 / n)
     return centre - half, centre + half
-
-
-def reweighted(accuracy: ArrayLike, count: ArrayLike, weight: ArrayLike) -> tuple[float, float]:
-    """Accuracy re-weighted to another law, and its effective number of images (Kish 1965).
-
-    With weights p_target(b) p(y) / p_train(y, b) per group of (class, bias) this is ``val_reweighted``: an unbiased
-    estimate of clean accuracy from biased images.
-
-    Args:
-        accuracy: ``[G]``, accuracy in each group.
-        count: ``[G]``, images in each group.
-        weight: ``[G]``, weight of each image of the group.
-
-    Returns:
-        The estimate, and n_eff = (sum w)^2 / sum w^2.
-    """
-    a, n, w = (np.asarray(x, dtype=float) for x in (accuracy, count, weight))
-    total = float((n * w).sum())
-    return float((n * w * a).sum()) / total, total**2 / float((n * w**2).sum())

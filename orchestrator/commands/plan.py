@@ -101,8 +101,8 @@ def _measured(address: str) -> _Design | None:
     from analysis.loading import load, load_predictions, read_config
     from analysis.numbers.tables import headline_rule
     from analysis.planning.components import components_rows
-    from analysis.points.pairing import finished_points
     from analysis.primary.grid import grid_of_pair
+    from analysis.results import Results
     from orchestrator.directory.reader import SweepDirectory
     from store.open import open_folder
 
@@ -117,7 +117,7 @@ def _measured(address: str) -> _Design | None:
         return None
     config = read_config(open_folder(address))
     rule, pair = headline_rule(trials), _pair(config)
-    rows, parts = components_rows(finished_points(trials, load_predictions(address), None, rule), pair=pair)
+    rows, parts = components_rows(Results(trials, load_predictions(address)).of(rule), pair=pair)
     rows.attrs |= {"declared": pair, "facet": grid_of_pair(config, pair).facet if pair else None}
     return (f"{address}: as measured, under {rule}", rows, parts) if len(rows) else None
 

@@ -1,67 +1,82 @@
-"""Pieces of HTML, every text escaped."""
+"""Pieces of the page, from the templates; every text is escaped, markup is not escaped twice."""
 
 from __future__ import annotations
 
 import base64
-import html
 import numbers
 import re
 from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
 Cell = str | float | int | bool | None
+_TEMPLATES = Path(__file__).parents[1] / "templates"
 _LINK = re.compile(r"\[([^\[\]]+)\]\((https?://[^\s()<>]+)\)")
 
 
-def text(value: object) -> str:
-    """Escape a text for element content and attributes."""
-    return html.escape(str(value), quote=True)
+def fill(template: str, **values: Any) -> Markup:
+    """Fill in one of the templates."""
+    return Markup(_environment().get_template(template).render(values))
 
 
-def paragraph(content: object, kind: str = "") -> str:
+def part(name: str, *values: Any) -> Markup:
+    """Fill in a macro of ``parts.html``."""
+    return Markup(getattr(_environment().get_template("parts.html").module, name)(*values))
+
+
+def together(parts: Iterable[str]) -> Markup:
+    """Pieces one after the other."""
+    return Markup("").join(parts)
+
+
+def paragraph(content: object, kind: str = "") -> Markup:
     """One paragraph; nothing for an empty text."""
-    attribute = f' class="{text(kind)}"' if kind else ""
-    return f"<p{attribute}>{text(content)}</p>" if content else ""
+    return part("paragraph", content, kind)
 
 
-def section(identifier: str, title: str, *parts: str) -> str:
+def section(identifier: str, title: str, *parts: Markup) -> Markup:
     """A section with its heading; nothing where it has no content."""
-    content = "\n".join(part for part in parts if part)
-    return f'<section id="{text(identifier)}"><h2>{text(title)}</h2>\n{content}\n</section>' if content else ""
+    content = [own for own in parts if own]
+    return part("section", identifier, title, content) if content else Markup("")
 
 
-def details(summary: object, *parts: str) -> str:
+def details(summary: object, *parts: Markup) -> Markup:
     """Content that opens on demand."""
-    return f"<details><summary>{text(summary)}</summary>{''.join(parts)}</details>"
+    return part("details", summary, parts)
 
 
-def heading(title: object) -> str:
+def heading(title: object) -> Markup:
     """A heading inside a section."""
-    return f"<h3>{text(title)}</h3>"
+    return part("heading", title)
 
 
-def bullets(items: Iterable[object], kind: str = "") -> str:
+def bullets(items: Iterable[object]) -> Markup:
     """A list; nothing without items."""
-    lines = "".join(f"<li>{text(item)}</li>" for item in items)
-    return f'<ul class="{text(kind)}">{lines}</ul>' if lines else ""
+    return part("bullets", list(items))
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "") -> str:
-    """A table that scrolls inside its own box; the first column names the row, numbers are set right."""
-    lines = []
-    for row in rows:
-        head, *rest = row
-        cells = "".join(f"<td{_numeric(cell)}>{text(cell_text(cell))}</td>" for cell in rest)
-        lines.append(f'<tr><th scope="row">{text(cell_text(head))}</th>{cells}</tr>')
-    if not lines:
-        return ""
-    header = "".join(f'<th scope="col">{text(name)}</th>' for name in columns)
-    label = f' aria-label="{text(caption)}"' if caption else ""
-    body = "\n".join(lines)
-    return (
-        f"{paragraph(caption, 'caption')}"
-        f'<div class="scroll" tabindex="0"><table{label}><thead><tr>{header}</tr></thead>\n'
-        f"<tbody>{body}</tbody></table></div>"
+def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "") -> Markup:
+    """A table that scrolls inside its own box; nothing without rows."""
+    lines = [list(row) for row in rows]
+    return part("table", columns, lines, caption) if lines else Markup("")
+
+
+def download(name: str, content: str, label: str) -> Markup:
+    """A link that saves a text as a file."""
+    return part("download", name, content.encode("utf-8"), label)
+
+
+def remark(content: object) -> Markup:
+    """A paragraph that may hold Markdown links ``[text](https://...)``."""
+    before, *found = _LINK.split(str(content))
+    # The pattern has two groups: words of a link, its address, the text after it, and so on.
+    linked = zip(found[::3], found[1::3], found[2::3], strict=True)
+    return part(
+        "remark", [(before, ""), *(piece for words, to, after in linked for piece in ((words, to), (after, "")))]
     )
 
 
@@ -83,30 +98,22 @@ def short(value: Any) -> Cell:
     return f"{value:.3g}" if isinstance(value, float) and value == value else ""
 
 
-def linked(content: object) -> str:
-    """A sentence that may hold Markdown links ``[text](https://...)``: those become links, all else is escaped."""
-    said, end = str(content), 0
-    parts = []
-    for found in _LINK.finditer(said):
-        parts.append(text(said[end : found.start()]))
-        parts.append(f'<a href="{text(found[2])}" rel="noopener noreferrer">{text(found[1])}</a>')
-        end = found.end()
-    return "".join([*parts, text(said[end:])])
-
-
-def download(name: str, content: str, label: str) -> str:
-    """A link that saves a text as a file, without a server or a script."""
-    data = base64.b64encode(content.encode("utf-8")).decode("ascii")
-    return (
-        f'<a class="button" download="{text(name)}" href="data:text/csv;charset=utf-8;base64,{data}">{text(label)}</a>'
-    )
-
-
-def image(png: bytes, alt: str) -> str:
-    """A picture inside the page."""
-    return f'<img alt="{text(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode("ascii")}">'
-
-
-def _numeric(cell: Cell) -> str:
+def _numeric(cell: Cell) -> bool:
     number = isinstance(cell, (int, float)) and not isinstance(cell, bool)
-    return ' class="number"' if number or (isinstance(cell, str) and cell and cell[0] in "+-<>.0123456789") else ""
+    return number or (isinstance(cell, str) and cell[:1] in tuple("+-<>.0123456789"))
+
+
+@cache
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        auto_reload=False,
+    )
+    made.filters |= {"cell": cell_text, "base64": lambda content: base64.b64encode(content).decode("ascii")}
+    made.tests["numeric"] = _numeric
+    return made

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import re
 
 import pandas as pd
-import plotly.graph_objects as go
+from markupsafe import Markup
 
 from analysis.report.html import markup as m
 
@@ -26,7 +25,7 @@ def fit(*tables: pd.DataFrame) -> bool:
     return sum(len(table) for table in tables) <= _MOST_TOGETHER
 
 
-def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool = True) -> str:
+def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool = True) -> Markup:
     """A table of the numbers that a figure shows, closed at first, with its rows as CSV.
 
     Args:
@@ -42,7 +41,7 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool =
         rows.
     """
     if rows.empty:
-        return ""
+        return Markup("")
     if not fits or len(rows) > MOST_ROWS:
         said = f"{what}: {f'{len(rows):,} rows' if fits else 'one of many tables'}, too many for this page"
         return m.paragraph(f"{said}; lnl-sweep report --csv OUT writes them ({table}.csv).", "caption")
@@ -56,22 +55,3 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool =
     return m.details(
         f"The numbers: {what}", m.table(titles, cells, f"{what}."), m.download(file, text, "Download this table (CSV)")
     )
-
-
-def traces_by_epoch(figure: go.Figure) -> pd.DataFrame:
-    """What learning curves show, over the seeds of each line: ``line, epoch, mean, lowest, highest, n_seeds``."""
-    parts = [
-        pd.DataFrame({"line": html.unescape(trace.name), "epoch": list(trace.x), "y": list(trace.y)})
-        for trace in figure.data
-    ]
-    grouped = pd.concat(parts).groupby(["line", "epoch"], sort=False)["y"]
-    return grouped.agg(mean="mean", lowest="min", highest="max", n_seeds="size").reset_index()
-
-
-def traces_by_trials(figure: go.Figure) -> pd.DataFrame:
-    """What the curves of a larger search show: ``line, n, expected``."""
-    parts = [
-        pd.DataFrame({"line": html.unescape(trace.name), "n": list(trace.x), "expected": list(trace.y)})
-        for trace in figure.data
-    ]
-    return pd.concat(parts, ignore_index=True)

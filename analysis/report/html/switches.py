@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import plotly.graph_objects as go
+from markupsafe import Markup
 
-from analysis.report.html.markup import text
+from analysis.report.html.markup import part
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class View:
     summary: str
 
 
-def buttons(switch: str, lead: str, choices: Mapping[str, str]) -> str:
+def buttons(switch: str, lead: str, choices: Mapping[str, str]) -> Markup:
     """A group of buttons of which one is pressed, the first at the start; none where there is no choice.
 
     Args:
@@ -38,26 +39,15 @@ def buttons(switch: str, lead: str, choices: Mapping[str, str]) -> str:
     Returns:
         The HTML.
     """
-    if len(choices) < 2:
-        return ""
-    listed = "".join(
-        f'<button type="button" data-switch="{text(switch)}" data-value="{text(value)}" '
-        f'aria-pressed="{str(i == 0).lower()}">{text(name)}</button>'
-        for i, (value, name) in enumerate(choices.items())
-    )
-    return f'<div class="switch" role="group" aria-label="{text(lead)}"><span>{text(lead)}</span> {listed}</div>'
+    return part("buttons", switch, lead, choices) if len(choices) > 1 else Markup("")
 
 
-def per(switch: str, parts: Mapping[str, str]) -> str:
+def per(switch: str, parts: Mapping[str, Markup]) -> Markup:
     """Content of which one value's is shown at a time; the first without scripts."""
-    return "\n".join(
-        f'<div data-switch-of="{text(switch)}" data-value="{text(value)}"{"" if i == 0 else " hidden"}>{part}</div>'
-        for i, (value, part) in enumerate(parts.items())
-        if part
-    )
+    return part("per", switch, parts)
 
 
-def plot(identifier: str, name: str, views: Sequence[View], caption: str) -> str:
+def plot(identifier: str, name: str, views: Sequence[View], caption: Markup) -> Markup:
     """A figure with its data, a caption (HTML), and in words what it shows.
 
     Args:
@@ -71,16 +61,9 @@ def plot(identifier: str, name: str, views: Sequence[View], caption: str) -> str
     """
     data = [{"when": dict(view.when), **json.loads(view.figure.to_json()), "summary": view.summary} for view in views]
     height = int(views[0].figure.layout.height or 460)
-    return (
-        f'<figure><div class="plot" id="{text(identifier)}" role="group" aria-label="{text(name)}" '
-        f'aria-describedby="{text(identifier)}-words" style="min-height:{height}px"></div>\n'
-        f'<script type="application/json" data-for="{text(identifier)}">{script_json(data)}</script>\n'
-        f"<figcaption>{caption}"
-        f'<details><summary>The figure in words</summary><p id="{text(identifier)}-words">{text(views[0].summary)}</p>'
-        f"</details></figcaption></figure>"
-    )
+    return part("plot", identifier, name, script_json(data), height, caption, views[0].summary)
 
 
-def script_json(data: Any) -> str:
+def script_json(data: Any) -> Markup:
     """JSON that cannot end its script element."""
-    return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c").replace("\u2028", "\\u2028")
+    return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c").replace("\u2028", "\\u2028"))

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.figures.curve import make_axis
+from analysis.figures.curve import curve_figure, make_axis
+from analysis.figures.learning import learning_curves
+from analysis.figures.print import draw
 from analysis.figures.style import styles
 from store.errors import InputError
 
@@ -140,3 +142,24 @@ def test_figures_without_rows_say_so(trials: pd.DataFrame, curve: pd.DataFrame, 
         analysis.plot_lambda_map(trials, "erm")
     with pytest.raises(InputError, match="finish the sweep"):
         analysis.plot_learning_curves(trials, analysis.load_history(sweep_dir).iloc[:0])
+
+
+def test_both_backends_draw_the_computed_numbers(curve: pd.DataFrame) -> None:
+    shown = curve_figure(curve)
+    on_screen = {t.name: t for t in analysis.plot_accuracy_vs_bias(curve).data if t.meta == "mean"}
+    (axes,) = draw(shown, (85, 70)).axes
+    in_print = {line.get_label(): line for line in axes.lines}
+    assert set(on_screen) == {line.name for line in shown.lines} <= set(in_print)
+    for line in shown.lines:
+        assert list(in_print[line.name].get_ydata()) == list(on_screen[line.name].y) == list(line.mean)
+        assert list(in_print[line.name].get_xdata()) == list(on_screen[line.name].x) == list(line.x)
+    assert axes.get_ylim() == pytest.approx(shown.y_range)
+
+
+def test_learning_curves_are_counted_from_what_is_computed(trials: pd.DataFrame, sweep_dir: Path) -> None:
+    shown = learning_curves(trials, analysis.load_history(sweep_dir))
+    table = shown.by_epoch()
+    assert set(table["n_seeds"]) == {5}
+    for name, (first, last) in shown.ends().items():
+        means = table.loc[table["line"] == name, "mean"]
+        assert (first, last) == (pytest.approx(means.iloc[0]), pytest.approx(means.iloc[-1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +14,7 @@ import pytest
 from analysis.findings import Findings, gather
 from analysis.report.cost import cost_section
 
-STATUS = {"cost": 40.0, "cost_in_words": "$40.00 at list prices of 2026-01-01", "seconds": 90}
+STATUS = {"cost": 40.0, "currency": "$", "cost_in_words": "$40.00 at list prices of 2026-01-01", "seconds": 90}
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +60,14 @@ def test_hours_of_different_prices_are_not_mixed(findings: Findings, change: dic
     assert "$40.00" in html and '<th scope="col">cost</th>' not in html
 
 
+def test_an_older_status_names_its_currency_in_words_alone(findings: Findings) -> None:
+    older = {name: value for name, value in STATUS.items() if name != "currency"}
+    html = cost_section(with_status(findings, **older))
+    assert "synthetic (one): training cost $40.00 at list prices of 2026-01-01" in html
+    parts = [float(row[-1]) for key, row in rows(html).items() if "one" in key[0]]
+    assert sum(parts) == pytest.approx(40, abs=0.05)
+
+
 def test_an_amount_without_a_currency_says_so(findings: Findings) -> None:
     html = cost_section(with_status(findings, cost=1.5))
     assert "training cost 1.50 (currency not recorded)" in html and '<th scope="col">cost</th>' not in html
@@ -67,6 +76,6 @@ def test_an_amount_without_a_currency_says_so(findings: Findings) -> None:
 def test_the_cost_of_a_folder_on_disk_is_read(tmp_path: Path, synthetic: ModuleType) -> None:
     small = synthetic.Sweep(values=(0.1,), methods=("erm",), n_search=3, predictions=False)
     folder = synthetic.write_sweep(tmp_path / "s", small)
-    (folder / "status.json").write_text('{"cost": 0.13, "cost_in_words": "$0.13 at list prices of 2026-01-01"}')
+    (folder / "status.json").write_text(json.dumps({**STATUS, "cost": 0.13}))
     html = cost_section(gather([folder]))
     assert {row[-1] for row in rows(html).values()} == {"$0.03", "$0.1"}

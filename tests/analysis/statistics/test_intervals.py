@@ -12,7 +12,6 @@ from analysis.statistics.intervals import (
     expected_maximum,
     holm,
     paired_test,
-    reweighted,
     sign_flip_p,
     t_interval,
     t_quantile,
@@ -119,15 +118,6 @@ def test_expected_maximum() -> None:
 
 def test_wilson() -> None:
     assert wilson(414, 460) == pytest.approx((0.869185639620, 0.924188891704), abs=1e-11)
-
-
-def test_reweighted() -> None:
-    # glioma: 214 slices, of which the annotated .9 carry weight 0 and the others p(unannotated) / .1 = 10
-    accuracy, count, weight = [0.90, 0.40, 0.99, 0.95], [106, 21.4, 192.6, 140], [1, 10, 0, 1]
-    estimate, n_eff = reweighted(accuracy, count, weight)
-    assert estimate == pytest.approx(0.682608695652, abs=1e-11)
-    assert n_eff == pytest.approx(88.7, abs=0.05)
-    assert reweighted(accuracy, count, [1, 1, 1, 1])[0] == pytest.approx(0.929639130435, abs=1e-11)
 
 
 @pytest.mark.parametrize(

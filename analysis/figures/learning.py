@@ -1,0 +1,151 @@
+"""Learning curves: test accuracy by epoch, a thin line per seed. Computed first, then drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from analysis.figures.style import Style, axis, layout, safe, styles
+from analysis.many_sweeps import told_apart
+from analysis.numbers.tables import headline_rule
+from analysis.points.points import facets
+from store.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnCurve:
+    """A line of a figure: its name in the legend, its style, and its points."""
+
+    name: str
+    style: Style
+    x: NDArray[Any]
+    y: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class LearningCurves:
+    """Test accuracy by epoch, a line per trial; lines of one name are seeds of the same cell."""
+
+    title: str
+    lines: tuple[DrawnCurve, ...]
+
+    def by_epoch(self) -> pd.DataFrame:
+        """Over the seeds of each name: ``line, epoch, mean, lowest, highest, n_seeds``."""
+        parts = [pd.DataFrame({"line": line.name, "epoch": line.x, "y": line.y}) for line in self.lines]
+        grouped = pd.concat(parts).groupby(["line", "epoch"], sort=False)["y"]
+        return grouped.agg(mean="mean", lowest="min", highest="max", n_seeds="size").reset_index()
+
+    def ends(self) -> dict[str, tuple[float, float]]:
+        """Accuracy after the first and after the last epoch of each name, means over its seeds."""
+        found: dict[str, list[tuple[float, float]]] = {}
+        for line in self.lines:
+            found.setdefault(line.name, []).append((float(line.y[0]), float(line.y[-1])))
+        return {
+            name: (sum(a for a, _ in both) / len(both), sum(b for _, b in both) / len(both))
+            for name, both in found.items()
+        }
+
+
+def learning_curves(
+    trials: pd.DataFrame,
+    history: pd.DataFrame,
+    rule: str | None = None,
+    bias_value: float | None = None,
+    title: str | None = None,
+) -> LearningCurves:
+    """Compute what ``analysis.plot_learning_curves`` draws; the arguments are the same.
+
+    Raises:
+        InputError: No epoch of such a confirm trial.
+    """
+    rule = rule or headline_rule(trials)
+    trials, history = told_apart(trials, history)
+    rows = trials.assign(name=_line_names(trials))
+    rows = rows[(rows["phase"] == "confirm") & rows["rules"].map(lambda rules: rule in rules)]
+    rows = rows.sort_values("bias_strength")
+    if bias_value is None and len(rows):
+        bias_value = float(rows["bias_value"].iloc[-1])
+    rows = rows[(rows["bias_value"] == bias_value) | rows["whole_axis"]]
+    epochs = history.merge(rows[["trial_id", "label", "name"]], on="trial_id").dropna(subset=["test_accuracy"])
+    if epochs.empty:
+        raise InputError(f"learning curves need confirm trials with a history, but {rule} has none: finish the sweep")
+    look = styles(trials["label"])
+    lines = epochs.sort_values("epoch").groupby(["label", "name", "trial_id"], sort=False)
+    return LearningCurves(
+        f"Learning curves at {rows['bias_axis'].iloc[0]} = {bias_value:g}" if title is None else title,
+        tuple(
+            DrawnCurve(str(name), look[str(label)], own["epoch"].to_numpy(), own["test_accuracy"].to_numpy())
+            for (label, name, _), own in lines
+        ),
+    )
+
+
+def plot_learning_curves(
+    trials: pd.DataFrame,
+    history: pd.DataFrame,
+    rule: str | None = None,
+    bias_value: float | None = None,
+    title: str | None = None,
+) -> go.Figure:
+    """Test accuracy by epoch of the confirm trials, a thin line per seed. To look at: it never chooses anything.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        history: What ``analysis.load_history`` returned.
+        rule: Selection rule; default: the headline rule.
+        bias_value: Where on the axis; default: the strongest bias.
+        title: Title; default: in words.
+
+    Returns:
+        The figure.
+
+    Raises:
+        InputError: No epoch of such a confirm trial.
+    """
+    return draw_learning(learning_curves(trials, history, rule, bias_value, title))
+
+
+def draw_learning(shown: LearningCurves) -> go.Figure:
+    """Draw learning curves that are computed already."""
+    named = set[str]()
+    figure = go.Figure()
+    for line in shown.lines:
+        figure.add_trace(
+            go.Scatter(
+                x=line.x,
+                y=line.y,
+                mode="lines+markers" if len(line.x) == 1 else "lines",
+                line={"color": line.style.color, "dash": line.style.dash, "width": 1.3},
+                marker={"symbol": line.style.symbol, "color": line.style.color},
+                opacity=0.8,
+                name=safe(line.name),
+                legendgroup=line.name,
+                showlegend=line.name not in named,
+                hovertemplate=f"{safe(line.name)}, epoch %{{x}}: %{{y:.3f}}<extra></extra>",
+            )
+        )
+        named.add(line.name)
+    steps = whole_numbers(shown.lines)
+    figure.update_layout(
+        **layout(shown.title) | {"height": 380},
+        xaxis=axis("epoch", **steps),
+        yaxis=axis("test accuracy", tickformat=".2f"),
+    )
+    return figure
+
+
+def whole_numbers(lines: Sequence[DrawnCurve]) -> dict[str, int]:
+    """A tick at every whole number where there is room for them."""
+    return {"dtick": 1} if max(line.x.max() for line in lines) <= 12 else {}
+
+
+def _line_names(trials: pd.DataFrame) -> pd.Series:
+    """Label, and the facet where there is one: trials of different cells are never compared."""
+    facet = facets(trials)
+    return trials["label"].where(facet == "", trials["label"].astype(str) + ", " + facet)

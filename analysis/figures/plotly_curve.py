@@ -1,0 +1,252 @@
+"""The figure of accuracy against bias drawn by plotly: line, band and every seed as a dot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+
+from analysis.figures.bias_axis import Axis
+from analysis.figures.curve import CurveFigure, DrawnLine, curve_figure
+from analysis.figures.published import Source
+from analysis.figures.style import axis, layout, safe, trace_id
+
+_DODGE = 0.008
+_DOTTED = {"dash": "dot", "width": 1, "color": "#808080"}
+
+
+def plot_accuracy_vs_bias(
+    curve: pd.DataFrame,
+    *,
+    rule: str | None = None,
+    x: Literal["bias_value", "bias_strength"] = "bias_value",
+    axis_title: str | None = None,
+    metric: str = "accuracy",
+    unbiased_at: float | None = None,
+    chance: float | None = None,
+    title: str | None = None,
+    note: str = "",
+    names: Mapping[str, str] | None = None,
+    published: pd.DataFrame | None = None,
+) -> go.Figure:
+    """Draw accuracy against bias: line, band and one dot per seed for each method, toggled together in the legend.
+
+    Args:
+        curve: What ``analysis.accuracy_vs_bias`` returned.
+        rule: Selection rule to draw; default: the first in the curve.
+        x: ``bias_strength`` lays data sets over one another.
+        axis_title: Title of the x axis; default: the parameter's name.
+        metric: Title of the y axis.
+        unbiased_at: Bias value without any bias, marked on the axis.
+        chance: Accuracy of guessing, marked as a line.
+        title: Title; default: the data set.
+        note: What the reader must know about data or network (synthetic, toy), under the title; where nothing is given,
+            what the data set's name says (``brain_phantom``: synthetic slices).
+        names: Long names of the labels.
+        published: What ``analysis.published_numbers`` returned: hollow marks of other networks and palettes,
+            those at a gamma of the curve.
+
+    Returns:
+        The figure; it is legible on light and dark ground.
+
+    Raises:
+        InputError: The curve has no row of that rule.
+    """
+    return draw_curve(
+        curve_figure(
+            curve,
+            rule=rule,
+            x=x,
+            axis_title=axis_title,
+            metric=metric,
+            unbiased_at=unbiased_at,
+            chance=chance,
+            title=title,
+            note=note,
+            names=names,
+            published=published,
+        )
+    )
+
+
+def draw_curve(shown: CurveFigure) -> go.Figure:
+    """Draw a curve that is computed already."""
+    traces: list[go.Scatter] = []
+    for i, line in enumerate(shown.lines):
+        dodge = _DODGE * (i - (len(shown.lines) - 1) / 2)
+        x = [shown.axis.shifted(v, dodge) for v, values in zip(line.x, line.values, strict=True) for _ in values]
+        traces += [*([_band(line)] if line.band else []), _dots(line, x), _mean(line)]
+    figure = go.Figure()
+    # All bands lie below all lines: a later method's band would change the colour of an earlier one's line.
+    figure.add_traces(sorted(traces, key=lambda trace: trace.meta != "band"))
+    for source in shown.published:
+        figure.add_traces(_published(source))
+    figure.update_layout(**layout(shown.title, shown.note))
+    figure.update_layout(
+        height=480 + 16 * (len(shown.lines) + len(shown.published)),
+        xaxis=_x_axis(shown.axis),
+        yaxis=axis(safe(shown.y_title), range=list(shown.y_range), tickformat=".2f"),
+        uirevision="curve",
+        hovermode="closest",
+    )
+    _annotate(figure, shown)
+    return figure
+
+
+def _common(line: DrawnLine, kind: str) -> dict[str, Any]:
+    return {
+        "legendgroup": line.name,
+        "name": safe(line.name),
+        "uid": trace_id(f"{line.name}/{kind}"),
+        "meta": kind,
+    }
+
+
+def _band(line: DrawnLine) -> go.Scatter:
+    x, low, high = (values[line.banded] for values in (line.x, line.low, line.high))
+    return go.Scatter(
+        x=_short([*x, *x[::-1]]),
+        y=_short([*high, *low[::-1]]),
+        fill="toself",
+        fillcolor=line.style.fill(0.16),
+        line={"width": 0},
+        mode="lines",
+        hoverinfo="skip",
+        showlegend=False,
+        **_common(line, "band"),
+    )
+
+
+def _dots(line: DrawnLine, x: Sequence[float]) -> go.Scatter:
+    symbol = line.style.of_layer(line.layer).symbol
+    return go.Scatter(
+        x=_short(x),
+        y=_short([v for values in line.values for v in values]),
+        mode="markers",
+        marker={"size": 5, "color": line.style.fill(0.75), "symbol": symbol, "line": {"width": 0}},
+        customdata=np.array([i + 1 for values in line.values for i in range(len(values))], dtype=np.int16),
+        hovertemplate=f"{safe(line.name)}, seed %{{customdata}}: %{{y:.3f}}<extra></extra>",
+        showlegend=False,
+        **_common(line, "dots"),
+    )
+
+
+def _mean(line: DrawnLine) -> go.Scatter:
+    style = line.style.of_layer(line.layer)
+    bars = {
+        "type": "data",
+        "symmetric": False,
+        "array": line.high - line.mean,
+        "arrayminus": line.mean - line.low,
+        "color": style.color,
+    }
+    return go.Scatter(
+        x=line.x,
+        y=line.mean,
+        mode="markers" if line.marks_only else "lines+markers",
+        line={"color": style.color, "dash": style.dash, "width": 2.4},
+        marker={"size": 9, "color": style.color, "symbol": style.symbol},
+        error_y=bars if line.bars else None,
+        customdata=["<br>".join(safe(text) for text in texts) for texts in line.texts],
+        hovertemplate=f"<b>{safe(line.name)}</b><br>%{{customdata}}<extra></extra>",
+        **_common(line, "mean"),
+    )
+
+
+def _published(source: Source) -> list[go.Scatter]:
+    """A legend entry, and hollow marks: of other networks, so never joined to one's own lines."""
+    common: dict[str, Any] = {
+        "legendgroup": f"published/{source.name}",
+        "visible": source.visible or "legendonly",
+        "mode": "markers",
+        "meta": "published",
+    }
+    entry = go.Scatter(
+        x=[None],
+        y=[None],
+        name=safe(f"published: {source.name} (hollow, other networks)"),
+        marker={"size": 9, "symbol": f"circle{source.mark}", "color": "#808080"},
+        **common,
+    )
+    return [
+        entry,
+        *(
+            go.Scatter(
+                x=own.x,
+                y=own.y,
+                showlegend=False,
+                marker={
+                    "size": 9,
+                    "symbol": f"{own.style.symbol}{source.mark}",
+                    "color": own.style.color,
+                    "line": {"width": 1.5},
+                    "opacity": 0.85,
+                },
+                hovertemplate=f"{safe(own.name)}, {safe(source.name)}: %{{y:.4g}}<extra>published, one run</extra>",
+                uid=trace_id(f"published/{source.name}/{own.method}/{own.name}"),
+                **common,
+            )
+            for own in source.methods
+        ),
+    ]
+
+
+def _short(values: Sequence[float]) -> NDArray[np.float32]:
+    """Half as many bytes in the page, and still more digits than a screen has points."""
+    return np.asarray(values, dtype=np.float32)
+
+
+def _x_axis(place: Axis) -> dict[str, Any]:
+    """The values measured as ticks, the bias strength under each."""
+    text = [f"{v:g}" for v in place.ticks]
+    title = safe(place.title)
+    if place.column == "bias_value":
+        small = "<span style='font-size:10px'>"
+        text = [f"{v}<br>{small}{s:.2f}</span>" for v, s in zip(text, place.strengths, strict=True)]
+        title += f"<br>{small}below each value: bias strength I(b; y) / H(y)</span>"
+    return axis(
+        title,
+        type="log" if place.log else "linear",
+        range=place.range(),
+        tickmode="array",
+        tickvals=list(place.ticks),
+        ticktext=text,
+        tickangle=0,
+    )
+
+
+def _annotate(figure: go.Figure, shown: CurveFigure) -> None:
+    figure.add_annotation(
+        text="stronger bias",
+        xref="paper",
+        yref="paper",
+        x=0.995,
+        y=0.035,
+        ax=-62,
+        ay=0,
+        xanchor="right",
+        showarrow=True,
+        arrowhead=2,
+        arrowwidth=1.5,
+        arrowcolor="#808080",
+        font={"size": 12},
+    )
+    if shown.unbiased_at is not None:
+        mark: dict[str, Any] = {"annotation": {"text": "unbiased"}, "annotation_position": "top right"}
+        figure.add_vline(x=shown.unbiased_at, line=_DOTTED, **mark)
+    for level in shown.levels:
+        figure.add_hline(y=level, line=_DOTTED)
+    if shown.null is not None:
+        figure.add_hrect(
+            y0=shown.null[0],
+            y1=shown.null[1],
+            fillcolor="rgba(128, 128, 128, 0.25)",
+            line={"width": 1, "dash": "dot", "color": "#808080"},
+            layer="below",
+            annotation={"text": "null value: perfectly calibrated", "font": {"size": 11}},
+            annotation_position="bottom left",
+        )

@@ -1,0 +1,256 @@
+"""Results of a sweep: the points of a test column gathered once, and every number that is computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.numbers.breaking import breaking_rows
+from analysis.numbers.captions import table_caption
+from analysis.numbers.comparisons import Comparison, area_rows, won_back_rows
+from analysis.numbers.curve import curve_rows
+from analysis.numbers.published import COMPARABLE, beside_published
+from analysis.numbers.tables import headline_rule, table_of, with_published
+from analysis.points.measures import measure_of
+from analysis.points.points import ERM, Point, collect, collect_columns, default_column
+from analysis.primary.comparison import STRONGEST, At, PairOfCurves
+
+
+class Results:
+    """Points of one test column, and what is computed from them.
+
+    Attributes:
+        trials: What ``analysis.load`` returned.
+        column: The test column.
+        points: Its points; those without a finished seed included, so that gaps are seen.
+    """
+
+    def __init__(
+        self,
+        trials: pd.DataFrame,
+        predictions: pd.DataFrame | None = None,
+        column: str | None = None,
+        points: Sequence[Point] | None = None,
+    ) -> None:
+        """Gather the points.
+
+        Args:
+            trials: What ``analysis.load`` returned.
+            predictions: What ``analysis.load_predictions`` returned, or None.
+            column: Test column; default: the sweep's metric.
+            points: The column's points where they are gathered already.
+
+        Raises:
+            InputError: A column that the trials do not have, or sweeps of different metrics.
+        """
+        self.trials, self.column = trials, column or default_column(trials)
+        self.points = tuple(collect(trials, predictions, self.column) if points is None else points)
+
+    @classmethod
+    def by_column(
+        cls, trials: pd.DataFrame, predictions: pd.DataFrame | None, columns: Sequence[str]
+    ) -> dict[str, Results]:
+        """Gather several test columns at once, which is faster than one by one."""
+        gathered = collect_columns(trials, predictions, columns)
+        return {column: cls(trials, column=column, points=points) for column, points in gathered.items()}
+
+    def of(self, rule: str | None) -> list[Point]:
+        """The points of one rule; None = of all rules."""
+        return [point for point in self.points if rule is None or point.line.rule == rule]
+
+    def curve(self, rules: Sequence[str] | None = None) -> pd.DataFrame:
+        """The rows of ``accuracy_vs_bias``."""
+        return curve_rows((p for p in self.points if rules is None or p.line.rule in rules), self.column)
+
+    def won_back(self, rule: str | None = None) -> pd.DataFrame:
+        """The rows of ``won_back``."""
+        return won_back_rows(self.of(rule))
+
+    def areas(self, rule: str | None = None, reference: str = ERM) -> pd.DataFrame:
+        """The rows of ``areas``."""
+        return area_rows(self.of(rule), reference)
+
+    def breaking(self, rule: str | None = None, threshold: float | None = None) -> pd.DataFrame:
+        """The rows of ``breaking_points``."""
+        return breaking_rows(self.of(rule), threshold)
+
+    def primary(self, compare: tuple[str, str], rule: str, at: At = STRONGEST) -> Comparison:
+        """The comparison of ``primary_comparison``."""
+        return PairOfCurves(self.points, compare, rule).compared(at)
+
+    def table(self, rule: str | None = None, published: bool = True) -> pd.DataFrame:
+        """The table of ``summary_table``."""
+        rule = rule or headline_rule(self.trials)
+        curve = self.curve([rule])
+        table = table_of(curve)
+        if published and self.column == COMPARABLE:
+            table = with_published(table, beside_published(curve), rule)
+        table.attrs["caption"] = table_caption(curve, measure_of(self.column).name, rule)
+        return table
+
+
+def accuracy_vs_bias(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rules: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Accuracy against bias strength, from confirm rows only.
+
+    The band is mean +- t_{nu} sqrt(V) over seeds and over patients within classes where predictions are given ("seeds
+    and patients", or "seeds and images"; ``analysis.statistics.variance``), Student's t over seeds without them ("seeds
+    only"), and none for a single seed. Recalls, worst classes and worst groups get Wilson's interval over as many
+    images as that V is worth.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column, of accuracy or another (``analysis.points.measures`` lists them); default: the sweep's
+            metric on the unbiased test variant.
+        rules: Selection rules to keep; default: all of the sweep.
+
+    Returns:
+        One row per (sweep, data set, network, rule, method label, facet, bias value), weak bias first: ``gamma`` (of
+        brain images, also where no facet names it), ``mean``, ``low``, ``high`` (clipped to the measure's range),
+        ``median``, ``worst_case`` (mean if every missing seed had the worst possible value), ``n_seeds`` of
+        ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_added`` (of those planned, added after test results existed,
+        where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or images in the
+        band), ``least_patients`` of a class, ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of
+        JSON text), ``named_by`` (of a worst class or group: ``other seeds``, or ``itself``, which lies too low),
+        ``caption``.
+
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+    """
+    return Results(trials, predictions, column).curve(rules)
+
+
+def won_back(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rule: str | None = None,
+) -> pd.DataFrame:
+    """How much of the gap between plain training and the ceiling each method wins back.
+
+    R = (m - e) / (c - e), a ratio of means over the seeds that all three have, with Fieller's interval; with
+    predictions the interval counts patients too (``fieller.recovery``).
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column; default: the sweep's metric.
+        rule: Selection rule to keep; default: all.
+
+    Returns:
+        One row per line and bias value: ``ratio``, ``low``, ``high``, ``g``, ``text``, which is "-" where the
+        gap is not significant (g >= 1), ``n_seeds`` (paired) of ``n_planned``, ``n_added`` of these after results had
+        been seen, ``n_patients``, ``n_test``, ``band`` and ``caption``; no rows without both erm and ceiling.
+    """
+    return Results(trials, predictions, column).won_back(rule)
+
+
+def areas(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rule: str | None = None,
+    reference: str = ERM,
+) -> pd.DataFrame:
+    """Normalised area under each curve, and its paired difference to a reference.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column; default: the sweep's metric.
+        rule: Selection rule to keep; default: all.
+        reference: Label (or method) the others are compared with.
+
+    Returns:
+        One row per line: ``area`` with ``low``, ``high`` over the seeds present at every bias value; ``difference``,
+        ``difference_low``, ``difference_high``; ``p`` of the difference, from the variance of its interval, ``p_holm``
+        (Holm over the methods of the same rule and facet); ``p_seeds`` (paired t) and ``sign_flip_p`` over seeds alone,
+        statements about these test images; ``n_pairs`` (seeds in the difference); ``reason`` why there is no area,
+        or no difference to the reference; "" where there are both, and for the reference itself; ``n_seeds`` of
+        ``n_planned``, ``n_added`` of these after results had been seen, ``n_patients``, ``n_test`` and ``band`` of the
+        area; ``caption``.
+    """
+    return Results(trials, predictions, column).areas(rule, reference)
+
+
+def breaking_points(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rule: str | None = None,
+    threshold: float | None = None,
+) -> pd.DataFrame:
+    """Where each line first falls below a threshold, and where it stops being better than plain training.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned: gives the crossing an interval, by the paired crossed
+            bootstrap over seeds and patients (accuracy and balanced accuracy).
+        column: Test column; default: the sweep's metric.
+        rule: Selection rule to keep; default: all.
+        threshold: An accuracy; default: .05 below the ceiling at the same bias value.
+
+    Returns:
+        One row per line: ``value`` (missing where censored), ``censored``, ``text`` ("0.815", "> 1", "< 0"), ``low``
+        and ``high`` (text), ``not_better_from`` (weakest bias at which the line is not better than erm any more, after
+        having been better; text), ``threshold`` (text), ``n_seeds`` of ``n_planned``, ``n_added`` of these after
+        results had been seen, ``n_patients``, ``n_test``, ``band`` ("none" without an interval), ``caption``. Lines
+        with a missing point have no row.
+    """
+    return Results(trials, predictions, column).breaking(rule, threshold)
+
+
+def summary_table(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    rule: str | None = None,
+    published: bool = True,
+) -> pd.DataFrame:
+    """The literature's table: methods down, bias values across (weak to strong), with confidence intervals.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column; default: the sweep's metric.
+        rule: Selection rule; default: the headline rule, which stands first in the sweep's rules.
+        published: Add the published accuracies at the same bias values, of other networks, palettes and splits
+            (``analysis.numbers.published.NOTES``); only where ``column`` is accuracy.
+
+    Returns:
+        Text cells: "0.930 ± 0.020", "0.980 [0.950, 1.000]" where the band was clipped, "0.930 (1 seed)" without a
+        band, "" where no seed has finished; of published numbers "0.406 outside" or "0.930 inside" the interval.
+        ``attrs["caption"]`` says in words which rule chose, over how many seeds, what the intervals cover and for which
+        test images they hold.
+    """
+    return Results(trials, predictions, column).table(rule, published)
+
+
+def primary_comparison(
+    trials: pd.DataFrame,
+    compare: tuple[str, str],
+    rule: str,
+    predictions: pd.DataFrame | None = None,
+    column: str | None = None,
+    at: At = STRONGEST,
+) -> Comparison:
+    """The one comparison that is tested: the paired difference of two methods.
+
+    Args:
+        trials: What ``analysis.load`` returned, of one sweep.
+        compare: Labels (or methods) of the two.
+        rule: The selection rule of both.
+        predictions: What ``analysis.load_predictions`` returned.
+        column: Test column; default: the sweep's metric.
+        at: ``strongest`` for the strongest bias, a bias value, or ``area`` for the areas under the two curves.
+
+    Returns:
+        The comparison; with a ``reason`` and no numbers where it cannot be made.
+    """
+    return Results(trials, predictions, column).primary(compare, rule, at)
