@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+from orchestrator.process.own_packages import ROOT
+
 EVERY_SECONDS = 300.0
 """At most so often; and never so often that it takes more than a twentieth of the time."""
 _SHARE = 20
@@ -44,7 +46,8 @@ class ReportKeeper:
         if not self._due or now < self._next:
             return
         self._due, self._began = False, now
-        command = [sys.executable, "-m", "orchestrator.cli", "report", self._directory]
+        # By its file, and without that file's folder on the path: with -m the current directory would come first.
+        command = [sys.executable, "-P", str(ROOT / "lnl_sweep.py"), "report", self._directory]
         # A report that fails costs nothing but itself: the one at the end says why.
         self._process = subprocess.Popen(
             command,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +90,8 @@ def render(findings: Findings) -> str:
         *(_provenance(findings, sweep, i) for i, sweep in enumerate(findings.sweeps)),
     ]
     body = "\n".join(part for part in parts if part)
-    files = resources.files("analysis.report")
-    style, script = (files.joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
+    here = Path(__file__)
+    style, script = (here.with_name(name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     return f"""<!doctype html>
 <html lang="en">
 <head>

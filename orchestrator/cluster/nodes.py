@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import yaml
 from orchestrator.cluster import ray_private
 from orchestrator.cluster.capacity import Demand
 from orchestrator.cluster.machine import processors
-from orchestrator.cluster.same_code import code_first
+from orchestrator.cluster.same_code import check_nodes, code_first
 from orchestrator.config.sweep_config import SweepConfig
 from store.errors import InputError
 from trainable.texts import one_line
@@ -68,6 +69,31 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
             _start_own(lambda: _init_own(cpus))
             ray_private.check_loopback()
     ray_private.refuse_credentials_of_a_job()
+
+
+def check_workers(address: str) -> None:
+    """Refuse a cluster whose workers would run other code than this process, before anything is written.
+
+    Args:
+        address: Address of a running cluster, or ``auto``.
+
+    Raises:
+        InputError: They would; or it cannot be joined.
+    """
+    if ray.is_initialized():
+        check_nodes()
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        start_ray(address)
+        check_nodes()
+    except SystemExit as end:
+        # So Ray answers a SIGTERM.
+        raise KeyboardInterrupt from end
+    finally:
+        ray.shutdown()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _join(address: str) -> None:
