@@ -6,8 +6,10 @@ directory) would be found before an installed one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 NAMES = ("store", "trainable", "orchestrator", "analysis", "sweeps")
 ROOT = Path(__file__).parents[2]
@@ -27,12 +29,13 @@ def holder() -> Callable[[str, tuple[str, ...]], None]:
 
             folder = root
 
-            @staticmethod
-            def find_spec(name: str, path: object = None, target: object = None) -> object:
+            def find_spec(
+                self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+            ) -> ModuleSpec | None:
                 return PathFinder.find_spec(name, [root]) if name in names else None
 
         if not any(getattr(finder, "folder", None) == root for finder in sys.meta_path):
-            sys.meta_path.insert(0, OwnPackages)  # type: ignore[arg-type]
+            sys.meta_path.insert(0, OwnPackages())
 
     return hold
 
