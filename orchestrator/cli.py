@@ -11,6 +11,10 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from orchestrator.process.own_packages import hold_names
+
+hold_names()
+
 from orchestrator.process.home import ensure_home
 from orchestrator.process.output import lenient
 from store.errors import nearest

@@ -9,6 +9,7 @@ import sys
 import time
 
 from orchestrator.process.log import LOG
+from orchestrator.process.own_packages import ROOT
 
 EVERY_SECONDS = 300.0
 """At most so often; and never so often that it takes more than a twentieth of the time."""
@@ -49,7 +50,8 @@ class ReportKeeper:
         if not self._due or now < self._next:
             return
         self._due, self._began = False, now
-        command = [sys.executable, "-m", "orchestrator.cli", "report", self._directory]
+        # By its file, and without that file's folder on the path: with -m the current directory would come first.
+        command = [sys.executable, "-P", str(ROOT / "lnl_sweep.py"), "report", self._directory]
         # A report that fails costs nothing but itself: the one at the end says why.
         self._process = subprocess.Popen(
             command,

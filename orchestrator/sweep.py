@@ -165,7 +165,10 @@ def _check(config: SweepConfig, out: str, options: Options) -> _Start:
     check_images(plan.dataset, plan.cells[0].bias, search_seed(plan.config.seed))
     try:
         if address:
+            from orchestrator.cluster.nodes import check_workers
+
             check_cluster(address)
+            check_workers(address)
         else:
             check_fits(plan.config, {cell.label for cell in cells}, options.cpus)
     except InputError:

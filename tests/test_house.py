@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -173,6 +174,64 @@ def test_there_is_no_circle_of_rooms(package: str) -> None:
         if (folder / room).is_dir() and room in reached(room, arrows)
     ]
     assert not circles
+
+
+def without_implied(arrows: dict[str, set[str]]) -> set[tuple[str, str]]:
+    """The arrows that no other way leads along; there must be no circle."""
+    return {
+        (start, end)
+        for start, ends in arrows.items()
+        for end in ends
+        if all(end not in reached(other, arrows) for other in ends - {end})
+    }
+
+
+def drawn_arrows() -> dict[str, set[tuple[str, str]]]:
+    """Arrows of the picture in docs/architecture.md, by the package in which they are drawn; "" = between packages."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    lines = text.split("```mermaid\n", 1)[1].split("```", 1)[0].splitlines()
+    arrows: dict[str, set[tuple[str, str]]] = {"": set()}
+    package = ""
+    for line in map(str.strip, lines[1:]):
+        if line.startswith("subgraph "):
+            package = line.split()[1]
+            arrows[package] = set()
+        elif line == "end":
+            package = ""
+        else:
+            start, _, end = line.partition(" --> ")
+            arrows[package].add((start, end))
+    return arrows
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_picture_of_the_architecture_shows_the_rooms(package: str) -> None:
+    everything = arrows_within(ROOT / package)
+    rooms = {room for room in everything if (ROOT / package / room).is_dir()}
+    arrows = without_implied({room: everything[room] & rooms for room in rooms})
+    assert drawn_arrows()[package] == arrows
+    assert rooms == {room for arrow in arrows for room in arrow}
+
+
+def test_the_picture_of_the_architecture_shows_the_packages() -> None:
+    arrows = {
+        package: {
+            other
+            for path in FILES
+            if path.relative_to(ROOT).parts[0] == package
+            for name in imports_of(path)
+            for other in PACKAGES
+            if belongs(name, other) and other != package
+        }
+        for package in PACKAGES
+    }
+    assert drawn_arrows()[""] == without_implied(arrows)
+
+
+def test_the_files_that_the_architecture_names_are_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w-]+(?:/[\w.-]*)+|[\w-]+\.(?:py|yaml))`", text)) - {"sweep.yaml"}
+    assert len(named) > 40 and {name for name in named if not (ROOT / name).exists()} == set()
 
 
 @pytest.mark.parametrize("top", [*PACKAGES, "tests", "benchmarks", "tools"])

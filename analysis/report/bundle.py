@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from importlib import resources
+from pathlib import Path
 
-_FILE = "vendor/plotly-cartesian.min.js"
+_FILE = Path(__file__).parent / "vendor" / "plotly-cartesian.min.js"
 
 
 def bundle() -> str:
     """Source of the minified cartesian bundle, its licence header included."""
-    return resources.files("analysis.report").joinpath(_FILE).read_text("utf-8")
+    return _FILE.read_text(encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +76,8 @@ def render(findings: Findings) -> str:
     trials = findings.trials
     networks = ", ".join(str(n) for n in trials["network"].dropna().unique())
     names = ", ".join(sweep.name for sweep in findings.sweeps)
-    files = resources.files("analysis.report")
-    style, script = (files.joinpath(name).read_text("utf-8") for name in ("report.css", "report.js"))
+    here = Path(__file__)
+    style, script = (here.with_name(name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
     page = m.fill(
         "page.html",
         title=" and ".join(dict.fromkeys(sweep.title for sweep in findings.sweeps)),

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from orchestrator.cluster.capacity import Demand
 from orchestrator.cluster.nodes import cluster_nodes
+from orchestrator.cluster.same_code import with_our_code
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import Cell
 from orchestrator.plan.identity import search_seed, trial_spec
@@ -125,7 +126,7 @@ def probe_specs(config: SweepConfig, cells: Iterable[Cell]) -> dict[str, TrialSp
 def _measured(specs: list[TrialSpec], cpus: int) -> Footprints | None:
     """What the trials need, and the memory and the name of the smallest card; None where torch can use no card."""
     end = time.monotonic() + MEASURE_SECONDS
-    probe = ray.remote(num_gpus=1, num_cpus=cpus, max_calls=1, max_retries=0)(_measure)
+    probe = ray.remote(num_gpus=1, num_cpus=cpus, max_calls=1, max_retries=0)(with_our_code(_measure))
     (measured,) = _answers([probe.remote([spec.to_json() for spec in specs])], end)
     if measured is None:
         return None
@@ -134,8 +135,9 @@ def _measured(specs: list[TrialSpec], cpus: int) -> Footprints | None:
     cards = [(memory, name)]
     if len(kinds) > 1:
         # The share that fits where the trials were measured may be too large for another card.
-        look = {"num_gpus": 1 / RAY_UNIT, "num_cpus": 0, "max_calls": 1, "max_retries": 0}
-        asked = [ray.remote(**look, resources={kind: 1 / RAY_UNIT})(_look).remote() for kind in kinds]
+        look = with_our_code(_look)
+        little = {"num_gpus": 1 / RAY_UNIT, "num_cpus": 0, "max_calls": 1, "max_retries": 0}
+        asked = [ray.remote(**little, resources={kind: 1 / RAY_UNIT})(look).remote() for kind in kinds]
         cards += [card for card in _answers(asked, end) if card is not None]
     return needs, *min(cards)
 

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ from orchestrator.cluster.ray_private import (
     node_of,
     slow_agents_awaited,
 )
-from orchestrator.cluster.same_code import code_first
+from orchestrator.cluster.same_code import check_nodes, code_first
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.process.log import LOG, passed_over
 from store.errors import InputError
@@ -75,6 +76,31 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
             _start_own(lambda: _init_own(cpus))
             own_ray.check_loopback()
     own_ray.refuse_credentials_of_a_job()
+
+
+def check_workers(address: str) -> None:
+    """Refuse a cluster whose workers would run other code than this process, before anything is written.
+
+    Args:
+        address: Address of a running cluster, or ``auto``.
+
+    Raises:
+        InputError: They would; or it cannot be joined.
+    """
+    if ray.is_initialized():
+        check_nodes()
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        start_ray(address)
+        check_nodes()
+    except SystemExit as end:
+        # So Ray answers a SIGTERM.
+        raise KeyboardInterrupt from end
+    finally:
+        ray.shutdown()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _join(address: str) -> None:

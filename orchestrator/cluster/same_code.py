@@ -1,7 +1,7 @@
 """Workers run the driver's code: they look for it first where the driver has it, and other code is refused.
 
-Ray puts the current directory of the driver before everything else on the path of its workers, so that a folder or file
-``trainable`` there would be imported in place of ours.
+Ray puts the current directory of the driver, or the working directory of a submitted job, before everything else on the
+path of its workers, so that a package or file ``trainable`` there would be imported in place of ours.
 """
 
 from __future__ import annotations
@@ -11,82 +11,154 @@ import os
 import socket
 import sys
 import sysconfig
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray import cloudpickle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.cluster.ray_private import worker_scripts
 from orchestrator.process.log import passed_over
+from orchestrator.process.own_packages import NAMES, holder
 from store.errors import InputError
 from trainable.texts import one_line
 
 _UNLOADABLE = "failed to import on the worker"
 """In Ray's words: what was sent to the worker needs a module that it has not, or that lacks something."""
 
+NODE_SECONDS = 60.0
+"""A node that does not tell its code within these is asked by its first trial."""
+
 Code = tuple[str, str, str]
 """Folder of the package ``trainable``, digest of the source that trials run, and host."""
 
 
-def _reader() -> Callable[[], Code]:
-    # A function within a function travels by value: on a worker with other code there may be no module to import.
-    def read() -> Code:
-        import hashlib
-        import importlib.util
-        import pathlib
-        import socket
+@dataclass(frozen=True)
+class _Tools:
+    """Functions that can be sent to a worker that has none of our code."""
 
-        digest, folder = hashlib.sha256(), ""
-        for package in ("store", "trainable"):
-            spec = importlib.util.find_spec(package)
-            locations = list(spec.submodule_search_locations or ()) if spec is not None else []
-            folder = locations[0] if locations else str(spec and spec.origin)
+    read: Callable[[], Code]
+    adopt: Callable[[str, str], None]
+    difference: Callable[[Code, Code], str | None]
+
+
+def _tools() -> _Tools:
+    hold, names = holder(), NAMES
+
+    # A function within a function travels by value: on a worker with other code there may be no module to import.
+    def digest_of(folders: Mapping[str, str]) -> str:
+        import hashlib
+        import pathlib
+
+        digest = hashlib.sha256()
+        for package, folder in folders.items():
             for path in sorted(pathlib.Path(folder).rglob("*.py")):
                 digest.update(f"{package}/{path.relative_to(folder)}\n".encode())
                 digest.update(path.read_bytes())
-        return folder, digest.hexdigest()[:16], socket.gethostname()
+        return digest.hexdigest()[:16]
 
-    return read
+    def read() -> Code:
+        import importlib.util
+        import socket
+
+        folders = {}
+        for package in ("store", "trainable"):
+            spec = importlib.util.find_spec(package)
+            locations = list(spec.submodule_search_locations or ()) if spec is not None else []
+            folders[package] = locations[0] if locations else str(spec and spec.origin)
+        return folders["trainable"], digest_of(folders), socket.gethostname()
+
+    def adopt(root: str, digest: str) -> None:
+        import importlib.util
+
+        found = [importlib.util.find_spec(package) for package in ("store", "trainable", "orchestrator")]
+        if all(spec is not None and spec.origin == f"{root}/{spec.name}/__init__.py" for spec in found):
+            return
+        if digest_of({package: f"{root}/{package}" for package in ("store", "trainable")}) == digest:
+            hold(root, names)
+
+    def difference(there: Code, here: Code) -> str | None:
+        if there[1] == here[1]:
+            return None
+        if (there[0], there[2]) == (here[0], here[2]):
+            return (
+                f"the code in {there[0]} has changed since the sweep began, and a new worker would run the new "
+                "one: resume the sweep, which compares what makes the numbers"
+            )
+        return (
+            f"workers must run the driver's code, but {there[0]} on node {there[2]} is not that of {here[0]} on "
+            f"{here[2]}: install the same version in both places, or start where no other folder of that name is "
+            "found first"
+        )
+
+    return _Tools(read, adopt, difference)
 
 
-read_code = _reader()
+_TOOLS = _tools()
+read_code = _TOOLS.read
 """The code that trials of this process run."""
+
+
+def with_our_code(work: Callable[..., Any]) -> Callable[..., Any]:
+    """A function for a worker that looks for our packages where this process has them, before it loads ``work``.
+
+    Args:
+        work: The function to call there.
+
+    Returns:
+        One with the same parameters. Where the worker's node has other code in that place, or none, it uses what the
+        worker finds by itself.
+    """
+    adopt, ours, content = _TOOLS.adopt, read_code(), cloudpickle.dumps(work)
+    root = os.path.dirname(ours[0])  # noqa: PTH120
+
+    def call(*arguments: Any) -> Any:
+        import pickle
+
+        adopt(root, ours[1])
+        return pickle.loads(content)(*arguments)
+
+    return call
+
+
+@dataclass(frozen=True)
+class _Adoption:
+    """A value that, where it is unpickled, lets our packages be found where this process has them."""
+
+    root: str
+    digest: str
+
+    def __reduce__(self) -> tuple[Callable[[str, str], None], tuple[str, str]]:
+        return _TOOLS.adopt, (self.root, self.digest)
 
 
 def compared(base: type, name: str, members: dict[str, Any]) -> type:
     """A trainable that runs a trial only where its worker has the code of this process.
 
     Args:
-        base: The trainable; it travels by reference, so that a worker runs the one that it finds.
+        base: The trainable; it travels by reference, so that a worker runs the one that it finds: that of this process
+            where its node has the same in the same place.
         name: Name of the new class.
         members: Attributes of the new class.
 
     Returns:
         The class. On a worker with other code its first result holds ``halt``, the reason in words.
     """
-    ours, read = read_code(), _reader()
+    ours, tools = read_code(), _TOOLS
+    read, difference = tools.read, tools.difference
 
-    class Compared(base):  # type: ignore[misc]
+    class Adopted:
+        # A class is unpickled with what it holds, and the first of a class's bases before the others.
+        adopted = _Adoption(os.path.dirname(ours[0]), ours[1])  # noqa: PTH120
+
+    class Compared(Adopted, base):  # type: ignore[misc]
         def setup(self, config: Any) -> None:
             # Once a process: code that was imported does not change any more.
             if not hasattr(self, "_other_code"):
-                location, digest, host = read()
-                there = f"{location} on node {host}"
-                here = f"{ours[0]} on {ours[2]}"
-                if digest == ours[1]:
-                    self._other_code = None
-                elif there == here.replace(" on ", " on node ", 1):
-                    self._other_code = (
-                        f"the code in {location} has changed since the sweep began, and a new worker would run the new "
-                        "one: resume the sweep, which compares what makes the numbers"
-                    )
-                else:
-                    self._other_code = (
-                        f"workers must run the driver's code, but {there} is not that of {here}: install the same "
-                        "version in both places, or start where no other folder of that name is found first"
-                    )
+                self._other_code = difference(read(), ours)
             if self._other_code is None:
                 super().setup(config)
 
@@ -102,6 +174,34 @@ def compared(base: type, name: str, members: dict[str, Any]) -> type:
     for key, value in {**members, "__name__": name, "__qualname__": name}.items():
         setattr(Compared, key, value)
     return Compared
+
+
+def check_nodes() -> None:
+    """Refuse a connected cluster of which a node that can train would run other code, before anything is written.
+
+    Nodes that join later, or are slow to answer, are compared when they are given their first trial.
+
+    Raises:
+        InputError: One would; both places are named.
+    """
+    ours, read = read_code(), with_our_code(_TOOLS.read)
+    asked = [
+        ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))(
+            read
+        ).remote()
+        for node in (node["NodeID"] for node in ray.nodes() if node["Alive"] and _trains(node["Resources"]))
+    ]
+    ready, _ = ray.wait(asked, num_returns=len(asked), timeout=NODE_SECONDS) if asked else ([], [])
+    for reference in ready:
+        # A node that is lost meanwhile is none to refuse.
+        with contextlib.suppress(ray.exceptions.RayError):
+            other = _TOOLS.difference(ray.get(reference), ours)
+            if other is not None:
+                raise InputError(other)
+
+
+def _trains(resources: Mapping[str, float]) -> bool:
+    return resources.get("CPU", 0.0) > 0
 
 
 def check_loaded(error: BaseException | None, node: str | None = None) -> None:
@@ -132,7 +232,7 @@ def _seen(last: str, node: str | None) -> str:
         return last
     with passed_over("the look for the code of a worker"):
         where = NodeAffinitySchedulingStrategy(node, soft=True) if node else None
-        location, _, host = ray.get(ray.remote(num_cpus=0, scheduling_strategy=where)(_reader()).remote(), timeout=30)
+        location, _, host = ray.get(ray.remote(num_cpus=0, scheduling_strategy=where)(_TOOLS.read).remote(), timeout=30)
         return f"{last}; it finds {location} on node {host}"
     return last
 

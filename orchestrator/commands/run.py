@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.resources
 import json
 import sys
 import time
@@ -13,9 +12,11 @@ from pathlib import Path
 from orchestrator.commands.report import as_uri
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.config.sweep_file import apply_override, parse_config, read_config, validate
+from orchestrator.process.own_packages import ROOT
 from store.errors import InputError
 
 DEMO = "brain_phantom"
+SHIPPED = ROOT / "sweeps"
 SMOKE = (
     "training.epochs=1",
     "search.trials=1",
@@ -65,14 +66,13 @@ def schema(options: argparse.Namespace) -> int:
 
 
 def _read_sweep(name: str | None, overrides: list[str]) -> SweepConfig:
-    embedded = importlib.resources.files("sweeps")
     if name is None:
-        return parse_config((embedded / f"{DEMO}.yaml").read_text(encoding="utf-8"), overrides, name=f"{DEMO}.yaml")
+        return parse_config((SHIPPED / f"{DEMO}.yaml").read_text(encoding="utf-8"), overrides, name=f"{DEMO}.yaml")
     if not Path(name).is_file():
-        known = {entry.name for entry in embedded.iterdir() if entry.name.endswith(".yaml")}
+        known = {entry.name for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml")}
         shipped = Path(name).name if name.endswith(".yaml") else f"{Path(name).name}.yaml"
         if shipped in known and str(Path(name).parent) in (".", "sweeps"):
-            return parse_config((embedded / shipped).read_text(encoding="utf-8"), overrides, name=shipped)
+            return parse_config((SHIPPED / shipped).read_text(encoding="utf-8"), overrides, name=shipped)
     if Path(name).is_dir() or "://" in name:
         where = name.rstrip("/")
         again = (

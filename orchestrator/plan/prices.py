@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.resources
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -66,7 +65,7 @@ def read_prices() -> Prices:
     named = os.environ.get(VARIABLE)
     name = named or "orchestrator/plan/prices.yaml"
     try:
-        file = Path(named) if named else importlib.resources.files("orchestrator.plan") / "prices.yaml"
+        file = Path(named) if named else Path(__file__).with_name("prices.yaml")
         tree = load_yaml(file.read_text(encoding="utf-8"))
         entries = {str(part): dict(entry) for part, entry in (tree.get("gpus") or {}).items()}
         gpus = {part: float(entry["hour"]) for part, entry in entries.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 from pathlib import Path
 from types import ModuleType
 
@@ -117,7 +118,9 @@ def test_a_folder_without_a_finished_trial_is_refused(keeper: ModuleType, tmp_pa
 def test_the_example_is_package_data() -> None:
     import tomllib
 
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["analysis"]
-    folder = ROOT / "analysis"
-    packed = {path for pattern in patterns for path in folder.glob(pattern)}
-    assert {path for path in (folder / "example").rglob("*") if path.is_file()} <= packed
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert "analysis" in wheel["only-include"] and wheel["exclude"] == ["analysis/notebooks"]
+    files = [path.relative_to(ROOT) for path in (ROOT / "analysis" / "example").rglob("*") if path.is_file()]
+    # What git ignores is left out of a wheel.
+    ignored = subprocess.run(["git", "check-ignore", *files], cwd=ROOT, capture_output=True, text=True)
+    assert len(files) > 5 and ignored.returncode == 1, ignored

@@ -15,7 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.integration.planted import PLANTED, listening
-from tests.integration.support import NODE, SWEEP, Witness, driver, own_cluster, session_members
+from tests.integration.support import NODE, SWEEP, Witness, decoys, driver, own_cluster, session_members
 
 # The machine of the tests may be busy: Ray's own half a minute for a start is then too short.
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
@@ -47,10 +47,7 @@ def witness(short_tmp: Path, sweep_file: Path) -> Witness:
     for folder in own.values():
         folder.mkdir()
     variables = {**PLANTED, **{name: str(folder) for name, folder in own.items()}}
-    current = short_tmp / "current"
-    (current / "store").mkdir(parents=True)
-    (current / "store" / "__init__.py").touch()
-    (current / "trainable.py").write_text("raise SystemExit('the wrong module was imported')\n")
+    current = decoys(short_tmp / "current")
     with driver(short_tmp, out, "run", sweep_file, "--out", out, variables=variables, cwd=current) as running:
         running.wait_for_rows(1)
         found = listening(session_members(running.process.pid))

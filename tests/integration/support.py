@@ -89,6 +89,17 @@ def differences(first: Rows, second: Rows) -> list[tuple[Any, str, Any, Any]]:
     ]
 
 
+def decoys(folder: Path) -> Path:
+    """Fill a folder with what a user may have there: folders, a package and a file with the names of our packages."""
+    for name in ("analysis", "sweeps", "orchestrator"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "notes.txt").touch()
+    (folder / "store").mkdir()
+    (folder / "store" / "__init__.py").write_text("raise SystemExit('the wrong store was imported')\n")
+    (folder / "trainable.py").write_text("raise SystemExit('the wrong trainable was imported')\n")
+    return folder
+
+
 def open_marks(out: Path | str, pattern: str = "") -> list[Path]:
     """Files of this name in the folders of open trials; without a name, the folders."""
     # Path.glob fails where the driver removes a folder in the same moment.

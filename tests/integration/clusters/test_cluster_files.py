@@ -91,8 +91,9 @@ def test_everything_the_package_needs_is_copied(name: str) -> None:
     mounts = {remote: local for remote, local in read(name)["file_mounts"].items() if not local.startswith("~")}
     assert all((ROOT / local).exists() for local in mounts.values())
     project = tomllib.loads(text("pyproject.toml"))
-    packages = {pattern.removesuffix("*") for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]}
-    assert set(mounts.values()) == {*packages, "pyproject.toml", project["project"]["readme"]}
+    packages = project["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
+    needed = {*packages, "pyproject.toml", project["project"]["readme"], project["project"]["license-files"][0]}
+    assert set(mounts.values()) == needed
     assert {remote.rsplit("/", 1)[1] for remote in mounts} == set(mounts.values())
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from tests.integration.hosts import wait_until
 from tests.integration.planted import PLANTED, holding
-from tests.integration.support import Rows, assert_same_results, differences, driver, end_session, rows
+from tests.integration.support import Rows, assert_same_results, decoys, differences, driver, end_session, rows
 
 pytestmark = pytest.mark.slow
 
@@ -87,6 +87,7 @@ def head_with_dashboard(place: Path, port: int, *others: int) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def story(short_tmp: Path, sweep_file: Path) -> Story:
     out, (port, *others) = short_tmp / "job", free_ports(4)
+    working = decoys(short_tmp / "working")
     programs = Path(sys.executable).parent
 
     def job(action: str, *words: object) -> str:
@@ -101,7 +102,7 @@ def story(short_tmp: Path, sweep_file: Path) -> Story:
     with head_with_dashboard(short_tmp / "j", port, *others):
         # The dashboard answers a little later than the cluster stands.
         sweep = programs / "lnl-sweep", "run", sweep_file, "--out", out
-        submit = "--no-wait", "--submission-id", "small", "--", *sweep
+        submit = "--no-wait", "--submission-id", "small", "--working-dir", working, "--", *sweep
         wait_until(lambda: "submitted successfully" in job("submit", *submit), "job", 120)
         # Beside it one whose user hands the secret to Ray, which by then has written it down.
         told = "--runtime-env-json", json.dumps({"env_vars": {"AWS_SECRET_ACCESS_KEY": "toldtoray"}})

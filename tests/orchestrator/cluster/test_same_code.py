@@ -13,7 +13,7 @@ import ray
 from ray import cloudpickle
 
 from orchestrator.cluster import same_code
-from orchestrator.cluster.same_code import check_loaded, code_first, compared, read_code
+from orchestrator.cluster.same_code import check_loaded, code_first, compared, read_code, with_our_code
 from store.errors import InputError
 from trainable.tune_trainable import SweepTrainable
 
@@ -75,13 +75,37 @@ def other(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_worker_in_another_checkout_names_both_places(other: Path, tmp_path: Path) -> None:
-    (tmp_path / "class").write_bytes(cloudpickle.dumps(compared(SweepTrainable, "Sweep_1", {"environment": {}})))
-    variables = {**os.environ, "PYTHONPATH": str(other)}
-    command = [sys.executable, "-c", WORKER, str(tmp_path / "class")]
-    done = subprocess.run(command, capture_output=True, text=True, env=variables, cwd=other, timeout=240)
+def in_a_worker(script: str, sent: Any, other: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """Run a script in a process that finds the other code first, and is sent something."""
+    (tmp_path / "sent").write_bytes(cloudpickle.dumps(sent))
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(other), str(ROOT)])}
+    command = [sys.executable, "-c", script, str(tmp_path / "sent")]
+    return subprocess.run(command, capture_output=True, text=True, env=variables, cwd=other, timeout=240)
+
+
+def test_a_worker_that_has_only_another_checkout_names_both_places(
+    other: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(same_code, "read_code", lambda: ("/elsewhere/trainable", "0123", "laptop"))
+    done = in_a_worker(WORKER, compared(SweepTrainable, "Sweep_1", {"environment": {}}), other, tmp_path)
     assert f"workers must run the driver's code, but {other / 'trainable'} on node " in done.stdout, done.stderr
-    assert f"is not that of {ROOT / 'trainable'} on " in done.stdout and "True {}" in done.stdout
+    assert "is not that of /elsewhere/trainable on laptop" in done.stdout and "True {}" in done.stdout
+
+
+@pytest.mark.parametrize("sent", ["class", "function"])
+def test_a_worker_that_finds_another_checkout_first_uses_the_drivers_code(
+    sent: str, other: Path, tmp_path: Path
+) -> None:
+    loads = "import pickle, sys; sent = pickle.load(open(sys.argv[1], 'rb'));"
+    if sent == "class":
+        work = f"{loads} import trainable; print(trainable.__file__, hasattr(sent, 'save_checkpoint'))"
+        done = in_a_worker(work, compared(SweepTrainable, "Sweep_1", {}), other, tmp_path)
+        assert done.stdout.split()[-1:] == ["True"], done.stderr
+    else:
+        work = f"{loads} found = sent(); import trainable; print(trainable.__file__, found)"
+        done = in_a_worker(work, with_our_code(read_code), other, tmp_path)
+        assert read_code()[1] in done.stdout, done.stderr
+    assert done.stdout.startswith(str(ROOT / "trainable")), done.stdout
 
 
 def test_a_worker_that_cannot_load_our_code_ends_the_sweep() -> None:
