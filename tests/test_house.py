@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import json
 import re
 import subprocess
@@ -44,6 +45,7 @@ def loaded_by(*statements: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
+@functools.cache
 def imports_of(path: Path, everywhere: bool = True) -> set[str]:
     """Modules that a file imports; ``everywhere`` also inside functions."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -186,22 +188,25 @@ def without_implied(arrows: dict[str, set[str]]) -> set[tuple[str, str]]:
     }
 
 
-def drawn_arrows() -> dict[str, set[tuple[str, str]]]:
-    """Arrows of the picture in docs/architecture.md, by the package in which they are drawn; "" = between packages."""
+def drawn() -> tuple[dict[str, set[tuple[str, str]]], dict[str, set[str]]]:
+    """Arrows and rooms of the picture in docs/architecture.md, by package; arrows between packages under ""."""
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     lines = text.split("```mermaid\n", 1)[1].split("```", 1)[0].splitlines()
     arrows: dict[str, set[tuple[str, str]]] = {"": set()}
+    rooms: dict[str, set[str]] = {"": set()}
     package = ""
     for line in map(str.strip, lines[1:]):
         if line.startswith("subgraph "):
             package = line.split()[1]
-            arrows[package] = set()
+            arrows[package], rooms[package] = set(), set()
         elif line == "end":
             package = ""
         else:
-            start, _, end = line.partition(" --> ")
-            arrows[package].add((start, end))
-    return arrows
+            rooms[package] |= set(line.split(" --> "))
+            if " --> " in line:
+                start, end = line.split(" --> ")
+                arrows[package].add((start, end))
+    return arrows, rooms
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -209,8 +214,9 @@ def test_the_picture_of_the_architecture_shows_the_rooms(package: str) -> None:
     everything = arrows_within(ROOT / package)
     rooms = {room for room in everything if (ROOT / package / room).is_dir()}
     arrows = without_implied({room: everything[room] & rooms for room in rooms})
-    assert drawn_arrows()[package] == arrows
-    assert rooms == {room for arrow in arrows for room in arrow}
+    drawn_arrows, drawn_rooms = drawn()
+    assert drawn_arrows[package] == arrows
+    assert drawn_rooms[package] == rooms
 
 
 def test_the_picture_of_the_architecture_shows_the_packages() -> None:
@@ -225,7 +231,8 @@ def test_the_picture_of_the_architecture_shows_the_packages() -> None:
         }
         for package in PACKAGES
     }
-    assert drawn_arrows()[""] == without_implied(arrows)
+    drawn_arrows, _ = drawn()
+    assert drawn_arrows[""] == without_implied(arrows)
 
 
 def test_the_files_that_the_architecture_names_are_there() -> None:
