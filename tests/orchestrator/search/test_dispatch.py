@@ -275,7 +275,7 @@ class TestTotals:
         dispatcher.record(fake_row(second, None, "failed"), [])
         (status,) = dispatcher.status()
         assert (status.finished, status.running, status.failed, status.pruned) == (2, 1, 1, 0)
-        assert (status.best, status.best_lambda, status.searching, status.exact) == (0.5, 0.0, True, False)
+        assert (status.best, status.best_pressure, status.searching, status.exact) == (0.5, 0.0, True, False)
 
 
 class TestOptunaAtTheEnd:
