@@ -1,4 +1,4 @@
-"""What stands beside the rows: which image was in which split, and the same images at every bias strength."""
+"""Files beside the rows: the splits of every seed, and sample images at every bias strength."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
 
 
 def write_samples(plan: Plan, directory: SweepDirectory) -> None:
-    """Write ``samples/``: one strip of images for each bias value, and their index."""
+    """Write ``samples/``, with one strip of images for each bias value, and their index."""
     from trainable.data.samples import strips
 
     values = [dict(cell.bias) for cell in plan.cells]
