@@ -242,6 +242,9 @@ def _names(cells: list[CellStatus]) -> list[str]:
 def duration(seconds: float) -> str:
     """Seconds in words, such as ``45 s``, ``3 min 20 s`` or ``2 h 05 min``.
 
+    Args:
+        seconds: Time in seconds, at least 0.
+
     Example:
         >>> duration(200), duration(7500)
         ('3 min 20 s', '2 h 05 min')

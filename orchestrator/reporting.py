@@ -61,6 +61,7 @@ class ReportKeeper:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            # A Ctrl-C in the terminal is meant for the driver, which ends this process by itself.
             start_new_session=True,
         )
         # From here and not in the child before it starts: this process has threads, and the child could hang.

@@ -206,6 +206,7 @@ def _run_under_lease(start: _Start) -> None:
             _set_aside(directory, surveyed, options)
             _restore(start.dispatcher, writer, surveyed, options)
             _write_sheet(start, writer, surveyed)
+            # From here on a directory that is removed under the sweep is not made again by a write.
             directory.folder = directory.folder.kept(SWEEP_FILE)
             lease.keep(directory.folder)
             write_splits(start.plan, directory, writer)

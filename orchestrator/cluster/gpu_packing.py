@@ -130,6 +130,10 @@ def probe_specs(config: SweepConfig, cells: Iterable[Cell]) -> dict[str, TrialSp
 
     It has the default hyperparameters, and the test images that a confirm trial loads.
 
+    Args:
+        config: The resolved configuration.
+        cells: The grid.
+
     Example:
         >>> from orchestrator.config.sweep_file import validate
         >>> from orchestrator.plan.plan import make_plan

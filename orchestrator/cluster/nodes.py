@@ -242,6 +242,10 @@ def demands_of(config: SweepConfig, nodes: Iterable[Mapping[str, float]]) -> dic
 
     ``gpu: auto`` counts as one GPU where there are any.
 
+    Args:
+        config: The resolved configuration.
+        nodes: Resources of each node.
+
     Example:
         >>> from orchestrator.config.sweep_file import parse_config
         >>> config = parse_config("{dataset: {name: brain_phantom, bias: {rho: 1}}, methods: [erm]}")

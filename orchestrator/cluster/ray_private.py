@@ -302,6 +302,10 @@ def address_here() -> str | None:
 def living_nodes(address: str, seconds: float) -> set[str]:
     """Identifiers of the living nodes of the cluster at an address.
 
+    Args:
+        address: ``HOST:PORT``.
+        seconds: Longest time to wait for an answer.
+
     Raises:
         Exception: Ray's reason. AttributeError, ImportError or TypeError come from a Ray with another interface.
     """

@@ -105,6 +105,10 @@ def configuration_in(sheet: Mapping[str, Any]) -> dict[str, Any]:
 def validate(tree: Mapping[str, Any], name: str = "sweep file") -> SweepConfig:
     """Validate a mapping as a sweep configuration.
 
+    Args:
+        tree: The sweep file as a mapping.
+        name: Name of the file, for the message.
+
     Raises:
         InputError: The first rule that is broken, with the key, the value found and the nearest known key.
 

@@ -64,6 +64,7 @@ def write_samples(plan: Plan, directory: SweepDirectory) -> None:
         name = "_".join(f"{key}_{short(value)}" for key, value in point.items()) + ".png"
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
+        # An equal file stays: in an object store one that is overwritten while it is read is torn.
         if name not in there or folder.read(name) != buffer.getvalue():
             folder.write(name, buffer.getvalue())
         caption = ", ".join(f"{k} = {point[k]:g}" for k in varying)

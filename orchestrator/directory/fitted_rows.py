@@ -75,6 +75,10 @@ def fitted(table: str, row: Mapping[str, Any]) -> Fitted:
 def check_predictions(table: pa.Table, trial_id: str) -> None:
     """Refuse predictions that are not exactly one for each variant and image of a trial.
 
+    Args:
+        table: Predictions, with the columns trial_id, variant and image.
+        trial_id: Identifier of the trial.
+
     Raises:
         ValueError: The predictions are of another trial, a key is missing, or a key stands twice.
 

@@ -34,6 +34,10 @@ class WriteQueue(Protocol):
     def put(self, key: str, work: Work) -> None:
         """Do a piece of work after all earlier ones of the same key.
 
+        Args:
+            key: Pieces of work with the same key are done in their order.
+            work: The piece of work.
+
         Raises:
             Exception: Error of this or of an earlier piece of work.
         """

@@ -311,6 +311,10 @@ def _await(folder: Folder, name: str, what: str) -> None:
 def typed(table: str, data: pa.Table) -> pa.Table:
     """Give columns the types and the order of a table's schema, with nulls for absent columns.
 
+    Args:
+        table: Name of the table.
+        data: Columns of the table, in any order.
+
     Example:
         >>> table = typed("history", pa.table({"epoch": [1.0]}))
         >>> table.schema.field("epoch").type, table["trial_id"].null_count

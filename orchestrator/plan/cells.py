@@ -337,6 +337,10 @@ def folds(config: SweepConfig, dataset: Dataset) -> list[int | None]:
 def bias_axis(points: list[dict[str, float]], dataset: Dataset) -> str:
     """Name of the x axis: the first declared parameter that varies, or else the first one.
 
+    Args:
+        points: Value of every bias parameter at each point of the grid.
+        dataset: The data set.
+
     Example:
         >>> bias_axis([{"color_variance": 0.02}, {"color_variance": 0.1}], load_checked("coloured_digits", {}))
         'color_variance'

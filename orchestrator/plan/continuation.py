@@ -81,6 +81,10 @@ def check_config(old: Mapping[str, Any], new: SweepConfig, directory: str) -> di
 def all_changes(old: Mapping[str, Any], new: SweepConfig) -> dict[str, tuple[Any, Any]]:
     """Differences of two configurations, allowed or not.
 
+    Args:
+        old: The configuration in ``sweep.yaml``.
+        new: The resolved configuration.
+
     Returns:
         Dotted key -> (old, new).
 
@@ -141,6 +145,10 @@ def _words(key: str, had: Any, has: Any) -> str:
 
 def changed_numbers(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """Changes in the code that computes a trial's numbers.
+
+    Args:
+        old: ``provenance`` of ``sweep.yaml``.
+        new: That of this run.
 
     Returns:
         Key of the provenance -> (old, new).

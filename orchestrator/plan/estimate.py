@@ -45,7 +45,15 @@ Timer = Callable[[Plan, Sequence[Cell]], Mapping[str, Timing]]
 
 
 def time_cell(plan: Plan, cell: Cell) -> Timing:
-    """Train a few steps of one cell in this process, in the middle of its search space."""
+    """Train a few steps of one cell in this process, in the middle of its search space.
+
+    Args:
+        plan: The resolved sweep.
+        cell: One of its cells.
+
+    Returns:
+        Seconds of an epoch and of the test images, and the number of operations.
+    """
     import torch
 
     from trainable.trial.process_state import kept

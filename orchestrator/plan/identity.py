@@ -19,6 +19,11 @@ def search_seed(sweep_seed: int, repeat: int = 0, k: int = 0) -> int:
 
     It is even, so that no confirm seed can equal it.
 
+    Args:
+        sweep_seed: Seed of the sweep file.
+        repeat: Number of the repetition, from 0.
+        k: Index of the search seed, from 0.
+
     Example:
         >>> search_seed(0) == search_seed(0), search_seed(0) % 2
         (True, 0)
@@ -32,6 +37,12 @@ def confirm_seed(sweep_seed: int, k: int, repeat: int = 0, split: int | None = N
 
     It is odd, so that no search seed can equal it.
 
+    Args:
+        sweep_seed: Seed of the sweep file.
+        k: Index of the confirm seed, from 0, within its split where there are several.
+        repeat: Number of the repetition, from 0.
+        split: Index of the split; None = each seed has a split of its own.
+
     Example:
         >>> confirm_seed(0, k=0) == confirm_seed(0, k=1), confirm_seed(0, k=0) % 2
         (False, 1)
@@ -44,6 +55,11 @@ def split_seed(sweep_seed: int, split: int | None, repeat: int = 0) -> int | Non
     """Seed of a train / validation split that several confirm seeds share.
 
     None where each seed has a split of its own.
+
+    Args:
+        sweep_seed: Seed of the sweep file.
+        split: Index of the split; None = each seed has a split of its own.
+        repeat: Number of the repetition, from 0.
 
     Example:
         >>> split_seed(0, None) is None, split_seed(0, 0) == split_seed(0, 1)
@@ -85,6 +101,14 @@ def trial_spec(
 
     It holds all that a worker must know.
 
+    Args:
+        config: The resolved configuration.
+        cell: Cell of the trial.
+        phase: ``search`` or ``confirm``.
+        trial_id: Identifier of the trial, usable as a file name.
+        hyperparameters: Value of every hyperparameter of the method.
+        seed: Seed of the trial.
+
     Example:
         >>> from orchestrator.config.sweep_file import validate
         >>> from orchestrator.plan.plan import make_plan
@@ -122,6 +146,12 @@ def trial_spec(
 def in_repeat(spec: TrialSpec, sweep_seed: int, repeat: int, split: int | None = None) -> TrialSpec:
     """Copy of a trial in a repeat of the sweep, and on a split that several seeds share.
 
+    Args:
+        spec: The trial.
+        sweep_seed: Seed of the sweep file.
+        repeat: Number of the repetition, from 0.
+        split: Index of the split; None = the trial's seed decides the split too.
+
     Example:
         >>> spec = TrialSpec("brain_phantom", {"rho": 1.0}, "erm", {"lr": 0.01}, "small_cnn", 2, "confirm", "trial-1")
         >>> in_repeat(spec, sweep_seed=0, repeat=2).repeat
@@ -131,7 +161,13 @@ def in_repeat(spec: TrialSpec, sweep_seed: int, repeat: int, split: int | None =
 
 
 def spec_of_row(config: SweepConfig, cell: Cell, row: Mapping[str, Any]) -> TrialSpec:
-    """Specification by which a worker trains a finished trial of a cell once more."""
+    """Specification by which a worker trains a finished trial of a cell once more.
+
+    Args:
+        config: The resolved configuration.
+        cell: Cell of the trial.
+        row: Trial row.
+    """
     hyperparameters = json.loads(row["hyperparameters"])
     spec = trial_spec(config, cell, row["phase"], row["trial_id"], hyperparameters, row["seed"])
     spec = replace(spec, rule=row["search_rule"] or spec.rule, enqueued_from=row["enqueued_from"])

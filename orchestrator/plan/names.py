@@ -122,6 +122,10 @@ def _check_hyperparameters(cell: Cell) -> None:
 def check_values(where: str, values: Mapping[str, Any]) -> None:
     """Refuse values that would change on their way through a trial's JSON.
 
+    Args:
+        where: Key of the sweep file that holds the values, for the message.
+        values: Values by name.
+
     Raises:
         InputError: A value such as a date, bytes, or a mapping with other keys than text.
 

@@ -20,6 +20,9 @@ def space_of(entry: MethodConfig, method: Method, epochs: int) -> tuple[dict[str
         method: The registered one.
         epochs: Epochs of a trial.
 
+    Returns:
+        (searched values, fixed values), by the name of the hyperparameter.
+
     Raises:
         InputError: An unknown hyperparameter, one that is both searched and fixed, or a value that cannot be trained
             with.
@@ -73,6 +76,11 @@ def anchor_of(method: Method, space: Space, fixed: Mapping[str, Any]) -> dict[st
     """All hyperparameters of the anchor, the trial that is plain training.
 
     None where the method has none within its space.
+
+    Args:
+        method: The registered method.
+        space: Searched values of each hyperparameter.
+        fixed: Value of every other hyperparameter.
 
     Example:
         >>> from trainable.methods.base import get_method

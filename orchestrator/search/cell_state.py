@@ -244,6 +244,7 @@ class CellState:
         waiting = [search for search in self.searches if search.unissued]
         if not waiting:
             return None
+        # The one with most left, so that they end together: the rules choose when all have ended.
         search = max(waiting, key=lambda s: len(s.unissued))
         place = search.next()
         assert place is not None

@@ -241,5 +241,6 @@ def _states_of(config: SweepConfig, cells: Iterable[Cell]) -> dict[tuple[str, in
 
 
 def _search_order(row: Row) -> tuple[str, int, int]:
+    # By number: a study is then rebuilt in one order, whatever the order in which the parts were read.
     number, seed = (row["search_number"], row["seed_number"]) if row["phase"] == "search" else (-1, 0)
     return str(row["cell"]), number, seed

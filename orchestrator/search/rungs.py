@@ -64,6 +64,13 @@ def build_rungs(stopping: EarlyStopping | str, epochs: int) -> Rungs:
 
     There are none where early stopping is off.
 
+    Args:
+        stopping: The resolved ``search.early_stopping``.
+        epochs: Epochs of a trial.
+
+    Returns:
+        Rungs at epochs below ``epochs``.
+
     Example:
         >>> build_rungs(EarlyStopping(min_epochs=4, reduction_factor=3), epochs=40).levels
         (4, 12, 36)

@@ -152,6 +152,11 @@ class CellStudy:
 def sobol_point(seed: int, dimensions: int, number: int) -> list[float]:
     """Point ``number`` of a scrambled Sobol sequence (Owen 1998).
 
+    Args:
+        seed: Seed of the scrambling.
+        dimensions: Number of hyperparameters that are searched.
+        number: Position in the sequence, from 0.
+
     Returns:
         ``dimensions`` numbers in [0, 1).
 
@@ -189,6 +194,13 @@ def distribution(entry: Range | Choices) -> BaseDistribution:
 
 def from_unit(entry: Range | Choices, u: float) -> Any:
     """Map u in [0, 1) to the searched set, uniformly (in the logarithm for a log range).
+
+    Args:
+        entry: The searched set.
+        u: Number in [0, 1).
+
+    Returns:
+        A value of the set: a float, an int of an integer range, or one of the choices.
 
     Example:
         >>> from_unit(Range(0.0, 10.0), 0.25), from_unit(Choices(("adam", "sgd")), 0.75)
