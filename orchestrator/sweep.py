@@ -297,7 +297,7 @@ def _result(start: _Start) -> Result:
 
 
 def _clear_remade(directory: SweepDirectory) -> None:
-    """Remove what Ray has made anew of a folder that was removed, or moved, under a sweep."""
+    """Remove what Ray has written to a folder that was removed, or moved, under a sweep."""
     folder = directory.folder.local
     with contextlib.suppress(OSError):
         if folder is not None and [path.name for path in folder.iterdir()] == ["ray"]:

@@ -114,7 +114,7 @@ class Recorder(tune.Callback):
         self._session.guarded(lambda: self._session.ended(trial.trial_id), None)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """Start a trial whose process died again, or write its row."""
+        """Start a trial again whose process died, or write its row."""
         self._session.guarded(lambda: self._session.process_lost(trial), None)
 
 

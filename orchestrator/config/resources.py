@@ -65,7 +65,7 @@ class MethodResources(BaseModel):
     )
 
     def completed_by(self, sweep: ResourcesConfig) -> ResourcesConfig:
-        """Complete what was left out by the sweep's resources."""
+        """Fill the keys that were left out with the sweep's resources."""
         return ResourcesConfig(
             cpu=sweep.cpu if self.cpu is None else self.cpu, gpu=sweep.gpu if self.gpu is None else self.gpu
         )

@@ -45,7 +45,7 @@ class LeaseLost(RuntimeError):
 
 @dataclass
 class Lease:
-    """Lease that is held.
+    """Lease of this driver on a sweep's directory.
 
     Its generation stands in the name of every part: rows of a replaced driver are never preferred.
 

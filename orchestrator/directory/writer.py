@@ -115,7 +115,7 @@ class Writer:
         self._mark(trial_id, f"started-{self._lease.generation:04d}")
 
     def run_again(self, trial_id: str) -> None:
-        """Leave the mark of a failed trial that is to run again, also where this driver does not come to it."""
+        """Leave the mark of a failed trial that is to run again, even if this driver ends before that."""
         self._lease.check()
         self._mark(trial_id, AGAIN)
 
