@@ -1,7 +1,7 @@
-"""Entry of the command line, under the one name of ours that nobody else gives to a folder.
+"""Entry point of the command line, in the one module of ours whose name nobody else gives to a folder.
 
-``orchestrator`` may be hidden by a folder or file in the current directory or on ``PYTHONPATH``, and with it all that
-could find our other packages. This file finds it beside itself.
+``orchestrator`` may be hidden by a folder or file in the current directory or on ``PYTHONPATH``. Then the code that
+finds our other packages is hidden too. This file finds ``orchestrator`` beside itself.
 """
 
 from __future__ import annotations

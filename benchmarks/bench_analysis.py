@@ -1,4 +1,4 @@
-"""Reading, judging and showing a large sweep, as ratios within one run. All rows are SYNTHETIC.
+"""Reading, judging and showing a large synthetic sweep, as ratios within one run.
 
     python benchmarks/bench_analysis.py                # 20,000 trials, 1 M epochs, 2 M predictions
     python benchmarks/bench_analysis.py --trials 2000  # a look in seconds
@@ -131,7 +131,7 @@ def pair(one: Callable[[], Any], other: Callable[[], Any], rounds: int = 3) -> t
 
 
 def unverified(call: Callable[[], Any]) -> Callable[[], Any]:
-    """A call during which nothing is hashed or validated, and everything is believed."""
+    """Make a call in which nothing is hashed or validated."""
 
     def plain() -> Any:
         with (
@@ -145,7 +145,7 @@ def unverified(call: Callable[[], Any]) -> Callable[[], Any]:
 
 
 class Anything:
-    """Equal to whatever it is compared with."""
+    """Object that is equal to whatever it is compared with."""
 
     def __eq__(self, other: object) -> bool:
         return True
@@ -154,7 +154,7 @@ class Anything:
 
 
 def time_single_parts(folder: Path, frame: pd.DataFrame, most: int = 20_000) -> tuple[int, float]:
-    """Seconds to load parts of one row each."""
+    """Number of parts of one row each, and the seconds to load them."""
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "trials").mkdir(parents=True)
     table = typed("trials", frame.head(most))
@@ -164,7 +164,7 @@ def time_single_parts(folder: Path, frame: pd.DataFrame, most: int = 20_000) -> 
 
 
 def write_sweep(folder: Path, trials: int, predictions: int) -> pd.DataFrame:
-    """Write a finished synthetic sweep as the driver leaves one; returns the trial rows."""
+    """Write a finished synthetic sweep as the driver leaves one, and return the trial rows."""
     rng = np.random.default_rng(0)
     cells = [(m, v) for m in METHODS for v in VALUES]
     confirms = SEEDS * len(RULES)
@@ -194,7 +194,7 @@ def write(folder: Path, table: str, cell: str, frame: pd.DataFrame) -> None:
 
 
 def typed(table: str, frame: pd.DataFrame) -> pa.Table:
-    """An Arrow table with all columns of the schema; absent ones are null."""
+    """Arrow table with all columns of the schema, where absent ones are null."""
     schema = arrow_schema(table, frame.columns)
     arrays = [
         pa.array(frame[f.name], f.type, from_pandas=True) if f.name in frame else pa.nulls(len(frame), f.type)
@@ -260,7 +260,7 @@ def cell_trials(cell: str, method: str, value: float, searches: int, rng: np.ran
 
 
 def filled(frame: pd.DataFrame, rng: np.random.Generator) -> dict[str, Any]:
-    """Something in every other column that a real row has, so that both sides of a ratio read as much."""
+    """Values for every other column that a real row has, so that both sides of a ratio read the same amount."""
     n = len(frame)
     more: dict[str, Any] = {}
     for field in arrow_schema("trials"):

@@ -48,13 +48,13 @@ def main() -> None:
 
 
 def several(trials: int, sampler: str) -> list[float]:
-    """Seconds a trial of six short sweeps."""
+    """Seconds for each trial of six short sweeps."""
     cells = trials // (SEARCH + CONFIRM)
     return [timed(cells, sampler, 8)[0] / (cells * (SEARCH + CONFIRM)) for _ in range(6)]
 
 
 def timed(cells: int, sampler: str, slots: int) -> tuple[float, Executor]:
-    """Run a simulated sweep of so many cells; seconds of processor time that it took."""
+    """Run a simulated sweep of ``cells`` cells, and measure its seconds of processor time."""
     config = sweep_config(
         dataset={"name": "fake", "bias": {"rho": [i / max(1, cells - 1) for i in range(cells)]}},
         methods=["erm"],

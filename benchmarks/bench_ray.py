@@ -1,4 +1,4 @@
-"""What our side of Ray Tune costs: overhead of a null trial, its growth, and how busy the slots are. Real Ray.
+"""Overhead of our side of Ray Tune on a real Ray: a null trial, its growth, and the busy share of the slots.
 
     python benchmarks/bench_ray.py                 # 1,000 null trials; 8 slots
     python benchmarks/bench_ray.py --trials 200    # a look
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 class started_ray:
-    """Ray on this machine with so many (logical) processors; its workers replay."""
+    """Ray on this machine with a number of logical processors, whose workers replay curves."""
 
     def __init__(self, slots: int, seconds: float) -> None:
         self._slots, self._seconds = slots, seconds
@@ -89,7 +89,7 @@ class started_ray:
 
 
 def plain_tune(trials: int, seconds: float, slots: int) -> list[Span]:
-    """Plain Ray Tune: when each trial began and ended."""
+    """Start and end of each trial of plain Ray Tune."""
     from ray import tune
 
     spans: list[Span] = []
@@ -131,7 +131,7 @@ def plain_tune(trials: int, seconds: float, slots: int) -> list[Span]:
 
 
 def sweep(trials: int, slots: int, sampler: str = "tpe") -> list[Span]:
-    """Our sweep of so many trials of one epoch: when each trial began and ended."""
+    """Start and end of each trial of our sweep, whose trials have one epoch."""
     from rich.console import Console
 
     from orchestrator.config.sweep_file import validate
@@ -157,13 +157,13 @@ def sweep(trials: int, slots: int, sampler: str = "tpe") -> list[Span]:
 
 
 def sweep_alone(trials: int) -> list[Span]:
-    """Our sweep on a Ray of its own, as for the longer one."""
+    """Start and end of each trial of our sweep on a Ray of its own, as for the longer one."""
     with started_ray(2, 0.0):
         return sweep(trials, 2)
 
 
 def optuna_alone(trials: int) -> float:
-    """Seconds a trial of ``optuna.optimize`` in this process, with as many studies as the sweep has cells."""
+    """Seconds for each trial of ``optuna.optimize`` in this process, with as many studies as the sweep has cells."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -1,4 +1,4 @@
-"""The driver with its directory in an object store, against a local one: time and memory per trial, in one run.
+"""Driver with its directory in an object store, against a local one: time and memory per trial, in one run.
 
     python benchmarks/bench_s3.py                 # 1,000 trials that train nothing, each way
     python benchmarks/bench_s3.py --trials 100    # a look
@@ -87,7 +87,7 @@ def table(trials: int, found: dict[str, list[dict[str, Any]]]) -> list[str]:
 
 
 def one(out: str, trials: int, with_ray: bool) -> dict[str, Any]:
-    """Run a sweep of null trials; what it cost the driver."""
+    """Run a sweep of null trials, and measure what it costs the driver."""
     import io
 
     from rich.console import Console
@@ -141,7 +141,7 @@ def one(out: str, trials: int, with_ray: bool) -> dict[str, Any]:
 
 
 def at_once(run: Any) -> None:
-    """In place of Ray Tune: a trial ends in the moment it is issued."""
+    """Replacement of Ray Tune in which a trial ends in the moment it is issued."""
     import datetime
 
     from store.rules import RULES

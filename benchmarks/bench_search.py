@@ -42,7 +42,7 @@ BUDGET = TRIALS * EPOCHS
 SLOTS = 4
 STOPPING = EarlyStopping(min_epochs=math.ceil(1.3 * 0.3 * EPOCHS), reduction_factor=3)
 LONGER = 24
-"""Search trials where early stopping makes them cheaper; what lies beyond the budget is not counted."""
+"""Number of search trials where early stopping makes them cheaper, of which those beyond the budget do not count."""
 SPACE: dict[str, Range] = {name: get_method("lnl").space[name] for name in SEARCHED}  # type: ignore[misc]
 
 
@@ -64,7 +64,7 @@ class Table:
 
     @staticmethod
     def place(hyperparameters: Mapping[str, Any]) -> list[float]:
-        """Position in the unit cube, logarithmic like the ranges; the anchor's zeros lie at the lower ends."""
+        """Position in the unit cube, logarithmic like the ranges, where the anchor's zeros lie at the lower ends."""
         found = []
         for name, entry in SPACE.items():
             value = max(float(hyperparameters[name]), entry.low)
@@ -80,7 +80,7 @@ class Table:
 
 
 class Search(Protocol):
-    """A search of one cell (or of all): proposes, is told every epoch, and may stop a trial."""
+    """Search of one cell (or of all), which proposes, receives every epoch, and may stop a trial."""
 
     def ask(self) -> tuple[Any, dict[str, float]]: ...
 
@@ -91,7 +91,7 @@ class Search(Protocol):
 
 @dataclass
 class OptunaSearch:
-    """A plain Optuna study; with ``rungs`` its trials are stopped."""
+    """Plain Optuna study, whose trials are stopped where it has ``rungs``."""
 
     study: optuna.Study
     rungs: Rungs = field(default_factory=lambda: build_rungs("off", EPOCHS))
@@ -153,7 +153,7 @@ Regrets = list[float]
 
 
 def replay(table: Table, search: Search, cells: list[float]) -> Regrets:
-    """Run a search on its cells (in turn) until each has spent its budget; regret of each."""
+    """Run a search on its cells in turn until each has spent its budget, and return the regret of each."""
     spent, chosen = dict.fromkeys(cells, 0), dict.fromkeys(cells, -math.inf)
     running: list[list[Any]] = []
     turn = 0
@@ -186,7 +186,7 @@ def replay(table: Table, search: Search, cells: list[float]) -> Regrets:
 
 
 def ours(table: Table, seed: int, sampler: str = "tpe", stopping: bool = True, neighbours: bool = False) -> Regrets:
-    """The real dispatcher, studies and rungs; the anchor's epochs count too."""
+    """Regrets of the real dispatcher, studies and rungs, where the anchor's epochs count too."""
     config = validate(
         {
             "seed": seed,

@@ -1,4 +1,4 @@
-"""Record real learning curves for benchmarks/bench_search.py: LNL on the coloured digits, one thread a trial.
+"""Records real learning curves for benchmarks/bench_search.py: LNL on the coloured digits, one thread a trial.
 
     python benchmarks/record_curves.py     # about 20 minutes of one processor; goes on where it stopped
 
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def configuration(number: int) -> dict[str, float]:
-    """The same quasi-random points of the method's own ranges in every cell."""
+    """Quasi-random point of the method's own ranges, the same in every cell."""
     space = get_method("lnl").space
     unit = sobol_point(0, len(SEARCHED), number)
     return {name: float(f"{from_unit(space[name], u):.6g}") for name, u in zip(SEARCHED, unit, strict=True)}

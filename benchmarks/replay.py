@@ -1,4 +1,4 @@
-"""A trainer that trains nothing: it waits as long as it is told and replays a learning curve.
+"""Trainer that trains nothing, but waits for a given time and replays a learning curve.
 
 Everything around it is real: ``register`` puts it in the place of the trainer in each of Ray's workers
 (``worker_process_setup_hook``), so that trials run through ``run_sweep`` and ``SweepTrainable`` as always.
@@ -17,11 +17,11 @@ from trainable.spec import TrialSpec
 from trainable.trial.outcome import Outcome, spec_row
 
 SECONDS = "LNL_SWEEP_REPLAY_SECONDS"
-"""Mean seconds of a trial, as text; their distribution is skewed. 0 = null trials."""
+"""Mean seconds of a trial, as text. Their distribution is skewed, and 0 means null trials."""
 
 
 class ReplayTrainer:
-    """As much of ``trainable.trial.trainer.Trainer`` as ``SweepTrainable`` asks for."""
+    """Replacement of ``trainable.trial.trainer.Trainer``, with the members that ``SweepTrainable`` uses."""
 
     def __init__(self, spec: TrialSpec, device: str = "cpu") -> None:
         self.spec, self.epoch = spec, 0
@@ -61,7 +61,7 @@ class ReplayTrainer:
 
 
 def skew(name: str) -> float:
-    """A lognormal number of mean 1 that depends on the name alone."""
+    """Lognormal number of mean 1 that depends on the name alone."""
     import numpy as np
 
     from trainable.randomness import derive
@@ -70,7 +70,7 @@ def skew(name: str) -> float:
 
 
 def register() -> None:
-    """Put the trainer in its place; run in every worker."""
+    """Put the trainer in its place, in every worker."""
     import trainable.trial.trainer
 
     trainable.trial.trainer.Trainer = ReplayTrainer  # type: ignore[misc, assignment]

@@ -1,4 +1,4 @@
-"""A simulated executor: replays learning curves on a clock of its own, and trains nothing (the idea is syne-tune's).
+"""Simulated executor that replays learning curves on its own clock and trains nothing (the idea is syne-tune's).
 
 The searcher, the scheduler, the recorder, the dispatcher and the writer are the real ones, and are called as Ray Tune
 calls them; only the trials are not run. A sweep of thousands of trials takes seconds, and nothing depends on the
@@ -41,7 +41,7 @@ Seconds = Callable[[TrialSpec], float]
 
 @dataclass
 class SimulatedTrial:
-    """As much of one of Tune's trials as our side of it asks for."""
+    """Replacement of one of Tune's trials, with the members that our side of it uses."""
 
     trial_id: str
     spec: TrialSpec
@@ -56,7 +56,7 @@ class SimulatedTrial:
 
 @dataclass(frozen=True)
 class Run:
-    """When a trial ran, on the simulated clock."""
+    """Start and end of a trial on the simulated clock."""
 
     trial_id: str
     phase: str
@@ -143,7 +143,7 @@ class Executor:
         self._recorder.on_trial_complete(0, [], trial)
 
     def busy_share(self) -> float:
-        """Share of the slots that are busy, from the moment all are up until the last ``slots`` trials start."""
+        """Share of the slots that are busy, after all are up and until the last ``slots`` trials start."""
         starts = sorted(run.start for run in self.runs)
         first, last = starts[self.slots - 1], starts[-self.slots]
         busy = sum(max(0.0, min(run.end, last) - max(run.start, first)) for run in self.runs)
@@ -153,7 +153,7 @@ class Executor:
 def simulate(
     config: SweepConfig, cells: list[Cell], directory: SweepDirectory, slots: int, curve: Curve, seconds: Seconds
 ) -> Executor:
-    """A sweep that is ready to run on a simulated cluster; its rows are really written.
+    """Make a sweep that is ready to run on a simulated cluster, whose rows are really written.
 
     Args:
         config: The resolved configuration.
@@ -172,14 +172,17 @@ def simulate(
 
 
 def skewed_seconds(spec: TrialSpec) -> float:
-    """Seconds of an epoch: most are short, some ten times as long; a function of the trial alone."""
+    """Seconds of an epoch, a function of the trial alone.
+
+    Most epochs are short, some ten times as long.
+    """
     import numpy as np
 
     return float(np.random.default_rng(derive(0, spec.trial_id)).lognormal(0.0, 1.0))
 
 
 def smooth_curve(spec: TrialSpec, epoch: int) -> Mapping[str, float]:
-    """Rises with the epochs towards a height that the learning rate decides, the same under every rule."""
+    """Value that rises with the epochs to a height given by the learning rate, the same under every rule."""
     import math
 
     height = 1.0 - 0.1 * abs(math.log10(spec.hyperparameters["lr"]) + 2) - spec.bias["rho"] / 2

@@ -1,4 +1,7 @@
-"""Many trials: a sweep over cells of bias strength. Knows Ray and Optuna."""
+"""Many trials: a sweep over cells of bias strength.
+
+This package knows Ray and Optuna.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Budget of a sweep: its bounds on time and money, and what its trials have taken of them.
+"""Budget of a sweep: its bounds on time and money, and what its trials have used.
 
-Pure: knows neither Ray nor files nor a clock; every time is given, in seconds of one clock of the caller's.
+Pure: knows neither Ray nor files nor a clock. The caller gives every time, in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 from orchestrator.config.sweep_config import LimitsConfig
 
 MAX_FAILURES = 2
-"""Times a trial whose process died is started again before it counts as failed."""
+"""Number of restarts of a trial whose process died, before the trial counts as failed."""
 
 Row = Mapping[str, Any]
 Price = Callable[[Row], float | None]
-"""Cost of the trial of a row; None where it is not known."""
+"""Function from a trial's row to the cost of the trial, or None where the cost is not known."""
 
 
 @dataclass(frozen=True)
 class Exhausted:
-    """Bound of a sweep that has been reached: no more trials are started.
+    """Bound of a sweep that has been reached, so that no more trials are started.
 
     Attributes:
         reason: The bound, in words.
@@ -36,13 +36,13 @@ class Exhausted:
 
 
 class Budget:
-    """Counts what a sweep takes, against the bounds in its file.
+    """Counts what a sweep uses, against the bounds in its file.
 
     Args:
         limits: The bounds.
         price: Gives the cost of a trial.
         now: Time at which this driver began.
-        finished: Trials that had their row by then.
+        finished: Number of trials that had their row at that time.
 
     Attributes:
         slots: Trials that run at once.
@@ -69,11 +69,11 @@ class Budget:
         self._running: dict[str, float] = {}
 
     def start_hours(self, now: float) -> None:
-        """Count ``limits.max_hours`` from now on: the start of a cluster is not in it."""
+        """Count ``limits.max_hours`` from now on, without the start of the cluster."""
         self._hours_from = now
 
     def use_slots(self, slots: int, now: float) -> None:
-        """Take note of how many trials run at once from now on."""
+        """Record the number of trials that run at once from now on."""
         if self.slots:
             self._slot_seconds += self.slots * (now - self._slots_since)
             self._slots_since = now
@@ -85,11 +85,16 @@ class Budget:
             self._add_cost(row)
 
     def trial_started(self, name: str, now: float) -> None:
-        """Take note of a trial that begins to run; ``name`` is any name that it has while it runs."""
+        """Record the start of a trial.
+
+        Args:
+            name: Any name that the trial has while it runs.
+            now: The time.
+        """
         self._running[name] = now
 
     def trial_left(self, name: str) -> None:
-        """Take note of a trial that runs no more, whatever became of it."""
+        """Record that a trial runs no more, whatever its result."""
         self._running.pop(name, None)
 
     def trial_ended(self, row: Row) -> None:
@@ -102,19 +107,19 @@ class Budget:
         self.cost = None if cost is None or self.cost is None else self.cost + cost
 
     def exhausted(self, now: float) -> Exhausted | None:
-        """The bound that has been reached; None where more trials may be started."""
+        """Bound that has been reached, or None where more trials may be started."""
         hours, most = self._limits.max_hours, self._limits.max_cost
         if hours is not None and now > self._hours_from + 3600 * hours:
             return Exhausted("limits.max_hours is over")
         if most is None:
             return None
         if self.cost is None:
-            # The bound is a promise.
+            # The bound is a promise: a cost that is not known could already lie above it.
             return Exhausted("limits.max_cost counts as spent, since the table of prices lacks a GPU that was used")
         return Exhausted(f"limits.max_cost = {most:g} is spent") if self.cost >= most else None
 
     def is_overdue(self, started: float, now: float) -> bool:
-        """True where a trial that started then has run for longer than ``limits.trial_minutes``."""
+        """Tell if a trial that started at ``started`` has run for longer than ``limits.trial_minutes``."""
         minutes = self._limits.trial_minutes
         return minutes is not None and now - started >= 60 * minutes
 
@@ -123,14 +128,21 @@ class Budget:
         return max(now - self._began, 1e-6)
 
     def eta_seconds(self, planned: int, finished: int, now: float) -> float | None:
-        """Seconds to go, from the rate so far; None before the first trials have ended."""
+        """Seconds to go, from the rate so far.
+
+        None before as many trials have ended as run at once, and at least two.
+        """
         done = finished - self._finished_before
+        # In the first round trials have used time and few have ended: the rate would be far too low.
         if done < max(2, self.slots):
             return None
         return (planned - finished) * (now - self._began) / done
 
     def busy_share(self, now: float) -> float | None:
-        """Share of the slots' time in which trials trained; None before there are slots."""
+        """Share of the slots' time in which trials trained, in [0, 1].
+
+        None before there are slots.
+        """
         if not self.slots:
             return None
         # Long trials that still run count too.
@@ -142,7 +154,13 @@ class Budget:
 class Retries:
     """Counts deaths of trials' processes, and decides which trials are started again.
 
-    Each start costs an import of torch: of a method whose trials die alike every time, one start is enough.
+    Each start costs an import of torch. Where the trials of a method all die in the same way,
+    each of them is therefore started only once.
+
+    Example:
+        >>> retries = Retries()
+        >>> [retries.died("trial-1", "lnl", "exit code 137") for _ in range(3)], retries.deaths("trial-1")
+        ([False, False, True], 3)
     """
 
     def __init__(self) -> None:
@@ -151,12 +169,12 @@ class Retries:
         self._given_up: set[tuple[str, str]] = set()
 
     def died(self, trial_id: str, label: str, death: str) -> bool:
-        """Count a death.
+        """Count a death of a trial's process.
 
         Args:
             trial_id: The trial.
             label: Label of its method.
-            death: How its process ended; numbers in it do not tell two deaths apart.
+            death: Description of the end of its process. Two that differ in numbers alone count as the same.
 
         Returns:
             True where the trial is not started again.
@@ -174,6 +192,6 @@ class Retries:
         return self._deaths[trial_id]
 
     def trained(self, label: str) -> None:
-        """Take note that a process of this method has trained a trial to its end."""
+        """Record that a process of this method has trained a trial to its end."""
         self._given_up = {kind for kind in self._given_up if kind[0] != label}
         self._alike = Counter({kind: count for kind, count in self._alike.items() if kind[0] != label})

@@ -1,4 +1,7 @@
-"""The command line. Imports nothing heavy: each command imports what it needs when it runs."""
+"""Command line of lnl-sweep.
+
+It imports nothing heavy: each command imports what it needs when it runs.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from typing import NoReturn
 
 from orchestrator.process.own_packages import hold_names
 
+# Before the imports below: a package of the same name in the current directory would be found in place of ours.
 hold_names()
 
 from orchestrator.process.home import ensure_home
@@ -23,11 +27,11 @@ from store.local import expanded
 _BIAS_WORDS = "Bias parameters of the data set are options too, e.g. --rho 1."
 DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 _PRINTING = ("status", "verify", "plan", "schema", "train")
-"""Commands that leave nothing but what they print."""
+"""Commands whose only result is what they print."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """Bad arguments get one sentence with the nearest known name, like every other bad input."""
+    """Parser that refuses bad arguments in one sentence, with the nearest known name."""
 
     def error(self, message: str) -> NoReturn:
         choice = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
@@ -47,6 +51,10 @@ def main(arguments: list[str] | None = None) -> int:
 
     Returns:
         Exit code: 0 done, 1 incomplete, 2 bad input, 130 interrupted.
+
+    Example:
+        >>> main(["run", "no_such_sweep.yaml"]) == BAD_INPUT
+        True
     """
     with lenient() as shown:
         code = _main(arguments)
@@ -87,7 +95,12 @@ def _main(arguments: list[str] | None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All commands and their options."""
+    """Build the parser of all commands and their options.
+
+    Example:
+        >>> build_parser().parse_args(["status", "results/demo"]).dir
+        'results/demo'
+    """
     parser = _Parser(
         prog="lnl-sweep",
         description="Sweeps over bias strength: how a classifier's accuracy falls as its training data gets more "

@@ -1,4 +1,4 @@
-"""Signals that end a sweep in a state that can be resumed: Ctrl-C, SIGTERM, and SIGHUP of a terminal that is gone."""
+"""Signals that end a sweep so that it can be resumed: Ctrl-C, SIGTERM, and SIGHUP of a closed terminal."""
 
 from __future__ import annotations
 
@@ -19,23 +19,27 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
 """Exit code of a process that was interrupted."""
 SAME_SECONDS = 0.3
-"""Ctrl-C reaches a process twice where both a terminal and a wrapper (timeout, uv run) send it on."""
+"""Seconds within which a second Ctrl-C counts as the first one.
+
+A terminal and a wrapper (timeout, uv run) may each send the same one.
+"""
 LEAVE_SECONDS = 2.0
-"""Longest time that giving back the lease may take where the end is at once."""
+"""Longest time in seconds for giving back the lease where the process ends at once."""
 
 
 class Interruption:
-    """Whether somebody has asked for the end of the sweep.
+    """Request to end the sweep, by a signal.
 
     A signal raises ``KeyboardInterrupt`` wherever the main thread happens to be. In a destructor Python prints and
-    forgets it, and a callback of a compiled library may do the same: so it is noted too, and asked for at each step.
+    drops it, and a callback of a compiled library may do the same. So the signal is recorded too, and looked up at
+    each step.
 
-    The first signal ends the sweep in order, which takes seconds. Those that follow change nothing, since systems send
-    several, but for a second Ctrl-C: it ends the process at once, or raises again where there is nothing to say.
+    The first signal ends the sweep in order, which takes seconds. Later ones change nothing, since systems send
+    several. The exception is a second Ctrl-C: it ends the process at once, or raises again without ``last_words``.
 
     Args:
-        last_words: What a process that a second Ctrl-C ends at once says; None = it is not ours to end, as in a
-            notebook.
+        last_words: Text that the process prints when a second Ctrl-C ends it at once; None = the process is not ours to
+            end, as in a notebook.
     """
 
     def __init__(self, last_words: str | None = None) -> None:
@@ -50,7 +54,7 @@ class Interruption:
         return type(None), ()
 
     def check(self) -> None:
-        """Raise again what may have been lost.
+        """Raise again an interruption that may have been lost.
 
         Raises:
             KeyboardInterrupt: A signal has come.
@@ -59,12 +63,15 @@ class Interruption:
             raise KeyboardInterrupt
 
     def on_end_at_once(self, leave: Callable[[], None] | None) -> None:
-        """Take note of what must be done, for lack of an order, where a second Ctrl-C ends the process."""
+        """Set the function that is called where a second Ctrl-C ends the process."""
         self._leave = leave
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Within the block, which ends by itself and soon, a first signal is noted only: ``check`` raises it."""
+        """Record a first signal within the block without raising it.
+
+        The block must end by itself and soon. ``check`` raises the signal afterwards.
+        """
         before, self._deferring = self._deferring, True
         try:
             yield
@@ -72,7 +79,7 @@ class Interruption:
             self._deferring = before
 
     def listen(self) -> None:
-        """From now on the signals are interruptions; again where somebody else has taken them meanwhile."""
+        """Treat the signals as interruptions from now on, also where another handler was set meanwhile."""
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 # Under nohup a sweep goes on without its terminal.
@@ -81,10 +88,10 @@ class Interruption:
 
     @contextlib.contextmanager
     def heard(self) -> Iterator[None]:
-        """Within the block, in the main thread, the signals are interruptions.
+        """Treat the signals as interruptions within the block, in the main thread.
 
-        Python does not print those that it forgets: they are raised at the next step. A process that was interrupted
-        ends after the block, and only a second Ctrl-C makes it end sooner.
+        Python does not print those that it drops: they are raised at the next step. A process that was interrupted ends
+        after the block, and only a second Ctrl-C ends it sooner.
         """
         if threading.current_thread() is not threading.main_thread() or self._is_heard():
             yield
@@ -141,7 +148,7 @@ class Interruption:
                 os.close(nowhere)
 
     def _end_at_once(self, words: str) -> None:
-        # Neither Ray nor the interpreter can be ended in a hurry without a traceback: the process ends like one that is
+        # Neither Ray nor the interpreter can be ended at once without a traceback: the process ends like one that is
         # killed, and Ray's end with it.
         if self._leave is not None:
             thread = threading.Thread(target=_attempt, args=(self._leave,), daemon=True)

@@ -1,4 +1,4 @@
-"""What the user sees while a sweep runs: a live table in a terminal, plain lines elsewhere, and ``status.json``."""
+"""Display of a sweep that runs: a live table in a terminal, plain lines elsewhere, and ``status.json``."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ LAST_WRITE_SECONDS = 10.0
 """Retry budget of the last write, where an object store is unavailable."""
 PLAIN_SECONDS = 15.0
 COST_SHOWN = 0.01
-"""A smaller cost is not shown."""
+"""Smallest cost that is shown."""
 
 
 @dataclass(frozen=True)
 class StatusFile:
-    """``status.json`` in a sweep's directory.
+    """File ``status.json`` in a sweep's directory.
 
     Attributes:
         folder: The directory.
-        queue: How it is written.
+        queue: Write queue of the directory.
         sweep: Identity of the sweep, which stands in it.
     """
 
@@ -52,11 +52,11 @@ class Progress:
 
     Args:
         dispatcher: What is planned and done.
-        console: Where it is shown; the standard error by default.
-        status: Where it is written; None writes nothing.
+        console: Console that shows it; the standard error by default.
+        status: File to write it to; None writes nothing.
 
     Attributes:
-        budget: Time and money that the sweep may take, and has taken.
+        budget: Time and money that the sweep may use, and has used.
     """
 
     def __init__(
@@ -76,7 +76,11 @@ class Progress:
         self._errors_shown: list[str] = []
 
     def start(self, slots: int) -> None:
-        """Begin to show; ``slots`` trials run at once."""
+        """Begin to show the progress.
+
+        Args:
+            slots: Trials that run at once.
+        """
         self.budget.use_slots(slots, time.monotonic())
         if self._console.is_terminal:
             live = Live(console=self._console, refresh_per_second=2, transient=True, get_renderable=self._render)
@@ -85,7 +89,11 @@ class Progress:
         self.update(force=True)
 
     def update(self, force: bool = False) -> None:
-        """Refresh ``status.json`` and the plain lines, each no more often than it should be."""
+        """Refresh ``status.json`` and the plain lines, each where its interval is over.
+
+        Args:
+            force: True = write ``status.json`` now.
+        """
         now = time.monotonic()
         if force or now - self._last_write >= WRITE_SECONDS:
             self._last_write = now
@@ -100,7 +108,11 @@ class Progress:
             self._show(lambda: self._console.print("\n".join(lines), highlight=False, soft_wrap=True, markup=False))
 
     def stop(self, state: str) -> None:
-        """End the display; ``state`` (finished, interrupted, failed) goes into ``status.json``."""
+        """End the display, and write ``status.json`` for the last time.
+
+        Args:
+            state: Its last state: finished, stopped, interrupted or failed.
+        """
         self._state = state
         if self._live is not None:
             self._show(self._live.stop)
@@ -117,7 +129,7 @@ class Progress:
             work()
 
     def snapshot(self) -> dict[str, Any]:
-        """The content of ``status.json``."""
+        """Content of ``status.json``."""
         planned, exact, finished = self._dispatcher.totals()
         budget, now = self.budget, time.monotonic()
         busy = budget.busy_share(now)
@@ -154,7 +166,13 @@ class Progress:
 
 
 def status_line(snapshot: Mapping[str, Any]) -> str:
-    """One line: trials done of planned, running, time and ETA, share of the slots' time spent training, cost."""
+    """Line with finished and running trials, time and ETA, busy share of the slots, and cost.
+
+    Example:
+        >>> counts = {"finished": 3, "planned": 8, "planned_is_exact": True, "running": 2}
+        >>> status_line({"name": "demo", **counts, "seconds": 90.0, "eta_seconds": 150.0})
+        'demo: 3 of 8 trials finished, 2 running, 1 min 30 s, about 2 min 30 s to go'
+    """
     bound = "" if snapshot["planned_is_exact"] else "<= "
     eta = snapshot["eta_seconds"]
     counts = {word: sum(cell[word] for cell in snapshot.get("cells", ())) for word in ("pruned", "failed")}
@@ -173,7 +191,13 @@ def status_line(snapshot: Mapping[str, Any]) -> str:
 
 
 def cell_table(cells: list[CellStatus]) -> Table:
-    """The table of cells: what is planned, done, running, pruned and failed, and the best value so far."""
+    """Table of the cells: planned, finished, running, pruned and failed trials, and the best value so far.
+
+    Example:
+        >>> cell = CellStatus("demo-erm", "erm", 0.9, 8, True, 3, 1, 0, 0, 0.71, None, searching=True)
+        >>> [column.header for column in cell_table([cell]).columns][:4]
+        ['method', 'bias value', 'phase', 'finished']
+    """
     table = Table(box=None, pad_edge=False)
     counts = Counter((cell.label, cell.bias_value) for cell in cells)
     # With a second parameter, folds or repeats the bias value alone would stand for several rows.
@@ -203,7 +227,7 @@ def cell_table(cells: list[CellStatus]) -> Table:
 
 
 def _names(cells: list[CellStatus]) -> list[str]:
-    """Names by which the rows differ: ids without the method, which has a column, and without what all share."""
+    """Names by which the rows differ: ids without the method, which has a column, and without common parts."""
     parts = [cell.cell.removesuffix(f"-{cell.label}").split("-") for cell in cells]
     for end in (0, -1):
         while all(len(names) > 1 for names in parts) and len({names[end] for names in parts}) == 1:
@@ -216,7 +240,15 @@ def _names(cells: list[CellStatus]) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: ``45 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """Seconds in words, such as ``45 s``, ``3 min 20 s`` or ``2 h 05 min``.
+
+    Args:
+        seconds: Time in seconds, at least 0.
+
+    Example:
+        >>> duration(200), duration(7500)
+        ('3 min 20 s', '2 h 05 min')
+    """
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -1,4 +1,4 @@
-"""The report, rebuilt while the sweep runs: in a process of its own, so that no worker waits for it."""
+"""Report that is rebuilt while the sweep runs, in a process of its own so that no worker waits for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from orchestrator.process.log import LOG
 from orchestrator.process.own_packages import ROOT
 
 EVERY_SECONDS = 300.0
-"""At most so often; and never so often that it takes more than a twentieth of the time."""
+"""Least seconds between two reports.
+
+They are longer where a report would else take more than a twentieth of the time.
+"""
 _SHARE = 20
 NICENESS = 10
 
@@ -32,10 +35,10 @@ class ReportKeeper:
         self._due = False
 
     def ended(self, cell: bool) -> None:
-        """Take note that a trial has ended, and with it perhaps a cell; start a rebuild where one is due.
+        """Record the end of a trial, and start a rebuild where one is due.
 
         Args:
-            cell: Whether its cell's search, or the whole cell, has ended: the curve may have a new point.
+            cell: True where its cell's search, or the whole cell, has ended, so that the curve may have a new point.
         """
         self._due = self._due or cell
         now = time.monotonic()
@@ -58,6 +61,7 @@ class ReportKeeper:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            # A Ctrl-C in the terminal is meant for the driver, which ends this process by itself.
             start_new_session=True,
         )
         # From here and not in the child before it starts: this process has threads, and the child could hang.
@@ -65,7 +69,7 @@ class ReportKeeper:
             os.setpriority(os.PRIO_PROCESS, self._process.pid, NICENESS)
 
     def stop(self) -> None:
-        """End a rebuild that runs: the last report is about to be written."""
+        """End a rebuild that runs, since the last report is about to be written."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()

@@ -1,4 +1,4 @@
-"""One driver's run of a sweep: the objects that its parts share."""
+"""Run of a sweep by one driver: the objects that its parts share."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.search.dispatch import Dispatcher
 
 @dataclass(frozen=True)
 class Options:
-    """How a sweep is run, as opposed to what it is.
+    """Options of a run, as opposed to the sweep itself.
 
     Attributes:
         address: Ray cluster to connect to; None = ``RAY_ADDRESS`` or a Ray of our own.
@@ -26,8 +26,12 @@ class Options:
             those of the rows.
         failed: Run failed trials again.
         only: Run only these cells, e.g. ``method=lnl,rho=0.9``; None = all.
-        console: Where progress is shown.
-        interruption: Hears the signals that end the sweep; one of the sweep's own by default.
+        console: Console that shows the progress.
+        interruption: Handles the signals that end the sweep; a new one by default.
+
+    Example:
+        >>> Options(slots=4, only="method=lnl").slots
+        4
     """
 
     address: str | None = None
@@ -46,13 +50,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Run:
-    """A run, from its lease to the last row.
+    """Run of a sweep, from its lease to the last row.
 
     Attributes:
         dispatcher: What is planned and done.
         writer: Writes the rows.
         progress: Shows them.
-        options: How the sweep is run.
+        options: Options of the run.
     """
 
     dispatcher: Dispatcher
@@ -62,10 +66,10 @@ class Run:
 
     @property
     def config(self) -> SweepConfig:
-        """The resolved configuration."""
+        """Resolved configuration of the sweep."""
         return self.dispatcher.config
 
     @property
     def budget(self) -> Budget:
-        """Time and money that it may take, and has taken."""
+        """Time and money that the sweep may use, and has used."""
         return self.progress.budget

@@ -1,4 +1,4 @@
-"""A sweep from its configuration to its last row: read what the directory holds, run what is missing."""
+"""Run of a sweep: reads what the directory holds, and trains what is missing."""
 
 from __future__ import annotations
 
@@ -49,21 +49,21 @@ __all__ = ["Options", "Result", "Run", "resume_config", "run_sweep"]
 LAST_SECONDS = 20.0
 """Retry budget of an interrupted driver for what it still has to write."""
 RAY_FOLDER = "ray"
-"""Subfolder of a directory with the log of its drivers and Ray Tune's files."""
+"""Subfolder of a directory for the log of its drivers and Ray Tune's files."""
 LOG_BYTES = 2**22
-"""Length to which the log in an object store is cut; the newest lines stay."""
+"""Largest size in bytes of the log in an object store, whose newest lines stay."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """How a sweep ended.
+    """Result of a sweep's run.
 
     Attributes:
-        directory: Its address.
-        planned: Trials planned.
-        finished: Trials whose row is readable.
-        problems: What keeps it from being complete, a line each.
-        failures: Trials that diverged, which is no error, and those that failed for another reason.
+        directory: Address of the sweep's directory.
+        planned: Number of trials planned.
+        finished: Number of trials whose row is readable.
+        problems: Reasons why it is not complete, a line each.
+        failures: Numbers of trials that diverged, which is no error, and that failed for another reason.
     """
 
     directory: str
@@ -74,7 +74,7 @@ class Result:
 
     @property
     def complete(self) -> bool:
-        """Every planned trial has its row and none of the confirm trials failed."""
+        """True where every planned trial has its row and none of the confirm trials failed."""
         return self.planned == self.finished and not self.problems
 
 
@@ -84,14 +84,25 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
     Args:
         config: The configuration.
         out: Its directory: local, NFS or ``s3://...``.
-        options: How it is run.
+        options: Options of the run.
 
     Returns:
-        How it ended; every row is readable in the directory.
+        The result. Every row of a finished trial is readable in the directory.
 
     Raises:
-        InputError: Bad input, or a directory that cannot be used; nothing was changed there.
-        KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP; the directory can be resumed.
+        InputError: Bad input, or a directory that cannot be used. Nothing was changed there.
+        KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP. The directory can be resumed.
+
+    Example:
+        A run starts Ray, so the example only defines it. Bad input is refused before that:
+
+        >>> from orchestrator.config.sweep_file import parse_config
+        >>> config = parse_config("{dataset: {name: brain_phantom, bias: {rho: [0, 1]}}, methods: [erm, lnl]}")
+        >>> def study() -> bool:
+        ...     return run_sweep(config, "results/demo", Options(slots=4)).complete
+        >>> run_sweep(config, "results/demo", Options(address="head"))  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        store.errors.InputError: the address of a Ray cluster is auto or HOST:PORT, but got 'head': ...
     """
     options = options or Options()
     ensure_home()
@@ -104,18 +115,18 @@ def run_sweep(config: SweepConfig, out: str, options: Options | None = None) -> 
 
 @dataclass(frozen=True)
 class _Start:
-    """A sweep that may begin: it is checked, and nothing is written yet.
+    """Sweep that may begin: it is checked, and nothing is written yet.
 
     Attributes:
         directory: Its directory.
-        options: How it is run.
+        options: Options of the run.
         plan: The resolved sweep.
         dispatcher: What is planned and done.
         identity: Identity of the sweep; None where an older version began it.
         old_sheet: Content of ``sweep.yaml`` before; None = the sweep is new.
         sheet: Content of ``sweep.yaml`` from now on.
         changes: Differences between the two: dotted key -> (old, new).
-        anew: The rows that are there do not count, and are put away.
+        anew: True where the present rows do not count, and are put away.
     """
 
     directory: SweepDirectory
@@ -179,7 +190,10 @@ def _check(config: SweepConfig, out: str, options: Options) -> _Start:
 
 
 def _run_under_lease(start: _Start) -> None:
-    """Take the lease, and run what is missing; whatever ends it, the directory can be resumed."""
+    """Take the lease, and run what is missing.
+
+    The directory can be resumed whatever ends the run.
+    """
     directory, options = start.directory, start.options
     with _log(directory) as log:
         lease = acquire(directory.folder, options.print)
@@ -192,6 +206,7 @@ def _run_under_lease(start: _Start) -> None:
             _set_aside(directory, surveyed, options)
             _restore(start.dispatcher, writer, surveyed, options)
             _write_sheet(start, writer, surveyed)
+            # From here on a directory that is removed under the sweep is not made again by a write.
             directory.folder = directory.folder.kept(SWEEP_FILE)
             lease.keep(directory.folder)
             write_splits(start.plan, directory, writer)
@@ -241,7 +256,10 @@ def _run_to_the_end(run: Run, log: LogFile) -> None:
 
 @contextlib.contextmanager
 def _log(directory: SweepDirectory) -> Iterator[LogFile]:
-    """Within the block, the sweep's log is open: in the directory, or in a temporary folder beside an object store."""
+    """Open the sweep's log within the block.
+
+    It lies in the directory, or in a temporary folder where the directory lies in an object store.
+    """
     local = directory.folder.local
     if local is not None:
         with sweep_log(local / RAY_FOLDER / LOG_FILE) as log:
@@ -252,7 +270,10 @@ def _log(directory: SweepDirectory) -> Iterator[LogFile]:
 
 
 def _upload_log(writer: Writer, path: Path) -> None:
-    """Add the log of this driver to that in an object store; of a local directory it is there already."""
+    """Add the log of this driver to that in an object store.
+
+    A local directory has it already.
+    """
     if writer.directory.folder.local is not None or not path.exists():
         return
     folder = writer.directory.folder.patiently(0.0).child(RAY_FOLDER)
@@ -276,7 +297,7 @@ def _result(start: _Start) -> Result:
 
 
 def _clear_remade(directory: SweepDirectory) -> None:
-    """Remove what Ray has made anew of a folder that was removed, or moved, under a sweep."""
+    """Remove what Ray has written to a folder that was removed, or moved, under a sweep."""
     folder = directory.folder.local
     with contextlib.suppress(OSError):
         if folder is not None and [path.name for path in folder.iterdir()] == ["ray"]:
@@ -292,7 +313,10 @@ def _has_work(plan: Plan, cells: list[Cell], directory: SweepDirectory, failed: 
 
 
 def _as_begun(config: SweepConfig, sheet: Mapping[str, Any]) -> SweepConfig:
-    """What a sweep's file leaves to be decided is decided once: more trials must not change the sampler."""
+    """Configuration with the decisions that the sweep has already made.
+
+    More trials must not change the sampler.
+    """
     decided = sheet.get("search", {})
     kept = {
         name: decided[name]
@@ -313,7 +337,16 @@ def _as_begun(config: SweepConfig, sheet: Mapping[str, Any]) -> SweepConfig:
 
 
 def resume_config(directory: SweepDirectory) -> dict[str, Any]:
-    """The configuration of a directory's sweep, as a mapping that ``--set`` can change."""
+    """Configuration of a directory's sweep, as a mapping that ``--set`` can change.
+
+    Raises:
+        InputError: There is no sweep, or its sheet is damaged.
+
+    Example:
+        >>> import analysis
+        >>> resume_config(SweepDirectory(str(analysis.example_folder())))["dataset"]["name"]
+        'brain_phantom'
+    """
     if not directory.exists():
         raise InputError(f"{directory.uri} holds no sweep (no {SWEEP_FILE}): {_instead(directory)}")
     return configuration_of(read_sheet(directory))
@@ -364,7 +397,7 @@ def _restore(dispatcher: Dispatcher, writer: Writer, surveyed: Survey, options: 
 
 
 def _run(run: Run) -> None:
-    """Train what is missing, on a Ray that is there or on one of our own."""
+    """Train what is missing, on a running Ray or on a local one of our own."""
     import ray
 
     from orchestrator.cluster.capacity import Capacity

@@ -1,4 +1,4 @@
-"""Draw the README's picture from the stored example: ``python tools/draw_readme_picture.py``.
+"""Draws the README's picture from the stored example: ``python tools/draw_readme_picture.py``.
 
 Needs the ``dev`` extra and a Chrome or Chromium.
 """
@@ -15,7 +15,7 @@ METHODS = ("ceiling", "repaint", "erm", "lnl", "permuted_bias")
 
 
 def main() -> None:
-    """Draw it."""
+    """Draw the picture."""
     findings = gather([analysis.example_folder()])
     rule, curve = findings.rules[0], findings.curve
     curve = curve[curve["label"].isin(METHODS) & (curve["bias_gamma"] == 0) & (curve["rule"] == rule)]

@@ -1,4 +1,4 @@
-"""Make the example of ``analysis.example()`` from a finished sweep: ``python tools/keep_example.py DIR``.
+"""Makes the example of ``analysis.example()`` from a finished sweep: ``python tools/keep_example.py DIR``.
 
 What is kept is real and whole, except:
 
@@ -62,7 +62,7 @@ def keep(source: Path, target: Path, steps: int = STEPS[0]) -> int:
 
     Args:
         source: A finished sweep's folder.
-        target: The folder to write; what is there is replaced.
+        target: The folder to write. Its present content is replaced.
         steps: Probabilities are rounded to multiples of 1/steps.
 
     Returns:
@@ -153,7 +153,7 @@ def _readme(config: dict[str, object], trials: pa.Table, steps: int, n_samples: 
 
 
 def main() -> int:
-    """Keep the sweep named on the command line."""
+    """Write the example from the sweep named on the command line."""
     parser = argparse.ArgumentParser(description="Make the example of analysis.example() from a finished sweep.")
     parser.add_argument("directory", type=Path, help="the finished sweep's folder")
     parser.add_argument("--out", type=Path, default=EXAMPLE, help="folder to write (default: analysis/example)")

@@ -1,7 +1,7 @@
-"""Execute the notebooks and store them beside their sources: ``python tools/run_notebooks.py [NAME...]``.
+"""Executes the notebooks and stores them beside their sources: ``python tools/run_notebooks.py [NAME...]``.
 
 ``analysis/notebooks/*.py`` (jupytext, py:percent) are the sources; the ``.ipynb`` beside each is made here and never
-edited. Figures are stored as PNG, which every viewer shows, GitHub included; whoever runs the notebook gets the
+edited. Figures are stored as PNG, which every viewer shows, GitHub included. A user who runs the notebook gets the
 interactive ones. Needs the ``dev`` extra and a Chrome or Chromium.
 """
 
@@ -34,19 +34,29 @@ _WIDTH, _SCALE = 1000, 1.3
 
 
 def sources() -> list[Path]:
-    """The notebooks' sources, in order."""
+    """Sources of the notebooks, in order.
+
+    Example:
+        >>> sources()[0].name
+        '01_read_a_sweep.py'
+    """
     return sorted(NOTEBOOKS.glob("[0-9]*.py"))
 
 
 def read_source(source: Path, directory: str | None = None) -> Any:
-    """A source as a notebook without outputs.
+    """Read a source as a notebook without outputs.
 
     Args:
         source: The ``.py`` file.
-        directory: What ``DIR`` is set to in the parameters cell; None = left as it is.
+        directory: Value of ``DIR`` in the parameters cell; None = left as it is.
 
     Returns:
         The notebook.
+
+    Example:
+        >>> notebook = read_source(sources()[0], directory="results/demo")
+        >>> any("DIR = 'results/demo'" in cell.source for cell in notebook.cells)
+        True
     """
     notebook = jupytext.read(source)
     for number, cell in enumerate(notebook.cells):
@@ -59,7 +69,11 @@ def read_source(source: Path, directory: str | None = None) -> Any:
 
 
 def execute(notebook: Any, timeout: int = 600) -> Any:
-    """Run all cells in a kernel of this interpreter; raises ``CellExecutionError`` where one fails."""
+    """Run all cells in a kernel of this interpreter.
+
+    Raises:
+        CellExecutionError: A cell fails.
+    """
     # The kernel sends figures as plotly's JSON, whatever the caller's environment says: it needs no browser.
     environment = {**os.environ, "PLOTLY_RENDERER": "plotly_mimetype", "PYTHONPATH": str(ROOT)}
     client = NotebookClient(notebook, timeout=timeout, kernel_name="python3", record_timing=False)
@@ -68,7 +82,12 @@ def execute(notebook: Any, timeout: int = 600) -> Any:
 
 
 def example_digest() -> str:
-    """Checksum of the example's files: a stored notebook names the one it was executed on."""
+    """Checksum of the example's files, by which a stored notebook names the example that it was executed on.
+
+    Example:
+        >>> len(example_digest())
+        16
+    """
     digest = hashlib.sha256()
     for path in sorted(path for path in EXAMPLE.rglob("*") if path.is_file()):
         digest.update(path.relative_to(EXAMPLE).as_posix().encode() + b"\0" + path.read_bytes())
@@ -76,7 +95,7 @@ def example_digest() -> str:
 
 
 def draw(notebooks: Sequence[Any]) -> None:
-    """Replace every figure's JSON by a PNG, all of them drawn by one browser."""
+    """Replace the JSON of every figure by a PNG, all of them drawn by one browser."""
     outputs = [
         output
         for notebook in notebooks

@@ -1,1 +1,1 @@
-"""The Ray that trials run on: nodes, places for trials, and the one run of Tune."""
+"""Ray cluster that trials run on: its nodes, their capacity, and the one run of Tune."""

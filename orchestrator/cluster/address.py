@@ -1,4 +1,7 @@
-"""Check of a Ray cluster's address before anything is written: a connection that fails would take Ray minutes."""
+"""Check of a Ray cluster's address, before anything is written.
+
+Ray itself would need minutes to notice that a connection fails.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from store.errors import InputError
 from trainable.texts import one_line
 
 CONNECT_SECONDS = 10.0
-"""A port that takes no connection within these is that of nothing."""
+"""Longest time in which a port must take a connection."""
 ANSWER_SECONDS = 35.0
-"""A Ray that is there answers within these, also on a busy machine."""
+"""Longest time in which a running Ray answers, also on a busy machine."""
 
 _ADDRESS = re.compile(r"\[?([^\[\]/\s]+)\]?:(\d{1,5})")
 _TOKEN = (
@@ -26,13 +29,19 @@ _TOKEN = (
 
 
 def check_form(address: str) -> None:
-    """Refuse what is no address of a Ray cluster.
+    """Refuse a text that is no address of a Ray cluster.
 
     Args:
         address: ``auto`` or ``HOST:PORT``; empty = none was given.
 
     Raises:
         InputError: It is another text.
+
+    Example:
+        >>> check_form("auto")
+        >>> check_form("head")  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        store.errors.InputError: the address of a Ray cluster is auto or HOST:PORT, but got 'head': ...
     """
     if not address or address == "auto":
         return
@@ -148,7 +157,7 @@ def _check_token(address: str) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Within the block nothing is shown of what Ray logs and its C++ code writes on the standard error."""
+    """Hide, within the block, what Ray logs and what its C++ code writes on the standard error."""
     logger = logging.getLogger("ray")
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)

@@ -1,4 +1,4 @@
-"""How many more trials a cluster takes, where the trials of different methods need different things.
+"""Capacity of a cluster for trials of methods that need different resources.
 
 Pure: knows neither Ray nor files.
 """
@@ -9,23 +9,31 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+# Shares 1/k are rounded: k of them must count as one whole GPU all the same.
 _EPSILON = 1e-9
 
 
 @dataclass(frozen=True)
 class Demand:
-    """What one trial takes.
+    """Resources that one trial takes.
 
     Attributes:
         cpu: Processors.
         gpu: GPUs: a whole number, or a share 1/k of one.
+
+    Example:
+        >>> Demand(cpu=2, gpu=1 / 4).on({"CPU": 16.0, "GPU": 1.0})
+        4
     """
 
     cpu: int
     gpu: float
 
     def on(self, node: Mapping[str, float]) -> int:
-        """How many such trials a node takes that runs nothing else; a trial never spans two nodes."""
+        """Number of such trials that an idle node holds.
+
+        A trial never spans two nodes.
+        """
         trials = int(node.get("CPU", 0.0) // self.cpu)
         return min(trials, self._on_cards(node.get("GPU", 0.0))) if self.gpu else trials
 
@@ -40,12 +48,19 @@ class Capacity:
     Args:
         nodes: Resources of each node.
         demands: What the sweep's trials take.
-        slots: Trials at once, where the caller knows better than the nodes tell.
-        ahead: Trials of each demand that may wait for a place.
+        slots: Number of trials that run at once; None = as many as the nodes hold.
+        ahead: Number of trials of each demand that may wait for a slot.
 
     Attributes:
         slots: Trials that run at once when the cluster is full.
         misfits: Demands that no node can meet.
+
+    Example:
+        >>> small, large = Demand(1, 0.0), Demand(2, 1.0)
+        >>> capacity = Capacity([{"CPU": 4.0, "GPU": 1.0}], [small, large])
+        >>> capacity.issue(large)
+        >>> capacity.takes(large), capacity.takes(small)
+        (False, True)
     """
 
     def __init__(
@@ -67,7 +82,7 @@ class Capacity:
         self.slots = self._given or max(1, self._together(), *self._alone.values())
 
     def grow(self, nodes: Iterable[Mapping[str, float]]) -> bool:
-        """Count again where nodes have joined.
+        """Count again, where nodes have joined.
 
         A cluster that has only lost some is counted as it was: trials that wait are what brings them back.
 
@@ -99,7 +114,7 @@ class Capacity:
         return total
 
     def takes(self, demand: Demand) -> bool:
-        """One more such trial may be issued."""
+        """Tell if one more such trial may be issued."""
         if demand in self.misfits:
             # One waits, so that a cluster grows or Ray says what is missing; it takes no place from the others.
             return not self._issued[demand]
@@ -118,9 +133,9 @@ class Capacity:
         )
 
     def issue(self, demand: Demand) -> None:
-        """Count a trial that was issued."""
+        """Count a trial as issued."""
         self._issued[demand] += 1
 
     def release(self, demand: Demand) -> None:
-        """Count a trial that ended."""
+        """Count a trial as ended."""
         self._issued[demand] -= 1

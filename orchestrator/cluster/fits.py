@@ -1,4 +1,4 @@
-"""Check that a Ray of one's own can run a sweep's trials: no node will ever join it."""
+"""Check that a local Ray can run a sweep's trials, since no node will ever join it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ def check_fits(config: SweepConfig, labels: Collection[str], cpus: int | None = 
         cpus: Processors that the Ray is to have; None = all that this process may use.
 
     Raises:
-        InputError: A trial would wait for ever.
+        InputError: A trial would wait forever.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import parse_config
+        >>> text = "{dataset: {name: brain_phantom, bias: {rho: 1}}, methods: [erm], resources: {cpu: 8, gpu: 0}}"
+        >>> check_fits(parse_config(text), {"erm"}, cpus=8)
     """
     ray = sys.modules.get("ray")
     if ray is not None and ray.is_initialized():

@@ -1,4 +1,7 @@
-"""``resources.gpu: auto``: how many trials share a card, from what one trial needs of its memory."""
+"""Number of trials that share a GPU, for ``resources.gpu: auto``.
+
+It follows from the GPU memory that one trial was measured to need.
+"""
 
 from __future__ import annotations
 
@@ -22,53 +25,67 @@ from orchestrator.process.log import LOG
 from trainable.spec import TrialSpec
 
 MEMORY_SHARE = 0.9
-"""Of a card's memory that is given away: other trials of the sweep may need a little more than the measured ones."""
+"""Share of a GPU's memory that is given to trials.
+
+The rest is for trials that need a little more than the measured ones.
+"""
 RAY_UNIT = 10_000
-"""Ray counts resources in steps of a ten thousandth."""
+"""Number of steps in which Ray counts one unit of a resource."""
 MEASURE_SECONDS = 1800.0
-"""So long trials may take to be measured: the first node with a card may have to start, and an epoch be trained."""
+"""Longest time for the measurement, in which a first GPU node may have to start and an epoch is trained."""
 
 Footprints = tuple[list[int], int, str]
-"""Bytes that each measured trial needs, and the memory and the name of the smallest card."""
+"""Bytes that each measured trial needs, then memory in bytes and name of the smallest GPU."""
 
 
 def trials_on_card(need: int, memory: int, cpus: float, cpus_of_trial: int) -> int:
-    """How many trials a card takes.
+    """Number of trials that one GPU takes.
 
     Args:
         need: Memory of one trial, in bytes.
-        memory: Memory of the card.
-        cpus: Processors of the node for each of its cards.
+        memory: Memory of the GPU, in bytes.
+        cpus: Processors of the node for each of its GPUs.
         cpus_of_trial: Processors of a trial.
 
     Returns:
         At least one.
+
+    Example:
+        >>> trials_on_card(need=2 * 2**30, memory=16 * 2**30, cpus=8, cpus_of_trial=1)
+        7
     """
     by_memory = int(MEMORY_SHARE * memory // max(need, 1))
     return max(1, min(by_memory, int(cpus // cpus_of_trial)))
 
 
 def ray_share(share: float) -> float:
-    """The share of a card as Ray must be asked for it: rounded down, else k times 1/k could exceed one card."""
+    """Share of a GPU to ask Ray for, rounded down to Ray's steps.
+
+    Without that, k times 1/k could exceed one GPU.
+
+    Example:
+        >>> ray_share(1 / 3)
+        0.3333
+    """
     return share if share >= 1 else math.floor(share * RAY_UNIT + 1e-6) / RAY_UNIT
 
 
 def pack_gpus(
     config: SweepConfig, cells: Iterable[Cell], demands: Mapping[str, Demand], console: Console
 ) -> dict[str, Demand]:
-    """Replace the whole card of each method with ``auto`` by the share that one of its trials was measured to need.
+    """Replace the whole GPU of each method with ``auto`` by the share that one of its trials was measured to need.
 
-    Waits for a card, ``MEASURE_SECONDS`` at most: on a cluster that grows from zero, for its first node with one.
-    Where there are cards of several kinds by then, the share is that of the one with the least memory.
+    Waits for a GPU, ``MEASURE_SECONDS`` at most: on a cluster that grows from zero, for its first node with one.
+    Where there are GPUs of several kinds by then, the share is that of the one with the least memory.
 
     Args:
-        config: The resolved configuration, on a cluster that has cards.
+        config: The resolved configuration, on a cluster that has GPUs.
         cells: The grid.
-        demands: What a trial of each method takes, by label, where ``auto`` stands for a whole card.
-        console: Where the finding is told.
+        demands: What a trial of each method takes, by label, where ``auto`` stands for a whole GPU.
+        console: Shows the result.
 
     Returns:
-        The demands; one card a trial where nothing could be measured.
+        The demands, with one GPU for each trial where nothing could be measured.
     """
     cards = [node for node in cluster_nodes() if node.get("GPU", 0.0) >= 1]
     # A trial that fits on no node, not even on one to come, would be waited for without end.
@@ -109,7 +126,22 @@ def pack_gpus(
 
 
 def probe_specs(config: SweepConfig, cells: Iterable[Cell]) -> dict[str, TrialSpec]:
-    """One trial for each method, by label: at its defaults, with the test images that a confirm trial loads."""
+    """Specification of one trial of each method, by label.
+
+    It has the default hyperparameters, and the test images that a confirm trial loads.
+
+    Args:
+        config: The resolved configuration.
+        cells: The grid.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> from orchestrator.plan.plan import make_plan
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.1]}}
+        >>> plan = make_plan(validate({"dataset": dataset, "methods": ["erm", "lnl"]}))
+        >>> {label: spec.trial_id for label, spec in probe_specs(plan.config, plan.cells).items()}
+        {'erm': 'probe-erm', 'lnl': 'probe-lnl'}
+    """
     from trainable.methods.base import get_method
 
     first = {cell.label: cell for cell in reversed(list(cells))}
@@ -124,8 +156,12 @@ def probe_specs(config: SweepConfig, cells: Iterable[Cell]) -> dict[str, TrialSp
 
 
 def _measured(specs: list[TrialSpec], cpus: int) -> Footprints | None:
-    """What the trials need, and the memory and the name of the smallest card; None where torch can use no card."""
+    """Memory that the trials need, then memory and name of the smallest GPU.
+
+    None where torch can use no GPU.
+    """
     end = time.monotonic() + MEASURE_SECONDS
+    # One call for each process: a process that stayed would keep GPU memory that the trials need.
     probe = ray.remote(num_gpus=1, num_cpus=cpus, max_calls=1, max_retries=0)(with_our_code(_measure))
     (measured,) = _answers([probe.remote([spec.to_json() for spec in specs])], end)
     if measured is None:
@@ -154,7 +190,10 @@ def _answers(asked: list[Any], end: float) -> list[Any]:
 
 
 def _kinds_of_cards() -> list[str]:
-    """How Ray calls the cards that are there now; one that it cannot name has no kind of its own."""
+    """Ray's names of the kinds of GPU that are there now.
+
+    A GPU that Ray cannot name has no kind of its own.
+    """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("GPU", 0.0) >= 1]
     return sorted({name for node in nodes for name in node if name.startswith("accelerator_type:")})
 

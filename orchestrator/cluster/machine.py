@@ -9,13 +9,19 @@ from pathlib import Path
 
 
 def processors(root: Path = Path("/")) -> int:
-    """Number of processors: those of the machine, of ``taskset`` or a batch system, or of a container's limit.
+    """Number of processors that this process may use.
+
+    The machine, ``taskset``, a batch system or a container may limit it.
 
     Args:
-        root: Where ``proc`` and ``sys`` lie.
+        root: Folder that holds ``proc`` and ``sys``.
 
     Returns:
-        The smallest of them, in whole processors, at least 1.
+        The smallest of these limits, in whole processors, at least 1.
+
+    Example:
+        >>> processors() >= 1
+        True
     """
     try:
         count = len(os.sched_getaffinity(0))

@@ -1,4 +1,4 @@
-"""The Ray that trials run on: one that is there, or one of our own on this machine."""
+"""Connection to the Ray that trials run on: a running cluster, or a local Ray of our own."""
 
 from __future__ import annotations
 
@@ -33,15 +33,21 @@ from store.errors import InputError
 from trainable.texts import one_line
 
 OBJECT_STORE_BYTES = 200 * 2**20
-"""Nothing of size travels through Ray: images and weights are read and written by the workers."""
+"""Size of Ray's object store.
+
+It is small, since workers read and write images and weights by themselves.
+"""
 
 START_ATTEMPTS = 2
 LOG_BYTES, OLDER_LOGS = 4 * 2**20, 1
-"""A worker of a Ray of our own writes files of this size, and this many older ones stay: what a method prints."""
+"""Size in bytes of a worker's log file in a local Ray, and number of older files that stay.
+
+The files hold what a method prints.
+"""
 NODE_SECONDS = 2.0
-"""A node that does not take a connection within these is gone."""
+"""Longest time in which a node must take a connection."""
 AUTOSCALING_FILE = "ray_bootstrap_config.yaml"
-"""Where ``ray up`` leaves the cluster's configuration, in the home of the head's user."""
+"""File in the home folder of the head's user that holds the cluster's configuration, written by ``ray up``."""
 _QUIET = {"log_to_driver": False, "logging_level": "error"}
 
 
@@ -53,7 +59,7 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
         cpus: Processors of the local Ray; by default all that this process may use.
 
     Raises:
-        InputError: It does not start, or could be reached from other machines; or credentials came with the job.
+        InputError: It does not start, it could be reached from other machines, or credentials came with the job.
     """
     for name, value in {
         "RAY_USAGE_STATS_ENABLED": "0",
@@ -63,7 +69,9 @@ def start_ray(address: str | None, cpus: int | None = None) -> None:
         # Without them what a method prints would fill the disk.
         "RAY_ROTATION_MAX_BYTES": str(LOG_BYTES),
         "RAY_ROTATION_BACKUP_COUNT": str(OLDER_LOGS),
+        # Tune's own CSV, JSON and TensorBoard files triple the driver's memory, and the rows hold all of it.
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+        # A Ctrl-C is handled by ``Interruption``.
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
         "RAY_AIR_NEW_OUTPUT": "0",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
@@ -85,7 +93,7 @@ def check_workers(address: str) -> None:
         address: Address of a running cluster, or ``auto``.
 
     Raises:
-        InputError: They would; or it cannot be joined.
+        InputError: They would, or the cluster cannot be joined.
     """
     if ray.is_initialized():
         check_nodes()
@@ -159,10 +167,20 @@ def _sheltered() -> Iterator[None]:
 
 
 def make_log_folder(directory: Path | None) -> None:
-    """Make the folder of Ray's logs in a sweep's directory; none in an object store.
+    """Make the folder of Ray's logs in a sweep's directory.
+
+    Args:
+        directory: The sweep's directory; None = it lies in an object store, and nothing is made.
 
     Raises:
         InputError: It cannot be made.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     make_log_folder(Path(folder))
+        ...     (Path(folder) / "ray").is_dir()
+        True
     """
     if directory is None:
         return
@@ -177,9 +195,9 @@ def make_log_folder(directory: Path | None) -> None:
 
 @contextlib.contextmanager
 def ray_log() -> Iterator[None]:
-    """Within the block, what Ray logs goes to the sweep's log and not to the screen.
+    """Send, within the block, what Ray logs to the sweep's log and not to the screen.
 
-    What a user must know of it reaches them as a trial's error or as the sweep's own sentence.
+    A user learns of a problem by a trial's error or by the sweep's own sentence.
     """
     logger = logging.getLogger("ray")
     before, levels = logger.level, [(handler, handler.level) for handler in logger.handlers]
@@ -211,8 +229,8 @@ def ray_log() -> Iterator[None]:
 def cluster_nodes() -> list[Mapping[str, float]]:
     """Resources of each node of the connected cluster.
 
-    A cluster that grows is counted at its largest: waiting trials are what makes it grow, so that counted as it is now
-    it would never leave zero.
+    A cluster that grows is counted at its largest. Waiting trials make it grow: counted at its present size, it would
+    never leave zero.
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     growing = largest_cluster(_autoscaling_config()) if _is_head_here() else []
@@ -220,7 +238,20 @@ def cluster_nodes() -> list[Mapping[str, float]]:
 
 
 def demands_of(config: SweepConfig, nodes: Iterable[Mapping[str, float]]) -> dict[str, Demand]:
-    """What a trial of each method takes on such a cluster, by label; ``gpu: auto`` is one card where there are any."""
+    """Resources of a trial of each method on such a cluster, by label.
+
+    ``gpu: auto`` counts as one GPU where there are any.
+
+    Args:
+        config: The resolved configuration.
+        nodes: Resources of each node.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import parse_config
+        >>> config = parse_config("{dataset: {name: brain_phantom, bias: {rho: 1}}, methods: [erm]}")
+        >>> demands_of(config, [{"CPU": 8.0, "GPU": 2.0}])
+        {'erm': Demand(cpu=1, gpu=1.0)}
+    """
     cards = sum(node.get("GPU", 0.0) for node in nodes)
     each = {label: config.resources_of(label) for label in (m.label or m.name for m in config.methods)}
     return {label: Demand(resources.cpu, resources.gpu_share(cards)) for label, resources in each.items()}
@@ -230,10 +261,15 @@ def largest_cluster(autoscaling: Mapping[str, Any]) -> list[Mapping[str, float]]
     """Resources of each node of an autoscaling cluster at its largest, the head included.
 
     Args:
-        autoscaling: What ``ray up`` left on the head: node types with their resources and largest numbers.
+        autoscaling: Configuration that ``ray up`` left on the head: node types, their resources, their largest numbers.
 
     Returns:
-        The nodes; those with most GPUs first where not all types can be at their largest number.
+        The nodes. Those with most GPUs come first, where not all types can be at their largest number.
+
+    Example:
+        >>> types = {"head": {"resources": {"CPU": 0}}, "gpu": {"resources": {"CPU": 8, "GPU": 1}, "max_workers": 2}}
+        >>> largest_cluster({"head_node_type": "head", "max_workers": 4, "available_node_types": types})
+        [{'CPU': 0}, {'CPU': 8, 'GPU': 1}, {'CPU': 8, 'GPU': 1}]
     """
     types = dict(autoscaling.get("available_node_types") or {})
     head = types.pop(autoscaling.get("head_node_type"), None)
@@ -249,14 +285,18 @@ def largest_cluster(autoscaling: Mapping[str, Any]) -> list[Mapping[str, float]]
 
 
 def lost_its_node(actor_id: str | None, error: object) -> bool:
-    """Whether an actor died because its node is gone, and not by a fault of its own.
+    """Tell if an actor died because its node is gone, and not by a fault of its own.
 
-    A node that goes takes its processes with it. Their end is noticed at once, that of the node after its missed health
-    checks: until then Ray calls it the death of a worker.
+    The processes of a node end with it. Ray notices their end at once, and the end of the node only after missed health
+    checks. Until then Ray reports the death of a worker.
 
     Args:
         actor_id: The actor, as hexadecimal text; None where it is not known.
-        error: What Ray says of its end.
+        error: Exception by which Ray reports its end.
+
+    Example:
+        >>> lost_its_node(None, RuntimeError("out of memory"))
+        False
     """
     # Ray says so in words only; its own ``preempted`` is set by an autoscaler alone.
     if not isinstance(error, ray.exceptions.RayActorError):

@@ -1,4 +1,4 @@
-"""Protection of a Ray of our own, and of what it writes, from other users and other machines."""
+"""Protection of a local Ray, and of its files, from other users and other machines."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from store.object_store import CREDENTIALS
 
 LOOPBACK = "127.0.0.1"
 _TOKEN, _TOKEN_PATH = "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
-"""Variables by which Ray is given a token, or the file of one, in place of ``~/.ray/auth_token``."""
+"""Variables that give Ray a token, or a file with one, in place of ``~/.ray/auth_token``."""
 _SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"
 _LONGEST_SOCKET = 107 if sys.platform != "darwin" else 103
 
 
 def refuse_credentials_of_a_job() -> None:
-    """Refuse credentials in the runtime environment that this process's workers are given, by ``ray job submit`` say.
+    """Refuse credentials in the runtime environment of this process's workers, set by ``ray job submit`` for example.
 
     Raises:
-        InputError: There are some; Ray has written them into its logs.
+        InputError: There are some, and Ray has written them into its logs.
     """
     variables = ray.get_runtime_context().runtime_env.get("env_vars") or {}
     names = [name for name in CREDENTIALS if name in variables]
@@ -38,7 +38,7 @@ def refuse_credentials_of_a_job() -> None:
 
 
 def check_loopback() -> None:
-    """Refuse a Ray of our own that other machines can reach.
+    """Refuse a local Ray that other machines can reach.
 
     Raises:
         InputError: Its node has another address than the loopback.
@@ -52,10 +52,10 @@ def check_loopback() -> None:
 
 
 def make_token() -> None:
-    """Make ``~/.ray/auth_token``, where a Ray of one's own would make it, for the eyes of its user alone.
+    """Make the file ``~/.ray/auth_token`` of a local Ray, readable by its user alone.
 
-    Where it cannot be made, with a home folder that is read-only or missing, the token lies in the closed folder of our
-    own Ray's files, or where there is none in this process and its children.
+    Where the home folder is read-only or missing, the token lies in the private folder of the local Ray's files. Where
+    there is no such folder either, it lies in the environment of this process and its children.
     """
     before = os.umask(0o077)
     try:
@@ -88,13 +88,13 @@ def close_token() -> None:
 
 
 def private_folder() -> str | None:
-    """Make the folder for the files of a Ray of our own, in one that others may not enter.
+    """Make a folder for the files of a local Ray, within one that other users may not enter.
 
-    Ray opens its folder and those of its sessions to everybody, again whenever a worker starts: what is to be closed is
-    the folder around them.
+    Ray opens its folder and those of its sessions to everybody, again whenever a worker starts. Only a folder around
+    them can therefore be closed.
 
     Returns:
-        The folder; None where there can be none, or where the paths of Ray's sockets would be too long: then its files
+        The folder; None where it cannot be made, or where the paths of Ray's sockets would be too long. Then the files
         lie where Ray puts them, open to all users of the machine.
     """
     system = os.environ.get("TMPDIR") if sys.platform.startswith("linux") else None

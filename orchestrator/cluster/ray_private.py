@@ -1,9 +1,9 @@
-"""Private attributes of Ray: all that its driver touches stand in this file, and ``ATTRIBUTES`` names them.
+"""Private attributes of Ray that its driver uses, all in this file and named in ``ATTRIBUTES``.
 
-Two more, which a worker needs, stand in ``trainable.tune_trainable``, the only file of that package that knows Ray.
+Two more, which a worker needs, stand in ``trainable.tune_trainable``, that package's only file that imports Ray.
 
-Each function notices where a Ray keeps these things elsewhere: it does without them or refuses, as its docstring says,
-and none does nothing without a word. A test names the attribute that a Ray lacks, and ``driver.log`` does so too.
+Each function notices a version of Ray that lacks the attribute: it works without it or refuses, as its docstring says.
+A test names the attribute that a Ray lacks, and ``driver.log`` does so too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from store.errors import InputError
 from store.object_store import CREDENTIALS
 
 AGENT_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
-"""Ports of a node's two agents, as ``start_raylet`` takes them and as the files are called that hold them."""
+"""Ports of a node's two agents: arguments of ``start_raylet``, and first parts of the names of the files with them."""
 _TOKENS = "ray._private.authentication.authentication_token_setup"
 _TUNE = "ray.tune.execution"
 
@@ -62,13 +62,13 @@ ATTRIBUTES: Mapping[str, str] = {
     "ray.tune.experiment.trial:Trial.temporary_state": "",
     "ray.tune.experiment.trial:_TemporaryTrialState.ray_actor": "",
 }
-"""``module:name`` of each, and the first version of Ray that has it where not every one does that is allowed."""
+"""Map from ``module:name`` to the first version of Ray that has it, or to "" where every allowed version has it."""
 _ALIVE = 0
-"""``GcsNodeInfo.ALIVE``."""
+"""Value of ``GcsNodeInfo.ALIVE``."""
 
 
 def missing_attributes(attributes: Mapping[str, str] = ATTRIBUTES) -> list[str]:
-    """Those of ``ATTRIBUTES`` that the installed Ray lacks although its version should have them.
+    """Names in ``ATTRIBUTES`` that the installed Ray lacks although its version should have them.
 
     Example:
         >>> missing_attributes({"ray.tune:Tuner._moved": ""})
@@ -98,7 +98,10 @@ def _has(name: str) -> bool:
 
 
 def _sets(owner: type, attribute: str) -> bool:
-    """Whether the source of a class names an attribute of its objects; compiled classes have none."""
+    """Tell if the source of a class names an attribute of its objects.
+
+    False for compiled classes, which have no source.
+    """
     try:
         return re.search(rf"\bself\.{attribute}\b", inspect.getsource(owner)) is not None
     except (OSError, TypeError):
@@ -107,10 +110,10 @@ def _sets(owner: type, attribute: str) -> bool:
 
 @contextlib.contextmanager
 def no_variables_in_runtime_environments() -> Iterator[None]:
-    """Within the block, Tune gives its workers none of this process's variables.
+    """Keep Tune, within the block, from giving this process's variables to its workers.
 
     By itself it puts ``AWS_SECRET_ACCESS_KEY`` and others into the workers' runtime environment, which Ray writes into
-    a log that everybody on the node may read. Workers get what they need with the trainable's class.
+    a log that everybody on the node may read. Workers get what they need as attributes of the trainable's class.
 
     Raises:
         InputError: Credentials are set, and this Ray would write them down all the same.
@@ -137,7 +140,10 @@ def no_variables_in_runtime_environments() -> Iterator[None]:
 
 
 def _worker_variables(class_cache: Any) -> Mapping[str, str] | None:
-    """The variables that Tune gives to a worker, by name; None where it does not say."""
+    """Variables that Tune gives to a worker, by name.
+
+    None where Tune does not say.
+    """
     try:
         worker = class_cache._ActorClassCache().get(type("Worker", (), {}))
         return dict(worker._default_options["runtime_env"]["env_vars"])
@@ -146,15 +152,22 @@ def _worker_variables(class_cache: Any) -> Mapping[str, str] | None:
 
 
 def files_in(folder: str | None) -> dict[str, Any]:
-    """Arguments of ``ray.init`` that put Ray's files into a folder; a Ray without this argument refuses to start."""
+    """Arguments of ``ray.init`` that put Ray's files into a folder.
+
+    A Ray without this argument refuses to start.
+
+    Example:
+        >>> files_in("/tmp/own-ray")
+        {'_temp_dir': '/tmp/own-ray'}
+    """
     return {"_temp_dir": folder}
 
 
 @contextlib.contextmanager
 def loopback_only() -> Iterator[None]:
-    """Within the block, a Ray that is started takes the loopback for its node's address, and listens there alone.
+    """Make a Ray that is started within the block listen on the loopback address alone.
 
-    Ray does so on macOS and Windows. Elsewhere it replaces a loopback address that it is given.
+    Ray does so by itself on macOS and Windows. Elsewhere it replaces a loopback address that it is given.
     """
     from ray._private import ray_constants
 
@@ -172,11 +185,11 @@ def loopback_only() -> Iterator[None]:
 
 @contextlib.contextmanager
 def slow_agents_awaited() -> Iterator[None]:
-    """Within the block, a node starts however long its two agents, programs in Python, take to be there.
+    """Make a node that is started within the block wait for its two agents without a limit.
 
-    Ray's raylet waits 15 s, a time that nothing can change, for the files in which they leave their ports, and then
-    ends itself, while the driver goes on waiting for it: on a machine that is busy with other things no sweep would
-    start. Here the ports are chosen and written down beforehand; the agents take them.
+    The agents are programs in Python. Ray's raylet waits 15 s, which no setting changes, for the files in which they
+    write their ports, and then ends, while the driver goes on waiting for it: on a busy machine no sweep would start.
+    Here the ports are chosen and written beforehand, and the agents use them.
     """
     try:
         from ray._private import services
@@ -213,10 +226,13 @@ def _free_port(held: contextlib.ExitStack) -> int:
 
 
 def ensure_token(make_elsewhere: Callable[[], bool]) -> None:
-    """Make the token of a Ray of our own, as Ray does; nothing where this Ray asks for none, or makes it otherwise.
+    """Make the token of a local Ray, as Ray does.
+
+    Nothing is made where this Ray asks for no token, or makes it in another way.
 
     Args:
-        make_elsewhere: Makes one in another place, where Ray's own cannot be written; False where it must not.
+        make_elsewhere: Makes a token in another place, where Ray's own cannot be written. It returns False where it
+            must not.
 
     Raises:
         Exception: Ray's reason why there is none.
@@ -244,7 +260,10 @@ def ensure_token(make_elsewhere: Callable[[], bool]) -> None:
 
 
 def use_token_if_there_is_one() -> None:
-    """Take this user's token, as ``ray.init`` does for a cluster that it finds by itself, and for no other."""
+    """Use this user's token, as ``ray.init`` does for a cluster that it finds by itself.
+
+    For a cluster with a given address ``ray.init`` does not.
+    """
     with contextlib.suppress(ImportError, AttributeError):
         from ray._private.authentication import authentication_token_setup as setup
 
@@ -252,7 +271,9 @@ def use_token_if_there_is_one() -> None:
 
 
 def check_token() -> None:
-    """Raise where a token is asked for by ``RAY_AUTH_MODE`` and there is none: Ray itself would end the process.
+    """Raise where ``RAY_AUTH_MODE`` asks for a token and there is none.
+
+    Ray itself would end the process.
 
     Raises:
         Exception: Ray's reason.
@@ -267,7 +288,7 @@ def check_token() -> None:
 
 
 def address_here() -> str | None:
-    """Address of the cluster that runs on this machine; None where there is none.
+    """Address of the cluster that runs on this machine, or None where there is none.
 
     Raises:
         Exception: Ray cannot tell.
@@ -281,8 +302,12 @@ def address_here() -> str | None:
 def living_nodes(address: str, seconds: float) -> set[str]:
     """Identifiers of the living nodes of the cluster at an address.
 
+    Args:
+        address: ``HOST:PORT``.
+        seconds: Longest time to wait for an answer.
+
     Raises:
-        Exception: Ray's reason; AttributeError, ImportError or TypeError of a Ray that must be asked in another way.
+        Exception: Ray's reason. AttributeError, ImportError or TypeError come from a Ray with another interface.
     """
     client = importlib.import_module("ray._raylet").GcsClient(address=address)
     nodes = client.get_all_node_info(timeout=seconds)
@@ -297,7 +322,10 @@ def nodes_here() -> set[str]:
 
 
 def gpus_here() -> float:
-    """Number of GPUs that a Ray started here would have; infinite where this Ray counts them in another way."""
+    """Number of GPUs that a Ray started here would have.
+
+    Infinite where this Ray counts them in another way.
+    """
     with passed_over("the count of this machine's GPUs"):
         accelerators = importlib.import_module("ray._private.accelerators")
         manager = accelerators.get_accelerator_manager_for_resource("GPU")
@@ -308,12 +336,17 @@ def gpus_here() -> float:
 
 
 def worker_scripts() -> Path:
-    """Folder of Ray's own worker script, which is on the path of every worker."""
+    """Folder of Ray's own worker script, which is on the path of every worker.
+
+    Example:
+        >>> (worker_scripts() / "default_worker.py").is_file()
+        True
+    """
     return Path(ray.__file__).parent / "_private" / "workers"
 
 
 def logs_here() -> Path | None:
-    """Folder of the logs of this machine's workers; None where Ray does not say."""
+    """Folder of the logs of this machine's workers, or None where Ray does not say."""
     with passed_over("the look for Ray's logs"):
         return Path(ray._private.worker.global_worker.node.get_logs_dir_path())
     return None
@@ -321,7 +354,7 @@ def logs_here() -> Path | None:
 
 @contextlib.contextmanager
 def node_messages(log: Callable[[str], None]) -> Iterator[None]:
-    """Within the block, messages such as "(raylet) A worker died or was killed" are logged.
+    """Log, within the block, messages such as "(raylet) A worker died or was killed".
 
     A thread of Ray prints them on the standard output, whatever ``log_to_driver`` and ``logging_level`` say. A Ray that
     shows them in another way goes on doing so.
@@ -347,7 +380,7 @@ def node_messages(log: Callable[[str], None]) -> Iterator[None]:
 
 
 def node_of(actor_id: str | None) -> str | None:
-    """Ray's identifier of the node that an actor ran on; None where it is not known."""
+    """Ray's identifier of the node that an actor ran on, or None where it is not known."""
     if actor_id is None:
         return None
     with passed_over("the look for a worker's node"):
@@ -356,18 +389,24 @@ def node_of(actor_id: str | None) -> str | None:
 
 
 def actor_of(trial: Any) -> Any:
-    """Handle of the worker of one of Tune's trials; None where it has none, or where this Ray does not say."""
+    """Handle of the worker of one of Tune's trials.
+
+    None where the trial has no worker, or where this Ray does not say.
+    """
     return getattr(getattr(trial, "temporary_state", None), "ray_actor", None)
 
 
 def actor_id_of(trial: Any) -> str | None:
-    """Identifier of that worker, as hexadecimal text."""
+    """Identifier of the worker of one of Tune's trials, as hexadecimal text."""
     identifier = getattr(actor_of(trial), "_actor_id", None)
     return None if identifier is None else str(identifier.hex())
 
 
 def last_error_of(trial: Any) -> BaseException | None:
-    """Last error of one of Tune's trials; None where it has none, or where it cannot be read."""
+    """Last error of one of Tune's trials.
+
+    None where it has none, or where the error cannot be read.
+    """
     # Tune's own ``get_error`` gives the text of all errors so far, and nothing of what they were.
     file = getattr(trial, "pickled_error_file", None)
     if file is None:
@@ -379,14 +418,17 @@ def last_error_of(trial: Any) -> BaseException | None:
 
 
 def oldest_waiting(controller: Any, issued: Iterable[str]) -> Any:
-    """The oldest trial that waits for a place, and none whose worker is just being started; None where none waits.
+    """Oldest trial that waits for a slot, without those whose worker is just being started.
 
     Args:
-        controller: What Tune gives its scheduler.
+        controller: Controller that Tune hands to its scheduler.
         issued: Ray's identifiers of the issued trials, oldest first.
 
+    Returns:
+        The trial, or None where none waits.
+
     Raises:
-        AttributeError: This Ray keeps these things elsewhere.
+        AttributeError: This Ray lacks one of these attributes.
     """
     run = controller._tune_controller
     pending = {trial.trial_id: trial for trial in run._pending_trials}
@@ -397,6 +439,6 @@ def oldest_waiting(controller: Any, issued: Iterable[str]) -> Any:
 
 
 def _worker_starts(run: Any, trial: Any) -> bool:
-    """Whether a trial has its resources and waits for its worker alone."""
+    """Tell if a trial has its resources and waits for its worker alone."""
     worker = run._trial_to_actor.get(trial)
     return worker is not None and run._actor_manager.is_actor_started(worker)

@@ -1,4 +1,6 @@
-"""Workers run the driver's code: they look for it first where the driver has it, and other code is refused.
+"""Check that workers run the driver's code.
+
+Workers look for our packages first where the driver has them, and a worker with other code is refused.
 
 Ray puts the current directory of the driver, or the working directory of a submitted job, before everything else on the
 path of its workers, so that a package or file ``trainable`` there would be imported in place of ours.
@@ -27,13 +29,16 @@ from store.errors import InputError
 from trainable.texts import one_line
 
 _UNLOADABLE = "failed to import on the worker"
-"""In Ray's words: what was sent to the worker needs a module that it has not, or that lacks something."""
+"""Ray's words for a worker that lacks a module, or a name in it, which was sent to it."""
 
 NODE_SECONDS = 60.0
-"""A node that does not tell its code within these is asked by its first trial."""
+"""Longest time in which a node reports its code.
+
+A slower node is compared when it is given its first trial.
+"""
 
 Code = tuple[str, str, str]
-"""Folder of the package ``trainable``, digest of the source that trials run, and host."""
+"""Folder of the package ``trainable``, digest of the source that trials run, and name of the host."""
 
 
 @dataclass(frozen=True)
@@ -99,18 +104,22 @@ def _tools() -> _Tools:
 
 _TOOLS = _tools()
 read_code = _TOOLS.read
-"""The code that trials of this process run."""
+"""Function that returns the code which trials of the calling process run."""
 
 
 def with_our_code(work: Callable[..., Any]) -> Callable[..., Any]:
-    """A function for a worker that looks for our packages where this process has them, before it loads ``work``.
+    """Wrap a function so that a worker, before it loads it, looks for our packages where this process has them.
 
     Args:
-        work: The function to call there.
+        work: The function to call on the worker.
 
     Returns:
-        One with the same parameters. Where the worker's node has other code in that place, or none, it uses what the
-        worker finds by itself.
+        A function with the same parameters. Where the worker's node has other code in that folder, or none, it uses
+        the code that the worker finds by itself.
+
+    Example:
+        >>> with_our_code(max)([2, 5, 3])
+        5
     """
     adopt, ours, content = _TOOLS.adopt, read_code(), cloudpickle.dumps(work)
     root = os.path.dirname(ours[0])  # noqa: PTH120
@@ -126,7 +135,7 @@ def with_our_code(work: Callable[..., Any]) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class _Adoption:
-    """A value that, where it is unpickled, lets our packages be found where this process has them."""
+    """Value that, when it is unpickled, makes our packages be found where this process has them."""
 
     root: str
     digest: str
@@ -136,16 +145,16 @@ class _Adoption:
 
 
 def compared(base: type, name: str, members: dict[str, Any]) -> type:
-    """A trainable that runs a trial only where its worker has the code of this process.
+    """Make a trainable that runs a trial only where its worker has the code of this process.
 
     Args:
-        base: The trainable; it travels by reference, so that a worker runs the one that it finds: that of this process
-            where its node has the same in the same place.
+        base: The trainable. It is pickled by reference, so that a worker runs the one that it finds: that of this
+            process, where its node has the same files in the same folder.
         name: Name of the new class.
         members: Attributes of the new class.
 
     Returns:
-        The class. On a worker with other code its first result holds ``halt``, the reason in words.
+        The class. On a worker with other code, the first result holds ``halt``, the reason in words.
     """
     ours, tools = read_code(), _TOOLS
     read, difference = tools.read, tools.difference
@@ -177,12 +186,13 @@ def compared(base: type, name: str, members: dict[str, Any]) -> type:
 
 
 def check_nodes() -> None:
-    """Refuse a connected cluster of which a node that can train would run other code, before anything is written.
+    """Refuse a connected cluster with a node that would run other code, before anything is written.
 
-    Nodes that join later, or are slow to answer, are compared when they are given their first trial.
+    Nodes without processors never train and are not asked. Nodes that join later, or are slow to answer, are compared
+    when they are given their first trial.
 
     Raises:
-        InputError: One would; both places are named.
+        InputError: One would. Both folders are named.
     """
     ours, read = read_code(), with_our_code(_TOOLS.read)
     asked = [
@@ -205,10 +215,12 @@ def _trains(resources: Mapping[str, float]) -> bool:
 
 
 def check_loaded(error: BaseException | None, node: str | None = None) -> None:
-    """Refuse to go on where a worker could not load the trainable: every trial would fail like the first.
+    """Refuse to go on where a worker could not load the trainable.
+
+    Every trial would fail like the first one.
 
     Args:
-        error: What Ray says of the end of a worker.
+        error: Exception by which Ray reports the end of a worker.
         node: Ray's identifier of its node; None = not known.
 
     Raises:
@@ -226,7 +238,7 @@ def check_loaded(error: BaseException | None, node: str | None = None) -> None:
 
 
 def _seen(last: str, node: str | None) -> str:
-    """Last line of what the worker's import said, and the place it finds in place of our package."""
+    """Last line of a worker's import error, and the folder that the worker finds in place of our package."""
     # By itself Ray would start where none runs.
     if not ray.is_initialized():
         return last
@@ -239,10 +251,11 @@ def _seen(last: str, node: str | None) -> str:
 
 @contextlib.contextmanager
 def code_first() -> Iterator[None]:
-    """Within the block, the current directory is one in which workers may look for modules before all others.
+    """Make, within the block, the current directory one in which workers may look for modules first.
 
-    That is the folder of our packages where this process has it on its path. An installed package is found without it,
-    and then it is the folder of Ray's own worker script, which is on a worker's path in any case.
+    Ray puts the driver's current directory before all else on the path of its workers. The block uses the folder of our
+    packages, where this process has it on its path. An installed package is found without that: the block then uses
+    the folder of Ray's own worker script, which is on a worker's path in any case.
     """
     root = os.path.realpath(Path(__file__).parents[2])
     path = {os.path.realpath(entry) for entry in sys.path if Path(entry).is_absolute()}

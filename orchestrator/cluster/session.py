@@ -1,6 +1,6 @@
-"""State of one run of Tune: maps Ray's trials to ours, keeps what each has reported, decides what its loss costs.
+"""State of one run of Tune: maps Ray's trials to ours and keeps what each has reported.
 
-Tune's searcher, scheduler and callbacks (``orchestrator.cluster.tuning``) only hand their questions on to it.
+Tune's searcher, scheduler and callbacks (``orchestrator.cluster.tuning``) only pass their calls on to it.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ from trainable.trial.outcome import SPEC_COLUMNS, spec_row
 
 FINISHED = str(Searcher.FINISHED)
 RECOUNT_SECONDS = 10.0
-"""How often the nodes of the cluster are counted."""
+"""Seconds between two counts of the cluster's nodes."""
 FEWEST_ALIKE = 3
-"""Trials after which a sweep stops whose first ones all fail alike; one for each slot where those are more."""
+"""Smallest number of first trials that must fail in the same way before a sweep stops.
+
+It is one for each slot where the slots are more.
+"""
 
 Row = dict[str, Any]
 
@@ -56,7 +59,7 @@ class Session:
         self.progress = run.progress
         self.budget = run.budget
         self.demands = demands
-        # A slot that falls free takes a waiting trial at once. An adaptive sampler's would be stale: asked for before
+        # A free slot takes a waiting trial at once. An adaptive sampler's would be stale: asked for before
         # the value of the trial that just ended was known.
         ahead = 1 if config.search.sampler in ("random", "qmc") else 0
         self.capacity = Capacity(nodes(), demands.values(), run.options.slots, ahead)
@@ -83,7 +86,10 @@ class Session:
         return type(None), ()
 
     def guarded(self, work: Callable[[], Any], otherwise: Any) -> Any:
-        """Run our part of a call from Ray: an exception must end the sweep in order, not in Ray's event loop."""
+        """Run our part of a call from Ray, and keep an exception so that the sweep ends in order.
+
+        An exception in Ray's event loop would end the whole run at once.
+        """
         try:
             return work()
         except Exception as error:
@@ -93,12 +99,12 @@ class Session:
 
     @property
     def stopping(self) -> bool:
-        """No new trial is issued any more."""
+        """True where no new trial is issued any more."""
         return self.error is not None or self.limit_reached is not None
 
     @property
     def limit_reached(self) -> Exhausted | None:
-        """Bound of the sweep that keeps it from going on; None where it goes on."""
+        """Bound that keeps the sweep from going on, or None where it goes on."""
         if self.alike.failure is not None:
             return Exhausted(
                 f"{self.alike.failure}: mend what it names, then lnl-sweep resume {self.writer.directory.uri} --failed "
@@ -107,7 +113,7 @@ class Session:
         return self.budget.exhausted(time.monotonic())
 
     def suggest(self, ray_id: str) -> Row | str | None:
-        """The next trial as a Tune configuration, None to be asked again, or FINISHED."""
+        """Next trial as a Tune configuration, or None to be asked again, or FINISHED."""
         self.progress.update()
         # Tune asks again and again while its slots are taken: that answer must cost nothing.
         if not any(map(self.has_capacity, self.demands)):
@@ -143,7 +149,7 @@ class Session:
                 self.budget.use_slots(self.capacity.slots, time.monotonic())
 
     def has_capacity(self, label: str) -> bool:
-        """One more trial of this method may be issued."""
+        """Tell if one more trial of this method may be issued."""
         return label in self.demands and self.capacity.takes(self.demands[label])
 
     def _release(self, ray_id: str) -> TrialSpec | None:
@@ -155,7 +161,12 @@ class Session:
         return spec
 
     def result(self, ray_id: str, result: Row) -> None:
-        """Keep what an epoch reported."""
+        """Keep what an epoch reported.
+
+        Raises:
+            InputError: The trial reports that its worker cannot run it at all.
+            Unreachable: The trial reports that the object store is unavailable.
+        """
         if result.get("halt"):
             # Not a fault of the trial: it stays open, and the sweep ends in order.
             self._release(ray_id)
@@ -165,7 +176,10 @@ class Session:
         self.last_row[ray_id] = result["row"]
 
     def _epochs(self, ray_id: str, result: Row) -> list[Row]:
-        """The epochs of a result that can be written; one that cannot fails the trial."""
+        """Epochs of a result that can be written.
+
+        An epoch that cannot be written fails the trial.
+        """
         epochs = []
         for reported in result["history"]:
             entry, problems = fitted("history", reported)
@@ -178,9 +192,10 @@ class Session:
         return epochs
 
     def keep_going(self, ray_id: str, result: Row) -> bool:
-        """Ask the cell's rungs; every epoch counts, also those of an earlier attempt.
+        """Report a trial's epochs to its cell's rungs, and tell if the trial goes on.
 
-        The values are those of the history, from which a resumed sweep rebuilds its rungs: the two must agree.
+        Every epoch counts, also those of an earlier attempt. The values are those of the history, from which a resumed
+        sweep rebuilds its rungs: the two must agree.
         """
         spec, going = self.specs[ray_id], True
         for entry in self._epochs(ray_id, result):
@@ -199,7 +214,7 @@ class Session:
             self.writer.start(self.specs[trial.trial_id].trial_id)
 
     def process_lost(self, trial: Any) -> None:
-        """A trial's process is gone: the trial starts anew, unless that has happened too often or it took too long."""
+        """Start a trial anew whose process is gone, unless that has happened too often or the trial took too long."""
         self.started.pop(trial.trial_id, None)
         spec = self.specs.get(trial.trial_id)
         if spec is None:
@@ -229,7 +244,10 @@ class Session:
         self.dispatcher.requeue(spec)
 
     def end_overdue(self) -> None:
-        """End trials that took longer than ``limits.trial_minutes``: a trial that hangs never ends by itself."""
+        """End trials that took longer than ``limits.trial_minutes``.
+
+        A trial that hangs never ends by itself.
+        """
         if self._trial_minutes is None:
             return
         now = time.monotonic()
@@ -242,13 +260,19 @@ class Session:
             ray.kill(actor)
 
     def reason(self, ray_id: str, died: int, death: str) -> str:
-        """Why a trial's process is gone, in words."""
+        """Reason in words why a trial's process is gone."""
         if ray_id in self.overdue:
             return f"took longer than limits.trial_minutes = {self._trial_minutes:g}"
         return f"the worker process died {died} time{'s' if died > 1 else ''} ({death or 'unknown reason'})"
 
     def ended(self, ray_id: str, attempts: int | None = None, error: str | None = None) -> None:
-        """Write the row of a trial that ended; by default it was started once more than its process died."""
+        """Write the row of a trial that ended.
+
+        Args:
+            ray_id: Ray's identifier of the trial.
+            attempts: Times the trial was started; by default one more than its process died.
+            error: Reason why it failed; None = what the trial itself reported.
+        """
         self.started.pop(ray_id, None)
         spec = self._release(ray_id)
         if spec is None:
@@ -258,7 +282,7 @@ class Session:
         last = self.last_row.pop(ray_id, None)
         reported = {
             **(last or spec_row(spec, "failed", error)),
-            # By these the trial is found again.
+            # Of the specification, not of the trial's report: by these columns the trial is found again.
             **{name: getattr(spec, name) for name in SPEC_COLUMNS},
             "bias_axis": cell.bias_axis,
             "bias_value": cell.bias_value,

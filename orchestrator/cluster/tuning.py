@@ -1,6 +1,6 @@
-"""The sweep's one Ray Tune run: a searcher and a scheduler that dispatch by cell, and a recorder of what ends.
+"""Single Ray Tune run of a sweep: a searcher and a scheduler that dispatch by cell, and a recorder.
 
-Ray Tune knows one searcher and one scheduler per run; ours hand every question to the ``Dispatcher``, which holds a
+Ray Tune takes one searcher and one scheduler for each run. Ours pass every call on to the ``Dispatcher``, which holds a
 study and a set of rungs for each cell.
 """
 
@@ -32,45 +32,51 @@ from trainable.tune_trainable import SweepTrainable
 
 
 class CellSearcher(Searcher):
-    """Tune's one searcher: hands out the next trial of whichever cell is furthest behind."""
+    """Tune's one searcher, which returns the next trial of the cell that is furthest behind."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(metric="value", mode="max")
         self._session = session
 
     def suggest(self, trial_id: str) -> Any:
-        """The next trial, None or FINISHED."""
+        """Next trial as a configuration, or None, or FINISHED."""
         return self._session.guarded(lambda: self._session.suggest(trial_id), Searcher.FINISHED)
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """Nothing: the recorder writes the row, since it is given the trial with the reason of an error."""
+        """Do nothing.
+
+        The recorder writes the row, since it is given the trial with the reason of an error.
+        """
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: Ray's snapshots are logs, the directory is the state."""
+        """Write an empty file.
+
+        Ray's snapshots serve as logs only: the sweep's directory is the state.
+        """
         Path(checkpoint_path).touch()
 
     def restore(self, checkpoint_path: str) -> None:
-        """Never called: a sweep is resumed from its directory."""
+        """Refuse, since a sweep is resumed from its directory."""
         raise NotImplementedError("a sweep is resumed from its directory, never from Ray's snapshots")
 
 
 class CellScheduler(FIFOScheduler):
-    """Tune's one scheduler: asks the rungs of the trial's own cell."""
+    """Tune's one scheduler, which asks the rungs of the trial's own cell."""
 
     def __init__(self, session: Session) -> None:
         super().__init__()
         self._session = session
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Any) -> str:
-        """CONTINUE or STOP."""
+        """Return CONTINUE or STOP."""
         going = self._session.guarded(lambda: self._session.keep_going(trial.trial_id, result), True)
         return TrialScheduler.CONTINUE if going else TrialScheduler.STOP
 
     def choose_trial_to_run(self, tune_controller: Any) -> Any:
-        """The oldest trial that waits for a place, and none whose worker is just being started.
+        """Oldest trial that waits for a slot, without those whose worker is just being started.
 
-        To such a trial Tune gives the next worker that falls free, and throws the half-started one away: where trials
-        end more often than a worker takes to start, slots that come late would never be used.
+        Tune would give such a trial the next idle worker, and discard the one that is starting. Where trials end more
+        often than a worker takes to start, slots that come late would never be used.
         """
         try:
             return oldest_waiting(tune_controller, self._session.specs)
@@ -80,14 +86,14 @@ class CellScheduler(FIFOScheduler):
 
 
 class Recorder(tune.Callback):
-    """Keeps what trials report and writes their rows when they end."""
+    """Keeps what trials report, and writes their rows when they end."""
 
     def __init__(self, session: Session, interruption: Interruption | None = None) -> None:
         self._session = session
         self._interruption = interruption or Interruption()
 
     def on_step_begin(self, iteration: int, trials: Any, **info: Any) -> None:
-        """Look for trials that hang, a signal that was lost, another driver that has taken over, and new nodes."""
+        """Look for a lost signal, for another driver, for trials that hang, and for new nodes."""
         self._interruption.check()
         if isinstance(self._session.error, LeaseLost):
             # Its trials write into a directory that is no longer ours: they end now and not when they have trained.
@@ -108,19 +114,19 @@ class Recorder(tune.Callback):
         self._session.guarded(lambda: self._session.ended(trial.trial_id), None)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """Start a trial whose process died anew, or write its row."""
+        """Start a trial again whose process died, or write its row."""
         self._session.guarded(lambda: self._session.process_lost(trial), None)
 
 
 def run_tuner(run: Run, demands: Mapping[str, Demand]) -> Exhausted | None:
-    """Run everything that is missing. Returns when all rows are written.
+    """Run everything that is missing, until all rows are written.
 
     Args:
         run: The run.
         demands: Resources of a trial of each method that has any left, by label.
 
     Returns:
-        The bound that ended it before its time.
+        The bound that ended the run early, or None where all planned trials have ended.
 
     Raises:
         LeaseLost: Another driver took the directory over.
@@ -143,9 +149,11 @@ def run_tuner(run: Run, demands: Mapping[str, Demand]) -> Exhausted | None:
             tune_config=tune.TuneConfig(
                 metric="value",
                 mode="max",
+                # Only the searcher knows when the sweep has ended.
                 num_samples=-1,
                 search_alg=CellSearcher(session),
                 scheduler=CellScheduler(session),
+                # A new process for each trial would import torch each time: seconds in place of milliseconds.
                 reuse_actors=True,
                 trial_name_creator=lambda trial: trial.trial_id,
                 trial_dirname_creator=lambda trial: trial.trial_id,
@@ -157,6 +165,7 @@ def run_tuner(run: Run, demands: Mapping[str, Demand]) -> Exhausted | None:
                 # Tune hears of one death twice, and takes the second report for the end of the trial it is about to
                 # start again: retries are ours.
                 failure_config=tune.FailureConfig(max_failures=0),
+                # Trials write their own checkpoints: one more at the end would be a megabyte that nothing reads.
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 verbose=0,
             ),

@@ -1,4 +1,4 @@
-"""Why a worker's process is gone: what Ray says of it, and the last words in its log where that lies here."""
+"""Reason why a worker's process ended, from Ray's error and from the end of its log."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from pathlib import Path
 from trainable.texts import one_line
 
 LONGEST = 400
-"""Characters of a reason."""
+"""Largest number of characters of a reason."""
 _LAST_BYTES = 2**16
 _GUESSES = " Some common causes include"
-"""From here on Ray lists all that it can be, in every case the same."""
+"""Start of Ray's list of possible causes, which is the same for every death."""
 
 
 def death_of(error: BaseException, logs: Path | None = None) -> str:
-    """Say in one bounded line how a process ended.
+    """Describe in one bounded line how a process ended.
 
     Args:
-        error: What Ray raised for it.
+        error: Exception that Ray raised for it.
         logs: Folder with the logs of the workers of this machine; None = not known.
 
     Returns:
         The exception's name, Ray's detail (an exit code, say) and, where Python wrote it into the log, the signal and
         the place in the source.
+
+    Example:
+        >>> death_of(RuntimeError("The actor is dead because its owner has died"))
+        'RuntimeError: its owner has died'
     """
     text = str(error)
     parts = [f"{type(error).__name__}: {_detail(text)}".rstrip(": ")]
@@ -45,7 +49,10 @@ def _detail(text: str) -> str:
 
 
 def _last_words(logs: Path, pid: str) -> list[str]:
-    """Text that ``faulthandler``, which Ray turns on in its workers, wrote about the signal that ended a process."""
+    """Signal that ended a process and its place in the source, from the text that ``faulthandler`` wrote.
+
+    Ray turns ``faulthandler`` on in its workers.
+    """
     for path in logs.glob(f"worker-*-{pid}.err*"):
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _LAST_BYTES))

@@ -1,1 +1,1 @@
-"""Commands of the command line: a function for each, named like it."""
+"""Commands of the command line, each a function of the command's name."""

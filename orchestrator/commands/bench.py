@@ -1,4 +1,4 @@
-"""``lnl-sweep bench``: the benchmarks of a checkout, each against its peers in the same run, as ratios."""
+"""Command ``lnl-sweep bench``: runs the benchmarks of a checkout, each against its peers in the same run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ VERSIONS = ("ray", "optuna", "torch", "pandas", "pyarrow")
 
 
 def bench(options: argparse.Namespace) -> int:
-    """Run the named benchmarks, or all; their tables are Markdown, to be kept in benchmarks/RESULTS.md."""
+    """Run the named benchmarks, or all.
+
+    Their tables are Markdown, to be kept in ``benchmarks/RESULTS.md``.
+    """
     known = {path.stem.removeprefix(PREFIX): path for path in sorted(FOLDER.glob(f"{PREFIX}*.py"))}
     if not known:
         raise InputError(f"the benchmarks are not part of an installed package: run this in a checkout ({FOLDER})")
@@ -37,7 +40,10 @@ def bench(options: argparse.Namespace) -> int:
 
 
 def _circumstances() -> str:
-    """Where and with what this was measured; a load above the number of processors means a shared machine."""
+    """Machine and versions of the measurement.
+
+    A load above the number of processors means a shared machine.
+    """
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=FOLDER, capture_output=True, text=True, check=False
     ).stdout.strip()

@@ -1,4 +1,4 @@
-"""``lnl-sweep data``, and how bias values and options of a data set are given on a command line."""
+"""Command ``lnl-sweep data``, and the parsers of bias values and options of a data set."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainable.texts import reason_of
 
 
 def data(options: argparse.Namespace) -> int:
-    """``lnl-sweep data list | prepare | preview``."""
+    """Run ``lnl-sweep data list | prepare | preview``."""
     if options.action == "prepare":
         from orchestrator.commands.prepare import prepare
 
@@ -83,7 +83,15 @@ def _preview_points(entries: list[str], rest: list[str], axes: list[str]) -> lis
 
 
 def bias_options(rest: list[str]) -> dict[str, float]:
-    """Bias values that were given like ``--rho 0.9``."""
+    """Parse bias values that were given like ``--rho 0.9``.
+
+    Raises:
+        InputError: A word that is no option, an option twice, or a value that is no number.
+
+    Example:
+        >>> bias_options(["--rho", "0.9", "--gamma=1"])
+        {'rho': 0.9, 'gamma': 1.0}
+    """
     bias: dict[str, float] = {}
     words = iter(rest)
     for word in words:
@@ -102,7 +110,15 @@ def bias_options(rest: list[str]) -> dict[str, float]:
 
 
 def assignments(entries: list[str]) -> list[tuple[str, Any]]:
-    """The ``key=value`` of each ``--set``."""
+    """Parse the ``key=value`` of each ``--set``, whose value is YAML.
+
+    Raises:
+        InputError: An entry without ``=``, or a value that is no YAML.
+
+    Example:
+        >>> assignments(["lr=1e-2", "training.augmentation=[flip]"])
+        [('lr', 0.01), ('training.augmentation', ['flip'])]
+    """
     pairs = []
     for entry in entries:
         key, separator, text = entry.partition("=")

@@ -1,4 +1,4 @@
-"""``lnl-sweep plan``: what a sweep could have shown, and what more seeds or patients would show."""
+"""Command ``lnl-sweep plan``: differences that a sweep could show, with its own or with more seeds or patients."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _SHOWN = {
 
 
 def plan(options: argparse.Namespace) -> int:
-    """``lnl-sweep plan``: the variance components of each paired difference, and the least difference it would find."""
+    """Run ``lnl-sweep plan``: print each paired difference's variance components and the least difference it finds."""
     from analysis.planning.components import PATIENTS, SEEDS, least_differences
 
     title, rows, parts = _measured(options.dir) or _borrowed(options.dir)
@@ -73,7 +73,10 @@ def plan(options: argparse.Namespace) -> int:
 
 
 def _shown_place(rows: pd.DataFrame) -> int:
-    """The row whose table is shown: of the declared comparison where there is one, at the strongest bias."""
+    """Position of the row whose table is shown.
+
+    Of the declared comparison where there is one, else of any, at the strongest bias.
+    """
     declared, facet = rows.attrs["declared"], rows.attrs["facet"]
 
     def rank(i: int) -> tuple[bool, bool, bool, float]:
@@ -97,7 +100,7 @@ _Design = tuple[str, "pd.DataFrame", "list[Components]"]
 
 
 def _measured(address: str) -> _Design | None:
-    """The design of a sweep that has confirm trials of two or more seeds; None of any other."""
+    """Design of a sweep that has confirm trials of two or more seeds, or None of any other sweep."""
     from analysis.loading import load, load_predictions, read_config
     from analysis.numbers.tables import headline_rule
     from analysis.planning.components import components_rows
@@ -123,7 +126,7 @@ def _measured(address: str) -> _Design | None:
 
 
 def _borrowed(address: str) -> _Design:
-    """The design of a sweep not yet run, with the variance components of the stored example."""
+    """Design of a sweep that has not run, with the variance components of the stored example."""
     from analysis.planning.borrowed import borrowed_components
     from analysis.primary.grid import grid_of_pair
 

@@ -1,4 +1,4 @@
-"""``lnl-sweep data prepare``: from downloaded files to the arrays a data set reads, here and on other machines."""
+"""Command ``lnl-sweep data prepare``: makes the arrays that a data set reads from downloaded files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREPARED = ("brain_mri",)
 
 
 def prepare(options: argparse.Namespace) -> int:
-    """Prepare a data set whose files the user has, or fetch them first; put it where all nodes can reach it.
+    """Prepare a data set from files on this machine or from a download, and copy it to where all nodes can reach it.
 
     Args:
         options: ``name``, ``source`` (path or None), ``download`` (folder or None) and ``to`` (folder
@@ -26,7 +26,7 @@ def prepare(options: argparse.Namespace) -> int:
         Exit code.
 
     Raises:
-        InputError: A data set that needs no preparation, no source, files or a place that cannot be used.
+        InputError: A data set that needs no preparation, a missing source, or files or a folder that cannot be used.
     """
     from store.open import folder_at
     from trainable.data.arrays.shared import share

@@ -1,4 +1,4 @@
-"""What the commands on finished trials do: ``report`` and ``pack``; a function for each, named like it."""
+"""Commands ``lnl-sweep report`` and ``lnl-sweep pack``, on finished trials."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def report(options: argparse.Namespace) -> int:
-    """``lnl-sweep report``: rebuild report.html, and export figures, tables and what a paper needs."""
+    """Run ``lnl-sweep report``: rebuild ``report.html``, and export figures, tables and what a paper needs."""
     from analysis.findings import gather
     from analysis.report.page import place_report
 
@@ -32,7 +32,7 @@ def report(options: argparse.Namespace) -> int:
 
 
 def pack(options: argparse.Namespace) -> int:
-    """``lnl-sweep pack``: rows, configuration, splits, samples and report in one file."""
+    """Run ``lnl-sweep pack``: write rows, configuration, splits, samples and report into one file."""
     from analysis.export.pack import pack as pack_sweep
 
     print(as_uri(pack_sweep(options.dir, options.out)))
@@ -40,7 +40,12 @@ def pack(options: argparse.Namespace) -> int:
 
 
 def as_uri(path: Any) -> str:
-    """An address that a terminal can open."""
+    """Address that a terminal can open.
+
+    Example:
+        >>> as_uri("/data/results/report.html"), as_uri("s3://bucket/results/report.html")
+        ('file:///data/results/report.html', 's3://bucket/results/report.html')
+    """
     return Path(path).absolute().as_uri() if "://" not in str(path) else str(path)
 
 

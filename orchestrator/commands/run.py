@@ -1,4 +1,4 @@
-"""``lnl-sweep run``, ``resume`` and ``schema``; a function for each, named like it."""
+"""Commands ``lnl-sweep run``, ``resume`` and ``schema``, each a function of the command's name."""
 
 from __future__ import annotations
 
@@ -27,12 +27,15 @@ SMOKE = (
     "confirm.splits=1",
 )
 GPU_SHARE_OF_PEAK = 0.25
-"""What small convolutional networks reach in fp32, roughly: a guess, and called one where it is used."""
+"""Share of a GPU's peak that small convolutional networks reach in fp32.
+
+It is a rough guess, and is called a guess where it is used.
+"""
 READ_RETRY_SECONDS = 10.0
 
 
 def run(options: argparse.Namespace) -> int:
-    """``lnl-sweep run``: run a sweep, or what is missing of it."""
+    """Run ``lnl-sweep run``: run a sweep, or what is missing of it."""
     from orchestrator.plan.names import check_out
 
     config = _read_sweep(options.sweep, options.set)
@@ -47,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def resume(options: argparse.Namespace) -> int:
-    """``lnl-sweep resume``: finish, extend or repair a sweep."""
+    """Run ``lnl-sweep resume``: finish, extend or repair a sweep."""
     from orchestrator.directory.reader import SweepDirectory
     from orchestrator.sweep import resume_config
 
@@ -60,7 +63,7 @@ def resume(options: argparse.Namespace) -> int:
 
 
 def schema(options: argparse.Namespace) -> int:
-    """``lnl-sweep schema``: JSON schema of the sweep file."""
+    """Run ``lnl-sweep schema``: print the JSON schema of the sweep file."""
     print(json.dumps(SweepConfig.model_json_schema(), indent=2))
     return 0
 
@@ -143,7 +146,10 @@ def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:
 
 
 def _finish(directory: str) -> bool:
-    """Write the report and print the table; False where that failed, which costs no row."""
+    """Write the report and print the table.
+
+    False where that failed, which costs no row.
+    """
     from analysis import load, load_predictions, summary_table, write_report
     from analysis.loading import load_config, section
     from analysis.numbers.published import NOTES

@@ -1,4 +1,4 @@
-"""Commands that look at a sweep's directory and change nothing: ``status`` and ``verify``."""
+"""Commands ``lnl-sweep status`` and ``lnl-sweep verify``, which change nothing in a sweep's directory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNCUT_COLUMNS = 500
 
 
 def status(options: argparse.Namespace) -> int:
-    """``lnl-sweep status``: progress, by the rows that can be read and by what the driver says."""
+    """Run ``lnl-sweep status``: print the progress, by the rows that can be read and by what the driver wrote."""
     from orchestrator.commands.run import READ_RETRY_SECONDS
     from orchestrator.directory.damage import survey
     from orchestrator.directory.lease import CLOCK_SECONDS
@@ -71,7 +71,7 @@ def status(options: argparse.Namespace) -> int:
 
 
 def _by_the_rows(snapshot: Mapping[str, Any], surveyed: Survey) -> dict[str, Any]:
-    """A snapshot in which no trial counts as finished whose rows cannot be read."""
+    """Snapshot in which a trial counts as finished only where its rows can be read."""
     readable = Counter((row["cell"], row["repeat"]) for row in surveyed.rows if row["trial_id"] not in surveyed.lost)
     cells = [
         {**cell, "finished": min(cell["finished"], readable[cell["cell"], cell["repeat"]])}
@@ -91,7 +91,7 @@ def _print_damage(directory: str, surveyed: Survey) -> None:
 
 
 def verify(options: argparse.Namespace) -> int:
-    """``lnl-sweep verify``: every file against its checksum, and what a resume would do."""
+    """Run ``lnl-sweep verify``: check every file against its checksum, and print what a resume would do."""
     from orchestrator.directory.sheet import SWEEP_FILE
     from orchestrator.directory.verify import verify as verified
 

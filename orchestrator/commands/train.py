@@ -1,4 +1,4 @@
-"""``lnl-sweep train``: one trial in this process."""
+"""Command ``lnl-sweep train``: trains one trial in this process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WITHOUT_SET = {
 
 
 def train(options: argparse.Namespace) -> int:
-    """``lnl-sweep train``: one trial in this process."""
+    """Run ``lnl-sweep train``: train one trial in this process."""
     from orchestrator.plan.plan import make_plan
     from store.columns import TEST_COLUMNS_BESIDE
     from trainable import train as train_one

@@ -1,1 +1,1 @@
-"""The sweep file: its models, and how it is read, changed and refused."""
+"""Sweep file: its models, and the functions that read, change and refuse it."""

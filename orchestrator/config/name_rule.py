@@ -1,4 +1,4 @@
-"""The rule for names that a sweep file gives and that become names of files."""
+"""Rule for names that a sweep file gives and that become names of files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 from trainable.texts import bounded
 
 LONGEST_NAME = 60
-"""Characters of a sweep's name and of a label: both become names of files."""
+"""Largest number of characters of a sweep's name and of a label, which become names of files."""
 NAME_RULE = (
     f"it must have at most {LONGEST_NAME} characters, all of them A-Z, a-z, 0-9, '.', '_' or '-', and not dots alone"
 )
@@ -19,7 +19,12 @@ NAME_SCHEMA: dict[str, Any] = {"pattern": r"^(?!\.+$)[A-Za-z0-9._-]*$", "maxLeng
 
 
 def is_name(text: str) -> bool:
-    """True where a text may be a sweep's name or a label."""
+    """Tell if a text may be a sweep's name or a label.
+
+    Example:
+        >>> is_name("lnl-0.3"), is_name("my method")
+        (True, False)
+    """
     return _NAME.fullmatch(text) is not None
 
 

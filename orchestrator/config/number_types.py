@@ -1,4 +1,7 @@
-"""Numbers of the sweep file: finite; ``true``, ``on`` and ``yes``, which are 1 to Python, are none."""
+"""Types of the sweep file's numbers, which are finite.
+
+YAML's ``true``, ``on`` and ``yes``, which Python takes for 1, are refused.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,6 @@ def _finite(value: float) -> float:
 
 
 Bound = Annotated[float, BeforeValidator(_no_truth_value)]
-"""An end of a range: refused with the hyperparameter's name where it is not finite."""
+"""End of a range, which is checked to be finite later, where the hyperparameter's name is known."""
 Real = Annotated[Bound, AfterValidator(_finite)]
 Whole = Annotated[int, BeforeValidator(_no_truth_value)]

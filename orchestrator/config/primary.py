@@ -1,4 +1,4 @@
-"""The declared comparison: which two methods, at which bias, and which difference would not matter."""
+"""Declared comparison of a sweep: two methods, a bias value, and a margin of differences that do not matter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def _checked_at(value: Any) -> Any:
 
 
 class PrimaryConfig(BaseModel):
-    """The one comparison that is tested; everything else is descriptive."""
+    """The one comparison that is tested.
+
+    Everything else is descriptive.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 

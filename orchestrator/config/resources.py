@@ -1,4 +1,4 @@
-"""What one trial gets: processors, and a share of a GPU."""
+"""Resources of one trial: processors, and a share of a GPU."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Share = Annotated[int | str, BeforeValidator(_checked_share)]
 
 
 class ResourcesConfig(BaseModel):
-    """What one trial gets."""
+    """Resources of one trial."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -48,14 +48,14 @@ class ResourcesConfig(BaseModel):
     )
 
     def gpu_share(self, gpus: float) -> float:
-        """Share of a GPU that a trial gets on a cluster with this many."""
+        """Share of a GPU that a trial gets on a cluster with ``gpus`` GPUs."""
         if self.gpu == "auto":
             return 1.0 if gpus >= 1 else 0.0
         return 1 / int(self.gpu[2:]) if isinstance(self.gpu, str) else float(self.gpu)
 
 
 class MethodResources(BaseModel):
-    """What a trial of one method gets, where that differs from the sweep's ``resources``."""
+    """Resources of one method's trials, where they differ from the sweep's ``resources``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -65,7 +65,7 @@ class MethodResources(BaseModel):
     )
 
     def completed_by(self, sweep: ResourcesConfig) -> ResourcesConfig:
-        """These, with the sweep's in place of what was left out."""
+        """Fill the keys that were left out with the sweep's resources."""
         return ResourcesConfig(
             cpu=sweep.cpu if self.cpu is None else self.cpu, gpu=sweep.gpu if self.gpu is None else self.gpu
         )

@@ -1,4 +1,4 @@
-"""The sweep file: pydantic models in which every field has a default, a range and a sentence."""
+"""Pydantic models of the sweep file, in which every field has a default, a range and a sentence."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class _Strict(BaseModel):
 
 
 class DatasetConfig(BaseModel):
-    """What is learnt, and the grid of bias strengths. Further keys are options of the data set."""
+    """The data set, and the grid of bias strengths.
+
+    Further keys are options of the data set.
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -85,7 +88,10 @@ class DatasetConfig(BaseModel):
 
 
 class NetworkConfig(BaseModel):
-    """The network. Further keys are options of the network (``split_at``, ``weights`` ...)."""
+    """The network.
+
+    Further keys are options of the network (``split_at``, ``weights`` ...).
+    """
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -98,7 +104,7 @@ class NetworkConfig(BaseModel):
 
 
 class SpaceEntry(_Strict):
-    """What is searched for one hyperparameter; exactly one of the four forms."""
+    """Searched values of one hyperparameter, in exactly one of four forms."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
@@ -122,7 +128,10 @@ class SpaceEntry(_Strict):
 
 
 class MethodConfig(_Strict):
-    """One method of the sweep; ``erm`` alone is short for ``{name: erm}``."""
+    """One method of the sweep.
+
+    ``erm`` alone is short for ``{name: erm}``.
+    """
 
     name: str = Field(description="Registered name.")
     label: Name = Field(
@@ -170,7 +179,7 @@ class EarlyStopping(_Strict):
 
 
 class SearchConfig(_Strict):
-    """How hyperparameters are looked for in each cell. Never sees test data."""
+    """Search for hyperparameters in each cell, which never sees test data."""
 
     trials: Whole = Field(8, ge=1, le=100_000, description="Search trials of each cell, the anchor included.")
     seeds: Whole = Field(
@@ -214,7 +223,7 @@ class RuleSeeds(_Strict):
 
 
 class ConfirmConfig(_Strict):
-    """The selected hyperparameters trained again from scratch with fresh seeds, and evaluated on test."""
+    """Training of the selected hyperparameters from scratch with fresh seeds, and evaluation on test data."""
 
     seeds: Whole = Field(5, ge=1, le=1000, description="Fresh seeds of each selected configuration.")
     splits: Whole = Field(
@@ -238,7 +247,7 @@ class ConfirmConfig(_Strict):
         return value
 
     def places(self) -> list[int | None]:
-        """Index of each split; one None where each seed has its own."""
+        """Index of each split, or a single None where each seed has its own split."""
         return [None] if self.splits == 1 else list(range(self.splits))
 
     def seeds_of(self) -> dict[Rule, int]:
@@ -252,7 +261,7 @@ class ConfirmConfig(_Strict):
 
 
 class TrainingConfig(_Strict):
-    """How every trial is trained: the same for all methods."""
+    """Training of every trial, the same for all methods."""
 
     epochs: Whole = Field(20, ge=1, le=100_000, description="Epochs, a method's pretrain_epochs included.")
     batch_size: Whole = Field(128, ge=2, le=1_000_000, description="Images a step.")
@@ -269,7 +278,7 @@ class TrainingConfig(_Strict):
     )
 
     def of_a_trial(self) -> Training:
-        """The same as a trial's specification has it."""
+        """The same values, as a trial's specification has them."""
         return Training(**{**self.model_dump(), "augmentation": tuple(self.augmentation)})
 
 
@@ -287,7 +296,14 @@ class LimitsConfig(_Strict):
 
 
 class SweepConfig(_Strict):
-    """A sweep: data set, grid of bias strengths, network, methods, search and confirmation."""
+    """Sweep: data set, grid of bias strengths, network, methods, search and confirmation.
+
+    Example:
+        >>> bias = {"rho": [0.0, 1.0]}
+        >>> config = SweepConfig(dataset={"name": "brain_phantom", "bias": bias}, methods=["erm", "lnl"])
+        >>> [method.name for method in config.methods], config.confirm.seeds
+        (['erm', 'lnl'], 5)
+    """
 
     name: Name = Field("", json_schema_extra=NAME_SCHEMA, description="Name of the sweep; the data set's by default.")
     seed: Whole = Field(0, ge=0, description="Everything random in the sweep derives from it.")
@@ -333,6 +349,6 @@ class SweepConfig(_Strict):
         return self
 
     def resources_of(self, label: str) -> ResourcesConfig:
-        """What a trial of a method gets: its own resources, completed by those of the sweep."""
+        """Resources of a method's trials: its own, completed by those of the sweep."""
         resources = next((m.resources for m in self.methods if (m.label or m.name) == label), None)
         return self.resources if resources is None else resources.completed_by(self.resources)

@@ -1,4 +1,4 @@
-"""Reads a sweep file, changes it by ``--set``, and says in one sentence which rule it breaks."""
+"""Reader of the sweep file, with changes by ``--set`` and one sentence for a rule that is broken."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from store.errors import InputError, nearest
 from trainable.texts import bounded
 
 NOT_CONFIGURATION = ("declaration", "provenance", "dataset_info", "methods_info", "cells")
-"""Keys that the ``sweep.yaml`` in a sweep's folder has besides its configuration."""
+"""Keys of the ``sweep.yaml`` in a sweep's folder that are no part of its configuration."""
 
 
 def read_config(path: str | Path, overrides: list[str] | None = None) -> SweepConfig:
@@ -34,6 +34,15 @@ def read_config(path: str | Path, overrides: list[str] | None = None) -> SweepCo
 
     Raises:
         InputError: The file cannot be read, is not a YAML mapping, or breaks a rule.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        ...     _ = file.write("{dataset: {name: brain_phantom, bias: {rho: [0, 1]}}, methods: [erm, lnl]}")
+        ...     file.flush()
+        ...     config = read_config(file.name, ["confirm.seeds=3"])
+        >>> config.dataset.bias, config.confirm.seeds
+        ({'rho': [0.0, 1.0]}, 3)
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -45,7 +54,21 @@ def read_config(path: str | Path, overrides: list[str] | None = None) -> SweepCo
 
 
 def parse_config(text: str, overrides: list[str] | None = None, name: str = "sweep file") -> SweepConfig:
-    """Parse and validate the text of a sweep file; see ``read_config``."""
+    """Parse and validate the text of a sweep file.
+
+    Args:
+        text: The YAML text.
+        overrides: ``key=value`` with dotted keys, as in ``read_config``.
+        name: Name of the file, for messages.
+
+    Raises:
+        InputError: The text is not a YAML mapping, or breaks a rule.
+
+    Example:
+        >>> config = parse_config("{dataset: {name: brain_phantom, bias: {rho: 1}}, methods: [erm]}", ["seed=7"])
+        >>> config.seed, config.methods[0].name
+        (7, 'erm')
+    """
     try:
         tree = load_yaml(text)
     except yaml.YAMLError as error:
@@ -63,7 +86,14 @@ def parse_config(text: str, overrides: list[str] | None = None, name: str = "swe
 
 
 def configuration_in(sheet: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of a ``sweep.yaml`` that is the configuration, with what older versions meant where they left it out."""
+    """Part of a ``sweep.yaml`` that is the configuration.
+
+    What older versions left out is added as they meant it.
+
+    Example:
+        >>> configuration_in({"name": "demo", "provenance": {"numerics": 3}, "cells": []})
+        {'name': 'demo'}
+    """
     tree = {key: value for key, value in sheet.items() if key not in NOT_CONFIGURATION}
     primary = tree.get("primary")
     if isinstance(primary, dict) and "at" not in primary:
@@ -75,8 +105,18 @@ def configuration_in(sheet: Mapping[str, Any]) -> dict[str, Any]:
 def validate(tree: Mapping[str, Any], name: str = "sweep file") -> SweepConfig:
     """Validate a mapping as a sweep configuration.
 
+    Args:
+        tree: The sweep file as a mapping.
+        name: Name of the file, for the message.
+
     Raises:
         InputError: The first rule that is broken, with the key, the value found and the nearest known key.
+
+    Example:
+        >>> tree = {"dataset": {"name": "brain_phantom", "bias": {"rho": 1}}, "methods": ["erm"], "sed": 1}
+        >>> validate(tree)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        store.errors.InputError: sweep file: unknown key 'sed': did you mean 'seed'? known here: ...
     """
     try:
         return SweepConfig.model_validate(tree)
@@ -93,6 +133,13 @@ def apply_override(tree: dict[str, Any], override: str) -> None:
 
     Raises:
         InputError: No ``=``, a key that goes through a scalar, or a list position that does not exist.
+
+    Example:
+        >>> tree = {"methods": ["erm", "lnl"], "confirm": {"seeds": 5}}
+        >>> apply_override(tree, "confirm.seeds=10")
+        >>> apply_override(tree, "methods.lnl.fixed={mu: 1}")
+        >>> tree
+        {'methods': ['erm', {'name': 'lnl', 'fixed': {'mu': 1}}], 'confirm': {'seeds': 10}}
     """
     key, separator, text = override.partition("=")
     if not separator or not key:
@@ -163,7 +210,10 @@ def _sentence(error: ValidationError, tree: Mapping[str, Any]) -> str:
 
 
 def _path(location: Sequence[int | str], tree: Any) -> list[str]:
-    """Keys and positions in the file; pydantic puts the names of a union's forms among them."""
+    """Keys and positions in the file.
+
+    Pydantic puts the names of a union's forms among them, which are left out.
+    """
     path = []
     for part in location:
         there = isinstance(tree, Mapping) and part in tree
@@ -181,7 +231,10 @@ def _is_union_tag(part: int | str) -> bool:
 
 
 def _nearest(name: str, known: Sequence[str]) -> str | None:
-    """The known key that was meant here; else the dotted one of that name elsewhere in the file."""
+    """Known key of this place that was probably meant.
+
+    Where there is none, the dotted key of that name elsewhere in the file.
+    """
     near = nearest(name, known, cutoff=0.6)
     if near and (near.lower() == name.lower() or name.lower() not in _elsewhere()):
         return near

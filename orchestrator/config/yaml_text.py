@@ -1,4 +1,4 @@
-"""YAML as it is written by hand: no key twice, and no number that YAML 1.1 and 1.2 take for different things."""
+"""YAML parser that refuses repeated keys, and numbers that YAML 1.1 and 1.2 read differently."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Safe):  # type: ignore[misc]
-    """YAML 1.2 numbers: PyYAML reads ``1e-3`` as text."""
+    """Loader of YAML 1.2 numbers.
+
+    PyYAML reads ``1e-3`` as text.
+    """
 
 
 _Loader.add_implicit_resolver(
@@ -26,7 +29,7 @@ _TWO_MEANINGS = re.compile(r"[-+]?(0[0-9_]+|0b[01_]+|[0-9][0-9_]*(:[0-9_.]+)+)")
 
 
 def load_yaml(text: str) -> Any:
-    """Parse YAML.
+    """Parse a YAML text that was written by hand.
 
     Args:
         text: One document.
@@ -35,9 +38,9 @@ def load_yaml(text: str) -> Any:
         Mappings, lists and scalars; ``1e-3`` is a number, as in YAML 1.2.
 
     Raises:
-        yaml.YAMLError: It is no YAML; a key stands twice in a mapping (what comes with a merge key ``<<`` may be
-            overwritten); a number such as ``010`` (8 in YAML 1.1, 10 in 1.2), ``1:30`` (90, or text) or ``0b11``;
-            or a scalar that is none of its kind, as the date ``2026-13-45``.
+        yaml.YAMLError: It is no YAML. A key stands twice in a mapping (what comes with a merge key ``<<`` may be
+            overwritten). A number has two meanings, such as ``010`` (8 in YAML 1.1, 10 in 1.2), ``1:30`` (90, or
+            text) or ``0b11``. A scalar is none of its kind, such as the date ``2026-13-45``.
 
     Example:
         >>> load_yaml("training: {epochs: 3}")
@@ -89,7 +92,15 @@ def _check(node: yaml.Node, path: str, seen: set[int]) -> None:
 
 
 def problem_of(error: yaml.YAMLError) -> str:
-    """What is wrong with a text that is no YAML."""
+    """Problem of a text that is no YAML, in words.
+
+    Example:
+        >>> try:
+        ...     load_yaml("{a: 1, a: 2}")
+        ... except yaml.YAMLError as error:
+        ...     problem_of(error)
+        "the key 'a' stands twice, first in line 1"
+    """
     return str(getattr(error, "problem", None) or getattr(error, "reason", None) or "cannot parse")
 
 

@@ -1,1 +1,1 @@
-"""The sweep's directory: who may write, what it holds, what is damaged, and what is left to do."""
+"""Directory of a sweep: its reader and its only writer, its lease, its damage, and the work left to do."""

@@ -1,4 +1,7 @@
-"""A sweep without a row that counts may begin anew under other settings: nothing can become incomparable."""
+"""New beginning of a sweep under other settings, where none of its rows counts.
+
+Without rows that count, nothing can become incomparable.
+"""
 
 from __future__ import annotations
 
@@ -14,27 +17,27 @@ from store.errors import InputError
 from store.parts import LeftOut
 
 FOLDER = "replaced"
-"""Subfolder of a directory that takes the rows of the failed trials: nothing is deleted."""
+"""Subfolder of a directory for the rows of the failed trials, since nothing is deleted."""
 TABLES = ("trials", "history", "predictions", "splits")
 
 
 def changes_if_new(
     directory: SweepDirectory, sheet: Mapping[str, Any], plan: Plan, refusal: InputError, failed: bool
 ) -> dict[str, tuple[Any, Any]]:
-    """Allow a change that was refused because of rows, where there are none that count.
+    """Allow a change that was refused because of rows, where no row counts.
 
     Args:
         directory: The sweep's directory.
         sheet: Content of its ``sweep.yaml``.
-        plan: What is to be run.
-        refusal: Why it would be refused.
-        failed: Failed trials are to run again.
+        plan: The sweep that is to be run.
+        refusal: Error by which the change was refused.
+        failed: True where failed trials are to run again.
 
     Returns:
-        All that differs: dotted key -> (old, new).
+        All differences: dotted key -> (old, new).
 
     Raises:
-        InputError: The refusal, where rows count; or rows of failed trials, and ``failed`` was not asked for.
+        InputError: The refusal, where rows count. Another error where all trials failed and ``failed`` is False.
     """
     left_out: list[LeftOut] = []
     rows = directory.rows("trials", left_out)
@@ -49,10 +52,12 @@ def changes_if_new(
 
 
 def begin_anew(directory: SweepDirectory, writer: Writer) -> None:
-    """Put away what trials of other settings have left, so that the directory holds no row and no open trial.
+    """Put away the rows and open trials of other settings.
+
+    Afterwards the directory holds no row and no open trial.
 
     Raises:
-        InputError: A trial has succeeded since it was looked.
+        InputError: A trial has succeeded since the directory was read.
     """
     if any(row["status"] != "failed" for row in directory.rows("trials", [])):
         raise InputError(

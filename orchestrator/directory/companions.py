@@ -1,4 +1,4 @@
-"""What stands beside the rows: which image was in which split, and the same images at every bias strength."""
+"""Files beside the rows: the splits of every seed, and sample images at every bias strength."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
 
 
 def write_samples(plan: Plan, directory: SweepDirectory) -> None:
-    """Write ``samples/``: one strip of images for each bias value, and their index."""
+    """Write ``samples/``, with one strip of images for each bias value, and their index."""
     from trainable.data.samples import strips
 
     values = [dict(cell.bias) for cell in plan.cells]
@@ -64,6 +64,7 @@ def write_samples(plan: Plan, directory: SweepDirectory) -> None:
         name = "_".join(f"{key}_{short(value)}" for key, value in point.items()) + ".png"
         buffer = io.BytesIO()
         image.save(buffer, "PNG")
+        # An equal file stays: in an object store one that is overwritten while it is read is torn.
         if name not in there or folder.read(name) != buffer.getvalue():
             folder.write(name, buffer.getvalue())
         caption = ", ".join(f"{k} = {point[k]:g}" for k in varying)

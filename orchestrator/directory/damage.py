@@ -1,4 +1,4 @@
-"""Damage in a sweep's directory: which parts cannot be believed, and which trials are lost with them."""
+"""Damage in a sweep's directory: parts that are not valid, and trials that are lost with them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from store.open import Readable, SweepFiles
 from store.parts import LeftOut, part_cell, read_parts
 
 FOLDER = "damaged"
-"""Subfolder of a directory that takes what could not be believed: nothing is deleted."""
+"""Subfolder of a directory for damaged parts, since nothing is deleted."""
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Survey:
-    """The rows of a directory, and what is missing of them.
+    """Rows of a directory, and a list of what is missing.
 
     Attributes:
         rows: Trial rows, one for each key.
         histories: History rows of each trial, in the order of the epochs.
         left_out: Parts that were not read.
-        lost: Finished trials without their row, or all their epochs or predictions, and what is missing, in words.
+        lost: Finished trials whose row, epochs or predictions are missing, and the reason in words.
     """
 
     rows: list[Row]
@@ -36,13 +36,13 @@ class Survey:
 def survey(directory: SweepDirectory, whole: bool = True) -> Survey:
     """Read and check every part of a directory.
 
-    A trial's row is written after its epochs and its predictions, its entry among the open ones is removed after the
-    row, and parts are merged before the old ones go: a row without them, or they without a row, mean that a part was
-    damaged or removed.
+    A trial's row is written after its epochs and its predictions. Its entry among the open trials is removed after the
+    row, and merged parts are written before the old ones are removed. So a row without epochs or predictions, or these
+    without a row, mean that a part was damaged or removed.
 
     Args:
         directory: The sweep's directory.
-        whole: False = only the trials' rows.
+        whole: False = read only the trials' rows.
     """
     if not directory.exists():
         return Survey([], {}, (), {})
@@ -62,7 +62,7 @@ def survey_tables(folder: SweepFiles, in_between: Callable[[], set[str]] | None 
 
     Args:
         folder: The sweep's folder.
-        in_between: Gives the trials that may have no row yet, or had none when the rows were read; None = not known.
+        in_between: Returns the trials that may have no row yet, or had none when the rows were read. None = not known.
     """
     left_out = list[LeftOut]()
     rows: list[Row] = read_parts(folder, "trials", left_out=left_out).to_pylist()
@@ -92,13 +92,13 @@ def _missing(row: Row, epochs: int, with_predictions: set[str]) -> str | None:
 
 
 def set_aside(directory: SweepDirectory, parts: Iterable[LeftOut]) -> None:
-    """Move damaged parts out of the way, so that cells can be compacted again.
+    """Move damaged parts to the folder ``damaged``, so that cells can be compacted again.
 
     A file whose name is not that of a part was put there by somebody, and stays.
 
     Args:
         directory: The sweep's directory.
-        parts: What ``survey`` left out.
+        parts: Parts that ``survey`` left out.
     """
     for part in parts:
         if part_cell(part.name) is not None:
@@ -106,6 +106,11 @@ def set_aside(directory: SweepDirectory, parts: Iterable[LeftOut]) -> None:
 
 
 def cells_of(parts: Iterable[LeftOut], table: str) -> set[str]:
-    """Cells whose parts of a table were left out."""
+    """Cells whose parts of a table were left out.
+
+    Example:
+        >>> cells_of([LeftOut("trials", "demo-erm.0001-ab12-000001.parquet", "it is empty")], "trials")
+        {'demo-erm'}
+    """
     cells = (part_cell(part.name) for part in parts if part.table == table)
     return {cell for cell in cells if cell is not None}

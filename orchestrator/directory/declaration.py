@@ -1,4 +1,4 @@
-"""The declaration in ``sweep.yaml``: a hash of what a sweep tests and how, and the one that a late change replaced."""
+"""Declaration in ``sweep.yaml``: a hash of what a sweep tests, and the declaration that a late change replaced."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ from store.sheet.declaration import SEEDS, SHOWN, changed_parts, hash_of, parts_
 
 
 def now() -> str:
-    """The time as the sheet and ``changes.jsonl`` write it."""
+    """Present time as the sheet and ``changes.jsonl`` write it, in UTC and to the second.
+
+    Example:
+        >>> datetime.fromisoformat(now()).tzinfo is UTC
+        True
+    """
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -20,6 +25,11 @@ def declaration_of(config: Mapping[str, Any], written: str | None) -> dict[str, 
     Args:
         config: The resolved configuration.
         written: Time at which it was first written; None where a version wrote it that did not note the time.
+
+    Example:
+        >>> entry = declaration_of({"primary": {"compare": ["lnl", "erm"]}}, "2026-01-31T12:00:00+00:00")
+        >>> list(entry), len(entry["parts"]["primary"])
+        (['hash', 'written', 'parts'], 12)
     """
     parts = parts_of(config)
     short = {name: hash_of(part)[:SHOWN] for name, part in parts.items()}
@@ -29,10 +39,10 @@ def declaration_of(config: Mapping[str, Any], written: str | None) -> dict[str, 
 def next_declaration(
     sheet: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any], results: int, when: str
 ) -> dict[str, Any]:
-    """The declaration after a change of a sweep.
+    """Declaration after a change of a sweep.
 
-    Before the first test result a change is a new declaration. Later the one that stood before the results is kept
-    beside it, with the parts that differ from it; where a later change brings all of them back, it stands again.
+    Before the first test result, a change makes a new declaration. Later the declaration from before the results is
+    kept beside it, with the parts that differ from it. Where a later change restores all of them, it is valid again.
 
     Args:
         sheet: Content of ``sweep.yaml`` before the change.

@@ -1,4 +1,7 @@
-"""Rows as a part can hold them: what trials report is not ours, and one of them must not end the sweep."""
+"""Conversion of reported rows to rows that a part can hold.
+
+Trials report what users' code computes, and no value of it must end the sweep.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,19 @@ Row = dict[str, Any]
 
 
 class Unfit(ValueError):
-    """Predictions that a trial left and that no part can hold."""
+    """Predictions of a trial that no part can hold."""
 
 
 _WHOLE = range(-(2**63), 2**63)
 _UNCUT = ("hyperparameters",)
-"""JSON that is read back; the plan bounds it."""
+"""Columns with JSON that is read back, so that it must not be cut.
+
+Their length is checked before the sweep starts.
+"""
 
 
 class Fitted(NamedTuple):
-    """A reported row as a table can hold it.
+    """Reported row as a table can hold it.
 
     Attributes:
         row: The row, without what the table cannot hold.
@@ -40,11 +46,15 @@ class Fitted(NamedTuple):
 def fitted(table: str, row: Mapping[str, Any]) -> Fitted:
     """Make a reported row one that can be written.
 
-    Texts become one bounded line of valid Unicode, NumPy's and torch's single numbers plain ones.
+    Texts become one bounded line of valid Unicode. Single numbers of NumPy and torch become Python numbers.
 
     Args:
         table: ``trials`` or ``history``.
-        row: The row; it is not changed.
+        row: The row, which is not changed.
+
+    Example:
+        >>> fitted("history", {"epoch": 3.0, "label_loss": "low"}).row
+        {'epoch': 3, 'label_loss': None}
     """
     fits: Row = {}
     problems = []
@@ -63,10 +73,20 @@ def fitted(table: str, row: Mapping[str, Any]) -> Fitted:
 
 
 def check_predictions(table: pa.Table, trial_id: str) -> None:
-    """Refuse predictions that are not one for each variant and image of a trial.
+    """Refuse predictions that are not exactly one for each variant and image of a trial.
+
+    Args:
+        table: Predictions, with the columns trial_id, variant and image.
+        trial_id: Identifier of the trial.
 
     Raises:
-        ValueError: What is wrong with them.
+        ValueError: The predictions are of another trial, a key is missing, or a key stands twice.
+
+    Example:
+        >>> table = pa.table({"trial_id": ["a", "a"], "variant": ["unbiased"] * 2, "image": ["i1", "i1"]})
+        >>> check_predictions(table, "a")
+        Traceback (most recent call last):
+        ValueError: several are of one variant and image
     """
     if table["trial_id"].unique().to_pylist() not in ([], [trial_id]):
         raise ValueError("they are those of another trial")

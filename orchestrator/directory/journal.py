@@ -1,4 +1,7 @@
-"""The studies as a journal file that optuna-dashboard opens. Derived from the rows, rebuilt at will."""
+"""Journal of the Optuna studies, a file that optuna-dashboard opens.
+
+It is derived from the rows, and can be made again at any time.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,17 @@ def write_journal(folder: Folder, studies: Iterable[optuna.Study]) -> None:
 
     Args:
         folder: The sweep's directory.
-        studies: The studies of all cells; those in which no trial has ended are left out. An open trial comes when it
-            has ended: after an interruption it would be shown as running for good.
+        studies: The studies of all cells. Those in which no trial has ended are left out. An open trial is added when
+            it has ended: after an interruption it would be shown as running forever.
+
+    Example:
+        >>> from store.open import folder_at
+        >>> study = optuna.create_study(study_name="cell")
+        >>> study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=1)
+        >>> with TemporaryFolder() as folder:
+        ...     write_journal(folder_at(str(folder)), [study])
+        ...     (folder / FOLDER / FILE).is_file()
+        True
     """
     with TemporaryFolder() as temporary:
         path = temporary / FILE

@@ -1,4 +1,7 @@
-"""The lease on a sweep's directory: one driver at a time, without any conditional write, so NFS and S3 serve alike."""
+"""Lease on a sweep's directory, which one driver holds at a time.
+
+It needs no conditional write, so NFS and S3 serve alike.
+"""
 
 from __future__ import annotations
 
@@ -23,23 +26,28 @@ FILE = "driver.json"
 HEARTBEAT_SECONDS = 10.0
 EXPIRES_SECONDS = 60.0
 WATCHED_HEARTBEATS = 3
-"""A driver, where clocks differ, that sends no heartbeat in the time of so many is gone."""
+"""Number of heartbeat intervals without a heartbeat after which a driver counts as gone, where clocks differ."""
 CLOCK_SECONDS = 5.0
-"""By so much the clocks of two hosts may differ without notice."""
+"""Seconds by which the clocks of two hosts may differ without a wait."""
 SETTLE_SECONDS = 0.3
 READ_AGAIN_SECONDS = 0.2
 RELEASE_SECONDS = 10.0
 LOOK_SECONDS = 2.0
-"""So long Ray's event loop may stand still for a look at the lease."""
+"""Longest time in seconds that Ray's event loop may wait for one reading of the lease."""
 
 
 class LeaseLost(RuntimeError):
-    """Another driver has taken the directory over; nothing more may be written by this one."""
+    """Error of a driver whose directory another driver has taken over.
+
+    It must write nothing more.
+    """
 
 
 @dataclass
 class Lease:
-    """A held lease. Its generation stands in the name of every part: a superseded driver's rows never win.
+    """Lease of this driver on a sweep's directory.
+
+    Its generation stands in the name of every part: rows of a replaced driver are never preferred.
 
     Attributes:
         folder: The sweep's directory.
@@ -65,8 +73,8 @@ class Lease:
         """Raise where the lease is lost.
 
         Args:
-            wait: Whether to wait for an object store that is away, as a thread does that is about to write. Else a
-                store that does not answer at once says nothing: what is queued is checked again before it is written.
+            wait: True = wait for an object store that is unavailable, as a thread does that is about to write. Else a
+                store that does not answer at once is passed over: what is queued is checked again before it is written.
 
         Raises:
             LeaseLost: Another driver holds it.
@@ -101,7 +109,7 @@ class Lease:
         self._asked = time.monotonic()
 
     def keep(self, folder: Folder) -> None:
-        """Write where the directory is named by ``folder`` from now on, thus only while that is there."""
+        """Use ``folder`` from now on, which writes only while the directory is there."""
         self.folder = folder
 
     def release(self) -> None:
@@ -110,7 +118,7 @@ class Lease:
         if self._thread.is_alive():
             self._thread.join(HEARTBEAT_SECONDS)
         folder = self.folder.patiently(RELEASE_SECONDS)
-        # A store that is away must not hide how the sweep ended; the lease expires by itself.
+        # A store that is unavailable must not hide how the sweep ended. The lease expires by itself.
         with passed_over("the release of the lease", Unreachable, InputError):
             if not self._lost and _holder(folder).get("id") == self.id:
                 folder.write(FILE, _record(self, released=True))
@@ -131,7 +139,7 @@ def acquire(folder: Folder, report: Callable[[str], None] | None = None) -> Leas
 
     Args:
         folder: The sweep's directory.
-        report: Is given a sentence where it takes longer.
+        report: Receives a sentence where the lease takes longer.
 
     Returns:
         The lease, its heartbeat running.
@@ -146,6 +154,7 @@ def acquire(folder: Folder, report: Callable[[str], None] | None = None) -> Leas
             "wait for it, stop it, or choose another --out"
         )
     parts = [part_generation(name) for name in folder.child("trials").names()]
+    # The parts count too: where driver.json was lost, rows of this driver must still be preferred to older ones.
     lease = Lease(folder, secrets.token_hex(4), 1 + max([holder.get("generation", 0), *parts]))
     folder.write(FILE, _record(lease))
     lease.keep(folder.kept())
@@ -176,7 +185,10 @@ def _record(lease: Lease, released: bool = False) -> bytes:
 
 
 def _holder(folder: Folder) -> dict[str, Any]:
-    """The entry of whoever holds the lease; empty where there is none, or none that can be understood."""
+    """Entry of the driver that holds the lease.
+
+    Empty where there is no entry, or none that can be read.
+    """
     for _ in range(3):
         try:
             entry = json.loads(read_small(folder, FILE))
@@ -197,7 +209,10 @@ def _host(holder: dict[str, Any]) -> str:
 
 
 def _is_alive(folder: Folder, holder: dict[str, Any], report: Callable[[str], None] | None) -> bool:
-    """True where the holder still works: by its process where that can be seen from here, else by its heartbeat."""
+    """Tell if the holder still works.
+
+    By its process, where that can be seen from here, else by its heartbeat.
+    """
     if not holder or holder.get("released"):
         return False
     runs = still_runs(holder)
@@ -213,7 +228,7 @@ def _is_alive(folder: Folder, holder: dict[str, Any], report: Callable[[str], No
 
 
 def _written_lately(folder: Folder) -> bool:
-    """True where the entry was written within the life of a heartbeat, by the clock of the directory itself."""
+    """Tell if the entry was written within the life of a heartbeat, by the clock of the directory itself."""
     probe = f".clock-{secrets.token_hex(4)}"
     folder.write(probe, b"clock", durable=False)
     try:
@@ -225,7 +240,7 @@ def _written_lately(folder: Folder) -> bool:
 
 
 def _sends_heartbeats(folder: Folder, holder: dict[str, Any], report: Callable[[str], None] | None) -> bool:
-    """True where the entry changes, whatever time it names, while this process measures the time by its own clock."""
+    """Tell if the entry changes while this process measures the time by its own clock."""
     seconds = WATCHED_HEARTBEATS * HEARTBEAT_SECONDS
     if report is not None:
         report(

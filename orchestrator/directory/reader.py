@@ -1,4 +1,7 @@
-"""A sweep's directory is its state: rows in write-once Parquet parts, open trials beside their checkpoints."""
+"""Reader of a sweep's directory, which is the state of the sweep.
+
+Rows lie in write-once Parquet parts, open trials beside their checkpoints.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,20 @@ from trainable.trial.open_trial import OPEN, checkpoint_names, read_checkpoint, 
 
 SPEC = "spec.json"
 AGAIN = "again"
-"""File of an open trial whose failed row does not count any more."""
+"""Name of the file of an open trial whose failed row no longer counts."""
 
 
 class SweepDirectory:
-    """Reads everything that is true about a sweep.
+    """Reads the state of a sweep from its directory.
 
     Args:
         uri: A local folder or ``s3://...``.
+
+    Example:
+        >>> import analysis
+        >>> directory = SweepDirectory(str(analysis.example_folder()))
+        >>> directory.exists(), len(directory.open_names())
+        (True, 0)
     """
 
     def __init__(self, uri: str) -> None:
@@ -38,19 +47,22 @@ class SweepDirectory:
         return self.folder.uri
 
     def exists(self) -> bool:
-        """Whether a sweep was started here."""
+        """Tell if a sweep was started here."""
         return self.folder.exists("sweep.yaml")
 
     def identity(self) -> str | None:
-        """Identity of the sweep, from its sheet; None where an older version wrote it."""
+        """Identity of the sweep, from its sheet.
+
+        None where an older version wrote the sheet.
+        """
         return sweep_of_sheet(read_small(self.folder, "sweep.yaml"))
 
     def rows(self, table: str, left_out: list[LeftOut] | None = None) -> list[dict[str, Any]]:
-        """The rows of a table, one for each key.
+        """Rows of a table, one for each key.
 
         Args:
             table: Name of the table.
-            left_out: Takes the parts that cannot be believed; None = a warning for each.
+            left_out: Receives the parts that are not valid; None = a warning for each.
         """
         if not self.exists():
             return []
@@ -58,7 +70,7 @@ class SweepDirectory:
         return rows
 
     def split_seeds(self) -> set[tuple[int, int | None]]:
-        """Seeds and folds whose split is written."""
+        """Pairs of seed and fold whose split is written."""
         if not self.exists():
             return set()
         table = read_parts(Readable(self.folder), "splits", columns=("seed", "fold", "image"), left_out=[])
@@ -74,18 +86,21 @@ class SweepDirectory:
         self.finished()
 
     def finished(self) -> set[str]:
-        """Trials whose row can be read."""
+        """Identifiers of trials whose row can be read."""
         if not self.exists():
             return set()
         table = read_parts(Readable(self.folder), "trials", columns=("trial_id",), left_out=[])
         return set(table["trial_id"].to_pylist())
 
     def open_names(self) -> list[str]:
-        """Trials that have an entry, be it half made or half removed."""
+        """Identifiers of trials that have an entry, which may be half made or half removed."""
         return self.folder.child(OPEN).folders()
 
     def open_trials(self) -> list[TrialSpec]:
-        """Trials that were issued and have no row yet; a half-made entry counts as never issued."""
+        """Trials that were issued and have no row yet.
+
+        A half-made entry counts as never issued.
+        """
         specs = []
         unreadable = (OSError, ValueError, TypeError, KeyError, AttributeError)
         for name in self.open_names():
@@ -95,12 +110,18 @@ class SweepDirectory:
         return specs
 
     def to_run_again(self) -> set[str]:
-        """Trials whose failed rows do not count any more, since they are to run again and have not ended since."""
+        """Identifiers of failed trials that are to run again and have not ended since.
+
+        Their rows do not count.
+        """
         folder = self.folder.child(OPEN)
         return {name for name in folder.folders() if AGAIN in folder.child(name).names()}
 
     def open_history(self, spec: TrialSpec) -> list[dict[str, Any]]:
-        """Epochs in the newest readable checkpoint of an open trial; none where it has no checkpoint."""
+        """Epochs in the newest readable checkpoint of an open trial.
+
+        Empty where it has no checkpoint.
+        """
         from trainable.trial.trainer import kept_history
 
         folder = trial_folder(self.folder, spec.trial_id)
@@ -113,16 +134,21 @@ class SweepDirectory:
         return []
 
     def preemptions(self, trial_id: str) -> int:
-        """How often an open trial that nobody holds lost its driver or its node.
+        """Number of times that an open trial without a driver has lost its driver or its node.
 
-        Every driver that started it was lost; one that only had it waiting was not.
+        Every driver that started it counts as lost. A driver that only kept it waiting does not count.
         """
         names = self.folder.child(OPEN, trial_id).names()
         return sum(name.startswith(("started-", "lost-")) for name in names)
 
 
 def histories_of(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """History rows of each trial, in the order of the epochs."""
+    """History rows of each trial, in the order of the epochs.
+
+    Example:
+        >>> histories_of([{"trial_id": "a", "epoch": 2}, {"trial_id": "a", "epoch": 1}])
+        {'a': [{'trial_id': 'a', 'epoch': 1}, {'trial_id': 'a', 'epoch': 2}]}
+    """
     histories: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         histories.setdefault(row["trial_id"], []).append(row)
@@ -132,7 +158,7 @@ def histories_of(rows: Iterable[dict[str, Any]]) -> dict[str, list[dict[str, Any
 
 
 def read_spec(folder: Folder) -> TrialSpec:
-    """The specification in the folder of an open trial.
+    """Specification in the folder of an open trial.
 
     Raises:
         FileNotFoundError: It has none.

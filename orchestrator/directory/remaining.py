@@ -1,4 +1,4 @@
-"""Work that a directory leaves to be done: rows that count, trials that go on, and those whose files are lost."""
+"""Work left in a directory: rows that count, trials that go on, and trials whose files are lost."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Remaining:
 
 
 def remaining(dispatcher: Dispatcher, directory: SweepDirectory, surveyed: Survey) -> Remaining:
-    """Sort out what of a directory counts; nothing is changed in it.
+    """Sort out what of a directory counts, without a change in it.
 
     Args:
         dispatcher: Knows the cells that are to run.
         directory: The sweep's directory.
-        surveyed: What it holds.
+        surveyed: Rows of the directory, and what is missing.
     """
     chosen = {cell.id for cell in dispatcher.cells}
     # Also those of an earlier ``resume --failed`` that was ended before it came to them.

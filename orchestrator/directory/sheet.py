@@ -1,4 +1,4 @@
-"""``sweep.yaml``: the resolved configuration, and what a reader of the rows needs to know."""
+"""Writer and reader of ``sweep.yaml``: the resolved configuration, and facts that a reader of the rows needs."""
 
 from __future__ import annotations
 
@@ -25,10 +25,15 @@ SWEEP_FILE = "sweep.yaml"
 
 
 def read_sheet(directory: SweepDirectory) -> dict[str, Any]:
-    """The whole ``sweep.yaml``.
+    """Whole content of ``sweep.yaml``.
 
     Raises:
         InputError: Its checksum does not agree, or it cannot be parsed.
+
+    Example:
+        >>> import analysis
+        >>> read_sheet(SweepDirectory(str(analysis.example_folder())))["name"]
+        'brain_phantom_study'
     """
     content = read_small(directory.folder, SWEEP_FILE)
     try:
@@ -41,12 +46,28 @@ def read_sheet(directory: SweepDirectory) -> dict[str, Any]:
 
 
 def configuration_of(sheet: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of ``sweep.yaml`` that is the configuration, normalised by this version's models."""
+    """Part of ``sweep.yaml`` that is the configuration, normalised by this version's models.
+
+    Example:
+        >>> sheet = {"dataset": {"name": "brain_phantom", "bias": {"rho": 1}}, "methods": ["erm"], "cells": []}
+        >>> configuration_of(sheet)["dataset"]["bias"]
+        {'rho': [1.0]}
+    """
     return validate(configuration_in(sheet), SWEEP_FILE).model_dump(mode="json", by_alias=True)
 
 
 def sweep_sheet(plan: Plan) -> dict[str, Any]:
-    """Content of ``sweep.yaml``: the resolved configuration, and what a reader of the rows needs to know."""
+    """Content of ``sweep.yaml``: the resolved configuration, and facts that a reader of the rows needs.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> from orchestrator.plan.plan import make_plan
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.1]}}
+        >>> plan = make_plan(validate({"dataset": dataset, "methods": ["erm", "lnl"]}))
+        >>> sheet = sweep_sheet(plan)
+        >>> sheet["name"], len(sheet["cells"])
+        ('coloured_digits', 4)
+    """
     from trainable import NUMERICS
     from trainable.methods.base import get_method
     from trainable.networks.base import network_remark
@@ -116,7 +137,14 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
 
 
 def traits_of_method(method: Method) -> Traits:
-    """What a reader of the rows needs to know of a method."""
+    """Facts about a method that a reader of the rows needs.
+
+    Example:
+        >>> from trainable.methods.base import get_method
+        >>> traits = traits_of_method(get_method("lnl"))
+        >>> traits.debiasing, traits.ceiling
+        (True, False)
+    """
     return Traits(
         method.name,
         method.long_name,
@@ -129,7 +157,7 @@ def traits_of_method(method: Method) -> Traits:
 
 
 def _part_sizes(plan: Plan) -> dict[str, Any]:
-    """Sizes of the parts as the search seed divides them: the sweep's, or those of each of its folds."""
+    """Sizes of the parts as the search seed divides them, for the sweep or for each of its folds."""
     dataset, seed = plan.dataset, search_seed(plan.config.seed)
     folds = sorted({cell.fold for cell in plan.cells if cell.fold is not None})
     if folds:
@@ -144,10 +172,10 @@ def _part_sizes(plan: Plan) -> dict[str, Any]:
 
 
 def _sizes(dataset: Dataset, split: Split) -> dict[str, dict[str, dict[str, int]]]:
-    """Images and patients of each class in each part.
+    """Numbers of images and patients of each class in each part.
 
-    The test images are those of every seed. Patients may have unlike numbers of slices, so another seed, which takes as
-    many but other patients for validation, may have other numbers of training and validation images.
+    The test images are the same for every seed. Patients may differ in their number of slices. Another seed takes as
+    many, but other, patients for validation, and may therefore have other numbers of training and validation images.
     """
     labels, groups = dataset.labels(), dataset.groups()
     counted: dict[str, dict[str, dict[str, int]]] = {}

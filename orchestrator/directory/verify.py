@@ -1,4 +1,4 @@
-"""Every file of a sweep against its checksum, and the work that a resume would find."""
+"""Check of every file of a sweep against its checksum, and forecast of the work that a resume would find."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from trainable.trial.open_trial import OPEN, PREDICTIONS, checkpoint_names, read
 INDEX = "samples/index.json"
 STATUS = "status.json"
 KEYS = {"driver.json": "generation", STATUS: "cells", INDEX: "strips"}
-"""Small files, and a key that no other file has."""
+"""Small files, each with a key that no other file has."""
 
 
 @dataclass
@@ -37,10 +37,10 @@ class Verdict:
     """Result of a verification.
 
     Attributes:
-        checked: Files that were read.
-        damaged: Their paths in the directory, and what is wrong, in words.
-        lost: Finished trials without their row, or all their epochs or predictions, and what is missing.
-        resume: What a resume would do, a sentence a line.
+        checked: Number of files that were read.
+        damaged: Path of each damaged file in the directory, and the reason in words.
+        lost: Finished trials whose row, epochs or predictions are missing, and the reason in words.
+        resume: Work that a resume would do, a sentence a line.
     """
 
     checked: int = 0
@@ -50,11 +50,21 @@ class Verdict:
 
     @property
     def whole(self) -> bool:
-        """Nothing is damaged or lost."""
+        """True where nothing is damaged or lost."""
         return not self.damaged and not self.lost
 
     def check(self, path: str, work: Callable[[], object]) -> bool:
-        """Read a file in a way that raises where it is damaged; one that is gone does not count."""
+        """Read a file by a function that raises where the file is damaged.
+
+        A file that is gone is not counted.
+
+        Args:
+            path: Path of the file in the directory.
+            work: Reads the file.
+
+        Returns:
+            True where the file is there and not damaged.
+        """
         try:
             work()
         except FileNotFoundError:
@@ -68,15 +78,15 @@ class Verdict:
 
 
 def verify(address: str) -> Verdict:
-    """Check a sweep's directory or packed zip file; nothing is changed there.
+    """Check a sweep's directory or packed zip file, without a change in it.
 
-    Reports, pictures, the Optuna journal and Ray's logs are made from the rest, and are not looked at.
+    Reports, pictures, the Optuna journal and Ray's logs are made from the rest, and are not checked.
 
     Args:
         address: A local folder, an ``s3://`` address or a zip file.
 
     Returns:
-        What was found.
+        The result.
 
     Raises:
         InputError: There is no sweep.
@@ -123,7 +133,7 @@ def _gathered(folder: SweepFiles, name: str) -> None:
 
 
 def _small(folder: SweepFiles, path: str, owner: Owner) -> dict[str, Any]:
-    """Read a small file; where its checksum does not agree the folder refuses it."""
+    """Read a small file, which the folder refuses where its checksum does not agree."""
     data = folder.read(path)
     if path == SHEET:
         return {}
@@ -167,13 +177,13 @@ def _sample(folder: SweepFiles, path: str, expected: str | None) -> None:
 
 
 def _rows(directory: SweepDirectory, surveyed: Survey, verdict: Verdict) -> None:
-    """Compare the rows with what the last driver counted: that alone tells of a cell of which nothing is left.
+    """Compare the rows with the last driver's counts, which alone reveal a cell of which nothing is left.
 
-    One that was killed, or is at work, may have counted rows that it had not written yet.
+    A driver that was killed, or still runs, may have counted rows that it had not written yet.
     """
     there = Counter((row["cell"], row["repeat"]) for row in surveyed.rows)
     if surveyed.lost.keys() - {row["trial_id"] for row in surveyed.rows}:
-        # Told one by one.
+        # They are reported one by one.
         return
     damaged = (OSError, ValueError, KeyError, TypeError, AttributeError)
     with passed_over("the comparison with what the driver counted", *damaged):
@@ -223,7 +233,7 @@ def _reader(folder: Folder, name: str) -> Callable[[], object] | None:
 
 
 def _forecast(directory: SweepDirectory, surveyed: Survey, verdict: Verdict) -> None:
-    """Say what a resume would do, by doing it up to the first trial."""
+    """Describe what a resume would do, by doing it up to the first trial."""
     from orchestrator.config.sweep_file import validate
     from orchestrator.directory.remaining import remaining
     from orchestrator.plan.continuation import check_provenance

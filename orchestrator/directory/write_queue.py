@@ -1,8 +1,8 @@
-"""Write queue of the driver: what it writes waits on the local disk until the directory has taken it.
+"""Write queue of the driver, whose content waits on the local disk until the directory has taken it.
 
-Ray's event loop runs in the driver: a request that it waits for is one for which no worker gets its next trial. With
-an object store every piece of work is therefore queued, and done by a few threads with the retry budget of
-``store.object_store``; pieces with the same key are done in their order.
+Ray's event loop runs in the driver: while it waits for a request, no worker gets its next trial. With an object store
+every piece of work is therefore queued, and done by a few threads with the retry budget of ``store.object_store``.
+Pieces with the same key are done in their order.
 """
 
 from __future__ import annotations
@@ -19,28 +19,32 @@ from orchestrator.process.temporary import TemporaryFolder
 
 LANES = 8
 KEPT_BYTES = 2**16
-"""Larger content waits on the disk, not in memory."""
+"""Largest content in bytes that waits in memory, and not on the disk."""
 
 Work = Callable[[], None]
 
 
 class WriteQueue(Protocol):
-    """Does what the driver writes."""
+    """Queue of everything that the driver writes."""
 
     def keep(self, data: bytes) -> Callable[[], bytes]:
-        """Put content by until it is sent."""
+        """Store content until it is sent."""
         ...
 
     def put(self, key: str, work: Work) -> None:
         """Do a piece of work after all earlier ones of the same key.
 
+        Args:
+            key: Pieces of work with the same key are done in their order.
+            work: The piece of work.
+
         Raises:
-            Exception: What this or an earlier piece of work has failed with.
+            Exception: Error of this or of an earlier piece of work.
         """
         ...
 
     def put_latest(self, key: str, work: Work) -> None:
-        """The same; a piece of the same key that still waits is replaced."""
+        """Do a piece of work in place of the one of the same key that still waits."""
         ...
 
     def put_last(self, work: Work) -> None:
@@ -54,47 +58,47 @@ class WriteQueue(Protocol):
             seconds: Longest time to wait; None = the store's retry budget.
 
         Returns:
-            Whether everything is done.
+            True where everything is done.
 
         Raises:
-            Exception: What a piece of work has failed with.
+            Exception: Error of a piece of work.
         """
         ...
 
     def close(self) -> None:
-        """Forget what still waits."""
+        """Drop what still waits."""
         ...
 
 
 class ImmediateWrites:
-    """A local directory: everything is done at once."""
+    """Queue of a local directory, which does everything at once."""
 
     def keep(self, data: bytes) -> Callable[[], bytes]:
-        """Nothing to put by."""
+        """Return the content itself."""
         return lambda: data
 
     def put(self, key: str, work: Work) -> None:
-        """Do it."""
+        """Do the work at once."""
         work()
 
     def put_latest(self, key: str, work: Work) -> None:
-        """Do it."""
+        """Do the work at once."""
         work()
 
     def put_last(self, work: Work) -> None:
-        """Do it."""
+        """Do the work at once."""
         work()
 
     def flush(self, seconds: float | None = None) -> bool:
-        """Nothing waits."""
+        """Return True, since nothing waits."""
         return True
 
     def close(self) -> None:
-        """Nothing to forget."""
+        """Do nothing, since nothing waits."""
 
 
 class ThreadedQueue:
-    """An object store: work is queued and done by threads."""
+    """Queue of an object store, whose work is done by threads."""
 
     def __init__(self) -> None:
         self._folder = TemporaryFolder()
@@ -136,7 +140,7 @@ class ThreadedQueue:
             self.put(key, lambda: self._take(key)())
 
     def put_last(self, work: Work) -> None:
-        """Queue a piece of work behind everything: each lane must have come to this point."""
+        """Queue a piece of work behind everything, so that each lane must have come to this point."""
         self._raise()
         left, reached = [LANES], threading.Lock()
 
@@ -163,7 +167,7 @@ class ThreadedQueue:
         return True
 
     def close(self) -> None:
-        """End the threads after what they are at; what waits is left undone."""
+        """End the threads after their present work, and drop what still waits."""
         with self._changed:
             self._closed = True
         for lane in self._lanes:

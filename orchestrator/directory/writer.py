@@ -1,4 +1,4 @@
-"""Writes into a sweep's directory: rows in write-once Parquet parts, open trials beside their checkpoints."""
+"""Only writer of a sweep's directory: rows in write-once Parquet parts, open trials beside their checkpoints."""
 
 from __future__ import annotations
 
@@ -28,17 +28,19 @@ from trainable.trial.open_trial import OPEN, PREDICTIONS, read_predictions
 
 COMPACTED = ("history", "predictions", "trials")
 SEEN_SECONDS = 5.0
-"""By then another node's file is seen here."""
+"""Longest time in seconds until another node's file is visible here."""
 
 
 class Writer:
-    """Only writer of a sweep's directory: every file it writes is new, and carries its generation.
+    """Only writer of a sweep's directory.
+
+    Every file that it writes is new, and has the lease's generation in its name.
 
     Args:
         directory: The sweep's directory.
         lease: The lease on it.
-        queue: How it is written; by default at once where the directory is local, else by threads.
-        sweep: Identity of the sweep, which every part carries; None = as older versions wrote them.
+        queue: Write queue. By default work is done at once where the directory is local, else by threads.
+        sweep: Identity of the sweep, which every part holds; None = as older versions wrote them.
     """
 
     def __init__(
@@ -74,7 +76,7 @@ class Writer:
 
         Args:
             table: Name of the table.
-            about: The cell, or what else the part is about.
+            about: The cell, or another subject of the part.
             rows: The rows; none = nothing is written.
 
         Raises:
@@ -94,11 +96,11 @@ class Writer:
         self._folder.child(table).write(name, data)
 
     def known(self, spec: TrialSpec) -> None:
-        """Take note of a trial that an earlier driver issued and that goes on."""
+        """Record a trial that an earlier driver issued and that goes on."""
         self._preempted[spec.trial_id] = self.directory.preemptions(spec.trial_id)
 
     def preemptions(self, trial_id: str) -> int:
-        """How often the trial has lost its driver or its node."""
+        """Number of times that the trial has lost its driver or its node."""
         return self._preempted.get(trial_id, 0)
 
     def issue(self, spec: TrialSpec) -> None:
@@ -113,7 +115,7 @@ class Writer:
         self._mark(trial_id, f"started-{self._lease.generation:04d}")
 
     def run_again(self, trial_id: str) -> None:
-        """Leave the mark of a failed trial that is to run again, also where this driver does not come to it."""
+        """Leave the mark of a failed trial that is to run again, even if this driver ends before that."""
         self._lease.check()
         self._mark(trial_id, AGAIN)
 
@@ -128,12 +130,13 @@ class Writer:
         self.queue.put(trial_id, lambda: folder.write(name, data, durable=False))
 
     def finish(self, row: dict[str, Any], history: list[dict[str, Any]], model: bool = False) -> None:
-        """Write a trial that ended; its row comes last, since a trial is finished when its row is readable.
+        """Write a trial that ended, its row last.
+
+        A trial counts as finished when its row can be read.
 
         Args:
-            row: Its row. Where the predictions that it left cannot be written, or it left none of its test results,
-                this becomes the row of a failed trial, also later than this call: whoever counts the trial counts the
-                same row.
+            row: Its row. Where its predictions cannot be written, or its test results are missing, this object becomes
+                the row of a failed trial, maybe later than this call. So all who count the trial see the same row.
             history: Its epochs.
             model: True = a trial that was tested must have left its model too.
         """
@@ -169,12 +172,15 @@ class Writer:
         self.queue.put(trial_id, work)
 
     def drop(self, trial_id: str) -> None:
-        """Forget an open trial that is not wanted any more."""
+        """Remove an open trial that is not wanted any more."""
         self._lease.check()
         self.queue.put(trial_id, self._folder.child(OPEN, trial_id).remove_tree)
 
     def compact(self, cell: str) -> None:
-        """Merge the parts of a cell into one a table; the new part is written before the old ones are removed."""
+        """Merge the parts of a cell into one for each table.
+
+        The new part is written before the old ones are removed.
+        """
         self._lease.check()
         # Numbered now: a part that is written while this waits is newer than what is merged.
         numbers = {table: next(self._sequence) for table in COMPACTED}
@@ -186,9 +192,9 @@ class Writer:
         self.queue.put_last(work)
 
     def forget_histories(self, cell: str, trials: Collection[str]) -> None:
-        """Remove the epochs and predictions of trials of a cell that have no row that counts, at once.
+        """Remove, at once, the epochs and predictions of trials of a cell that have no row that counts.
 
-        A row is replaced by the newer one, but of a longer first attempt the last epochs would stay.
+        A newer row replaces an older one, but the last epochs of a longer first attempt would stay.
         """
         for table in ("history", "predictions"):
             self._merge(table, cell, next(self._sequence), without=trials)
@@ -216,10 +222,10 @@ class Writer:
             folder.remove(name)
 
     def gather(self, seconds: float = 0.0) -> None:
-        """Put the trials of all cells into one file that opens faster than the parts it is derived from.
+        """Copy the trials of all cells into one file that opens faster than the parts.
 
         Args:
-            seconds: For so long an object store may be away.
+            seconds: Longest time for which an object store may be unavailable.
         """
         # pandas is not needed before.
         from analysis.loading import derive
@@ -237,15 +243,25 @@ class Writer:
                 target.remove(old)
 
     def flush(self, seconds: float | None = None) -> bool:
-        """Wait until everything is in the directory; True where it is.
+        """Wait until everything is in the directory.
+
+        Args:
+            seconds: Longest time to wait; None = the store's retry budget.
+
+        Returns:
+            True where everything is there, False after ``seconds``.
 
         Raises:
-            Exception: What could not be written.
+            Exception: Reason why something could not be written.
         """
         return self.queue.flush(seconds)
 
     def note_change(self, entry: dict[str, Any]) -> int:
-        """Add a line to ``changes.jsonl``; returns how many it has now."""
+        """Add a line to ``changes.jsonl``.
+
+        Returns:
+            The number of lines that the file has now.
+        """
         self._lease.check()
         try:
             # Lines that are damaged stay: readers name them.
@@ -293,7 +309,17 @@ def _await(folder: Folder, name: str, what: str) -> None:
 
 
 def typed(table: str, data: pa.Table) -> pa.Table:
-    """Give columns the types and the order of a table's schema; absent ones are null."""
+    """Give columns the types and the order of a table's schema, with nulls for absent columns.
+
+    Args:
+        table: Name of the table.
+        data: Columns of the table, in any order.
+
+    Example:
+        >>> table = typed("history", pa.table({"epoch": [1.0]}))
+        >>> table.schema.field("epoch").type, table["trial_id"].null_count
+        (DataType(int64), 1)
+    """
     schema = arrow_schema(table, data.column_names)
     columns = [
         data[field.name].cast(field.type) if field.name in data.column_names else pa.nulls(len(data), field.type)

@@ -1,1 +1,1 @@
-"""A sweep before it starts: its cells, what is searched, names, seeds, and what it will take."""
+"""Plan of a sweep before it starts: its cells, search spaces, names and seeds, and its estimated time and cost."""

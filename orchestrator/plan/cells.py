@@ -1,4 +1,4 @@
-"""The grid: one cell for each (data set, bias values, fold, network, method)."""
+"""Grid of a sweep, with one cell for each (data set, bias values, fold, network, method)."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_
 from trainable.methods.base import Method, Space, get_method
 
 QMC_UNDER = 25
-"""``sampler: auto`` is quasi-random below this number of trials: TPE has too few observations to learn from."""
+"""Number of trials below which ``sampler: auto`` is quasi-random, since TPE has too few observations to learn from."""
 LARGEST_CLASS = 0.6
 """Share of the largest class above which plain accuracy says too little."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the grid. Each cell has its own Optuna study and its own early stopping.
+    """Point of the grid, with an Optuna study and an early stopping of its own.
 
     Attributes:
         id: Name of the cell, usable as a file name.
@@ -40,12 +40,12 @@ class Cell:
         bias_axis: The parameter on the x axis.
         bias_strength: I(b; y) / H(y) on the training law, in [0, 1].
         fold: Fold, or None.
-        space: What is searched.
+        space: Searched values of each hyperparameter.
         fixed: Value of every hyperparameter that is not searched.
         anchor: All hyperparameters of trial 0 where it is plain training, or None.
-        trials: Search trials, the anchor included; 0 where another cell's search chooses.
-        like: That cell and what is taken over from it, or None.
-        search_seeds: Seeds with which each candidate is trained; one where there is nothing to choose.
+        trials: Search trials, the anchor included. It is 0 where another cell's search chooses.
+        like: That other cell and what is taken over from it, or None.
+        search_seeds: Seeds with which each candidate is trained. It is 1 where there is nothing to choose.
     """
 
     id: str
@@ -69,7 +69,7 @@ class Cell:
 
 
 def choose_cells(cells: list[Cell], only: str) -> list[Cell]:
-    """Cells that ``--only method=lnl,rho=0.9`` names.
+    """Choose the cells that ``--only method=lnl,rho=0.9`` names.
 
     Args:
         cells: The grid.
@@ -80,6 +80,14 @@ def choose_cells(cells: list[Cell], only: str) -> list[Cell]:
 
     Raises:
         InputError: No condition, an unknown name, or no such cell.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> from orchestrator.plan.plan import make_plan
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.1]}}
+        >>> plan = make_plan(validate({"dataset": dataset, "methods": ["erm", "lnl"]}))
+        >>> [cell.id for cell in choose_cells(plan.cells, "method=lnl,color_variance=0.1")]
+        ['coloured_digits-color_variance0.1-pixel_front-lnl']
     """
     chosen = cells
     for condition in only.split(","):
@@ -118,6 +126,10 @@ def load_checked(name: str, options: Mapping[str, Any]) -> Dataset:
 
     Raises:
         InputError: Unknown data set or option, or data that cannot be read.
+
+    Example:
+        >>> load_checked("coloured_digits", {}).axes[0].name
+        'color_variance'
     """
     known = set(inspect.signature(dataset_factory(name)).parameters)
     for option in options:
@@ -142,6 +154,14 @@ def resolve(config: SweepConfig, dataset: Dataset) -> SweepConfig:
 
     Raises:
         InputError: A rule that the data set cannot compute.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": 0.02}}
+        >>> config = validate({"dataset": dataset, "methods": ["erm"]})
+        >>> resolved = resolve(config, load_checked("coloured_digits", {}))
+        >>> config.search.rule, resolved.search.rule, resolved.search.sampler
+        (None, 'val_counterfactual', 'qmc')
     """
     counts = np.bincount(dataset.labels())
     metric = config.metric or ("balanced_accuracy" if counts.max() > LARGEST_CLASS * counts.sum() else "accuracy")
@@ -165,6 +185,7 @@ def resolve(config: SweepConfig, dataset: Dataset) -> SweepConfig:
         sampler = "qmc" if config.search.trials < QMC_UNDER else "tpe"
     stopping = config.search.early_stopping
     if stopping == "auto":
+        # A short trial is hardly beyond its ramp when it ends: nothing is left to save.
         stopping = "off" if config.training.epochs < 10 else EarlyStopping(min_epochs=_beyond_ramp(config))
     return config.model_copy(
         update={
@@ -184,7 +205,7 @@ def _beyond_ramp(config: SweepConfig) -> int:
 
 
 def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
-    """Build the grid in the order of the file: bias values outside, methods inside.
+    """Build the grid in the order of the file, with the bias values outside and the methods inside.
 
     Args:
         config: The resolved configuration.
@@ -195,6 +216,14 @@ def build_cells(config: SweepConfig, dataset: Dataset) -> list[Cell]:
 
     Raises:
         InputError: An impossible bias value, an unknown method or hyperparameter.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> from orchestrator.plan.plan import make_plan
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.1]}}
+        >>> plan = make_plan(validate({"dataset": dataset, "methods": ["erm", "lnl"]}))
+        >>> [cell.label for cell in build_cells(plan.config, plan.dataset)]
+        ['erm', 'lnl', 'erm', 'lnl']
     """
     points = bias_points(config, dataset)
     axis = bias_axis(points, dataset)
@@ -226,7 +255,21 @@ def _check_columns(dataset: Dataset) -> None:
 
 
 def bias_points(config: SweepConfig, dataset: Dataset) -> list[dict[str, float]]:
-    """Every combination of bias values the sweep asks for, checked against the data set's axes."""
+    """Combinations of bias values that the sweep asks for, checked against the data set's axes.
+
+    Returns:
+        Value of every bias parameter at each point, in the order of the file.
+
+    Raises:
+        InputError: An unknown bias parameter, or a value outside its range.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.1]}}
+        >>> config = validate({"dataset": dataset, "methods": ["erm"]})
+        >>> bias_points(config, load_checked("coloured_digits", {}))
+        [{'color_variance': 0.02}, {'color_variance': 0.1}]
+    """
     return _points(config.dataset.bias, dataset)
 
 
@@ -239,7 +282,7 @@ def _points(given: BiasValues, dataset: Dataset) -> list[dict[str, float]]:
 def _own_points(
     entry: MethodConfig, method: Method, points: list[dict[str, float]], dataset: Dataset
 ) -> list[dict[str, float]]:
-    """The points at which a method has a cell."""
+    """Points at which a method has a cell."""
     if method.training_draw == "unbiased" and not dataset.variants_depend_on_bias:
         # It never sees the bias: one cell, at the place that no change of the grid moves, serves the whole axis.
         unbiased = {axis.name: axis.unbiased_at for axis in dataset.axes}
@@ -268,10 +311,16 @@ def _off_grid(
 
 
 def folds(config: SweepConfig, dataset: Dataset) -> list[int | None]:
-    """The folds of a sweep; ``[None]`` = one fixed split.
+    """Folds of a sweep, or ``[None]`` for one fixed split.
 
     Raises:
         InputError: The data set has no such fold.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": 0.02}}
+        >>> folds(validate({"dataset": dataset, "methods": ["erm"]}), load_checked("coloured_digits", {}))
+        [None]
     """
     wanted = config.dataset.folds
     if wanted is None:
@@ -286,7 +335,16 @@ def folds(config: SweepConfig, dataset: Dataset) -> list[int | None]:
 
 
 def bias_axis(points: list[dict[str, float]], dataset: Dataset) -> str:
-    """The x axis: the first declared parameter that varies, or the first one."""
+    """Name of the x axis: the first declared parameter that varies, or else the first one.
+
+    Args:
+        points: Value of every bias parameter at each point of the grid.
+        dataset: The data set.
+
+    Example:
+        >>> bias_axis([{"color_variance": 0.02}, {"color_variance": 0.1}], load_checked("coloured_digits", {}))
+        'color_variance'
+    """
     for axis in dataset.axes:
         if len({point[axis.name] for point in points}) > 1:
             return axis.name

@@ -13,10 +13,18 @@ from trainable.methods.base import get_method
 
 
 def check_primary(config: SweepConfig, cells: Sequence[Cell], dataset: Dataset) -> None:
-    """Refuse a declared comparison that cannot be made, which would show after all trials have run.
+    """Refuse a declared comparison that cannot be made, which would show only after all trials have run.
 
     Raises:
         InputError: The two methods have no bias value in common, or not the one that is named.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> from orchestrator.plan.plan import make_plan
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.1]}}
+        >>> primary = {"compare": ["lnl", "erm"], "at": 0.1}
+        >>> plan = make_plan(validate({"dataset": dataset, "methods": ["erm", "lnl"], "primary": primary}))
+        >>> check_primary(plan.config, plan.cells, plan.dataset)
     """
     primary = config.primary
     if primary is None or primary.at == "area":
@@ -41,10 +49,10 @@ def check_primary(config: SweepConfig, cells: Sequence[Cell], dataset: Dataset) 
 
 
 def comparable_values(cells: Sequence[Cell], dataset: Dataset, labels: Sequence[str]) -> list[float]:
-    """Places on the x axis at which methods can be compared, where the other bias parameters have their defaults.
+    """Bias values at which methods can be compared, with the other bias parameters at their defaults.
 
     A method that never sees the bias has one cell, which serves the whole axis. Where no cell lies at the defaults, any
-    other place counts.
+    other values of those parameters count.
 
     Args:
         cells: The grid.
@@ -53,6 +61,14 @@ def comparable_values(cells: Sequence[Cell], dataset: Dataset, labels: Sequence[
 
     Returns:
         Sorted bias values.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> from orchestrator.plan.plan import make_plan
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.1]}}
+        >>> plan = make_plan(validate({"dataset": dataset, "methods": ["erm", "lnl"]}))
+        >>> comparable_values(plan.cells, plan.dataset, ["erm", "lnl"])
+        [0.02, 0.1]
     """
     facet = {axis.name: axis.default for axis in dataset.axes if axis.name != cells[0].bias_axis}
     serves_all = {

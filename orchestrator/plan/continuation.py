@@ -1,4 +1,4 @@
-"""May a directory's sweep go on under this configuration? Names what differs, and refuses what would mix rows."""
+"""Check that a directory's sweep may go on under a configuration, which refuses what would mix rows."""
 
 from __future__ import annotations
 
@@ -21,9 +21,15 @@ _MAY_CHANGE = (
     "resources.gpu",
     "primary",
 )
-"""Keys that add to a sweep or change nothing in a trial; any other would make rows incomparable."""
+"""Keys that add to a sweep or change nothing in a trial.
+
+A change of any other key would make rows incomparable.
+"""
 _VERSIONS = ("lnl_sweep_version", "torch_version", "torchvision_version")
-"""Versions that are named when they differ; only the keys of ``changed_numbers`` make rows incomparable."""
+"""Versions that are named where they differ.
+
+Only the keys of ``changed_numbers`` make rows incomparable.
+"""
 _SOURCES = {
     "dataset_checksum": "the source of the data set",
     "network_checksum": "the source of the network",
@@ -40,10 +46,17 @@ def check_config(old: Mapping[str, Any], new: SweepConfig, directory: str) -> di
         directory: Its address, for the message.
 
     Returns:
-        What differs and may: dotted key -> (old, new).
+        Differences that are allowed: dotted key -> (old, new).
 
     Raises:
-        InputError: A difference that would make new rows incomparable with those that are there.
+        InputError: A difference that would make new rows incomparable with the present ones.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import parse_config
+        >>> config = parse_config("{dataset: {name: brain_phantom, bias: {rho: 1}}, methods: [erm]}")
+        >>> old = config.model_dump(mode="json", by_alias=True) | {"name": "first"}
+        >>> check_config(old, config, "results/demo")
+        {'name': ('first', '')}
     """
     differs = all_changes(old, new)
     allowed = {key: pair for key, pair in differs.items() if key.startswith(_MAY_CHANGE)}
@@ -66,26 +79,47 @@ def check_config(old: Mapping[str, Any], new: SweepConfig, directory: str) -> di
 
 
 def all_changes(old: Mapping[str, Any], new: SweepConfig) -> dict[str, tuple[Any, Any]]:
-    """Differences of two configurations, whether they may be or not: dotted key -> (old, new)."""
+    """Differences of two configurations, allowed or not.
+
+    Args:
+        old: The configuration in ``sweep.yaml``.
+        new: The resolved configuration.
+
+    Returns:
+        Dotted key -> (old, new).
+
+    Example:
+        >>> from orchestrator.config.sweep_file import parse_config
+        >>> config = parse_config("{dataset: {name: brain_phantom, bias: {rho: 1}}, methods: [erm]}")
+        >>> old = config.model_dump(mode="json", by_alias=True) | {"seed": 3}
+        >>> all_changes(old, config)
+        {'seed': (3, 0)}
+    """
     before, after = _flat(old), _flat(new.model_dump(mode="json", by_alias=True))
     keys = sorted({*before, *after})
     return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 
 
 def check_provenance(old: Mapping[str, Any], new: Mapping[str, Any], mix_versions: bool, directory: str) -> list[str]:
-    """Compare what produced the rows of a directory with what would produce the next ones.
+    """Compare the code and data behind a directory's rows with those of the next rows.
 
     Args:
         old: ``provenance`` of ``sweep.yaml``.
         new: That of this run.
-        mix_versions: Go on although numerics, the source of a method or of the network, or its weights file differ.
+        mix_versions: True = go on although numerics, the source of a method or of the network, or its weights file
+            differ.
         directory: Its address, for the message.
 
     Returns:
         Differences that do not matter for the numbers, in words.
 
     Raises:
-        InputError: Changed data; changed numerics, source or weights without ``mix_versions``.
+        InputError: Changed data, or changed numerics, source or weights without ``mix_versions``.
+
+    Example:
+        >>> old = {"data_checksum": "9f", "numerics": 3, "torch_version": "2.13.0"}
+        >>> check_provenance(old, {**old, "torch_version": "2.14.1"}, False, "results/demo")
+        ['torch_version 2.13.0 -> 2.14.1']
     """
     if old.get("data_checksum") != new.get("data_checksum"):
         raise InputError(
@@ -110,7 +144,19 @@ def _words(key: str, had: Any, has: Any) -> str:
 
 
 def changed_numbers(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What has changed in the code that makes a trial's numbers: key of the provenance -> (old, new)."""
+    """Changes in the code that computes a trial's numbers.
+
+    Args:
+        old: ``provenance`` of ``sweep.yaml``.
+        new: That of this run.
+
+    Returns:
+        Key of the provenance -> (old, new).
+
+    Example:
+        >>> changed_numbers({"numerics": 2}, {"numerics": 3})
+        {'numerics': (2, 3)}
+    """
     sources = new.get("method_checksums", {})
     pairs = {"numerics": (old.get("numerics"), new.get("numerics"))}
     for label, checksum in old.get("method_checksums", {}).items():

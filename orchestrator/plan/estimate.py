@@ -1,4 +1,4 @@
-"""What a sweep will take, from its own finished trials, or from a few steps of each method."""
+"""Estimate of a sweep's time and cost, from its own finished trials or from a few steps of each method."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from trainable.trial.trainer import Trainer
 
 _COUNTED = 4
-"""Images whose operations are counted: they are the same for every image."""
+"""Number of images whose operations are counted, since they are the same for every image."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """What a few steps of a method say.
+    """Timing of a few steps of a method.
 
     Attributes:
-        seconds: Of an epoch.
-        timed: What was timed, in words.
-        device: Name of the processor or of the card.
+        seconds: Seconds of an epoch.
+        timed: Description of the timed steps.
+        device: Name of the processor or of the GPU.
         gpu_share: Share of a GPU that a trial has.
-        operations: Floating-point operations of an epoch; None where there is a GPU.
+        operations: Number of floating-point operations of an epoch; None where there is a GPU.
         tested: Seconds that a confirm trial takes for its test images.
     """
 
@@ -41,11 +41,19 @@ class Timing:
 
 
 Timer = Callable[[Plan, Sequence[Cell]], Mapping[str, Timing]]
-"""Times a few steps in each of the cells: label of the cell -> timing."""
+"""Function that times a few steps in each of the cells: label of the cell -> timing."""
 
 
 def time_cell(plan: Plan, cell: Cell) -> Timing:
-    """Train a few steps of one cell in this process, in the middle of its search space."""
+    """Train a few steps of one cell in this process, in the middle of its search space.
+
+    Args:
+        plan: The resolved sweep.
+        cell: One of its cells.
+
+    Returns:
+        Seconds of an epoch and of the test images, and the number of operations.
+    """
     import torch
 
     from trainable.trial.process_state import kept
@@ -66,12 +74,12 @@ def time_cell(plan: Plan, cell: Cell) -> Timing:
 
 
 def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]], timer: Timer) -> dict[str, Any]:
-    """What a sweep will take: cells, trials, time and money.
+    """Estimate the number of cells and trials, the time and the cost of a sweep.
 
-    A method that has completed trials in the sweep's directory is judged by their mean, any other by a few steps of one
-    trial on this machine: in its cell of the strongest bias, which has the most bias heads, and in the middle of its
-    search space (the anchor's weights of 0 would leave out the work that costs most). Confirm trials are given the time
-    of their test images beside.
+    A method that has completed trials in the sweep's directory is judged by their mean. Any other method is judged by a
+    few steps of one trial on this machine, in its cell of the strongest bias, which has the most bias heads, and in the
+    middle of its search space (the anchor's weights of 0 would leave out the work that costs most). The time of the
+    test images is added for confirm trials.
 
     Args:
         plan: The resolved sweep.
@@ -80,9 +88,19 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]], timer: Timer) -> dic
 
     Returns:
         ``cells``, ``search``, ``confirm`` (an upper bound), ``trials``, ``seconds`` (of one slot),
-        ``seconds_per_trial`` by label, ``source`` by label (where that is from), ``gpu_hours`` and ``cost`` (None where
+        ``seconds_per_trial`` by label, ``source`` by label (origin, in words), ``gpu_hours`` and ``cost`` (None where
         the table of prices lacks the GPU), and ``operations`` (of training alone, by label; None where all methods have
         completed trials or there is a GPU).
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> from orchestrator.plan.plan import make_plan
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.1]}}
+        >>> plan = make_plan(validate({"dataset": dataset, "methods": ["erm", "lnl"]}))
+        >>> epoch = Timing(seconds=3.0, timed="3 steps", device="CPU", gpu_share=0.0, operations=None)
+        >>> needed = estimate(plan, (), lambda plan, cells: {cell.label: epoch for cell in cells})
+        >>> needed["cells"], needed["seconds_per_trial"]["lnl"]
+        (4, 60.0)
     """
     config = plan.config
     # In each cell; a rule with a search of its own has all its trials.
@@ -135,7 +153,10 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]], timer: Timer) -> dic
 
 
 def _operations(trainer: Trainer) -> float:
-    """Floating-point operations of one epoch's steps: counted forward on a few images, and twice that backward."""
+    """Number of floating-point operations of one epoch's steps.
+
+    They are counted forward on a few images, and taken twice for the backward pass.
+    """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -153,7 +174,7 @@ def _operations(trainer: Trainer) -> float:
 
 
 def _costliest(cells: Iterable[Cell]) -> list[Cell]:
-    """The cell of the strongest bias of each label, in the order of the labels."""
+    """Cell of the strongest bias of each label, in the order of the labels."""
     chosen: dict[str, Cell] = {}
     for cell in cells:
         known = chosen.setdefault(cell.label, cell)

@@ -15,28 +15,77 @@ from trainable.spec import Phase, TrialSpec
 
 
 def search_seed(sweep_seed: int, repeat: int = 0, k: int = 0) -> int:
-    """Search seed k of a repeat, the same for all candidates; even, so that no confirm seed can equal it."""
+    """Search seed k of a repeat, the same for all candidates.
+
+    It is even, so that no confirm seed can equal it.
+
+    Args:
+        sweep_seed: Seed of the sweep file.
+        repeat: Number of the repetition, from 0.
+        k: Index of the search seed, from 0.
+
+    Example:
+        >>> search_seed(0) == search_seed(0), search_seed(0) % 2
+        (True, 0)
+    """
+    # A k of 0 is left out, so that sweeps with one search seed, begun by older versions, keep that seed.
     return 2 * derive(sweep_seed, "search", repeat, *([k] if k else []))
 
 
 def confirm_seed(sweep_seed: int, k: int, repeat: int = 0, split: int | None = None) -> int:
-    """Confirm seed k of a repeat (and of a split): the same in every cell, for every method and rule; odd."""
+    """Confirm seed k of a repeat (and of a split), the same in every cell, for every method and rule.
+
+    It is odd, so that no search seed can equal it.
+
+    Args:
+        sweep_seed: Seed of the sweep file.
+        k: Index of the confirm seed, from 0, within its split where there are several.
+        repeat: Number of the repetition, from 0.
+        split: Index of the split; None = each seed has a split of its own.
+
+    Example:
+        >>> confirm_seed(0, k=0) == confirm_seed(0, k=1), confirm_seed(0, k=0) % 2
+        (False, 1)
+    """
     of_split = [] if split is None else ["split", split]
     return 2 * derive(sweep_seed, "confirm", k, *([repeat] if repeat else []), *of_split) + 1
 
 
 def split_seed(sweep_seed: int, split: int | None, repeat: int = 0) -> int | None:
-    """Seed of a train / validation split that several confirm seeds share; None where each seed has its own."""
+    """Seed of a train / validation split that several confirm seeds share.
+
+    None where each seed has a split of its own.
+
+    Args:
+        sweep_seed: Seed of the sweep file.
+        split: Index of the split; None = each seed has a split of its own.
+        repeat: Number of the repetition, from 0.
+
+    Example:
+        >>> split_seed(0, None) is None, split_seed(0, 0) == split_seed(0, 1)
+        (True, False)
+    """
     return None if split is None else derive(sweep_seed, "split", split, repeat)
 
 
 def place_of(row: Mapping[str, Any]) -> Place:
-    """Place of a trial among those of its cell and repeat, from its row."""
+    """Place of a trial among those of its cell and repeat, from its row.
+
+    Example:
+        >>> place_of({"search_number": 3, "search_rule": None, "seed_number": 0})
+        Place(number=3, rule=None, seed=0)
+    """
     return Place(row["search_number"], row["search_rule"], row["seed_number"])
 
 
 def at_place(spec: TrialSpec, place: Place) -> TrialSpec:
-    """The same trial at a place among those of its cell and repeat."""
+    """Copy of a trial at a place among those of its cell and repeat.
+
+    Example:
+        >>> spec = TrialSpec("brain_phantom", {"rho": 1.0}, "erm", {"lr": 0.01}, "small_cnn", 2, "confirm", "trial-1")
+        >>> at_place(spec, Place(seed=3)).seed_number
+        3
+    """
     return replace(spec, search_number=place.number, search_rule=place.rule, seed_number=place.seed)
 
 
@@ -48,7 +97,27 @@ def trial_spec(
     hyperparameters: Mapping[str, Any],
     seed: int,
 ) -> TrialSpec:
-    """Specification of one trial of a resolved sweep: all that a worker must know, for the first repeat."""
+    """Specification of one trial of a resolved sweep, for the first repeat.
+
+    It holds all that a worker must know.
+
+    Args:
+        config: The resolved configuration.
+        cell: Cell of the trial.
+        phase: ``search`` or ``confirm``.
+        trial_id: Identifier of the trial, usable as a file name.
+        hyperparameters: Value of every hyperparameter of the method.
+        seed: Seed of the trial.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> from orchestrator.plan.plan import make_plan
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": 0.02}}
+        >>> plan = make_plan(validate({"dataset": dataset, "methods": ["erm"]}))
+        >>> spec = trial_spec(plan.config, plan.cells[0], "search", "trial-0", {"lr": 0.01}, seed=search_seed(0))
+        >>> spec.method, spec.bias
+        ('erm', {'color_variance': 0.02})
+    """
     assert config.metric is not None
     assert config.search.rule is not None
     return TrialSpec(
@@ -75,12 +144,30 @@ def trial_spec(
 
 
 def in_repeat(spec: TrialSpec, sweep_seed: int, repeat: int, split: int | None = None) -> TrialSpec:
-    """The same trial in a repeat of the sweep, and on a split that several seeds share."""
+    """Copy of a trial in a repeat of the sweep, and on a split that several seeds share.
+
+    Args:
+        spec: The trial.
+        sweep_seed: Seed of the sweep file.
+        repeat: Number of the repetition, from 0.
+        split: Index of the split; None = the trial's seed decides the split too.
+
+    Example:
+        >>> spec = TrialSpec("brain_phantom", {"rho": 1.0}, "erm", {"lr": 0.01}, "small_cnn", 2, "confirm", "trial-1")
+        >>> in_repeat(spec, sweep_seed=0, repeat=2).repeat
+        2
+    """
     return replace(spec, repeat=repeat, split=split, split_seed=split_seed(sweep_seed, split, repeat))
 
 
 def spec_of_row(config: SweepConfig, cell: Cell, row: Mapping[str, Any]) -> TrialSpec:
-    """Specification by which a worker trains a finished trial of a cell once more."""
+    """Specification by which a worker trains a finished trial of a cell once more.
+
+    Args:
+        config: The resolved configuration.
+        cell: Cell of the trial.
+        row: Trial row.
+    """
     hyperparameters = json.loads(row["hyperparameters"])
     spec = trial_spec(config, cell, row["phase"], row["trial_id"], hyperparameters, row["seed"])
     spec = replace(spec, rule=row["search_rule"] or spec.rule, enqueued_from=row["enqueued_from"])

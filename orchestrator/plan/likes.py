@@ -1,4 +1,4 @@
-"""Methods with ``like: LABEL``: no search of their own, trained with what another method's search chose in the cell."""
+"""Methods with ``like: LABEL``, which train with what another method's search chose in the same cell."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ def check_likes(methods: Sequence[MethodConfig]) -> None:
 
     Raises:
         InputError: An unknown label, the method itself, one that has ``like`` too, or ranges beside ``like``.
+
+    Example:
+        >>> check_likes([MethodConfig(name="lnl"), MethodConfig(name="permuted_bias", like="lnl")])
+        >>> check_likes([MethodConfig(name="lnl", like="lnl")])
+        Traceback (most recent call last):
+        store.errors.InputError: methods.lnl.like must name another method, but names lnl itself: remove it
     """
     entries = {entry.label or entry.name: entry for entry in methods}
     for label, entry in entries.items():
@@ -43,10 +49,22 @@ def check_likes(methods: Sequence[MethodConfig]) -> None:
 
 
 def with_sources(config: SweepConfig, cells: Sequence[Cell]) -> list[Cell]:
-    """The cells, those of a method with ``like`` tied to the cell whose search chooses for them.
+    """Tie the cells of methods with ``like`` to the cells whose search chooses for them.
+
+    Returns:
+        All cells, in the same order.
 
     Raises:
         InputError: There is no such cell, or what it may choose cannot be taken over.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> from orchestrator.plan.plan import make_plan
+        >>> methods = ["lnl", {"name": "permuted_bias", "like": "lnl"}]
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": 0.02}}
+        >>> plan = make_plan(validate({"dataset": dataset, "methods": methods}))
+        >>> with_sources(plan.config, plan.cells)[1].like.label
+        'lnl'
     """
     entries = {entry.label or entry.name: entry for entry in config.methods}
     cell_at = {(cell.label, cell.fold, *sorted(cell.bias.items())): cell for cell in cells}

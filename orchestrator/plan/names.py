@@ -1,4 +1,4 @@
-"""Names and texts of a sweep that become names of files, columns and rows, checked before anything starts."""
+"""Check of names and texts that become names of files, columns and rows, before anything starts."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from trainable.methods.base import Choices
 from trainable.texts import bounded, escaped
 
 LONGEST_CELL = 180
-"""Bytes of a cell's id. File systems take names of 255: an id with what a trial, a model file and its hidden name while
-it is written add to it."""
+"""Largest number of bytes of a cell's id.
+
+File systems take names of 255 bytes. A trial's id, the name of a model file and its hidden name while it is written add
+to the cell's id.
+"""
 LONGEST_CLASS = 100
 LONGEST_HYPERPARAMETERS = 10_000
-"""Characters of a trial's hyperparameters as JSON: they stand in its row, uncut."""
+"""Largest number of characters of a trial's hyperparameters as JSON, which stand uncut in its row."""
 _LONGEST_FILE = 255
 
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -32,6 +35,12 @@ def check_out(out: str) -> None:
 
     Raises:
         InputError: It is no text, or a part of the path is too long.
+
+    Example:
+        >>> check_out("results/demo")
+        >>> check_out("x" * 300)  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        store.errors.InputError: the name of a folder has at most 255 bytes, but --out has one of 300, ...
     """
     if escaped(out) != out:
         raise InputError(f"--out must be text in UTF-8 on one line, but got '{bounded(out, 100)}': rename the folder")
@@ -47,10 +56,17 @@ def check_out(out: str) -> None:
 
 
 def check_names(config: SweepConfig, cells: Sequence[Cell], dataset: Dataset) -> None:
-    """Refuse what would fail every trial, or every row of a cell, once the sweep runs.
+    """Refuse names that would fail every trial, or every row of a cell, once the sweep runs.
 
     Raises:
-        InputError: A name that is none, is too long or stands twice; a value that JSON does not have.
+        InputError: A name that is not valid, is too long or stands twice, or a value that JSON does not have.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> from orchestrator.plan.plan import make_plan
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.1]}}
+        >>> plan = make_plan(validate({"dataset": dataset, "methods": ["erm", "lnl"]}))
+        >>> check_names(plan.config, plan.cells, plan.dataset)
     """
     for entry in config.methods:
         if not is_name(entry.label or entry.name):
@@ -104,10 +120,20 @@ def _check_hyperparameters(cell: Cell) -> None:
 
 
 def check_values(where: str, values: Mapping[str, Any]) -> None:
-    """Refuse values that would not come back from a trial's JSON as they are.
+    """Refuse values that would change on their way through a trial's JSON.
+
+    Args:
+        where: Key of the sweep file that holds the values, for the message.
+        values: Values by name.
 
     Raises:
-        InputError: A date, bytes, a mapping with other keys than text.
+        InputError: A value such as a date, bytes, or a mapping with other keys than text.
+
+    Example:
+        >>> check_values("network", {"weights": "f.safetensors", "split_at": 2})
+        >>> check_values("network", {"width": (8, 16)})  # doctest: +ELLIPSIS
+        Traceback (most recent call last):
+        store.errors.InputError: network.width must be text, a number, true, false, null, ...
     """
     for name, value in values.items():
         try:

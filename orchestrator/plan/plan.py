@@ -1,4 +1,4 @@
-"""A sweep before it starts: its configuration resolved against its data set, and the grid."""
+"""Plan of a sweep: its configuration resolved against its data set, and the grid."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainable.data.base import Dataset
 
 @dataclass(frozen=True)
 class Plan:
-    """A resolved sweep: nothing in it is left to be decided."""
+    """Resolved sweep, in which nothing is left to be decided."""
 
     config: SweepConfig
     dataset: Dataset
@@ -23,7 +23,7 @@ class Plan:
 
     @property
     def note(self) -> str:
-        """What must be said wherever figures of it are shown (synthetic data, toy settings), or ""."""
+        """Note that must stand wherever figures of the sweep are shown (synthetic data, toy settings), or ""."""
         from trainable.networks.base import network_note
 
         return " ".join(note for note in (self.dataset.note, network_note(self.config.network.name)) if note)
@@ -33,7 +33,14 @@ def make_plan(config: SweepConfig) -> Plan:
     """Load the data set, resolve the configuration and build the grid.
 
     Raises:
-        InputError: Anything in the configuration that cannot be.
+        InputError: The configuration asks for something impossible.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": [0.02, 0.1]}}
+        >>> plan = make_plan(validate({"dataset": dataset, "methods": ["erm", "lnl"]}))
+        >>> len(plan.cells), plan.cells[0].label
+        (4, 'erm')
     """
     check_values("dataset", config.dataset.options)
     dataset = load_checked(config.dataset.name, config.dataset.options)
@@ -66,7 +73,7 @@ def _check_methods(plan: Plan) -> None:
 
 
 def _with_absolute_files(config: SweepConfig) -> SweepConfig:
-    """The configuration with the network's files named from the root: workers run in other directories."""
+    """Configuration in which the network's files have absolute paths, since workers run in other directories."""
     from trainable.trial.provenance import named_files
 
     files = {name: str(path) for name, path in named_files(config.network.options).items()}

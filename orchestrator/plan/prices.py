@@ -1,4 +1,4 @@
-"""What a sweep has cost, from its rows and an editable, dated table of prices."""
+"""Cost of a sweep, from its rows and an editable, dated table of prices."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ from orchestrator.config.yaml_text import load_yaml
 from store.errors import InputError
 
 VARIABLE = "LNL_SWEEP_PRICES"
-"""Environment variable that names a table of one's own."""
+"""Environment variable with the path of a user's own table."""
 
 
 @dataclass(frozen=True)
 class Prices:
-    """A table of prices.
+    """Table of prices.
 
     Attributes:
-        date: When they held.
+        date: Date of the prices.
         currency: Sign put before an amount.
-        cpu_thread: One CPU thread for an hour.
-        gpus: One whole GPU for an hour, by a part of its name; the first match counts.
-        tflops: Peak of each of these GPUs in fp32, 10^12 operations a second, where the table says it.
+        cpu_thread: Price of one CPU thread for an hour.
+        gpus: Price of one whole GPU for an hour, by a part of its name. The first match counts.
+        tflops: Peak of each of these GPUs in fp32, in 10^12 operations a second, where the table has it.
+
+    Example:
+        >>> prices = Prices("2026-01-31", "$", cpu_thread=0.05, gpus={"A10G": 1.0}, tflops={})
+        >>> row = {"train_seconds": 3600.0, "gpu_share": 0.5, "device_name": "NVIDIA A10G"}
+        >>> prices.of_trial(row), prices.words(0.5)
+        (0.5, '$0.50 at list prices of 2026-01-31')
     """
 
     date: str
@@ -35,13 +41,15 @@ class Prices:
     tflops: Mapping[str, float]
 
     def of_trial(self, row: Mapping[str, Any]) -> float | None:
-        """What a trial cost while it trained; starting, waiting and storage are not in it.
+        """Cost of a trial while it trained.
+
+        The time to start it, the time it waited and its storage are not included.
 
         Args:
             row: Its row: ``train_seconds``, ``threads``, ``gpu_share``, ``device_name``.
 
         Returns:
-            The amount; None where the table does not know its GPU.
+            The amount; None where the table lacks its GPU.
         """
         hours, share = float(row.get("train_seconds") or 0.0) / 3600, float(row.get("gpu_share") or 0.0)
         if not share:
@@ -51,16 +59,20 @@ class Prices:
         return None if price is None else hours * share * price
 
     def words(self, amount: float) -> str:
-        """An amount with its currency and the date of the prices."""
+        """Amount with its currency and the date of the prices."""
         return f"{self.currency}{amount:.2f} at list prices of {self.date}"
 
 
 @functools.cache
 def read_prices() -> Prices:
-    """The table that ``LNL_SWEEP_PRICES`` names, else the one that ships.
+    """Table that the variable ``LNL_SWEEP_PRICES`` names, or else the one that is installed.
 
     Raises:
         InputError: The file cannot be read, or is no such table.
+
+    Example:
+        >>> read_prices().cpu_thread > 0
+        True
     """
     named = os.environ.get(VARIABLE)
     name = named or "orchestrator/plan/prices.yaml"

@@ -1,4 +1,4 @@
-"""What is searched: a method's own ranges and defaults, and what the sweep file says instead."""
+"""Search space of a method: its own ranges and defaults, changed by the sweep file."""
 
 from __future__ import annotations
 
@@ -13,16 +13,25 @@ from trainable.trial.refusals import check_hyperparameters, check_range
 
 
 def space_of(entry: MethodConfig, method: Method, epochs: int) -> tuple[dict[str, Range | Choices], dict[str, Any]]:
-    """What is searched of a method's hyperparameters, and the value of every other one.
+    """Searched values of a method's hyperparameters, and the value of every other one.
 
     Args:
         entry: The method in the sweep file.
         method: The registered one.
         epochs: Epochs of a trial.
 
+    Returns:
+        (searched values, fixed values), by the name of the hyperparameter.
+
     Raises:
         InputError: An unknown hyperparameter, one that is both searched and fixed, or a value that cannot be trained
             with.
+
+    Example:
+        >>> from trainable.methods.base import get_method
+        >>> space, fixed = space_of(MethodConfig(name="lnl", fixed={"mu": 1.0}), get_method("lnl"), epochs=20)
+        >>> "lambda_" in space, fixed["mu"]
+        (True, 1.0)
     """
     for name in [*entry.space, *entry.fixed]:
         if name not in method.defaults:
@@ -64,7 +73,22 @@ def _range(entry: SpaceEntry) -> Range | Choices:
 
 
 def anchor_of(method: Method, space: Space, fixed: Mapping[str, Any]) -> dict[str, Any] | None:
-    """All hyperparameters of the trial that is plain training; None where the method has none within its space."""
+    """All hyperparameters of the anchor, the trial that is plain training.
+
+    None where the method has none within its space.
+
+    Args:
+        method: The registered method.
+        space: Searched values of each hyperparameter.
+        fixed: Value of every other hyperparameter.
+
+    Example:
+        >>> from trainable.methods.base import get_method
+        >>> lnl = get_method("lnl")
+        >>> anchor = anchor_of(lnl, lnl.space, {})
+        >>> {name: anchor[name] for name in lnl.anchor}
+        {'lambda_': 0.0, 'mu': 0.0}
+    """
     if not any(name in space for name in method.anchor):
         return None
     if any(name in fixed and fixed[name] != value for name, value in method.anchor.items()):
@@ -74,13 +98,23 @@ def anchor_of(method: Method, space: Space, fixed: Mapping[str, Any]) -> dict[st
 
 
 def default_in(entry: Range | Choices, default: Any) -> Any:
-    """The default where it lies in the searched set, else the middle of the set."""
+    """Default value where it lies in the searched set, or else the middle of the set.
+
+    Example:
+        >>> default_in(Range(0.1, 10.0, log=True), 2.0), default_in(Range(0.1, 10.0, log=True), 50.0)
+        (2.0, 1.0)
+    """
     inside = default in entry.values if isinstance(entry, Choices) else entry.low <= default <= entry.high
     return default if inside else middle_of(entry)
 
 
 def middle_of(entry: Range | Choices) -> Any:
-    """The middle of a searched set, on a logarithmic scale where it is searched on one."""
+    """Middle of a searched set, on a logarithmic scale where it is searched on one.
+
+    Example:
+        >>> middle_of(Range(0.0, 1.0)), middle_of(Choices((16, 32, 64)))
+        (0.5, 32)
+    """
     if isinstance(entry, Choices):
         return entry.values[len(entry.values) // 2]
     middle = math.sqrt(entry.low * entry.high) if entry.log else (entry.low + entry.high) / 2

@@ -1,4 +1,4 @@
-"""Timing of a few steps in a process of its own, since a method's code may raise, end the process or crash it."""
+"""Timing of a few steps in a separate process, since a method's code may raise, end the process or crash it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ _END_SECONDS = 10.0
 
 
 class StepsFailed(RuntimeError):
-    """Steps of a cell that raised in the other process, whose exception may know classes that are not here."""
+    """Failure of a cell's steps in the other process.
+
+    It replaces the exception itself, which may have classes that do not exist here.
+    """
 
 
 def time_apart(plan: Plan, cells: Sequence[Cell]) -> dict[str, Timing]:
@@ -79,7 +82,7 @@ def _how(code: int | None) -> str:
 
 
 def _serve(connection: Connection, tree: dict[str, Any]) -> None:
-    """Answer ids of cells by their timing, or by the exception that kept it from being measured, until nobody asks."""
+    """Answer ids of cells by their timing, or by the exception that prevented it, until the connection is closed."""
     # Ctrl-C is the driver's to answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     plan: Plan | None = None

@@ -1,1 +1,1 @@
-"""This process and others on its machine: which run, their output, home and temporary folders."""
+"""Processes of this machine, and this process's output, log, home and temporary folders."""

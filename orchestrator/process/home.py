@@ -1,4 +1,7 @@
-"""A home folder for a process that has none: without ``HOME`` and an entry in passwd Ray cannot even be imported."""
+"""Home folder for a process that has none.
+
+Without ``HOME`` and without an entry in passwd, Ray cannot even be imported.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 
 
 def ensure_home() -> None:
-    """Give this process and its children a temporary home folder where they have none, and say so."""
+    """Give this process and its children a temporary home folder where they have none, and print its path."""
     try:
         Path.home()
     except RuntimeError:

@@ -1,4 +1,4 @@
-"""Log of a sweep, ``driver.log``: what was caught and passed over leaves its traceback there, nothing on the screen."""
+"""Log of a sweep, ``driver.log``, which holds the traceback of every exception that was caught and passed over."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ LOG.addHandler(logging.NullHandler())
 
 LOG_FILE = "driver.log"
 _SHORTEST_SECRET = 4
-"""Characters: a value that is shorter stands in any text."""
+"""Smallest number of characters of a secret: a shorter value could stand in any text."""
 
 
 def passed_over(what: str, *kinds: type[Exception]) -> contextlib.AbstractContextManager[None, bool]:
-    """Block that an exception ends without ending the sweep; its traceback is left in the log.
+    """Block that an exception ends, while the sweep goes on.
+
+    The traceback is left in the log.
 
     Args:
         what: What the block does, for the log.
@@ -53,7 +55,9 @@ class _PassedOver:
 
 
 class LogFile(logging.Handler):
-    """A log file that is open only while it is written; where it cannot be, on a full disk say, it is left out.
+    """Log file that is open only while it is written.
+
+    Where it cannot be written, for example on a full disk, the record is left out.
 
     Args:
         path: The file. Its folder is made where only that is missing.
@@ -74,7 +78,7 @@ class LogFile(logging.Handler):
 
 
 class _WithoutSecrets(logging.Formatter):
-    """Formats records; the values of credentials become stars."""
+    """Formatter that replaces the values of credentials by stars."""
 
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
@@ -87,13 +91,21 @@ class _WithoutSecrets(logging.Formatter):
 
 @contextlib.contextmanager
 def sweep_log(path: Path) -> Iterator[LogFile]:
-    """Within the block, what is logged goes to a file, and nothing of it to the screen.
+    """Send, within the block, what is logged to a file, and nothing of it to the screen.
 
     Args:
         path: The file.
 
     Yields:
         Its handler, for loggers of others.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with sweep_log(Path(folder) / LOG_FILE) as log:
+        ...         LOG.warning("a node has left")
+        ...     log.path.read_text()[24:].strip()
+        'WARNING lnl_sweep: a node has left'
     """
     file = LogFile(path)
     before = (LOG.level, LOG.propagate)

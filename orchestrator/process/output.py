@@ -1,4 +1,7 @@
-"""Standard output and error that never end a command: a full disk, a closed pipe, an encoding without a character."""
+"""Standard output and error that never end a command.
+
+A disk may be full, a pipe closed, or an encoding without a character.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,15 @@ from typing import Any, TextIO, cast
 
 
 class Lenient:
-    """A text stream whose writes do not fail; what the encoding lacks is written as an escape.
+    """Text stream whose writes do not fail.
+
+    Characters that the encoding lacks are written as escapes.
 
     Args:
-        stream: The stream; all else is asked of it.
+        stream: The stream, which has all other attributes.
 
     Attributes:
-        error: First error of a write; nothing is written after it.
+        error: First error of a write. Nothing is written after it.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -27,7 +32,7 @@ class Lenient:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write a text, or pass it over where that cannot be done."""
+        """Write a text, or leave it out where it cannot be written."""
         if self.error is None:
             with self._noted():
                 try:
@@ -43,7 +48,7 @@ class Lenient:
             self.write(line)
 
     def flush(self) -> None:
-        """Hand over what was written."""
+        """Flush the stream."""
         if self.error is None:
             with self._noted():
                 self._stream.flush()
@@ -64,10 +69,19 @@ class Lenient:
 
 @contextlib.contextmanager
 def lenient() -> Iterator[Lenient]:
-    """Within the block, neither standard stream fails, be it closed, full or of another encoding than UTF-8.
+    """Keep both standard streams, within the block, from failing.
+
+    They may be closed, full or of another encoding than UTF-8.
 
     Yields:
         The standard output.
+
+    Example:
+        >>> with lenient() as output:
+        ...     print("ready")
+        ...     output.error is None
+        ready
+        True
     """
     before = sys.stdout, sys.stderr
     # A closed one is opened first: the next file of the process would get its number.

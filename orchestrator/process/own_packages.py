@@ -1,4 +1,4 @@
-"""Names of our packages, held to the folder that they lie in: ``analysis`` or ``store`` are everyday names.
+"""Import of our packages from the folder that they lie in, since ``analysis`` or ``store`` are everyday names.
 
 A package or a file of such a name in the current directory (``python -m``) or on ``PYTHONPATH`` (a job's working
 directory) would be found before an installed one.
@@ -17,7 +17,17 @@ ROOT = Path(__file__).parents[2]
 
 
 def holder() -> Callable[[str, tuple[str, ...]], None]:
-    """A function that holds names to a folder; it can be sent to a process that has none of our code."""
+    """Make a function that ties names of packages to a folder.
+
+    The function can be sent to a process that has none of our code.
+
+    Example:
+        >>> hold = holder()
+        >>> hold(str(ROOT), NAMES)
+        >>> import store
+        >>> Path(store.__file__).parent == ROOT / "store"
+        True
+    """
 
     # A function within a function travels by value.
     def hold(root: str, names: tuple[str, ...]) -> None:
@@ -41,8 +51,9 @@ def holder() -> Callable[[str, tuple[str, ...]], None]:
 
 
 def hold_names() -> None:
-    """Let our packages be found in ``ROOT`` alone, in this process; before the first import of another of them.
+    """Make our packages importable from ``ROOT`` alone, in this process.
 
-    A command does so, and not a program that imports us: there ``analysis`` may be the name of something else too.
+    It must be called before the first import of another of them. A command does so, and not a program that imports us,
+    where ``analysis`` may be the name of something else too.
     """
     holder()(str(ROOT), NAMES)

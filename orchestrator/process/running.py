@@ -1,4 +1,4 @@
-"""Processes: their identity across hosts, boots and containers, whether one still runs, and what it has started."""
+"""Processes: their identity across hosts, boots and containers, and the processes that they have started."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 _DEAD = "ZX"
-"""States of a process that has ended and that its parent has not asked for yet."""
+"""States of a process that has ended and for which its parent has not waited yet."""
 
 
 def process_identity() -> dict[str, Any]:
-    """Entries that name this process: host, boot, pid namespace, pid, and start in clock ticks since the boot."""
+    """Entries that identify this process: host, boot, pid namespace, pid, and start in clock ticks since the boot.
+
+    Example:
+        >>> process_identity()["pid"] == os.getpid()
+        True
+    """
     here = _look(os.getpid())
     return {
         "host": socket.gethostname(),
@@ -24,22 +29,31 @@ def process_identity() -> dict[str, Any]:
 
 
 def same_boot(entry: Mapping[str, Any]) -> bool:
-    """True where a process of that identity has, or had, the clock of this one."""
+    """Tell if a process of that identity has, or had, the clock of this one.
+
+    Example:
+        >>> same_boot({"host": "node-1", "pid": 1})
+        False
+    """
     boot = _process_table()["boot"]
     return boot is not None and entry.get("boot") == boot
 
 
 def still_runs(entry: Mapping[str, Any]) -> bool | None:
-    """True where the process of that identity runs.
+    """Tell if the process of that identity runs.
 
-    Containers may share a host name, and each counts its processes anew: a pid says something only where host, boot
-    and pid namespace are those of this process.
+    Containers may share a host name, and each counts its processes from 1. A pid therefore has a meaning only where
+    host, boot and pid namespace are those of this process.
 
     Args:
-        entry: What ``process_identity`` gave in that process.
+        entry: Result of ``process_identity`` in that process.
 
     Returns:
-        None where it cannot be told from here.
+        True or False, or None where this process cannot find out.
+
+    Example:
+        >>> still_runs({"host": "another-host", "pid": 1}) is None
+        True
     """
     if entry.get("host") != socket.gethostname():
         return None
@@ -59,7 +73,10 @@ def still_runs(entry: Mapping[str, Any]) -> bool | None:
 
 
 def descendants(pid: int) -> list[int]:
-    """Processes that a process has started, and those that these have; parents before their children."""
+    """Processes that a process has started, and those that these have started.
+
+    Parents come before their children.
+    """
     children: dict[int, list[int]] = {}
     for file in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -74,7 +91,10 @@ def descendants(pid: int) -> list[int]:
 
 
 def _process_table() -> dict[str, str | None]:
-    """Boot and pid namespace of this process; None where the system does not tell them."""
+    """Boot and pid namespace of this process.
+
+    None for both where the system does not tell them.
+    """
     try:
         # Without a /proc of its own, a process in a new namespace would look pids up in the one outside.
         if os.readlink("/proc/self") != str(os.getpid()):  # noqa: PTH115
@@ -86,7 +106,10 @@ def _process_table() -> dict[str, str | None]:
 
 
 def _look(pid: int) -> tuple[str, str] | None:
-    """State and start of a process; the start tells it from a later one that was given the same pid."""
+    """State and start of a process, or None where there is none.
+
+    The start differs from that of a later process that was given the same pid.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
         return fields[0], fields[19]

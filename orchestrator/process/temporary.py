@@ -1,4 +1,4 @@
-"""Temporary folders that go with their process, however it ends: what a killed one left the next one removes."""
+"""Temporary folders that are removed with their process, or by the next one where the process was killed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,27 @@ import tempfile
 from pathlib import Path
 
 PREFIX = "lnl-sweep-tmp-"
-"""Earlier versions named theirs otherwise, and did not lock them: those are left alone."""
+"""Prefix of the names of these folders.
+
+Earlier versions used other names and no locks: their folders are left alone.
+"""
 
 
 class TemporaryFolder:
-    """A folder in the system's temporary one, locked for as long as its process lives.
+    """Folder in the system's temporary one, locked for as long as its process lives.
 
-    The kernel ends the lock with the process, and knows it in every container that shares the folder: neither process
-    ids nor times are compared.
+    The kernel ends the lock with the process, and knows it in every container that shares the folder. So neither
+    process ids nor times are compared.
 
     Attributes:
         path: The folder.
+
+    Example:
+        >>> with TemporaryFolder() as folder:
+        ...     folder.is_dir()
+        True
+        >>> folder.exists()
+        False
     """
 
     def __init__(self) -> None:
@@ -50,7 +60,7 @@ class TemporaryFolder:
 
 
 def remove_abandoned() -> None:
-    """Remove the temporary folders of processes of this user that are gone."""
+    """Remove the temporary folders of this user's processes that have ended."""
     with contextlib.suppress(OSError):
         for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
             _remove_if_abandoned(path)
@@ -72,7 +82,9 @@ def _remove_if_abandoned(path: Path) -> None:
 
 
 def _lock(path: Path) -> int | None:
-    """Lock a folder for this process; None where it is gone, or where there are no locks.
+    """Lock a folder for this process.
+
+    None where the folder is gone, or where there are no locks.
 
     Raises:
         BlockingIOError: Another process holds it.

@@ -1,1 +1,4 @@
-"""Searches of cells, and the order in which their trials run; knows no Ray."""
+"""Searches of cells, and the order in which their trials run.
+
+This folder knows no Ray.
+"""

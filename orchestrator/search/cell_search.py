@@ -1,4 +1,4 @@
-"""One search of a cell: its candidates, each trained with one or several search seeds, and the best of them.
+"""Search of a cell: its candidates, each trained with one or several search seeds, and the best of them.
 
 Pure: knows neither Ray nor files.
 """
@@ -31,21 +31,21 @@ class Pick:
 
 @dataclass
 class Search:
-    """One search of a cell: a study, its rungs and its rows.
+    """Search of a cell: a study, its rungs and its rows.
 
     A candidate's first seed is judged by the rungs. Where it completes, the candidate is trained with the other seeds
     too, to their end; where it is stopped early or fails, the candidate is given up. Its value is the mean over the
     seeds that completed, and counts once all have ended.
 
     Attributes:
-        rule: What it follows, the early stopping too.
+        rule: Selection rule that the study and the early stopping follow.
         own: True where only this rule chooses among its trials (``search.per_rule``).
-        study: Proposes and learns.
-        rungs: Stops early.
+        study: Proposes hyperparameters and learns from the rows.
+        rungs: Early stopping of its trials.
         rows: Rows by candidate and seed.
-        unissued: What was never issued and may be now, in order.
+        unissued: Trials that were never issued and may be issued now, in order.
         proposed: Hyperparameters of each candidate that was issued.
-        sources: The cell from which a candidate's hyperparameters come, where they do.
+        sources: Cell from which a candidate's hyperparameters come, where they come from a neighbour.
     """
 
     rule: Rule
@@ -65,17 +65,20 @@ class Search:
 
     @property
     def candidates(self) -> int:
-        """Candidates planned."""
+        """Number of candidates planned."""
         return self.study.cell.trials
 
     @property
     def seeds(self) -> int:
-        """Search seeds of each candidate that is not given up."""
+        """Number of search seeds of each candidate that is not given up."""
         return self.study.cell.search_seeds
 
     @property
     def trials(self) -> int:
-        """Trials planned; an upper bound until the first seed of every candidate has ended."""
+        """Number of trials planned.
+
+        It is an upper bound until the first seed of every candidate has ended.
+        """
         if self.seeds == 1:
             return self.candidates
         given_up = len([1 for (_, seed), row in self.rows.items() if seed == 0 and row["status"] != "completed"])
@@ -90,17 +93,17 @@ class Search:
 
     @property
     def n_finished(self) -> int:
-        """Number of those rows."""
+        """Number of rows of planned trials."""
         return len(self.rows) if self.seeds == 1 else len(self.finished)
 
     @property
     def ended(self) -> bool:
-        """Every planned trial has a row."""
+        """True where every planned trial has a row."""
         return self.n_finished >= self.trials
 
     @property
     def n_ended(self) -> int:
-        """Candidates whose first seed has ended."""
+        """Number of candidates whose first seed has ended."""
         return sum(seed == 0 for _, seed in self.rows)
 
     def holds(self, place: Place) -> bool:
@@ -109,7 +112,7 @@ class Search:
         return number < self.candidates and seed < self.seeds
 
     def put_back(self, place: Place, hyperparameters: Mapping[str, Any], source: str | None) -> None:
-        """Take note of a trial that was issued by an earlier driver."""
+        """Restore a trial that an earlier driver issued."""
         number, _ = place
         if number not in self.proposed:
             self.study.restore(number, hyperparameters)
@@ -119,7 +122,7 @@ class Search:
         self._take(place)
 
     def next(self) -> Place | None:
-        """The next trial to issue; it counts as issued from now on."""
+        """Next trial to issue, which counts as issued from now on."""
         if not self.unissued:
             return None
         place = self.unissued[0]
@@ -132,13 +135,13 @@ class Search:
             self.unissued.remove(place)
 
     def propose(self, number: int, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """Hyperparameters of a candidate: the same for each of its seeds."""
+        """Hyperparameters of a candidate, the same for each of its seeds."""
         if number not in self.proposed:
             self.proposed[number] = self.study.propose(number, given)
         return self.proposed[number]
 
     def file(self, place: Place, row: Row, history: Sequence[Row]) -> None:
-        """Take in the row of a trial, and tell the study of a candidate that has ended."""
+        """Add the row of a trial, and report a candidate that has ended to the study."""
         number, seed = place
         self.rows[place] = row
         if seed == 0:
@@ -154,13 +157,19 @@ class Search:
         self.study.tell(number, first["status"], value, self._first_epochs.pop(number, ()))
 
     def value(self, number: int, rule: Rule) -> float:
-        """Mean of what a rule maximises over a candidate's completed seeds; NaN where it does not count (yet)."""
+        """Mean of a rule's objective over a candidate's completed seeds.
+
+        NaN where the candidate does not count, or does not count yet.
+        """
         places = [(seed, self.rows[number, seed]) for seed in range(self.seeds) if (number, seed) in self.rows]
         trials = [Ended(seed, row["status"] == "completed", objective(rule, row)) for seed, row in places]
         return mean(values_of(trials, self.seeds))
 
     def best(self, rule: Rule) -> Pick | None:
-        """The candidate with the highest value of a rule at its reported epoch; ties to the lower number."""
+        """Candidate with the highest value of a rule at its reported epoch.
+
+        Of equal values the candidate with the lower number is chosen.
+        """
         # The display asks again and again; rows are only ever added.
         known = self._best.get(rule)
         if known is not None and known[0] == len(self.rows):
@@ -176,7 +185,7 @@ class Search:
         return pick
 
     def replay(self, trial_id: str, place: Place, history: Sequence[Row]) -> None:
-        """Put the epochs of an earlier trial into the rungs, which judge the first seed of each candidate."""
+        """Report the epochs of an earlier trial to the rungs, which judge the first seed of each candidate."""
         if place[1] == 0:
             for entry in history:
                 self.rungs.report(trial_id, int(entry["epoch"]), objective(self.rule, entry))

@@ -1,4 +1,4 @@
-"""One cell as it stands: its searches, what the selection rules chose, and which confirm trials are wanted.
+"""State of one cell: its searches, the choices of the selection rules, and the confirm trials that are wanted.
 
 Pure: knows neither Ray nor files.
 """
@@ -45,12 +45,12 @@ class CellStatus:
 
 
 class CellState:
-    """Everything known about one cell in one repeat of the sweep.
+    """State of one cell in one repeat of the sweep.
 
     Args:
         config: The resolved configuration.
         cell: The cell.
-        repeat: Which repetition of search and confirm.
+        repeat: Number of the repetition of search and confirm, from 0.
 
     Attributes:
         source: State of the cell whose search chooses for this one, which then has none of its own.
@@ -79,12 +79,18 @@ class CellState:
         return Search(rule, own, study, rungs)
 
     def search_of(self, rule: Rule | None) -> Search | None:
-        """The rule's own search, or the one of all rules; None where the sweep has no such search (any more)."""
+        """Search of a rule, or the search of all rules for None.
+
+        None where the sweep has no such search, or no longer has it.
+        """
         return next((s for s in self.searches if (s.rule if s.own else None) == rule), None)
 
     @property
     def planned(self) -> tuple[int, bool]:
-        """(trials planned, whether that is exact: an upper bound until the searches end)."""
+        """Pair of the number of trials planned, and True where that number is exact.
+
+        The number is an upper bound until the searches end.
+        """
         searches = sum(search.trials for search in self.searches)
         if self.picks is None:
             return searches + sum(self._seeds.values()) * self.config.confirm.splits, False
@@ -92,27 +98,27 @@ class CellState:
 
     @property
     def finished(self) -> int:
-        """Planned trials that have their row."""
+        """Number of planned trials that have their row."""
         return sum(s.n_finished for s in self.searches) + sum(name in self.confirm for name in self.wanted)
 
     def rows(self) -> Iterator[Row]:
-        """Their rows."""
+        """Rows of the planned trials that have ended."""
         for search in self.searches:
             yield from search.finished
         yield from (self.confirm[name] for name in self.wanted if name in self.confirm)
 
     def finished_ids(self) -> Iterator[str]:
-        """Their identifiers."""
+        """Identifiers of the planned trials that have ended."""
         return (str(row["trial_id"]) for row in self.rows())
 
     @property
     def share(self) -> float:
-        """Share of the plan that is finished or running."""
+        """Share of the plan that is finished or running, in [0, 1]."""
         # Nothing is planned where the search it waited for has chosen nothing.
         return (self.finished + len(self.running)) / max(1, self.planned[0])
 
     def restore_row(self, row: Row, history: Sequence[Row]) -> None:
-        """Take in a row that the directory holds."""
+        """Add a row that the directory holds."""
         if row["phase"] == "search":
             search, place = self.search_of(row["search_rule"]), (row["search_number"], row["seed_number"])
             if search is None or not search.holds(place):
@@ -122,7 +128,10 @@ class CellState:
         self._file(row, history)
 
     def restore_open(self, spec: TrialSpec, history: Sequence[Row]) -> bool:
-        """Take in a trial that was issued and has no row; False where it no longer belongs to the sweep."""
+        """Add a trial that was issued and has no row.
+
+        False where it no longer belongs to the sweep.
+        """
         if spec.phase == "search":
             if spec.search_number is None or spec.seed_number is None:
                 return False
@@ -139,27 +148,36 @@ class CellState:
         return True
 
     def next(self, neighbours: Sequence[CellState] = ()) -> TrialSpec | None:
-        """The next trial of this cell, or None where nothing can be issued now."""
+        """Next trial of this cell, or None where nothing can be issued now."""
         spec = self._next_search(neighbours) or self._next_confirm()
         if spec is not None:
             self.running.add(spec.trial_id)
         return spec
 
     def record(self, row: Row, history: Sequence[Row]) -> bool:
-        """Take in the row of a trial that ended; True where this ended the cell's search."""
+        """Add the row of a trial that ended.
+
+        True where this ended the cell's search.
+        """
         self.running.discard(str(row["trial_id"]))
         self._file(row, history)
         return row["phase"] == "search" and self.choose()
 
     def report(self, spec: TrialSpec, epoch: int, value: float) -> bool:
-        """Record an epoch's objective in the rungs; False where the trial is to be stopped."""
+        """Record an epoch's objective in the rungs.
+
+        False where the trial is to be stopped.
+        """
         search = self.search_of(spec.search_rule) if spec.phase == "search" and spec.seed_number == 0 else None
         if search is None:
             return True
         return search.rungs.report(spec.trial_id, epoch, value)
 
     def choose(self) -> bool:
-        """Let the rules choose, once, when the searches have ended; True where they chose now."""
+        """Let the rules choose, once, when the searches have ended.
+
+        True where they chose now.
+        """
         if self.picks is not None:
             return False
         if self.cell.like is not None:
@@ -185,7 +203,10 @@ class CellState:
         return True
 
     def best(self) -> Pick | None:
-        """Best hyperparameters so far by the search's rule; None without a search of its own."""
+        """Best hyperparameters so far by the search's rule.
+
+        None without a search of its own.
+        """
         return None if self.cell.like else self.searches[0].best(self.searches[0].rule)
 
     def status(self) -> CellStatus:
@@ -226,6 +247,7 @@ class CellState:
         waiting = [search for search in self.searches if search.unissued]
         if not waiting:
             return None
+        # The one with most left, so that they end together: the rules choose when all have ended.
         search = max(waiting, key=lambda s: len(s.unissued))
         place = search.next()
         assert place is not None

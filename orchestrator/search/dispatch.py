@@ -1,7 +1,7 @@
-"""Which trial runs next: slots are shared by all cells, and a cell's confirm trials start when its own search ends.
+"""Dispatch of trials: all cells share the slots, and a cell's confirm trials start when its own search ends.
 
-Pure: knows neither Ray nor files. It is rebuilt from rows, histories and open trials, and fed with the end of each
-trial; so it serves a fresh sweep, a resumed one and a simulated one alike.
+Pure: knows neither Ray nor files. It is rebuilt from rows, histories and open trials, and receives the end of each
+trial. So it serves a new sweep, a resumed one and a simulated one alike.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["CellStatus", "Dispatcher", "Pick"]
 
 
 class Dispatcher:
-    """Holds every cell's state, and decides what runs next.
+    """Holds every cell's state, and decides which trial runs next.
 
     Args:
         config: The resolved configuration.
@@ -74,7 +74,7 @@ class Dispatcher:
         return neighbours
 
     def studies(self) -> list[optuna.Study]:
-        """The Optuna studies of all cells."""
+        """Optuna studies of all cells."""
         return [search.study.study for state in self._states.values() for search in state.searches]
 
     def restore(
@@ -108,10 +108,10 @@ class Dispatcher:
         return stale
 
     def next(self, takes: Callable[[str], bool] = lambda label: True) -> TrialSpec | None:
-        """The next trial to run.
+        """Next trial to run.
 
         Args:
-            takes: Whether there is a place for a trial of the method of this label.
+            takes: Tells if there is a slot for a trial of the method of this label.
 
         Returns:
             The trial, or None where nothing can be issued now.
@@ -140,11 +140,14 @@ class Dispatcher:
         return None if best is None else best[3]
 
     def requeue(self, spec: TrialSpec) -> None:
-        """Put back an issued trial that is to be started anew: it goes first."""
+        """Put an issued trial that is to be started again at the head of the queue."""
         self._waiting.insert(0, spec)
 
     def report(self, spec: TrialSpec, epoch: int, value: float) -> bool:
-        """Record an epoch's objective in the cell's rungs; False where the trial is to be stopped."""
+        """Record an epoch's objective in the cell's rungs.
+
+        False where the trial is to be stopped.
+        """
         return self._states[spec.cell, spec.repeat].report(spec, epoch, value)
 
     def rung_epochs(self, spec: TrialSpec) -> tuple[int, ...]:
@@ -156,7 +159,7 @@ class Dispatcher:
         return () if search is None else search.rungs.levels
 
     def record(self, row: Row, history: Sequence[Row]) -> bool:
-        """Take in the row of a trial that ended.
+        """Add the row of a trial that ended.
 
         Returns:
             True where this ended the search of its cell.
@@ -180,7 +183,7 @@ class Dispatcher:
         return not self._unfinished
 
     def cell(self, cell_id: str) -> Cell:
-        """The cell of this identifier."""
+        """Cell of this identifier."""
         return self._cells[cell_id]
 
     def cell_is_done(self, cell_id: str) -> bool:
@@ -188,17 +191,21 @@ class Dispatcher:
         return not any((cell_id, repeat) in self._unfinished for repeat in range(self.config.search.repeats))
 
     def totals(self) -> tuple[int, bool, int]:
-        """(planned, whether that is exact, finished) over all cells."""
+        """Numbers of trials planned and finished over all cells.
+
+        Returns:
+            (planned, True where that is exact, finished).
+        """
         plans = [state.planned for state in self._states.values()]
         done = sum(state.finished for state in self._states.values())
         return sum(n for n, _ in plans), all(exact for _, exact in plans), done
 
     def finished_ids(self) -> set[str]:
-        """Planned trials that have their row."""
+        """Identifiers of the planned trials that have their row."""
         return {name for state in self._states.values() for name in state.finished_ids()}
 
     def problems(self) -> list[str]:
-        """What makes the sweep end with exit code 1, a line each."""
+        """Reasons for which the sweep ends with exit code 1, a line each."""
         lines = []
         for state in self._states.values():
             if state.picks is not None and not state.picks:
@@ -234,5 +241,6 @@ def _states_of(config: SweepConfig, cells: Iterable[Cell]) -> dict[tuple[str, in
 
 
 def _search_order(row: Row) -> tuple[str, int, int]:
+    # By number: a study is then rebuilt in one order, whatever the order in which the parts were read.
     number, seed = (row["search_number"], row["seed_number"]) if row["phase"] == "search" else (-1, 0)
     return str(row["cell"]), number, seed

@@ -1,4 +1,4 @@
-"""Failed trials in words: which diverged, and the commonest error of the others.
+"""Failed trials in words: the number that diverged, and the commonest error of the others.
 
 Pure: knows neither Ray nor files.
 """
@@ -14,7 +14,10 @@ from typing import Any
 from trainable.texts import bounded
 
 LONGEST_SHOWN = 300
-"""Characters of an error on the screen; the trial's row holds it whole."""
+"""Largest number of characters of an error on the screen.
+
+The trial's row holds the whole text.
+"""
 
 # The sentences of ``Trainer._fail_unless_finite``; rows keep nothing of an exception but its text.
 _DIVERGED = re.compile(r"TrialFailed: epoch \d+: (?:\w+ is (?:nan|-?inf)|a parameter of \w+ is not a finite number)$")
@@ -25,13 +28,13 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Failures:
-    """Failed trials of a sweep.
+    """Numbers of failed trials of a sweep.
 
     Attributes:
         diverged: Search trials whose losses or parameters were not finite.
         failed: Trials of both phases that failed for another reason.
         error: Commonest error of those; None where there are none.
-        alike: How many failed with it.
+        alike: Number of trials that failed with it.
     """
 
     diverged: int = 0
@@ -40,7 +43,7 @@ class Failures:
     alike: int = 0
 
     def lines(self) -> list[str]:
-        """Sentences for the screen: commonest error first, then the trials that diverged.
+        """Sentences for the screen: the commonest error first, then the trials that diverged.
 
         Example:
             >>> Failures(1, 3, "OSError: no such file", 2).lines()[0]
@@ -60,6 +63,11 @@ def failures_of(rows: Iterable[Row]) -> Failures:
 
     Args:
         rows: Trial rows of both phases.
+
+    Example:
+        >>> row = {"trial_id": "a-1", "cell": "a", "phase": "search", "status": "failed", "error": "OSError: no file 7"}
+        >>> failures_of([row, {**row, "status": "completed"}])
+        Failures(diverged=0, failed=1, error='OSError: no file 7', alike=1)
     """
     counts: Counter[str] = Counter()
     example: dict[str, str] = {}
@@ -81,12 +89,22 @@ def failures_of(rows: Iterable[Row]) -> Failures:
 
 
 def has_diverged(row: Row) -> bool:
-    """True for the row of a trial whose losses or parameters were not finite."""
+    """Tell if a row is that of a trial whose losses or parameters were not finite.
+
+    Example:
+        >>> has_diverged({"status": "failed", "error": "TrialFailed: epoch 3: label_loss is nan"})
+        True
+    """
     return row["status"] == "failed" and _DIVERGED.match(str(row["error"])) is not None
 
 
 def error_kind(row: Row) -> str:
-    """Error of a failed trial without what differs between trials that fail alike: its names and all numbers."""
+    """Error of a failed trial without its names and numbers, which differ between trials that fail alike.
+
+    Example:
+        >>> error_kind({"trial_id": "a-1", "cell": "a", "error": "OSError: a-1 needs 7 files"})
+        'OSError: TRIAL needs # files'
+    """
     text = str(row["error"] or "no reason")
     for name in (row["trial_id"], row["cell"]):
         text = text.replace(str(name), "TRIAL")
@@ -110,13 +128,13 @@ class SameFailure:
 
 
 class AlikeCheck:
-    """Notices that the first trials of a sweep all fail alike, which the next ones would do too.
+    """Check for first trials of a sweep that all fail alike, as the next ones would do too.
 
     Trials that diverged do not count: other hyperparameters may train.
 
     Args:
-        least: Trials that must have failed before it is noticed.
-        earlier: Rows that the sweep has already; one that did not fail means that trials can succeed.
+        least: Number of trials that must have failed before ``failure`` is set.
+        earlier: Rows that the sweep has already. One that did not fail means that trials can succeed.
     """
 
     def __init__(self, least: int, earlier: Iterable[Row] = ()) -> None:
@@ -127,7 +145,7 @@ class AlikeCheck:
         self.failure: SameFailure | None = None
 
     def ended(self, row: Row) -> None:
-        """Take in the row of a trial that ended; ``failure`` is set once enough have failed alike."""
+        """Add the row of a trial that ended, and set ``failure`` once enough trials have failed alike."""
         if self._over or self.failure is not None:
             return
         if row["status"] != "failed" or has_diverged(row) or self._kind not in (None, error_kind(row)):

@@ -1,4 +1,4 @@
-"""Early stopping within a cell: asynchronous successive halving (Li et al. 2018, arXiv 1810.05934), one per cell.
+"""Early stopping by asynchronous successive halving (Li et al. 2018, arXiv 1810.05934), within each cell.
 
 Trials of different cells are never compared: at the strongest bias the best trial is worse than the worst without
 bias, so shared rungs would stop whole cells.
@@ -15,11 +15,16 @@ from orchestrator.config.sweep_config import EarlyStopping
 
 @dataclass
 class Rungs:
-    """The rungs of one cell.
+    """Rungs of one cell.
 
     Attributes:
-        levels: Epochs of the rungs, ascending; no rung at the last epoch, where nothing is left to save.
+        levels: Epochs of the rungs, ascending. There is no rung at the last epoch, where nothing is left to save.
         reduction_factor: One trial in this many goes on.
+
+    Example:
+        >>> rungs = Rungs(levels=(2, 6), reduction_factor=3)
+        >>> [rungs.report(name, 2, value) for name, value in {"a": 0.5, "b": 0.7, "c": 0.6}.items()]
+        [True, True, False]
     """
 
     levels: tuple[int, ...]
@@ -55,7 +60,21 @@ class Rungs:
 
 
 def build_rungs(stopping: EarlyStopping | str, epochs: int) -> Rungs:
-    """Rungs at min_epochs, min_epochs x factor, ...; none where early stopping is off."""
+    """Make rungs at min_epochs, min_epochs x factor, min_epochs x factor^2 and so on.
+
+    There are none where early stopping is off.
+
+    Args:
+        stopping: The resolved ``search.early_stopping``.
+        epochs: Epochs of a trial.
+
+    Returns:
+        Rungs at epochs below ``epochs``.
+
+    Example:
+        >>> build_rungs(EarlyStopping(min_epochs=4, reduction_factor=3), epochs=40).levels
+        (4, 12, 36)
+    """
     if isinstance(stopping, str):
         return Rungs((), 2)
     levels = []

@@ -1,4 +1,4 @@
-"""The search of one cell: an Optuna study of its own, whose proposals do not depend on the order of events.
+"""Optuna study of one cell, whose proposals do not depend on the order of events.
 
 Before each ask the sampler is built anew from (sweep seed, cell, repeat, trial number). So random and quasi-random
 proposals are a pure function of (cell, number), whatever ran before and after a resume; TPE and GP depend on the
@@ -28,11 +28,11 @@ STATES = {"completed": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed
 
 
 class CellStudy:
-    """Proposes the hyperparameters of a cell's search trials and learns from their rows.
+    """Proposes the hyperparameters of a cell's search trials, and learns from their rows.
 
     Attributes:
         cell: The cell.
-        study: Its Optuna study (maximising); the anchor is not part of it, since 0 lies outside a log range.
+        study: Its Optuna study, which maximises. The anchor is no part of it, since 0 lies outside a log range.
     """
 
     def __init__(self, cell: Cell, sampler: str, sweep_seed: int, repeat: int = 0, rule: str | None = None) -> None:
@@ -47,11 +47,12 @@ class CellStudy:
             study_name="-".join([cell.id, f"r{repeat}", *self._rule]),
             direction="maximize",
             storage=None,
+            # Never asked: each proposal is enqueued, or this sampler is replaced first.
             sampler=optuna.samplers.RandomSampler(0),
         )
 
     def holds(self, hyperparameters: Mapping[str, Any]) -> bool:
-        """Do hyperparameters of another cell lie in what this cell searches?"""
+        """Tell if hyperparameters of another cell lie in what this cell searches."""
         if not self._distributions:
             return False
         for name, entry in self._distributions.items():
@@ -64,7 +65,7 @@ class CellStudy:
         return True
 
     def propose(self, number: int, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Hyperparameters of search trial ``number``, and a running trial for them in the study.
+        """Propose hyperparameters of search trial ``number``, and add a running trial for them to the study.
 
         Args:
             number: 0 .. trials - 1; 0 is the anchor where the cell has one.
@@ -91,7 +92,7 @@ class CellStudy:
 
     def restore(self, number: int, hyperparameters: Mapping[str, Any]) -> None:
         """Put a trial that was proposed by an earlier driver back into the study as running."""
-        # An anchor of a longer search lies outside the ranges: it has its row, and Optuna is not told.
+        # An anchor of a longer search lies outside the ranges: it has its row, and Optuna does not learn of it.
         if self._is_anchor(number) or not self.holds(hyperparameters):
             return
         params = {name: hyperparameters[name] for name in self._distributions}
@@ -149,7 +150,22 @@ class CellStudy:
 
 
 def sobol_point(seed: int, dimensions: int, number: int) -> list[float]:
-    """Point ``number`` of a scrambled Sobol sequence (Owen 1998), ``dimensions`` numbers in [0, 1)."""
+    """Point ``number`` of a scrambled Sobol sequence (Owen 1998).
+
+    Args:
+        seed: Seed of the scrambling.
+        dimensions: Number of hyperparameters that are searched.
+        number: Position in the sequence, from 0.
+
+    Returns:
+        ``dimensions`` numbers in [0, 1).
+
+    Example:
+        >>> point = sobol_point(seed=0, dimensions=2, number=5)
+        >>> len(point), all(0 <= u < 1 for u in point)
+        (2, True)
+    """
+    # Rounded up to a power of two, so that the cache holds few sequences and not one for each number.
     return _sobol_points(seed, dimensions, 1 << number.bit_length())[number]
 
 
@@ -163,7 +179,12 @@ def _sobol_points(seed: int, dimensions: int, n: int) -> list[list[float]]:
 
 
 def distribution(entry: Range | Choices) -> BaseDistribution:
-    """Optuna's form of a searched set."""
+    """Optuna's form of a searched set.
+
+    Example:
+        >>> distribution(Range(1e-4, 1e-1, log=True))
+        FloatDistribution(high=0.1, log=True, low=0.0001, step=None)
+    """
     if isinstance(entry, Choices):
         return CategoricalDistribution(entry.values)
     if entry.integer:
@@ -172,7 +193,19 @@ def distribution(entry: Range | Choices) -> BaseDistribution:
 
 
 def from_unit(entry: Range | Choices, u: float) -> Any:
-    """Map u in [0, 1) to the searched set, uniformly (in the logarithm for a log range)."""
+    """Map u in [0, 1) to the searched set, uniformly (in the logarithm for a log range).
+
+    Args:
+        entry: The searched set.
+        u: Number in [0, 1).
+
+    Returns:
+        A value of the set: a float, an int of an integer range, or one of the choices.
+
+    Example:
+        >>> from_unit(Range(0.0, 10.0), 0.25), from_unit(Choices(("adam", "sgd")), 0.75)
+        (2.5, 'sgd')
+    """
     if isinstance(entry, Choices):
         return entry.values[int(u * len(entry.values))]
     if entry.integer:
