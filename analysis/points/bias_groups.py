@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 Codes = NDArray[np.int64]
 
 WORST_GROUP, FLIPS = "worst group", "flips"
-"""In place of a variant, and the columns that are added: the group of an image; its prediction in the other variant."""
+"""Kinds of several variants together: they stand in ``variant``, and name the column that is added.
+
+That column holds the group of an image, and its prediction in the other variant.
+"""
 _MOST_TRIALS = 40
 _EXACT = 1e-9
 
 
 def laid_together(kind: str, predictions: pd.DataFrame, stored: pd.Series) -> pd.DataFrame | None:
-    """Predictions that a worst group, or the flips, can be counted from.
+    """Select the predictions that a worst group, or the flips, can be counted from.
 
     Args:
         kind: ``WORST_GROUP`` or ``FLIPS``.
@@ -58,7 +61,10 @@ def _grouped(predictions: pd.DataFrame, few: pd.DataFrame, stored: pd.Series) ->
 
 
 def _ways(variants: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Ways to make groups; the ones that the data sets of this package have come first, of several that agree."""
+    """List the ways to make groups, those of this package's data sets first.
+
+    Of several ways that agree with the stored figures the first one counts.
+    """
     first = [("attribute", ("independent",)), ("variant", ("aligned", "conflicting"))]
     subsets = [s for n in range(1, len(variants) + 1) for s in itertools.combinations(variants, n)]
     every = [(by, subset) for subset in subsets for by in ("attribute", "variant")]

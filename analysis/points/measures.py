@@ -1,4 +1,4 @@
-"""The test figures beside the headline: what each measures, which way is better, and what it does not say."""
+"""The test figures beside the headline: their meaning, their better direction and their limits."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class Measure:
 
     @property
     def worst(self) -> float:
-        """The worst value it can have; of a signed one overconfidence."""
+        """The worst value it can have.
+
+        Of a signed measure it is the largest overconfidence.
+        """
         return self.bounds[0] if self.better == "higher" else self.bounds[1]
 
 
@@ -162,7 +165,7 @@ TEST_MEASURES = (
     ),
 )
 NULL_VALUES = {"ece": "ece_null"}
-"""Columns that say what a perfect network would have in a finite sample, by the column they belong to."""
+"""Columns with the value that a perfect network would have in a finite sample, by the column they belong to."""
 _BY_COLUMN = {measure.column: measure for measure in TEST_MEASURES}
 _BY_COLUMN["ece_null"] = Measure(
     "ece_null",
@@ -174,7 +177,20 @@ _BY_COLUMN["ece_null"] = Measure(
 
 
 def measure_of(column: str) -> Measure:
-    """The measure behind a test column; a plain one for a column that has no entry, such as a class's recall."""
+    """Look up the measure behind a test column.
+
+    Args:
+        column: A test column of the trials.
+
+    Returns:
+        The measure; a plain one for a column that has no entry, such as a class's recall.
+
+    Example:
+        >>> measure_of("ece").name, measure_of("ece").better
+        ('calibration error', 'lower')
+        >>> measure_of("recall_glioma").says
+        'Share of the images of class glioma that are recognised, unbiased test images.'
+    """
     name = column.removeprefix("test_").replace("_", " ")
     if column.startswith(RECALL):
         said = f"Share of the images of class {column.removeprefix(RECALL)} that are recognised, unbiased test images."
@@ -183,13 +199,19 @@ def measure_of(column: str) -> Measure:
 
 
 def measures_in(trials: pd.DataFrame) -> list[Measure]:
-    """The measures that some confirm row of the trials has."""
+    """List the measures that some confirm row of the trials has.
+
+    Example:
+        >>> trials = pd.DataFrame({"phase": ["search", "confirm"], "test_accuracy": [None, 0.9], "ece": [0.1, None]})
+        >>> [measure.column for measure in measures_in(trials)]
+        ['test_accuracy']
+    """
     rows = trials[trials["phase"] == "confirm"]
     return [m for m in TEST_MEASURES if m.column in rows and rows[m.column].notna().any()]
 
 
 def shown(curve: pd.DataFrame, column: str | None) -> pd.DataFrame:
-    """A curve's rows with the labels that figures show: a ceiling is called one on the clean test variant alone.
+    """Give a curve's rows the labels that figures show: a ceiling is called one on the clean test variant alone.
 
     Args:
         curve: Rows with ``label`` and ``method``.
@@ -197,6 +219,11 @@ def shown(curve: pd.DataFrame, column: str | None) -> pd.DataFrame:
 
     Returns:
         The rows; where the column is of another variant, a method ``ceiling`` is called ``trained without bias``.
+
+    Example:
+        >>> curve = pd.DataFrame({"label": ["erm", "ceiling"], "method": ["erm", "ceiling"]})
+        >>> shown(curve, "test_conflicting_accuracy")["label"].tolist()
+        ['erm', 'trained without bias']
     """
     if column is None or measure_of(column).clean:
         return curve
@@ -205,6 +232,13 @@ def shown(curve: pd.DataFrame, column: str | None) -> pd.DataFrame:
 
 
 def called(label: str, method: str, column: str | None) -> str:
-    """The label of a line in figures and captions of a test column; a label of the user's own stays."""
+    """Name a line in figures and captions of a test column.
+
+    A label of the user's own stays.
+
+    Example:
+        >>> called("ceiling", "ceiling", "test_accuracy"), called("ceiling", "ceiling", "flip_rate")
+        ('ceiling', 'trained without bias')
+    """
     ceiling = method == label == _CEILING
     return WITHOUT_BIAS if ceiling and column is not None and not measure_of(column).clean else label

@@ -27,7 +27,7 @@ CEILING, ERM = "ceiling", "erm"
 
 @dataclass(frozen=True)
 class Line:
-    """What tells one line of the figure from another."""
+    """The names that tell one line of the figure from another."""
 
     sweep: str
     dataset: str
@@ -39,7 +39,7 @@ class Line:
     facet: str
 
     def like(self, method: str) -> tuple[str, ...]:
-        """Key of the lines this one may be compared with, for a method or label."""
+        """Build the key of the lines this one may be compared with, for a method or label."""
         return (self.sweep, self.dataset, self.network, self.rule, self.bias_axis, self.facet, method)
 
 
@@ -98,7 +98,7 @@ class Point:
     n_added: int = 0
 
     def of_seeds(self, seeds: Sequence[int]) -> NDArray[np.float64]:
-        """Values of the given seeds, in their order."""
+        """Values of the given seeds, in their order: ``[K]``."""
         return self.values[[self.seeds.index(seed) for seed in seeds]]
 
     def sample(self, seeds: Sequence[int], bearing: bool = False) -> Sample:
@@ -113,10 +113,14 @@ class Point:
 
 
 def default_column(trials: pd.DataFrame) -> str:
-    """Test column in the sweep's metric.
+    """Name the test column in the sweep's metric.
 
     Raises:
         InputError: The trials are of sweeps with different metrics.
+
+    Example:
+        >>> default_column(pd.DataFrame({"metric": ["balanced_accuracy", None]}))
+        'test_balanced_accuracy'
     """
     metrics = sorted(trials["metric"].dropna().unique())
     if len(metrics) > 1:
@@ -197,7 +201,11 @@ class _Stores:
         self._stores: dict[tuple[str, str], PredictionStore | None] = {}
 
     def of(self, sweep: str, variant: str) -> PredictionStore | None:
-        """The predictions of a sweep's trials; None without a variant, or where there are no predictions at all."""
+        """Read the predictions of a sweep's trials on a test variant, once.
+
+        Returns:
+            The predictions; None without a variant, or where there are no predictions at all.
+        """
         if self._predictions is None or not variant:
             return None
         if sweep not in self._own:
@@ -217,7 +225,16 @@ class _Stores:
 
 
 def facets(trials: pd.DataFrame) -> pd.Series:
-    """Words for the bias parameters off the axis that vary within a sweep, e.g. ``gamma = 1``; "" where none does."""
+    """Describe the bias parameters off the axis that vary within a sweep, e.g. ``gamma = 1``.
+
+    Returns:
+        A text for each row; "" where no parameter varies.
+
+    Example:
+        >>> same = {"sweep": ["s"] * 2, "method": ["erm"] * 2, "bias_axis": ["rho"] * 2}
+        >>> facets(pd.DataFrame({**same, "bias_rho": [1.0, 1.0], "bias_gamma": [0.0, 1.0]})).tolist()
+        ['gamma = 0', 'gamma = 1']
+    """
     text = pd.Series("", index=trials.index, dtype=object)
     for _, group in trials.groupby("sweep", sort=False):
         for name in bias_parameters(group.columns):
@@ -232,7 +249,7 @@ def facets(trials: pd.DataFrame) -> pd.Series:
 
 
 def by_label(points: Iterable[Point]) -> dict[tuple[str, ...], dict[float, Point]]:
-    """Points by comparable line and label (``Line.like(label)``), then by bias value."""
+    """Sort points by comparable line and label (``Line.like(label)``), then by bias value."""
     found: dict[tuple[str, ...], dict[float, Point]] = {}
     for point in points:
         found.setdefault(point.line.like(point.line.label), {})[point.bias_value] = point
@@ -240,7 +257,15 @@ def by_label(points: Iterable[Point]) -> dict[tuple[str, ...], dict[float, Point
 
 
 def stronger_direction(points: Iterable[Point]) -> str:
-    """``larger`` or ``smaller``: which direction of the axis is the stronger bias, from the strengths themselves."""
+    """Find the direction of the axis in which the bias is stronger, from the strengths themselves.
+
+    Returns:
+        ``larger`` or ``smaller``.
+
+    Example:
+        >>> stronger_direction([])  # without points, larger
+        'larger'
+    """
     points = list(points)
     pairs = {(p.bias_value, p.bias_strength) for p in points if math.isfinite(p.bias_value + p.bias_strength)}
     value, strength = np.array(sorted(pairs)).T if pairs else (np.zeros(0), np.zeros(0))
@@ -256,7 +281,10 @@ def _point(
     metric: str,
     known: dict[tuple[object, ...], _Values],
 ) -> Point:
-    """One point; rules that chose the same configuration in a sweep share their values in ``known``."""
+    """Make one point of a group of confirm rows.
+
+    Rules that chose the same configuration in a sweep share their values in ``known``.
+    """
     same = (group.key[0], *group.trials)
     if same not in known:
         known[same] = _values(group, numbers, store, metric)
@@ -287,7 +315,10 @@ def _point(
 
 
 def _values(group: Group, numbers: NDArray[np.float64], store: PredictionStore | None, metric: str) -> _Values:
-    """One value a replicate; a seed counts once every cell (fold) of the point has its trial."""
+    """Compute one value for each replicate.
+
+    A seed counts once every cell (fold) of the point has its trial.
+    """
     places = group.by_unit(np.isfinite(numbers))
     seeds = tuple(places)
     trials = [[group.trials[i] for i in own] for own in places.values()]
@@ -311,7 +342,11 @@ def _short(group: Group, numbers: NDArray[np.float64]) -> int:
 
 
 def _inside(group: Group, numbers: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
-    """The value of each seed of each split, folds together; none where the seeds are in no split."""
+    """Compute the value of each seed of each split, folds together.
+
+    Returns:
+        The values by split; none where the seeds are in no split.
+    """
     if group.repeated or not group.nested:
         return ()
     weights = np.where(np.isfinite(group.n_test), group.n_test, 1.0)
