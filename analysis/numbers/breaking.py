@@ -1,4 +1,4 @@
-"""Where a method breaks: the bias strength at which it falls below a threshold, or stops helping."""
+"""The bias strength at which a method falls below a threshold, or stops helping."""
 
 from __future__ import annotations
 
@@ -33,7 +33,15 @@ Direction = Literal["larger", "smaller"]
 
 
 def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd.DataFrame:
-    """The rows of ``analysis.breaking_points``."""
+    """Compute the rows of ``analysis.breaking_points``.
+
+    Args:
+        points: The points.
+        threshold: An accuracy; default: ``MARGIN`` below the ceiling at the same bias value.
+
+    Returns:
+        The rows.
+    """
     curves = by_label(points)
     direction = cast(Direction, stronger_direction(points))
     rows: list[dict[str, Any]] = []
@@ -82,7 +90,11 @@ def _sample(point: Point, points: list[Point]) -> Sample | None:
 def _interval(
     line: list[Point], ceilings: list[Point], threshold: float | None, direction: Direction
 ) -> tuple[str, str]:
-    """Percentile ends of the crossing as text, weaker bias first; "" where there are no paired predictions."""
+    """Compute the percentile ends of the crossing as text, weaker bias first.
+
+    Returns:
+        Both ends; "" where there are no paired predictions.
+    """
     points = [*line, *ceilings]
     seeds = common_seeds(*points)
     if len(seeds) < 2:
@@ -93,6 +105,7 @@ def _interval(
     scores = [p.scores for p in points if p.scores is not None and p.scores.hits is not None]
     if len(scores) < len(points):
         return "", ""
+    # A fixed generator: the same rows give the same interval.
     weights = draw_weights(len(seeds), strata, _DRAWS, np.random.default_rng(0))
     drawn = []
     for point, score in zip(points, scores, strict=True):

@@ -1,4 +1,4 @@
-"""What several sweeps share: only over the same test images, split, network and rule do their curves compare."""
+"""Properties that several sweeps share: only over the same test images, split, network and rule do curves compare."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def shared_properties(
     Returns:
         One row per property of ``PROPERTIES``, one column per sweep in words (equal words = shared), and ``shared by``:
         "all", the groups that share it ("a and b; c and d"), or "none".
+
+    Example:
+        >>> import analysis
+        >>> once = analysis.example().assign(sweep="one")
+        >>> both = pd.concat([once, once.assign(sweep="other", network="resnet18")])
+        >>> analysis.shared_properties(both, {})["shared by"].loc[["data", "network"]].to_dict()
+        {'data': 'all', 'network': 'none'}
     """
     columns: dict[str, list[str]] = {}
     sets: dict[tuple[str, int], str] = {}

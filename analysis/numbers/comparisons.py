@@ -37,7 +37,7 @@ _NONE = Interval(math.nan, math.nan, math.nan)
 
 @dataclass(frozen=True)
 class Comparison:
-    """Difference of two methods, at one bias value or of their normalised areas, paired by seed and patient.
+    """Difference of two methods, at one bias value or of their areas, paired by seed and patient.
 
     Attributes:
         method: Label of the first.
@@ -71,7 +71,7 @@ class Comparison:
 
 
 def won_back_rows(points: Sequence[Point]) -> pd.DataFrame:
-    """The rows of ``analysis.won_back``."""
+    """Compute the rows of ``analysis.won_back``."""
     rows: list[dict[str, Any]] = []
     curves = by_label(points)
     for point in points:
@@ -102,7 +102,7 @@ def won_back_rows(points: Sequence[Point]) -> pd.DataFrame:
 
 
 def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
-    """The rows of ``analysis.areas``."""
+    """Compute the rows of ``analysis.areas``."""
     curves = by_label(points)
     rows: list[dict[str, Any]] = []
     for key, curve in curves.items():
@@ -132,6 +132,7 @@ def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
     names = ["area", "low", "high", *differences, "reason", *BASIS, "caption"]
     frame = pd.DataFrame(rows, columns=[*LINE, *names])
     frame["p_holm"] = math.nan
+    # The ceiling is no method that competes: it would make the adjustment of the others stricter.
     tested = frame[frame["p"].notna() & ~frame["method"].isin([CEILING, ERM])]
     for _, group in tested.groupby(["sweep", "dataset", "rule", "facet"]):
         frame.loc[group.index, "p_holm"] = holm(list(group["p"]))
@@ -139,7 +140,7 @@ def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
 
 
 def compare_curves(first: Curve, second: Curve, grid: list[float], reference: str) -> Comparison:
-    """Difference of two curves' normalised areas, paired on the seeds both have at every bias value.
+    """Compare two curves' normalised areas, paired on the seeds both have at every bias value.
 
     The interval is the curve's band on the paired difference, patients included where both have predictions.
 
@@ -170,7 +171,7 @@ def compare_curves(first: Curve, second: Curve, grid: list[float], reference: st
 
 
 def compare_at(first: Point, second: Point) -> Comparison:
-    """Difference of two methods at one bias value, paired on the seeds that both have.
+    """Compare two methods at one bias value, paired on the seeds that both have.
 
     Args:
         first: A point.
@@ -223,7 +224,11 @@ def _area_of(samples: list[Sample], grid: list[float]) -> Sample:
 def _to_reference(
     curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...], grid: list[float], name: str
 ) -> Comparison | None:
-    """A line against the reference of the same facet; None for the reference itself."""
+    """Compare a line with the reference of the same facet.
+
+    Returns:
+        The comparison; None for the reference itself.
+    """
     line = next(iter(curves[key].values())).line
     reference, reason = counterpart_curve(curves, key, name)
     if reference is None:
@@ -261,6 +266,11 @@ def _ends(area: Sample | None) -> dict[str, float]:
 
 
 def no_comparison(method: str, reference: str, rule: str, reason: str, at: str = AREA) -> Comparison:
-    """A comparison that cannot be made, and why."""
+    """Make a comparison without numbers, with the reason.
+
+    Example:
+        >>> no_comparison("lnl", "erm", "val_biased", "lnl has no finished seed at rho 1").reason
+        'lnl has no finished seed at rho 1'
+    """
     nan = math.nan
     return Comparison(method, reference, rule, "", (nan, nan), _NONE, "none", 0, NO_VARIANCE, nan, None, at, reason)

@@ -1,4 +1,4 @@
-"""Who is misdiagnosed: confusion of the classes at every bias strength, from the predictions of the confirm trials."""
+"""Confusion of the classes at every bias strength, from the predictions of the confirm trials."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLUMNS = [
 def confusion_by_strength(
     trials: pd.DataFrame, predictions: pd.DataFrame, rule: str | None = None, variant: str = "unbiased"
 ) -> pd.DataFrame:
-    """Which class is taken for which, at every bias value: shares of each true class, means over seeds.
+    """Compute the shares of each true class that are taken for each class, at every bias value, means over seeds.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -43,6 +43,15 @@ def confusion_by_strength(
 
     Raises:
         InputError: No prediction of that variant.
+
+    Example:
+        >>> import analysis
+        >>> trials = analysis.example().query("bias_value == 1 and label == 'erm'")
+        >>> predictions = analysis.load_predictions(analysis.example_folder(), "unbiased")
+        >>> table = analysis.confusion_by_strength(trials, predictions, rule="val_counterfactual")
+        >>> glioma = table[(table["facet"] == "gamma = 0") & (table["true"] == 1)]
+        >>> dict(zip(glioma["predicted"].tolist(), glioma["share"].round(2).tolist(), strict=True))
+        {0: 0.44, 1: 0.0, 2: 0.56}
     """
     trials, predictions = told_apart(trials, predictions)
     shown = predictions[predictions["variant"] == variant]
@@ -79,7 +88,7 @@ def confusion_by_strength(
 
 
 def worst_mistakes(confusion: pd.DataFrame, classes: Sequence[str] = ()) -> pd.DataFrame:
-    """The most frequent mistake of each line at each bias value, with the classes' names.
+    """Pick the most frequent mistake of each line at each bias value, with the classes' names.
 
     Args:
         confusion: What ``confusion_by_strength`` returned.
@@ -116,7 +125,7 @@ class _Tested:
         self._unit = pd.factorize(patients.where(self._known, predictions["image"]))[0].astype(np.int64)
 
     def n_classes(self, trials: Iterable[str]) -> int:
-        """Classes up to the last that is the true or the predicted one of some image of the trials."""
+        """Count the classes up to the last that is the true or the predicted one of some image of the trials."""
         rows = np.concatenate([self.rows[t] for t in trials])
         return int(max(self._true[rows].max(), self._said[rows].max())) + 1
 

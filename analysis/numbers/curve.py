@@ -53,7 +53,7 @@ COLUMNS = (
 
 
 def curve_rows(points: Iterable[Point], column: str) -> pd.DataFrame:
-    """The rows of ``analysis.accuracy_vs_bias``.
+    """Compute the rows of ``analysis.accuracy_vs_bias``.
 
     Args:
         points: The points.
@@ -72,7 +72,7 @@ def curve_rows(points: Iterable[Point], column: str) -> pd.DataFrame:
 
 
 def band(point: Point, measure: Measure) -> tuple[Interval, str, int]:
-    """Interval of one point, the name of what it covers, and the patients in it.
+    """Compute the interval of one point, the name of what it covers, and the number of patients in it.
 
     Args:
         point: A point with at least one seed.
@@ -131,7 +131,20 @@ def _least_patients(point: Point) -> int:
 
 
 def caption(row: dict[str, Any], worst: float = 0.0) -> str:
-    """What one point of the curve says, in words: the interval, what it covers, and what is missing."""
+    """Write one point of the curve in words: the interval, what it covers, and what is missing.
+
+    Args:
+        row: A row of ``analysis.accuracy_vs_bias``.
+        worst: Value that missing seeds are counted as.
+
+    Returns:
+        The caption.
+
+    Example:
+        >>> row = {"label": "lnl", "bias_axis": "rho", "bias_value": 1.0, "rule": "val_biased"}
+        >>> caption({**row, "n_seeds": 0, "n_planned": 5})
+        'lnl at rho = 1, chosen by biased validation: no seed finished (5 planned)'
+    """
     words = [f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}, chosen by {rule_name(row['rule'])}:"]
     if row["n_seeds"] == 0:
         return f"{words[0]} no seed finished ({row['n_planned']} planned)"

@@ -22,7 +22,7 @@ NOTES = {
     PERETZ_2020: "slices of one patient on both sides of the split, about half of the pituitary class unused, no "
     "validation images, highest of 30 epochs' test accuracies, one run",
 }
-"""What a reader must know before comparing with a source."""
+"""Facts that a reader must know before comparing with a source."""
 
 COMPARABLE = "test_accuracy"
 """The column that these numbers may stand beside."""
@@ -54,7 +54,7 @@ _PERETZ = [
 
 
 def published_numbers(dataset: str) -> pd.DataFrame:
-    """Published accuracies on a data set.
+    """List the published accuracies on a data set.
 
     Args:
         dataset: Registered name; ``coloured_digits`` and ``brain_mri`` have numbers.
@@ -65,6 +65,12 @@ def published_numbers(dataset: str) -> pd.DataFrame:
 
     Raises:
         InputError: No numbers for that data set.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.published_numbers("brain_mri")
+        >>> table[table["method"] == "grl"][["name", "bias_value", "accuracy"]].values.tolist()
+        [['one reversed bias head', 1.0, 0.923], ['two reversed bias heads', 1.0, 0.911]]
     """
     if dataset == "coloured_digits":
         kim = [
@@ -85,7 +91,12 @@ def published_numbers(dataset: str) -> pd.DataFrame:
 
 
 def published_or_none(dataset: str) -> pd.DataFrame:
-    """The same; no rows for a data set without published numbers."""
+    """List the published accuracies on a data set, no rows where there are none.
+
+    Example:
+        >>> len(published_or_none("coloured_digits")) > 0, len(published_or_none("another"))
+        (True, 0)
+    """
     try:
         return published_numbers(dataset)
     except InputError:
@@ -93,7 +104,7 @@ def published_or_none(dataset: str) -> pd.DataFrame:
 
 
 def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
-    """One's own points beside the published numbers at the same bias value.
+    """Lay one's own points beside the published numbers at the same bias value.
 
     Inside or outside says whether the published number lies in one's own 95 % interval. As network, palette or split
     differ, neither is a test of a reproduction.
@@ -105,6 +116,13 @@ def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
         One row per (point, published number): the curve's ``sweep``, ``dataset``, ``rule``, ``label``, ``facet``,
         ``bias_axis``, ``bias_value``, ``mean``, ``low``, ``high``; ``source``, ``name``, ``published``, ``verdict``
         ("inside the interval", "outside the interval" or "no interval") and ``note``.
+
+    Example:
+        >>> import analysis
+        >>> curve = analysis.accuracy_vs_bias(analysis.example(), rules=["val_counterfactual"])
+        >>> table = analysis.beside_published(curve.assign(dataset="brain_mri"))  # as if its slices were real ones
+        >>> table[(table["label"] == "grl") & (table["facet"] == "gamma = 0")][["published", "verdict"]].values.tolist()
+        [[0.923, 'outside the interval']]
     """
     keep = ["sweep", "dataset", "rule", "label", "facet", "bias_axis", "bias_value", "mean", "low", "high"]
     rows = []
@@ -130,14 +148,21 @@ def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_gamma(number: Any, gamma: Any) -> bool:
-    """Whether a published number is of this gamma; no gamma at all is 0, as in a data set without its annotation."""
+    """Tell if a published number is of this gamma.
+
+    No gamma at all is 0, as in a data set without its annotation.
+
+    Example:
+        >>> at_gamma(0.0, None), at_gamma(1.0, 0.0)
+        (True, False)
+    """
     if pd.isna(number):
         return True
     return math.isclose(float(number), 0.0 if pd.isna(gamma) else float(gamma), rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _same_place(point: Mapping[Any, Any], number: Mapping[Any, Any]) -> bool:
-    """Whether a published number is of the point's method and place, its own gamma included."""
+    """Tell if a published number is of the point's method and place, its own gamma included."""
     return (
         number["method"] == point["method"]
         and number["bias_axis"] == point["bias_axis"]

@@ -1,4 +1,4 @@
-"""Does a sweep's comparison still stand as it was declared? From ``sweep.yaml`` and ``changes.jsonl``."""
+"""Standing of a sweep's declared comparison, from ``sweep.yaml`` and ``changes.jsonl``."""
 
 from __future__ import annotations
 
@@ -49,6 +49,13 @@ def standing_of(config: Mapping[str, Any], changes: Sequence[Mapping[str, Any]] 
 
     Returns:
         The standing. A version that noted no declaration noted its changes: these count all the same.
+
+    Example:
+        >>> standing_of({"primary": {"compare": ["lnl", "erm"]}}).declared
+        True
+        >>> late = {"what": {"primary.at": {"old": "area", "new": "strongest"}}, "test_results": 40}
+        >>> standing_of({"primary": {"compare": ["lnl", "erm"], "at": "strongest"}}, [late]).before
+        {'compare': ['lnl', 'erm'], 'at': 'area'}
     """
     now = section(config, "declaration")
     replaced = section(now, "replaces")
