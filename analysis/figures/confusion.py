@@ -25,7 +25,10 @@ _SCALE = [[0.0, "#f3f3f0"], [0.001, "#e9eef5"], [0.25, "#8fb6da"], [0.6, "#2f79b
 
 @dataclass(frozen=True, eq=False)
 class HeatMap:
-    """Shares at one bias value, ``[C, C]``: rows are true classes, columns predicted ones; and its title."""
+    """Shares at one bias value, with a title.
+
+    ``shares`` is ``[C, C]``: rows are true classes, columns predicted ones; missing where a class has no test image.
+    """
 
     title: str
     shares: NDArray[np.float64]
@@ -53,10 +56,18 @@ def confusion_figure(
     classes: Sequence[str] = (),
     title: str | None = None,
 ) -> ConfusionFigure:
-    """Compute what ``analysis.plot_confusion`` draws; the arguments are the same.
+    """Compute what ``analysis.plot_confusion`` draws.
+
+    The arguments are the same.
 
     Raises:
         InputError: No row of that method under that rule.
+
+    Example:
+        >>> line = {"sweep": "s", "label": "erm", "rule": "val_biased", "facet": "", "bias_axis": "rho"}
+        >>> shares = {"true": [0, 0, 1, 1], "predicted": [0, 1, 0, 1], "share": [0.9, 0.1, 0.6, 0.4]}
+        >>> confusion_figure(pd.DataFrame({**line, "bias_value": 1.0, **shares}), "erm").maps[0].shares.tolist()
+        [[0.9, 0.1], [0.6, 0.4]]
     """
     rows = confusion[confusion["label"] == label]
     rule = rule or (str(rows["rule"].iloc[0]) if len(rows) else "")
@@ -101,6 +112,15 @@ def plot_confusion(
 
     Raises:
         InputError: No row of that method under that rule.
+
+    Example:
+        >>> import analysis
+        >>> trials = analysis.example().query("bias_value == 1 and label == 'erm'")
+        >>> predictions = analysis.load_predictions(analysis.example_folder(), "unbiased")
+        >>> table = analysis.confusion_by_strength(trials, predictions, rule="val_counterfactual")
+        >>> figure = analysis.plot_confusion(table, "erm")
+        >>> len(figure.data), figure.layout.title.text
+        (2, 'erm: predicted against true class, chosen by counterfactual validation')
     """
     return draw_confusion(confusion_figure(confusion, label, rule, classes, title))
 

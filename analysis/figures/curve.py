@@ -57,12 +57,12 @@ class DrawnLine:
 
     @property
     def band(self) -> bool:
-        """Whether the intervals are drawn as one band."""
+        """True where the intervals are drawn as one band."""
         return not self.marks_only and int(self.banded.sum()) > 1
 
     @property
     def bars(self) -> bool:
-        """Whether the intervals are drawn as bars."""
+        """True where the intervals are drawn as bars."""
         return self.marks_only or int(self.banded.sum()) == 1
 
 
@@ -109,7 +109,9 @@ def curve_figure(
     names: Mapping[str, str] | None = None,
     published: pd.DataFrame | None = None,
 ) -> CurveFigure:
-    """Compute what ``analysis.plot_accuracy_vs_bias`` draws; the arguments are the same.
+    """Compute what ``analysis.plot_accuracy_vs_bias`` draws.
+
+    The arguments are the same.
 
     Raises:
         InputError: The curve has no row of that rule.
@@ -167,7 +169,7 @@ def _line(line: pd.DataFrame, place: Axis, style: Style, layer: int, name: str) 
 
 
 def _texts(row: dict[Any, Any]) -> tuple[str, ...]:
-    """What is told of a mean, in lines: value, interval, seeds and hyperparameters."""
+    """Describe a mean in lines: value, interval, seeds and hyperparameters."""
     interval = "no interval (one seed)"
     if row["band"] != "none":
         interval = f"[{row['low']:.3f}, {row['high']:.3f}] 95 %, {row['band']}"

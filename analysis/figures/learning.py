@@ -1,4 +1,4 @@
-"""Learning curves: test accuracy by epoch, a thin line per seed. Computed first, then drawn."""
+"""Learning curves: test accuracy by epoch, a thin line per seed, computed first and then drawn."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class DrawnCurve:
 
 @dataclass(frozen=True, eq=False)
 class LearningCurves:
-    """Test accuracy by epoch, a line per trial; lines of one name are seeds of the same cell."""
+    """Test accuracy by epoch, a line per trial.
+
+    Lines of one name are seeds of the same cell.
+    """
 
     title: str
     lines: tuple[DrawnCurve, ...]
@@ -59,7 +62,9 @@ def learning_curves(
     bias_value: float | None = None,
     title: str | None = None,
 ) -> LearningCurves:
-    """Compute what ``analysis.plot_learning_curves`` draws; the arguments are the same.
+    """Compute what ``analysis.plot_learning_curves`` draws.
+
+    The arguments are the same.
 
     Raises:
         InputError: No epoch of such a confirm trial.
@@ -93,7 +98,9 @@ def plot_learning_curves(
     bias_value: float | None = None,
     title: str | None = None,
 ) -> go.Figure:
-    """Test accuracy by epoch of the confirm trials, a thin line per seed. To look at: it never chooses anything.
+    """Draw test accuracy by epoch of the confirm trials, a thin line per seed.
+
+    The figure is to look at: it never chooses anything.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -107,12 +114,26 @@ def plot_learning_curves(
 
     Raises:
         InputError: No epoch of such a confirm trial.
+
+    Example:
+        >>> import analysis
+        >>> history = analysis.load_history(analysis.example_folder())
+        >>> figure = analysis.plot_learning_curves(analysis.example(), history, bias_value=0.9)
+        >>> figure.layout.title.text, figure.layout.yaxis.title.text
+        ('Learning curves at rho = 0.9', 'test accuracy')
     """
     return draw_learning(learning_curves(trials, history, rule, bias_value, title))
 
 
 def draw_learning(shown: LearningCurves) -> go.Figure:
-    """Draw learning curves that are computed already."""
+    """Draw learning curves that are computed already.
+
+    Example:
+        >>> from analysis.figures.style import styles
+        >>> line = DrawnCurve("erm", styles(["erm"])["erm"], np.array([1, 2]), np.array([0.6, 0.8]))
+        >>> draw_learning(LearningCurves("Learning curves", (line,))).data[0].y.tolist()
+        [0.6, 0.8]
+    """
     named = set[str]()
     figure = go.Figure()
     for line in shown.lines:
@@ -141,7 +162,19 @@ def draw_learning(shown: LearningCurves) -> go.Figure:
 
 
 def whole_numbers(lines: Sequence[DrawnCurve]) -> dict[str, int]:
-    """A tick at every whole number where there is room for them."""
+    """Ask for a tick at every whole number where there is room for them.
+
+    Args:
+        lines: The lines.
+
+    Returns:
+        Options of a plotly axis; empty beyond 12 epochs or trials.
+
+    Example:
+        >>> from analysis.figures.style import styles
+        >>> whole_numbers([DrawnCurve("erm", styles(["erm"])["erm"], np.arange(8), np.ones(8))])
+        {'dtick': 1}
+    """
     return {"dtick": 1} if max(line.x.max() for line in lines) <= 12 else {}
 
 

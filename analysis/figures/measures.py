@@ -20,7 +20,10 @@ _BETTER = {"higher": "higher is better", "lower": "lower is better", "0": "0 is 
 def measure_figure(
     curve: pd.DataFrame, measure: Measure, null: pd.DataFrame | None = None, **options: Any
 ) -> CurveFigure:
-    """Compute what ``plot_measure`` draws; the arguments are the same."""
+    """Compute what ``plot_measure`` draws.
+
+    The arguments are the same.
+    """
     found = curve_figure(curve, metric=f"{measure.name} ({_BETTER[measure.better]})", **options)
     if measure.better == "0":
         return replace(found, levels=(*found.levels, 0.0), y_range=_with(found.y_range, 0.0, 0.0))
@@ -47,7 +50,16 @@ def plot_measure(curve: pd.DataFrame, measure: Measure, null: pd.DataFrame | Non
 
 
 def null_range(null: pd.DataFrame | None, rule: str) -> tuple[float, float] | None:
-    """Lowest and highest null value of a rule's points; None without any."""
+    """Find the lowest and the highest null value of a rule's points.
+
+    Returns:
+        Both; None without any.
+
+    Example:
+        >>> null = pd.DataFrame({"rule": "val_biased", "n_seeds": [5, 5, 0], "mean": [0.04, 0.06, None]})
+        >>> null_range(null, "val_biased"), null_range(None, "val_biased")
+        ((0.04, 0.06), None)
+    """
     if null is None:
         return None
     means = null.loc[(null["rule"] == rule) & (null["n_seeds"] > 0), "mean"].dropna()
@@ -55,7 +67,16 @@ def null_range(null: pd.DataFrame | None, rule: str) -> tuple[float, float] | No
 
 
 def null_words(null: pd.DataFrame | None, rule: str) -> str:
-    """Sentence on the null values of a rule's points; "" without any."""
+    """Write the sentence on the null values of a rule's points.
+
+    Returns:
+        The sentence; "" without any.
+
+    Example:
+        >>> null = pd.DataFrame({"rule": "val_biased", "n_seeds": [5, 5], "mean": [0.04, 0.06]})
+        >>> null_words(null, "val_biased").partition(" on ")[0]
+        'A perfectly calibrated network with the same confidences would have 0.040 to 0.060'
+    """
     ends = null_range(null, rule)
     if null is None or ends is None:
         return ""
@@ -69,7 +90,11 @@ def null_words(null: pd.DataFrame | None, rule: str) -> str:
 
 
 def with_null(curve: pd.DataFrame, null: pd.DataFrame | None) -> pd.DataFrame:
-    """A curve's rows with ``null_value``, the null value of each point; as they are without any."""
+    """Add ``null_value``, the null value of each point, to a curve's rows.
+
+    Returns:
+        The rows; as they are where there are no null values.
+    """
     if null is None:
         return curve
     values = null.drop_duplicates(_KEY).set_index(_KEY)["mean"].rename("null_value")
@@ -77,7 +102,13 @@ def with_null(curve: pd.DataFrame, null: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def own_figures(measures: Mapping[str, pd.DataFrame]) -> dict[str, tuple[pd.DataFrame, Measure, pd.DataFrame | None]]:
-    """The test columns with a figure of their own: curve, measure and curve of the null value of each."""
+    """Select the test columns with a figure of their own: curve, measure and curve of the null value of each.
+
+    Example:
+        >>> curve = pd.DataFrame()
+        >>> list(own_figures({"ece": curve, "ece_null": curve, "flip_rate": curve}))
+        ['ece', 'flip_rate']
+    """
     return {
         column: (curve, measure_of(column), measures.get(NULL_VALUES.get(column, "")))
         for column, curve in measures.items()

@@ -55,6 +55,13 @@ def plot_accuracy_vs_bias(
 
     Raises:
         InputError: The curve has no row of that rule.
+
+    Example:
+        >>> import analysis
+        >>> curve = analysis.accuracy_vs_bias(analysis.example(), rules=["val_counterfactual"])
+        >>> figure = analysis.plot_accuracy_vs_bias(curve[curve["facet"] == "gamma = 0"], chance=1 / 3)
+        >>> figure.layout.title.text.partition("<br>")[0]
+        'brain_phantom: accuracy against bias, chosen by counterfactual validation'
     """
     return draw_curve(
         curve_figure(

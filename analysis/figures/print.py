@@ -1,4 +1,7 @@
-"""The curve for print: PDF and SVG at the width of one and of two columns, 8 pt type. No browser, no pyplot state."""
+"""The curve for print: PDF and SVG at the width of one and of two columns, 8 pt type.
+
+It needs no browser, and keeps no state in pyplot.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +77,15 @@ def write_curve(
 
 
 def draw(shown: CurveFigure, size: tuple[int, int]) -> Figure:
-    """Draw a curve of a size in millimetres."""
+    """Draw a curve of a size in millimetres.
+
+    Args:
+        shown: The curve.
+        size: Width and height in millimetres.
+
+    Returns:
+        The matplotlib figure.
+    """
     figure = Figure(figsize=(size[0] * _MM, size[1] * _MM), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

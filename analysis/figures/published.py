@@ -18,7 +18,7 @@ _MARKS = ("-open", "-open-dot")
 
 @dataclass(frozen=True, eq=False)
 class PublishedMethod:
-    """Numbers of one method of a publication: its label here and its name there, its style, the numbers."""
+    """Numbers of one method of a publication, with its label here, its name there and its style."""
 
     method: str
     name: str
@@ -47,7 +47,7 @@ class Source:
 def published_marks(
     published: pd.DataFrame, curve: pd.DataFrame, look: Mapping[str, Style], place: Axis
 ) -> tuple[Source, ...]:
-    """The published numbers of the methods that a figure shows, where it holds their bias values and gamma.
+    """Select the published numbers of the methods that a figure shows, where it holds their bias values and gamma.
 
     Args:
         published: What ``analysis.published_numbers`` returned.
@@ -64,6 +64,7 @@ def published_marks(
     rows = published[published["bias_value"].between(low, high) & published["method"].isin(list(look))]
     gammas = curve["gamma"].unique()
     rows = rows[rows["gamma"].map(lambda number: any(at_gamma(number, gamma) for gamma in gammas)).astype(bool)]
+    # A logarithmic axis has no 0.
     if place.log:
         rows = rows[rows["bias_value"] > 0]
     return tuple(

@@ -1,4 +1,4 @@
-"""Figures of the search: lambda x bias map, and what a larger search would give. Computed first, then drawn."""
+"""Figures of the search: map of lambda over bias, and value of a larger search, computed first and then drawn."""
 
 from __future__ import annotations
 
@@ -45,6 +45,9 @@ def search_map(rows: pd.DataFrame, parameter: str, title: str | None = None) -> 
         rows: What ``analysis.lambda_map`` returned for one method; at least one with the parameter.
         parameter: ``lambda_`` or ``mu``.
         title: Title; default: in words.
+
+    Returns:
+        The map.
     """
     rows = rows.dropna(subset=[parameter]).sort_values(["facet", "bias_strength"], kind="stable")
     first, weights = rows.iloc[0], rows.loc[rows[parameter] > 0, parameter]
@@ -61,7 +64,7 @@ def search_map(rows: pd.DataFrame, parameter: str, title: str | None = None) -> 
 def plot_lambda_map(
     trials: pd.DataFrame, label: str, parameter: str = "lambda_", rule: str | None = None, title: str | None = None
 ) -> go.Figure:
-    """Search trials of one method: validation value over (bias value, weight), the chosen ones ringed.
+    """Draw the search trials of one method: validation value over (bias value, weight), the chosen ones ringed.
 
     Of several search seeds the mean is shown; the pointer shows its standard error.
 
@@ -77,6 +80,12 @@ def plot_lambda_map(
 
     Raises:
         InputError: No completed search trial with that parameter.
+
+    Example:
+        >>> import analysis
+        >>> figure = analysis.plot_lambda_map(analysis.example(), "lnl")
+        >>> figure.layout.title.text
+        'lnl: lambda against bias, counterfactual validation'
     """
     rule = rule or headline_rule(trials)
     rows = lambda_map(trials, label, rule)
@@ -143,7 +152,9 @@ class SearchBudget:
 def search_budget(
     trials: pd.DataFrame, rule: str | None = None, bias_value: float | None = None, title: str | None = None
 ) -> SearchBudget:
-    """Compute what ``analysis.plot_search_budget`` draws; the arguments are the same.
+    """Compute what ``analysis.plot_search_budget`` draws.
+
+    The arguments are the same.
 
     Raises:
         InputError: No method has two completed search trials there.
@@ -169,7 +180,7 @@ def search_budget(
 def plot_search_budget(
     trials: pd.DataFrame, rule: str | None = None, bias_value: float | None = None, title: str | None = None
 ) -> go.Figure:
-    """Expected best validation value of the first n search trials (Dodge et al. 2019), a line per method.
+    """Draw the expected best validation value of the first n search trials (Dodge et al. 2019), a line per method.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -182,12 +193,25 @@ def plot_search_budget(
 
     Raises:
         InputError: No method has two completed search trials there.
+
+    Example:
+        >>> import analysis
+        >>> figure = analysis.plot_search_budget(analysis.example(), bias_value=0.9)
+        >>> figure.layout.title.text
+        'Best of n trials at rho = 0.9'
     """
     return draw_budget(search_budget(trials, rule, bias_value, title))
 
 
 def draw_budget(shown: SearchBudget) -> go.Figure:
-    """Draw the curves of a larger search that are computed already."""
+    """Draw the curves of a larger search that are computed already.
+
+    Example:
+        >>> from analysis.figures.style import styles
+        >>> line = DrawnCurve("lnl", styles(["lnl"])["lnl"], np.array([1, 2]), np.array([0.7, 0.75]))
+        >>> draw_budget(SearchBudget("Best of n trials", (line,))).data[0].name
+        'lnl'
+    """
     figure = go.Figure()
     for line in shown.lines:
         figure.add_trace(

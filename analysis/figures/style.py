@@ -27,12 +27,15 @@ class Style:
     symbol: str
 
     def fill(self, opacity: float) -> str:
-        """The colour at an opacity, as rgba text."""
+        """Write the colour at an opacity, as rgba text."""
         red, green, blue = (int(self.color[i : i + 2], 16) for i in (1, 3, 5))
         return f"rgba({red}, {green}, {blue}, {opacity})"
 
     def of_layer(self, layer: int) -> Style:
-        """The same with other marks: another facet, data set or sweep of the same method lying over the first."""
+        """Give the same style with other marks.
+
+        They are for another facet, data set or sweep of the same method that lies over the first.
+        """
         return dataclasses.replace(self, symbol=f"{self.symbol}{_LAYERS[layer % len(_LAYERS)]}")
 
 
@@ -54,7 +57,12 @@ _OTHERS = [
 
 
 def styles(labels: Iterable[str]) -> dict[str, Style]:
-    """A style for each label: fixed for the methods every sweep has, in order of appearance for the rest."""
+    """Choose a style for each label: fixed for the methods every sweep has, in order of appearance for the rest.
+
+    Example:
+        >>> styles(["erm", "mine"])["erm"].color, styles(["mine"])["mine"].symbol
+        ('#D55E00', 'hexagon')
+    """
     found: dict[str, Style] = {}
     free = iter(_OTHERS * 8)
     for label in labels:
@@ -64,7 +72,12 @@ def styles(labels: Iterable[str]) -> dict[str, Style]:
 
 
 def layout(title: str, note: str = "") -> dict[str, Any]:
-    """Layout that all figures share: transparent ground (light and dark), legend above, note under the title."""
+    """Make the layout that all figures share: transparent ground (light and dark), legend above, note under the title.
+
+    Example:
+        >>> layout("Accuracy", "synthetic slices")["title"]["text"]
+        "Accuracy<br><span style='font-size:12px'>synthetic slices</span>"
+    """
     under = f"<br><span style='font-size:12px'>{safe(note)}</span>" if note else ""
     return {
         "title": {"text": f"{safe(title)}{under}" if title else "", "x": 0, "xanchor": "left", "font": {"size": 16}},
@@ -80,7 +93,19 @@ def layout(title: str, note: str = "") -> dict[str, Any]:
 
 
 def axis(title: str, **more: Any) -> dict[str, Any]:
-    """An axis with light grid lines."""
+    """Make an axis with light grid lines.
+
+    Args:
+        title: Its title.
+        **more: Other options of a plotly axis.
+
+    Returns:
+        The options.
+
+    Example:
+        >>> axis("epoch", dtick=1)["dtick"]
+        1
+    """
     return {
         "title": {"text": title},
         "gridcolor": GRID,
@@ -92,10 +117,22 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
 
 
 def safe(text: object) -> str:
-    """Text without markup: plotly reads a subset of HTML in every label."""
+    """Escape the markup in a text: plotly reads a subset of HTML in every label.
+
+    Example:
+        >>> safe("gamma < 1")
+        'gamma &lt; 1'
+    """
     return html.escape(str(text), quote=False)
 
 
 def trace_id(name: str) -> str:
-    """What keeps a trace the same when another rule is shown; plotly puts it into CSS selectors, so it is one word."""
+    """Make the identifier that keeps a trace the same when another rule is shown.
+
+    It is one word, since plotly puts it into CSS selectors.
+
+    Example:
+        >>> trace_id("erm/mean") == trace_id("erm/mean"), trace_id("erm/mean").isalnum()
+        (True, True)
+    """
     return f"t{zlib.crc32(name.encode()):08x}"
