@@ -32,12 +32,25 @@ def write_csv(directories: Location | Sequence[Location], out: str | os.PathLike
 
     Raises:
         InputError: A folder is not a sweep's, or ``out`` is a file.
+
+    Example:
+        >>> import tempfile
+        >>> import pyarrow.parquet as pq
+        >>> from analysis import example_folder
+        >>> from store.parts import part_bytes
+        >>> part = next((example_folder() / "trials").iterdir())  # of its rows the search of one cell, to be quick
+        >>> cell = [("cell", "=", "brain_phantom-rho1-gamma0-small_cnn-erm"), ("phase", "=", "search")]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (Path(folder) / "trials").mkdir()
+        ...     size = (Path(folder) / "trials" / part.name).write_bytes(part_bytes(pq.read_table(part, filters=cell)))
+        ...     sorted(file.name for file in write_csv(folder, Path(folder) / "tables"))
+        ['codebook.csv', 'cost.csv', 'expected_validation.csv', 'selected_hyperparameters.csv', 'trials.csv']
     """
     return csv_of(gather(as_list(directories)), out)
 
 
 def csv_of(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
-    """The files of ``write_csv`` from findings already gathered."""
+    """Write the files of ``write_csv`` from findings already gathered."""
     folder = out_folder(out, "CSV files")
     files, book = [], []
     for name, table in tables_of(findings).items():
@@ -52,7 +65,10 @@ def csv_of(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
 
 
 def tables_of(findings: Findings) -> dict[str, pd.DataFrame]:
-    """The tables by name, empty ones left out; predictions and splits stay Parquet, as no spreadsheet holds them."""
+    """Collect the tables by name, empty ones left out.
+
+    Predictions and splits stay Parquet, as no spreadsheet holds them.
+    """
     measures = [curve.assign(column=column) for column, curve in findings.measures.items()]
     tables = {
         "trials": findings.trials.drop(columns=bias_parameters(findings.trials.columns), errors="ignore"),

@@ -21,7 +21,7 @@ from store.rules import ORACLE, rule_name
 
 
 def methods_paragraph(findings: Findings, sweep: Sweep) -> str:
-    """One sweep's methods in Markdown, citations as Pandoc writes them (``[@key]``).
+    """Write one sweep's methods in Markdown, with citations as Pandoc has them (``[@key]``).
 
     Args:
         findings: What ``analysis.findings.gather`` returned.
@@ -37,7 +37,7 @@ def methods_paragraph(findings: Findings, sweep: Sweep) -> str:
 
 
 def cited(findings: Findings) -> list[str]:
-    """Keys of the publications that the paragraphs of all sweeps cite."""
+    """List the keys of the publications that the paragraphs of all sweeps cite."""
     keys: list[str] = []
     for sweep in findings.sweeps:
         text = methods_paragraph(findings, sweep)
@@ -67,7 +67,11 @@ def _data(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _patients(sweep: Sweep) -> str:
-    """Patients of each part; "" where the data set has none, or the sweep's file does not count them."""
+    """Count the patients of each part.
+
+    Returns:
+        A sentence; "" where the data set has none, or where the sweep's file does not count them.
+    """
     by_fold = section(sweep.info, "sizes_by_fold")
     sizes = section(sweep.info, "sizes") or section(by_fold, next(iter(by_fold), ""))
     counted = []
@@ -84,7 +88,11 @@ def _patients(sweep: Sweep) -> str:
 
 
 def _part_size(info: Mapping[str, Any], part: str) -> str:
-    """Number of images of a part, a range where folds differ; empty where the configuration does not say."""
+    """Count the images of a part, a range where folds differ.
+
+    Returns:
+        The number as text; empty where the configuration does not say.
+    """
     if isinstance(info.get(f"n_{part}"), int):
         return f"{int(info[f'n_{part}']):,}"
     by_fold = section(info, "sizes_by_fold")

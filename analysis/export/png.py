@@ -65,7 +65,7 @@ def write_png(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
 
 
 def report_figures(findings: Findings) -> dict[str, go.Figure]:
-    """The report's figures by file name: of every rule the curve, of the headline rule all others."""
+    """Draw the report's figures, by file name: of every rule the curve, of the headline rule all others."""
     note = "; ".join(dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note))
     several = findings.curve["dataset"].nunique() > 1
     figures: dict[str, go.Figure] = {}
