@@ -1,4 +1,4 @@
-"""The report's section on its own design: what it could have shown, and what more seeds or patients would."""
+"""The report's section on its own design: the differences it could have found, also with more seeds or patients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from analysis.report.html import markup as m
 
 
 def planning_section(findings: Findings) -> Markup:
-    """The variance components of each paired difference to erm, and the table of least differences of one of them."""
+    """List the variance components of each paired difference to erm, and the least differences of one of them."""
     points = [p for p in findings.points if p.line.rule == findings.headline]
     rows, _ = components_rows(points, pair=_declared(findings))
     if rows.empty:

@@ -1,4 +1,4 @@
-"""What a reader must know before the curve: everything missing, failed, doubtful or changed, as sentences."""
+"""Warnings before the curve: everything missing, failed, doubtful or changed, as sentences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LISTED = 6
 
 
 def warnings_of(findings: Findings) -> list[str]:
-    """All warnings, the gravest first.
+    """Collect all warnings, the gravest first.
 
     Args:
         findings: The report's content.
@@ -52,7 +52,10 @@ def warnings_of(findings: Findings) -> list[str]:
 
 
 def unfinished_cells(findings: Findings, sweep: Sweep) -> list[str]:
-    """Cells that are not finished: by ``status.json`` where it counts them, else those without a confirm row."""
+    """List the cells that are not finished.
+
+    ``status.json`` counts them, or else they are the ones without a confirm row.
+    """
     cells = [cell for cell in sweep.status.get("cells") or () if isinstance(cell, Mapping)]
     if cells:
         return [str(c.get("cell")) for c in cells if _number(c.get("finished")) < _number(c.get("planned"))]
@@ -62,7 +65,7 @@ def unfinished_cells(findings: Findings, sweep: Sweep) -> list[str]:
 
 
 def _cell_names(findings: Findings, cells: Sequence[str]) -> list[str]:
-    """Cells as a reader knows them: method and bias value."""
+    """Name cells as a reader knows them: method and bias value."""
     known = {str(c.get("cell")): c for sweep in findings.sweeps for c in sweep.cells}
     names = []
     for cell in cells:
@@ -220,7 +223,7 @@ def _spaces(findings: Findings) -> dict[str, Mapping[str, Any]]:
 
 
 def _edge(value: Any, bounds: Any) -> str:
-    """Whether a value lies within 2 % of the end of its range: ``lower end``, ``upper end`` or ""."""
+    """Name the end of its range that a value lies within 2 % of: ``lower end``, ``upper end`` or ""."""
     if not isinstance(bounds, Mapping) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return ""
     pair = next((bounds[k] for k in ("log", "uniform", "int") if isinstance(bounds.get(k), Sequence)), None)

@@ -21,12 +21,17 @@ _IN_CSV_ONLY = {
 
 
 def fit(*tables: pd.DataFrame) -> bool:
-    """Whether the tables of a section, of which one is shown at a time, are together small enough for the page."""
+    """Tell if the tables of a section, of which one is shown at a time, are together small enough for the page.
+
+    Example:
+        >>> fit(pd.DataFrame(index=range(600))), fit(pd.DataFrame(index=range(600)), pd.DataFrame(index=range(600)))
+        (True, False)
+    """
     return sum(len(table) for table in tables) <= _MOST_TOGETHER
 
 
 def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool = True) -> Markup:
-    """A table of the numbers that a figure shows, closed at first, with its rows as CSV.
+    """Make a table of the numbers that a figure shows, closed at first, with its rows as CSV.
 
     Args:
         rows: The numbers, columns as in the exported tables, and ``line``: what the row is called. Empty columns are
@@ -39,6 +44,13 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool =
     Returns:
         The HTML; a sentence that names the exported file where they are not, or where there are more than ``MOST_ROWS``
         rows.
+
+    Example:
+        >>> rows = pd.DataFrame({"line": ["erm", "lnl"], "mean": [0.84, 0.91]})
+        >>> numbers(rows, "Accuracy", "curve", "study").count("<tr>")
+        3
+        >>> "curve.csv" in numbers(rows, "Accuracy", "curve", "study", fits=False)  # a sentence in its place
+        True
     """
     if rows.empty:
         return Markup("")
