@@ -1,4 +1,6 @@
-"""Finished trials: from a sweep's Parquet files to curves, figures and a report. Knows neither Ray nor torch.
+"""Finished trials: from a sweep's Parquet files to curves, figures and a report.
+
+This package knows neither Ray nor torch.
 
 Names are imported on first use, so that ``import analysis`` loads neither pandas nor plotly.
 """

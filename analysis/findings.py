@@ -1,4 +1,4 @@
-"""Everything a report says, gathered once from one or several sweeps' folders."""
+"""The content of a report, computed once from one or several sweeps' folders."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Findings:
         return self.column.removeprefix("test_").replace("_", " ").replace("auroc", "AUROC")
 
     def line_name(self, row: Mapping[Any, Any]) -> str:
-        """Name of a line in a table: the method's label, its facet, and its sweep where there are several."""
+        """Name a line in a table: the method's label, its facet, and its sweep where there are several."""
         more = [str(row["facet"]), str(row["sweep"]) if len(self.sweeps) > 1 else ""]
         said = ", ".join(part for part in more if part)
         return f"{row['label']} ({said})" if said else str(row["label"])
@@ -166,7 +166,10 @@ def _confusion(trials: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _together(frames: list[pd.DataFrame], names: list[str]) -> pd.DataFrame:
-    """One frame; with several sweeps their trial identifiers, which may coincide, get the sweep's name in front."""
+    """Put the rows of several sweeps into one frame.
+
+    Of several sweeps the trial identifiers, which may coincide, get the sweep's name in front.
+    """
     if len(frames) == 1:
         return frames[0]
     named = [

@@ -1,4 +1,4 @@
-"""A sweep's folder into tidy data frames; also while the sweep is still running."""
+"""A sweep's folder into tidy data frames, also while the sweep is still running."""
 
 from __future__ import annotations
 
@@ -47,6 +47,13 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
 
     Raises:
         InputError: A folder is not a sweep's, holds no finished trial yet, or was written by a newer version.
+
+    Example:
+        >>> import analysis
+        >>> trials = analysis.load(analysis.example_folder())
+        >>> confirm = trials[trials["phase"] == "confirm"]
+        >>> confirm.groupby("label")["test_accuracy"].max().round(2).loc[["ceiling", "erm"]].to_dict()
+        {'ceiling': 0.91, 'erm': 0.92}
     """
     frames = _load_each(_places(directories))
     trials = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
@@ -67,6 +74,14 @@ def load_history(directory: Location | Sequence[Location]) -> pd.DataFrame:
 
     Raises:
         InputError: Not a sweep's folder, or written by a newer version; of several, one without a finished trial.
+
+    Example:
+        >>> import analysis
+        >>> history = analysis.load_history(analysis.example_folder())
+        >>> history[["epoch", "train_loss", "val_biased"]].head(2)
+           epoch  train_loss  val_biased
+        0      1      0.9402    0.631313
+        1      2      0.5506    0.378788
     """
     places = _places(directory)
     frames = [_frame(read_parts(open_folder(place), "history")) for place in places]
@@ -87,6 +102,14 @@ def load_predictions(directory: Location | Sequence[Location], variant: str | No
 
     Raises:
         InputError: Not a sweep's folder, or written by a newer version; of several, one without a finished trial.
+
+    Example:
+        >>> import analysis
+        >>> predictions = analysis.load_predictions(analysis.example_folder(), "unbiased")
+        >>> predictions[["label", "predicted", "p_glioma"]].head(2)
+           label  predicted  p_glioma
+        0      1          1     0.995
+        1      1          1     0.990
     """
     places = _places(directory)
     tables = [read_parts(open_folder(place), "predictions") for place in places]
@@ -107,6 +130,12 @@ def load_splits(directory: Location) -> pd.DataFrame:
 
     Raises:
         InputError: Not a sweep's folder, or written by a newer version.
+
+    Example:
+        >>> import analysis
+        >>> splits = analysis.load_splits(analysis.example_folder())
+        >>> splits.groupby("split")["patient"].nunique().to_dict()
+        {'test': 198, 'train': 360, 'val': 99}
     """
     return _frame(read_parts(open_folder(directory), "splits"))
 
@@ -122,15 +151,29 @@ def load_config(directory: Location) -> dict[str, Any]:
 
     Raises:
         InputError: Not a sweep's folder, or a file that is not YAML.
+
+    Example:
+        >>> import analysis
+        >>> config = analysis.load_config(analysis.example_folder())
+        >>> config["dataset"]["name"], config["primary"]["compare"]
+        ('brain_phantom', ['lnl', 'erm'])
     """
     return read_config(open_folder(directory))
 
 
 def read_config(folder: SweepFiles) -> dict[str, Any]:
-    """Read ``sweep.yaml`` of an open folder; empty where there is none.
+    """Read ``sweep.yaml`` of an open folder.
+
+    Returns:
+        Its content; empty where there is no such file.
 
     Raises:
         InputError: The file is not YAML.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> read_config(open_folder(example_folder()))["name"]
+        'brain_phantom_study'
     """
     try:
         config = yaml.load(folder.read("sweep.yaml"), Loader=_LOADER)
@@ -163,7 +206,11 @@ def _load_each(places: Sequence[Location]) -> list[pd.DataFrame]:
 
 
 def _titles(names: Sequence[str], addresses: Sequence[str]) -> list[str | None]:
-    """What tells sweeps of the same name apart: as many of the last folders as it takes; None where a name is alone."""
+    """Name sweeps of the same name apart, by as many of the last folders as it takes.
+
+    Returns:
+        A title for each; None where a name is alone.
+    """
     titles: list[str | None] = []
     for name, address in zip(names, addresses, strict=True):
         same = [PurePath(a).parts for n, a in zip(names, addresses, strict=True) if n == name]
@@ -200,7 +247,11 @@ def _bare(rows: pa.Table) -> dict[str, Any]:
 
 
 def derive(folder: SweepFiles, rows: pa.Table) -> dict[str, list[Any]]:
-    """Columns that this module adds to a sweep's rows (``store.gathered.DERIVED``), a value for each row."""
+    """Compute the columns that this module adds to a sweep's rows (``store.gathered.DERIVED``).
+
+    Returns:
+        A value for each row, by column.
+    """
     frame = _derive(_frame(rows), Sheet(read_config(folder)))
     return {name: frame[name].tolist() for name in DERIVED}
 

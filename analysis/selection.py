@@ -1,4 +1,4 @@
-"""Which configuration each selection rule chose, derived from the search rows and nothing else."""
+"""The configuration that each selection rule chose, derived from the search rows and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from store.sheet.sheet import Like
 
 
 def objective(trials: pd.DataFrame, rule: str) -> pd.Series:
-    """What a rule maximises, one value a row (``store.rules.objective``).
+    """Compute the value that a rule maximises, one a row (``store.rules.objective``).
 
     Args:
         trials: Trial rows.
@@ -26,6 +26,13 @@ def objective(trials: pd.DataFrame, rule: str) -> pd.Series:
 
     Returns:
         The values; missing where the rule's column is null.
+
+    Example:
+        >>> trials = pd.DataFrame({"val_reweighted": [0.8, 0.7], "val_reweighted_se": [0.05, 0.02]})
+        >>> objective(trials, "val_reweighted").round(2).tolist()  # less one standard error
+        [0.75, 0.68]
+        >>> objective(trials, "val_biased").tolist()  # no such column
+        [nan, nan]
     """
     if rule not in trials:
         return pd.Series(np.nan, index=trials.index, dtype=float)
@@ -39,7 +46,7 @@ def objective(trials: pd.DataFrame, rule: str) -> pd.Series:
 
 
 def candidates_of(trials: pd.DataFrame, rule: str) -> NDArray[np.bool_]:
-    """Which rows a rule chooses from: completed search trials, of its own search where it has one.
+    """Find the rows that a rule chooses from: completed search trials, of its own search where it has one.
 
     Args:
         trials: Trial rows.
@@ -47,24 +54,32 @@ def candidates_of(trials: pd.DataFrame, rule: str) -> NDArray[np.bool_]:
 
     Returns:
         ``[N]``, True for its candidates; for one of several search seeds in the row of its first seed.
+
+    Example:
+        >>> rows = {"phase": "search", "status": ["completed", "pruned"], "search_rule": None, "seed_number": 0}
+        >>> candidates_of(pd.DataFrame({**rows, "val_biased": 0.9}), "val_biased").tolist()
+        [True, False]
     """
     return valued(trials, rule).counts
 
 
 def valued(trials: pd.DataFrame, rule: str, column: str | None = None) -> Candidates:
-    """Candidates of a rule with their values.
+    """Find the candidates of a rule with their values.
 
     Args:
         trials: Trial rows.
         rule: A selection rule.
         column: Column to average in place of what the rule maximises.
+
+    Returns:
+        The candidates, a row for each trial.
     """
     value = objective(trials, rule) if column is None else pd.to_numeric(trials[column], errors="coerce")
     return averaged(trials, _counting(trials, rule), value.to_numpy(dtype=float, na_value=np.nan))
 
 
 def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
-    """The configuration each rule chose in each cell and repeat.
+    """Pick the configuration that each rule chose in each cell and repeat.
 
     Only completed search trials with a value of the rule count, of its own search where it has one
     (``search.per_rule``). The highest value wins, of several search seeds their mean; ties go to the lower number.
@@ -76,6 +91,12 @@ def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     Returns:
         One row per (cell, repeat, rule): the chosen search row's columns, ``rule``, ``rank_value`` (what the rule
         maximised) and ``configuration`` (canonical JSON of the hyperparameters).
+
+    Example:
+        >>> from analysis.examples import example
+        >>> chosen = picks(example(), ["val_counterfactual"])
+        >>> sorted(chosen["label"].unique()), chosen["cell"].is_unique
+        (['blind_eye', 'ceiling', 'erm', 'grl', 'lnl', 'repaint'], True)
     """
     group = _places(trials)
     chosen = [
@@ -149,6 +170,13 @@ def mark(
     Returns:
         The rows with the two columns; superseded are a confirm row whose configuration no rule chooses (any more) and a
         search row whose number is not planned (any more), which no rule chooses from.
+
+    Example:
+        >>> from analysis.examples import example
+        >>> rows = mark(example(superseded=True), ["val_counterfactual"])
+        >>> chosen = rows.loc[rows["rules"].map(len) > 0, "rules"]
+        >>> set(chosen), bool(rows["superseded"].any())
+        ({('val_counterfactual',)}, True)
     """
     group = _places(trials)
     beyond = _beyond(trials, planned or {})

@@ -17,7 +17,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A temporary file beside the target, which takes the target's place when the block ends without an error.
+    """Give a temporary file beside the target, which replaces it when the block ends without an error.
 
     Args:
         target: The file to write.
@@ -48,28 +48,69 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, content: str) -> Path:
-    """Write a text file so that a reader sees the old one or the new one, never half of it."""
+    """Write a text file so that a reader sees the old one or the new one, never half of it.
+
+    Args:
+        target: The file to write.
+        content: Its text, written as UTF-8.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: The place cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_text(Path(folder) / "note.txt", "whole or not at all").read_text()
+        'whole or not at all'
+    """
     with replacing(target) as temporary:
         temporary.write_text(content, encoding="utf-8")
     return target
 
 
 def write_bytes(target: Path, content: bytes) -> Path:
-    """The same with bytes."""
+    """Write a file of bytes so that a reader sees the old one or the new one, never half of it.
+
+    Args:
+        target: The file to write.
+        content: Its bytes.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: The place cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_bytes(Path(folder) / "table.bin", b"1234").stat().st_size
+        4
+    """
     with replacing(target) as temporary:
         temporary.write_bytes(content)
     return target
 
 
 def out_folder(out: str | os.PathLike[str], what: str) -> Path:
-    """The folder that files are to go into; it need not exist.
+    """Check the folder that files are to go into.
 
     Args:
         out: Its place.
         what: What goes there, for the message.
 
+    Returns:
+        The folder, which need not exist.
+
     Raises:
         InputError: It is a file.
+
+    Example:
+        >>> out_folder("tables", "CSV files").name
+        'tables'
     """
     folder = expanded(out)
     if folder.exists() and not folder.is_dir():
