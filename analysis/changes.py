@@ -28,6 +28,11 @@ def read_changes(folder: SweepFiles) -> tuple[Mapping[str, Any], ...]:
 
     Returns:
         The changes; none where there is no such file.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> read_changes(open_folder(example_folder()))  # the example was never extended
+        ()
     """
     place, found = f"{folder.name}/{CHANGES}", []
     lines, owner = _lines(folder), owner_of(folder)
@@ -44,7 +49,16 @@ def read_changes(folder: SweepFiles) -> tuple[Mapping[str, Any], ...]:
 
 
 def missing_lines(folder: SweepFiles) -> int:
-    """Count the lines of ``changes.jsonl`` that are gone, by the number in ``sweep.yaml``."""
+    """Count the lines of ``changes.jsonl`` that are gone, by the number in ``sweep.yaml``.
+
+    Returns:
+        The number, 0 where ``sweep.yaml`` counts none.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> missing_lines(open_folder(example_folder()))
+        0
+    """
     noted = section(read_config(folder), "provenance").get("changes")
     return max(0, noted - len(_lines(folder))) if isinstance(noted, int) else 0
 

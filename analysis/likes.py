@@ -22,6 +22,13 @@ def chosen_text(like: Like, hyperparameters: str) -> str:
 
     Returns:
         JSON text; "" where the source's text says nothing.
+
+    Example:
+        >>> like = Like("lnl", "rho0.9-lnl", takes=("lambda_", "mu"), rest={"lr": 0.003})
+        >>> chosen_text(like, '{"lambda_": 0.5, "mu": 1.0, "lr": 0.01}')
+        '{"lambda_": 0.5, "lr": 0.003, "mu": 1.0}'
+        >>> chosen_text(like, "{}")
+        ''
     """
     try:
         return hyperparameter_text(like.of(json.loads(hyperparameters)))

@@ -73,6 +73,12 @@ def valued(trials: pd.DataFrame, rule: str, column: str | None = None) -> Candid
 
     Returns:
         The candidates, a row for each trial.
+
+    Example:
+        >>> rows = {"phase": "search", "status": ["completed", "pruned"], "search_rule": None, "seed_number": 0}
+        >>> found = valued(pd.DataFrame({**rows, "val_biased": [0.9, 0.5]}), "val_biased")
+        >>> found.value[found.counts].tolist()
+        [0.9]
     """
     value = objective(trials, rule) if column is None else pd.to_numeric(trials[column], errors="coerce")
     return averaged(trials, _counting(trials, rule), value.to_numpy(dtype=float, na_value=np.nan))

@@ -27,6 +27,14 @@ def replacing(target: Path) -> Iterator[Path]:
 
     Raises:
         InputError: The place cannot be written to.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replacing(Path(folder) / "figure.svg") as temporary:
+        ...         size = temporary.write_text("<svg/>")
+        ...     (Path(folder) / "figure.svg").read_text()
+        '<svg/>'
     """
     if target.is_dir():
         raise InputError(f"{target} must be a file to be written, but it is a folder: give a file's name in it")

@@ -126,7 +126,14 @@ def plot_confusion(
 
 
 def draw_confusion(shown: ConfusionFigure) -> go.Figure:
-    """Draw heat maps that are computed already."""
+    """Draw heat maps that are computed already.
+
+    Example:
+        >>> shares = np.array([[0.9, 0.1], [0.6, 0.4]])
+        >>> shown = ConfusionFigure("erm", ("cat", "dog"), (HeatMap("rho 0.5", shares), HeatMap("rho 1", shares)))
+        >>> [note.text for note in draw_confusion(shown).layout.annotations]
+        ['rho 0.5', 'rho 1']
+    """
     count = len(shown.maps)
     heats, above = [], []
     axes: dict[str, Any] = {}

@@ -94,6 +94,11 @@ def with_null(curve: pd.DataFrame, null: pd.DataFrame | None) -> pd.DataFrame:
 
     Returns:
         The rows; as they are where there are no null values.
+
+    Example:
+        >>> curve = pd.DataFrame({**dict.fromkeys(_KEY, ["same"]), "mean": [0.08]})
+        >>> with_null(curve, curve.assign(mean=0.05))[["mean", "null_value"]].values.tolist()
+        [[0.08, 0.05]]
     """
     if null is None:
         return curve

@@ -48,6 +48,12 @@ def search_map(rows: pd.DataFrame, parameter: str, title: str | None = None) -> 
 
     Returns:
         The map.
+
+    Example:
+        >>> line = {"label": "grl", "rule": "val_biased", "facet": "", "bias_axis": "rho", "bias_strength": 0.5}
+        >>> shown = search_map(pd.DataFrame({**line, "mu": [0.0, 0.4]}), "mu")
+        >>> shown.title, shown.floor
+        ('grl: mu against bias, biased validation', 0.1)
     """
     rows = rows.dropna(subset=[parameter]).sort_values(["facet", "bias_strength"], kind="stable")
     first, weights = rows.iloc[0], rows.loc[rows[parameter] > 0, parameter]

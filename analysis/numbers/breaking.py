@@ -41,6 +41,14 @@ def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd
 
     Returns:
         The rows.
+
+    Example:
+        >>> from analysis.points.points import Line
+        >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
+        >>> runs = {0.8: [0.92, 0.90], 0.9: [0.84, 0.84], 1.0: [0.67, 0.68]}
+        >>> points = [Point(line, at, at, (1, 2), np.array(run), None, 2, 0, 0, 200, ()) for at, run in runs.items()]
+        >>> breaking_rows(points, threshold=0.9)["text"].tolist()
+        ['0.814']
     """
     curves = by_label(points)
     direction = cast(Direction, stronger_direction(points))

@@ -156,6 +156,11 @@ def area_words(row: Row, reference: str) -> str:
 
     Returns:
         The caption.
+
+    Example:
+        >>> row = {"label": "lnl", "facet": "", "rule": "val_biased", "area": float("nan")}
+        >>> area_words({**row, "reason": "too few bias values"}, "erm")
+        'lnl, chosen by biased validation: no area, too few bias values'
     """
     if row["area"] != row["area"]:
         return f"{_line(row)}: no area, {row['reason']}"

@@ -71,7 +71,14 @@ class Comparison:
 
 
 def won_back_rows(points: Sequence[Point]) -> pd.DataFrame:
-    """Compute the rows of ``analysis.won_back``."""
+    """Compute the rows of ``analysis.won_back``.
+
+    Args:
+        points: The points, with those of erm and of the ceiling.
+
+    Returns:
+        The rows.
+    """
     rows: list[dict[str, Any]] = []
     curves = by_label(points)
     for point in points:
@@ -102,7 +109,15 @@ def won_back_rows(points: Sequence[Point]) -> pd.DataFrame:
 
 
 def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
-    """Compute the rows of ``analysis.areas``."""
+    """Compute the rows of ``analysis.areas``.
+
+    Args:
+        points: The points.
+        reference: Label (or method) the others are compared with.
+
+    Returns:
+        The rows.
+    """
     curves = by_label(points)
     rows: list[dict[str, Any]] = []
     for key, curve in curves.items():

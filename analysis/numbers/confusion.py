@@ -96,6 +96,12 @@ def worst_mistakes(confusion: pd.DataFrame, classes: Sequence[str] = ()) -> pd.D
 
     Returns:
         The rows of those mistakes with ``true`` and ``predicted`` as text.
+
+    Example:
+        >>> rows = pd.DataFrame({"true": [0, 0, 0], "predicted": [0, 1, 2], "share": [0.7, 0.1, 0.2]})
+        >>> rows = rows.assign(**dict.fromkeys(_LINE, ""))
+        >>> worst_mistakes(rows, ["glioma", "meningioma", "pituitary"])[["true", "predicted", "share"]].values.tolist()
+        [['glioma', 'pituitary', 0.2]]
     """
     wrong = confusion[confusion["true"] != confusion["predicted"]]
     worst = wrong.sort_values("share", ascending=False, kind="stable").drop_duplicates(_LINE).sort_index()

@@ -61,6 +61,13 @@ def curve_rows(points: Iterable[Point], column: str) -> pd.DataFrame:
 
     Returns:
         The rows.
+
+    Example:
+        >>> from analysis.points.points import Line
+        >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
+        >>> point = Point(line, 0.9, 0.5, (1, 2, 3), np.array([0.80, 0.82, 0.87]), None, 5, 0, 0, 200, ())
+        >>> curve_rows([point], "test_accuracy")[["mean", "worst_case"]].round(3).values.tolist()  # 3 of 5 seeds
+        [[0.83, 0.498]]
     """
     measure = measure_of(column)
     rows = [_row(point, measure) for point in points]
@@ -81,6 +88,14 @@ def band(point: Point, measure: Measure) -> tuple[Interval, str, int]:
     Returns:
         The interval; ``seeds and patients``, ``seeds and images``, ``seeds only`` or ``none`` (``repetitions`` in place
         of ``seeds`` where search and confirm were repeated); the number of patients (or images), 0 = seeds only.
+
+    Example:
+        >>> from analysis.points.points import Line
+        >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
+        >>> point = Point(line, 0.9, 0.5, (1, 2, 3), np.array([0.80, 0.82, 0.87]), None, 3, 0, 0, 200, ())
+        >>> interval, kind, n_patients = band(point, measure_of("test_accuracy"))
+        >>> round(interval.half, 3), kind, n_patients
+        (0.09, 'seeds only', 0)
     """
     sample = point.sample(point.seeds, bearing=measure.wilson == "always")
     if measure.wilson == "always":

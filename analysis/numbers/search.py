@@ -128,7 +128,13 @@ def _candidates(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
 
 
 def with_values(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
-    """Select a rule's candidates, a row each, with ``validation``, ``validation_se`` and ``n_search_seeds``."""
+    """Select a rule's candidates, a row each, with ``validation``, ``validation_se`` and ``n_search_seeds``.
+
+    Example:
+        >>> rows = {"phase": "search", "status": ["completed", "pruned"], "search_rule": None, "seed_number": 0}
+        >>> with_values(pd.DataFrame({**rows, "val_biased": [0.9, 0.5]}), "val_biased")["validation"].tolist()
+        [0.9]
+    """
     found = valued(trials, rule)
     rows = trials.assign(validation=found.value, validation_se=found.error, n_search_seeds=found.seeds)
     return rows[found.counts].dropna(subset=["validation"])

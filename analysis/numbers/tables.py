@@ -42,6 +42,13 @@ def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.D
 
     Returns:
         The table with the rows below; the same where nothing was published.
+
+    Example:
+        >>> table = pd.DataFrame([["0.840 ± 0.020"]], ["erm"], ["0.9"])
+        >>> about = {"rule": "val_biased", "source": "Peretz 2020", "name": "ResNet-18", "facet": "", "label": "erm"}
+        >>> number = {"sweep": "study", "bias_value": 0.9, "published": 0.839, "verdict": "inside the interval"}
+        >>> with_published(table, pd.DataFrame([{**about, **number}]), "val_biased")["0.9"].tolist()
+        ['0.840 ± 0.020', '0.839 inside']
     """
     beside = beside[beside["rule"] == rule]
     if beside.empty:

@@ -35,6 +35,13 @@ def laid_together(kind: str, predictions: pd.DataFrame, stored: pd.Series) -> pd
     Returns:
         The rows of the variants in question with ``variant`` = the kind and a column of that name; None where no
         variants give the stored figures, as where the pair holds one that is not stored.
+
+    Example:
+        >>> same = {"trial_id": "t", "variant": "independent", "label": 0, "attribute": [0, 0, 1, 1]}
+        >>> predictions = pd.DataFrame({**same, "predicted": [0, 0, 0, 1]})  # right: all of attribute 0, half of 1
+        >>> rows = laid_together(WORST_GROUP, predictions, pd.Series({"t": 0.5}))
+        >>> rows[WORST_GROUP].tolist()
+        [0, 0, 1, 1]
     """
     known = stored.dropna()
     known = known[~known.index.duplicated()]

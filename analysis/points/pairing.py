@@ -95,7 +95,16 @@ def least_points(facet: str) -> int:
 
 
 def common_seeds(*points: Point) -> list[int]:
-    """List the seeds that all points have, sorted."""
+    """List the seeds that all points have, sorted.
+
+    Example:
+        >>> import numpy as np
+        >>> from analysis.points.points import Line
+        >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
+        >>> points = [Point(line, 0.9, 0.5, s, np.array([0.8, 0.9]), None, 2, 0, 0, 200, ()) for s in ((1, 2), (2, 3))]
+        >>> common_seeds(*points)
+        [2]
+    """
     return sorted(set.intersection(*(set(point.seeds) for point in points)))
 
 
@@ -115,6 +124,17 @@ def band_name(point: Point, sample: Sample) -> str:
     """Name what an interval covers: ``seeds and patients``, ``seeds and images`` or ``seeds only``.
 
     In place of seeds there may be splits or repetitions; a single value has ``none``.
+
+    Returns:
+        The name.
+
+    Example:
+        >>> import numpy as np
+        >>> from analysis.points.points import Line
+        >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
+        >>> point = Point(line, 0.9, 0.5, (1, 2), np.array([0.8, 0.9]), None, 2, 0, 0, 200, ())
+        >>> band_name(point, point.sample([1, 2])), band_name(point, point.sample([1]))
+        ('seeds only', 'none')
     """
     if len(sample.values) < 2:
         return "none"

@@ -249,7 +249,14 @@ def facets(trials: pd.DataFrame) -> pd.Series:
 
 
 def by_label(points: Iterable[Point]) -> dict[tuple[str, ...], dict[float, Point]]:
-    """Sort points by comparable line and label (``Line.like(label)``), then by bias value."""
+    """Sort points by comparable line and label (``Line.like(label)``), then by bias value.
+
+    Example:
+        >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
+        >>> point = Point(line, 0.9, 0.5, (1, 2, 3), np.array([0.82, 0.84, 0.86]), None, 3, 0, 0, 200, ())
+        >>> list(by_label([point])[line.like("erm")])
+        [0.9]
+    """
     found: dict[tuple[str, ...], dict[float, Point]] = {}
     for point in points:
         found.setdefault(point.line.like(point.line.label), {})[point.bias_value] = point
