@@ -66,7 +66,7 @@ def seed_number(trials: pd.DataFrame) -> NDArray[np.int64]:
 
 
 def several_seeds(trials: pd.DataFrame) -> bool:
-    """Tell if some search trial is one of several of its candidate.
+    """True where some candidate of the search was trained with several seeds.
 
     Example:
         >>> several_seeds(pd.DataFrame({"phase": ["search"] * 2, "seed_number": [0, 1]}))

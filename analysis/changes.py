@@ -22,7 +22,7 @@ SEEDS_ADDED = "seeds_added"
 
 
 def read_changes(folder: SweepFiles) -> tuple[Mapping[str, Any], ...]:
-    """Read the lines of ``changes.jsonl`` that can be believed, the oldest first.
+    """Read the valid lines of ``changes.jsonl``, the oldest first.
 
     A line that is damaged or missing is warned of: an extension that is not known makes p values too small.
 
@@ -132,7 +132,7 @@ def seeds_added(changes: Sequence[Mapping[str, Any]]) -> int:
 
 
 def mark_seeds_added(trials: pd.DataFrame, directories: Location | Sequence[Location]) -> pd.DataFrame:
-    """Add the column ``seeds_added``, which the captions of ``accuracy_vs_bias`` and its like read.
+    """Add the column ``seeds_added``, which the captions of ``accuracy_vs_bias`` and other tables use.
 
     Args:
         trials: What ``analysis.load`` returned for the same folders.
@@ -195,7 +195,7 @@ def added_words(counts: Mapping[str, int]) -> str:
 
 
 def _steps(what: Mapping[str, Any]) -> list[tuple[str, int, int]]:
-    """Numbers of seeds before and after a change: those of all rules, and those of a rule that has its own."""
+    """List the numbers of seeds before and after a change, of all rules and of a rule that has its own."""
     found = []
     for key, change in what.items():
         old, new = (change.get("old"), change.get("new")) if isinstance(change, Mapping) else (None, None)

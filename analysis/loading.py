@@ -308,7 +308,10 @@ def _is_sorted(frame: pd.DataFrame) -> bool:
 
 
 def _whole_axis(frame: pd.DataFrame, sheet: Sheet) -> pd.Series:
-    """Rows of a ceiling one cell of which serves the whole axis: a half-finished sweep may hold one of several."""
+    """Mark the rows of a ceiling of which one cell serves the whole axis.
+
+    A half-finished sweep may hold one of several such cells.
+    """
     names = list(zip(frame["label"], frame["method"], strict=True))
     known = {pair: sheet.traits(*map(str, pair)).ceiling for pair in set(names)}
     ceiling = pd.Series([known[pair] for pair in names], index=frame.index, dtype=bool)

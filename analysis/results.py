@@ -1,4 +1,4 @@
-"""Results of a sweep: the points of a test column gathered once, and every number that is computed from them."""
+"""Results of a sweep: the points of a test column gathered once, and every number computed from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from analysis.primary.comparison import STRONGEST, At, PairOfCurves
 
 
 class Results:
-    """Points of one test column, and what is computed from them.
+    """Points of one test column, and the results computed from them.
 
     Attributes:
         trials: What ``analysis.load`` returned.
@@ -51,7 +51,16 @@ class Results:
     def by_column(
         cls, trials: pd.DataFrame, predictions: pd.DataFrame | None, columns: Sequence[str]
     ) -> dict[str, Results]:
-        """Gather several test columns at once, which is faster than one by one."""
+        """Gather several test columns at once, which is faster than one by one.
+
+        Args:
+            trials: What ``analysis.load`` returned.
+            predictions: What ``analysis.load_predictions`` returned, or None.
+            columns: The test columns.
+
+        Returns:
+            Results by column.
+        """
         gathered = collect_columns(trials, predictions, columns)
         return {column: cls(trials, column=column, points=points) for column, points in gathered.items()}
 

@@ -143,12 +143,15 @@ def _counting(trials: pd.DataFrame, rule: str) -> NDArray[np.bool_]:
 
 
 def _places(trials: pd.DataFrame) -> NDArray[np.int64]:
-    """A number for each (cell, repeat)."""
+    """Number the (cell, repeat) of each row."""
     return np.asarray(trials.groupby(["cell", "repeat"], dropna=False, sort=False).ngroup(), dtype=np.int64)
 
 
 def _beyond(trials: pd.DataFrame, planned: Mapping[str, int]) -> NDArray[np.bool_]:
-    """Search trials that the sweep no longer counts: it was resumed with fewer of them."""
+    """Mark the search trials that the sweep no longer counts.
+
+    It was resumed with fewer of them.
+    """
     search = (trials["phase"] == "search").to_numpy(dtype=bool)
     limit = trials["cell"].map(planned).to_numpy(dtype=float)
     found = np.zeros(len(trials), dtype=bool)

@@ -42,9 +42,9 @@ class Sweep:
         status: ``status.json``.
         changes: Lines of ``changes.jsonl``.
         strips: Sample images, weak bias first.
-        alt: What the sample images show.
+        alt: Alternative text of the sample images.
         primary: The declared comparison, as far as it can be made; None where none is declared.
-        standing: How it was declared, and what was changed once test results existed.
+        standing: Its declaration, and the changes made once test results existed.
     """
 
     name: str
@@ -134,7 +134,7 @@ class Sweep:
 
 
 def read_sweep(folder: SweepFiles, name: str, points: Sequence[Point]) -> Sweep:
-    """Read what stands beside the rows, and make the declared comparison from the sweep's points.
+    """Read the files beside the rows, and make the declared comparison from the sweep's points.
 
     Args:
         folder: The sweep's folder.

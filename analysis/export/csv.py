@@ -90,7 +90,10 @@ def tables_of(findings: Findings) -> dict[str, pd.DataFrame]:
 
 
 def _flat(table: pd.DataFrame) -> pd.DataFrame:
-    """Tuples as text: several values in one cell are separated by a semicolon, JSON texts stand in a JSON list."""
+    """Write tuples as text, for one cell of a CSV file.
+
+    Several values are separated by a semicolon, JSON texts stand in a JSON list.
+    """
     flat = table.copy(deep=False)
     for name in flat:
         if flat[name].dtype == object and flat[name].map(lambda value: isinstance(value, tuple)).any():

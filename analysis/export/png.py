@@ -1,4 +1,4 @@
-"""The report's figures as PNG files, drawn by a Chrome that kaleido drives."""
+"""The report's figures as PNG files, drawn by Chrome through kaleido."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MISSING = (
 
 
 def write_png(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
-    """Write every figure of the report as a PNG file, on white ground.
+    """Write every figure of the report as a PNG file, on a white background.
 
     Args:
         findings: What ``analysis.findings.gather`` returned.

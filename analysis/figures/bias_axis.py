@@ -55,7 +55,7 @@ class Axis:
 
 
 def make_axis(rows: pd.DataFrame, x: str, title: str | None) -> Axis:
-    """Lay the axis so that stronger bias is to the right.
+    """Build the x axis, with stronger bias to the right.
 
     It is logarithmic where positive values span a factor of four.
 

@@ -1,4 +1,4 @@
-"""The confusion of the classes as heat maps, one for each bias value, weak bias first: computed, then drawn."""
+"""The confusion of the classes as heat maps, one for each bias value, computed first and then drawn."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def plot_confusion(
     classes: Sequence[str] = (),
     title: str | None = None,
 ) -> go.Figure:
-    """Draw which class is taken for which by one method, a heat map for each bias value.
+    """Draw the confusion of the classes by one method, a heat map for each bias value.
 
     Args:
         confusion: What ``analysis.confusion_by_strength`` returned.
@@ -187,7 +187,7 @@ def _heat(shares: NDArray[np.float64], names: Sequence[str], x: str, y: str) -> 
 
 
 def _place(count: int, i: int, across: int, side: int) -> tuple[list[float], list[float]]:
-    """Domains of the i-th of several heat maps in a grid, row by row."""
+    """Compute the domains of the i-th of several heat maps in a grid, row by row."""
     columns = min(across, count)
     lines = math.ceil(count / columns)
     row, column = divmod(i, columns)

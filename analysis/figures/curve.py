@@ -38,7 +38,7 @@ class DrawnLine:
         low: ``[N]``, missing where there is no interval.
         high: ``[N]``.
         values: ``[N]``, the value of each seed.
-        texts: ``[N]``, what is told of each point, in lines.
+        texts: ``[N]``, the description of each point, in lines.
         banded: ``[N]``, the points that have an interval.
         marks_only: Too few points to join.
     """
@@ -68,11 +68,11 @@ class DrawnLine:
 
 @dataclass(frozen=True, eq=False)
 class CurveFigure:
-    """Everything that a curve shows.
+    """Content of a curve's figure.
 
     Attributes:
         title: Its title.
-        note: What the reader must know about data or network.
+        note: Note on data or network (synthetic, toy), "" without one.
         axis: The x axis.
         y_title: Title of the y axis.
         y_range: Ends of the y axis.
@@ -204,7 +204,10 @@ def _line_name(line: pd.DataFrame, curve: pd.DataFrame, names: Mapping[str, str]
 
 
 def _y_range(curve: pd.DataFrame, beside: Sequence[float]) -> tuple[float, float]:
-    """The same range for every rule, so that switching rules does not move the scale."""
+    """Compute the range of the y axis, the same for every rule.
+
+    Switching rules does not move the scale.
+    """
     seen = [*beside, *(v for values in curve["values"] for v in values)]
     seen += [v for name in ("low", "high") for v in curve[name].dropna()]
     low, high = min(seen), max(seen)

@@ -39,13 +39,13 @@ class LearningCurves:
     lines: tuple[DrawnCurve, ...]
 
     def by_epoch(self) -> pd.DataFrame:
-        """Over the seeds of each name: ``line, epoch, mean, lowest, highest, n_seeds``."""
+        """Summarise the seeds of each name at each epoch: ``line, epoch, mean, lowest, highest, n_seeds``."""
         parts = [pd.DataFrame({"line": line.name, "epoch": line.x, "y": line.y}) for line in self.lines]
         grouped = pd.concat(parts).groupby(["line", "epoch"], sort=False)["y"]
         return grouped.agg(mean="mean", lowest="min", highest="max", n_seeds="size").reset_index()
 
     def ends(self) -> dict[str, tuple[float, float]]:
-        """Accuracy after the first and after the last epoch of each name, means over its seeds."""
+        """Compute the accuracy after the first and after the last epoch of each name, means over its seeds."""
         found: dict[str, list[tuple[float, float]]] = {}
         for line in self.lines:
             found.setdefault(line.name, []).append((float(line.y[0]), float(line.y[-1])))
@@ -162,7 +162,7 @@ def draw_learning(shown: LearningCurves) -> go.Figure:
 
 
 def whole_numbers(lines: Sequence[DrawnCurve]) -> dict[str, int]:
-    """Ask for a tick at every whole number where there is room for them.
+    """Set a tick at every whole number where there is room for them.
 
     Args:
         lines: The lines.
@@ -179,6 +179,9 @@ def whole_numbers(lines: Sequence[DrawnCurve]) -> dict[str, int]:
 
 
 def _line_names(trials: pd.DataFrame) -> pd.Series:
-    """Label, and the facet where there is one: trials of different cells are never compared."""
+    """Name the line of each trial: its label, and its facet where there is one.
+
+    Trials of different cells are never compared.
+    """
     facet = facets(trials)
     return trials["label"].where(facet == "", trials["label"].astype(str) + ", " + facet)

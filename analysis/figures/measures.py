@@ -1,4 +1,4 @@
-"""Figures of the test columns beside the headline: the curve, and the level that a perfect network would have."""
+"""Figures of the test columns beside the headline: the curve, and the level of a perfect network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def measure_figure(
 
 
 def plot_measure(curve: pd.DataFrame, measure: Measure, null: pd.DataFrame | None = None, **options: Any) -> go.Figure:
-    """Draw a test column against bias, with what a perfect network would have in a finite sample.
+    """Draw a test column against bias, with the level of a perfect network in a finite sample.
 
     Args:
         curve: What ``accuracy_vs_bias`` returned for the column.

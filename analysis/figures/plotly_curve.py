@@ -33,7 +33,9 @@ def plot_accuracy_vs_bias(
     names: Mapping[str, str] | None = None,
     published: pd.DataFrame | None = None,
 ) -> go.Figure:
-    """Draw accuracy against bias: line, band and one dot per seed for each method, toggled together in the legend.
+    """Draw accuracy against bias: line, band and one dot per seed for each method.
+
+    The legend shows or hides the three together.
 
     Args:
         curve: What ``analysis.accuracy_vs_bias`` returned.
@@ -51,7 +53,7 @@ def plot_accuracy_vs_bias(
             those at a gamma of the curve.
 
     Returns:
-        The figure; it is legible on light and dark ground.
+        The figure; it is legible on a light and on a dark background.
 
     Raises:
         InputError: The curve has no row of that rule.
@@ -165,7 +167,7 @@ def _mean(line: DrawnLine) -> go.Scatter:
 
 
 def _published(source: Source) -> list[go.Scatter]:
-    """A legend entry, and hollow marks: of other networks, so never joined to one's own lines."""
+    """Make a legend entry and hollow marks, which are never joined to one's own lines."""
     common: dict[str, Any] = {
         "legendgroup": f"published/{source.name}",
         "visible": source.visible or "legendonly",
@@ -203,7 +205,7 @@ def _published(source: Source) -> list[go.Scatter]:
 
 
 def _short(values: Sequence[float]) -> NDArray[np.float32]:
-    """Half as many bytes in the page, and still more digits than a screen has points."""
+    """Round to float32: half as many bytes in the page, and still more digits than a screen has points."""
     return np.asarray(values, dtype=np.float32)
 
 

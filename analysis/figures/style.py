@@ -72,7 +72,14 @@ def styles(labels: Iterable[str]) -> dict[str, Style]:
 
 
 def layout(title: str, note: str = "") -> dict[str, Any]:
-    """Make the layout that all figures share: transparent ground (light and dark), legend above, note under the title.
+    """Make the layout of all figures: transparent background (light and dark), legend above, note under the title.
+
+    Args:
+        title: Title; "" = none.
+        note: Note under the title; "" = none.
+
+    Returns:
+        A plotly layout.
 
     Example:
         >>> layout("Accuracy", "synthetic slices")["title"]["text"]

@@ -1,4 +1,4 @@
-"""Results in words: under which rule they were chosen, over what their interval is, and for which test images."""
+"""Captions of results: their selection rule, the units of their interval, and the test images they hold for."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def collapsed_words(n_collapsed: int, n_values: int, unit: str) -> str:
 
 
 def redraws(unit: str, one_split: bool = False) -> str:
-    """Write the sentence on all that another value of the unit draws anew.
+    """Write the sentence on the random draws that differ from one value of the unit to the next.
 
     An interval over the unit counts all of that together.
 
@@ -115,7 +115,7 @@ def redraws(unit: str, one_split: bool = False) -> str:
 
 
 def tested(rows: pd.DataFrame) -> str:
-    """Name the test units that the intervals are given: ``35 test patients``, ``216 test images``.
+    """Name the test units that the intervals hold for: ``35 test patients``, ``216 test images``.
 
     Example:
         >>> tested(pd.DataFrame({"band": ["seeds and patients"] * 2, "n_patients": [35, 35], "n_test": [280, 280]}))
@@ -128,7 +128,7 @@ def tested(rows: pd.DataFrame) -> str:
 
 
 def span(counts: pd.Series) -> str:
-    """Write the lowest to the highest of some counts.
+    """Write the range of some counts, ``4 to 5``, or the one count.
 
     Example:
         >>> span(pd.Series([4, 5, 5])), span(pd.Series([5, 5]))
@@ -281,7 +281,7 @@ def _ends(row: Row, low: str, high: str) -> str:
 
 
 def _basis(row: Row, lead: str = "over") -> str:
-    """The interval, the seeds, and what both are given."""
+    """Describe the interval, the seeds, and the conditions that both hold under."""
     interval = "no interval" if row["band"] == "none" else f"95 % over {row['band']}"
     repeated = row["band"].startswith("repetitions")
     unit = unit_of([row["band"]])

@@ -1,4 +1,4 @@
-"""Comparisons between methods, paired on (data set, bias value, seed): normalised areas, and what is won back."""
+"""Comparisons between methods, paired on (data set, bias value, seed): normalised areas, and shares won back."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def _share(found: Recovery) -> str:
 
 
 def _area(curve: Curve, grid: list[float]) -> tuple[Sample | None, str]:
-    """The area over the seeds present at every bias value, or why there is none."""
+    """Compute the area over the seeds present at every bias value, or give the reason for none."""
     line = next(iter(curve.values())).line
     absent = [value for value in grid if value not in curve or not curve[value].seeds]
     if absent:

@@ -146,7 +146,7 @@ def _least_patients(point: Point) -> int:
 
 
 def caption(row: dict[str, Any], worst: float = 0.0) -> str:
-    """Write one point of the curve in words: the interval, what it covers, and what is missing.
+    """Write one point of the curve in words: the interval, its units, and the missing seeds.
 
     Args:
         row: A row of ``analysis.accuracy_vs_bias``.

@@ -25,7 +25,7 @@ NOTES = {
 """Facts that a reader must know before comparing with a source."""
 
 COMPARABLE = "test_accuracy"
-"""The column that these numbers may stand beside."""
+"""Test column that these numbers can be compared with."""
 
 _COLUMNS = ["source", "method", "name", "bias_axis", "bias_value", "gamma", "accuracy"]
 _VARIANCES = (0.020, 0.025, 0.030, 0.035, 0.040, 0.045, 0.050)
@@ -104,7 +104,7 @@ def published_or_none(dataset: str) -> pd.DataFrame:
 
 
 def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
-    """Lay one's own points beside the published numbers at the same bias value.
+    """Compare one's own points with the published numbers at the same bias value.
 
     Inside or outside says whether the published number lies in one's own 95 % interval. As network, palette or split
     differ, neither is a test of a reproduction.
@@ -148,7 +148,7 @@ def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_gamma(number: Any, gamma: Any) -> bool:
-    """Tell if a published number is of this gamma.
+    """True where a published number is of this gamma.
 
     No gamma at all is 0, as in a data set without its annotation.
 
@@ -162,7 +162,7 @@ def at_gamma(number: Any, gamma: Any) -> bool:
 
 
 def _same_place(point: Mapping[Any, Any], number: Mapping[Any, Any]) -> bool:
-    """Tell if a published number is of the point's method and place, its own gamma included."""
+    """True where a published number is of the point's method and place, its own gamma included."""
     return (
         number["method"] == point["method"]
         and number["bias_axis"] == point["bias_axis"]

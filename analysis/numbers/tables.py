@@ -72,7 +72,9 @@ def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.D
 
 
 def headline_rule(trials: pd.DataFrame) -> str:
-    """Name the rule of the headline curve: the sweep's own, or the first that chose a confirm row where it chose none.
+    """Name the rule of the headline curve.
+
+    It is the sweep's own, or the first that chose a confirm row where that one chose none.
 
     Example:
         >>> rows = {"phase": "confirm", "headline_rule": "val_reweighted", "rules": [("val_biased",)]}

@@ -1,4 +1,4 @@
-"""Precision of a design: the three components of a difference's variance, and the least difference it would find."""
+"""Precision of a design: the components of a difference's variance, and the least difference it would find."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WORTH = 0.9
 
 @dataclass(frozen=True)
 class Components:
-    """Variance of one seed's difference on one patient, taken apart.
+    """Components of the variance of one seed's difference on one patient.
 
     Attributes:
         seeds: Between seeds.
@@ -81,7 +81,9 @@ class Components:
 
 
 def components_of(variance: Variance) -> Components:
-    """Take a variance over K seeds and P patients apart: V_s and V_p both hold V_sp.
+    """Split a variance over K seeds and P patients into its components.
+
+    V_s and V_p both hold V_sp, hence sigma_s^2 = (V_s - V_sp) K, sigma_p^2 = (V_p - V_sp) P and sigma_sp^2 = V_sp K P.
 
     A component that comes out below 0, as chance will have it, counts as 0: the interaction then is what the other of
     the two has, so that the design at hand keeps its variance.

@@ -1,4 +1,4 @@
-"""Predictions of several test variants laid together: groups of (class, bias) for the worst one, pairs for the flips.
+"""Predictions of several test variants combined: groups of (class, bias) for the worst one, pairs for the flips.
 
 Each data set declares of which variants its groups and pairs are made, and rows do not say so: they are found as the
 ones that give every trial its stored ``test_worst_group_accuracy`` and ``flip_rate``.

@@ -100,7 +100,10 @@ def null_of(confidence: Array) -> float:
 
 
 def _mean_deviation(p: Array) -> float:
-    """E|X - E X| of the number X of successes of independent draws: their polynomials multiplied pair by pair."""
+    """Compute E|X - E X| of the number X of successes of independent draws.
+
+    The polynomials of the draws are multiplied pair by pair.
+    """
     size = 1 << max(len(p) - 1, 0).bit_length()
     # A draw that always fails is no draw: the number of polynomials is filled up to a power of two with such.
     chance = np.concatenate([p, np.zeros(size - len(p))])

@@ -25,11 +25,11 @@ class Measure:
         column: Its name in the trials.
         name: Its name in figures.
         better: Which direction is better: ``higher``, ``lower`` or ``0``, the value nearest to 0.
-        says: What it measures and what it does not say, in words.
+        says: Its meaning and its limits, in words.
         bounds: Its range.
         wilson: Where its interval is Wilson's over patients: ``edge``, where Student's would leave the range or has no
             width; ``always``, of a share over few images; ``never``, where it is no mean of zeros and ones.
-        named: It is the worst of several groups, which has to be named by somebody.
+        named: True for the worst of several groups: other seeds choose the group (``additive.worst_named_by_others``).
         clean: True where it is of the unbiased test variant alone, whose images are drawn like the ceiling's own
             training images: only there is training without bias a ceiling.
     """
@@ -53,7 +53,10 @@ class Measure:
 
 
 WITHOUT_BIAS = "trained without bias"
-"""Name of the method ``ceiling`` where it is none: plain training may beat it on images that carry the bias."""
+"""Name of the method ``ceiling`` where it is no ceiling.
+
+Plain training may beat it on images that carry the bias.
+"""
 _CEILING = "ceiling"
 
 TEST_MEASURES = (

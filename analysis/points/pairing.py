@@ -72,7 +72,9 @@ def counterpart_curve(
 
 
 def grid_of(curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...]) -> list[float]:
-    """List the bias values of all methods on comparable lines, sorted: one missing cell must be seen as missing.
+    """List the bias values of all methods on comparable lines, sorted.
+
+    One method's missing cell is seen as missing, since another method has it.
 
     Example:
         >>> line = ("sweep", "digits", "cnn", "val_biased", "rho", "")
@@ -83,7 +85,7 @@ def grid_of(curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...]) -> li
 
 
 def least_points(facet: str) -> int:
-    """Give the fewest bias values of a line that has an area.
+    """Minimum number of bias values of a line that has an area.
 
     A facet of fewer than three points is drawn as marks only, so it has no area either.
 
@@ -143,7 +145,7 @@ def band_name(point: Point, sample: Sample) -> str:
 
 
 def basis_of(point: Point, sample: Sample | None) -> dict[str, Any]:
-    """Collect the grounds of a result, the ``BASIS`` columns.
+    """Collect the ``BASIS`` columns of a result: its seeds, patients, test images and band.
 
     Args:
         point: A point of the line.

@@ -1,4 +1,4 @@
-"""Confirm rows gathered into points of a curve: one number per seed, folds pooled, patients beside them."""
+"""Confirm rows gathered into points of a curve: one number per seed, folds pooled, patients known."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from store.sheet.declaration import PARTS, SEEDS, SHOWN, hash_of, parts_in, part
 
 @dataclass(frozen=True)
 class Standing:
-    """Declaration of a sweep's comparison, and what was changed once test results existed.
+    """Declaration of a sweep's comparison, and the changes made once test results existed.
 
     Attributes:
         hash: Hash of the declaration before the first test result; "" where the sweep's version noted none.
@@ -41,7 +41,7 @@ class Standing:
 
 
 def standing_of(config: Mapping[str, Any], changes: Sequence[Mapping[str, Any]] = ()) -> Standing:
-    """Find out how a sweep's comparison stands.
+    """Compare a sweep's declaration with the changes made since.
 
     Args:
         config: Content of ``sweep.yaml``.
@@ -83,7 +83,11 @@ def standing_of(config: Mapping[str, Any], changes: Sequence[Mapping[str, Any]] 
 
 
 def _unnoted(changes: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], list[str]]]:
-    """Changes after test results of a version that kept no declaration in ``sweep.yaml``, with the parts changed."""
+    """List the changes after test results of a version that kept no declaration in ``sweep.yaml``.
+
+    Yields:
+        Each change, with the parts changed.
+    """
     for change in changes:
         what = change.get("what")
         # One that does not say what had been seen is not taken for harmless.
@@ -95,7 +99,7 @@ def _unnoted(changes: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str
 
 
 def _primary_before(primary: Mapping[str, Any], change: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The comparison before a change of an older version: what it changed, put back."""
+    """Restore the comparison as it was before a change of an older version."""
     before = dict(primary)
     for key, pair in section(change, "what").items():
         old = pair.get("old") if isinstance(pair, Mapping) else None

@@ -132,7 +132,7 @@ def render(findings: Findings) -> str:
 
 
 def _answer(findings: Findings, sweep: Sweep) -> dict[str, str]:
-    """The head of the report: a sweep's answer, why it is descriptive, its test, and when it was declared."""
+    """Write the head of the report: a sweep's answer, its test and its declaration."""
     mark = f"{sweep.name}: " if len(findings.sweeps) > 1 else ""
     late = words.descriptive_words(sweep)
     made = sweep.primary is not None and not sweep.primary.comparison.reason

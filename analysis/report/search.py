@@ -135,7 +135,7 @@ def seeds_words(rows: pd.DataFrame) -> str:
 
 
 def map_words(rows: pd.DataFrame, parameter: str) -> str:
-    """Read the chosen weight at each bias value aloud, weak to strong.
+    """Describe the chosen weight at each bias value, weak to strong.
 
     Example:
         >>> row = {"chosen": [True], "bias_strength": 0.45, "bias_value": 0.9, "mu": 1.0, "validation": 0.91}

@@ -25,7 +25,7 @@ _LISTED = 6
 
 
 def warnings_of(findings: Findings) -> list[str]:
-    """Collect all warnings, the gravest first.
+    """Collect all warnings, the most serious first.
 
     Args:
         findings: The report's content.
@@ -111,7 +111,7 @@ def _primary(findings: Findings, sweep: Sweep) -> Iterator[str]:
 
 
 def _without_repaint(findings: Findings, sweep: Sweep) -> Iterator[str]:
-    """A sweep that compares debiasing methods without the simplest remedy, where the bias can be painted."""
+    """Warn where debiasing methods are compared without the simplest remedy, and the bias can be painted."""
     infos = {label: info for label, info in section(sweep.config, "methods_info").items() if isinstance(info, Mapping)}
     debiasing = [str(label) for label, info in infos.items() if info.get("debiasing")]
     if sweep.info.get("painter") and debiasing and all(info.get("method") != REPAINT for info in infos.values()):
@@ -132,7 +132,7 @@ def _seeds_added(findings: Findings, sweep: Sweep) -> Iterator[str]:
 
 
 def _problems(findings: Findings, sweep: Sweep) -> Iterator[str]:
-    """Problems that ``status.json`` names and no row shows, such as a cell without a completed search trial."""
+    """Report the problems of ``status.json`` that no row shows, such as a cell without a completed search trial."""
     failed = set(findings.trials.loc[findings.trials["status"] == "failed", "trial_id"])
     lines = [str(line) for line in sweep.status.get("failed") or ()]
     told = [line for line in lines if not any(line.startswith(trial.split("/")[-1]) for trial in failed)]
@@ -223,7 +223,7 @@ def _spaces(findings: Findings) -> dict[str, Mapping[str, Any]]:
 
 
 def _edge(value: Any, bounds: Any) -> str:
-    """Name the end of its range that a value lies within 2 % of: ``lower end``, ``upper end`` or ""."""
+    """Name the end of a range that a value lies near (within 2 %): ``lower end``, ``upper end`` or ""."""
     if not isinstance(bounds, Mapping) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return ""
     pair = next((bounds[k] for k in ("log", "uniform", "int") if isinstance(bounds.get(k), Sequence)), None)

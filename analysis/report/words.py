@@ -1,4 +1,4 @@
-"""The report in words: captions, the meaning of a rule, a curve read aloud.
+"""The report in words: captions, the meaning of a rule, the description of a curve.
 
 The words are the same whether a method wins or loses.
 """
@@ -114,7 +114,7 @@ def coincidences(findings: Findings) -> list[str]:
 
 
 def curve_summary(curve: pd.DataFrame, metric: str, rule: str) -> str:
-    """Read a curve aloud: each line's means from weak to strong bias.
+    """Describe a curve in words: each line's means from weak to strong bias.
 
     Args:
         curve: Rows of ``accuracy_vs_bias``.

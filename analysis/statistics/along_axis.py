@@ -1,4 +1,4 @@
-"""Numbers along the bias axis: normalised area under a curve, and where it breaks."""
+"""Numbers along the bias axis: normalised area under a curve, and its breaking point."""
 
 from __future__ import annotations
 

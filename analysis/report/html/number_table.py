@@ -10,7 +10,7 @@ from markupsafe import Markup
 from analysis.report.html import markup as m
 
 MOST_ROWS = 200
-"""Longer tables stay out of the page, which is to be one small file."""
+"""Maximum number of rows of a table in the page, which is to be one small file."""
 _MOST_TOGETHER = 1000
 _LEFT_OUT = {"caption", "values", "seeds", "hyperparameters", "trial_id", "shared", "median", "worst_case"}
 _IN_CSV_ONLY = {

@@ -49,7 +49,7 @@ def buttons(switch: str, lead: str, choices: Mapping[str, str]) -> Markup:
 
 
 def per(switch: str, parts: Mapping[str, Markup]) -> Markup:
-    """Make content of which one value's is shown at a time.
+    """Make content with a part for each value of a switch, one part shown at a time.
 
     Without scripts the first is shown.
 
