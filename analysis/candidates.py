@@ -40,6 +40,9 @@ class Candidates:
 def search_number(trials: pd.DataFrame) -> NDArray[np.int64]:
     """Read the number of each search trial's candidate.
 
+    Args:
+        trials: Trial rows, N of them, with ``search_number``.
+
     Returns:
         ``[N]``, int64; -1 where there is none.
 
@@ -54,6 +57,9 @@ def search_number(trials: pd.DataFrame) -> NDArray[np.int64]:
 def seed_number(trials: pd.DataFrame) -> NDArray[np.int64]:
     """Read the index of each trial's seed.
 
+    Args:
+        trials: Trial rows, N of them, with ``seed_number``.
+
     Returns:
         ``[N]``, int64; 0 where it is not known.
 
@@ -67,6 +73,12 @@ def seed_number(trials: pd.DataFrame) -> NDArray[np.int64]:
 
 def several_seeds(trials: pd.DataFrame) -> bool:
     """True where some candidate of the search was trained with several seeds.
+
+    Args:
+        trials: Trial rows with ``phase`` and ``seed_number``.
+
+    Returns:
+        The answer.
 
     Example:
         >>> several_seeds(pd.DataFrame({"phase": ["search"] * 2, "seed_number": [0, 1]}))
@@ -101,6 +113,7 @@ def averaged(trials: pd.DataFrame, completed: NDArray[np.bool_], value: Floats) 
     own = trials.iloc[search]
     group = own.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
     seed = seed_number(own)
+    # Rows that ``load`` did not return lack the number planned: the largest index of the cell stands for it.
     planned = pd.Series(seed).groupby(own["cell"].to_numpy()).transform("max").to_numpy() + 1
     if SEARCH_SEEDS in own:
         planned = own[SEARCH_SEEDS].to_numpy(dtype=np.int64)
@@ -119,6 +132,9 @@ def averaged(trials: pd.DataFrame, completed: NDArray[np.bool_], value: Floats) 
 
 def standard_error(values: Sequence[float]) -> float:
     """Compute the standard error of a mean, standard deviation / sqrt(number).
+
+    Args:
+        values: One value for each seed.
 
     Returns:
         The standard error; NaN of fewer than two values.

@@ -26,6 +26,9 @@ def read_changes(folder: SweepFiles) -> tuple[Mapping[str, Any], ...]:
 
     A line that is damaged or missing is warned of: an extension that is not known makes p values too small.
 
+    Args:
+        folder: The sweep's folder, open.
+
     Returns:
         The changes; none where there is no such file.
 
@@ -50,6 +53,9 @@ def read_changes(folder: SweepFiles) -> tuple[Mapping[str, Any], ...]:
 
 def missing_lines(folder: SweepFiles) -> int:
     """Count the lines of ``changes.jsonl`` that are gone, by the number in ``sweep.yaml``.
+
+    Args:
+        folder: The sweep's folder, open.
 
     Returns:
         The number, 0 where ``sweep.yaml`` counts none.
@@ -91,8 +97,10 @@ def read_change(line: str, sweep: str | None) -> Mapping[str, Any] | None:
     """
     try:
         change = json.loads(line)
+    # Brackets nested thousands deep, as in a damaged line, end in a RecursionError.
     except (ValueError, RecursionError):
         return None
+    # Each line has a checksum of its own, as a small JSON file has.
     if not isinstance(change, dict) or (KEY in change and not is_whole("changes.json", line.encode())):
         return None
     if sweep is not None and (KEY not in change or change.get("sweep") != sweep):
@@ -158,6 +166,9 @@ def mark_seeds_added(trials: pd.DataFrame, directories: Location | Sequence[Loca
 def added_by_sweep(trials: pd.DataFrame) -> dict[str, int]:
     """Count the seeds added after results had been seen, of each sweep.
 
+    Args:
+        trials: Trial rows, with ``seeds_added`` where ``mark_seeds_added`` added it.
+
     Returns:
         Numbers by sweep; empty where the trials do not carry them.
 
@@ -207,6 +218,7 @@ def _steps(what: Mapping[str, Any]) -> list[tuple[str, int, int]]:
             found.append((key, old, new))
         elif key == "confirm.rules":
             before, after = (seeds_of_rules(rules) for rules in (old, new))
+            # NaN, which differs from itself, is a rule without a number of its own: "confirm.seeds" counts for it.
             both = [rule for rule in before if rule in after and before[rule] == before[rule]]
             found += [(rule, int(before[rule]), int(after[rule])) for rule in both if after[rule] == after[rule]]
     return found

@@ -112,6 +112,7 @@ def gather(places: Sequence[Location]) -> Findings:
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        # Warnings of files that cannot be read become sentences of the report, in place of lines on a terminal.
         every = mark_seeds_added(load(places, superseded=True), places)
         names = list(dict.fromkeys(every["sweep"]))
         predictions = _together([load_predictions(place) for place in places], names)
@@ -123,6 +124,7 @@ def gather(places: Sequence[Location]) -> Findings:
     column = default_column(trials)
     trials = with_calibration(trials, predictions)
     others = [measure.column for measure in measures_in(trials) if measure.column != column]
+    # Drawn as the grey band of the measure that it belongs to.
     others += [null for own, null in NULL_VALUES.items() if own in others and trials[null].notna().any()]
     by_column = Results.by_column(trials, predictions, [column, *others])
     results = by_column[column]
@@ -147,6 +149,7 @@ def gather(places: Sequence[Location]) -> Findings:
         selected=selected_hyperparameters(trials),
         measures={other: _without_hyperparameters(by_column[other]) for other in others},
         confusion=_confusion(trials, predictions),
+        # The published numbers are accuracies: beside another metric they would mislead.
         beside=beside_published(curve) if column == COMPARABLE else beside_published(curve.iloc[:0]),
         sharing=shared_properties(trials, splits, predictions) if len(names) > 1 else pd.DataFrame(),
         unread=tuple(dict.fromkeys(str(w.message) for w in [*caught, *beside] if "left out" in str(w.message))),

@@ -164,6 +164,9 @@ def load_config(directory: Location) -> dict[str, Any]:
 def read_config(folder: SweepFiles) -> dict[str, Any]:
     """Read ``sweep.yaml`` of an open folder.
 
+    Args:
+        folder: The sweep's folder, open.
+
     Returns:
         Its content; empty where there is no such file.
 
@@ -227,6 +230,7 @@ def _titles(names: Sequence[str], addresses: Sequence[str]) -> list[str | None]:
 
 
 def _load_one(folder: SweepFiles) -> pd.DataFrame:
+    # One file of all rows, which is much faster to read than hundreds of parts.
     gathered = read_gathered(folder)
     if gathered is not None:
         return _frame(gathered.rows).assign(**_derived(gathered), directory=folder.name, **_bare(gathered.rows))
@@ -248,6 +252,10 @@ def _bare(rows: pa.Table) -> dict[str, Any]:
 
 def derive(folder: SweepFiles, rows: pa.Table) -> dict[str, list[Any]]:
     """Compute the columns that this module adds to a sweep's rows (``store.gathered.DERIVED``).
+
+    Args:
+        folder: The sweep's folder, open.
+        rows: Its N trial rows.
 
     Returns:
         A value for each row, by column.
@@ -281,6 +289,7 @@ def _derive(frame: pd.DataFrame, sheet: Sheet) -> pd.DataFrame:
     frame["seeds_planned"] = planned
     frame["headline_rule"] = sheet.rules[0]
     frame["whole_axis"] = _whole_axis(frame, sheet)
+    # To the place that ``DERIVED`` gives it: gathered rows and parts have their columns in one order.
     frame[SEARCH_SEEDS] = frame.pop(SEARCH_SEEDS)
     frame["units_planned"] = sheet.repeats if sheet.repeats > 1 else sheet.splits
     frame["stronger"] = sheet.stronger(str(frame["bias_axis"].iloc[0]))
@@ -322,6 +331,7 @@ def _whole_axis(frame: pd.DataFrame, sheet: Sheet) -> pd.Series:
 
 
 def _frame(table: pa.Table) -> pd.DataFrame:
+    # Otherwise a column of booleans with a missing value becomes one of objects.
     booleans = {pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = table.to_pandas(types_mapper=booleans.get)
     return frame

@@ -131,6 +131,7 @@ def _chosen(
             position = best(numbers[rows].tolist(), found.value[rows].tolist())
             firsts += [] if position is None else [rows[position]]
         rows = np.array(firsts, dtype=np.int64)
+        # The last key counts first: the highest value, and of equal ones the lower number.
         rows = rows[np.lexsort((numbers[rows], -found.value[rows]))]
         chosen.append((rule, rows, found.value[rows]))
     return chosen
@@ -209,6 +210,7 @@ def mark(
     # Parsing the JSON of every search row is most of the time of loading: only those whose text was chosen matter.
     compared = np.flatnonzero(confirm | (text.isin(texts).to_numpy(dtype=bool) & ~beyond))
     found = np.empty(len(trials), dtype=object)
+    # An empty tuple in each place: assigned to a slice, it would be taken for an empty array.
     found.fill(())
     any_rule = np.zeros(len(trials), dtype=bool)
     found_keys = zip(place[compared].tolist(), _canonical(text.iloc[compared].tolist(), known), strict=True)

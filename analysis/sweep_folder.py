@@ -198,6 +198,7 @@ def _strips(folder: SweepFiles, index: Mapping[str, Any], config: Mapping[str, A
     for entry in index.get("strips") or ():
         if not isinstance(entry, Mapping) or not isinstance(entry.get("value"), (int, float)):
             continue
+        # The last part of the path alone: an index must not name a file outside the folder.
         name = f"samples/{PurePosixPath(str(entry.get('file'))).name}"
         try:
             png = folder.read(name)
@@ -206,6 +207,7 @@ def _strips(folder: SweepFiles, index: Mapping[str, Any], config: Mapping[str, A
         except DamagedFile as error:
             warnings.warn(f"left out {folder.name}/{name}: {error}", stacklevel=2)
             continue
+        # Older versions wrote no digest.
         if "digest" in entry and entry["digest"] != digest(png):
             warnings.warn(
                 f"left out {folder.name}/{name}: its bytes do not agree with the digest in samples/index.json",

@@ -50,10 +50,22 @@ def write_csv(directories: Location | Sequence[Location], out: str | os.PathLike
 
 
 def csv_of(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
-    """Write the files of ``write_csv`` from findings already gathered."""
+    """Write the files of ``write_csv`` from findings already gathered.
+
+    Args:
+        findings: What ``analysis.findings.gather`` returned.
+        out: The folder to write into.
+
+    Returns:
+        The files, the codebook last.
+
+    Raises:
+        InputError: ``out`` is a file.
+    """
     folder = out_folder(out, "CSV files")
     files, book = [], []
     for name, table in tables_of(findings).items():
+        # A reader, or a spreadsheet, never opens half a table.
         with replacing(folder / f"{name}.csv") as temporary:
             arrow = pa.Table.from_pandas(_flat(table), preserve_index=False)
             pacsv.write_csv(arrow, temporary, pacsv.WriteOptions(quoting_style="needed"))
@@ -68,6 +80,12 @@ def tables_of(findings: Findings) -> dict[str, pd.DataFrame]:
     """Collect the tables by name, empty ones left out.
 
     Predictions and splits stay Parquet, as no spreadsheet holds them.
+
+    Args:
+        findings: What ``analysis.findings.gather`` returned.
+
+    Returns:
+        Tables by name, which is also the name of their CSV file.
     """
     measures = [curve.assign(column=column) for column, curve in findings.measures.items()]
     tables = {

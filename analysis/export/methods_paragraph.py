@@ -37,7 +37,14 @@ def methods_paragraph(findings: Findings, sweep: Sweep) -> str:
 
 
 def cited(findings: Findings) -> list[str]:
-    """List the keys of the publications that the paragraphs of all sweeps cite."""
+    """List the keys of the publications that the paragraphs of all sweeps cite.
+
+    Args:
+        findings: What ``analysis.findings.gather`` returned.
+
+    Returns:
+        Keys of ``references``, each once, in order of appearance.
+    """
     keys: list[str] = []
     for sweep in findings.sweeps:
         text = methods_paragraph(findings, sweep)

@@ -94,7 +94,9 @@ def _content(folder: SweepFiles) -> Iterator[tuple[str, bytes]]:
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
     # Both are compressed already: packing them again costs time and saves nothing.
     packed = name.endswith((".parquet", ".png"))
+    # A fixed date: the same sweep packs into the same bytes.
     info = zipfile.ZipInfo(name, _NO_DATE)
     info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+    # A ZipInfo made by hand has no permissions: unzip would leave files that nobody may read.
     info.external_attr = 0o644 << 16
     archive.writestr(info, content)

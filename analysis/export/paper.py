@@ -71,6 +71,12 @@ def table_tex(findings: Findings) -> str:
     """Write the headline rule's table for LaTeX (package booktabs), one for each data set.
 
     The best means are not set bold.
+
+    Args:
+        findings: What ``analysis.findings.gather`` returned.
+
+    Returns:
+        LaTeX source of one ``table`` environment.
     """
     rows = findings.curve[findings.curve["rule"] == findings.headline]
     parts = []
@@ -91,6 +97,12 @@ def table_tex(findings: Findings) -> str:
 
 def to_tex(text: str) -> str:
     """Write plain text for LaTeX: special characters escaped, Pandoc citations as ``\\cite``.
+
+    Args:
+        text: Plain text, with citations as ``[@key]`` or ``[@key; @key]``.
+
+    Returns:
+        LaTeX source.
 
     Example:
         >>> print(to_tex("95 % intervals [@kim2019]"))

@@ -34,6 +34,7 @@ class Axis:
     def range(self) -> list[float]:
         """Ends of the axis in plotly's coordinates, weak bias first, with room for the outermost dots."""
         ends = [math.log10(v) if self.log else v for v in (self.ticks[0], self.ticks[-1])]
+        # A single value spans nothing: it gets a fixed room.
         pad = 0.06 * (ends[1] - ends[0]) or 0.05
         return [ends[0] - pad, ends[1] + pad]
 

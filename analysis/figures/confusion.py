@@ -76,6 +76,7 @@ def confusion_figure(
         raise InputError(f"a confusion matrix needs predictions of '{label}' under '{rule}', but there are none")
     n = int(max(rows["true"].max(), rows["predicted"].max())) + 1
     groups = list(rows.groupby(["sweep", "facet", "bias_value"], sort=False))
+    # Evenly spread, with both ends: the weakest and the strongest bias are the ones compared.
     kept = np.unique(np.linspace(0, len(groups) - 1, min(len(groups), _MOST)).round().astype(int))
     axis_name = str(rows["bias_axis"].iloc[0])
     maps = []
@@ -128,6 +129,12 @@ def plot_confusion(
 def draw_confusion(shown: ConfusionFigure) -> go.Figure:
     """Draw heat maps that are computed already.
 
+    Args:
+        shown: The heat maps.
+
+    Returns:
+        The plotly figure; ``layout.meta["narrow"]`` holds the layout for a phone.
+
     Example:
         >>> shares = np.array([[0.9, 0.1], [0.6, 0.4]])
         >>> shown = ConfusionFigure("erm", ("cat", "dog"), (HeatMap("rho 0.5", shares), HeatMap("rho 1", shares)))
@@ -163,6 +170,7 @@ def draw_confusion(shown: ConfusionFigure) -> go.Figure:
         "annotations": above,
         "showlegend": False,
         "height": _height(count, _ACROSS, _SIDE),
+        # One scale for all maps: the same colour is the same share.
         "coloraxis": {"cmin": 0, "cmax": 1, "colorscale": _SCALE, "colorbar": bar},
         "meta": {"narrow": narrow},
     }

@@ -123,6 +123,7 @@ def curve_figure(
         raise InputError(f"a curve needs at least one confirm trial, but rule '{rule}' has none: finish the sweep")
     place = make_axis(rows, x, axis_title)
     look = styles(curve["label"])
+    # A method keeps its colour wherever it appears: layers tell its lines apart by their marks.
     overlaid = list(rows.groupby(_OVERLAID, sort=False).groups)
     lines = tuple(
         _line(

@@ -76,6 +76,7 @@ def learning_curves(
     rows = rows.sort_values("bias_strength")
     if bias_value is None and len(rows):
         bias_value = float(rows["bias_value"].iloc[-1])
+    # A ceiling of the whole axis was trained at one bias value and belongs to every one.
     rows = rows[(rows["bias_value"] == bias_value) | rows["whole_axis"]]
     epochs = history.merge(rows[["trial_id", "label", "name"]], on="trial_id").dropna(subset=["test_accuracy"])
     if epochs.empty:
@@ -127,6 +128,12 @@ def plot_learning_curves(
 
 def draw_learning(shown: LearningCurves) -> go.Figure:
     """Draw learning curves that are computed already.
+
+    Args:
+        shown: The curves.
+
+    Returns:
+        The plotly figure.
 
     Example:
         >>> from analysis.figures.style import styles

@@ -52,6 +52,10 @@ def plot_measure(curve: pd.DataFrame, measure: Measure, null: pd.DataFrame | Non
 def null_range(null: pd.DataFrame | None, rule: str) -> tuple[float, float] | None:
     """Find the lowest and the highest null value of a rule's points.
 
+    Args:
+        null: Curve of the null value, or None.
+        rule: The selection rule.
+
     Returns:
         Both; None without any.
 
@@ -68,6 +72,10 @@ def null_range(null: pd.DataFrame | None, rule: str) -> tuple[float, float] | No
 
 def null_words(null: pd.DataFrame | None, rule: str) -> str:
     """Write the sentence on the null values of a rule's points.
+
+    Args:
+        null: Curve of the null value, or None.
+        rule: The selection rule.
 
     Returns:
         The sentence; "" without any.
@@ -92,6 +100,10 @@ def null_words(null: pd.DataFrame | None, rule: str) -> str:
 def with_null(curve: pd.DataFrame, null: pd.DataFrame | None) -> pd.DataFrame:
     """Add ``null_value``, the null value of each point, to a curve's rows.
 
+    Args:
+        curve: Rows of ``accuracy_vs_bias`` of a test column.
+        null: Those of its null value, or None.
+
     Returns:
         The rows; as they are where there are no null values.
 
@@ -108,6 +120,12 @@ def with_null(curve: pd.DataFrame, null: pd.DataFrame | None) -> pd.DataFrame:
 
 def own_figures(measures: Mapping[str, pd.DataFrame]) -> dict[str, tuple[pd.DataFrame, Measure, pd.DataFrame | None]]:
     """Select the test columns with a figure of their own: curve, measure and curve of the null value of each.
+
+    Args:
+        measures: Curves by test column, those of null values among them.
+
+    Returns:
+        Curve, measure and curve of the null value (or None), by test column.
 
     Example:
         >>> curve = pd.DataFrame()

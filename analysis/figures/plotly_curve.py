@@ -83,9 +83,17 @@ def plot_accuracy_vs_bias(
 
 
 def draw_curve(shown: CurveFigure) -> go.Figure:
-    """Draw a curve that is computed already."""
+    """Draw a curve that is computed already.
+
+    Args:
+        shown: The curve.
+
+    Returns:
+        The plotly figure.
+    """
     traces: list[go.Scatter] = []
     for i, line in enumerate(shown.lines):
+        # The dots of several methods at one bias value stand side by side.
         dodge = _DODGE * (i - (len(shown.lines) - 1) / 2)
         x = [shown.axis.shifted(v, dodge) for v, values in zip(line.x, line.values, strict=True) for _ in values]
         traces += [*([_band(line)] if line.band else []), _dots(line, x), _mean(line)]
@@ -99,6 +107,7 @@ def draw_curve(shown: CurveFigure) -> go.Figure:
         height=480 + 16 * (len(shown.lines) + len(shown.published)),
         xaxis=_x_axis(shown.axis),
         yaxis=axis(safe(shown.y_title), range=list(shown.y_range), tickformat=".2f"),
+        # Plotly keeps zoom and hidden lines over a switch of rule while this stays the same.
         uirevision="curve",
         hovermode="closest",
     )
@@ -174,6 +183,7 @@ def _published(source: Source) -> list[go.Scatter]:
         "mode": "markers",
         "meta": "published",
     }
+    # Without a point of its own: one entry in the legend for the marks of all methods.
     entry = go.Scatter(
         x=[None],
         y=[None],

@@ -21,6 +21,8 @@ WIDTHS_MM = {85: 70, 180: 95}
 """Widths of one and of two columns, and the heights drawn at them."""
 
 _MM = 1 / 25.4
+# Type 42 embeds TrueType fonts, which publishers ask for; text in SVG stays text; a fixed salt gives the same file for
+# the same rows.
 _TYPE: Any = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 8, "ytick.labelsize": 8,
     "legend.fontsize": 8, "font.family": "sans-serif", "pdf.fonttype": 42, "svg.fonttype": "none",

@@ -101,7 +101,14 @@ def plot_lambda_map(
 
 
 def draw_map(shown: SearchMap) -> go.Figure:
-    """Draw a map that is computed already."""
+    """Draw a map that is computed already.
+
+    Args:
+        shown: The map.
+
+    Returns:
+        The plotly figure.
+    """
     rows, floor = shown.rows, shown.floor
     weights = rows[shown.parameter].to_numpy(dtype=float)
     several = bool((rows["n_search_seeds"] > 1).any())
@@ -169,6 +176,7 @@ def search_budget(
     rows = rows.assign(name=rows["label"].where(rows["facet"] == "", rows["label"].astype(str) + ", " + rows["facet"]))
     if bias_value is None and len(rows):
         bias_value = float(rows.sort_values("bias_strength", kind="stable")["bias_value"].iloc[-1])
+    # A ceiling of the whole axis was searched at one bias value and belongs to every one.
     whole = set(trials.loc[trials["whole_axis"], "label"])
     rows = rows[(rows["bias_value"] == bias_value) | rows["label"].isin(whole)]
     if rows.empty:
@@ -211,6 +219,12 @@ def plot_search_budget(
 
 def draw_budget(shown: SearchBudget) -> go.Figure:
     """Draw the curves of a larger search that are computed already.
+
+    Args:
+        shown: The curves.
+
+    Returns:
+        The plotly figure.
 
     Example:
         >>> from analysis.figures.style import styles

@@ -59,6 +59,12 @@ _OTHERS = [
 def styles(labels: Iterable[str]) -> dict[str, Style]:
     """Choose a style for each label: fixed for the methods every sweep has, in order of appearance for the rest.
 
+    Args:
+        labels: Labels of methods, which may repeat.
+
+    Returns:
+        A style for each label.
+
     Example:
         >>> styles(["erm", "mine"])["erm"].color, styles(["mine"])["mine"].symbol
         ('#D55E00', 'hexagon')
@@ -137,6 +143,12 @@ def trace_id(name: str) -> str:
     """Make the identifier that keeps a trace the same when another rule is shown.
 
     It is one word, since plotly puts it into CSS selectors.
+
+    Args:
+        name: The trace's line and kind.
+
+    Returns:
+        One word of letters and digits.
 
     Example:
         >>> trace_id("erm/mean") == trace_id("erm/mean"), trace_id("erm/mean").isalnum()

@@ -57,6 +57,7 @@ def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd
         first = next(iter(curve.values()))
         grid = grid_of(curves, key)
         if (
+            # The ceiling is trained without bias: there is no bias strength at which it breaks.
             first.line.method == CEILING
             or len(grid) < least_points(first.line.facet)
             or any(v not in curve or not curve[v].seeds for v in grid)
@@ -80,6 +81,7 @@ def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd
                 "low": ends[0],
                 "high": ends[1],
                 "not_better_from": _not_better(curves, curve, grid, direction),
+                # As text: the default differs from one bias value to the next.
                 "threshold": f"{threshold:g}" if threshold is not None else f"ceiling - {MARGIN:g}",
                 **(basis if ends[0] else {**basis, "band": "none"}),
             }
@@ -111,6 +113,7 @@ def _interval(
     if strata is None:
         return "", ""
     scores = [p.scores for p in points if p.scores is not None and p.scores.hits is not None]
+    # Only accuracies keep the hits of each patient that a draw counts anew.
     if len(scores) < len(points):
         return "", ""
     # A fixed generator: the same rows give the same interval.
@@ -130,6 +133,7 @@ def _interval(
 
 
 def _towards_stronger(found: BreakingPoint, sign: float) -> float:
+    # Bias values of an axis whose smaller values are the stronger bias are negated, so that all sort alike.
     return sign * found.value if found.value is not None else signed_position(found)
 
 

@@ -51,6 +51,12 @@ def table_caption(curve: pd.DataFrame, metric: str, rule: str) -> str:
 def kinds_of(rows: pd.DataFrame) -> list[str]:
     """List the kinds of interval among the rows, sorted, those without one left out.
 
+    Args:
+        rows: Rows with ``band``.
+
+    Returns:
+        The kinds, such as ``seeds and patients``.
+
     Example:
         >>> kinds_of(pd.DataFrame({"band": ["seeds only", "none", "seeds only"]}))
         ['seeds only']
@@ -61,6 +67,12 @@ def kinds_of(rows: pd.DataFrame) -> list[str]:
 def unit_of(kinds: Sequence[str]) -> str:
     """Name the unit that the values are of, by the kinds of their intervals: ``seeds``, ``splits`` or ``repetitions``.
 
+    Args:
+        kinds: Kinds of interval, as ``kinds_of`` lists them.
+
+    Returns:
+        The unit; ``seeds`` where there is no interval.
+
     Example:
         >>> unit_of(["splits and patients"]), unit_of([])
         ('splits', 'seeds')
@@ -70,6 +82,14 @@ def unit_of(kinds: Sequence[str]) -> str:
 
 def collapsed_words(n_collapsed: int, n_values: int, unit: str) -> str:
     """Describe the collapsed runs of a point: of its seeds, or in its splits or repetitions, of several runs each.
+
+    Args:
+        n_collapsed: Collapsed runs.
+        n_values: Seeds, splits or repetitions of the point.
+        unit: Name of these.
+
+    Returns:
+        The words.
 
     Example:
         >>> collapsed_words(1, 5, "seeds"), collapsed_words(2, 3, "splits")
@@ -117,6 +137,12 @@ def redraws(unit: str, one_split: bool = False) -> str:
 def tested(rows: pd.DataFrame) -> str:
     """Name the test units that the intervals hold for: ``35 test patients``, ``216 test images``.
 
+    Args:
+        rows: Rows with ``band``, ``n_patients`` and ``n_test``.
+
+    Returns:
+        The words.
+
     Example:
         >>> tested(pd.DataFrame({"band": ["seeds and patients"] * 2, "n_patients": [35, 35], "n_test": [280, 280]}))
         '35 test patients'
@@ -130,6 +156,12 @@ def tested(rows: pd.DataFrame) -> str:
 def span(counts: pd.Series) -> str:
     """Write the range of some counts, ``4 to 5``, or the one count.
 
+    Args:
+        counts: One or more counts.
+
+    Returns:
+        The words.
+
     Example:
         >>> span(pd.Series([4, 5, 5])), span(pd.Series([5, 5]))
         ('4 to 5', '5')
@@ -139,7 +171,14 @@ def span(counts: pd.Series) -> str:
 
 
 def won_back_words(row: Row) -> str:
-    """Write the caption of one row of ``won_back``."""
+    """Write the caption of one row of ``won_back``.
+
+    Args:
+        row: The row, without ``caption``.
+
+    Returns:
+        The caption.
+    """
     if row["text"] == "-":
         said = "the gap between erm and the ceiling is itself not significant, so that no share of it can be given,"
     else:
@@ -176,7 +215,14 @@ def area_words(row: Row, reference: str) -> str:
 
 
 def breaking_words(row: Row) -> str:
-    """Write the caption of one row of ``breaking_points``."""
+    """Write the caption of one row of ``breaking_points``.
+
+    Args:
+        row: The row, without ``caption``.
+
+    Returns:
+        The caption.
+    """
     if row["censored"]:
         said = f"crosses {row['threshold']} outside the values measured ({row['bias_axis']} {row['text']})"
     else:
@@ -187,7 +233,14 @@ def breaking_words(row: Row) -> str:
 
 
 def confusion_words(row: Row) -> str:
-    """Write the caption of one row of ``confusion_by_strength``."""
+    """Write the caption of one row of ``confusion_by_strength``.
+
+    Args:
+        row: The row, without ``caption``.
+
+    Returns:
+        The caption.
+    """
     interval = "no interval" if row["band"] == "none" else f"95 % over {row['band']}"
     return (
         f"{_place(row)}: {row['share']:.3f}{_ends(row, 'low', 'high')} of class {row['true']} called "
@@ -198,6 +251,12 @@ def confusion_words(row: Row) -> str:
 
 def selected_words(row: Row) -> str:
     """Write the caption of one row of ``selected_hyperparameters``.
+
+    Args:
+        row: The row, without ``caption``.
+
+    Returns:
+        The caption.
 
     Example:
         >>> row = {"label": "lnl", "bias_value": 0.9, "rule": "val_biased", "validation": 0.912, "candidates": 12}
@@ -213,7 +272,15 @@ def selected_words(row: Row) -> str:
 
 
 def map_words(rows: pd.DataFrame, rule: str) -> list[str]:
-    """Write the captions of the rows of ``lambda_map``."""
+    """Write the captions of the rows of ``lambda_map``.
+
+    Args:
+        rows: The rows, without ``caption``.
+        rule: The selection rule.
+
+    Returns:
+        A caption for each row.
+    """
     found = []
     for row in rows.to_dict("records"):
         several = row["n_search_seeds"] > 1
@@ -234,6 +301,9 @@ def budget_words(row: Row, trials: int, anchored: bool = False, seeds: int = 1) 
         anchored: True where the anchor was among the search's trials; it is not among these.
         seeds: Search seeds of each.
 
+    Returns:
+        The caption.
+
     Example:
         >>> line = {"label": "lnl", "bias_axis": "rho", "bias_value": 0.9, "rule": "val_biased"}
         >>> budget_words(line, trials=12).partition(" (")[0]
@@ -253,6 +323,12 @@ def _seeds(number: int) -> str:
 
 def cost_words(priced: bool) -> str:
     """Write the caption of a table of ``cost``.
+
+    Args:
+        priced: True where the table has prices.
+
+    Returns:
+        The caption.
 
     Example:
         >>> cost_words(priced=True).split("; ")[1]

@@ -76,6 +76,7 @@ def _seeds(rows: pd.DataFrame, sets: dict[tuple[str, int], str]) -> str:
 
 def _named(values: pd.Series, noun: str, sets: dict[tuple[str, int], str]) -> str:
     """Size of a set and a letter: the same letter for the same set."""
+    # A sum does not depend on the order of the rows, which differs between sweeps.
     digest = int(pd.util.hash_pandas_object(values.astype(str), index=False).sum())
     letters = [letter for (kind, _), letter in sets.items() if kind == noun]
     letter = sets.setdefault((noun, digest), chr(ord("A") + len(letters) % 26))

@@ -123,6 +123,7 @@ def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
     for key, curve in curves.items():
         first = next(iter(curve.values()))
         grid = grid_of(curves, key)
+        # The area needs the line alone, the difference both lines: one may exist without the other.
         area, reason = _area(curve, grid)
         comparison = _to_reference(curves, key, grid, reference)
         test = comparison.test if comparison else None
@@ -257,6 +258,7 @@ def _to_reference(
 
 
 def _share(found: Recovery) -> str:
+    # Adding 0.0 turns -0.0 into 0.0.
     ratio, low, high = (f"{round(value, 2) + 0.0:.2f}" for value in (found.ratio, found.low, found.high))
     return f"{ratio} [{low}, {high}]"
 
@@ -282,6 +284,16 @@ def _ends(area: Sample | None) -> dict[str, float]:
 
 def no_comparison(method: str, reference: str, rule: str, reason: str, at: str = AREA) -> Comparison:
     """Make a comparison without numbers, with the reason.
+
+    Args:
+        method: Label of the first.
+        reference: Label of the second.
+        rule: The selection rule.
+        reason: The reason, in words.
+        at: ``area``, or the bias value as text.
+
+    Returns:
+        The comparison: NaN for every number.
 
     Example:
         >>> no_comparison("lnl", "erm", "val_biased", "lnl has no finished seed at rho 1").reason

@@ -154,6 +154,7 @@ class _Tested:
         counts = np.stack([self._by_unit(own, units, n_classes) for own in rows])
         sizes, total = counts.sum(axis=2, keepdims=True), counts.sum(axis=(1, 2), keepdims=True)
         values = counts.sum(axis=1) / total[:, 0]
+        # A patient can be left out of all seeds at once only where all were tested on the same images of it.
         same = np.allclose(sizes / total, sizes[:1] / total[:1], rtol=1e-12, atol=0)
         known = "patients" if all(self._known[own].all() for own in rows) else "images"
         left_out = (total * values[:, None] - counts) / (total - sizes) if same and len(units) > 1 else None
@@ -162,6 +163,7 @@ class _Tested:
         for said in range(n_classes):
             sample = Sample(values[:, said])
             if left_out is not None:
+                # Images of one true class: their patients form a single stratum.
                 sample = Sample(values[:, said], left_out[:, :, said], np.zeros(len(units), dtype=np.int64))
             interval = share_interval(sample, n_images)
             yield {

@@ -93,6 +93,12 @@ def published_numbers(dataset: str) -> pd.DataFrame:
 def published_or_none(dataset: str) -> pd.DataFrame:
     """List the published accuracies on a data set, no rows where there are none.
 
+    Args:
+        dataset: Registered name.
+
+    Returns:
+        The columns of ``published_numbers``.
+
     Example:
         >>> len(published_or_none("coloured_digits")) > 0, len(published_or_none("another"))
         (True, 0)
@@ -152,6 +158,13 @@ def at_gamma(number: Any, gamma: Any) -> bool:
 
     No gamma at all is 0, as in a data set without its annotation.
 
+    Args:
+        number: The published gamma; missing where the data set has none.
+        gamma: One's own gamma, or missing.
+
+    Returns:
+        The answer; True where the published number states no gamma.
+
     Example:
         >>> at_gamma(0.0, None), at_gamma(1.0, 0.0)
         (True, False)
@@ -166,6 +179,7 @@ def _same_place(point: Mapping[Any, Any], number: Mapping[Any, Any]) -> bool:
     return (
         number["method"] == point["method"]
         and number["bias_axis"] == point["bias_axis"]
+        # A bias value computed in a sweep file can differ from the printed one in its last bits.
         and math.isclose(float(number["bias_value"]), float(point["bias_value"]), rel_tol=1e-9, abs_tol=1e-12)
         and at_gamma(number["gamma"], point["gamma"])
     )

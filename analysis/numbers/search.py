@@ -130,6 +130,13 @@ def _candidates(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
 def with_values(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
     """Select a rule's candidates, a row each, with ``validation``, ``validation_se`` and ``n_search_seeds``.
 
+    Args:
+        trials: Trial rows.
+        rule: The selection rule.
+
+    Returns:
+        The rows of the candidates that have a value.
+
     Example:
         >>> rows = {"phase": "search", "status": ["completed", "pruned"], "search_rule": None, "seed_number": 0}
         >>> with_values(pd.DataFrame({**rows, "val_biased": [0.9, 0.5]}), "val_biased")["validation"].tolist()

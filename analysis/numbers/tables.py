@@ -76,6 +76,12 @@ def headline_rule(trials: pd.DataFrame) -> str:
 
     It is the sweep's own, or the first that chose a confirm row where that one chose none.
 
+    Args:
+        trials: What ``analysis.load`` returned.
+
+    Returns:
+        The rule.
+
     Example:
         >>> rows = {"phase": "confirm", "headline_rule": "val_reweighted", "rules": [("val_biased",)]}
         >>> headline_rule(pd.DataFrame(rows))
@@ -135,13 +141,21 @@ def cell_text(row: dict[Any, Any]) -> str:
     if row["band"] == "none":
         return f"{row['mean']:.{DECIMALS}f} (1 seed)"
     up, down = row["high"] - row["mean"], row["mean"] - row["low"]
+    # Clipped intervals and Wilson's are not symmetric: one number cannot stand for both sides.
     if math.isclose(up, down, abs_tol=10**-DECIMALS / 2):
         return f"{row['mean']:.{DECIMALS}f} ± {up:.{DECIMALS}f}"
     return f"{row['mean']:.{DECIMALS}f} [{row['low']:.{DECIMALS}f}, {row['high']:.{DECIMALS}f}]"
 
 
 def table_csv(curve: pd.DataFrame) -> str:
-    """Write the numbers of ``table_of``, rounded as there, one line per method and bias value, as CSV text."""
+    """Write the numbers of ``table_of``, rounded as there, one line per method and bias value, as CSV text.
+
+    Args:
+        curve: Rows of ``accuracy_vs_bias`` of one rule.
+
+    Returns:
+        The text; ``plus_minus`` is empty where the interval is not symmetric.
+    """
     names = [*_KEEP[:3], "rule", "label", "facet", "bias_axis", "bias_value", "bias_strength", "mean", "plus_minus"]
     rounded = curve.assign(plus_minus=(curve["high"] - curve["mean"]).where(curve["band"] != "none"))
     clipped = (curve["high"] - curve["mean"] - (curve["mean"] - curve["low"])).abs() > 10**-DECIMALS / 2

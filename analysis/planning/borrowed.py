@@ -56,6 +56,7 @@ def borrowed_components(
             rows.append(row)
             parts.append(own)
     unit, n_units = _units(sheet)
+    # A design of one seed has no interval: it is shown as one of two.
     designs = [design_row(own, max(n_units, 2), n_tested or own.n_patients, unit, tested) for own in parts]
     return pd.DataFrame([{**r, **d} for r, d in zip(rows, designs, strict=True)], columns=list(COLUMNS)), parts
 

@@ -234,6 +234,10 @@ def components_rows(
 def components_at(first: Point, second: Point) -> Components | None:
     """Estimate the components of the paired difference of two methods at one bias value.
 
+    Args:
+        first: A point.
+        second: The point of the other method at the same place.
+
     Returns:
         The components; None under two common seeds.
 
@@ -279,6 +283,16 @@ def design_row(
 ) -> dict[str, Any]:
     """Compute the ``DESIGN`` columns of ``variance_components`` for a design of K seeds (or splits) and P patients.
 
+    Args:
+        parts: Components of the difference.
+        n_seeds: K, at least 2.
+        n_patients: P.
+        unit: Unit that is repeated.
+        tested: Unit that is tested.
+
+    Returns:
+        The columns; ``d_min`` and its like are missing where nothing varies.
+
     Example:
         >>> row = design_row(Components(0.004, 0.004, 0.02, 5, 20, ((1.0, 1.0),)), n_seeds=5, n_patients=20)
         >>> round(row["d_min"], 3), round(row["d_min_seeds"], 3), row["buy"]
@@ -317,6 +331,12 @@ def _buy(now: float, seeds: float, patients: float) -> str:
 
 def planning_words(row: dict[str, Any]) -> str:
     """Write a row of ``variance_components`` in words.
+
+    Args:
+        row: A row, without ``caption``.
+
+    Returns:
+        The sentences.
 
     Example:
         >>> design = {"unit": "seeds", "tested": "patients", "n_seeds": 5, "n_patients": 0, "buy": "seeds"}

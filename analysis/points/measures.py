@@ -204,6 +204,12 @@ def measure_of(column: str) -> Measure:
 def measures_in(trials: pd.DataFrame) -> list[Measure]:
     """List the measures that some confirm row of the trials has.
 
+    Args:
+        trials: What ``analysis.load`` returned.
+
+    Returns:
+        The measures, in the order of ``TEST_MEASURES``.
+
     Example:
         >>> trials = pd.DataFrame({"phase": ["search", "confirm"], "test_accuracy": [None, 0.9], "ece": [0.1, None]})
         >>> [measure.column for measure in measures_in(trials)]
@@ -238,6 +244,14 @@ def called(label: str, method: str, column: str | None) -> str:
     """Name a line in figures and captions of a test column.
 
     A label of the user's own stays.
+
+    Args:
+        label: The line's label.
+        method: Its method.
+        column: The test column; None = the headline one.
+
+    Returns:
+        The name.
 
     Example:
         >>> called("ceiling", "ceiling", "test_accuracy"), called("ceiling", "ceiling", "flip_rate")

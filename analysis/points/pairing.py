@@ -76,6 +76,13 @@ def grid_of(curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...]) -> li
 
     One method's missing cell is seen as missing, since another method has it.
 
+    Args:
+        curves: Curves by ``Line.like(label)``.
+        key: Key of the line.
+
+    Returns:
+        The bias values.
+
     Example:
         >>> line = ("sweep", "digits", "cnn", "val_biased", "rho", "")
         >>> grid_of({(*line, "erm"): {0.5: None, 1.0: None}, (*line, "lnl"): {0.9: None}}, (*line, "lnl"))
@@ -89,6 +96,12 @@ def least_points(facet: str) -> int:
 
     A facet of fewer than three points is drawn as marks only, so it has no area either.
 
+    Args:
+        facet: The line's facet; "" where it has none.
+
+    Returns:
+        The number.
+
     Example:
         >>> least_points(""), least_points("gamma = 1")
         (2, 3)
@@ -98,6 +111,12 @@ def least_points(facet: str) -> int:
 
 def common_seeds(*points: Point) -> list[int]:
     """List the seeds that all points have, sorted.
+
+    Args:
+        *points: One or more points.
+
+    Returns:
+        The seeds.
 
     Example:
         >>> import numpy as np
@@ -114,6 +133,13 @@ def paired_samples(points: Sequence[Point], seeds: Sequence[int]) -> list[Sample
     """Make samples of the points over the same seeds.
 
     They know their patients only where all points share theirs.
+
+    Args:
+        points: The points.
+        seeds: Seeds that all of them have.
+
+    Returns:
+        A sample for each point.
     """
     samples = [point.sample(seeds) for point in points]
     same = all(p.scores is not None for p in points) and len({p.scores.patients for p in points if p.scores}) == 1
@@ -126,6 +152,10 @@ def band_name(point: Point, sample: Sample) -> str:
     """Name what an interval covers: ``seeds and patients``, ``seeds and images`` or ``seeds only``.
 
     In place of seeds there may be splits or repetitions; a single value has ``none``.
+
+    Args:
+        point: The point.
+        sample: Its seeds, with or without patients.
 
     Returns:
         The name.
@@ -166,5 +196,12 @@ def basis_of(point: Point, sample: Sample | None) -> dict[str, Any]:
 
 
 def line_names(point: Point) -> dict[str, str]:
-    """Collect the columns that name a line."""
+    """Collect the columns that name a line.
+
+    Args:
+        point: A point of the line.
+
+    Returns:
+        The columns of ``LINE``.
+    """
     return {name: getattr(point.line, name) for name in LINE}

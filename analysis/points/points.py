@@ -115,6 +115,12 @@ class Point:
 def default_column(trials: pd.DataFrame) -> str:
     """Name the test column in the sweep's metric.
 
+    Args:
+        trials: What ``analysis.load`` returned.
+
+    Returns:
+        The column; ``test_accuracy`` where no metric is recorded.
+
     Raises:
         InputError: The trials are of sweeps with different metrics.
 
@@ -227,6 +233,9 @@ class _Stores:
 def facets(trials: pd.DataFrame) -> pd.Series:
     """Describe the bias parameters off the axis that vary within a sweep, e.g. ``gamma = 1``.
 
+    Args:
+        trials: What ``analysis.load`` returned, N rows.
+
     Returns:
         A text for each row; "" where no parameter varies.
 
@@ -251,6 +260,12 @@ def facets(trials: pd.DataFrame) -> pd.Series:
 def by_label(points: Iterable[Point]) -> dict[tuple[str, ...], dict[float, Point]]:
     """Sort points by comparable line and label (``Line.like(label)``), then by bias value.
 
+    Args:
+        points: The points.
+
+    Returns:
+        Points by bias value, by ``Line.like(label)``.
+
     Example:
         >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
         >>> point = Point(line, 0.9, 0.5, (1, 2, 3), np.array([0.82, 0.84, 0.86]), None, 3, 0, 0, 200, ())
@@ -265,6 +280,9 @@ def by_label(points: Iterable[Point]) -> dict[tuple[str, ...], dict[float, Point
 
 def stronger_direction(points: Iterable[Point]) -> str:
     """Find the direction of the axis in which the bias is stronger, from the strengths themselves.
+
+    Args:
+        points: The points.
 
     Returns:
         ``larger`` or ``smaller``.

@@ -39,6 +39,9 @@ _FOR_BOOTSTRAP = ("accuracy", "balanced_accuracy")
 def measured(column: str) -> tuple[str, str]:
     """Name the metric and the test variant behind a trial column, also of a class's recall.
 
+    Args:
+        column: A test column of the trials.
+
     Returns:
         Both names; empty where predictions do not tell.
 

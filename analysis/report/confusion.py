@@ -22,6 +22,7 @@ def diagnosis_section(findings: Findings) -> Markup:
     parts: list[Markup] = []
     for number, sweep in enumerate(findings.sweeps):
         rows = findings.confusion[findings.confusion["sweep"] == sweep.name]
+        # The first one is shown at first: a method, rather than the ceiling.
         labels = sorted(dict.fromkeys(rows["label"]), key=lambda label: label == CEILING)
         if rows.empty:
             continue

@@ -81,5 +81,6 @@ def _one_price(findings: Findings, sweep: Sweep) -> bool:
     rows = findings.trials[findings.trials["sweep"] == sweep.name]
     on_gpu = (pd.to_numeric(rows["gpu_share"], errors="coerce").fillna(0.0) > 0).unique()
     kinds = rows["device_name"].nunique(dropna=False)
+    # The hour of a GPU costs the same whatever number of threads feeds it.
     threads = 1 if len(on_gpu) == 1 and on_gpu[0] else rows["threads"].nunique(dropna=False)
     return not findings.n_superseded and len(on_gpu) == 1 and kinds == 1 and threads == 1

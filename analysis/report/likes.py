@@ -10,7 +10,14 @@ if TYPE_CHECKING:
 
 
 def sources_of(sweep: Sweep) -> dict[str, str]:
-    """Map the label of each method without a search to the method whose search chooses for it."""
+    """Map the label of each method without a search to the method whose search chooses for it.
+
+    Args:
+        sweep: The sweep.
+
+    Returns:
+        Source by label.
+    """
     return {cell.label: cell.like.label for cell in sweep.sheet.cells if cell.like is not None}
 
 

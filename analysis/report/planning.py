@@ -61,6 +61,7 @@ def _table(findings: Findings, rows: pd.DataFrame) -> Markup:
     ]
     compared = _comparison(findings)
     facet = compared.facet if compared else None
+    # The facet of the declared comparison first, and there the strongest bias.
     for point in sorted(own, key=lambda p: (facet is not None and p.line.facet != facet, -p.bias_strength)):
         other = counterpart(curves, point, reference)
         parts = components_at(point, other) if other is not None and other is not point else None

@@ -170,6 +170,7 @@ def measures_table(findings: Findings) -> Markup:
                     f"{WITHOUT_BIAS}"
                 )
             parts[rule] = m.table(["method", axis, *headers], lines, caption)
+            # A long table is exported by ``lnl-sweep report --csv``: here it would make the page large.
             if len(frame) <= MOST_ROWS:
                 file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}-test-figures.csv")
                 csv = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")

@@ -35,6 +35,7 @@ def hyperparameter_section(findings: Findings) -> Markup:
         for c in rows
         if c not in [*known, "candidates", "anchor", "trial_id", "caption"] and rows[c].notna().any()
     ]
+    # A column of one value says less than a word in the caption, and makes the table wide.
     fixed = [name for name in names if len(rows) > 1 and rows[name].notna().all() and rows[name].nunique() == 1]
     names = [name for name in names if name not in fixed]
     same = ", ".join(f"{name} {m.cell_text(m.short(rows[name].iloc[0]))}" for name in fixed)

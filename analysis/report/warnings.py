@@ -55,6 +55,13 @@ def unfinished_cells(findings: Findings, sweep: Sweep) -> list[str]:
     """List the cells that are not finished.
 
     ``status.json`` counts them, or else they are the ones without a confirm row.
+
+    Args:
+        findings: The report's content.
+        sweep: The sweep.
+
+    Returns:
+        Identifiers of the cells.
     """
     cells = [cell for cell in sweep.status.get("cells") or () if isinstance(cell, Mapping)]
     if cells:
@@ -135,6 +142,7 @@ def _problems(findings: Findings, sweep: Sweep) -> Iterator[str]:
     """Report the problems of ``status.json`` that no row shows, such as a cell without a completed search trial."""
     failed = set(findings.trials.loc[findings.trials["status"] == "failed", "trial_id"])
     lines = [str(line) for line in sweep.status.get("failed") or ()]
+    # Those with a failed row are named by ``_failed``, with their reason.
     told = [line for line in lines if not any(line.startswith(trial.split("/")[-1]) for trial in failed)]
     if told:
         yield f"{_number_of(told, 'problem')} when the status was last written: {_list(told)}."
@@ -157,6 +165,7 @@ def _short_of_seeds(findings: Findings) -> Iterator[str]:
         f"{r['label']} at {r['bias_value']:g} ({r['n_seeds']} of {r['n_planned']} seeds finished, at worst "
         f"{r['worst_case']:.3f})"
         for r in curve.to_dict("records")
+        # A ceiling of the whole axis would be named once for every bias value.
         if r["n_seeds"] < r["n_planned"] and not r["shared"]
     ]
     if short:
@@ -198,6 +207,7 @@ def _few_search_trials(findings: Findings) -> Iterator[str]:
     few = [
         cell
         for cell, n in counts.items()
+        # One trial is enough where there is nothing to search.
         if n < _FEW_TRIALS and (n > 1 or planned.get(cell, 0) > 1 or spaces.get(cell))
     ]
     if few:

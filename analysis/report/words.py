@@ -85,6 +85,7 @@ def search_words(sweep: Sweep, rule: str) -> str:
         return ""
     trials = search.get("trials")
     sampler = str(search.get("sampler", "auto"))
+    # Under so many trials ``auto`` draws quasi-randomly: no rule has led it to its candidates.
     few = isinstance(trials, int) and trials < _ADAPTIVE_FROM
     stopping = search.get("early_stopping")
     pruned = stopping not in (None, False, "off", "none") and not (stopping == "auto" and _short_training(sweep))
@@ -143,6 +144,12 @@ def curve_summary(curve: pd.DataFrame, metric: str, rule: str) -> str:
 def signed(interval: Interval) -> str:
     """Write a difference with its sign and interval.
 
+    Args:
+        interval: Interval of the difference.
+
+    Returns:
+        The text, to three decimals.
+
     Example:
         >>> signed(Interval(0.042, 0.015, 0.069)), signed(Interval(-0.01, math.nan, math.nan))
         ('+0.042 [+0.015, +0.069]', '-0.010 (no interval)')
@@ -155,6 +162,12 @@ def signed(interval: Interval) -> str:
 
 def p_text(p: float) -> str:
     """Write a p value, with at most four decimals.
+
+    Args:
+        p: The p value, in [0, 1], or NaN.
+
+    Returns:
+        The text, without a leading 0.
 
     Example:
         >>> p_text(0.0123), p_text(0.00001), p_text(1.0), p_text(math.nan)
@@ -177,4 +190,5 @@ def upper_first(text: str) -> str:
         >>> upper_first("balanced accuracy")
         'Balanced accuracy'
     """
+    # ``str.capitalize`` would write AUROC in lower case.
     return text[:1].upper() + text[1:]

@@ -106,6 +106,12 @@ def crossing(
 def signed_position(point: BreakingPoint) -> float:
     """Place a crossing as a number that sorts: -inf before the axis, +inf beyond it (towards stronger bias).
 
+    Args:
+        point: The crossing.
+
+    Returns:
+        The bias value, or an infinity.
+
     Example:
         >>> signed_position(BreakingPoint(None, "beyond", "> 1"))
         inf

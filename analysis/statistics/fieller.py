@@ -89,6 +89,7 @@ def _end(outside: Callable[[float], float], ratio: float, side: int) -> float:
     """First ratio to one side of the estimate at which the contrast leaves 0 out."""
     step = 1e-3
     while outside(ratio + side * step) <= 0:
+        # The end may lie far away where the gap is barely significant: doubling reaches it in a few steps.
         step *= 2
         if step > _FAR:
             return side * math.inf

@@ -126,6 +126,7 @@ def paired_test(a: ArrayLike, b: ArrayLike) -> PairedTest:
     interval = t_interval(d)
     se = float(d.std(ddof=1)) / math.sqrt(d.size)
     t = interval.mean / se if se > 0 else math.copysign(math.inf, interval.mean) if interval.mean else 0.0
+    # The lower tail: 1 minus the upper one would lose the digits of a small p.
     p = 2 * float(special.stdtr(d.size - 1, -abs(t)))
     return PairedTest(interval.mean, interval.half, t, p, sign_flip_p(d), 2.0 / 2**d.size)
 
@@ -176,6 +177,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     adjusted = [0.0] * len(p_values)
     running = 0.0
     for rank, i in enumerate(sorted(range(len(p_values)), key=lambda j: p_values[j])):
+        # No adjusted p lies below that of a smaller p.
         running = max(running, min(1.0, (len(p_values) - rank) * p_values[i]))
         adjusted[i] = running
     return adjusted

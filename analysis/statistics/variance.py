@@ -372,6 +372,12 @@ def joined(strata: ArrayLike) -> Codes:
 def share_one_test_set(samples: Sequence[Sample]) -> bool:
     """True where all samples know their patients, and these have the same classes.
 
+    Args:
+        samples: One or more samples.
+
+    Returns:
+        The answer.
+
     Example:
         >>> share_one_test_set([Sample(np.ones(3)), Sample(np.ones(3))])  # nothing is known of patients
         False

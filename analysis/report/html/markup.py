@@ -22,12 +22,27 @@ _LINK = re.compile(r"\[([^\[\]]+)\]\((https?://[^\s()<>]+)\)")
 
 
 def fill(template: str, **values: Any) -> Markup:
-    """Fill in one of the templates."""
+    """Fill in one of the templates.
+
+    Args:
+        template: Name of the template.
+        **values: Values of its variables; a missing one is an error.
+
+    Returns:
+        The HTML.
+    """
     return Markup(_environment().get_template(template).render(values))
 
 
 def part(name: str, *values: Any) -> Markup:
     """Fill in a macro of ``parts.html``.
+
+    Args:
+        name: Name of the macro.
+        *values: Its arguments.
+
+    Returns:
+        The HTML.
 
     Example:
         >>> print(part("heading", "lnl & erm"))
@@ -102,6 +117,14 @@ def bullets(items: Iterable[object]) -> Markup:
 def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "") -> Markup:
     """Make a table that scrolls inside its own box, nothing without rows.
 
+    Args:
+        columns: Titles of the columns.
+        rows: Cells of each row.
+        caption: Caption; "" = none.
+
+    Returns:
+        The HTML.
+
     Example:
         >>> table(["method", "mean"], [["erm", 0.84], ["lnl", 0.91]]).count("<tr>"), table(["method"], [])
         (3, Markup(''))
@@ -112,6 +135,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str =
 
 def download(name: str, content: str, label: str) -> Markup:
     """Make a link that saves a text as a file.
+
+    Args:
+        name: Name of the file.
+        content: Its text, which the page holds in base64.
+        label: Text of the link.
+
+    Returns:
+        The HTML.
 
     Example:
         >>> 'download="table.csv"' in download("table.csv", "a,b", "Download")
@@ -144,6 +175,7 @@ def cell_text(cell: Cell) -> str:
     """
     if cell is None or cell != cell:
         return ""
+    # Before the numbers: a bool is an int too.
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)

@@ -53,6 +53,13 @@ def per(switch: str, parts: Mapping[str, Markup]) -> Markup:
 
     Without scripts the first is shown.
 
+    Args:
+        switch: Name of the switch.
+        parts: Content by value.
+
+    Returns:
+        The HTML.
+
     Example:
         >>> per("rule", {"a": Markup("one"), "b": Markup("two")}).count("<div")
         2
@@ -89,4 +96,5 @@ def script_json(data: Any) -> Markup:
         >>> "</script>" in script_json({"text": "</script>"})
         False
     """
+    # Old browsers end a line of a script at U+2028.
     return Markup(json.dumps(data, separators=(",", ":")).replace("<", "\\u003c").replace("\u2028", "\\u2028"))
