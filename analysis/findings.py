@@ -119,6 +119,7 @@ def gather(places: Sequence[Location]) -> Findings:
         history = _together([load_history(place) for place in places], names)
         splits = {n: load_splits(place) for n, place in zip(names, places, strict=True)} if len(names) > 1 else {}
     if len(names) > 1:
+        # Two sweeps may have trials of the same identifier.
         every["trial_id"] = every["sweep"] + "/" + every["trial_id"]
     trials = every[~every["superseded"]].reset_index(drop=True)
     column = default_column(trials)
@@ -164,6 +165,7 @@ def _without_hyperparameters(results: Results) -> pd.DataFrame:
 def _confusion(trials: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     try:
         return confusion_by_strength(trials, predictions)
+    # A sweep without predictions has no such section, and a report all the same.
     except InputError:
         return pd.DataFrame(columns=["sweep", "rule", "label"])
 

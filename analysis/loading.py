@@ -43,7 +43,7 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
         in them, that the sweep asks for; 1 = seeds alone), ``stronger`` (``larger`` or ``smaller``: direction of the
         axis in which the bias is stronger), ``directory``, and each bias parameter once more under its own name
         (``rho`` beside ``bias_rho``).
-        Sweeps of the same name are told apart by their folder in ``sweep``.
+        Sweeps of the same name have their folder beside it in ``sweep``.
 
     Raises:
         InputError: A folder is not a sweep's, holds no finished trial yet, or was written by a newer version.
@@ -285,6 +285,7 @@ def _derive(frame: pd.DataFrame, sheet: Sheet) -> pd.DataFrame:
     planned = np.full(len(frame), math.nan)
     for row, rules in enumerate(frame["rules"].tolist()):
         if rules:
+            # Rules that chose the same configuration share its trials: the one that asks for most seeds decides.
             planned[row] = max(seeds.get(rule, math.nan) for rule in rules)
     frame["seeds_planned"] = planned
     frame["headline_rule"] = sheet.rules[0]
@@ -327,6 +328,7 @@ def _whole_axis(frame: pd.DataFrame, sheet: Sheet) -> pd.Series:
     if sheet.cells:
         places = {cell.bias_value for cell in sheet.cells if sheet.traits(cell.label, cell.method).ceiling}
         return ceiling & (len(places) == 1)
+    # Without a list of cells: a ceiling trained without any bias serves the whole axis.
     return ceiling & bool((frame.loc[ceiling, "bias_strength"].fillna(0.0) == 0.0).all())
 
 

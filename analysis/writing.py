@@ -12,6 +12,7 @@ from store import folder as store_folder
 from store.errors import InputError
 from store.local import expanded
 
+# A full disk or quota, which a user can do something about; other errors are not explained away.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -47,6 +48,7 @@ def replacing(target: Path) -> Iterator[Path]:
             raise InputError(f"{target} cannot be written ({error.strerror}): give another place") from error
         try:
             yield Path(draft.name)
+            # Here the draft takes the target's place, which can fail on a full disk too.
             stack.close()
         except OSError as error:
             if error.errno not in _FULL:

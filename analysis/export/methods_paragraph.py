@@ -141,6 +141,7 @@ def _search(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     own = rows[rows["phase"] == "search"]
     if own.empty:
         return
+    # A candidate of several seeds counts once.
     per_cell = own[seed_number(own) == 0].groupby(["cell", "repeat"]).size()
     each = int(own[SEARCH_SEEDS].max()) if SEARCH_SEEDS in own else 1
     seeds = f", each with {each} search seeds and chosen by their mean" if each > 1 else ""

@@ -25,6 +25,7 @@ _TEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "σ²": r"$\sigma^2$", "→": r"$\to$",
     "<": r"$<$", ">": r"$>$", "λ": r"$\lambda$", "ρ": r"$\rho$", "γ": r"$\gamma$",
 }  # fmt: skip
+# Longer ones first: "σ²" is one symbol.
 _SPECIAL = re.compile("|".join(re.escape(key) for key in sorted(_TEX, key=len, reverse=True)))
 _CITATION = re.compile(r"\s*\[(@[^\]]+)\]")
 

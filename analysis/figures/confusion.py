@@ -179,6 +179,7 @@ def draw_confusion(shown: ConfusionFigure) -> go.Figure:
 
 
 def _heat(shares: NDArray[np.float64], names: Sequence[str], x: str, y: str) -> go.Heatmap:
+    # In the cells of more classes numbers are too small to read.
     few = len(names) <= 5
     return go.Heatmap(
         z=np.round(shares, 4).astype(np.float32),

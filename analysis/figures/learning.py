@@ -148,6 +148,7 @@ def draw_learning(shown: LearningCurves) -> go.Figure:
             go.Scatter(
                 x=line.x,
                 y=line.y,
+                # A line of a single point would not be seen.
                 mode="lines+markers" if len(line.x) == 1 else "lines",
                 line={"color": line.style.color, "dash": line.style.dash, "width": 1.3},
                 marker={"symbol": line.style.symbol, "color": line.style.color},

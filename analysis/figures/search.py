@@ -142,6 +142,7 @@ def draw_map(shown: SearchMap) -> go.Figure:
         yaxis=axis(
             shown.parameter.rstrip("_"),
             type="log",
+            # Ticks close to the bottom line would be written over its 0.
             tickvals=[*([floor] if anchored else []), *(t for t in ticks if not anchored or t > floor * 2)],
             ticktext=[*(["0"] if anchored else []), *(f"{t:g}" for t in ticks if not anchored or t > floor * 2)],
         ),

@@ -72,6 +72,7 @@ def curve_rows(points: Iterable[Point], column: str) -> pd.DataFrame:
     measure = measure_of(column)
     rows = [_row(point, measure) for point in points]
     for row in rows:
+        # In the caption alone: the rows keep the label that the sweep gives.
         row["caption"] = caption({**row, "label": called(row["label"], row["method"], column)}, measure.worst)
     curve = pd.DataFrame(rows, columns=list(COLUMNS))
     curve.attrs["column"] = column
@@ -110,6 +111,7 @@ def band(point: Point, measure: Measure) -> tuple[Interval, str, int]:
 def _row(point: Point, measure: Measure) -> dict[str, Any]:
     line, n, worst = point.line, len(point.seeds), measure.worst
     interval, kind, n_patients = band(point, measure) if n else (Interval(math.nan, math.nan, math.nan), "none", 0)
+    # Without predictions only the trials' own figures are known, each named by the seed it is measured on.
     named_by = (point.scores.named_by if point.scores else "itself") if measure.named and n else None
     return {
         **{name: getattr(line, name) for name in COLUMNS[:8]},

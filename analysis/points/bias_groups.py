@@ -20,7 +20,9 @@ WORST_GROUP, FLIPS = "worst group", "flips"
 
 That column holds the group of an image, and its prediction in the other variant.
 """
+# Enough trials to tell the ways apart: each way is tried on all their predictions.
 _MOST_TRIALS = 40
+# Two means of the same images differ by rounding alone.
 _EXACT = 1e-9
 
 

@@ -176,6 +176,7 @@ def collect_columns(
         trials = with_calibration(trials, predictions, columns)
     rows = trials[(trials["phase"] == "confirm") & ~trials["superseded"]]
     rows = rows.assign(facet=facets(trials).reindex(rows.index), rule=rows["rules"])
+    # A configuration that several rules chose is a point of each of their curves.
     rows = rows.explode("rule").dropna(subset=["rule"])
     groups = list(cut(rows, [*_LINE, "bias_value"]))
     alone = set(trials.loc[trials["whole_axis"], "sweep"])
@@ -352,6 +353,7 @@ def _values(group: Group, numbers: NDArray[np.float64], store: PredictionStore |
     if scores is not None and (scores.named_by or any(len(own) > 1 for own in trials)):
         return scores.values, scores, seeds
     weights = np.where(np.isfinite(group.n_test), group.n_test, 1.0)
+    # Folds differ in size: weighted so, their mean counts every test image alike.
     values = [float(np.average(numbers[own], weights=weights[own])) for own in places.values()]
     return np.array(values, dtype=float), scores, seeds
 

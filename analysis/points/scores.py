@@ -192,6 +192,7 @@ class PredictionStore:
         values, without = [], []
         for c in range(self._probability.shape[1]):
             positive = self._label[rows] == c
+            # A class that all images have, or none, has no ROC curve.
             if positive.any() and not positive.all():
                 value, left = auroc_left_out(self._probability[rows, c], positive, group, strata)
                 values.append(value)

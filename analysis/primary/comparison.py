@@ -77,6 +77,7 @@ def declared_comparison(
     comparison = curves.compared(at)
     missing = tuple(curves.missing(at, status))
     width = float(margin) if isinstance(margin, (int, float)) else None
+    # Before anything else: a test on the seeds so far would be one of several looks at the data.
     if missing:
         verdict = Verdict("interim")
     elif comparison.reason:
@@ -88,6 +89,7 @@ def declared_comparison(
         margin=width,
         axis=curves.axis,
         comparison=comparison,
+        # In an area the strongest bias has little weight: its difference stands beside.
         strongest=curves.compared(STRONGEST) if at == AREA else None,
         missing=missing,
         collapsed=tuple(curves.collapsed(at)),

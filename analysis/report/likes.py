@@ -17,6 +17,13 @@ def sources_of(sweep: Sweep) -> dict[str, str]:
 
     Returns:
         Source by label.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> from analysis.sweep_folder import read_sweep
+        >>> from store.open import open_folder
+        >>> sources_of(read_sweep(open_folder(example_folder()), "brain_phantom_study", []))
+        {'permuted_bias': 'lnl'}
     """
     return {cell.label: cell.like.label for cell in sweep.sheet.cells if cell.like is not None}
 
@@ -24,8 +31,18 @@ def sources_of(sweep: Sweep) -> dict[str, str]:
 def like_words(sweep: Sweep) -> str:
     """Write the sentence on the origin of the hyperparameters of methods without a search.
 
+    Args:
+        sweep: The sweep.
+
     Returns:
         The sentence; "" where every method has a search.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> from analysis.sweep_folder import read_sweep
+        >>> from store.open import open_folder
+        >>> like_words(read_sweep(open_folder(example_folder()), "brain_phantom_study", [])).partition(":")[0]
+        'permuted_bias has no search of its own'
     """
     return " ".join(
         f"{label} has no search of its own: it is trained with the weights that {source} chose in the same cell."

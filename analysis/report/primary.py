@@ -174,8 +174,18 @@ def standing_words(findings: Findings, sweep: Sweep) -> str:
 def descriptive_words(sweep: Sweep) -> str:
     """Write the reason for which the comparison is descriptive, and the one that was declared before.
 
+    Args:
+        sweep: The sweep.
+
     Returns:
         The sentence; "" where the comparison stands as declared.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> from analysis.sweep_folder import read_sweep
+        >>> from store.open import open_folder
+        >>> descriptive_words(read_sweep(open_folder(example_folder()), "brain_phantom_study", []))
+        ''
     """
     standing = sweep.standing
     if standing.declared or not (sweep.primary or standing.before):

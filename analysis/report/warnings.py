@@ -242,6 +242,7 @@ def _edge(value: Any, bounds: Any) -> str:
         return ""
     if value < low:  # the anchor's 0, which lies outside a log range
         return ""
+    # In a logarithmic range "near" is measured in logarithms, as the search draws there.
     if bounds.get("log") and low > 0:
         low, high, value = math.log(low), math.log(high), math.log(value)
     share = (value - low) / (high - low)
@@ -272,6 +273,7 @@ def _mixed(findings: Findings) -> Iterator[str]:
             f"{findings.n_superseded} confirm trials of configurations that are not chosen any more are left out: "
             "a longer search chose others."
         )
+    # Without any curve a missing ceiling is not worth a warning.
     has_ceiling = (findings.curve["method"] == CEILING).any() if len(findings.curve) else True
     if not has_ceiling:
         yield "There is no ceiling (training without bias): what is won back cannot be said."

@@ -76,8 +76,20 @@ def added_of(findings: Findings, rule: str) -> str:
 def search_words(sweep: Sweep, rule: str) -> str:
     """Write the sentence for a rule that chose among candidates that another rule's search found.
 
+    Args:
+        sweep: The sweep.
+        rule: The rule.
+
     Returns:
         The sentence; "" where the rule had a search of its own, or the search did not adapt to a rule.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> from analysis.sweep_folder import read_sweep
+        >>> from store.open import open_folder
+        >>> sweep = read_sweep(open_folder(example_folder()), "brain_phantom_study", [])
+        >>> search_words(sweep, "val_biased"), search_words(sweep, "val_counterfactual")
+        ('Chosen among candidates found with counterfactual validation.', '')
     """
     search = section(sweep.config, "search")
     own = str(search.get("rule") or "")

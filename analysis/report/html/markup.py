@@ -31,6 +31,7 @@ def fill(template: str, **values: Any) -> Markup:
     Returns:
         The HTML.
     """
+    # The environment escapes what it fills in, so that its result is markup.
     return Markup(_environment().get_template(template).render(values))
 
 

@@ -73,7 +73,7 @@ def plot(identifier: str, name: str, views: Sequence[View], caption: Markup) -> 
     Args:
         identifier: Identifier of the element.
         name: What the figure is called.
-        views: Its states; the first is what a reader without scripts is told of.
+        views: Its states; a reader without scripts gets the summary of the first.
         caption: HTML under the figure.
 
     Returns:
