@@ -32,6 +32,7 @@ def chosen_text(like: Like, hyperparameters: str) -> str:
     """
     try:
         return hyperparameter_text(like.of(json.loads(hyperparameters)))
+    # Text of another version, or without one of the hyperparameters that are taken over.
     except (ValueError, KeyError, TypeError):
         return ""
 

@@ -66,6 +66,7 @@ def _data(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     kind = f"{folds}-fold cross-validation" if folds else "one fixed test set"
     checksum = str(rows["data_checksum"].dropna().iloc[0])[:12] if rows["data_checksum"].notna().any() else "unknown"
     each = " in each fold" if folds else ""
+    # Each confirm seed divides training and validation images anew: the counts are those of one seed.
     seed = "; training and validation images are counted as the search seed divides them" if counts else ""
     yield f"Split: {kind}{f' ({_list(counts)} images{each}{seed})' if counts else ''}; data checksum {checksum}."
     yield _patients(sweep)
@@ -85,6 +86,7 @@ def _patients(sweep: Sweep) -> str:
     for part, word in (("train", "training"), ("val", "validation"), ("test", "test")):
         numbers = [entry.get("patients") for entry in section(sizes, part).values() if isinstance(entry, Mapping)]
         known = [number for number in numbers if isinstance(number, int)]
+        # No sentence rather than the total of some classes.
         if not known or len(known) < len(numbers):
             return ""
         counted.append((sum(known), word))

@@ -25,6 +25,7 @@ def measure_figure(
     The arguments are the same.
     """
     found = curve_figure(curve, metric=f"{measure.name} ({_BETTER[measure.better]})", **options)
+    # The best value is marked, and stays in view.
     if measure.better == "0":
         return replace(found, levels=(*found.levels, 0.0), y_range=_with(found.y_range, 0.0, 0.0))
     ends = null_range(null, str(options.get("rule") or curve["rule"].iloc[0]))

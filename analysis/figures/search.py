@@ -63,6 +63,7 @@ def search_map(rows: pd.DataFrame, parameter: str, title: str | None = None) -> 
         parameter=parameter,
         bias_axis=str(first["bias_axis"]),
         rows=rows,
+        # A logarithmic axis has no 0: it is drawn a little below the smallest weight.
         floor=float(weights.min()) / 4 if len(weights) else 1e-4,
     )
 

@@ -42,6 +42,7 @@ class Style:
 _LAYERS = ("", "-open", "-dot", "-open-dot")
 _KNOWN = {
     "ceiling": Style(_GREY, "dot", "diamond"),
+    # The ceiling under its other name (``points.measures.WITHOUT_BIAS``).
     "trained without bias": Style(_GREY, "dot", "diamond"),
     "erm": Style(_VERMILLION, "solid", "circle"),
     "lnl": Style(_BLUE, "dash", "square"),

@@ -116,6 +116,7 @@ def redraws(unit: str, one_split: bool = False) -> str:
         >>> redraws("seed", one_split=True).partition(";")[0]
         'A seed redraws the painted images, the initial weights and the order of the images at once'
     """
+    # A repetition draws everything anew, its search included, as the caption says already.
     if unit == "repetition":
         return ""
     if unit == "split":
@@ -353,6 +354,7 @@ def _place(row: Row) -> str:
 
 
 def _ends(row: Row, low: str, high: str) -> str:
+    # NaN differs from itself: without an interval there are no ends.
     return "" if row[low] != row[low] else f" [{row[low]:.3f}, {row[high]:.3f}]"
 
 

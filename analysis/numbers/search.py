@@ -43,6 +43,7 @@ def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None 
     """
     rule = rule or headline_rule(trials)
     rows = _candidates(trials, rule)
+    # A method without a weight has no place on the map.
     rows = rows[rows[list(PRESSURES)].notna().any(axis=1)]
     if label is not None:
         rows = rows[rows["label"] == label]

@@ -275,6 +275,7 @@ def _nested(parts: Components, first: Point, second: Point, splits: Sequence[int
         return {}
     within = float(np.mean([d.var(ddof=1) for d in inside]))
     per_split = float(np.mean([len(d) for d in inside]))
+    # The variance of a split's mean holds that of its seeds, over their number.
     return {"sd_splits": math.sqrt(max(parts.seeds - within / per_split, 0.0)), "sd_seeds": math.sqrt(within)}
 
 
@@ -301,6 +302,7 @@ def design_row(
     k, p, known = n_seeds, n_patients, parts.n_patients > 0
     now, seeds = parts.variance(k, p).least_difference(), parts.variance(2 * k, p).least_difference()
     patients = parts.variance(k, 2 * p).least_difference() if known else math.nan
+    # Nothing varies: the two differ alike everywhere, which says nothing about a design.
     if now == 0:
         now = seeds = patients = math.nan
     row = {

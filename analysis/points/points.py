@@ -364,6 +364,7 @@ def _short(group: Group, numbers: NDArray[np.float64]) -> int:
     finished = sum(len({group.seeds[i] for i in places}) for places in units.values())
     if math.isnan(group.planned):
         return 0
+    # The plan of a nested design counts the seeds of all splits together.
     each = group.planned / group.units if group.nested and group.units > 1 else group.planned
     return max(0, round(each * len(units)) - finished)
 

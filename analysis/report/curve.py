@@ -44,6 +44,7 @@ def x_axes(findings: Findings) -> dict[str, str]:
     long = str(findings.sweeps[0].axis(own).get("long_name") or own)
     if findings.curve["dataset"].nunique() > 1 or findings.curve["bias_axis"].nunique() > 1:
         return {"bias_strength": "bias strength"}
+    # A single strength would lay all points on one place.
     if findings.curve["bias_strength"].nunique() < 2:
         return {"bias_value": long}
     return {"bias_value": long, "bias_strength": "bias strength"}
@@ -178,7 +179,9 @@ def _views(
                 figure = plot_accuracy_vs_bias(
                     curve,
                     metric=y_title,
+                    # Guessing has a known level for accuracy alone.
                     chance=chance if findings.metric == "accuracy" else None,
+                    # Only where some stand beside points of one's own, which they are to be compared with.
                     published=published if len(findings.beside) else None,
                     **options,
                 )

@@ -54,6 +54,7 @@ def answer(findings: Findings, sweep: Sweep) -> str:
             f"{comparison.difference.mean:+.3f} over {_seeds(comparison)}."
         )
     names = [_name(findings, label) for label in pair]
+    # Chosen once results existed: the numbers are given, a verdict is not.
     if not sweep.standing.declared:
         return (
             f"Descriptive, not tested as declared: {figure} of {names[0]} minus {names[1]}{where} is "
@@ -136,6 +137,7 @@ def footnote(sweep: Sweep) -> str:
         f"images alone, paired over {_values(comparison)}: t test {_p(test.p)}, exact sign-flip test "
         f"{_p(test.sign_flip_p)}"
     )
+    # With so few pairs the exact test cannot reach .05 whatever the data are: the reader is to know.
     if test.smallest_sign_flip_p > 0.05:
         words += (
             f" (with {_values(comparison)} it cannot fall below {p_text(test.smallest_sign_flip_p)}, so it "

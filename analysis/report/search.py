@@ -85,6 +85,7 @@ def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[Markup]
     every = lambda_map(trials, rule=rule)
     found = []
     for label, rows in search.groupby("label", sort=False):
+        # The first weight that was searched: one that was fixed makes no map.
         parameter = next((p for p in PRESSURES if rows[p].nunique() > 1), None)
         if parameter is None:
             continue

@@ -65,6 +65,7 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool =
     titles = ["method", *(name.replace("_", " ").strip() for name in shown[1:])]
     file = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join((*names, table))) + ".csv"
     csv = kept.drop(columns="line") if "label" in kept else kept
+    # Six digits are more than the data tell, and keep the page small.
     text = csv.to_csv(index=False, lineterminator="\n", float_format="%.6g")
     return m.details(
         f"The numbers: {what}", m.table(titles, cells, f"{what}."), m.download(file, text, "Download this table (CSV)")
