@@ -112,9 +112,8 @@ def seeds_added(changes: Sequence[Mapping[str, Any]]) -> int:
     """Count the confirm seeds that were added after test results existed.
 
     ``confirm.seeds``, the seeds that an entry of ``confirm.rules`` has of its own, ``confirm.splits`` (a split counts
-    as one) and ``search.repeats`` count; the
-    one that grew most stands for all. A number that the sweep had asked for before is not counted again, and an
-    extension whose line does not say what had been seen is left to the warnings.
+    as one) and ``search.repeats`` count; the one that grew most stands for all. A number that the sweep had asked for
+    before is not counted again, and an extension whose line does not say what had been seen is left to the warnings.
 
     Args:
         changes: What ``read_changes`` returned.

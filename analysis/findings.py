@@ -43,10 +43,10 @@ class Findings:
         areas: As ``analysis.areas``.
         breaking: As ``analysis.breaking_points``.
         selected: As ``analysis.selected_hyperparameters``.
-    measures: Curves of the other test columns, as ``accuracy_vs_bias`` gives them, without hyperparameters.
-    confusion: As ``analysis.confusion_by_strength``; no rows without predictions.
-    beside: As ``analysis.beside_published``.
-    sharing: What several sweeps share; no rows for a single one.
+        measures: Curves of the other test columns, as ``accuracy_vs_bias`` gives them, without hyperparameters.
+        confusion: As ``analysis.confusion_by_strength``; no rows without predictions.
+        beside: As ``analysis.beside_published``.
+        sharing: What several sweeps share; no rows for a single one.
         unread: Warnings about files that could not be read.
     """
 

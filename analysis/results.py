@@ -171,6 +171,9 @@ def won_back(
         gap is not significant (g >= 1), ``n_seeds`` (paired) of ``n_planned``, ``n_added`` of these after results had
         been seen, ``n_patients``, ``n_test``, ``band`` and ``caption``; no rows without both erm and ceiling.
 
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+
     Example:
         >>> import analysis
         >>> table = analysis.won_back(analysis.example(), rule="val_counterfactual")
@@ -206,6 +209,9 @@ def areas(
         ``n_planned``, ``n_added`` of these after results had been seen, ``n_patients``, ``n_test`` and ``band`` of the
         area; ``caption``.
 
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+
     Example:
         >>> import analysis
         >>> table = analysis.areas(analysis.example(), rule="val_counterfactual")
@@ -239,6 +245,9 @@ def breaking_points(
         results had been seen, ``n_patients``, ``n_test``, ``band`` ("none" without an interval), ``caption``. Lines
         with a missing point have no row.
 
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+
     Example:
         >>> import analysis
         >>> table = analysis.breaking_points(analysis.example(), rule="val_counterfactual", threshold=0.8)
@@ -271,6 +280,9 @@ def summary_table(
         ``attrs["caption"]`` says in words which rule chose, over how many seeds, what the intervals cover and for which
         test images they hold.
 
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+
     Example:
         >>> import analysis
         >>> table = analysis.summary_table(analysis.example())
@@ -300,6 +312,9 @@ def primary_comparison(
 
     Returns:
         The comparison; with a ``reason`` and no numbers where it cannot be made.
+
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
 
     Example:
         >>> import analysis

@@ -26,7 +26,7 @@ def epoch_choice(directory: Location, rule: str = "val_biased") -> pd.DataFrame:
         ``highest_on_test``, ``chosen_on_validation`` (the earliest of the best), ``last_epoch``.
 
     Raises:
-        InputError: No confirm trial has finished, or no such column.
+        InputError: Not a sweep's folder, no finished confirm trial in it, or no such column.
 
     Example:
         >>> import analysis

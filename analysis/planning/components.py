@@ -184,6 +184,9 @@ def variance_components(
         (or ``images``), ``either`` where both help alike or "" where neither helps by a tenth; ``caption``. No rows of
         lines with fewer than two seeds in common with the reference.
 
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+
     Example:
         >>> import analysis
         >>> table = analysis.variance_components(analysis.example(), rule="val_counterfactual")
