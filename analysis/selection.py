@@ -99,10 +99,11 @@ def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
         maximised) and ``configuration`` (canonical JSON of the hyperparameters).
 
     Example:
-        >>> from analysis.examples import example
-        >>> chosen = picks(example(), ["val_counterfactual"])
-        >>> sorted(chosen["label"].unique()), chosen["cell"].is_unique
-        (['blind_eye', 'ceiling', 'erm', 'grl', 'lnl', 'repaint'], True)
+        >>> row = {"phase": "search", "status": "completed", "search_rule": None, "cell": "c", "repeat": 0}
+        >>> two = {"search_number": [0, 1], "seed_number": 0, "hyperparameters": ['{"mu": 0.1}', '{"mu": 1.0}']}
+        >>> trials = pd.DataFrame({**row, **two, "val_biased": [0.8, 0.9]})
+        >>> picks(trials, ["val_biased"])[["configuration", "rank_value"]].values.tolist()
+        [['{"mu": 1.0}', 0.9]]
     """
     group = _places(trials)
     chosen = [
@@ -182,11 +183,12 @@ def mark(
         search row whose number is not planned (any more), which no rule chooses from.
 
     Example:
-        >>> from analysis.examples import example
-        >>> rows = mark(example(superseded=True), ["val_counterfactual"])
-        >>> chosen = rows.loc[rows["rules"].map(len) > 0, "rules"]
-        >>> set(chosen), bool(rows["superseded"].any())
-        ({('val_counterfactual',)}, True)
+        >>> row = {"status": "completed", "search_rule": None, "cell": "c", "repeat": 0, "seed_number": 0}
+        >>> trials = pd.DataFrame({**row, "phase": ["search", "search", "confirm"], "search_number": [0, 1, None]})
+        >>> texts = ['{"mu": 0.1}', '{"mu": 1.0}', '{"mu": 0.1}']  # the confirm row is of the one that is not chosen
+        >>> rows = mark(trials.assign(val_biased=[0.8, 0.9, None], hyperparameters=texts), ["val_biased"])
+        >>> rows[["rules", "superseded"]].values.tolist()
+        [[(), False], [('val_biased',), False], [(), True]]
     """
     group = _places(trials)
     beyond = _beyond(trials, planned or {})

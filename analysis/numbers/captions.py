@@ -281,6 +281,12 @@ def map_words(rows: pd.DataFrame, rule: str) -> list[str]:
 
     Returns:
         A caption for each row.
+
+    Example:
+        >>> row = {"label": "lnl", "bias_axis": "rho", "bias_value": 0.9, "chosen": [True]}
+        >>> seeds = {"n_search_seeds": 3, "validation_se": 0.012}
+        >>> map_words(pd.DataFrame({**row, **seeds}), "val_biased")[0].partition(" (")[0]
+        'lnl at rho = 0.9: mean of 3 search seeds, standard error 0.012'
     """
     found = []
     for row in rows.to_dict("records"):

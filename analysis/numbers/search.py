@@ -65,6 +65,14 @@ def chosen_by(trials: pd.DataFrame, rows: pd.DataFrame, rule: str) -> pd.Series:
 
     Returns:
         ``[N]``, True for the rows chosen.
+
+    Example:
+        >>> row = {"sweep": "study", "phase": "search", "status": "completed", "search_rule": None, "cell": "c"}
+        >>> two = {"repeat": 0, "search_number": [0, 1], "seed_number": 0, "trial_id": ["t0", "t1"]}
+        >>> texts = ['{"mu": 0.1}', '{"mu": 1.0}']
+        >>> trials = pd.DataFrame({**row, **two, "val_biased": [0.8, 0.9], "hyperparameters": texts})
+        >>> chosen_by(trials, trials, "val_biased").tolist()
+        [False, True]
     """
     found = pd.Series(False, index=rows.index)
     for sweep, group in rows.groupby("sweep", sort=False):
