@@ -1,4 +1,6 @@
-"""Finished trials: from a sweep's Parquet files to curves, figures and a report. Knows neither Ray nor torch.
+"""Finished trials: from a sweep's Parquet files to curves, figures and a report.
+
+This package knows neither Ray nor torch.
 
 Names are imported on first use, so that ``import analysis`` loads neither pandas nor plotly.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+# For type checkers and editors alone: at run time ``__getattr__`` finds the names.
 if TYPE_CHECKING:
     from analysis.changes import mark_seeds_added
     from analysis.examples import example, example_folder
@@ -115,6 +118,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'analysis' has no attribute '{name}'")
     value = getattr(importlib.import_module(_HOME[name]), name)
+    # Kept, so that the next access does not come here.
     globals()[name] = value
     return value
 

@@ -20,7 +20,9 @@ SEARCH_SEEDS = "search_seeds"
 
 @dataclass(frozen=True)
 class Candidates:
-    """Values of a rule's candidates; a candidate of several seeds stands in the row of its first seed.
+    """Values of a rule's candidates.
+
+    A candidate of several seeds stands in the row of its first seed.
 
     Attributes:
         counts: ``[N]``, True for the row of a candidate.
@@ -36,31 +38,73 @@ class Candidates:
 
 
 def search_number(trials: pd.DataFrame) -> NDArray[np.int64]:
-    """``[N]``, number of each search trial's candidate; -1 where there is none."""
+    """Read the number of each search trial's candidate.
+
+    Args:
+        trials: Trial rows, N of them, with ``search_number``.
+
+    Returns:
+        ``[N]``, int64; -1 where there is none.
+
+    Example:
+        >>> search_number(pd.DataFrame({"search_number": [0, 3, None]})).tolist()
+        [0, 3, -1]
+    """
     numbers = pd.to_numeric(trials["search_number"]).astype(float).fillna(-1)
     return np.asarray(numbers).astype(np.int64)
 
 
 def seed_number(trials: pd.DataFrame) -> NDArray[np.int64]:
-    """``[N]``, index of each trial's seed; 0 where it is not known."""
+    """Read the index of each trial's seed.
+
+    Args:
+        trials: Trial rows, N of them, with ``seed_number``.
+
+    Returns:
+        ``[N]``, int64; 0 where it is not known.
+
+    Example:
+        >>> seed_number(pd.DataFrame({"seed_number": [1, None]})).tolist()
+        [1, 0]
+    """
     numbers = pd.to_numeric(trials["seed_number"]).astype(float).fillna(0)
     return np.asarray(numbers).astype(np.int64)
 
 
 def several_seeds(trials: pd.DataFrame) -> bool:
-    """Tell if some search trial is one of several of its candidate."""
+    """True where some candidate of the search was trained with several seeds.
+
+    Args:
+        trials: Trial rows with ``phase`` and ``seed_number``.
+
+    Returns:
+        The answer.
+
+    Example:
+        >>> several_seeds(pd.DataFrame({"phase": ["search"] * 2, "seed_number": [0, 1]}))
+        True
+    """
     if SEARCH_SEEDS in trials and not (trials[SEARCH_SEEDS] > 1).any():
         return False
     return bool((seed_number(trials)[(trials["phase"] == "search").to_numpy(dtype=bool)] > 0).any())
 
 
 def averaged(trials: pd.DataFrame, completed: NDArray[np.bool_], value: Floats) -> Candidates:
-    """Candidates from the values of their trials (``store.rules.values_of``).
+    """Make candidates from the values of their trials (``store.rules.values_of``).
 
     Args:
         trials: Trial rows.
         completed: ``[N]``, the completed search trials of the rule.
-        value: ``[N]``, what the rule maximises.
+        value: ``[N]``, what the rule maximises; missing where the trial has none.
+
+    Returns:
+        The candidates, a row for each trial.
+
+    Example:
+        >>> trials = pd.DataFrame({"phase": "search", "cell": "c", "search_number": [0, 0], "seed_number": [0, 1]})
+        >>> found = averaged(trials, np.array([True, True]), np.array([0.7, 0.9]))  # two seeds of one candidate
+        >>> found.counts.tolist(), found.value.round(2).tolist(), found.seeds.tolist()
+        ([True, False], [0.8, nan], [2, 0])
     """
     if not several_seeds(trials):
         return Candidates(completed, value, np.full(len(trials), math.nan), completed.astype(np.int64))
@@ -69,6 +113,7 @@ def averaged(trials: pd.DataFrame, completed: NDArray[np.bool_], value: Floats) 
     own = trials.iloc[search]
     group = own.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
     seed = seed_number(own)
+    # Rows that ``load`` did not return lack the number planned: the largest index of the cell stands for it.
     planned = pd.Series(seed).groupby(own["cell"].to_numpy()).transform("max").to_numpy() + 1
     if SEARCH_SEEDS in own:
         planned = own[SEARCH_SEEDS].to_numpy(dtype=np.int64)
@@ -86,5 +131,16 @@ def averaged(trials: pd.DataFrame, completed: NDArray[np.bool_], value: Floats) 
 
 
 def standard_error(values: Sequence[float]) -> float:
-    """Standard deviation / sqrt(number); NaN of fewer than two."""
+    """Compute the standard error of a mean, standard deviation / sqrt(number).
+
+    Args:
+        values: One value for each seed.
+
+    Returns:
+        The standard error; NaN of fewer than two values.
+
+    Example:
+        >>> round(standard_error([0.7, 0.8, 0.9]), 4)
+        0.0577
+    """
     return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan

@@ -1,4 +1,4 @@
-"""What was changed in a sweep after its start, and how many seeds were added once test results existed."""
+"""Changes of a sweep after its start, and the number of seeds added once test results existed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,20 @@ SEEDS_ADDED = "seeds_added"
 
 
 def read_changes(folder: SweepFiles) -> tuple[Mapping[str, Any], ...]:
-    """The lines of ``changes.jsonl`` that can be believed, the oldest first; none where there is no such file.
+    """Read the valid lines of ``changes.jsonl``, the oldest first.
 
     A line that is damaged or missing is warned of: an extension that is not known makes p values too small.
+
+    Args:
+        folder: The sweep's folder, open.
+
+    Returns:
+        The changes; none where there is no such file.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> read_changes(open_folder(example_folder()))  # the example was never extended
+        ()
     """
     place, found = f"{folder.name}/{CHANGES}", []
     lines, owner = _lines(folder), owner_of(folder)
@@ -41,7 +52,19 @@ def read_changes(folder: SweepFiles) -> tuple[Mapping[str, Any], ...]:
 
 
 def missing_lines(folder: SweepFiles) -> int:
-    """Number of lines of ``changes.jsonl`` are gone, by the number in ``sweep.yaml``."""
+    """Count the lines of ``changes.jsonl`` that are gone, by the number in ``sweep.yaml``.
+
+    Args:
+        folder: The sweep's folder, open.
+
+    Returns:
+        The number, 0 where ``sweep.yaml`` counts none.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> missing_lines(open_folder(example_folder()))
+        0
+    """
     noted = section(read_config(folder), "provenance").get("changes")
     return max(0, noted - len(_lines(folder))) if isinstance(noted, int) else 0
 
@@ -57,11 +80,27 @@ def _lines(folder: SweepFiles) -> list[str]:
 
 
 def read_change(line: str, sweep: str | None) -> Mapping[str, Any] | None:
-    """A line of ``changes.jsonl``; None where it is damaged, or speaks of another sweep than this."""
+    """Read a line of ``changes.jsonl``.
+
+    Args:
+        line: The line.
+        sweep: Identifier of the sweep; None where it has none.
+
+    Returns:
+        The change; None where the line is damaged, or of another sweep.
+
+    Example:
+        >>> read_change('{"what": {"confirm.seeds": {"old": 5, "new": 8}}}', None)
+        {'what': {'confirm.seeds': {'old': 5, 'new': 8}}}
+        >>> read_change('{"what": {"confirm', None) is None  # cut off
+        True
+    """
     try:
         change = json.loads(line)
+    # Brackets nested thousands deep, as in a damaged line, end in a RecursionError.
     except (ValueError, RecursionError):
         return None
+    # Each line has a checksum of its own, as a small JSON file has.
     if not isinstance(change, dict) or (KEY in change and not is_whole("changes.json", line.encode())):
         return None
     if sweep is not None and (KEY not in change or change.get("sweep") != sweep):
@@ -70,18 +109,22 @@ def read_change(line: str, sweep: str | None) -> Mapping[str, Any] | None:
 
 
 def seeds_added(changes: Sequence[Mapping[str, Any]]) -> int:
-    """How many confirm seeds were added after test results existed.
+    """Count the confirm seeds that were added after test results existed.
 
     ``confirm.seeds``, the seeds that an entry of ``confirm.rules`` has of its own, ``confirm.splits`` (a split counts
-    as one) and ``search.repeats`` count; the
-    one that grew most stands for all. A number that the sweep had asked for before is not counted again, and an
-    extension whose line does not say what had been seen is left to the warnings.
+    as one) and ``search.repeats`` count; the one that grew most stands for all. A number that the sweep had asked for
+    before is not counted again, and an extension whose line does not say what had been seen is left to the warnings.
 
     Args:
         changes: What ``read_changes`` returned.
 
     Returns:
         The number of seeds; 5 -> 8 gives 3.
+
+    Example:
+        >>> change = {"what": {"confirm.seeds": {"old": 5, "new": 8}}}
+        >>> seeds_added([{**change, "test_results": 40}]), seeds_added([{**change, "test_results": 0}])
+        (3, 0)
     """
     most: dict[str, int] = {}
     added: dict[str, int] = {}
@@ -96,7 +139,7 @@ def seeds_added(changes: Sequence[Mapping[str, Any]]) -> int:
 
 
 def mark_seeds_added(trials: pd.DataFrame, directories: Location | Sequence[Location]) -> pd.DataFrame:
-    """Add the column ``seeds_added``, which the captions of ``accuracy_vs_bias`` and its like read.
+    """Add the column ``seeds_added``, which the captions of ``accuracy_vs_bias`` and other tables use.
 
     Args:
         trials: What ``analysis.load`` returned for the same folders.
@@ -107,6 +150,12 @@ def mark_seeds_added(trials: pd.DataFrame, directories: Location | Sequence[Loca
 
     Raises:
         InputError: Not a sweep's folder.
+
+    Example:
+        >>> import analysis
+        >>> trials = analysis.mark_seeds_added(analysis.example(), analysis.example_folder())
+        >>> trials["seeds_added"].unique().tolist()
+        [0]
     """
     folders = [open_folder(place) for place in as_list(directories)]
     counts = {folder.name: seeds_added(read_changes(folder)) for folder in folders}
@@ -114,17 +163,35 @@ def mark_seeds_added(trials: pd.DataFrame, directories: Location | Sequence[Loca
 
 
 def added_by_sweep(trials: pd.DataFrame) -> dict[str, int]:
-    """Seeds added after results had been seen, of each sweep; empty where the trials do not carry it."""
+    """Count the seeds added after results had been seen, of each sweep.
+
+    Args:
+        trials: Trial rows, with ``seeds_added`` where ``mark_seeds_added`` added it.
+
+    Returns:
+        Numbers by sweep; empty where the trials do not carry them.
+
+    Example:
+        >>> added_by_sweep(pd.DataFrame({"sweep": ["a", "a", "b"], "seeds_added": [3, 3, 0]}))
+        {'a': 3, 'b': 0}
+    """
     if SEEDS_ADDED not in trials:
         return {}
     return {str(sweep): int(n) for sweep, n in trials.groupby("sweep")[SEEDS_ADDED].max().items()}
 
 
 def added_words(counts: Mapping[str, int]) -> str:
-    """Sentence for the text beside a p value or an interval; "" where no seed was added late.
+    """Write the sentence that stands beside a p value or an interval where seeds were added late.
 
     Args:
         counts: Seeds added by sweep, of the sweeps that the text speaks of.
+
+    Returns:
+        The sentence; "" where no seed was added late.
+
+    Example:
+        >>> added_words({"study": 3})
+        '3 seeds were added after results had been seen, which makes p values too small.'
     """
     late = {name: n for name, n in counts.items() if n}
     if not late:
@@ -138,7 +205,7 @@ def added_words(counts: Mapping[str, int]) -> str:
 
 
 def _steps(what: Mapping[str, Any]) -> list[tuple[str, int, int]]:
-    """Numbers of seeds before and after a change: those of all rules, and those of a rule that has its own."""
+    """List the numbers of seeds before and after a change, of all rules and of a rule that has its own."""
     found = []
     for key, change in what.items():
         old, new = (change.get("old"), change.get("new")) if isinstance(change, Mapping) else (None, None)
@@ -150,6 +217,7 @@ def _steps(what: Mapping[str, Any]) -> list[tuple[str, int, int]]:
             found.append((key, old, new))
         elif key == "confirm.rules":
             before, after = (seeds_of_rules(rules) for rules in (old, new))
+            # NaN, which differs from itself, is a rule without a number of its own: "confirm.seeds" counts for it.
             both = [rule for rule in before if rule in after and before[rule] == before[rule]]
             found += [(rule, int(before[rule]), int(after[rule])) for rule in both if after[rule] == after[rule]]
     return found

@@ -1,4 +1,4 @@
-"""A small real sweep kept in the package: what the notebooks, the README and the tests read."""
+"""A small real sweep kept in the package, for the notebooks, the README and the tests."""
 
 from __future__ import annotations
 
@@ -21,12 +21,20 @@ def example(superseded: bool = False) -> pd.DataFrame:
 
     Raises:
         InputError: The package was installed without the example.
+
+    Example:
+        >>> import analysis
+        >>> trials = analysis.example()
+        >>> sorted(trials["label"].unique())
+        ['blind_eye', 'ceiling', 'erm', 'grl', 'lnl', 'permuted_bias', 'repaint']
+        >>> trials["phase"].value_counts().to_dict()
+        {'search': 900, 'confirm': 311}
     """
     return load(example_folder(), superseded)
 
 
 def example_folder() -> Path:
-    """Where the example lies: a folder for ``load_history``, ``load_predictions``, ``write_report`` and the others.
+    """Find the example: a folder for ``load_history``, ``load_predictions``, ``write_report`` and the others.
 
     ``README.txt`` in it says which run it is and what was rounded. Write nothing into it: reports go elsewhere
     (``write_report(example_folder(), out)``).
@@ -36,6 +44,12 @@ def example_folder() -> Path:
 
     Raises:
         InputError: The package was installed without the example.
+
+    Example:
+        >>> import analysis
+        >>> folder = analysis.example_folder()
+        >>> sorted(path.name for path in folder.iterdir() if path.is_dir())
+        ['history', 'predictions', 'samples', 'splits', 'trials']
     """
     folder = Path(__file__).with_name("example")
     if not (folder / "sweep.yaml").is_file():

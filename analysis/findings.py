@@ -1,4 +1,4 @@
-"""Everything a report says, gathered once from one or several sweeps' folders."""
+"""The content of a report, computed once from one or several sweeps' folders."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ class Findings:
         areas: As ``analysis.areas``.
         breaking: As ``analysis.breaking_points``.
         selected: As ``analysis.selected_hyperparameters``.
-    measures: Curves of the other test columns, as ``accuracy_vs_bias`` gives them, without hyperparameters.
-    confusion: As ``analysis.confusion_by_strength``; no rows without predictions.
-    beside: As ``analysis.beside_published``.
-    sharing: What several sweeps share; no rows for a single one.
+        measures: Curves of the other test columns, as ``accuracy_vs_bias`` gives them, without hyperparameters.
+        confusion: As ``analysis.confusion_by_strength``; no rows without predictions.
+        beside: As ``analysis.beside_published``.
+        sharing: What several sweeps share; no rows for a single one.
         unread: Warnings about files that could not be read.
     """
 
@@ -79,7 +79,7 @@ class Findings:
         return self.column.removeprefix("test_").replace("_", " ").replace("auroc", "AUROC")
 
     def line_name(self, row: Mapping[Any, Any]) -> str:
-        """Name of a line in a table: the method's label, its facet, and its sweep where there are several."""
+        """Name a line in a table: the method's label, its facet, and its sweep where there are several."""
         more = [str(row["facet"]), str(row["sweep"]) if len(self.sweeps) > 1 else ""]
         said = ", ".join(part for part in more if part)
         return f"{row['label']} ({said})" if said else str(row["label"])
@@ -112,17 +112,20 @@ def gather(places: Sequence[Location]) -> Findings:
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        # Warnings of files that cannot be read become sentences of the report, in place of lines on a terminal.
         every = mark_seeds_added(load(places, superseded=True), places)
         names = list(dict.fromkeys(every["sweep"]))
         predictions = _together([load_predictions(place) for place in places], names)
         history = _together([load_history(place) for place in places], names)
         splits = {n: load_splits(place) for n, place in zip(names, places, strict=True)} if len(names) > 1 else {}
     if len(names) > 1:
+        # Two sweeps may have trials of the same identifier.
         every["trial_id"] = every["sweep"] + "/" + every["trial_id"]
     trials = every[~every["superseded"]].reset_index(drop=True)
     column = default_column(trials)
     trials = with_calibration(trials, predictions)
     others = [measure.column for measure in measures_in(trials) if measure.column != column]
+    # Drawn as the grey band of the measure that it belongs to.
     others += [null for own, null in NULL_VALUES.items() if own in others and trials[null].notna().any()]
     by_column = Results.by_column(trials, predictions, [column, *others])
     results = by_column[column]
@@ -147,6 +150,7 @@ def gather(places: Sequence[Location]) -> Findings:
         selected=selected_hyperparameters(trials),
         measures={other: _without_hyperparameters(by_column[other]) for other in others},
         confusion=_confusion(trials, predictions),
+        # The published numbers are accuracies: beside another metric they would mislead.
         beside=beside_published(curve) if column == COMPARABLE else beside_published(curve.iloc[:0]),
         sharing=shared_properties(trials, splits, predictions) if len(names) > 1 else pd.DataFrame(),
         unread=tuple(dict.fromkeys(str(w.message) for w in [*caught, *beside] if "left out" in str(w.message))),
@@ -161,12 +165,16 @@ def _without_hyperparameters(results: Results) -> pd.DataFrame:
 def _confusion(trials: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
     try:
         return confusion_by_strength(trials, predictions)
+    # A sweep without predictions has no such section, and a report all the same.
     except InputError:
         return pd.DataFrame(columns=["sweep", "rule", "label"])
 
 
 def _together(frames: list[pd.DataFrame], names: list[str]) -> pd.DataFrame:
-    """One frame; with several sweeps their trial identifiers, which may coincide, get the sweep's name in front."""
+    """Put the rows of several sweeps into one frame.
+
+    Of several sweeps the trial identifiers, which may coincide, get the sweep's name in front.
+    """
     if len(frames) == 1:
         return frames[0]
     named = [

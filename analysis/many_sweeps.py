@@ -1,4 +1,4 @@
-"""Rows of several sweeps beside one another: trial identifiers, which may coincide, count within their sweep."""
+"""Rows of several sweeps beside one another: a trial's identifier is unique within its sweep only."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ def beside(frames: Sequence[pd.DataFrame], trials: Sequence[pd.DataFrame]) -> pd
 
     Returns:
         The rows, sweep by sweep, with ``sweep`` in front: the same as in the trial's own row.
+
+    Example:
+        >>> frames = [pd.DataFrame({"trial_id": ["t0"], "epoch": [epoch]}) for epoch in (1, 2)]
+        >>> trials = [pd.DataFrame({"trial_id": ["t0"], "sweep": [name]}) for name in ("a", "b")]
+        >>> beside(frames, trials).to_dict("list")
+        {'sweep': ['a', 'b'], 'trial_id': ['t0', 't0'], 'epoch': [1, 2]}
     """
     named = []
     for frame, own in zip(frames, trials, strict=True):
@@ -27,7 +33,7 @@ def beside(frames: Sequence[pd.DataFrame], trials: Sequence[pd.DataFrame]) -> pd
 
 
 def told_apart(trials: pd.DataFrame, rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Trials and their histories or predictions with identifiers that no two sweeps share.
+    """Give trials and their histories or predictions identifiers that no two sweeps share.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -35,6 +41,11 @@ def told_apart(trials: pd.DataFrame, rows: pd.DataFrame) -> tuple[pd.DataFrame, 
 
     Returns:
         Both with the sweep in front of ``trial_id``; as they are where the rows are of one sweep and do not name it.
+
+    Example:
+        >>> both = pd.DataFrame({"sweep": ["a", "b"], "trial_id": ["t0", "t0"]})
+        >>> told_apart(both, both)[0]["trial_id"].tolist()
+        ['a/t0', 'b/t0']
     """
     if "sweep" not in rows:
         return trials, rows

@@ -1,4 +1,4 @@
-"""Results of a sweep: the points of a test column gathered once, and every number that is computed from them."""
+"""Results of a sweep: the points of a test column gathered once, and every number computed from them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from analysis.primary.comparison import STRONGEST, At, PairOfCurves
 
 
 class Results:
-    """Points of one test column, and what is computed from them.
+    """Points of one test column, and the results computed from them.
 
     Attributes:
         trials: What ``analysis.load`` returned.
@@ -51,12 +51,28 @@ class Results:
     def by_column(
         cls, trials: pd.DataFrame, predictions: pd.DataFrame | None, columns: Sequence[str]
     ) -> dict[str, Results]:
-        """Gather several test columns at once, which is faster than one by one."""
+        """Gather several test columns at once, which is faster than one by one.
+
+        Args:
+            trials: What ``analysis.load`` returned.
+            predictions: What ``analysis.load_predictions`` returned, or None.
+            columns: The test columns.
+
+        Returns:
+            Results by column.
+        """
         gathered = collect_columns(trials, predictions, columns)
         return {column: cls(trials, column=column, points=points) for column, points in gathered.items()}
 
     def of(self, rule: str | None) -> list[Point]:
-        """The points of one rule; None = of all rules."""
+        """Select the points of one rule.
+
+        Args:
+            rule: A selection rule; None = all rules.
+
+        Returns:
+            The points.
+        """
         return [point for point in self.points if rule is None or point.line.rule == rule]
 
     def curve(self, rules: Sequence[str] | None = None) -> pd.DataFrame:
@@ -96,7 +112,7 @@ def accuracy_vs_bias(
     column: str | None = None,
     rules: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Accuracy against bias strength, from confirm rows only.
+    """Compute accuracy against bias strength, from confirm rows only.
 
     The band is mean +- t_{nu} sqrt(V) over seeds and over patients within classes where predictions are given ("seeds
     and patients", or "seeds and images"; ``analysis.statistics.variance``), Student's t over seeds without them ("seeds
@@ -122,6 +138,13 @@ def accuracy_vs_bias(
 
     Raises:
         InputError: A column that the trials do not have, or sweeps of different metrics.
+
+    Example:
+        >>> import analysis
+        >>> curve = analysis.accuracy_vs_bias(analysis.example(), rules=["val_counterfactual"])
+        >>> strongest = curve[(curve["bias_value"] == 1) & (curve["facet"] == "gamma = 0")]
+        >>> strongest.set_index("label")["mean"].round(3).loc[["erm", "lnl", "ceiling"]].to_dict()
+        {'erm': 0.615, 'lnl': 0.792, 'ceiling': 0.906}
     """
     return Results(trials, predictions, column).curve(rules)
 
@@ -132,7 +155,7 @@ def won_back(
     column: str | None = None,
     rule: str | None = None,
 ) -> pd.DataFrame:
-    """How much of the gap between plain training and the ceiling each method wins back.
+    """Compute the share of the gap between plain training and the ceiling that each method wins back.
 
     R = (m - e) / (c - e), a ratio of means over the seeds that all three have, with Fieller's interval; with
     predictions the interval counts patients too (``fieller.recovery``).
@@ -147,6 +170,16 @@ def won_back(
         One row per line and bias value: ``ratio``, ``low``, ``high``, ``g``, ``text``, which is "-" where the
         gap is not significant (g >= 1), ``n_seeds`` (paired) of ``n_planned``, ``n_added`` of these after results had
         been seen, ``n_patients``, ``n_test``, ``band`` and ``caption``; no rows without both erm and ceiling.
+
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.won_back(analysis.example(), rule="val_counterfactual")
+        >>> lnl = table[(table["label"] == "lnl") & (table["facet"] == "gamma = 0")]
+        >>> dict(zip(lnl["bias_value"].tolist(), lnl["text"], strict=True))[1.0]
+        '0.61 [0.49, 0.72]'
     """
     return Results(trials, predictions, column).won_back(rule)
 
@@ -158,7 +191,7 @@ def areas(
     rule: str | None = None,
     reference: str = ERM,
 ) -> pd.DataFrame:
-    """Normalised area under each curve, and its paired difference to a reference.
+    """Compute the normalised area under each curve, and its paired difference to a reference.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -175,6 +208,15 @@ def areas(
         or no difference to the reference; "" where there are both, and for the reference itself; ``n_seeds`` of
         ``n_planned``, ``n_added`` of these after results had been seen, ``n_patients``, ``n_test`` and ``band`` of the
         area; ``caption``.
+
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.areas(analysis.example(), rule="val_counterfactual")
+        >>> table[table["facet"] == "gamma = 0"].set_index("label")["area"].round(3).loc[["erm", "lnl"]].to_dict()
+        {'erm': 0.858, 'lnl': 0.871}
     """
     return Results(trials, predictions, column).areas(rule, reference)
 
@@ -186,7 +228,7 @@ def breaking_points(
     rule: str | None = None,
     threshold: float | None = None,
 ) -> pd.DataFrame:
-    """Where each line first falls below a threshold, and where it stops being better than plain training.
+    """Find the bias value at which each line first falls below a threshold, and stops being better than plain training.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -202,6 +244,15 @@ def breaking_points(
         having been better; text), ``threshold`` (text), ``n_seeds`` of ``n_planned``, ``n_added`` of these after
         results had been seen, ``n_patients``, ``n_test``, ``band`` ("none" without an interval), ``caption``. Lines
         with a missing point have no row.
+
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.breaking_points(analysis.example(), rule="val_counterfactual", threshold=0.8)
+        >>> table.set_index("label")["text"].loc[["erm", "repaint"]].to_dict()
+        {'erm': '0.865', 'repaint': '> 1'}
     """
     return Results(trials, predictions, column).breaking(rule, threshold)
 
@@ -213,7 +264,7 @@ def summary_table(
     rule: str | None = None,
     published: bool = True,
 ) -> pd.DataFrame:
-    """The literature's table: methods down, bias values across (weak to strong), with confidence intervals.
+    """Lay out the literature's table: methods down, bias values across (weak to strong), with confidence intervals.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -228,6 +279,15 @@ def summary_table(
         band, "" where no seed has finished; of published numbers "0.406 outside" or "0.930 inside" the interval.
         ``attrs["caption"]`` says in words which rule chose, over how many seeds, what the intervals cover and for which
         test images they hold.
+
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.summary_table(analysis.example())
+        >>> table.loc["lnl (gamma = 0)", ["0", "1"]].tolist()
+        ['0.911 ± 0.014', '0.792 ± 0.033']
     """
     return Results(trials, predictions, column).table(rule, published)
 
@@ -240,7 +300,7 @@ def primary_comparison(
     column: str | None = None,
     at: At = STRONGEST,
 ) -> Comparison:
-    """The one comparison that is tested: the paired difference of two methods.
+    """Make the one comparison that is tested: the paired difference of two methods.
 
     Args:
         trials: What ``analysis.load`` returned, of one sweep.
@@ -252,5 +312,14 @@ def primary_comparison(
 
     Returns:
         The comparison; with a ``reason`` and no numbers where it cannot be made.
+
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+
+    Example:
+        >>> import analysis
+        >>> found = analysis.primary_comparison(analysis.example(), ("lnl", "erm"), "val_counterfactual")
+        >>> [round(end, 3) for end in (found.difference.mean, found.difference.low, found.difference.high)]
+        [0.177, 0.143, 0.211]
     """
     return Results(trials, predictions, column).primary(compare, rule, at)

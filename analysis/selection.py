@@ -1,4 +1,4 @@
-"""Which configuration each selection rule chose, derived from the search rows and nothing else."""
+"""The configuration that each selection rule chose, derived from the search rows and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from store.sheet.sheet import Like
 
 
 def objective(trials: pd.DataFrame, rule: str) -> pd.Series:
-    """What a rule maximises, one value a row (``store.rules.objective``).
+    """Compute the value that a rule maximises, one a row (``store.rules.objective``).
 
     Args:
         trials: Trial rows.
@@ -26,6 +26,13 @@ def objective(trials: pd.DataFrame, rule: str) -> pd.Series:
 
     Returns:
         The values; missing where the rule's column is null.
+
+    Example:
+        >>> trials = pd.DataFrame({"val_reweighted": [0.8, 0.7], "val_reweighted_se": [0.05, 0.02]})
+        >>> objective(trials, "val_reweighted").round(2).tolist()  # less one standard error
+        [0.75, 0.68]
+        >>> objective(trials, "val_biased").tolist()  # no such column
+        [nan, nan]
     """
     if rule not in trials:
         return pd.Series(np.nan, index=trials.index, dtype=float)
@@ -39,7 +46,7 @@ def objective(trials: pd.DataFrame, rule: str) -> pd.Series:
 
 
 def candidates_of(trials: pd.DataFrame, rule: str) -> NDArray[np.bool_]:
-    """Which rows a rule chooses from: completed search trials, of its own search where it has one.
+    """Find the rows that a rule chooses from: completed search trials, of its own search where it has one.
 
     Args:
         trials: Trial rows.
@@ -47,24 +54,38 @@ def candidates_of(trials: pd.DataFrame, rule: str) -> NDArray[np.bool_]:
 
     Returns:
         ``[N]``, True for its candidates; for one of several search seeds in the row of its first seed.
+
+    Example:
+        >>> rows = {"phase": "search", "status": ["completed", "pruned"], "search_rule": None, "seed_number": 0}
+        >>> candidates_of(pd.DataFrame({**rows, "val_biased": 0.9}), "val_biased").tolist()
+        [True, False]
     """
     return valued(trials, rule).counts
 
 
 def valued(trials: pd.DataFrame, rule: str, column: str | None = None) -> Candidates:
-    """Candidates of a rule with their values.
+    """Find the candidates of a rule with their values.
 
     Args:
         trials: Trial rows.
         rule: A selection rule.
         column: Column to average in place of what the rule maximises.
+
+    Returns:
+        The candidates, a row for each trial.
+
+    Example:
+        >>> rows = {"phase": "search", "status": ["completed", "pruned"], "search_rule": None, "seed_number": 0}
+        >>> found = valued(pd.DataFrame({**rows, "val_biased": [0.9, 0.5]}), "val_biased")
+        >>> found.value[found.counts].tolist()
+        [0.9]
     """
     value = objective(trials, rule) if column is None else pd.to_numeric(trials[column], errors="coerce")
     return averaged(trials, _counting(trials, rule), value.to_numpy(dtype=float, na_value=np.nan))
 
 
 def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
-    """The configuration each rule chose in each cell and repeat.
+    """Pick the configuration that each rule chose in each cell and repeat.
 
     Only completed search trials with a value of the rule count, of its own search where it has one
     (``search.per_rule``). The highest value wins, of several search seeds their mean; ties go to the lower number.
@@ -76,6 +97,13 @@ def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     Returns:
         One row per (cell, repeat, rule): the chosen search row's columns, ``rule``, ``rank_value`` (what the rule
         maximised) and ``configuration`` (canonical JSON of the hyperparameters).
+
+    Example:
+        >>> row = {"phase": "search", "status": "completed", "search_rule": None, "cell": "c", "repeat": 0}
+        >>> two = {"search_number": [0, 1], "seed_number": 0, "hyperparameters": ['{"mu": 0.1}', '{"mu": 1.0}']}
+        >>> trials = pd.DataFrame({**row, **two, "val_biased": [0.8, 0.9]})
+        >>> picks(trials, ["val_biased"])[["configuration", "rank_value"]].values.tolist()
+        [['{"mu": 1.0}', 0.9]]
     """
     group = _places(trials)
     chosen = [
@@ -104,6 +132,7 @@ def _chosen(
             position = best(numbers[rows].tolist(), found.value[rows].tolist())
             firsts += [] if position is None else [rows[position]]
         rows = np.array(firsts, dtype=np.int64)
+        # The last key counts first: the highest value, and of equal ones the lower number.
         rows = rows[np.lexsort((numbers[rows], -found.value[rows]))]
         chosen.append((rule, rows, found.value[rows]))
     return chosen
@@ -116,12 +145,15 @@ def _counting(trials: pd.DataFrame, rule: str) -> NDArray[np.bool_]:
 
 
 def _places(trials: pd.DataFrame) -> NDArray[np.int64]:
-    """A number for each (cell, repeat)."""
+    """Number the (cell, repeat) of each row."""
     return np.asarray(trials.groupby(["cell", "repeat"], dropna=False, sort=False).ngroup(), dtype=np.int64)
 
 
 def _beyond(trials: pd.DataFrame, planned: Mapping[str, int]) -> NDArray[np.bool_]:
-    """Search trials that the sweep no longer counts: it was resumed with fewer of them."""
+    """Mark the search trials that the sweep no longer counts.
+
+    It was resumed with fewer of them.
+    """
     search = (trials["phase"] == "search").to_numpy(dtype=bool)
     limit = trials["cell"].map(planned).to_numpy(dtype=float)
     found = np.zeros(len(trials), dtype=bool)
@@ -149,6 +181,14 @@ def mark(
     Returns:
         The rows with the two columns; superseded are a confirm row whose configuration no rule chooses (any more) and a
         search row whose number is not planned (any more), which no rule chooses from.
+
+    Example:
+        >>> row = {"status": "completed", "search_rule": None, "cell": "c", "repeat": 0, "seed_number": 0}
+        >>> trials = pd.DataFrame({**row, "phase": ["search", "search", "confirm"], "search_number": [0, 1, None]})
+        >>> texts = ['{"mu": 0.1}', '{"mu": 1.0}', '{"mu": 0.1}']  # the confirm row is of the one that is not chosen
+        >>> rows = mark(trials.assign(val_biased=[0.8, 0.9, None], hyperparameters=texts), ["val_biased"])
+        >>> rows[["rules", "superseded"]].values.tolist()
+        [[(), False], [('val_biased',), False], [(), True]]
     """
     group = _places(trials)
     beyond = _beyond(trials, planned or {})
@@ -172,6 +212,7 @@ def mark(
     # Parsing the JSON of every search row is most of the time of loading: only those whose text was chosen matter.
     compared = np.flatnonzero(confirm | (text.isin(texts).to_numpy(dtype=bool) & ~beyond))
     found = np.empty(len(trials), dtype=object)
+    # An empty tuple in each place: assigned to a slice, it would be taken for an empty array.
     found.fill(())
     any_rule = np.zeros(len(trials), dtype=bool)
     found_keys = zip(place[compared].tolist(), _canonical(text.iloc[compared].tolist(), known), strict=True)

@@ -1,4 +1,4 @@
-"""What stands beside the rows in a sweep's folder: configuration, status, changes, sample images."""
+"""The files beside the rows in a sweep's folder: configuration, status, changes, sample images."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Sweep:
-    """What stands beside the rows in a sweep's folder.
+    """Content of the files beside the rows in a sweep's folder.
 
     Attributes:
         name: Its name, as in the rows' ``sweep`` column.
@@ -42,9 +42,9 @@ class Sweep:
         status: ``status.json``.
         changes: Lines of ``changes.jsonl``.
         strips: Sample images, weak bias first.
-        alt: What the sample images show.
+        alt: Alternative text of the sample images.
         primary: The declared comparison, as far as it can be made; None where none is declared.
-        standing: How it was declared, and what was changed once test results existed.
+        standing: Its declaration, and the changes made once test results existed.
     """
 
     name: str
@@ -58,7 +58,10 @@ class Sweep:
     standing: Standing
 
     def spaces(self) -> dict[str, Mapping[str, Any]]:
-        """Search space of each cell; where a cell does not state it, the ranges its method has in the sweep file."""
+        """Search space of each cell.
+
+        Of a cell that does not state it, it is the ranges that its method has in the sweep file.
+        """
         methods = self.config.get("methods")
         listed = methods if isinstance(methods, Sequence) and not isinstance(methods, str) else ()
         of_label = {str(m.get("label") or m.get("name")): m for m in listed if isinstance(m, Mapping)}
@@ -79,7 +82,7 @@ class Sweep:
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """What the data set says about itself."""
+        """The data set's description of itself."""
         return section(self.config, "dataset_info")
 
     @property
@@ -89,23 +92,23 @@ class Sweep:
 
     @property
     def note(self) -> str:
-        """What a reader must know about data or network (synthetic, toy); "" where nothing."""
+        """Notes that a reader must know about data or network (synthetic, toy), "" where there are none."""
         notes = (self.info.get("note"), section(self.config, "network").get("note"))
         return "; ".join(dict.fromkeys(str(note).rstrip(".") for note in notes if note))
 
     @property
     def classes(self) -> list[str]:
-        """Names of the classes; empty where they are not recorded."""
+        """Names of the classes, empty where they are not recorded."""
         names = self.info.get("classes")
         return [str(name) for name in names] if isinstance(names, Sequence) and not isinstance(names, str) else []
 
     @property
     def cells(self) -> list[Mapping[str, Any]]:
-        """The cells the sweep consists of; empty where the configuration does not list them."""
+        """The cells of the sweep, empty where the configuration does not list them."""
         return [cell for cell in self.config.get("cells") or () if isinstance(cell, Mapping)]
 
     def changed(self) -> list[tuple[str, int | None]]:
-        """Every extension in words, and how many test results existed by then (None = not recorded)."""
+        """Describe every extension, with the number of test results that existed by then (None = not recorded)."""
         found = []
         for change in self.changes:
             what, seen = change.get("what"), change.get("test_results")
@@ -125,13 +128,13 @@ class Sweep:
         return seeds_added(self.changes)
 
     def axis(self, name: str) -> Mapping[str, Any]:
-        """What the data set says about one bias parameter."""
+        """The data set's description of one bias parameter."""
         axes = section(self.config, "dataset_info").get("axes") or ()
         return next((a for a in axes if isinstance(a, Mapping) and a.get("name") == name), {})
 
 
 def read_sweep(folder: SweepFiles, name: str, points: Sequence[Point]) -> Sweep:
-    """Read what stands beside the rows, and make the declared comparison from the sweep's points.
+    """Read the files beside the rows, and make the declared comparison from the sweep's points.
 
     Args:
         folder: The sweep's folder.
@@ -140,6 +143,13 @@ def read_sweep(folder: SweepFiles, name: str, points: Sequence[Point]) -> Sweep:
 
     Returns:
         The sweep.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> from store.open import open_folder
+        >>> sweep = read_sweep(open_folder(example_folder()), "brain_phantom_study", [])
+        >>> sweep.rules[0], sweep.classes
+        ('val_counterfactual', ['meningioma', 'glioma', 'pituitary'])
     """
     config = read_config(folder)
     own = [point for point in points if point.line.sweep == name]
@@ -167,7 +177,11 @@ def _status(folder: SweepFiles) -> dict[str, Any]:
 
 
 def _json(folder: SweepFiles, path: str) -> dict[str, Any]:
-    """A small JSON file; empty where it is missing, or damaged, of which is warned."""
+    """Read a small JSON file.
+
+    Returns:
+        Its content; empty where it is missing, or damaged, of which is warned.
+    """
     try:
         content = json.loads(folder.read(path))
     except OSError:
@@ -184,6 +198,7 @@ def _strips(folder: SweepFiles, index: Mapping[str, Any], config: Mapping[str, A
     for entry in index.get("strips") or ():
         if not isinstance(entry, Mapping) or not isinstance(entry.get("value"), (int, float)):
             continue
+        # The last part of the path alone: an index must not name a file outside the folder.
         name = f"samples/{PurePosixPath(str(entry.get('file'))).name}"
         try:
             png = folder.read(name)
@@ -192,6 +207,7 @@ def _strips(folder: SweepFiles, index: Mapping[str, Any], config: Mapping[str, A
         except DamagedFile as error:
             warnings.warn(f"left out {folder.name}/{name}: {error}", stacklevel=2)
             continue
+        # Older versions wrote no digest.
         if "digest" in entry and entry["digest"] != digest(png):
             warnings.warn(
                 f"left out {folder.name}/{name}: its bytes do not agree with the digest in samples/index.json",

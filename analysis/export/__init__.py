@@ -1,1 +1,1 @@
-"""Files for elsewhere: CSV tables with a codebook, PNG figures, what a paper needs, a packed sweep."""
+"""Export of a sweep: CSV tables with a codebook, PNG figures, the files of a paper, a packed sweep."""

@@ -1,4 +1,4 @@
-"""What every column of every table means, in a sentence."""
+"""Meaning of every column of every table, in a sentence."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ _OWN = {
 
 
 def explain(table: str, column: str) -> str:
-    """What a column of an exported table means.
+    """Explain a column of an exported table.
 
     Args:
         table: Name of the table, such as ``curve``.
@@ -124,6 +124,12 @@ def explain(table: str, column: str) -> str:
 
     Returns:
         A sentence.
+
+    Example:
+        >>> explain("areas", "p_holm")
+        'p adjusted by Holm over the methods of the same rule and facet.'
+        >>> explain("trials", "recall_glioma")
+        'Recall of class glioma, unbiased test variant.'
     """
     own = _OWN.get(table, {}).get(column)
     if own:

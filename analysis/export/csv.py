@@ -32,15 +32,40 @@ def write_csv(directories: Location | Sequence[Location], out: str | os.PathLike
 
     Raises:
         InputError: A folder is not a sweep's, or ``out`` is a file.
+
+    Example:
+        >>> import tempfile
+        >>> import pyarrow.parquet as pq
+        >>> from analysis import example_folder
+        >>> from store.parts import part_bytes
+        >>> part = next((example_folder() / "trials").iterdir())  # of its rows the search of one cell, to be quick
+        >>> cell = [("cell", "=", "brain_phantom-rho1-gamma0-small_cnn-erm"), ("phase", "=", "search")]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (Path(folder) / "trials").mkdir()
+        ...     size = (Path(folder) / "trials" / part.name).write_bytes(part_bytes(pq.read_table(part, filters=cell)))
+        ...     sorted(file.name for file in write_csv(folder, Path(folder) / "tables"))
+        ['codebook.csv', 'cost.csv', 'expected_validation.csv', 'selected_hyperparameters.csv', 'trials.csv']
     """
     return csv_of(gather(as_list(directories)), out)
 
 
 def csv_of(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
-    """The files of ``write_csv`` from findings already gathered."""
+    """Write the files of ``write_csv`` from findings already gathered.
+
+    Args:
+        findings: What ``analysis.findings.gather`` returned.
+        out: The folder to write into.
+
+    Returns:
+        The files, the codebook last.
+
+    Raises:
+        InputError: ``out`` is a file.
+    """
     folder = out_folder(out, "CSV files")
     files, book = [], []
     for name, table in tables_of(findings).items():
+        # A reader, or a spreadsheet, never opens half a table.
         with replacing(folder / f"{name}.csv") as temporary:
             arrow = pa.Table.from_pandas(_flat(table), preserve_index=False)
             pacsv.write_csv(arrow, temporary, pacsv.WriteOptions(quoting_style="needed"))
@@ -52,7 +77,16 @@ def csv_of(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
 
 
 def tables_of(findings: Findings) -> dict[str, pd.DataFrame]:
-    """The tables by name, empty ones left out; predictions and splits stay Parquet, as no spreadsheet holds them."""
+    """Collect the tables by name, empty ones left out.
+
+    Predictions and splits stay Parquet, as no spreadsheet holds them.
+
+    Args:
+        findings: What ``analysis.findings.gather`` returned.
+
+    Returns:
+        Tables by name, which is also the name of their CSV file.
+    """
     measures = [curve.assign(column=column) for column, curve in findings.measures.items()]
     tables = {
         "trials": findings.trials.drop(columns=bias_parameters(findings.trials.columns), errors="ignore"),
@@ -74,7 +108,10 @@ def tables_of(findings: Findings) -> dict[str, pd.DataFrame]:
 
 
 def _flat(table: pd.DataFrame) -> pd.DataFrame:
-    """Tuples as text: several values in one cell are separated by a semicolon, JSON texts stand in a JSON list."""
+    """Write tuples as text, for one cell of a CSV file.
+
+    Several values are separated by a semicolon, JSON texts stand in a JSON list.
+    """
     flat = table.copy(deep=False)
     for name in flat:
         if flat[name].dtype == object and flat[name].map(lambda value: isinstance(value, tuple)).any():

@@ -21,7 +21,7 @@ from store.rules import ORACLE, rule_name
 
 
 def methods_paragraph(findings: Findings, sweep: Sweep) -> str:
-    """One sweep's methods in Markdown, citations as Pandoc writes them (``[@key]``).
+    """Write one sweep's methods in Markdown, with citations as Pandoc has them (``[@key]``).
 
     Args:
         findings: What ``analysis.findings.gather`` returned.
@@ -37,7 +37,14 @@ def methods_paragraph(findings: Findings, sweep: Sweep) -> str:
 
 
 def cited(findings: Findings) -> list[str]:
-    """Keys of the publications that the paragraphs of all sweeps cite."""
+    """List the keys of the publications that the paragraphs of all sweeps cite.
+
+    Args:
+        findings: What ``analysis.findings.gather`` returned.
+
+    Returns:
+        Keys of ``references``, each once, in order of appearance.
+    """
     keys: list[str] = []
     for sweep in findings.sweeps:
         text = methods_paragraph(findings, sweep)
@@ -59,6 +66,7 @@ def _data(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     kind = f"{folds}-fold cross-validation" if folds else "one fixed test set"
     checksum = str(rows["data_checksum"].dropna().iloc[0])[:12] if rows["data_checksum"].notna().any() else "unknown"
     each = " in each fold" if folds else ""
+    # Each confirm seed divides training and validation images anew: the counts are those of one seed.
     seed = "; training and validation images are counted as the search seed divides them" if counts else ""
     yield f"Split: {kind}{f' ({_list(counts)} images{each}{seed})' if counts else ''}; data checksum {checksum}."
     yield _patients(sweep)
@@ -67,13 +75,18 @@ def _data(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
 
 
 def _patients(sweep: Sweep) -> str:
-    """Patients of each part; "" where the data set has none, or the sweep's file does not count them."""
+    """Count the patients of each part.
+
+    Returns:
+        A sentence; "" where the data set has none, or where the sweep's file does not count them.
+    """
     by_fold = section(sweep.info, "sizes_by_fold")
     sizes = section(sweep.info, "sizes") or section(by_fold, next(iter(by_fold), ""))
     counted = []
     for part, word in (("train", "training"), ("val", "validation"), ("test", "test")):
         numbers = [entry.get("patients") for entry in section(sizes, part).values() if isinstance(entry, Mapping)]
         known = [number for number in numbers if isinstance(number, int)]
+        # No sentence rather than the total of some classes.
         if not known or len(known) < len(numbers):
             return ""
         counted.append((sum(known), word))
@@ -84,7 +97,11 @@ def _patients(sweep: Sweep) -> str:
 
 
 def _part_size(info: Mapping[str, Any], part: str) -> str:
-    """Number of images of a part, a range where folds differ; empty where the configuration does not say."""
+    """Count the images of a part, a range where folds differ.
+
+    Returns:
+        The number as text; empty where the configuration does not say.
+    """
     if isinstance(info.get(f"n_{part}"), int):
         return f"{int(info[f'n_{part}']):,}"
     by_fold = section(info, "sizes_by_fold")
@@ -126,6 +143,7 @@ def _search(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     own = rows[rows["phase"] == "search"]
     if own.empty:
         return
+    # A candidate of several seeds counts once.
     per_cell = own[seed_number(own) == 0].groupby(["cell", "repeat"]).size()
     each = int(own[SEARCH_SEEDS].max()) if SEARCH_SEEDS in own else 1
     seeds = f", each with {each} search seeds and chosen by their mean" if each > 1 else ""

@@ -1,4 +1,7 @@
-"""A sweep in one file to share: rows, configuration, splits, sample images and report. ``analysis.load`` reads it."""
+"""A sweep in one file to share: rows, configuration, splits, sample images and report.
+
+``analysis.load`` reads it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,9 @@ _NO_DATE = (1980, 1, 1, 0, 0, 0)
 
 
 def pack(directory: Location, out: str | os.PathLike[str]) -> Path:
-    """Pack a sweep, finished or running, into one zip file; weights, checkpoints and logs stay behind.
+    """Pack a sweep, finished or running, into one zip file.
+
+    Weights, checkpoints and logs stay behind.
 
     The file appears whole or not at all, and the same sweep packs into the same bytes.
 
@@ -36,6 +41,19 @@ def pack(directory: Location, out: str | os.PathLike[str]) -> Path:
 
     Raises:
         InputError: Not a sweep's folder, no finished trial in it, or no place for the file.
+
+    Example:
+        >>> import tempfile
+        >>> import pyarrow.parquet as pq
+        >>> from analysis import example_folder
+        >>> from store.parts import part_bytes
+        >>> part = next((example_folder() / "trials").iterdir())  # of its rows the search of one cell, to be quick
+        >>> cell = [("cell", "=", "brain_phantom-rho1-gamma0-small_cnn-erm"), ("phase", "=", "search")]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (Path(folder) / "trials").mkdir()
+        ...     size = (Path(folder) / "trials" / part.name).write_bytes(part_bytes(pq.read_table(part, filters=cell)))
+        ...     [name.split("/")[0] for name in zipfile.ZipFile(pack(folder, Path(folder) / "sweep.zip")).namelist()]
+        ['trials', 'report.html']
     """
     folder = open_folder(directory)
     target = expanded(out)
@@ -74,8 +92,11 @@ def _content(folder: SweepFiles) -> Iterator[tuple[str, bytes]]:
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    # Both are compressed already: packing them again costs time and saves nothing.
     packed = name.endswith((".parquet", ".png"))
+    # A fixed date: the same sweep packs into the same bytes.
     info = zipfile.ZipInfo(name, _NO_DATE)
     info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+    # A ZipInfo made by hand has no permissions: unzip would leave files that nobody may read.
     info.external_attr = 0o644 << 16
     archive.writestr(info, content)

@@ -1,4 +1,4 @@
-"""What a paper needs of a sweep: figures, table, methods paragraph and references, ready to include."""
+"""Parts of a paper about a sweep, ready to include: figures, table, methods paragraph and references."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ _TEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "σ²": r"$\sigma^2$", "→": r"$\to$",
     "<": r"$<$", ">": r"$>$", "λ": r"$\lambda$", "ρ": r"$\rho$", "γ": r"$\gamma$",
 }  # fmt: skip
+# Longer ones first: "σ²" is one symbol.
 _SPECIAL = re.compile("|".join(re.escape(key) for key in sorted(_TEX, key=len, reverse=True)))
 _CITATION = re.compile(r"\s*\[(@[^\]]+)\]")
 
 
 def write_paper(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
-    """Write figures (PDF and SVG, 85 and 180 mm), ``table.tex``, ``table.csv``, ``methods.md``, ``methods.tex`` and
+    """Write the files of a paper into a folder.
+
+    They are figures (PDF and SVG, 85 and 180 mm), ``table.tex``, ``table.csv``, ``methods.md``, ``methods.tex`` and
     ``references.bib``.
 
     Args:
@@ -66,7 +69,16 @@ def write_paper(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
 
 
 def table_tex(findings: Findings) -> str:
-    """The headline rule's table for LaTeX (package booktabs), one for each data set; best means are not set bold."""
+    """Write the headline rule's table for LaTeX (package booktabs), one for each data set.
+
+    The best means are not set bold.
+
+    Args:
+        findings: What ``analysis.findings.gather`` returned.
+
+    Returns:
+        LaTeX source of one ``table`` environment.
+    """
     rows = findings.curve[findings.curve["rule"] == findings.headline]
     parts = []
     for (dataset, axis), own in rows.groupby(["dataset", "bias_axis"], sort=False):
@@ -85,7 +97,18 @@ def table_tex(findings: Findings) -> str:
 
 
 def to_tex(text: str) -> str:
-    """Plain text for LaTeX: special characters escaped, Pandoc citations as ``\\cite``."""
+    """Write plain text for LaTeX: special characters escaped, Pandoc citations as ``\\cite``.
+
+    Args:
+        text: Plain text, with citations as ``[@key]`` or ``[@key; @key]``.
+
+    Returns:
+        LaTeX source.
+
+    Example:
+        >>> print(to_tex("95 % intervals [@kim2019]"))
+        95 \\% intervals~\\cite{kim2019}
+    """
     parts, end = [], 0
     for found in _CITATION.finditer(text):
         keys = ",".join(key.strip().removeprefix("@") for key in found[1].split(";"))

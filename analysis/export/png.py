@@ -1,4 +1,4 @@
-"""The report's figures as PNG files, drawn by a Chrome that kaleido drives."""
+"""The report's figures as PNG files, drawn by Chrome through kaleido."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MISSING = (
 
 
 def write_png(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
-    """Write every figure of the report as a PNG file, on white ground.
+    """Write every figure of the report as a PNG file, on a white background.
 
     Args:
         findings: What ``analysis.findings.gather`` returned.
@@ -65,7 +65,14 @@ def write_png(findings: Findings, out: str | os.PathLike[str]) -> list[Path]:
 
 
 def report_figures(findings: Findings) -> dict[str, go.Figure]:
-    """The report's figures by file name: of every rule the curve, of the headline rule all others."""
+    """Draw the report's figures, by file name: of every rule the curve, of the headline rule all others.
+
+    Args:
+        findings: What ``analysis.findings.gather`` returned.
+
+    Returns:
+        Figures by file name without its ending; those that have nothing to show are left out.
+    """
     note = "; ".join(dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note))
     several = findings.curve["dataset"].nunique() > 1
     figures: dict[str, go.Figure] = {}
@@ -73,6 +80,7 @@ def report_figures(findings: Findings) -> dict[str, go.Figure]:
     def add(name: str, draw: object, *arguments: object, **options: object) -> None:
         try:
             figures[re.sub(r"[^A-Za-z0-9._-]+", "_", name)] = draw(*arguments, **options)  # type: ignore[operator]
+        # A figure without anything to show is left out, as in the report.
         except InputError:
             return
 

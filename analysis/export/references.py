@@ -116,12 +116,18 @@ DATA = {
 
 
 def bibliography(keys: Iterable[str]) -> str:
-    """BibTeX entries of the given keys, each once, in their order.
+    """Write the BibTeX entries of the given keys, each once, in their order.
 
     Args:
         keys: Keys of this module's entries.
 
     Returns:
         The text of a ``.bib`` file.
+
+    Example:
+        >>> bibliography(["cheng2017", "kim2019", "cheng2017"]).count("@")
+        2
+        >>> print(bibliography(["cheng2017"]).splitlines()[0])
+        @misc{cheng2017,
     """
     return "\n\n".join(_ENTRIES[key] for key in dict.fromkeys(keys)) + "\n"

@@ -34,25 +34,46 @@ class Axis:
     def range(self) -> list[float]:
         """Ends of the axis in plotly's coordinates, weak bias first, with room for the outermost dots."""
         ends = [math.log10(v) if self.log else v for v in (self.ticks[0], self.ticks[-1])]
+        # A single value spans nothing: it gets a fixed room.
         pad = 0.06 * (ends[1] - ends[0]) or 0.05
         return [ends[0] - pad, ends[1] + pad]
 
     def holds(self, value: float) -> bool:
-        """Whether a bias value lies on the axis; none lies on one of bias strengths."""
+        """Tell if a bias value lies on the axis.
+
+        None lies on an axis of bias strengths.
+        """
         if self.column != "bias_value" or (self.log and value <= 0):
             return False
         low, high = sorted(self.range())
         return low <= (math.log10(value) if self.log else value) <= high
 
     def shifted(self, value: float, share: float) -> float:
-        """A value moved by a share of the axis, so that the dots of two methods do not cover each other."""
+        """Move a value by a share of the axis, so that the dots of two methods do not cover each other."""
         low, high = self.range()
         move = share * (high - low)
         return float(value * 10**move) if self.log else float(value + move)
 
 
 def make_axis(rows: pd.DataFrame, x: str, title: str | None) -> Axis:
-    """Lay the axis so that stronger bias is to the right; logarithmic where positive values span a factor of four."""
+    """Build the x axis, with stronger bias to the right.
+
+    It is logarithmic where positive values span a factor of four.
+
+    Args:
+        rows: Rows of a curve.
+        x: ``bias_value`` or ``bias_strength``.
+        title: Title; None = the parameter's name.
+
+    Returns:
+        The axis.
+
+    Example:
+        >>> rows = {"bias_axis": "color_variance", "bias_value": [0.02, 0.05, 0.1], "bias_strength": [0.9, 0.6, 0.3]}
+        >>> axis = make_axis(pd.DataFrame(rows), "bias_value", None)
+        >>> axis.stronger, axis.log, [float(tick) for tick in axis.ticks]  # weak bias first
+        ('smaller', True, [0.1, 0.05, 0.02])
+    """
     places = rows.sort_values(["bias_strength", "bias_value"]).drop_duplicates(x)
     values, strengths = places[x].to_numpy(dtype=float), places["bias_strength"].to_numpy(dtype=float)
     if x == "bias_strength":

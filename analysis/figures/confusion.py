@@ -1,4 +1,4 @@
-"""The confusion of the classes as heat maps, one for each bias value, weak bias first: computed, then drawn."""
+"""The confusion of the classes as heat maps, one for each bias value, computed first and then drawn."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ _SCALE = [[0.0, "#f3f3f0"], [0.001, "#e9eef5"], [0.25, "#8fb6da"], [0.6, "#2f79b
 
 @dataclass(frozen=True, eq=False)
 class HeatMap:
-    """Shares at one bias value, ``[C, C]``: rows are true classes, columns predicted ones; and its title."""
+    """Shares at one bias value, with a title.
+
+    ``shares`` is ``[C, C]``: rows are true classes, columns predicted ones; missing where a class has no test image.
+    """
 
     title: str
     shares: NDArray[np.float64]
@@ -53,10 +56,18 @@ def confusion_figure(
     classes: Sequence[str] = (),
     title: str | None = None,
 ) -> ConfusionFigure:
-    """Compute what ``analysis.plot_confusion`` draws; the arguments are the same.
+    """Compute what ``analysis.plot_confusion`` draws.
+
+    The arguments are the same.
 
     Raises:
         InputError: No row of that method under that rule.
+
+    Example:
+        >>> line = {"sweep": "s", "label": "erm", "rule": "val_biased", "facet": "", "bias_axis": "rho"}
+        >>> shares = {"true": [0, 0, 1, 1], "predicted": [0, 1, 0, 1], "share": [0.9, 0.1, 0.6, 0.4]}
+        >>> confusion_figure(pd.DataFrame({**line, "bias_value": 1.0, **shares}), "erm").maps[0].shares.tolist()
+        [[0.9, 0.1], [0.6, 0.4]]
     """
     rows = confusion[confusion["label"] == label]
     rule = rule or (str(rows["rule"].iloc[0]) if len(rows) else "")
@@ -65,6 +76,7 @@ def confusion_figure(
         raise InputError(f"a confusion matrix needs predictions of '{label}' under '{rule}', but there are none")
     n = int(max(rows["true"].max(), rows["predicted"].max())) + 1
     groups = list(rows.groupby(["sweep", "facet", "bias_value"], sort=False))
+    # Evenly spread, with both ends: the weakest and the strongest bias are the ones compared.
     kept = np.unique(np.linspace(0, len(groups) - 1, min(len(groups), _MOST)).round().astype(int))
     axis_name = str(rows["bias_axis"].iloc[0])
     maps = []
@@ -86,7 +98,7 @@ def plot_confusion(
     classes: Sequence[str] = (),
     title: str | None = None,
 ) -> go.Figure:
-    """Draw which class is taken for which by one method, a heat map for each bias value.
+    """Draw the confusion of the classes by one method, a heat map for each bias value.
 
     Args:
         confusion: What ``analysis.confusion_by_strength`` returned.
@@ -101,12 +113,34 @@ def plot_confusion(
 
     Raises:
         InputError: No row of that method under that rule.
+
+    Example:
+        >>> import analysis
+        >>> trials = analysis.example().query("bias_value == 1 and label == 'erm'")
+        >>> predictions = analysis.load_predictions(analysis.example_folder(), "unbiased")
+        >>> table = analysis.confusion_by_strength(trials, predictions, rule="val_counterfactual")
+        >>> figure = analysis.plot_confusion(table, "erm")
+        >>> len(figure.data), figure.layout.title.text
+        (2, 'erm: predicted against true class, chosen by counterfactual validation')
     """
     return draw_confusion(confusion_figure(confusion, label, rule, classes, title))
 
 
 def draw_confusion(shown: ConfusionFigure) -> go.Figure:
-    """Draw heat maps that are computed already."""
+    """Draw heat maps that are computed already.
+
+    Args:
+        shown: The heat maps.
+
+    Returns:
+        The plotly figure; ``layout.meta["narrow"]`` holds the layout for a phone.
+
+    Example:
+        >>> shares = np.array([[0.9, 0.1], [0.6, 0.4]])
+        >>> shown = ConfusionFigure("erm", ("cat", "dog"), (HeatMap("rho 0.5", shares), HeatMap("rho 1", shares)))
+        >>> [note.text for note in draw_confusion(shown).layout.annotations]
+        ['rho 0.5', 'rho 1']
+    """
     count = len(shown.maps)
     heats, above = [], []
     axes: dict[str, Any] = {}
@@ -136,6 +170,7 @@ def draw_confusion(shown: ConfusionFigure) -> go.Figure:
         "annotations": above,
         "showlegend": False,
         "height": _height(count, _ACROSS, _SIDE),
+        # One scale for all maps: the same colour is the same share.
         "coloraxis": {"cmin": 0, "cmax": 1, "colorscale": _SCALE, "colorbar": bar},
         "meta": {"narrow": narrow},
     }
@@ -144,6 +179,7 @@ def draw_confusion(shown: ConfusionFigure) -> go.Figure:
 
 
 def _heat(shares: NDArray[np.float64], names: Sequence[str], x: str, y: str) -> go.Heatmap:
+    # In the cells of more classes numbers are too small to read.
     few = len(names) <= 5
     return go.Heatmap(
         z=np.round(shares, 4).astype(np.float32),
@@ -160,7 +196,7 @@ def _heat(shares: NDArray[np.float64], names: Sequence[str], x: str, y: str) -> 
 
 
 def _place(count: int, i: int, across: int, side: int) -> tuple[list[float], list[float]]:
-    """Domains of the i-th of several heat maps in a grid, row by row."""
+    """Compute the domains of the i-th of several heat maps in a grid, row by row."""
     columns = min(across, count)
     lines = math.ceil(count / columns)
     row, column = divmod(i, columns)

@@ -38,7 +38,7 @@ class DrawnLine:
         low: ``[N]``, missing where there is no interval.
         high: ``[N]``.
         values: ``[N]``, the value of each seed.
-        texts: ``[N]``, what is told of each point, in lines.
+        texts: ``[N]``, the description of each point, in lines.
         banded: ``[N]``, the points that have an interval.
         marks_only: Too few points to join.
     """
@@ -57,22 +57,22 @@ class DrawnLine:
 
     @property
     def band(self) -> bool:
-        """Whether the intervals are drawn as one band."""
+        """True where the intervals are drawn as one band."""
         return not self.marks_only and int(self.banded.sum()) > 1
 
     @property
     def bars(self) -> bool:
-        """Whether the intervals are drawn as bars."""
+        """True where the intervals are drawn as bars."""
         return self.marks_only or int(self.banded.sum()) == 1
 
 
 @dataclass(frozen=True, eq=False)
 class CurveFigure:
-    """Everything that a curve shows.
+    """Content of a curve's figure.
 
     Attributes:
         title: Its title.
-        note: What the reader must know about data or network.
+        note: Note on data or network (synthetic, toy), "" without one.
         axis: The x axis.
         y_title: Title of the y axis.
         y_range: Ends of the y axis.
@@ -109,7 +109,9 @@ def curve_figure(
     names: Mapping[str, str] | None = None,
     published: pd.DataFrame | None = None,
 ) -> CurveFigure:
-    """Compute what ``analysis.plot_accuracy_vs_bias`` draws; the arguments are the same.
+    """Compute what ``analysis.plot_accuracy_vs_bias`` draws.
+
+    The arguments are the same.
 
     Raises:
         InputError: The curve has no row of that rule.
@@ -121,6 +123,7 @@ def curve_figure(
         raise InputError(f"a curve needs at least one confirm trial, but rule '{rule}' has none: finish the sweep")
     place = make_axis(rows, x, axis_title)
     look = styles(curve["label"])
+    # A method keeps its colour wherever it appears: layers tell its lines apart by their marks.
     overlaid = list(rows.groupby(_OVERLAID, sort=False).groups)
     lines = tuple(
         _line(
@@ -167,7 +170,7 @@ def _line(line: pd.DataFrame, place: Axis, style: Style, layer: int, name: str) 
 
 
 def _texts(row: dict[Any, Any]) -> tuple[str, ...]:
-    """What is told of a mean, in lines: value, interval, seeds and hyperparameters."""
+    """Describe a mean in lines: value, interval, seeds and hyperparameters."""
     interval = "no interval (one seed)"
     if row["band"] != "none":
         interval = f"[{row['low']:.3f}, {row['high']:.3f}] 95 %, {row['band']}"
@@ -202,7 +205,10 @@ def _line_name(line: pd.DataFrame, curve: pd.DataFrame, names: Mapping[str, str]
 
 
 def _y_range(curve: pd.DataFrame, beside: Sequence[float]) -> tuple[float, float]:
-    """The same range for every rule, so that switching rules does not move the scale."""
+    """Compute the range of the y axis, the same for every rule.
+
+    Switching rules does not move the scale.
+    """
     seen = [*beside, *(v for values in curve["values"] for v in values)]
     seen += [v for name in ("low", "high") for v in curve[name].dropna()]
     low, high = min(seen), max(seen)

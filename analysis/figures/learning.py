@@ -1,4 +1,4 @@
-"""Learning curves: test accuracy by epoch, a thin line per seed. Computed first, then drawn."""
+"""Learning curves: test accuracy by epoch, a thin line per seed, computed first and then drawn."""
 
 from __future__ import annotations
 
@@ -30,19 +30,22 @@ class DrawnCurve:
 
 @dataclass(frozen=True, eq=False)
 class LearningCurves:
-    """Test accuracy by epoch, a line per trial; lines of one name are seeds of the same cell."""
+    """Test accuracy by epoch, a line per trial.
+
+    Lines of one name are seeds of the same cell.
+    """
 
     title: str
     lines: tuple[DrawnCurve, ...]
 
     def by_epoch(self) -> pd.DataFrame:
-        """Over the seeds of each name: ``line, epoch, mean, lowest, highest, n_seeds``."""
+        """Summarise the seeds of each name at each epoch: ``line, epoch, mean, lowest, highest, n_seeds``."""
         parts = [pd.DataFrame({"line": line.name, "epoch": line.x, "y": line.y}) for line in self.lines]
         grouped = pd.concat(parts).groupby(["line", "epoch"], sort=False)["y"]
         return grouped.agg(mean="mean", lowest="min", highest="max", n_seeds="size").reset_index()
 
     def ends(self) -> dict[str, tuple[float, float]]:
-        """Accuracy after the first and after the last epoch of each name, means over its seeds."""
+        """Compute the accuracy after the first and after the last epoch of each name, means over its seeds."""
         found: dict[str, list[tuple[float, float]]] = {}
         for line in self.lines:
             found.setdefault(line.name, []).append((float(line.y[0]), float(line.y[-1])))
@@ -59,7 +62,9 @@ def learning_curves(
     bias_value: float | None = None,
     title: str | None = None,
 ) -> LearningCurves:
-    """Compute what ``analysis.plot_learning_curves`` draws; the arguments are the same.
+    """Compute what ``analysis.plot_learning_curves`` draws.
+
+    The arguments are the same.
 
     Raises:
         InputError: No epoch of such a confirm trial.
@@ -71,6 +76,7 @@ def learning_curves(
     rows = rows.sort_values("bias_strength")
     if bias_value is None and len(rows):
         bias_value = float(rows["bias_value"].iloc[-1])
+    # A ceiling of the whole axis was trained at one bias value and belongs to every one.
     rows = rows[(rows["bias_value"] == bias_value) | rows["whole_axis"]]
     epochs = history.merge(rows[["trial_id", "label", "name"]], on="trial_id").dropna(subset=["test_accuracy"])
     if epochs.empty:
@@ -93,7 +99,9 @@ def plot_learning_curves(
     bias_value: float | None = None,
     title: str | None = None,
 ) -> go.Figure:
-    """Test accuracy by epoch of the confirm trials, a thin line per seed. To look at: it never chooses anything.
+    """Draw test accuracy by epoch of the confirm trials, a thin line per seed.
+
+    The figure is to look at: it never chooses anything.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -107,12 +115,32 @@ def plot_learning_curves(
 
     Raises:
         InputError: No epoch of such a confirm trial.
+
+    Example:
+        >>> import analysis
+        >>> history = analysis.load_history(analysis.example_folder())
+        >>> figure = analysis.plot_learning_curves(analysis.example(), history, bias_value=0.9)
+        >>> figure.layout.title.text, figure.layout.yaxis.title.text
+        ('Learning curves at rho = 0.9', 'test accuracy')
     """
     return draw_learning(learning_curves(trials, history, rule, bias_value, title))
 
 
 def draw_learning(shown: LearningCurves) -> go.Figure:
-    """Draw learning curves that are computed already."""
+    """Draw learning curves that are computed already.
+
+    Args:
+        shown: The curves.
+
+    Returns:
+        The plotly figure.
+
+    Example:
+        >>> from analysis.figures.style import styles
+        >>> line = DrawnCurve("erm", styles(["erm"])["erm"], np.array([1, 2]), np.array([0.6, 0.8]))
+        >>> draw_learning(LearningCurves("Learning curves", (line,))).data[0].y.tolist()
+        [0.6, 0.8]
+    """
     named = set[str]()
     figure = go.Figure()
     for line in shown.lines:
@@ -120,6 +148,7 @@ def draw_learning(shown: LearningCurves) -> go.Figure:
             go.Scatter(
                 x=line.x,
                 y=line.y,
+                # A line of a single point would not be seen.
                 mode="lines+markers" if len(line.x) == 1 else "lines",
                 line={"color": line.style.color, "dash": line.style.dash, "width": 1.3},
                 marker={"symbol": line.style.symbol, "color": line.style.color},
@@ -141,11 +170,26 @@ def draw_learning(shown: LearningCurves) -> go.Figure:
 
 
 def whole_numbers(lines: Sequence[DrawnCurve]) -> dict[str, int]:
-    """A tick at every whole number where there is room for them."""
+    """Set a tick at every whole number where there is room for them.
+
+    Args:
+        lines: The lines.
+
+    Returns:
+        Options of a plotly axis; empty beyond 12 epochs or trials.
+
+    Example:
+        >>> from analysis.figures.style import styles
+        >>> whole_numbers([DrawnCurve("erm", styles(["erm"])["erm"], np.arange(8), np.ones(8))])
+        {'dtick': 1}
+    """
     return {"dtick": 1} if max(line.x.max() for line in lines) <= 12 else {}
 
 
 def _line_names(trials: pd.DataFrame) -> pd.Series:
-    """Label, and the facet where there is one: trials of different cells are never compared."""
+    """Name the line of each trial: its label, and its facet where there is one.
+
+    Trials of different cells are never compared.
+    """
     facet = facets(trials)
     return trials["label"].where(facet == "", trials["label"].astype(str) + ", " + facet)

@@ -1,4 +1,4 @@
-"""Figures of the test columns beside the headline: the curve, and the level that a perfect network would have."""
+"""Figures of the test columns beside the headline: the curve, and the level of a perfect network."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ _BETTER = {"higher": "higher is better", "lower": "lower is better", "0": "0 is 
 def measure_figure(
     curve: pd.DataFrame, measure: Measure, null: pd.DataFrame | None = None, **options: Any
 ) -> CurveFigure:
-    """Compute what ``plot_measure`` draws; the arguments are the same."""
+    """Compute what ``plot_measure`` draws.
+
+    The arguments are the same.
+    """
     found = curve_figure(curve, metric=f"{measure.name} ({_BETTER[measure.better]})", **options)
+    # The best value is marked, and stays in view.
     if measure.better == "0":
         return replace(found, levels=(*found.levels, 0.0), y_range=_with(found.y_range, 0.0, 0.0))
     ends = null_range(null, str(options.get("rule") or curve["rule"].iloc[0]))
@@ -29,7 +33,7 @@ def measure_figure(
 
 
 def plot_measure(curve: pd.DataFrame, measure: Measure, null: pd.DataFrame | None = None, **options: Any) -> go.Figure:
-    """Draw a test column against bias, with what a perfect network would have in a finite sample.
+    """Draw a test column against bias, with the level of a perfect network in a finite sample.
 
     Args:
         curve: What ``accuracy_vs_bias`` returned for the column.
@@ -47,7 +51,20 @@ def plot_measure(curve: pd.DataFrame, measure: Measure, null: pd.DataFrame | Non
 
 
 def null_range(null: pd.DataFrame | None, rule: str) -> tuple[float, float] | None:
-    """Lowest and highest null value of a rule's points; None without any."""
+    """Find the lowest and the highest null value of a rule's points.
+
+    Args:
+        null: Curve of the null value, or None.
+        rule: The selection rule.
+
+    Returns:
+        Both; None without any.
+
+    Example:
+        >>> null = pd.DataFrame({"rule": "val_biased", "n_seeds": [5, 5, 0], "mean": [0.04, 0.06, None]})
+        >>> null_range(null, "val_biased"), null_range(None, "val_biased")
+        ((0.04, 0.06), None)
+    """
     if null is None:
         return None
     means = null.loc[(null["rule"] == rule) & (null["n_seeds"] > 0), "mean"].dropna()
@@ -55,7 +72,20 @@ def null_range(null: pd.DataFrame | None, rule: str) -> tuple[float, float] | No
 
 
 def null_words(null: pd.DataFrame | None, rule: str) -> str:
-    """Sentence on the null values of a rule's points; "" without any."""
+    """Write the sentence on the null values of a rule's points.
+
+    Args:
+        null: Curve of the null value, or None.
+        rule: The selection rule.
+
+    Returns:
+        The sentence; "" without any.
+
+    Example:
+        >>> null = pd.DataFrame({"rule": "val_biased", "n_seeds": [5, 5], "mean": [0.04, 0.06]})
+        >>> null_words(null, "val_biased").partition(" on ")[0]
+        'A perfectly calibrated network with the same confidences would have 0.040 to 0.060'
+    """
     ends = null_range(null, rule)
     if null is None or ends is None:
         return ""
@@ -69,7 +99,20 @@ def null_words(null: pd.DataFrame | None, rule: str) -> str:
 
 
 def with_null(curve: pd.DataFrame, null: pd.DataFrame | None) -> pd.DataFrame:
-    """A curve's rows with ``null_value``, the null value of each point; as they are without any."""
+    """Add ``null_value``, the null value of each point, to a curve's rows.
+
+    Args:
+        curve: Rows of ``accuracy_vs_bias`` of a test column.
+        null: Those of its null value, or None.
+
+    Returns:
+        The rows; as they are where there are no null values.
+
+    Example:
+        >>> curve = pd.DataFrame({**dict.fromkeys(_KEY, ["same"]), "mean": [0.08]})
+        >>> with_null(curve, curve.assign(mean=0.05))[["mean", "null_value"]].values.tolist()
+        [[0.08, 0.05]]
+    """
     if null is None:
         return curve
     values = null.drop_duplicates(_KEY).set_index(_KEY)["mean"].rename("null_value")
@@ -77,7 +120,19 @@ def with_null(curve: pd.DataFrame, null: pd.DataFrame | None) -> pd.DataFrame:
 
 
 def own_figures(measures: Mapping[str, pd.DataFrame]) -> dict[str, tuple[pd.DataFrame, Measure, pd.DataFrame | None]]:
-    """The test columns with a figure of their own: curve, measure and curve of the null value of each."""
+    """Select the test columns with a figure of their own: curve, measure and curve of the null value of each.
+
+    Args:
+        measures: Curves by test column, those of null values among them.
+
+    Returns:
+        Curve, measure and curve of the null value (or None), by test column.
+
+    Example:
+        >>> curve = pd.DataFrame()
+        >>> list(own_figures({"ece": curve, "ece_null": curve, "flip_rate": curve}))
+        ['ece', 'flip_rate']
+    """
     return {
         column: (curve, measure_of(column), measures.get(NULL_VALUES.get(column, "")))
         for column, curve in measures.items()

@@ -33,7 +33,9 @@ def plot_accuracy_vs_bias(
     names: Mapping[str, str] | None = None,
     published: pd.DataFrame | None = None,
 ) -> go.Figure:
-    """Draw accuracy against bias: line, band and one dot per seed for each method, toggled together in the legend.
+    """Draw accuracy against bias: line, band and one dot per seed for each method.
+
+    The legend shows or hides the three together.
 
     Args:
         curve: What ``analysis.accuracy_vs_bias`` returned.
@@ -51,10 +53,17 @@ def plot_accuracy_vs_bias(
             those at the curve's other bias parameters.
 
     Returns:
-        The figure; it is legible on light and dark ground.
+        The figure; it is legible on a light and on a dark background.
 
     Raises:
         InputError: The curve has no row of that rule.
+
+    Example:
+        >>> import analysis
+        >>> curve = analysis.accuracy_vs_bias(analysis.example(), rules=["val_counterfactual"])
+        >>> figure = analysis.plot_accuracy_vs_bias(curve[curve["facet"] == "gamma = 0"], chance=1 / 3)
+        >>> figure.layout.title.text.partition("<br>")[0]
+        'brain_phantom: accuracy against bias, chosen by counterfactual validation'
     """
     return draw_curve(
         curve_figure(
@@ -74,9 +83,17 @@ def plot_accuracy_vs_bias(
 
 
 def draw_curve(shown: CurveFigure) -> go.Figure:
-    """Draw a curve that is computed already."""
+    """Draw a curve that is computed already.
+
+    Args:
+        shown: The curve.
+
+    Returns:
+        The plotly figure.
+    """
     traces: list[go.Scatter] = []
     for i, line in enumerate(shown.lines):
+        # The dots of several methods at one bias value stand side by side.
         dodge = _DODGE * (i - (len(shown.lines) - 1) / 2)
         x = [shown.axis.shifted(v, dodge) for v, values in zip(line.x, line.values, strict=True) for _ in values]
         traces += [*([_band(line)] if line.band else []), _dots(line, x), _mean(line)]
@@ -90,6 +107,7 @@ def draw_curve(shown: CurveFigure) -> go.Figure:
         height=480 + 16 * (len(shown.lines) + len(shown.published)),
         xaxis=_x_axis(shown.axis),
         yaxis=axis(safe(shown.y_title), range=list(shown.y_range), tickformat=".2f"),
+        # Plotly keeps zoom and hidden lines over a switch of rule while this stays the same.
         uirevision="curve",
         hovermode="closest",
     )
@@ -158,13 +176,14 @@ def _mean(line: DrawnLine) -> go.Scatter:
 
 
 def _published(source: Source) -> list[go.Scatter]:
-    """A legend entry, and hollow marks: of other networks, so never joined to one's own lines."""
+    """Make a legend entry and hollow marks, which are never joined to one's own lines."""
     common: dict[str, Any] = {
         "legendgroup": f"published/{source.name}",
         "visible": source.visible or "legendonly",
         "mode": "markers",
         "meta": "published",
     }
+    # Without a point of its own: one entry in the legend for the marks of all methods.
     entry = go.Scatter(
         x=[None],
         y=[None],
@@ -196,7 +215,7 @@ def _published(source: Source) -> list[go.Scatter]:
 
 
 def _short(values: Sequence[float]) -> NDArray[np.float32]:
-    """Half as many bytes in the page, and still more digits than a screen has points."""
+    """Round to float32: half as many bytes in the page, and still more digits than a screen has points."""
     return np.asarray(values, dtype=np.float32)
 
 

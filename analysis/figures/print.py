@@ -1,4 +1,7 @@
-"""The curve for print: PDF and SVG at the width of one and of two columns, 8 pt type. No browser, no pyplot state."""
+"""The curve for print: PDF and SVG at the width of one and of two columns, 8 pt type.
+
+It needs no browser, and keeps no state in pyplot.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,8 @@ WIDTHS_MM = {85: 70, 180: 95}
 """Widths of one and of two columns, and the heights drawn at them."""
 
 _MM = 1 / 25.4
+# Type 42 embeds TrueType fonts, which publishers ask for; text in SVG stays text; a fixed salt gives the same file for
+# the same rows.
 _TYPE: Any = {
     "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "xtick.labelsize": 8, "ytick.labelsize": 8,
     "legend.fontsize": 8, "font.family": "sans-serif", "pdf.fonttype": 42, "svg.fonttype": "none",
@@ -74,7 +79,15 @@ def write_curve(
 
 
 def draw(shown: CurveFigure, size: tuple[int, int]) -> Figure:
-    """Draw a curve of a size in millimetres."""
+    """Draw a curve of a size in millimetres.
+
+    Args:
+        shown: The curve.
+        size: Width and height in millimetres.
+
+    Returns:
+        The matplotlib figure.
+    """
     figure = Figure(figsize=(size[0] * _MM, size[1] * _MM), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()

@@ -19,7 +19,7 @@ _MARKS = ("-open", "-open-dot")
 
 @dataclass(frozen=True, eq=False)
 class PublishedMethod:
-    """Numbers of one method of a publication: its label here and its name there, its style, the numbers."""
+    """Numbers of one method of a publication, with its label here, its name there and its style."""
 
     method: str
     name: str
@@ -48,7 +48,7 @@ class Source:
 def published_marks(
     published: pd.DataFrame, curve: pd.DataFrame, look: Mapping[str, Style], place: Axis
 ) -> tuple[Source, ...]:
-    """The published numbers of the methods that a figure shows, where it holds their bias value and other parameters.
+    """Select the published numbers of a figure's methods, at bias parameters that the figure shows.
 
     Args:
         published: What ``analysis.published_numbers`` returned.
@@ -66,6 +66,7 @@ def published_marks(
     shown = curve[[f"{BIAS}{name}" for name in bias_parameters(curve.columns)]].drop_duplicates().to_dict("records")
     fits = [any(same_off_axis(number, point) for point in shown or [{}]) for number in rows.to_dict("records")]
     rows = rows[np.array(fits, dtype=bool)]
+    # A logarithmic axis has no 0.
     if place.log:
         rows = rows[rows["bias_value"] > 0]
     return tuple(

@@ -1,4 +1,4 @@
-"""Figures of the search: lambda x bias map, and what a larger search would give. Computed first, then drawn."""
+"""Figures of the search: map of lambda over bias, and value of a larger search, computed first and then drawn."""
 
 from __future__ import annotations
 
@@ -45,6 +45,15 @@ def search_map(rows: pd.DataFrame, parameter: str, title: str | None = None) -> 
         rows: What ``analysis.lambda_map`` returned for one method; at least one with the parameter.
         parameter: ``lambda_`` or ``mu``.
         title: Title; default: in words.
+
+    Returns:
+        The map.
+
+    Example:
+        >>> line = {"label": "grl", "rule": "val_biased", "facet": "", "bias_axis": "rho", "bias_strength": 0.5}
+        >>> shown = search_map(pd.DataFrame({**line, "mu": [0.0, 0.4]}), "mu")
+        >>> shown.title, shown.floor
+        ('grl: mu against bias, biased validation', 0.1)
     """
     rows = rows.dropna(subset=[parameter]).sort_values(["facet", "bias_strength"], kind="stable")
     first, weights = rows.iloc[0], rows.loc[rows[parameter] > 0, parameter]
@@ -54,6 +63,7 @@ def search_map(rows: pd.DataFrame, parameter: str, title: str | None = None) -> 
         parameter=parameter,
         bias_axis=str(first["bias_axis"]),
         rows=rows,
+        # A logarithmic axis has no 0: it is drawn a little below the smallest weight.
         floor=float(weights.min()) / 4 if len(weights) else 1e-4,
     )
 
@@ -61,7 +71,7 @@ def search_map(rows: pd.DataFrame, parameter: str, title: str | None = None) -> 
 def plot_lambda_map(
     trials: pd.DataFrame, label: str, parameter: str = "lambda_", rule: str | None = None, title: str | None = None
 ) -> go.Figure:
-    """Search trials of one method: validation value over (bias value, weight), the chosen ones ringed.
+    """Draw the search trials of one method: validation value over (bias value, weight), the chosen ones ringed.
 
     Of several search seeds the mean is shown; the pointer shows its standard error.
 
@@ -77,6 +87,12 @@ def plot_lambda_map(
 
     Raises:
         InputError: No completed search trial with that parameter.
+
+    Example:
+        >>> import analysis
+        >>> figure = analysis.plot_lambda_map(analysis.example(), "lnl")
+        >>> figure.layout.title.text
+        'lnl: lambda against bias, counterfactual validation'
     """
     rule = rule or headline_rule(trials)
     rows = lambda_map(trials, label, rule)
@@ -86,7 +102,14 @@ def plot_lambda_map(
 
 
 def draw_map(shown: SearchMap) -> go.Figure:
-    """Draw a map that is computed already."""
+    """Draw a map that is computed already.
+
+    Args:
+        shown: The map.
+
+    Returns:
+        The plotly figure.
+    """
     rows, floor = shown.rows, shown.floor
     weights = rows[shown.parameter].to_numpy(dtype=float)
     several = bool((rows["n_search_seeds"] > 1).any())
@@ -120,6 +143,7 @@ def draw_map(shown: SearchMap) -> go.Figure:
         yaxis=axis(
             shown.parameter.rstrip("_"),
             type="log",
+            # Ticks close to the bottom line would be written over its 0.
             tickvals=[*([floor] if anchored else []), *(t for t in ticks if not anchored or t > floor * 2)],
             ticktext=[*(["0"] if anchored else []), *(f"{t:g}" for t in ticks if not anchored or t > floor * 2)],
         ),
@@ -143,7 +167,9 @@ class SearchBudget:
 def search_budget(
     trials: pd.DataFrame, rule: str | None = None, bias_value: float | None = None, title: str | None = None
 ) -> SearchBudget:
-    """Compute what ``analysis.plot_search_budget`` draws; the arguments are the same.
+    """Compute what ``analysis.plot_search_budget`` draws.
+
+    The arguments are the same.
 
     Raises:
         InputError: No method has two completed search trials there.
@@ -152,6 +178,7 @@ def search_budget(
     rows = rows.assign(name=rows["label"].where(rows["facet"] == "", rows["label"].astype(str) + ", " + rows["facet"]))
     if bias_value is None and len(rows):
         bias_value = float(rows.sort_values("bias_strength", kind="stable")["bias_value"].iloc[-1])
+    # A ceiling of the whole axis was searched at one bias value and belongs to every one.
     whole = set(trials.loc[trials["whole_axis"], "label"])
     rows = rows[(rows["bias_value"] == bias_value) | rows["label"].isin(whole)]
     if rows.empty:
@@ -169,7 +196,7 @@ def search_budget(
 def plot_search_budget(
     trials: pd.DataFrame, rule: str | None = None, bias_value: float | None = None, title: str | None = None
 ) -> go.Figure:
-    """Expected best validation value of the first n search trials (Dodge et al. 2019), a line per method.
+    """Draw the expected best validation value of the first n search trials (Dodge et al. 2019), a line per method.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -182,12 +209,31 @@ def plot_search_budget(
 
     Raises:
         InputError: No method has two completed search trials there.
+
+    Example:
+        >>> import analysis
+        >>> figure = analysis.plot_search_budget(analysis.example(), bias_value=0.9)
+        >>> figure.layout.title.text
+        'Best of n trials at rho = 0.9'
     """
     return draw_budget(search_budget(trials, rule, bias_value, title))
 
 
 def draw_budget(shown: SearchBudget) -> go.Figure:
-    """Draw the curves of a larger search that are computed already."""
+    """Draw the curves of a larger search that are computed already.
+
+    Args:
+        shown: The curves.
+
+    Returns:
+        The plotly figure.
+
+    Example:
+        >>> from analysis.figures.style import styles
+        >>> line = DrawnCurve("lnl", styles(["lnl"])["lnl"], np.array([1, 2]), np.array([0.7, 0.75]))
+        >>> draw_budget(SearchBudget("Best of n trials", (line,))).data[0].name
+        'lnl'
+    """
     figure = go.Figure()
     for line in shown.lines:
         figure.add_trace(

@@ -27,18 +27,22 @@ class Style:
     symbol: str
 
     def fill(self, opacity: float) -> str:
-        """The colour at an opacity, as rgba text."""
+        """Write the colour at an opacity, as rgba text."""
         red, green, blue = (int(self.color[i : i + 2], 16) for i in (1, 3, 5))
         return f"rgba({red}, {green}, {blue}, {opacity})"
 
     def of_layer(self, layer: int) -> Style:
-        """The same with other marks: another facet, data set or sweep of the same method lying over the first."""
+        """Give the same style with other marks.
+
+        They are for another facet, data set or sweep of the same method that lies over the first.
+        """
         return dataclasses.replace(self, symbol=f"{self.symbol}{_LAYERS[layer % len(_LAYERS)]}")
 
 
 _LAYERS = ("", "-open", "-dot", "-open-dot")
 _KNOWN = {
     "ceiling": Style(_GREY, "dot", "diamond"),
+    # The ceiling under its other name (``points.measures.WITHOUT_BIAS``).
     "trained without bias": Style(_GREY, "dot", "diamond"),
     "erm": Style(_VERMILLION, "solid", "circle"),
     "lnl": Style(_BLUE, "dash", "square"),
@@ -54,7 +58,18 @@ _OTHERS = [
 
 
 def styles(labels: Iterable[str]) -> dict[str, Style]:
-    """A style for each label: fixed for the methods every sweep has, in order of appearance for the rest."""
+    """Choose a style for each label: fixed for the methods every sweep has, in order of appearance for the rest.
+
+    Args:
+        labels: Labels of methods, which may repeat.
+
+    Returns:
+        A style for each label.
+
+    Example:
+        >>> styles(["erm", "mine"])["erm"].color, styles(["mine"])["mine"].symbol
+        ('#D55E00', 'hexagon')
+    """
     found: dict[str, Style] = {}
     free = iter(_OTHERS * 8)
     for label in labels:
@@ -64,7 +79,19 @@ def styles(labels: Iterable[str]) -> dict[str, Style]:
 
 
 def layout(title: str, note: str = "") -> dict[str, Any]:
-    """Layout that all figures share: transparent ground (light and dark), legend above, note under the title."""
+    """Make the layout of all figures: transparent background (light and dark), legend above, note under the title.
+
+    Args:
+        title: Title; "" = none.
+        note: Note under the title; "" = none.
+
+    Returns:
+        A plotly layout.
+
+    Example:
+        >>> layout("Accuracy", "synthetic slices")["title"]["text"]
+        "Accuracy<br><span style='font-size:12px'>synthetic slices</span>"
+    """
     under = f"<br><span style='font-size:12px'>{safe(note)}</span>" if note else ""
     return {
         "title": {"text": f"{safe(title)}{under}" if title else "", "x": 0, "xanchor": "left", "font": {"size": 16}},
@@ -80,7 +107,19 @@ def layout(title: str, note: str = "") -> dict[str, Any]:
 
 
 def axis(title: str, **more: Any) -> dict[str, Any]:
-    """An axis with light grid lines."""
+    """Make an axis with light grid lines.
+
+    Args:
+        title: Its title.
+        **more: Other options of a plotly axis.
+
+    Returns:
+        The options.
+
+    Example:
+        >>> axis("epoch", dtick=1)["dtick"]
+        1
+    """
     return {
         "title": {"text": title},
         "gridcolor": GRID,
@@ -92,10 +131,28 @@ def axis(title: str, **more: Any) -> dict[str, Any]:
 
 
 def safe(text: object) -> str:
-    """Text without markup: plotly reads a subset of HTML in every label."""
+    """Escape the markup in a text: plotly reads a subset of HTML in every label.
+
+    Example:
+        >>> safe("gamma < 1")
+        'gamma &lt; 1'
+    """
     return html.escape(str(text), quote=False)
 
 
 def trace_id(name: str) -> str:
-    """What keeps a trace the same when another rule is shown; plotly puts it into CSS selectors, so it is one word."""
+    """Make the identifier that keeps a trace the same when another rule is shown.
+
+    It is one word, since plotly puts it into CSS selectors.
+
+    Args:
+        name: The trace's line and kind.
+
+    Returns:
+        One word of letters and digits.
+
+    Example:
+        >>> trace_id("erm/mean") == trace_id("erm/mean"), trace_id("erm/mean").isalnum()
+        (True, True)
+    """
     return f"t{zlib.crc32(name.encode()):08x}"

@@ -1,4 +1,4 @@
-"""Where a method breaks: the bias strength at which it falls below a threshold, or stops helping."""
+"""The bias strength at which a method falls below a threshold, or stops helping."""
 
 from __future__ import annotations
 
@@ -33,7 +33,23 @@ Direction = Literal["larger", "smaller"]
 
 
 def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd.DataFrame:
-    """The rows of ``analysis.breaking_points``."""
+    """Compute the rows of ``analysis.breaking_points``.
+
+    Args:
+        points: The points.
+        threshold: An accuracy; default: ``MARGIN`` below the ceiling at the same bias value.
+
+    Returns:
+        The rows.
+
+    Example:
+        >>> from analysis.points.points import Line
+        >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
+        >>> runs = {0.8: [0.92, 0.90], 0.9: [0.84, 0.84], 1.0: [0.67, 0.68]}
+        >>> points = [Point(line, at, at, (1, 2), np.array(run), None, 2, 0, 0, 200, ()) for at, run in runs.items()]
+        >>> breaking_rows(points, threshold=0.9)["text"].tolist()
+        ['0.814']
+    """
     curves = by_label(points)
     direction = cast(Direction, stronger_direction(points))
     rows: list[dict[str, Any]] = []
@@ -41,6 +57,7 @@ def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd
         first = next(iter(curve.values()))
         grid = grid_of(curves, key)
         if (
+            # The ceiling is trained without bias: there is no bias strength at which it breaks.
             first.line.method == CEILING
             or len(grid) < least_points(first.line.facet)
             or any(v not in curve or not curve[v].seeds for v in grid)
@@ -64,6 +81,7 @@ def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd
                 "low": ends[0],
                 "high": ends[1],
                 "not_better_from": _not_better(curves, curve, grid, direction),
+                # As text: the default differs from one bias value to the next.
                 "threshold": f"{threshold:g}" if threshold is not None else f"ceiling - {MARGIN:g}",
                 **(basis if ends[0] else {**basis, "band": "none"}),
             }
@@ -82,7 +100,11 @@ def _sample(point: Point, points: list[Point]) -> Sample | None:
 def _interval(
     line: list[Point], ceilings: list[Point], threshold: float | None, direction: Direction
 ) -> tuple[str, str]:
-    """Percentile ends of the crossing as text, weaker bias first; "" where there are no paired predictions."""
+    """Compute the percentile ends of the crossing as text, weaker bias first.
+
+    Returns:
+        Both ends; "" where there are no paired predictions.
+    """
     points = [*line, *ceilings]
     seeds = common_seeds(*points)
     if len(seeds) < 2:
@@ -91,8 +113,10 @@ def _interval(
     if strata is None:
         return "", ""
     scores = [p.scores for p in points if p.scores is not None and p.scores.hits is not None]
+    # Only accuracies keep the hits of each patient that a draw counts anew.
     if len(scores) < len(points):
         return "", ""
+    # A fixed generator: the same rows give the same interval.
     weights = draw_weights(len(seeds), strata, _DRAWS, np.random.default_rng(0))
     drawn = []
     for point, score in zip(points, scores, strict=True):
@@ -109,6 +133,7 @@ def _interval(
 
 
 def _towards_stronger(found: BreakingPoint, sign: float) -> float:
+    # Bias values of an axis whose smaller values are the stronger bias are negated, so that all sort alike.
     return sign * found.value if found.value is not None else signed_position(found)
 
 

@@ -1,4 +1,4 @@
-"""Results in words: under which rule they were chosen, over what their interval is, and for which test images."""
+"""Captions of results: their selection rule, the units of their interval, and the test images they hold for."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Row = Mapping[Any, Any]
 
 
 def table_caption(curve: pd.DataFrame, metric: str, rule: str) -> str:
-    """What a table of a curve says, in words.
+    """Write the caption of a table of a curve.
 
     Args:
         curve: Rows of ``accuracy_vs_bias`` of one rule.
@@ -22,6 +22,11 @@ def table_caption(curve: pd.DataFrame, metric: str, rule: str) -> str:
 
     Returns:
         The rule (an oracle is called one), the seeds, what the interval covers and for which test images it holds.
+
+    Example:
+        >>> rows = pd.DataFrame({"n_seeds": [5, 5], "n_planned": 5, "n_added": 0, "n_patients": 0, "n_test": 198})
+        >>> table_caption(rows.assign(band="seeds only"), "accuracy", "val_biased").partition(", given")[0]
+        'Accuracy, mean over 5 seeds with 95 % interval over seeds only'
     """
     rows = curve[curve["n_seeds"] > 0]
     if rows.empty:
@@ -44,29 +49,74 @@ def table_caption(curve: pd.DataFrame, metric: str, rule: str) -> str:
 
 
 def kinds_of(rows: pd.DataFrame) -> list[str]:
-    """The kinds of interval among the rows, those without one left out."""
+    """List the kinds of interval among the rows, sorted, those without one left out.
+
+    Args:
+        rows: Rows with ``band``.
+
+    Returns:
+        The kinds, such as ``seeds and patients``.
+
+    Example:
+        >>> kinds_of(pd.DataFrame({"band": ["seeds only", "none", "seeds only"]}))
+        ['seeds only']
+    """
     return sorted(set(rows["band"]) - {"none"})
 
 
 def unit_of(kinds: Sequence[str]) -> str:
-    """Unit that the values are of, by the kinds of their intervals: ``seeds``, ``splits`` or ``repetitions``."""
+    """Name the unit that the values are of, by the kinds of their intervals: ``seeds``, ``splits`` or ``repetitions``.
+
+    Args:
+        kinds: Kinds of interval, as ``kinds_of`` lists them.
+
+    Returns:
+        The unit; ``seeds`` where there is no interval.
+
+    Example:
+        >>> unit_of(["splits and patients"]), unit_of([])
+        ('splits', 'seeds')
+    """
     return next((unit for unit in ("repetitions", "splits") for kind in kinds if kind.startswith(unit)), "seeds")
 
 
 def collapsed_words(n_collapsed: int, n_values: int, unit: str) -> str:
-    """Number of collapsed runs of a point: of its seeds, or in its splits or repetitions, of several runs each."""
+    """Describe the collapsed runs of a point: of its seeds, or in its splits or repetitions, of several runs each.
+
+    Args:
+        n_collapsed: Collapsed runs.
+        n_values: Seeds, splits or repetitions of the point.
+        unit: Name of these.
+
+    Returns:
+        The words.
+
+    Example:
+        >>> collapsed_words(1, 5, "seeds"), collapsed_words(2, 3, "splits")
+        ('1 of 5 seeds', '2 runs in 3 splits')
+    """
     if unit == "seeds":
         return f"{n_collapsed} of {n_values} seeds"
     return f"{n_collapsed} run{'' if n_collapsed == 1 else 's'} in {n_values} {unit}"
 
 
 def redraws(unit: str, one_split: bool = False) -> str:
-    """Sentence on all that another value of the unit draws anew: an interval over it counts all of that together.
+    """Write the sentence on the random draws that differ from one value of the unit to the next.
+
+    An interval over the unit counts all of that together.
 
     Args:
         unit: ``seed``, ``split`` or ``repetition``.
         one_split: All seeds train and validate on the same patients.
+
+    Returns:
+        The sentence; "" for repetitions.
+
+    Example:
+        >>> redraws("seed", one_split=True).partition(";")[0]
+        'A seed redraws the painted images, the initial weights and the order of the images at once'
     """
+    # A repetition draws everything anew, its search included, as the caption says already.
     if unit == "repetition":
         return ""
     if unit == "split":
@@ -86,7 +136,18 @@ def redraws(unit: str, one_split: bool = False) -> str:
 
 
 def tested(rows: pd.DataFrame) -> str:
-    """The test units that the intervals are given: ``35 test patients``, ``216 test images``."""
+    """Name the test units that the intervals hold for: ``35 test patients``, ``216 test images``.
+
+    Args:
+        rows: Rows with ``band``, ``n_patients`` and ``n_test``.
+
+    Returns:
+        The words.
+
+    Example:
+        >>> tested(pd.DataFrame({"band": ["seeds and patients"] * 2, "n_patients": [35, 35], "n_test": [280, 280]}))
+        '35 test patients'
+    """
     kinds, counted = kinds_of(rows), rows.loc[rows["n_patients"] > 0, "n_patients"]
     if len(counted) and len(kinds) == 1:
         return f"{span(counted)} test {kinds[0].split(' and ')[-1]}"
@@ -94,13 +155,31 @@ def tested(rows: pd.DataFrame) -> str:
 
 
 def span(counts: pd.Series) -> str:
-    """Lowest to highest of some counts."""
+    """Write the range of some counts, ``4 to 5``, or the one count.
+
+    Args:
+        counts: One or more counts.
+
+    Returns:
+        The words.
+
+    Example:
+        >>> span(pd.Series([4, 5, 5])), span(pd.Series([5, 5]))
+        ('4 to 5', '5')
+    """
     low, high = int(counts.min()), int(counts.max())
     return f"{low}" if low == high else f"{low} to {high}"
 
 
 def won_back_words(row: Row) -> str:
-    """Caption of one row of ``won_back``."""
+    """Write the caption of one row of ``won_back``.
+
+    Args:
+        row: The row, without ``caption``.
+
+    Returns:
+        The caption.
+    """
     if row["text"] == "-":
         said = "the gap between erm and the ceiling is itself not significant, so that no share of it can be given,"
     else:
@@ -109,7 +188,20 @@ def won_back_words(row: Row) -> str:
 
 
 def area_words(row: Row, reference: str) -> str:
-    """Caption of one row of ``areas``; ``reference`` is the label the line is compared with."""
+    """Write the caption of one row of ``areas``.
+
+    Args:
+        row: The row.
+        reference: Label that the line is compared with.
+
+    Returns:
+        The caption.
+
+    Example:
+        >>> row = {"label": "lnl", "facet": "", "rule": "val_biased", "area": float("nan")}
+        >>> area_words({**row, "reason": "too few bias values"}, "erm")
+        'lnl, chosen by biased validation: no area, too few bias values'
+    """
     if row["area"] != row["area"]:
         return f"{_line(row)}: no area, {row['reason']}"
     said = f"mean over the axis {row['area']:.3f}{_ends(row, 'low', 'high')},"
@@ -124,7 +216,14 @@ def area_words(row: Row, reference: str) -> str:
 
 
 def breaking_words(row: Row) -> str:
-    """Caption of one row of ``breaking_points``."""
+    """Write the caption of one row of ``breaking_points``.
+
+    Args:
+        row: The row, without ``caption``.
+
+    Returns:
+        The caption.
+    """
     if row["censored"]:
         said = f"crosses {row['threshold']} outside the values measured ({row['bias_axis']} {row['text']})"
     else:
@@ -135,7 +234,14 @@ def breaking_words(row: Row) -> str:
 
 
 def confusion_words(row: Row) -> str:
-    """Caption of one row of ``confusion_by_strength``."""
+    """Write the caption of one row of ``confusion_by_strength``.
+
+    Args:
+        row: The row, without ``caption``.
+
+    Returns:
+        The caption.
+    """
     interval = "no interval" if row["band"] == "none" else f"95 % over {row['band']}"
     return (
         f"{_place(row)}: {row['share']:.3f}{_ends(row, 'low', 'high')} of class {row['true']} called "
@@ -145,7 +251,19 @@ def confusion_words(row: Row) -> str:
 
 
 def selected_words(row: Row) -> str:
-    """Caption of one row of ``selected_hyperparameters``."""
+    """Write the caption of one row of ``selected_hyperparameters``.
+
+    Args:
+        row: The row, without ``caption``.
+
+    Returns:
+        The caption.
+
+    Example:
+        >>> row = {"label": "lnl", "bias_value": 0.9, "rule": "val_biased", "validation": 0.912, "candidates": 12}
+        >>> selected_words({**row, "anchor": False}).partition(" (")[0]
+        'lnl at bias 0.9: chosen by biased validation with 0.912 among 12 completed search trials of one seed'
+    """
     name = f"{row['label']} at bias {row['bias_value']:g}"
     anchor = "; it preferred no debiasing" if row["anchor"] else ""
     return (
@@ -155,7 +273,21 @@ def selected_words(row: Row) -> str:
 
 
 def map_words(rows: pd.DataFrame, rule: str) -> list[str]:
-    """Captions of the rows of ``lambda_map``."""
+    """Write the captions of the rows of ``lambda_map``.
+
+    Args:
+        rows: The rows, without ``caption``.
+        rule: The selection rule.
+
+    Returns:
+        A caption for each row.
+
+    Example:
+        >>> row = {"label": "lnl", "bias_axis": "rho", "bias_value": 0.9, "chosen": [True]}
+        >>> seeds = {"n_search_seeds": 3, "validation_se": 0.012}
+        >>> map_words(pd.DataFrame({**row, **seeds}), "val_biased")[0].partition(" (")[0]
+        'lnl at rho = 0.9: mean of 3 search seeds, standard error 0.012'
+    """
     found = []
     for row in rows.to_dict("records"):
         several = row["n_search_seeds"] > 1
@@ -168,13 +300,21 @@ def map_words(rows: pd.DataFrame, rule: str) -> list[str]:
 
 
 def budget_words(row: Row, trials: int, anchored: bool = False, seeds: int = 1) -> str:
-    """Caption of the rows of ``expected_validation`` of one line at one bias value.
+    """Write the caption of the rows of ``expected_validation`` of one line at one bias value.
 
     Args:
         row: The line.
         trials: Its search trials.
         anchored: True where the anchor was among the search's trials; it is not among these.
         seeds: Search seeds of each.
+
+    Returns:
+        The caption.
+
+    Example:
+        >>> line = {"label": "lnl", "bias_axis": "rho", "bias_value": 0.9, "rule": "val_biased"}
+        >>> budget_words(line, trials=12).partition(" (")[0]
+        'lnl at rho = 0.9: expected best value of biased validation in n of 12 search trials of one seed'
     """
     name = f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}"
     left_out = "; the anchor, plain training, is left out" if anchored else ""
@@ -189,7 +329,18 @@ def _seeds(number: int) -> str:
 
 
 def cost_words(priced: bool) -> str:
-    """Caption of a table of ``cost``."""
+    """Write the caption of a table of ``cost``.
+
+    Args:
+        priced: True where the table has prices.
+
+    Returns:
+        The caption.
+
+    Example:
+        >>> cost_words(priced=True).split("; ")[1]
+        'device hours count the share of the device that a trial had'
+    """
     return (
         "Trials, epochs and hours of training and validation, waiting excluded, of each method and phase, for all "
         "selection rules together; device hours count the share of the device that a trial had"
@@ -209,11 +360,12 @@ def _place(row: Row) -> str:
 
 
 def _ends(row: Row, low: str, high: str) -> str:
+    # NaN differs from itself: without an interval there are no ends.
     return "" if row[low] != row[low] else f" [{row[low]:.3f}, {row[high]:.3f}]"
 
 
 def _basis(row: Row, lead: str = "over") -> str:
-    """The interval, the seeds, and what both are given."""
+    """Describe the interval, the seeds, and the conditions that both hold under."""
     interval = "no interval" if row["band"] == "none" else f"95 % over {row['band']}"
     repeated = row["band"].startswith("repetitions")
     unit = unit_of([row["band"]])

@@ -1,4 +1,4 @@
-"""What several sweeps share: only over the same test images, split, network and rule do their curves compare."""
+"""Properties that several sweeps share: only over the same test images, split, network and rule do curves compare."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def shared_properties(
     Returns:
         One row per property of ``PROPERTIES``, one column per sweep in words (equal words = shared), and ``shared by``:
         "all", the groups that share it ("a and b; c and d"), or "none".
+
+    Example:
+        >>> import analysis
+        >>> once = analysis.example().assign(sweep="one")
+        >>> both = pd.concat([once, once.assign(sweep="other", network="resnet18")])
+        >>> analysis.shared_properties(both, {})["shared by"].loc[["data", "network"]].to_dict()
+        {'data': 'all', 'network': 'none'}
     """
     columns: dict[str, list[str]] = {}
     sets: dict[tuple[str, int], str] = {}
@@ -69,6 +76,7 @@ def _seeds(rows: pd.DataFrame, sets: dict[tuple[str, int], str]) -> str:
 
 def _named(values: pd.Series, noun: str, sets: dict[tuple[str, int], str]) -> str:
     """Size of a set and a letter: the same letter for the same set."""
+    # A sum does not depend on the order of the rows, which differs between sweeps.
     digest = int(pd.util.hash_pandas_object(values.astype(str), index=False).sum())
     letters = [letter for (kind, _), letter in sets.items() if kind == noun]
     letter = sets.setdefault((noun, digest), chr(ord("A") + len(letters) % 26))

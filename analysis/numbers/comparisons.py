@@ -1,4 +1,4 @@
-"""Comparisons between methods, paired on (data set, bias value, seed): normalised areas, and what is won back."""
+"""Comparisons between methods, paired on (data set, bias value, seed): normalised areas, and shares won back."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NONE = Interval(math.nan, math.nan, math.nan)
 
 @dataclass(frozen=True)
 class Comparison:
-    """Difference of two methods, at one bias value or of their normalised areas, paired by seed and patient.
+    """Difference of two methods, at one bias value or of their areas, paired by seed and patient.
 
     Attributes:
         method: Label of the first.
@@ -71,7 +71,14 @@ class Comparison:
 
 
 def won_back_rows(points: Sequence[Point]) -> pd.DataFrame:
-    """The rows of ``analysis.won_back``."""
+    """Compute the rows of ``analysis.won_back``.
+
+    Args:
+        points: The points, with those of erm and of the ceiling.
+
+    Returns:
+        The rows.
+    """
     rows: list[dict[str, Any]] = []
     curves = by_label(points)
     for point in points:
@@ -102,12 +109,21 @@ def won_back_rows(points: Sequence[Point]) -> pd.DataFrame:
 
 
 def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
-    """The rows of ``analysis.areas``."""
+    """Compute the rows of ``analysis.areas``.
+
+    Args:
+        points: The points.
+        reference: Label (or method) the others are compared with.
+
+    Returns:
+        The rows.
+    """
     curves = by_label(points)
     rows: list[dict[str, Any]] = []
     for key, curve in curves.items():
         first = next(iter(curve.values()))
         grid = grid_of(curves, key)
+        # The area needs the line alone, the difference both lines: one may exist without the other.
         area, reason = _area(curve, grid)
         comparison = _to_reference(curves, key, grid, reference)
         test = comparison.test if comparison else None
@@ -132,6 +148,7 @@ def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
     names = ["area", "low", "high", *differences, "reason", *BASIS, "caption"]
     frame = pd.DataFrame(rows, columns=[*LINE, *names])
     frame["p_holm"] = math.nan
+    # The ceiling is no method that competes: it would make the adjustment of the others stricter.
     tested = frame[frame["p"].notna() & ~frame["method"].isin([CEILING, ERM])]
     for _, group in tested.groupby(["sweep", "dataset", "rule", "facet"]):
         frame.loc[group.index, "p_holm"] = holm(list(group["p"]))
@@ -139,7 +156,7 @@ def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
 
 
 def compare_curves(first: Curve, second: Curve, grid: list[float], reference: str) -> Comparison:
-    """Difference of two curves' normalised areas, paired on the seeds both have at every bias value.
+    """Compare two curves' normalised areas, paired on the seeds both have at every bias value.
 
     The interval is the curve's band on the paired difference, patients included where both have predictions.
 
@@ -170,7 +187,7 @@ def compare_curves(first: Curve, second: Curve, grid: list[float], reference: st
 
 
 def compare_at(first: Point, second: Point) -> Comparison:
-    """Difference of two methods at one bias value, paired on the seeds that both have.
+    """Compare two methods at one bias value, paired on the seeds that both have.
 
     Args:
         first: A point.
@@ -223,7 +240,11 @@ def _area_of(samples: list[Sample], grid: list[float]) -> Sample:
 def _to_reference(
     curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...], grid: list[float], name: str
 ) -> Comparison | None:
-    """A line against the reference of the same facet; None for the reference itself."""
+    """Compare a line with the reference of the same facet.
+
+    Returns:
+        The comparison; None for the reference itself.
+    """
     line = next(iter(curves[key].values())).line
     reference, reason = counterpart_curve(curves, key, name)
     if reference is None:
@@ -237,12 +258,13 @@ def _to_reference(
 
 
 def _share(found: Recovery) -> str:
+    # Adding 0.0 turns -0.0 into 0.0.
     ratio, low, high = (f"{round(value, 2) + 0.0:.2f}" for value in (found.ratio, found.low, found.high))
     return f"{ratio} [{low}, {high}]"
 
 
 def _area(curve: Curve, grid: list[float]) -> tuple[Sample | None, str]:
-    """The area over the seeds present at every bias value, or why there is none."""
+    """Compute the area over the seeds present at every bias value, or give the reason for none."""
     line = next(iter(curve.values())).line
     absent = [value for value in grid if value not in curve or not curve[value].seeds]
     if absent:
@@ -261,6 +283,21 @@ def _ends(area: Sample | None) -> dict[str, float]:
 
 
 def no_comparison(method: str, reference: str, rule: str, reason: str, at: str = AREA) -> Comparison:
-    """A comparison that cannot be made, and why."""
+    """Make a comparison without numbers, with the reason.
+
+    Args:
+        method: Label of the first.
+        reference: Label of the second.
+        rule: The selection rule.
+        reason: The reason, in words.
+        at: ``area``, or the bias value as text.
+
+    Returns:
+        The comparison: NaN for every number.
+
+    Example:
+        >>> no_comparison("lnl", "erm", "val_biased", "lnl has no finished seed at rho 1").reason
+        'lnl has no finished seed at rho 1'
+    """
     nan = math.nan
     return Comparison(method, reference, rule, "", (nan, nan), _NONE, "none", 0, NO_VARIANCE, nan, None, at, reason)

@@ -1,4 +1,4 @@
-"""Who is misdiagnosed: confusion of the classes at every bias strength, from the predictions of the confirm trials."""
+"""Confusion of the classes at every bias strength, from the predictions of the confirm trials."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLUMNS = [
 def confusion_by_strength(
     trials: pd.DataFrame, predictions: pd.DataFrame, rule: str | None = None, variant: str = "unbiased"
 ) -> pd.DataFrame:
-    """Which class is taken for which, at every bias value: shares of each true class, means over seeds.
+    """Compute the shares of each true class that are taken for each class, at every bias value, means over seeds.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -43,6 +43,15 @@ def confusion_by_strength(
 
     Raises:
         InputError: No prediction of that variant.
+
+    Example:
+        >>> import analysis
+        >>> trials = analysis.example().query("bias_value == 1 and label == 'erm'")
+        >>> predictions = analysis.load_predictions(analysis.example_folder(), "unbiased")
+        >>> table = analysis.confusion_by_strength(trials, predictions, rule="val_counterfactual")
+        >>> glioma = table[(table["facet"] == "gamma = 0") & (table["true"] == 1)]
+        >>> dict(zip(glioma["predicted"].tolist(), glioma["share"].round(2).tolist(), strict=True))
+        {0: 0.44, 1: 0.0, 2: 0.56}
     """
     trials, predictions = told_apart(trials, predictions)
     shown = predictions[predictions["variant"] == variant]
@@ -79,7 +88,7 @@ def confusion_by_strength(
 
 
 def worst_mistakes(confusion: pd.DataFrame, classes: Sequence[str] = ()) -> pd.DataFrame:
-    """The most frequent mistake of each line at each bias value, with the classes' names.
+    """Pick the most frequent mistake of each line at each bias value, with the classes' names.
 
     Args:
         confusion: What ``confusion_by_strength`` returned.
@@ -87,6 +96,12 @@ def worst_mistakes(confusion: pd.DataFrame, classes: Sequence[str] = ()) -> pd.D
 
     Returns:
         The rows of those mistakes with ``true`` and ``predicted`` as text.
+
+    Example:
+        >>> rows = pd.DataFrame({"true": [0, 0, 0], "predicted": [0, 1, 2], "share": [0.7, 0.1, 0.2]})
+        >>> rows = rows.assign(**dict.fromkeys(_LINE, ""))
+        >>> worst_mistakes(rows, ["glioma", "meningioma", "pituitary"])[["true", "predicted", "share"]].values.tolist()
+        [['glioma', 'pituitary', 0.2]]
     """
     wrong = confusion[confusion["true"] != confusion["predicted"]]
     worst = wrong.sort_values("share", ascending=False, kind="stable").drop_duplicates(_LINE).sort_index()
@@ -116,7 +131,7 @@ class _Tested:
         self._unit = pd.factorize(patients.where(self._known, predictions["image"]))[0].astype(np.int64)
 
     def n_classes(self, trials: Iterable[str]) -> int:
-        """Classes up to the last that is the true or the predicted one of some image of the trials."""
+        """Count the classes up to the last that is the true or the predicted one of some image of the trials."""
         rows = np.concatenate([self.rows[t] for t in trials])
         return int(max(self._true[rows].max(), self._said[rows].max())) + 1
 
@@ -139,6 +154,7 @@ class _Tested:
         counts = np.stack([self._by_unit(own, units, n_classes) for own in rows])
         sizes, total = counts.sum(axis=2, keepdims=True), counts.sum(axis=(1, 2), keepdims=True)
         values = counts.sum(axis=1) / total[:, 0]
+        # A patient can be left out of all seeds at once only where all were tested on the same images of it.
         same = np.allclose(sizes / total, sizes[:1] / total[:1], rtol=1e-12, atol=0)
         known = "patients" if all(self._known[own].all() for own in rows) else "images"
         left_out = (total * values[:, None] - counts) / (total - sizes) if same and len(units) > 1 else None
@@ -147,6 +163,7 @@ class _Tested:
         for said in range(n_classes):
             sample = Sample(values[:, said])
             if left_out is not None:
+                # Images of one true class: their patients form a single stratum.
                 sample = Sample(values[:, said], left_out[:, :, said], np.zeros(len(units), dtype=np.int64))
             interval = share_interval(sample, n_images)
             yield {

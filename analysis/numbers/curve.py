@@ -53,7 +53,7 @@ COLUMNS = (
 
 
 def curve_rows(points: Iterable[Point], column: str) -> pd.DataFrame:
-    """The rows of ``analysis.accuracy_vs_bias``.
+    """Compute the rows of ``analysis.accuracy_vs_bias``.
 
     Args:
         points: The points.
@@ -61,10 +61,18 @@ def curve_rows(points: Iterable[Point], column: str) -> pd.DataFrame:
 
     Returns:
         The rows.
+
+    Example:
+        >>> from analysis.points.points import Line
+        >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
+        >>> point = Point(line, 0.9, 0.5, (1, 2, 3), np.array([0.80, 0.82, 0.87]), None, 5, 0, 0, 200, ())
+        >>> curve_rows([point], "test_accuracy")[["mean", "worst_case"]].round(3).values.tolist()  # 3 of 5 seeds
+        [[0.83, 0.498]]
     """
     measure = measure_of(column)
     rows = [_row(point, measure) for point in points]
     for row in rows:
+        # In the caption alone: the rows keep the label that the sweep gives.
         row["caption"] = caption({**row, "label": called(row["label"], row["method"], column)}, measure.worst)
     place = COLUMNS.index("bias_value")
     curve = pd.DataFrame(rows, columns=[*COLUMNS[:place], *_off_axis(rows), *COLUMNS[place:]])
@@ -78,7 +86,7 @@ def _off_axis(rows: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def band(point: Point, measure: Measure) -> tuple[Interval, str, int]:
-    """Interval of one point, the name of what it covers, and the patients in it.
+    """Compute the interval of one point, the name of what it covers, and the number of patients in it.
 
     Args:
         point: A point with at least one seed.
@@ -87,6 +95,14 @@ def band(point: Point, measure: Measure) -> tuple[Interval, str, int]:
     Returns:
         The interval; ``seeds and patients``, ``seeds and images``, ``seeds only`` or ``none`` (``repetitions`` in place
         of ``seeds`` where search and confirm were repeated); the number of patients (or images), 0 = seeds only.
+
+    Example:
+        >>> from analysis.points.points import Line
+        >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
+        >>> point = Point(line, 0.9, 0.5, (1, 2, 3), np.array([0.80, 0.82, 0.87]), None, 3, 0, 0, 200, ())
+        >>> interval, kind, n_patients = band(point, measure_of("test_accuracy"))
+        >>> round(interval.half, 3), kind, n_patients
+        (0.09, 'seeds only', 0)
     """
     sample = point.sample(point.seeds, bearing=measure.wilson == "always")
     if measure.wilson == "always":
@@ -101,6 +117,7 @@ def band(point: Point, measure: Measure) -> tuple[Interval, str, int]:
 def _row(point: Point, measure: Measure) -> dict[str, Any]:
     line, n, worst = point.line, len(point.seeds), measure.worst
     interval, kind, n_patients = band(point, measure) if n else (Interval(math.nan, math.nan, math.nan), "none", 0)
+    # Without predictions only the trials' own figures are known, each named by the seed it is measured on.
     named_by = (point.scores.named_by if point.scores else "itself") if measure.named and n else None
     return {
         **{name: getattr(line, name) for name in COLUMNS[:8]},
@@ -137,7 +154,20 @@ def _least_patients(point: Point) -> int:
 
 
 def caption(row: dict[str, Any], worst: float = 0.0) -> str:
-    """What one point of the curve says, in words: the interval, what it covers, and what is missing."""
+    """Write one point of the curve in words: the interval, its units, and the missing seeds.
+
+    Args:
+        row: A row of ``analysis.accuracy_vs_bias``.
+        worst: Value that missing seeds are counted as.
+
+    Returns:
+        The caption.
+
+    Example:
+        >>> row = {"label": "lnl", "bias_axis": "rho", "bias_value": 1.0, "rule": "val_biased"}
+        >>> caption({**row, "n_seeds": 0, "n_planned": 5})
+        'lnl at rho = 1, chosen by biased validation: no seed finished (5 planned)'
+    """
     words = [f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}, chosen by {rule_name(row['rule'])}:"]
     if row["n_seeds"] == 0:
         return f"{words[0]} no seed finished ({row['n_planned']} planned)"

@@ -1,4 +1,4 @@
-"""What it is worth to read the figure off another epoch: the highest on test, the last, or one chosen on validation.
+"""Value of reading the figure off another epoch: the highest on test, the last, or one chosen on validation.
 
 The seed study (G. Peretz 2020) reports the highest of its epochs' test accuracies. That is an optimum over a noisy
 sequence on the very images it speaks about; here it stands beside the two honest readings, to be looked at.
@@ -15,7 +15,7 @@ from store.open import Location
 
 
 def epoch_choice(directory: Location, rule: str = "val_biased") -> pd.DataFrame:
-    """The test accuracy of each confirm trial at three epochs, averaged over seeds.
+    """Compute the test accuracy of each confirm trial at three epochs, averaged over seeds.
 
     Args:
         directory: A sweep's folder.
@@ -26,7 +26,14 @@ def epoch_choice(directory: Location, rule: str = "val_biased") -> pd.DataFrame:
         ``highest_on_test``, ``chosen_on_validation`` (the earliest of the best), ``last_epoch``.
 
     Raises:
-        InputError: No confirm trial has finished, or no such column.
+        InputError: Not a sweep's folder, no finished confirm trial in it, or no such column.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.epoch_choice(analysis.example_folder())
+        >>> erm = table[(table["label"] == "erm") & (table["rho"] == 1) & (table["gamma"] == 0)]
+        >>> erm[["highest_on_test", "last_epoch"]].round(2).to_dict("records")
+        [{'highest_on_test': 0.64, 'last_epoch': 0.62}]
     """
     trials, history = load(directory), load_history(directory)
     if rule not in history:
@@ -36,6 +43,7 @@ def epoch_choice(directory: Location, rule: str = "val_biased") -> pd.DataFrame:
     if epochs.empty:
         raise InputError("no confirm trial has finished yet: an epoch's test accuracy is known of those alone")
     by_trial = epochs.sort_values(["trial_id", "epoch"]).groupby("trial_id", sort=False)
+    # Of equal values the earliest epoch: later ones have trained longer for nothing.
     best = epochs.sort_values([rule, "epoch"], ascending=[False, True]).groupby("trial_id", sort=False)
     found = pd.DataFrame(
         {

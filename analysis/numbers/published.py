@@ -23,10 +23,10 @@ NOTES = {
     PERETZ_2020: "slices of one patient on both sides of the split, about half of the pituitary class unused, no "
     "validation images, highest of 30 epochs' test accuracies, one run",
 }
-"""What a reader must know before comparing with a source."""
+"""Facts that a reader must know before comparing with a source."""
 
 COMPARABLE = "test_accuracy"
-"""The column that these numbers may stand beside."""
+"""Test column that these numbers can be compared with."""
 
 _COLUMNS = ["source", "method", "name", "bias_axis", "bias_value", "bias_gamma", "accuracy"]
 _VARIANCES = (0.020, 0.025, 0.030, 0.035, 0.040, 0.045, 0.050)
@@ -55,7 +55,7 @@ _PERETZ = [
 
 
 def published_numbers(dataset: str) -> pd.DataFrame:
-    """Published accuracies on a data set.
+    """List the published accuracies on a data set.
 
     Args:
         dataset: Registered name; ``coloured_digits`` and ``brain_mri`` have numbers.
@@ -66,6 +66,12 @@ def published_numbers(dataset: str) -> pd.DataFrame:
 
     Raises:
         InputError: No numbers for that data set.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.published_numbers("brain_mri")
+        >>> table[table["method"] == "grl"][["name", "bias_value", "accuracy"]].values.tolist()
+        [['one reversed bias head', 1.0, 0.923], ['two reversed bias heads', 1.0, 0.911]]
     """
     if dataset == "coloured_digits":
         kim = [
@@ -86,7 +92,18 @@ def published_numbers(dataset: str) -> pd.DataFrame:
 
 
 def published_or_none(dataset: str) -> pd.DataFrame:
-    """The same; no rows for a data set without published numbers."""
+    """List the published accuracies on a data set, no rows where there are none.
+
+    Args:
+        dataset: Registered name.
+
+    Returns:
+        The columns of ``published_numbers``.
+
+    Example:
+        >>> len(published_or_none("coloured_digits")) > 0, len(published_or_none("another"))
+        (True, 0)
+    """
     try:
         return published_numbers(dataset)
     except InputError:
@@ -94,7 +111,7 @@ def published_or_none(dataset: str) -> pd.DataFrame:
 
 
 def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
-    """One's own points beside the published numbers at the same bias value.
+    """Compare one's own points with the published numbers at the same bias value.
 
     Inside or outside says whether the published number lies in one's own 95 % interval. As network, palette or split
     differ, neither is a test of a reproduction.
@@ -106,6 +123,13 @@ def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
         One row per (point, published number): the curve's ``sweep``, ``dataset``, ``rule``, ``label``, ``facet``,
         ``bias_axis``, ``bias_value``, ``mean``, ``low``, ``high``; ``source``, ``name``, ``published``, ``verdict``
         ("inside the interval", "outside the interval" or "no interval") and ``note``.
+
+    Example:
+        >>> import analysis
+        >>> curve = analysis.accuracy_vs_bias(analysis.example(), rules=["val_counterfactual"])
+        >>> table = analysis.beside_published(curve.assign(dataset="brain_mri"))  # as if its slices were real ones
+        >>> table[(table["label"] == "grl") & (table["facet"] == "gamma = 0")][["published", "verdict"]].values.tolist()
+        [[0.923, 'outside the interval']]
     """
     keep = ["sweep", "dataset", "rule", "label", "facet", "bias_axis", "bias_value", "mean", "low", "high"]
     rows = []
@@ -131,10 +155,21 @@ def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def same_off_axis(number: Mapping[Any, Any], point: Mapping[Any, Any]) -> bool:
-    """Tell if a published number is of the point's bias parameters off the axis.
+    """True where a published number is of the point's bias parameters off the axis.
 
     A parameter that the source does not state agrees with any value; one that the point lacks is 0, as in a data set
     without that annotation.
+
+    Args:
+        number: The published number, with ``bias_<name>`` of the parameters that its source states.
+        point: Row of a curve.
+
+    Returns:
+        True or False.
+
+    Example:
+        >>> same_off_axis({"bias_gamma": 0.0}, {}), same_off_axis({"bias_gamma": 1.0}, {"bias_gamma": 0.0})
+        (True, False)
     """
     names = [f"{BIAS}{name}" for name in bias_parameters(map(str, number))]
     return all(
@@ -144,11 +179,12 @@ def same_off_axis(number: Mapping[Any, Any], point: Mapping[Any, Any]) -> bool:
 
 
 def _close(one: Any, other: Any) -> bool:
+    # A bias value computed in a sweep file can differ from the printed one in its last bits.
     return math.isclose(float(one), float(other), rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _same_place(point: Mapping[Any, Any], number: Mapping[Any, Any]) -> bool:
-    """Tell if a published number is of the point's method and bias parameters, those off the axis included."""
+    """True where a published number is of the point's method and bias parameters, those off the axis included."""
     return (
         number["method"] == point["method"]
         and number["bias_axis"] == point["bias_axis"]

@@ -1,4 +1,4 @@
-"""What the search saw: every candidate over (bias value, weight), and what n search trials are expected to give."""
+"""Results of the search: every candidate over (bias value, weight), and the expected value of n search trials."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ _VALUES = ("validation", "validation_se", "n_search_seeds")
 
 
 def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None = None) -> pd.DataFrame:
-    """Validation value over lambda x bias value, from the rule's candidates (``analysis.selection``); no test image.
+    """Map validation values over lambda x bias value, from the rule's candidates (``analysis.selection``).
+
+    No test image is used.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -31,9 +33,17 @@ def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None 
         ``lambda_``, ``mu``, ``lr``, ``rule``, ``validation`` (what the rule maximises; of several search seeds the
         mean), ``validation_se`` (its standard error over the seeds; missing for one), ``n_search_seeds``, ``chosen``
         (by that rule), ``trial_id`` and ``caption``. A weight of 0 is the anchor: no debiasing.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.lambda_map(analysis.example(), "lnl", "val_counterfactual")
+        >>> chosen = table[table["chosen"] & (table["bias_value"] == 1) & (table["facet"] == "gamma = 0")]
+        >>> chosen[["lambda_", "mu", "validation"]].round(2).values.tolist()
+        [[11.03, 2.6, 0.67]]
     """
     rule = rule or headline_rule(trials)
     rows = _candidates(trials, rule)
+    # A method without a weight has no place on the map.
     rows = rows[rows[list(PRESSURES)].notna().any(axis=1)]
     if label is not None:
         rows = rows[rows["label"] == label]
@@ -44,12 +54,25 @@ def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None 
 
 
 def chosen_by(trials: pd.DataFrame, rows: pd.DataFrame, rule: str) -> pd.Series:
-    """Tell for each of some search rows if a rule chose it; each sweep on its own, as two may share identifiers.
+    """Tell for each of some search rows if a rule chose it.
+
+    Each sweep is judged on its own, as two may share identifiers.
 
     Args:
         trials: All rows of the sweeps: a candidate may have several.
         rows: The rows that are asked for.
         rule: The rule.
+
+    Returns:
+        ``[N]``, True for the rows chosen.
+
+    Example:
+        >>> row = {"sweep": "study", "phase": "search", "status": "completed", "search_rule": None, "cell": "c"}
+        >>> two = {"repeat": 0, "search_number": [0, 1], "seed_number": 0, "trial_id": ["t0", "t1"]}
+        >>> texts = ['{"mu": 0.1}', '{"mu": 1.0}']
+        >>> trials = pd.DataFrame({**row, **two, "val_biased": [0.8, 0.9], "hyperparameters": texts})
+        >>> chosen_by(trials, trials, "val_biased").tolist()
+        [False, True]
     """
     found = pd.Series(False, index=rows.index)
     for sweep, group in rows.groupby("sweep", sort=False):
@@ -59,7 +82,7 @@ def chosen_by(trials: pd.DataFrame, rows: pd.DataFrame, rule: str) -> pd.Series:
 
 
 def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
-    """Expected best validation value of the first n search trials (Dodge et al. 2019, arXiv 1909.03004).
+    """Compute the expected best validation value of the first n search trials (Dodge et al. 2019, arXiv 1909.03004).
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -69,6 +92,13 @@ def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.Dat
         One row per (method, place, n): ``rule``, ``n``, ``expected`` and ``caption``; only where two or more search
         trials completed. Folds and repeats are searched one by one: the first of them stands for all. The anchor is
         left out: it is plain training at fixed values, no draw from the ranges that are searched.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.expected_validation(analysis.example())
+        >>> erm = table[(table["label"] == "erm") & (table["bias_value"] == 0.9)]
+        >>> erm["n"].head(3).tolist(), bool(erm["expected"].is_monotonic_increasing)
+        ([1, 2, 3], True)
     """
     rule = rule or headline_rule(trials)
     rows = _candidates(trials, rule)
@@ -107,7 +137,20 @@ def _candidates(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
 
 
 def with_values(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
-    """A rule's candidates, a row each, with ``validation``, ``validation_se`` and ``n_search_seeds``."""
+    """Select a rule's candidates, a row each, with ``validation``, ``validation_se`` and ``n_search_seeds``.
+
+    Args:
+        trials: Trial rows.
+        rule: The selection rule.
+
+    Returns:
+        The rows of the candidates that have a value.
+
+    Example:
+        >>> rows = {"phase": "search", "status": ["completed", "pruned"], "search_rule": None, "seed_number": 0}
+        >>> with_values(pd.DataFrame({**rows, "val_biased": [0.9, 0.5]}), "val_biased")["validation"].tolist()
+        [0.9]
+    """
     found = valued(trials, rule)
     rows = trials.assign(validation=found.value, validation_se=found.error, n_search_seeds=found.seeds)
     return rows[found.counts].dropna(subset=["validation"])

@@ -42,6 +42,13 @@ def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.D
 
     Returns:
         The table with the rows below; the same where nothing was published.
+
+    Example:
+        >>> table = pd.DataFrame([["0.840 ± 0.020"]], ["erm"], ["0.9"])
+        >>> about = {"rule": "val_biased", "source": "Peretz 2020", "name": "ResNet-18", "facet": "", "label": "erm"}
+        >>> number = {"sweep": "study", "bias_value": 0.9, "published": 0.839, "verdict": "inside the interval"}
+        >>> with_published(table, pd.DataFrame([{**about, **number}]), "val_biased")["0.9"].tolist()
+        ['0.840 ± 0.020', '0.839 inside']
     """
     beside = beside[beside["rule"] == rule]
     if beside.empty:
@@ -65,7 +72,21 @@ def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.D
 
 
 def headline_rule(trials: pd.DataFrame) -> str:
-    """The rule of the headline curve: the sweep's own, or the first that chose a confirm row where it chose none."""
+    """Name the rule of the headline curve.
+
+    It is the sweep's own, or the first that chose a confirm row where that one chose none.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+
+    Returns:
+        The rule.
+
+    Example:
+        >>> rows = {"phase": "confirm", "headline_rule": "val_reweighted", "rules": [("val_biased",)]}
+        >>> headline_rule(pd.DataFrame(rows))
+        'val_biased'
+    """
     chosen = {rule for rules in trials.loc[trials["phase"] == "confirm", "rules"] for rule in rules}
     ranked = [*trials["headline_rule"].unique(), *RULES]
     return str(next((rule for rule in ranked if rule in chosen), ranked[0]))
@@ -79,6 +100,12 @@ def table_of(curve: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Methods down, bias values across.
+
+    Example:
+        >>> point = {"label": "erm", "bias_axis": "rho", "bias_value": 0.9, "bias_strength": 0.45, "mean": 0.84}
+        >>> band = {"low": 0.82, "high": 0.86, "n_seeds": 5, "band": "seeds only"}
+        >>> table_of(pd.DataFrame([{**point, **band}])).loc["erm", "0.9"]
+        '0.840 ± 0.020'
     """
     shown = [name for name in _KEEP if name == "label" or (name in curve and curve[name].nunique() > 1)]
     values = curve.drop_duplicates("bias_value").sort_values("bias_strength")["bias_value"]
@@ -95,19 +122,40 @@ def table_of(curve: pd.DataFrame) -> pd.DataFrame:
 
 
 def cell_text(row: dict[Any, Any]) -> str:
-    """One cell: mean with its interval, symmetric as ± and clipped as a range."""
+    """Write one cell: mean with its interval, symmetric as ± and clipped as a range.
+
+    Args:
+        row: A row of ``accuracy_vs_bias``.
+
+    Returns:
+        The text; "" where no seed has finished.
+
+    Example:
+        >>> cell_text({"n_seeds": 5, "band": "seeds only", "mean": 0.93, "low": 0.91, "high": 0.95})
+        '0.930 ± 0.020'
+        >>> cell_text({"n_seeds": 5, "band": "seeds only", "mean": 0.98, "low": 0.95, "high": 1.0})
+        '0.980 [0.950, 1.000]'
+    """
     if not row["n_seeds"]:
         return ""
     if row["band"] == "none":
         return f"{row['mean']:.{DECIMALS}f} (1 seed)"
     up, down = row["high"] - row["mean"], row["mean"] - row["low"]
+    # Clipped intervals and Wilson's are not symmetric: one number cannot stand for both sides.
     if math.isclose(up, down, abs_tol=10**-DECIMALS / 2):
         return f"{row['mean']:.{DECIMALS}f} ± {up:.{DECIMALS}f}"
     return f"{row['mean']:.{DECIMALS}f} [{row['low']:.{DECIMALS}f}, {row['high']:.{DECIMALS}f}]"
 
 
 def table_csv(curve: pd.DataFrame) -> str:
-    """The numbers of ``table_of``, rounded as there, one line per method and bias value, as CSV text."""
+    """Write the numbers of ``table_of``, rounded as there, one line per method and bias value, as CSV text.
+
+    Args:
+        curve: Rows of ``accuracy_vs_bias`` of one rule.
+
+    Returns:
+        The text; ``plus_minus`` is empty where the interval is not symmetric.
+    """
     names = [*_KEEP[:3], "rule", "label", "facet", "bias_axis", "bias_value", "bias_strength", "mean", "plus_minus"]
     rounded = curve.assign(plus_minus=(curve["high"] - curve["mean"]).where(curve["band"] != "none"))
     clipped = (curve["high"] - curve["mean"] - (curve["mean"] - curve["low"])).abs() > 10**-DECIMALS / 2
@@ -119,7 +167,7 @@ def table_csv(curve: pd.DataFrame) -> str:
 
 
 def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
-    """What each rule chose in each cell, from the search rows.
+    """List the configuration that each rule chose in each cell, from the search rows.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -130,6 +178,13 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
         ``candidates`` (completed search trials that the rule chose from), one column per hyperparameter, ``anchor``
         (True where an adversarial method's own weights are all 0, so that the rule preferred no debiasing) and
         ``caption``.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.selected_hyperparameters(analysis.example())
+        >>> row = table[(table["label"] == "lnl") & (table["cell"].str.contains("rho1-gamma0"))].iloc[0]
+        >>> row["rule"], round(float(row["lambda_"]), 2), bool(row["anchor"])
+        ('val_counterfactual', 11.03, False)
     """
     found = []
     for sweep, group in trials.assign(facet=facets(trials)).groupby("sweep", sort=False):
@@ -160,7 +215,7 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_figures(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
-    """Means over seeds of the other test figures: worst group, conflicting images, flip rate, bias probe ...
+    """Compute the means over seeds of the other test figures, such as worst group, flip rate and bias probe.
 
     The worst group and class are those that each trial named itself, which lies too low: ``accuracy_vs_bias`` with
     predictions has other seeds name them.
@@ -171,6 +226,12 @@ def test_figures(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
 
     Returns:
         One row per (label, facet, bias value); columns that are null everywhere are left out.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.test_figures(analysis.example())
+        >>> table.groupby("label")["flip_rate"].max().round(2).loc[["ceiling", "erm"]].to_dict()
+        {'ceiling': 0.06, 'erm': 0.99}
     """
     name = rule or headline_rule(trials)
     rows = trials.assign(facet=facets(trials))
@@ -183,7 +244,7 @@ def test_figures(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
 
 
 def cost(trials: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFrame:
-    """What each method cost: trials, epochs and hours of training, search and confirm apart.
+    """Add up the trials, epochs and hours of training of each method, search and confirm apart.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -193,6 +254,12 @@ def cost(trials: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFr
         One row per (sweep, label, phase): ``trials``, ``completed``, ``pruned``, ``failed``, ``epochs``, ``hours``,
         ``device_hours`` (hours times the share of a GPU each trial had; hours themselves on a CPU) and, with a price,
         ``price``: a lower bound, as starting and waiting cost too. ``attrs["caption"]`` says so in words.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.cost(analysis.example(), price_per_hour=1.5)
+        >>> table[table["label"] == "lnl"][["phase", "trials", "completed", "epochs"]].values.tolist()
+        [['search', 175, 85, 950], ['confirm', 53, 53, 424]]
     """
     hours = pd.to_numeric(trials["train_seconds"], errors="coerce") / 3600
     share = pd.to_numeric(trials["gpu_share"], errors="coerce").fillna(0.0)

@@ -21,7 +21,7 @@ COLUMNS = ("label", "facet", "bias_axis", "bias_value", "bias_strength", "refere
 def borrowed_components(
     sheet: Mapping[str, Any], reference: str = ERM, pair: tuple[str, str] | None = None
 ) -> tuple[pd.DataFrame, list[Components]]:
-    """The design of a sweep file, with components of the closest place of the example.
+    """Estimate the design of a sweep file, with components of the closest place of the example.
 
     Closest: the same method (else LNL, the one it is about), then the nearest bias strength. Differences are to the
     reference in the example, also where the sweep compares with another method.
@@ -56,6 +56,7 @@ def borrowed_components(
             rows.append(row)
             parts.append(own)
     unit, n_units = _units(sheet)
+    # A design of one seed has no interval: it is shown as one of two.
     designs = [design_row(own, max(n_units, 2), n_tested or own.n_patients, unit, tested) for own in parts]
     return pd.DataFrame([{**r, **d} for r, d in zip(rows, designs, strict=True)], columns=list(COLUMNS)), parts
 
@@ -96,7 +97,11 @@ def _closest(known: list[tuple[Point, Components]], method: str, strength: float
 
 
 def _tested(sheet: Mapping[str, Any]) -> tuple[str, int]:
-    """``patients`` (``images``, where there are none) and how many of them are tested, all folds; 0 where not known."""
+    """Find the unit that is tested, ``patients`` or else ``images``, and the number of them.
+
+    Returns:
+        Both, folds added up; the number is 0 where it is not known.
+    """
     info = section(sheet, "dataset_info")
     folds = section(info, "sizes_by_fold")
     sizes = [section(folds, fold) for fold in folds] or [section(info, "sizes")]

@@ -1,4 +1,4 @@
-"""Precision of a design: the three components of a difference's variance, and the least difference it would find."""
+"""Precision of a design: the components of a difference's variance, and the least difference it would find."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WORTH = 0.9
 
 @dataclass(frozen=True)
 class Components:
-    """Variance of one seed's difference on one patient, taken apart.
+    """Components of the variance of one seed's difference on one patient.
 
     Attributes:
         seeds: Between seeds.
@@ -42,7 +42,7 @@ class Components:
     classes: tuple[tuple[float, float], ...]
 
     def variance(self, n_seeds: int, n_patients: int) -> Variance:
-        """The variance that so many seeds and patients, the classes' shares kept, would give.
+        """Compute the variance that K seeds and P patients would give, the classes' shares kept.
 
         Args:
             n_seeds: At least 2.
@@ -81,7 +81,9 @@ class Components:
 
 
 def components_of(variance: Variance) -> Components:
-    """Take a variance over K seeds and P patients apart: V_s and V_p both hold V_sp.
+    """Split a variance over K seeds and P patients into its components.
+
+    V_s and V_p both hold V_sp, hence sigma_s^2 = (V_s - V_sp) K, sigma_p^2 = (V_p - V_sp) P and sigma_sp^2 = V_sp K P.
 
     A component that comes out below 0, as chance will have it, counts as 0: the interaction then is what the other of
     the two has, so that the design at hand keeps its variance.
@@ -94,6 +96,12 @@ def components_of(variance: Variance) -> Components:
 
     Raises:
         InputError: The variance of a single seed.
+
+    Example:
+        >>> variance = Variance(0.0012, 5.0, 0.0010, 0.0004, 0.0002, 5, 20, ((20.0, 0.0004),))
+        >>> parts = components_of(variance)
+        >>> round(parts.seeds, 4), round(parts.patients, 4), round(parts.interaction, 4)
+        (0.004, 0.004, 0.02)
     """
     if not math.isfinite(variance.total):
         raise InputError("variance components need two or more seeds, but got one: confirm with more seeds")
@@ -113,7 +121,7 @@ def components_of(variance: Variance) -> Components:
 def least_differences(
     components: Components, seeds: Iterable[int] = SEEDS, patients: Iterable[int] = PATIENTS, power: float = 0.8
 ) -> pd.DataFrame:
-    """Least true difference that designs of K seeds and P patients find with some probability.
+    """Compute the least true difference that designs of K seeds and P patients find with some probability.
 
     d_min = (t_{.975, nu} + t_{power, nu}) sqrt(V(K, P)).
 
@@ -121,11 +129,16 @@ def least_differences(
         components: Of the difference.
         seeds: The K.
         patients: The P; without patients one column, of the present test images.
-        power: The probability.
+        power: The probability, in (0, 1).
 
     Returns:
         A row for each K (``n_seeds``), a column for each P; missing where a class would have under two patients. No
         rows where nothing varies.
+
+    Example:
+        >>> parts = Components(0.004, 0.004, 0.02, 5, 20, ((1.0, 1.0),))
+        >>> least_differences(parts, seeds=(3, 10), patients=(27, 99)).round(2).values.tolist()
+        [[0.2, 0.19], [0.07, 0.07]]
     """
     columns: Sequence[int] = sorted(set(patients)) if components.n_patients else [0]
 
@@ -150,7 +163,9 @@ def variance_components(
     rule: str | None = None,
     reference: str = ERM,
 ) -> pd.DataFrame:
-    """The variance components of each method's paired difference to a reference, and what more of either would show.
+    """Estimate the variance components of each method's paired difference to a reference.
+
+    The rows also say what more of either would show.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -168,6 +183,16 @@ def variance_components(
         ``d_min_seeds`` with twice the unit, ``d_min_patients`` with twice the patients; ``buy``: the unit, ``patients``
         (or ``images``), ``either`` where both help alike or "" where neither helps by a tenth; ``caption``. No rows of
         lines with fewer than two seeds in common with the reference.
+
+    Raises:
+        InputError: A column that the trials do not have, or sweeps of different metrics.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.variance_components(analysis.example(), rule="val_counterfactual")
+        >>> lnl = table[(table["label"] == "lnl") & (table["bias_value"] == 1) & (table["facet"] == "gamma = 0")]
+        >>> lnl[["n_seeds", "d_min", "d_min_seeds", "buy"]].round(3).values.tolist()
+        [[5, 0.046, 0.027, 'seeds']]
     """
     return components_rows(Results(trials, predictions, column).of(rule), reference)[0]
 
@@ -175,12 +200,15 @@ def variance_components(
 def components_rows(
     points: list[Point], reference: str = ERM, pair: tuple[str, str] | None = None
 ) -> tuple[pd.DataFrame, list[Components]]:
-    """The rows of ``variance_components`` from points already gathered, and the components of each.
+    """Compute the rows of ``variance_components`` from points already gathered, and the components of each.
 
     Args:
         points: The points.
         reference: Label (or method) the others are compared with.
         pair: A declared comparison; it has rows of its own, the first ones, where it is not one with the reference.
+
+    Returns:
+        The rows, and the components of each.
     """
     curves, rows, parts = by_label(points), list[dict[str, Any]](), list[Components]()
     declared = [(p, pair[1]) for p in points if pair and pair[0] in (p.line.label, p.line.method)]
@@ -207,7 +235,23 @@ def components_rows(
 
 
 def components_at(first: Point, second: Point) -> Components | None:
-    """The components of the paired difference of two methods at one bias value; None under two common seeds."""
+    """Estimate the components of the paired difference of two methods at one bias value.
+
+    Args:
+        first: A point.
+        second: The point of the other method at the same place.
+
+    Returns:
+        The components; None under two common seeds.
+
+    Example:
+        >>> from analysis.points.points import Line
+        >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
+        >>> runs = np.array([0.90, 0.92, 0.88]), np.array([0.85, 0.90, 0.86])
+        >>> pair = [Point(line, 0.9, 0.5, (1, 2, 3), run, None, 3, 0, 0, 200, ()) for run in runs]
+        >>> round(components_at(*pair).seeds, 5)  # nothing is known of patients: all of it is between seeds
+        0.0003
+    """
     seeds = common_seeds(first, second)
     return components_of(variance_of(_difference(first, second, seeds))) if len(seeds) > 1 else None
 
@@ -234,16 +278,34 @@ def _nested(parts: Components, first: Point, second: Point, splits: Sequence[int
         return {}
     within = float(np.mean([d.var(ddof=1) for d in inside]))
     per_split = float(np.mean([len(d) for d in inside]))
+    # The variance of a split's mean holds that of its seeds, over their number.
     return {"sd_splits": math.sqrt(max(parts.seeds - within / per_split, 0.0)), "sd_seeds": math.sqrt(within)}
 
 
 def design_row(
     parts: Components, n_seeds: int, n_patients: int, unit: str = "seeds", tested: str = "patients"
 ) -> dict[str, Any]:
-    """The ``DESIGN`` columns of ``variance_components`` for a design of K seeds (or splits) and P patients."""
+    """Compute the ``DESIGN`` columns of ``variance_components`` for a design of K seeds (or splits) and P patients.
+
+    Args:
+        parts: Components of the difference.
+        n_seeds: K, at least 2.
+        n_patients: P.
+        unit: Unit that is repeated.
+        tested: Unit that is tested.
+
+    Returns:
+        The columns; ``d_min`` and its like are missing where nothing varies.
+
+    Example:
+        >>> row = design_row(Components(0.004, 0.004, 0.02, 5, 20, ((1.0, 1.0),)), n_seeds=5, n_patients=20)
+        >>> round(row["d_min"], 3), round(row["d_min_seeds"], 3), row["buy"]
+        (0.118, 0.079, 'seeds')
+    """
     k, p, known = n_seeds, n_patients, parts.n_patients > 0
     now, seeds = parts.variance(k, p).least_difference(), parts.variance(2 * k, p).least_difference()
     patients = parts.variance(k, 2 * p).least_difference() if known else math.nan
+    # Nothing varies: the two differ alike everywhere, which says nothing about a design.
     if now == 0:
         now = seeds = patients = math.nan
     row = {
@@ -273,7 +335,19 @@ def _buy(now: float, seeds: float, patients: float) -> str:
 
 
 def planning_words(row: dict[str, Any]) -> str:
-    """A row of ``variance_components`` in words."""
+    """Write a row of ``variance_components`` in words.
+
+    Args:
+        row: A row, without ``caption``.
+
+    Returns:
+        The sentences.
+
+    Example:
+        >>> design = {"unit": "seeds", "tested": "patients", "n_seeds": 5, "n_patients": 0, "buy": "seeds"}
+        >>> planning_words({**design, "d_min": 0.05, "d_min_seeds": 0.03})
+        'With 5 seeds a difference of 0.050 is found in 8 cases of 10; twice the seeds would find 0.030. Buy seeds.'
+    """
     if math.isnan(row["d_min"]):
         return "The two differ alike in every seed and test image: nothing is known of what a design could show."
     unit, tested = row["unit"], row["tested"]

@@ -1,4 +1,4 @@
-"""Metrics that are functions of sums over images, so that patients can be left out of them and re-weighted."""
+"""Metrics as functions of sums over images, so that patients can be left out of them and re-weighted."""
 
 from __future__ import annotations
 
@@ -62,7 +62,20 @@ class Additive:
 
 
 def additive(metric: str) -> Additive | None:
-    """The metric of that name; None for one that is no function of sums, such as AUROC."""
+    """Look up the metric of a name.
+
+    Args:
+        metric: A name such as ``accuracy``, ``brier`` or ``recall_<class>``.
+
+    Returns:
+        The metric; None for one that is no function of sums, such as AUROC.
+
+    Example:
+        >>> additive("accuracy").probabilities, additive("brier").probabilities
+        (False, True)
+        >>> additive("auroc") is None
+        True
+    """
     if metric.startswith(RECALL):
         name = metric.removeprefix(RECALL)
         return Additive(lambda images: _hits_of_class(images, name), share, narrow=True)
@@ -70,13 +83,24 @@ def additive(metric: str) -> Additive | None:
 
 
 def share(sums: Array) -> Array:
-    """First sum over the last: a mean over images."""
+    """Divide the first sum by the last: a mean over images.
+
+    Args:
+        sums: ``[..., S]``.
+
+    Returns:
+        ``[...]``; missing where the last sum is 0.
+
+    Example:
+        >>> share(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+        [0.75, nan]
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(sums[..., 0] / sums[..., -1], dtype=float)
 
 
 def worst_named_by_others(sums: Array) -> tuple[Array, Codes]:
-    """Sums of the worst group of each seed, the one with the lowest mean accuracy over the OTHER seeds.
+    """Pick the sums of the worst group of each seed, the one with the lowest mean accuracy over the OTHER seeds.
 
     The lowest of many noisy numbers lies below the lowest true one, unless others name it than measure it. A single
     seed names its own, which lies too low. Of a tie the first group is named.
@@ -86,9 +110,16 @@ def worst_named_by_others(sums: Array) -> tuple[Array, Codes]:
 
     Returns:
         ``[K, P, 2]``, hits and images of each seed's group, and the groups ``[K]``.
+
+    Example:
+        >>> sums = np.array([[[9.0, 8.0, 10.0, 10.0]], [[6.0, 8.0, 10.0, 10.0]]])  # two seeds, one patient, two groups
+        >>> own, named = worst_named_by_others(sums)
+        >>> named.tolist(), own[:, 0].tolist()
+        ([0, 1], [[9.0, 10.0], [8.0, 10.0]])
     """
     n_seeds, n_groups = len(sums), sums.shape[-1] // 2
     hits, sizes = np.split(sums.sum(axis=1), 2, axis=-1)
+    # A group without images in a seed has no accuracy there: at infinity it is never the worst.
     accuracy = np.divide(hits, sizes, out=np.full_like(hits, np.inf), where=sizes > 0)
     others = (
         accuracy if n_seeds == 1 else np.stack([np.delete(accuracy, k, axis=0).mean(axis=0) for k in range(n_seeds)])
@@ -99,18 +130,53 @@ def worst_named_by_others(sums: Array) -> tuple[Array, Codes]:
 
 
 def squared_errors(probability: Array, label: Codes) -> Array:
-    """Brier score of each image, ``[N]``: squared errors summed over classes."""
+    """Compute the Brier score of each image: squared errors summed over classes.
+
+    Args:
+        probability: ``[N, C]``, of each class.
+        label: ``[N]``, true class.
+
+    Returns:
+        ``[N]``, in [0, 2].
+
+    Example:
+        >>> squared_errors(np.array([[0.8, 0.2], [0.0, 1.0]]), np.array([0, 0])).round(2).tolist()
+        [0.08, 2.0]
+    """
     return np.asarray(((probability - np.eye(probability.shape[1])[label]) ** 2).sum(axis=1), dtype=float)
 
 
 def losses(probability: Array, label: Codes) -> Array:
-    """-log of the true class's probability, ``[N]``, nats; probabilities under 1e-7 count as 1e-7."""
+    """Compute the log loss of each image, -log of the true class's probability.
+
+    Args:
+        probability: ``[N, C]``, of each class; values under 1e-7 count as 1e-7.
+        label: ``[N]``, true class.
+
+    Returns:
+        ``[N]``, nats, in [0, 16.1].
+
+    Example:
+        >>> losses(np.array([[0.9, 0.1], [0.5, 0.5], [0.0, 1.0]]), np.array([0, 0, 0])).round(2).tolist()
+        [0.11, 0.69, 16.12]
+    """
     true = probability[np.arange(len(label)), label]
     return np.asarray(-np.log(np.clip(true, LEAST_PROBABILITY, 1.0)), dtype=float)
 
 
 def bin_of(confidence: Array) -> Codes:
-    """Equal bins (i / 15, (i + 1) / 15] of the calibration error."""
+    """Sort confidences into the equal bins (i / 15, (i + 1) / 15] of the calibration error.
+
+    Args:
+        confidence: ``[N]``, largest probabilities.
+
+    Returns:
+        ``[N]``, int64, 0 to 14.
+
+    Example:
+        >>> bin_of(np.array([0.0, 0.5, 0.99])).tolist()
+        [0, 7, 14]
+    """
     return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)
 
 

@@ -1,4 +1,4 @@
-"""Predictions of several test variants laid together: groups of (class, bias) for the worst one, pairs for the flips.
+"""Predictions of several test variants combined: groups of (class, bias) for the worst one, pairs for the flips.
 
 Each data set declares of which variants its groups and pairs are made, and rows do not say so: they are found as the
 ones that give every trial its stored ``test_worst_group_accuracy`` and ``flip_rate``.
@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 Codes = NDArray[np.int64]
 
 WORST_GROUP, FLIPS = "worst group", "flips"
-"""In place of a variant, and the columns that are added: the group of an image; its prediction in the other variant."""
+"""Kinds of several variants together: they stand in ``variant``, and name the column that is added.
+
+That column holds the group of an image, and its prediction in the other variant.
+"""
+# Enough trials to tell the ways apart: each way is tried on all their predictions.
 _MOST_TRIALS = 40
+# Two means of the same images differ by rounding alone.
 _EXACT = 1e-9
 
 
 def laid_together(kind: str, predictions: pd.DataFrame, stored: pd.Series) -> pd.DataFrame | None:
-    """Predictions that a worst group, or the flips, can be counted from.
+    """Select the predictions that a worst group, or the flips, can be counted from.
 
     Args:
         kind: ``WORST_GROUP`` or ``FLIPS``.
@@ -32,6 +37,13 @@ def laid_together(kind: str, predictions: pd.DataFrame, stored: pd.Series) -> pd
     Returns:
         The rows of the variants in question with ``variant`` = the kind and a column of that name; None where no
         variants give the stored figures, as where the pair holds one that is not stored.
+
+    Example:
+        >>> same = {"trial_id": "t", "variant": "independent", "label": 0, "attribute": [0, 0, 1, 1]}
+        >>> predictions = pd.DataFrame({**same, "predicted": [0, 0, 0, 1]})  # right: all of attribute 0, half of 1
+        >>> rows = laid_together(WORST_GROUP, predictions, pd.Series({"t": 0.5}))
+        >>> rows[WORST_GROUP].tolist()
+        [0, 0, 1, 1]
     """
     known = stored.dropna()
     known = known[~known.index.duplicated()]
@@ -58,7 +70,10 @@ def _grouped(predictions: pd.DataFrame, few: pd.DataFrame, stored: pd.Series) ->
 
 
 def _ways(variants: Sequence[str]) -> list[tuple[str, tuple[str, ...]]]:
-    """Ways to make groups; the ones that the data sets of this package have come first, of several that agree."""
+    """List the ways to make groups, those of this package's data sets first.
+
+    Of several ways that agree with the stored figures the first one counts.
+    """
     first = [("attribute", ("independent",)), ("variant", ("aligned", "conflicting"))]
     subsets = [s for n in range(1, len(variants) + 1) for s in itertools.combinations(variants, n)]
     every = [(by, subset) for subset in subsets for by in ("attribute", "variant")]

@@ -1,4 +1,4 @@
-"""Confirm rows cut into the points of a curve once, as arrays, for every test column to be read from."""
+"""Confirm rows cut into the points of a curve once, as arrays that every test column is read from."""
 
 from __future__ import annotations
 
@@ -67,10 +67,16 @@ class Group:
         return bool((self.splits >= 0).any())
 
     def by_unit(self, present: NDArray[np.bool_]) -> dict[int, list[int]]:
-        """Places of the completed rows with a value, by replicate: by seed, or by repetition or split.
+        """Sort the completed rows with a value by replicate: by seed, or by repetition or split.
 
         Only seeds with a row of every cell (fold) count. The seeds of one repetition share its search, those of one
         split its patients: they are no replicates of the whole, their mean is.
+
+        Args:
+            present: ``[N]``, True for the rows with a value.
+
+        Returns:
+            Places of the rows, by replicate.
         """
         found: dict[tuple[int, int], list[int]] = {}
         for i in np.flatnonzero(self.completed & present):
@@ -84,7 +90,7 @@ class Group:
         return dict(sorted(units.items()))
 
     def images(self) -> int:
-        """Test images, folds added up."""
+        """Count the test images, folds added up."""
         most: dict[int, float] = {}
         for cell, n in zip(self.cells.tolist(), np.nan_to_num(self.n_test).tolist(), strict=True):
             most[cell] = max(most.get(cell, 0.0), n)
@@ -107,6 +113,7 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
     order = np.argsort(codes, kind="stable")
     ends = np.cumsum(np.bincount(codes))
     trials, texts = (rows[name].to_numpy(dtype=object) for name in ("trial_id", "hyperparameters"))
+    # Plain arrays, once for all groups: cutting a frame costs far more than slicing an array.
     cells = pd.factorize(rows["cell"])[0]
     seeds = rows["seed"].to_numpy(dtype=np.int64)
     repeats = rows["repeat"].fillna(0).to_numpy(dtype=np.int64)

@@ -1,4 +1,4 @@
-"""The test figures beside the headline: what each measures, which way is better, and what it does not say."""
+"""The test figures beside the headline: their meaning, their better direction and their limits."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Measure:
         column: Its name in the trials.
         name: Its name in figures.
         better: Which direction is better: ``higher``, ``lower`` or ``0``, the value nearest to 0.
-        says: What it measures and what it does not say, in words.
+        says: Its meaning and its limits, in words.
         bounds: Its range.
         wilson: Where its interval is Wilson's over patients: ``edge``, where Student's would leave the range or has no
             width; ``always``, of a share over few images; ``never``, where it is no mean of zeros and ones.
-        named: It is the worst of several groups, which has to be named by somebody.
+        named: True for the worst of several groups: other seeds choose the group (``additive.worst_named_by_others``).
         clean: True where it is of the unbiased test variant alone, whose images are drawn like the ceiling's own
             training images: only there is training without bias a ceiling.
     """
@@ -45,12 +45,18 @@ class Measure:
 
     @property
     def worst(self) -> float:
-        """The worst value it can have; of a signed one overconfidence."""
+        """The worst value it can have.
+
+        Of a signed measure it is the largest overconfidence.
+        """
         return self.bounds[0] if self.better == "higher" else self.bounds[1]
 
 
 WITHOUT_BIAS = "trained without bias"
-"""Name of the method ``ceiling`` where it is none: plain training may beat it on images that carry the bias."""
+"""Name of the method ``ceiling`` where it is no ceiling.
+
+Plain training may beat it on images that carry the bias.
+"""
 _CEILING = "ceiling"
 
 TEST_MEASURES = (
@@ -162,7 +168,7 @@ TEST_MEASURES = (
     ),
 )
 NULL_VALUES = {"ece": "ece_null"}
-"""Columns that say what a perfect network would have in a finite sample, by the column they belong to."""
+"""Columns with the value that a perfect network would have in a finite sample, by the column they belong to."""
 _BY_COLUMN = {measure.column: measure for measure in TEST_MEASURES}
 _BY_COLUMN["ece_null"] = Measure(
     "ece_null",
@@ -174,7 +180,20 @@ _BY_COLUMN["ece_null"] = Measure(
 
 
 def measure_of(column: str) -> Measure:
-    """The measure behind a test column; a plain one for a column that has no entry, such as a class's recall."""
+    """Look up the measure behind a test column.
+
+    Args:
+        column: A test column of the trials.
+
+    Returns:
+        The measure; a plain one for a column that has no entry, such as a class's recall.
+
+    Example:
+        >>> measure_of("ece").name, measure_of("ece").better
+        ('calibration error', 'lower')
+        >>> measure_of("recall_glioma").says
+        'Share of the images of class glioma that are recognised, unbiased test images.'
+    """
     name = column.removeprefix("test_").replace("_", " ")
     if column.startswith(RECALL):
         said = f"Share of the images of class {column.removeprefix(RECALL)} that are recognised, unbiased test images."
@@ -183,13 +202,25 @@ def measure_of(column: str) -> Measure:
 
 
 def measures_in(trials: pd.DataFrame) -> list[Measure]:
-    """The measures that some confirm row of the trials has."""
+    """List the measures that some confirm row of the trials has.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+
+    Returns:
+        The measures, in the order of ``TEST_MEASURES``.
+
+    Example:
+        >>> trials = pd.DataFrame({"phase": ["search", "confirm"], "test_accuracy": [None, 0.9], "ece": [0.1, None]})
+        >>> [measure.column for measure in measures_in(trials)]
+        ['test_accuracy']
+    """
     rows = trials[trials["phase"] == "confirm"]
     return [m for m in TEST_MEASURES if m.column in rows and rows[m.column].notna().any()]
 
 
 def shown(curve: pd.DataFrame, column: str | None) -> pd.DataFrame:
-    """A curve's rows with the labels that figures show: a ceiling is called one on the clean test variant alone.
+    """Give a curve's rows the labels that figures show: a ceiling is called one on the clean test variant alone.
 
     Args:
         curve: Rows with ``label`` and ``method``.
@@ -197,6 +228,11 @@ def shown(curve: pd.DataFrame, column: str | None) -> pd.DataFrame:
 
     Returns:
         The rows; where the column is of another variant, a method ``ceiling`` is called ``trained without bias``.
+
+    Example:
+        >>> curve = pd.DataFrame({"label": ["erm", "ceiling"], "method": ["erm", "ceiling"]})
+        >>> shown(curve, "test_conflicting_accuracy")["label"].tolist()
+        ['erm', 'trained without bias']
     """
     if column is None or measure_of(column).clean:
         return curve
@@ -205,6 +241,21 @@ def shown(curve: pd.DataFrame, column: str | None) -> pd.DataFrame:
 
 
 def called(label: str, method: str, column: str | None) -> str:
-    """The label of a line in figures and captions of a test column; a label of the user's own stays."""
+    """Name a line in figures and captions of a test column.
+
+    A label of the user's own stays.
+
+    Args:
+        label: The line's label.
+        method: Its method.
+        column: The test column; None = the headline one.
+
+    Returns:
+        The name.
+
+    Example:
+        >>> called("ceiling", "ceiling", "test_accuracy"), called("ceiling", "ceiling", "flip_rate")
+        ('ceiling', 'trained without bias')
+    """
     ceiling = method == label == _CEILING
     return WITHOUT_BIAS if ceiling and column is not None and not measure_of(column).clean else label

@@ -14,9 +14,17 @@ LINE = ("sweep", "dataset", "network", "rule", "label", "method", "bias_axis", "
 
 
 def counterpart(curves: Mapping[tuple[str, ...], Curve], point: Point, method: str) -> Point | None:
-    """The point of another method at the same place; None where it is not there.
+    """Find the point of another method at the same place.
 
     A method run under several labels has no single counterpart, unless one label is the method's own name.
+
+    Args:
+        curves: Curves by ``Line.like(label)``.
+        point: The point.
+        method: The other method, or its label.
+
+    Returns:
+        The point; None where it is not there.
     """
     own = curves.get(point.line.like(method), {}).get(point.bias_value)
     if own is not None:
@@ -34,7 +42,7 @@ def counterpart(curves: Mapping[tuple[str, ...], Curve], point: Point, method: s
 def counterpart_curve(
     curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...], name: str
 ) -> tuple[Curve | None, str]:
-    """The comparable line of a label, or of the one label that a method was run under.
+    """Find the comparable line of a label, or of the one label that a method was run under.
 
     Args:
         curves: Curves by ``Line.like(label)``.
@@ -43,6 +51,10 @@ def counterpart_curve(
 
     Returns:
         The curve, or None and the reason in words.
+
+    Example:
+        >>> counterpart_curve({}, ("sweep", "digits", "cnn", "val_biased", "rho", "", "lnl"), "erm")
+        (None, 'there is no erm to compare with')
     """
     own = curves.get((*key[:-1], name))
     if own is not None:
@@ -60,22 +72,75 @@ def counterpart_curve(
 
 
 def grid_of(curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...]) -> list[float]:
-    """Bias values of all methods on comparable lines, sorted: one missing cell must be seen as missing."""
+    """List the bias values of all methods on comparable lines, sorted.
+
+    One method's missing cell is seen as missing, since another method has it.
+
+    Args:
+        curves: Curves by ``Line.like(label)``.
+        key: Key of the line.
+
+    Returns:
+        The bias values.
+
+    Example:
+        >>> line = ("sweep", "digits", "cnn", "val_biased", "rho", "")
+        >>> grid_of({(*line, "erm"): {0.5: None, 1.0: None}, (*line, "lnl"): {0.9: None}}, (*line, "lnl"))
+        [0.5, 0.9, 1.0]
+    """
     return sorted({value for other, curve in curves.items() if other[:-1] == key[:-1] for value in curve})
 
 
 def least_points(facet: str) -> int:
-    """Fewest bias values of a line that has an area: a facet of fewer than three points is marks only."""
+    """Minimum number of bias values of a line that has an area.
+
+    A facet of fewer than three points is drawn as marks only, so it has no area either.
+
+    Args:
+        facet: The line's facet; "" where it has none.
+
+    Returns:
+        The number.
+
+    Example:
+        >>> least_points(""), least_points("gamma = 1")
+        (2, 3)
+    """
     return 3 if facet else 2
 
 
 def common_seeds(*points: Point) -> list[int]:
-    """Seeds that all points have, sorted."""
+    """List the seeds that all points have, sorted.
+
+    Args:
+        *points: One or more points.
+
+    Returns:
+        The seeds.
+
+    Example:
+        >>> import numpy as np
+        >>> from analysis.points.points import Line
+        >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
+        >>> points = [Point(line, 0.9, 0.5, s, np.array([0.8, 0.9]), None, 2, 0, 0, 200, ()) for s in ((1, 2), (2, 3))]
+        >>> common_seeds(*points)
+        [2]
+    """
     return sorted(set.intersection(*(set(point.seeds) for point in points)))
 
 
 def paired_samples(points: Sequence[Point], seeds: Sequence[int]) -> list[Sample]:
-    """Samples of the points over the same seeds; with patients only where all share theirs."""
+    """Make samples of the points over the same seeds.
+
+    They know their patients only where all points share theirs.
+
+    Args:
+        points: The points.
+        seeds: Seeds that all of them have.
+
+    Returns:
+        A sample for each point.
+    """
     samples = [point.sample(seeds) for point in points]
     same = all(p.scores is not None for p in points) and len({p.scores.patients for p in points if p.scores}) == 1
     if same and share_one_test_set(samples):
@@ -84,7 +149,25 @@ def paired_samples(points: Sequence[Point], seeds: Sequence[int]) -> list[Sample
 
 
 def band_name(point: Point, sample: Sample) -> str:
-    """What an interval covers: ``seeds and patients``, ``seeds and images`` or ``seeds only`` (or ``repetitions``)."""
+    """Name what an interval covers: ``seeds and patients``, ``seeds and images`` or ``seeds only``.
+
+    In place of seeds there may be splits or repetitions; a single value has ``none``.
+
+    Args:
+        point: The point.
+        sample: Its seeds, with or without patients.
+
+    Returns:
+        The name.
+
+    Example:
+        >>> import numpy as np
+        >>> from analysis.points.points import Line
+        >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
+        >>> point = Point(line, 0.9, 0.5, (1, 2), np.array([0.8, 0.9]), None, 2, 0, 0, 200, ())
+        >>> band_name(point, point.sample([1, 2])), band_name(point, point.sample([1]))
+        ('seeds only', 'none')
+    """
     if len(sample.values) < 2:
         return "none"
     patients = point.scores.unit if sample.left_out is not None and point.scores else ""
@@ -92,7 +175,7 @@ def band_name(point: Point, sample: Sample) -> str:
 
 
 def basis_of(point: Point, sample: Sample | None) -> dict[str, Any]:
-    """What a result rests on, the ``BASIS`` columns.
+    """Collect the ``BASIS`` columns of a result: its seeds, patients, test images and band.
 
     Args:
         point: A point of the line.
@@ -113,5 +196,12 @@ def basis_of(point: Point, sample: Sample | None) -> dict[str, Any]:
 
 
 def line_names(point: Point) -> dict[str, str]:
-    """The columns that name a line."""
+    """Collect the columns that name a line.
+
+    Args:
+        point: A point of the line.
+
+    Returns:
+        The columns of ``LINE``.
+    """
     return {name: getattr(point.line, name) for name in LINE}

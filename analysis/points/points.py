@@ -1,4 +1,4 @@
-"""Confirm rows gathered into points of a curve: one number per seed, folds pooled, patients beside them."""
+"""Confirm rows gathered into points of a curve: one number per seed, folds pooled, patients known."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CEILING, ERM = "ceiling", "erm"
 
 @dataclass(frozen=True)
 class Line:
-    """What tells one line of the figure from another."""
+    """The names that tell one line of the figure from another."""
 
     sweep: str
     dataset: str
@@ -39,7 +39,7 @@ class Line:
     facet: str
 
     def like(self, method: str) -> tuple[str, ...]:
-        """Key of the lines this one may be compared with, for a method or label."""
+        """Build the key of the lines this one may be compared with, for a method or label."""
         return (self.sweep, self.dataset, self.network, self.rule, self.bias_axis, self.facet, method)
 
 
@@ -98,7 +98,7 @@ class Point:
     n_added: int = 0
 
     def of_seeds(self, seeds: Sequence[int]) -> NDArray[np.float64]:
-        """Values of the given seeds, in their order."""
+        """Values of the given seeds, in their order: ``[K]``."""
         return self.values[[self.seeds.index(seed) for seed in seeds]]
 
     def sample(self, seeds: Sequence[int], bearing: bool = False) -> Sample:
@@ -113,10 +113,20 @@ class Point:
 
 
 def default_column(trials: pd.DataFrame) -> str:
-    """Test column in the sweep's metric.
+    """Name the test column in the sweep's metric.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+
+    Returns:
+        The column; ``test_accuracy`` where no metric is recorded.
 
     Raises:
         InputError: The trials are of sweeps with different metrics.
+
+    Example:
+        >>> default_column(pd.DataFrame({"metric": ["balanced_accuracy", None]}))
+        'test_balanced_accuracy'
     """
     metrics = sorted(trials["metric"].dropna().unique())
     if len(metrics) > 1:
@@ -166,6 +176,7 @@ def collect_columns(
         trials = with_calibration(trials, predictions, columns)
     rows = trials[(trials["phase"] == "confirm") & ~trials["superseded"]]
     rows = rows.assign(facet=facets(trials).reindex(rows.index), rule=rows["rules"])
+    # A configuration that several rules chose is a point of each of their curves.
     rows = rows.explode("rule").dropna(subset=["rule"])
     groups = list(cut(rows, [*_LINE, "bias_value"]))
     alone = set(trials.loc[trials["whole_axis"], "sweep"])
@@ -197,7 +208,11 @@ class _Stores:
         self._stores: dict[tuple[str, str], PredictionStore | None] = {}
 
     def of(self, sweep: str, variant: str) -> PredictionStore | None:
-        """The predictions of a sweep's trials; None without a variant, or where there are no predictions at all."""
+        """Read the predictions of a sweep's trials on a test variant, once.
+
+        Returns:
+            The predictions; None without a variant, or where there are no predictions at all.
+        """
         if self._predictions is None or not variant:
             return None
         if sweep not in self._own:
@@ -217,7 +232,19 @@ class _Stores:
 
 
 def facets(trials: pd.DataFrame) -> pd.Series:
-    """Words for the bias parameters off the axis that vary within a sweep, e.g. ``gamma = 1``; "" where none does."""
+    """Describe the bias parameters off the axis that vary within a sweep, e.g. ``gamma = 1``.
+
+    Args:
+        trials: What ``analysis.load`` returned, N rows.
+
+    Returns:
+        A text for each row; "" where no parameter varies.
+
+    Example:
+        >>> same = {"sweep": ["s"] * 2, "method": ["erm"] * 2, "bias_axis": ["rho"] * 2}
+        >>> facets(pd.DataFrame({**same, "bias_rho": [1.0, 1.0], "bias_gamma": [0.0, 1.0]})).tolist()
+        ['gamma = 0', 'gamma = 1']
+    """
     text = pd.Series("", index=trials.index, dtype=object)
     for _, group in trials.groupby("sweep", sort=False):
         for name in bias_parameters(group.columns):
@@ -232,7 +259,20 @@ def facets(trials: pd.DataFrame) -> pd.Series:
 
 
 def by_label(points: Iterable[Point]) -> dict[tuple[str, ...], dict[float, Point]]:
-    """Points by comparable line and label (``Line.like(label)``), then by bias value."""
+    """Sort points by comparable line and label (``Line.like(label)``), then by bias value.
+
+    Args:
+        points: The points.
+
+    Returns:
+        Points by bias value, by ``Line.like(label)``.
+
+    Example:
+        >>> line = Line("sweep", "digits", "small_cnn", "val_biased", "erm", "erm", "rho", "")
+        >>> point = Point(line, 0.9, 0.5, (1, 2, 3), np.array([0.82, 0.84, 0.86]), None, 3, 0, 0, 200, ())
+        >>> list(by_label([point])[line.like("erm")])
+        [0.9]
+    """
     found: dict[tuple[str, ...], dict[float, Point]] = {}
     for point in points:
         found.setdefault(point.line.like(point.line.label), {})[point.bias_value] = point
@@ -240,7 +280,18 @@ def by_label(points: Iterable[Point]) -> dict[tuple[str, ...], dict[float, Point
 
 
 def stronger_direction(points: Iterable[Point]) -> str:
-    """``larger`` or ``smaller``: which direction of the axis is the stronger bias, from the strengths themselves."""
+    """Find the direction of the axis in which the bias is stronger, from the strengths themselves.
+
+    Args:
+        points: The points.
+
+    Returns:
+        ``larger`` or ``smaller``.
+
+    Example:
+        >>> stronger_direction([])  # without points, larger
+        'larger'
+    """
     points = list(points)
     pairs = {(p.bias_value, p.bias_strength) for p in points if math.isfinite(p.bias_value + p.bias_strength)}
     value, strength = np.array(sorted(pairs)).T if pairs else (np.zeros(0), np.zeros(0))
@@ -256,7 +307,10 @@ def _point(
     metric: str,
     known: dict[tuple[object, ...], _Values],
 ) -> Point:
-    """One point; rules that chose the same configuration in a sweep share their values in ``known``."""
+    """Make one point of a group of confirm rows.
+
+    Rules that chose the same configuration in a sweep share their values in ``known``.
+    """
     same = (group.key[0], *group.trials)
     if same not in known:
         known[same] = _values(group, numbers, store, metric)
@@ -287,7 +341,10 @@ def _point(
 
 
 def _values(group: Group, numbers: NDArray[np.float64], store: PredictionStore | None, metric: str) -> _Values:
-    """One value a replicate; a seed counts once every cell (fold) of the point has its trial."""
+    """Compute one value for each replicate.
+
+    A seed counts once every cell (fold) of the point has its trial.
+    """
     places = group.by_unit(np.isfinite(numbers))
     seeds = tuple(places)
     trials = [[group.trials[i] for i in own] for own in places.values()]
@@ -296,6 +353,7 @@ def _values(group: Group, numbers: NDArray[np.float64], store: PredictionStore |
     if scores is not None and (scores.named_by or any(len(own) > 1 for own in trials)):
         return scores.values, scores, seeds
     weights = np.where(np.isfinite(group.n_test), group.n_test, 1.0)
+    # Folds differ in size: weighted so, their mean counts every test image alike.
     values = [float(np.average(numbers[own], weights=weights[own])) for own in places.values()]
     return np.array(values, dtype=float), scores, seeds
 
@@ -306,12 +364,17 @@ def _short(group: Group, numbers: NDArray[np.float64]) -> int:
     finished = sum(len({group.seeds[i] for i in places}) for places in units.values())
     if math.isnan(group.planned):
         return 0
+    # The plan of a nested design counts the seeds of all splits together.
     each = group.planned / group.units if group.nested and group.units > 1 else group.planned
     return max(0, round(each * len(units)) - finished)
 
 
 def _inside(group: Group, numbers: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
-    """The value of each seed of each split, folds together; none where the seeds are in no split."""
+    """Compute the value of each seed of each split, folds together.
+
+    Returns:
+        The values by split; none where the seeds are in no split.
+    """
     if group.repeated or not group.nested:
         return ()
     weights = np.where(np.isfinite(group.n_test), group.n_test, 1.0)

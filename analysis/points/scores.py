@@ -1,4 +1,4 @@
-"""A metric from predictions, and again with each patient left out: what the patients' share of a band is made of."""
+"""A metric from predictions, and again with each patient left out, for the patients' share of a band."""
 
 from __future__ import annotations
 
@@ -37,7 +37,18 @@ _FOR_BOOTSTRAP = ("accuracy", "balanced_accuracy")
 
 
 def measured(column: str) -> tuple[str, str]:
-    """Metric and test variant behind a trial column, also of a class's recall; empty where predictions do not tell."""
+    """Name the metric and the test variant behind a trial column, also of a class's recall.
+
+    Args:
+        column: A test column of the trials.
+
+    Returns:
+        Both names; empty where predictions do not tell.
+
+    Example:
+        >>> measured("test_conflicting_accuracy"), measured("recall_glioma"), measured("bias_probe_accuracy")
+        (('accuracy', 'conflicting'), ('recall_glioma', 'unbiased'), ('', ''))
+    """
     return (column, "unbiased") if column.startswith(RECALL) else MEASURES.get(column, ("", ""))
 
 
@@ -181,6 +192,7 @@ class PredictionStore:
         values, without = [], []
         for c in range(self._probability.shape[1]):
             positive = self._label[rows] == c
+            # A class that all images have, or none, has no ROC curve.
             if positive.any() and not positive.all():
                 value, left = auroc_left_out(self._probability[rows, c], positive, group, strata)
                 values.append(value)
@@ -193,7 +205,11 @@ class PredictionStore:
 def _of_sums(
     how: Additive, sums: Array, strata: Codes | None, described: tuple[Any, ...], bootstrap: bool
 ) -> Scores | None:
-    """Scores from sums by seed and patient, ``[K, P, S]``; None where no image counts, or others in each seed."""
+    """Make scores from sums by seed and patient, ``[K, P, S]``.
+
+    Returns:
+        The scores; None where no image counts, or where the seeds have different ones.
+    """
     named_by = ""
     if how.named:
         sizes = sums[..., sums.shape[-1] // 2 :].sum(axis=1)
@@ -222,10 +238,11 @@ def _of_sums(
 def auroc_left_out(
     score: Array, positive: NDArray[np.bool_], group: Codes, strata: Codes | None
 ) -> tuple[float, Array]:
-    """Area under the ROC curve (Mann-Whitney), and again with each patient's place taken by the others of its class.
+    """Compute the area under the ROC curve, and again with each patient's place taken by the others of its class.
 
-    Exact, by placements (DeLong et al. 1988): with patient p of class c left out, the images of c's other patients
-    weigh f = P_c / (P_c - 1), and a pair of images the product of their weights.
+    The area is that of Mann-Whitney; the others are exact, by placements (DeLong et al. 1988): with patient p of class
+    c left out, the images of c's other patients weigh f = P_c / (P_c - 1), and a pair of images the product of their
+    weights.
 
     Args:
         score: ``[N]``.
@@ -235,6 +252,13 @@ def auroc_left_out(
 
     Returns:
         The area and ``[P]`` areas (none without strata); missing where nothing positive or nothing negative is left.
+
+    Example:
+        >>> score, positive = np.array([0.9, 0.4, 0.6, 0.1]), np.array([True, True, False, False])
+        >>> auroc_left_out(score, positive, np.arange(4), None)[0]  # 3 of 4 pairs are in the right order
+        0.75
+        >>> auroc_left_out(score, positive, np.arange(4), np.array([0, 0, 1, 1]))[1].tolist()
+        [0.5, 1.0, 1.0, 0.5]
     """
     pos, neg = score[positive], score[~positive]
     area = float(_placements(pos, np.sort(neg)).sum() / (len(pos) * len(neg)))
@@ -254,6 +278,7 @@ def auroc_left_out(
         own_neg[i] = np.bincount(g_neg, beaten, n_groups)
     n_pos, n_neg = np.bincount(g_pos, minlength=n_groups), np.bincount(g_neg, minlength=n_groups)
     inside = np.zeros(n_groups)
+    # A pair inside one patient was taken away twice, as a positive and as a negative one.
     for g in np.flatnonzero((n_pos > 0) & (n_neg > 0)):
         inside[g] = _placements(pos[g_pos == g], np.sort(neg[g_neg == g])).sum()
     without = np.full(n_groups, np.nan)
@@ -272,6 +297,6 @@ def auroc_left_out(
 
 
 def _placements(values: Array, ordered: Array) -> Array:
-    """How many of ``ordered`` lie below each value, ties counted half."""
+    """Count the values of ``ordered`` that lie below each value, ties counted half."""
     below, upto = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
     return np.asarray((below + upto) / 2, dtype=float)

@@ -1,4 +1,4 @@
-"""The one comparison that a sweep declares: which points it compares, what it lacks, and its verdict."""
+"""The one comparison that a sweep declares: its points, the parts it lacks, and its verdict."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Primary:
 def declared_comparison(
     config: Mapping[str, Any], status: Mapping[str, Any], points: Sequence[Point]
 ) -> Primary | None:
-    """The comparison that a sweep declares, from its points.
+    """Make the comparison that a sweep declares, from its points.
 
     Args:
         config: Content of ``sweep.yaml``. An older version, which compared areas and knew no margin, did not say at
@@ -58,6 +58,13 @@ def declared_comparison(
 
     Returns:
         The comparison; None where none is declared.
+
+    Example:
+        >>> declared_comparison({}, {}, []) is None  # nothing is declared
+        True
+        >>> sheet = {"primary": {"compare": ["lnl", "erm"], "at": 0.9, "rule": "val_biased"}}
+        >>> declared_comparison(sheet, {}, []).comparison.reason
+        'lnl and erm have no finished confirm trial under this rule'
     """
     declared = section(config, "primary")
     compare = declared.get("compare")
@@ -70,6 +77,7 @@ def declared_comparison(
     comparison = curves.compared(at)
     missing = tuple(curves.missing(at, status))
     width = float(margin) if isinstance(margin, (int, float)) else None
+    # Before anything else: a test on the seeds so far would be one of several looks at the data.
     if missing:
         verdict = Verdict("interim")
     elif comparison.reason:
@@ -81,6 +89,7 @@ def declared_comparison(
         margin=width,
         axis=curves.axis,
         comparison=comparison,
+        # In an area the strongest bias has little weight: its difference stands beside.
         strongest=curves.compared(STRONGEST) if at == AREA else None,
         missing=missing,
         collapsed=tuple(curves.collapsed(at)),
@@ -111,7 +120,7 @@ class PairOfCurves:
         return ({}, {}) if self._keys is None else (self._curves[self._keys[0]], self._curves[self._keys[1]])
 
     def _values(self, at: At) -> list[float]:
-        """Bias values that the comparison takes; those of the sweep's cells where it lists them."""
+        """List the bias values that the comparison takes, those of the sweep's cells where it lists them."""
         if isinstance(at, (int, float)):
             return [float(at)]
         strengths = self._strengths()
@@ -128,7 +137,7 @@ class PairOfCurves:
         return {value: point.bias_strength for value, point in first.items() if value in second or not second}
 
     def compared(self, at: At) -> Comparison:
-        """The comparison at a place of the axis, or of the areas."""
+        """Make the comparison at a place of the axis, or of the areas."""
         (first, second), text = self._pair, AREA
         values = self._values(at)
         if at != AREA:
@@ -148,7 +157,7 @@ class PairOfCurves:
         return compare_at(first[values[0]], second[values[0]])
 
     def missing(self, at: At, status: Mapping[str, Any]) -> list[str]:
-        """Cells and seeds that the comparison takes and that are not finished, in words."""
+        """List the cells and seeds that the comparison takes and that are not finished, in words."""
         values = self._values(at)
         found: dict[tuple[str, float | None], str] = {}
         cells = [cell for cell in self._grid.cells if cell.shared or cell.value in values]
@@ -185,7 +194,7 @@ class PairOfCurves:
         ]
 
     def collapsed(self, at: At) -> list[str]:
-        """Runs of the compared points that collapsed, in words."""
+        """List the runs of the compared points that collapsed, in words."""
         points = [(value, curve[value]) for curve in self._pair for value in self._values(at) if value in curve]
         found = [
             f"{collapsed_words(point.n_collapsed, len(point.seeds), point.unit)} of {point.line.label}"

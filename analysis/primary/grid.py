@@ -44,11 +44,18 @@ class Grid:
 
 
 def grid_of_pair(config: Mapping[str, Any], labels: tuple[str, str]) -> Grid:
-    """Places at which two methods of a sweep have cells.
+    """Find the places at which two methods of a sweep have cells.
 
     Args:
         config: Content of ``sweep.yaml``.
         labels: The methods.
+
+    Returns:
+        The cells of both, their axis and facet.
+
+    Example:
+        >>> grid_of_pair({}, ("lnl", "erm")).cells  # the sheet lists none
+        ()
     """
     sheet = Sheet(config)
     listed = [cell for cell in sheet.cells if cell.bias_value is not None and cell.bias_strength is not None]

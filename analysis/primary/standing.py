@@ -1,4 +1,4 @@
-"""Does a sweep's comparison still stand as it was declared? From ``sweep.yaml`` and ``changes.jsonl``."""
+"""Standing of a sweep's declared comparison, from ``sweep.yaml`` and ``changes.jsonl``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from store.sheet.declaration import PARTS, SEEDS, SHOWN, hash_of, parts_in, part
 
 @dataclass(frozen=True)
 class Standing:
-    """Declaration of a sweep's comparison, and what was changed once test results existed.
+    """Declaration of a sweep's comparison, and the changes made once test results existed.
 
     Attributes:
         hash: Hash of the declaration before the first test result; "" where the sweep's version noted none.
@@ -41,7 +41,7 @@ class Standing:
 
 
 def standing_of(config: Mapping[str, Any], changes: Sequence[Mapping[str, Any]] = ()) -> Standing:
-    """Find out how a sweep's comparison stands.
+    """Compare a sweep's declaration with the changes made since.
 
     Args:
         config: Content of ``sweep.yaml``.
@@ -49,6 +49,13 @@ def standing_of(config: Mapping[str, Any], changes: Sequence[Mapping[str, Any]] 
 
     Returns:
         The standing. A version that noted no declaration noted its changes: these count all the same.
+
+    Example:
+        >>> standing_of({"primary": {"compare": ["lnl", "erm"]}}).declared
+        True
+        >>> late = {"what": {"primary.at": {"old": "area", "new": "strongest"}}, "test_results": 40}
+        >>> standing_of({"primary": {"compare": ["lnl", "erm"], "at": "strongest"}}, [late]).before
+        {'compare': ['lnl', 'erm'], 'at': 'area'}
     """
     now = section(config, "declaration")
     replaced = section(now, "replaces")
@@ -76,7 +83,11 @@ def standing_of(config: Mapping[str, Any], changes: Sequence[Mapping[str, Any]] 
 
 
 def _unnoted(changes: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], list[str]]]:
-    """Changes after test results of a version that kept no declaration in ``sweep.yaml``, with the parts changed."""
+    """List the changes after test results of a version that kept no declaration in ``sweep.yaml``.
+
+    Yields:
+        Each change, with the parts changed.
+    """
     for change in changes:
         what = change.get("what")
         # One that does not say what had been seen is not taken for harmless.
@@ -88,7 +99,7 @@ def _unnoted(changes: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str
 
 
 def _primary_before(primary: Mapping[str, Any], change: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The comparison before a change of an older version: what it changed, put back."""
+    """Restore the comparison as it was before a change of an older version."""
     before = dict(primary)
     for key, pair in section(change, "what").items():
         old = pair.get("old") if isinstance(pair, Mapping) else None

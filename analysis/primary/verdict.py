@@ -42,12 +42,20 @@ def verdict_of(difference: float, variance: Variance, margin: float | None = Non
 
     Returns:
         The verdict; a difference that is both higher (or lower) and inside the margin is called higher (or lower).
+
+    Example:
+        >>> variance = Variance(0.0001, 4.0, 0.0001, 0.0, 0.0, 5, 0, ())
+        >>> verdict_of(0.08, variance, margin=0.05).kind, verdict_of(0.01, variance, margin=0.05).kind
+        ('higher', 'equivalent')
+        >>> verdict_of(0.01, variance).kind  # without a margin nothing is equivalent
+        'undecided'
     """
     half = variance.half()
     if not math.isfinite(half + difference):
         return Verdict("one seed")
     narrow = variance.half(MARGIN_LEVEL)
     within = margin is not None and abs(difference) + narrow < margin
+    # The test comes first: a difference that is found is not taken back because it is small.
     if abs(difference) > half:
         kind: Kind = "higher" if difference > 0 else "lower"
     else:

@@ -1,4 +1,4 @@
-"""The report's section on who is misdiagnosed: which class is taken for which, as bias grows."""
+"""The report's section on the classes that are taken for others, as bias grows."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from store.rules import rule_name
 
 
 def diagnosis_section(findings: Findings) -> Markup:
-    """Heat maps of true against predicted class at every bias value, and the most frequent mistake of each."""
+    """Draw heat maps of true against predicted class at every bias value, with the most frequent mistake of each."""
     parts: list[Markup] = []
     for number, sweep in enumerate(findings.sweeps):
         rows = findings.confusion[findings.confusion["sweep"] == sweep.name]
+        # The first one is shown at first: a method, rather than the ceiling.
         labels = sorted(dict.fromkeys(rows["label"]), key=lambda label: label == CEILING)
         if rows.empty:
             continue

@@ -14,7 +14,9 @@ _COUNTS = ("trials", "completed", "pruned", "failed", "epochs")
 
 
 def cost_section(findings: Findings) -> Markup:
-    """Trials, epochs and hours of each method, and what the sweep cost, divided over the methods where that is known.
+    """List the trials, epochs and hours of each method, with the sweep's cost divided over the methods.
+
+    The cost is divided only where every device hour has one price.
 
     Args:
         findings: The report's content.
@@ -55,7 +57,10 @@ def _totals(sweep: Sweep) -> list[str]:
 
 
 def _prices(findings: Findings, table: pd.DataFrame) -> dict[int, str]:
-    """Each row's part of its sweep's cost as text; only of sweeps whose device hours all have one price."""
+    """Compute each row's part of its sweep's cost as text.
+
+    Only sweeps whose device hours all have one price have parts.
+    """
     found: dict[int, str] = {}
     for sweep in findings.sweeps:
         money = sweep.status.get("cost")
@@ -72,9 +77,10 @@ def _prices(findings: Findings, table: pd.DataFrame) -> dict[int, str]:
 
 
 def _one_price(findings: Findings, sweep: Sweep) -> bool:
-    """Whether an hour cost the same in every trial: one device, one number of threads, no trial left out."""
+    """Tell if an hour cost the same in every trial: one device, one number of threads, no trial left out."""
     rows = findings.trials[findings.trials["sweep"] == sweep.name]
     on_gpu = (pd.to_numeric(rows["gpu_share"], errors="coerce").fillna(0.0) > 0).unique()
     kinds = rows["device_name"].nunique(dropna=False)
+    # The hour of a GPU costs the same whatever number of threads feeds it.
     threads = 1 if len(on_gpu) == 1 and on_gpu[0] else rows["threads"].nunique(dropna=False)
     return not findings.n_superseded and len(on_gpu) == 1 and kinds == 1 and threads == 1

@@ -25,24 +25,33 @@ _AXES: tuple[X, ...] = ("bias_value", "bias_strength")
 
 
 def rule_buttons(findings: Findings) -> Markup:
-    """Buttons that switch every curve and table to another rule; none where there is one rule only."""
+    """Make the buttons that switch every curve and table to another rule.
+
+    Returns:
+        The HTML; none where there is one rule only.
+    """
     names = {rule: f"{rule_name(rule)}{' (headline)' if i == 0 else ''}" for i, rule in enumerate(findings.rules)}
     return buttons("rule", "Chosen by", names)
 
 
 def x_axes(findings: Findings) -> dict[str, str]:
-    """The x axes that fit: the bias value in its own units only where all data sets share one."""
+    """List the x axes that fit: the bias value in its own units only where all data sets share one.
+
+    Returns:
+        Titles by axis.
+    """
     own = str(findings.curve["bias_axis"].iloc[0])
     long = str(findings.sweeps[0].axis(own).get("long_name") or own)
     if findings.curve["dataset"].nunique() > 1 or findings.curve["bias_axis"].nunique() > 1:
         return {"bias_strength": "bias strength"}
+    # A single strength would lay all points on one place.
     if findings.curve["bias_strength"].nunique() < 2:
         return {"bias_value": long}
     return {"bias_value": long, "bias_strength": "bias strength"}
 
 
 def curve_section(findings: Findings) -> Markup:
-    """The curve with its buttons, caption and sample images."""
+    """Make the section of the curve, with its buttons, caption and sample images."""
     if not findings.rules:
         text = "No confirm trial has finished yet: there is no curve. Search trials never see test data."
         return m.section("curve", "Accuracy against bias", m.paragraph(text))
@@ -68,7 +77,10 @@ def curve_section(findings: Findings) -> Markup:
 
 
 def measures_section(findings: Findings) -> Markup:
-    """Every other test figure against bias, one at a time, with what it does not say; and all of them as a table."""
+    """Make the section of every other test figure against bias, one at a time, with the limits of each.
+
+    All of them follow as a table.
+    """
     views, captions, names, tables = [], {}, {}, {}
     fits = fit(*findings.measures.values())
     for column, (every, measure, null) in own_figures(findings.measures).items():
@@ -106,14 +118,18 @@ def measures_section(findings: Findings) -> Markup:
 
 
 def _named_words(curve: pd.DataFrame, rule: str) -> str:
-    """Number of points of a worst class or group named by the seed that they are measured on; "" where none is."""
+    """Count the points of a worst class or group that are named by the seed they are measured on.
+
+    Returns:
+        A sentence; "" where there is none.
+    """
     rows = curve[(curve["rule"] == rule) & (curve["n_seeds"] > 0)]
     alone = int((rows["named_by"] == "itself").sum())
     return f"At {alone} of {len(rows)} points it is named by itself, which is biased low." if alone else ""
 
 
 def strip(findings: Findings) -> Markup:
-    """The same images at every bias strength, weak to strong, under the axis."""
+    """Show the same images at every bias strength, weak to strong, under the axis."""
     named = len(findings.sweeps) > 1
     return m.together(
         m.part("strip", f"{sweep.name}: the same images" if named else "The same images", sweep.alt, sweep.strips)
@@ -130,7 +146,10 @@ def _views(
     summary: str,
     other: tuple[Measure, pd.DataFrame | None] | None = None,
 ) -> list[View]:
-    """One view per x axis; the other test figures keep to the first axis, so that the file stays small."""
+    """Make one view per x axis.
+
+    The other test figures keep to the first axis, so that the file stays small.
+    """
     measure, null = other or (None, None)
     first = findings.sweeps[0]
     name = str(curve["bias_axis"].iloc[0])
@@ -160,7 +179,9 @@ def _views(
                 figure = plot_accuracy_vs_bias(
                     curve,
                     metric=y_title,
+                    # Guessing has a known level for accuracy alone.
                     chance=chance if findings.metric == "accuracy" else None,
+                    # Only where some stand beside points of one's own, which they are to be compared with.
                     published=published if len(findings.beside) else None,
                     **options,
                 )

@@ -10,12 +10,40 @@ if TYPE_CHECKING:
 
 
 def sources_of(sweep: Sweep) -> dict[str, str]:
-    """Label of each method without a search -> the method whose search chooses for it."""
+    """Map the label of each method without a search to the method whose search chooses for it.
+
+    Args:
+        sweep: The sweep.
+
+    Returns:
+        Source by label.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> from analysis.sweep_folder import read_sweep
+        >>> from store.open import open_folder
+        >>> sources_of(read_sweep(open_folder(example_folder()), "brain_phantom_study", []))
+        {'permuted_bias': 'lnl'}
+    """
     return {cell.label: cell.like.label for cell in sweep.sheet.cells if cell.like is not None}
 
 
 def like_words(sweep: Sweep) -> str:
-    """Sentence on the origin of the hyperparameters of methods without a search; "" where every method has a search."""
+    """Write the sentence on the origin of the hyperparameters of methods without a search.
+
+    Args:
+        sweep: The sweep.
+
+    Returns:
+        The sentence; "" where every method has a search.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> from analysis.sweep_folder import read_sweep
+        >>> from store.open import open_folder
+        >>> like_words(read_sweep(open_folder(example_folder()), "brain_phantom_study", [])).partition(":")[0]
+        'permuted_bias has no search of its own'
+    """
     return " ".join(
         f"{label} has no search of its own: it is trained with the weights that {source} chose in the same cell."
         for label, source in sources_of(sweep).items()
@@ -23,7 +51,7 @@ def like_words(sweep: Sweep) -> str:
 
 
 def without_pressure(findings: Findings, sweep: Sweep) -> list[str]:
-    """Sentences about controls that are plain training, since the search they follow preferred no debiasing."""
+    """Write sentences about controls that are plain training, since the search they follow preferred no debiasing."""
     rows, found = findings.selected, dict[tuple[str, str], list[str]]()
     if rows.empty:
         return []

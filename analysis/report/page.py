@@ -53,13 +53,38 @@ def write_report(directory: Location | Sequence[Location], out: str | os.PathLik
 
     Raises:
         InputError: A folder is not a sweep's, holds no finished trial, or has no place for the report.
+
+    Example:
+        >>> import tempfile
+        >>> import pyarrow.parquet as pq
+        >>> from analysis import example_folder
+        >>> from store.parts import part_bytes
+        >>> part = next((example_folder() / "trials").iterdir())  # of its rows the search of one cell, to be quick
+        >>> cell = [("cell", "=", "brain_phantom-rho1-gamma0-small_cnn-erm"), ("phase", "=", "search")]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     (Path(folder) / "trials").mkdir()
+        ...     size = (Path(folder) / "trials" / part.name).write_bytes(part_bytes(pq.read_table(part, filters=cell)))
+        ...     write_report(folder).name
+        'report.html'
     """
     places = as_list(directory)
     return place_report(gather(places), places[0], out)
 
 
 def place_report(findings: Findings, first: Location, out: str | os.PathLike[str] | None = None) -> Path | str:
-    """Write the report of findings already gathered, by default into the first sweep's folder."""
+    """Write the report of findings already gathered, by default into the first sweep's folder.
+
+    Args:
+        findings: The report's content.
+        first: The first sweep's folder.
+        out: The file to write; None = ``report.html`` in that folder.
+
+    Returns:
+        The file; its address where the folder is an ``s3://`` address.
+
+    Raises:
+        InputError: The first sweep is no folder and ``out`` is missing, or ``out`` is a folder.
+    """
     name = os.fspath(first)
     if out is None and "://" in name:
         return put(name, "report.html", render(findings).encode("utf-8"))
@@ -72,7 +97,7 @@ def place_report(findings: Findings, first: Location, out: str | os.PathLike[str
 
 
 def render(findings: Findings) -> str:
-    """The report as HTML text."""
+    """Render the report as HTML text."""
     trials = findings.trials
     networks = ", ".join(str(n) for n in trials["network"].dropna().unique())
     names = ", ".join(sweep.name for sweep in findings.sweeps)
@@ -107,7 +132,7 @@ def render(findings: Findings) -> str:
 
 
 def _answer(findings: Findings, sweep: Sweep) -> dict[str, str]:
-    """The head of the report: a sweep's answer, why it is descriptive, its test, and when it was declared."""
+    """Write the head of the report: a sweep's answer, its test and its declaration."""
     mark = f"{sweep.name}: " if len(findings.sweeps) > 1 else ""
     late = words.descriptive_words(sweep)
     made = sweep.primary is not None and not sweep.primary.comparison.reason
@@ -120,7 +145,7 @@ def _answer(findings: Findings, sweep: Sweep) -> dict[str, str]:
 
 
 def _shared(findings: Findings) -> Markup:
-    """Which sweeps share test images, split, network and rule: only such curves can be read against one another."""
+    """List the properties that sweeps share: curves compare only over the same test images, split, network and rule."""
     table = findings.sharing
     rows = [[str(name), *(str(cell) for cell in table.loc[name])] for name in table.index]
     caption = (

@@ -1,4 +1,4 @@
-"""The report's section on its own design: what it could have shown, and what more seeds or patients would."""
+"""The report's section on its own design: the differences it could have found, also with more seeds or patients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from analysis.report.html import markup as m
 
 
 def planning_section(findings: Findings) -> Markup:
-    """The variance components of each paired difference to erm, and the table of least differences of one of them."""
+    """List the variance components of each paired difference to erm, and the least differences of one of them."""
     points = [p for p in findings.points if p.line.rule == findings.headline]
     rows, _ = components_rows(points, pair=_declared(findings))
     if rows.empty:
@@ -61,6 +61,7 @@ def _table(findings: Findings, rows: pd.DataFrame) -> Markup:
     ]
     compared = _comparison(findings)
     facet = compared.facet if compared else None
+    # The facet of the declared comparison first, and there the strongest bias.
     for point in sorted(own, key=lambda p: (facet is not None and p.line.facet != facet, -p.bias_strength)):
         other = counterpart(curves, point, reference)
         parts = components_at(point, other) if other is not None and other is not point else None

@@ -28,7 +28,7 @@ _VERDICTS = {
 
 
 def answer(findings: Findings, sweep: Sweep) -> str:
-    """The sweep's result in one or two sentences, computed from its rows.
+    """Write the sweep's result in one or two sentences, computed from its rows.
 
     Args:
         findings: The report's content.
@@ -54,6 +54,7 @@ def answer(findings: Findings, sweep: Sweep) -> str:
             f"{comparison.difference.mean:+.3f} over {_seeds(comparison)}."
         )
     names = [_name(findings, label) for label in pair]
+    # Chosen once results existed: the numbers are given, a verdict is not.
     if not sweep.standing.declared:
         return (
             f"Descriptive, not tested as declared: {figure} of {names[0]} minus {names[1]}{where} is "
@@ -66,12 +67,15 @@ def answer(findings: Findings, sweep: Sweep) -> str:
 
 
 def verdict(primary: Primary) -> str:
-    """Verb for the first method against the second: ``scores higher than`` and its like."""
+    """Choose the verb for the first method against the second: ``scores higher than`` and its like."""
     return _VERDICTS[primary.verdict.kind]
 
 
 def place_words(primary: Primary) -> str:
-    """Place of the comparison, with a space before it; of areas the second bias alone, if any."""
+    """Describe the place of the comparison, with a space before it.
+
+    Of a comparison of areas it is the second bias alone, if there is one.
+    """
     at, facet = primary.comparison.at, primary.comparison.facet
     beside = f", {facet}" if facet else ""
     if primary.at == AREA:
@@ -82,7 +86,11 @@ def place_words(primary: Primary) -> str:
 
 
 def more_words(primary: Primary) -> str:
-    """Grounds of the verdict beside the 95 % interval, to follow the difference; "" where nothing."""
+    """Write the grounds of the verdict beside the 95 % interval, to follow the difference.
+
+    Returns:
+        The words; "" where there is nothing to add.
+    """
     found = primary.verdict
     if found.kind == "undecided":
         return f"; this design could have shown a difference of {found.d_min:.3f} (power .8)"
@@ -97,14 +105,19 @@ def more_words(primary: Primary) -> str:
 
 
 def missing_words(primary: Primary) -> str:
-    """Reasons that keep a comparison from being tested, as a list; long ones are cut."""
+    """List the reasons that keep a comparison from being tested.
+
+    Of more than four the rest is counted.
+    """
     shown = primary.missing[:4]
     more = len(primary.missing) - len(shown)
     return "; ".join(shown) + (f"; and {more} more" if more else "")
 
 
 def footnote(sweep: Sweep) -> str:
-    """The test behind the declared comparison, and in a footnote those over seeds alone with what few cannot show.
+    """Write the test behind the declared comparison, and in a footnote those over seeds alone.
+
+    The footnote says what so few seeds cannot show.
 
     Args:
         sweep: A sweep whose declared comparison could be made.
@@ -124,6 +137,7 @@ def footnote(sweep: Sweep) -> str:
         f"images alone, paired over {_values(comparison)}: t test {_p(test.p)}, exact sign-flip test "
         f"{_p(test.sign_flip_p)}"
     )
+    # With so few pairs the exact test cannot reach .05 whatever the data are: the reader is to know.
     if test.smallest_sign_flip_p > 0.05:
         words += (
             f" (with {_values(comparison)} it cannot fall below {p_text(test.smallest_sign_flip_p)}, so it "
@@ -140,7 +154,7 @@ def footnote(sweep: Sweep) -> str:
 
 
 def standing_words(findings: Findings, sweep: Sweep) -> str:
-    """Time and hash of the declaration, and the times of the first trial and the first test result.
+    """Write the time and hash of the declaration, and the times of the first trial and the first test result.
 
     Args:
         findings: The report's content.
@@ -160,7 +174,21 @@ def standing_words(findings: Findings, sweep: Sweep) -> str:
 
 
 def descriptive_words(sweep: Sweep) -> str:
-    """Why the comparison is descriptive, and which one was declared before; "" where it stands as declared."""
+    """Write the reason for which the comparison is descriptive, and the one that was declared before.
+
+    Args:
+        sweep: The sweep.
+
+    Returns:
+        The sentence; "" where the comparison stands as declared.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> from analysis.sweep_folder import read_sweep
+        >>> from store.open import open_folder
+        >>> descriptive_words(read_sweep(open_folder(example_folder()), "brain_phantom_study", []))
+        ''
+    """
     standing = sweep.standing
     if standing.declared or not (sweep.primary or standing.before):
         return ""
@@ -183,7 +211,7 @@ def descriptive_words(sweep: Sweep) -> str:
 
 
 def paper_words(sweep: Sweep, metric: str) -> Iterator[str]:
-    """The declared comparison for a paper's methods.
+    """Write the declared comparison for a paper's methods.
 
     Args:
         sweep: The sweep.
@@ -221,7 +249,11 @@ def paper_words(sweep: Sweep, metric: str) -> Iterator[str]:
 
 
 def _beside(primary: Primary, by: str = "by ") -> str:
-    """Beside an area, the difference at the strongest bias; "" elsewhere, or where that cannot be had."""
+    """Write the difference at the strongest bias, to stand beside one of areas.
+
+    Returns:
+        The words; "" elsewhere, or where there is no such difference.
+    """
     beside = primary.strongest
     if beside is None or beside.reason:
         return ""
@@ -262,7 +294,11 @@ def _values(comparison: Comparison, paired: str = "") -> str:
 
 
 def _time(times: pd.Series) -> str:
-    """The earliest of some times, in UTC; "" where there is none."""
+    """Write the earliest of some times, in UTC.
+
+    Returns:
+        The time; "" where there is none.
+    """
     known = pd.to_datetime(times, utc=True, errors="coerce").dropna()
     return f"{known.min():%Y-%m-%d %H:%M} UTC" if len(known) else ""
 

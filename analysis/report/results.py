@@ -1,4 +1,4 @@
-"""The report's tables of results: the curve's numbers, what is won back, what the rule costs."""
+"""The report's tables of results: numbers of the curve, shares won back, cost of the selection rule."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from store.rules import ORACLE, rule_name
 
 
 def table_section(findings: Findings) -> Markup:
-    """The table of the curve, one for each data set, and its numbers to download."""
+    """Make the table of the curve, one for each data set, and its numbers to download."""
     parts = {}
     for rule in findings.rules:
         rows = findings.curve[findings.curve["rule"] == rule]
@@ -56,7 +56,10 @@ def table_section(findings: Findings) -> Markup:
 
 
 def won_back_section(findings: Findings) -> Markup:
-    """What each method wins back of the gap between plain training and the ceiling, areas and breaking points."""
+    """List the share of the gap between plain training and the ceiling that each method wins back.
+
+    Areas and breaking points stand beside it.
+    """
     parts = {}
     for rule in findings.rules:
         won = findings.won_back[findings.won_back["rule"] == rule]
@@ -115,7 +118,7 @@ def _areas(findings: Findings, rule: str) -> Markup:
 
 
 def rule_cost_section(findings: Findings) -> Markup:
-    """What the selection rule costs: each method's area under one rule minus that under the headline rule."""
+    """Compute the cost of the selection rule: each method's area under one rule minus that under the headline rule."""
     curves = by_label(findings.points)
     rows: list[list[m.Cell]] = []
     for key, curve in curves.items():
@@ -126,6 +129,7 @@ def rule_cost_section(findings: Findings) -> Markup:
         if not other:
             continue
         gap = compare_curves(curve, other, grid_of(curves, key), line.label)
+        # Rules that chose the same configurations share their trials: no seed differs.
         same = not gap.reason and gap.difference.low == gap.difference.high == 0
         text = gap.reason or ("0 (the same configurations)" if same else words.signed(gap.difference))
         name = findings.line_name({"label": line.label, "facet": line.facet, "sweep": line.sweep})
@@ -145,7 +149,7 @@ def rule_cost_section(findings: Findings) -> Markup:
 
 
 def measures_table(findings: Findings) -> Markup:
-    """All test figures as a table, means over seeds."""
+    """List all test figures as a table, means over seeds."""
     parts = {}
     for rule in findings.rules:
         frame = _as_in_the_figures(test_figures(findings.trials, rule), findings, rule)
@@ -167,6 +171,7 @@ def measures_table(findings: Findings) -> Markup:
                     f"{WITHOUT_BIAS}"
                 )
             parts[rule] = m.table(["method", axis, *headers], lines, caption)
+            # A long table is exported by ``lnl-sweep report --csv``: here it would make the page large.
             if len(frame) <= MOST_ROWS:
                 file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}-test-figures.csv")
                 csv = frame.to_csv(index=False, lineterminator="\n", float_format="%.6g")
@@ -175,7 +180,7 @@ def measures_table(findings: Findings) -> Markup:
 
 
 def _as_in_the_figures(frame: pd.DataFrame, findings: Findings, rule: str) -> pd.DataFrame:
-    """The table with worst classes and groups as the figures have them, named by other seeds."""
+    """Give the table the worst classes and groups that the figures have, named by other seeds."""
     key = ["sweep", "label", "facet", "bias_axis", "bias_value"]
     for column, curve in findings.measures.items():
         if column in frame and measure_of(column).named:

@@ -1,4 +1,4 @@
-"""The report's sections on search, training and cost, each from the findings to HTML."""
+"""The report's sections on the search and on training, each from the findings to HTML."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from store.rules import rule_name
 
 
 def hyperparameter_section(findings: Findings) -> Markup:
-    """What each rule chose in each cell."""
+    """List the hyperparameters that each rule chose in each cell."""
     rows = findings.selected
     if rows.empty:
         return Markup("")
@@ -35,6 +35,7 @@ def hyperparameter_section(findings: Findings) -> Markup:
         for c in rows
         if c not in [*known, "candidates", "anchor", "trial_id", "caption"] and rows[c].notna().any()
     ]
+    # A column of one value says less than a word in the caption, and makes the table wide.
     fixed = [name for name in names if len(rows) > 1 and rows[name].notna().all() and rows[name].nunique() == 1]
     names = [name for name in names if name not in fixed]
     same = ", ".join(f"{name} {m.cell_text(m.short(rows[name].iloc[0]))}" for name in fixed)
@@ -63,7 +64,10 @@ def hyperparameter_section(findings: Findings) -> Markup:
 
 
 def search_section(findings: Findings) -> Markup:
-    """Maps of the search over (bias, weight), and what a larger search would give; of each sweep its own."""
+    """Draw maps of the search over (bias, weight), and the expected value of a larger search.
+
+    Each sweep has its own.
+    """
     parts = []
     for number, sweep in enumerate(findings.sweeps):
         trials = findings.trials[findings.trials["sweep"] == sweep.name]
@@ -81,6 +85,7 @@ def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[Markup]
     every = lambda_map(trials, rule=rule)
     found = []
     for label, rows in search.groupby("label", sort=False):
+        # The first weight that was searched: one that was fixed makes no map.
         parameter = next((p for p in PRESSURES if rows[p].nunique() > 1), None)
         if parameter is None:
             continue
@@ -105,19 +110,40 @@ def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[Markup]
 
 
 def with_error(row: Mapping[Any, Any]) -> str:
-    """A validation value, with its standard error where it is a mean over search seeds."""
+    """Write a validation value, with its standard error where it is a mean over search seeds.
+
+    Example:
+        >>> with_error({"validation": 0.912, "validation_se": 0.004})
+        '0.912 ± 0.004'
+        >>> with_error({"validation": 0.912, "validation_se": float("nan")})
+        '0.912'
+    """
     error = row["validation_se"]
     return f"{row['validation']:.3f}" + ("" if error != error else f" ± {error:.3f}")
 
 
 def seeds_words(rows: pd.DataFrame) -> str:
-    """Meaning of ± where candidates were trained with several search seeds; "" where with one."""
+    """Write the meaning of ± where candidates were trained with several search seeds.
+
+    Returns:
+        The sentence; "" where each was trained with one.
+
+    Example:
+        >>> seeds_words(pd.DataFrame({"n_search_seeds": [3, 3]}))
+        'Validation values are means over 3 search seeds ± their standard error.'
+    """
     most = int(rows["n_search_seeds"].max()) if len(rows) else 1
     return f"Validation values are means over {most} search seeds ± their standard error." if most > 1 else ""
 
 
 def map_words(rows: pd.DataFrame, parameter: str) -> str:
-    """The chosen weight at each bias value, weak to strong, read aloud."""
+    """Describe the chosen weight at each bias value, weak to strong.
+
+    Example:
+        >>> row = {"chosen": [True], "bias_strength": 0.45, "bias_value": 0.9, "mu": 1.0, "validation": 0.91}
+        >>> map_words(pd.DataFrame({**row, "validation_se": float("nan")}), "mu")
+        'Chosen, weak to strong bias: 1 at 0.9 (validation 0.910).'
+    """
     chosen = rows[rows["chosen"]].sort_values("bias_strength")
     said = [
         f"{r[parameter]:.3g} at {r['bias_value']:g} (validation {with_error(r)})" for r in chosen.to_dict("records")
@@ -144,7 +170,7 @@ def _budget(trials: pd.DataFrame, number: int, name: str) -> Markup:
 
 
 def learning_section(findings: Findings) -> Markup:
-    """Learning curves of the confirm trials at the strongest bias, of each sweep its own."""
+    """Draw the learning curves of the confirm trials at the strongest bias, of each sweep its own."""
     caption = m.paragraph(
         "Unbiased test accuracy by epoch at the strongest bias, a line per seed. To look at, never to choose: "
         "the reported epoch is fixed beforehand or chosen on validation."

@@ -1,4 +1,4 @@
-"""What a reader must know before the curve: everything missing, failed, doubtful or changed, as sentences."""
+"""Warnings before the curve: everything missing, failed, doubtful or changed, as sentences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LISTED = 6
 
 
 def warnings_of(findings: Findings) -> list[str]:
-    """All warnings, the gravest first.
+    """Collect all warnings, the most serious first.
 
     Args:
         findings: The report's content.
@@ -52,7 +52,17 @@ def warnings_of(findings: Findings) -> list[str]:
 
 
 def unfinished_cells(findings: Findings, sweep: Sweep) -> list[str]:
-    """Cells that are not finished: by ``status.json`` where it counts them, else those without a confirm row."""
+    """List the cells that are not finished.
+
+    ``status.json`` counts them, or else they are the ones without a confirm row.
+
+    Args:
+        findings: The report's content.
+        sweep: The sweep.
+
+    Returns:
+        Identifiers of the cells.
+    """
     cells = [cell for cell in sweep.status.get("cells") or () if isinstance(cell, Mapping)]
     if cells:
         return [str(c.get("cell")) for c in cells if _number(c.get("finished")) < _number(c.get("planned"))]
@@ -62,7 +72,7 @@ def unfinished_cells(findings: Findings, sweep: Sweep) -> list[str]:
 
 
 def _cell_names(findings: Findings, cells: Sequence[str]) -> list[str]:
-    """Cells as a reader knows them: method and bias value."""
+    """Name cells as a reader knows them: method and bias value."""
     known = {str(c.get("cell")): c for sweep in findings.sweeps for c in sweep.cells}
     names = []
     for cell in cells:
@@ -108,7 +118,7 @@ def _primary(findings: Findings, sweep: Sweep) -> Iterator[str]:
 
 
 def _without_repaint(findings: Findings, sweep: Sweep) -> Iterator[str]:
-    """A sweep that compares debiasing methods without the simplest remedy, where the bias can be painted."""
+    """Warn where debiasing methods are compared without the simplest remedy, and the bias can be painted."""
     infos = {label: info for label, info in section(sweep.config, "methods_info").items() if isinstance(info, Mapping)}
     debiasing = [str(label) for label, info in infos.items() if info.get("debiasing")]
     if sweep.info.get("painter") and debiasing and all(info.get("method") != REPAINT for info in infos.values()):
@@ -129,9 +139,10 @@ def _seeds_added(findings: Findings, sweep: Sweep) -> Iterator[str]:
 
 
 def _problems(findings: Findings, sweep: Sweep) -> Iterator[str]:
-    """Problems that ``status.json`` names and no row shows, such as a cell without a completed search trial."""
+    """Report the problems of ``status.json`` that no row shows, such as a cell without a completed search trial."""
     failed = set(findings.trials.loc[findings.trials["status"] == "failed", "trial_id"])
     lines = [str(line) for line in sweep.status.get("failed") or ()]
+    # Those with a failed row are named by ``_failed``, with their reason.
     told = [line for line in lines if not any(line.startswith(trial.split("/")[-1]) for trial in failed)]
     if told:
         yield f"{_number_of(told, 'problem')} when the status was last written: {_list(told)}."
@@ -154,6 +165,7 @@ def _short_of_seeds(findings: Findings) -> Iterator[str]:
         f"{r['label']} at {r['bias_value']:g} ({r['n_seeds']} of {r['n_planned']} seeds finished, at worst "
         f"{r['worst_case']:.3f})"
         for r in curve.to_dict("records")
+        # A ceiling of the whole axis would be named once for every bias value.
         if r["n_seeds"] < r["n_planned"] and not r["shared"]
     ]
     if short:
@@ -195,6 +207,7 @@ def _few_search_trials(findings: Findings) -> Iterator[str]:
     few = [
         cell
         for cell, n in counts.items()
+        # One trial is enough where there is nothing to search.
         if n < _FEW_TRIALS and (n > 1 or planned.get(cell, 0) > 1 or spaces.get(cell))
     ]
     if few:
@@ -220,7 +233,7 @@ def _spaces(findings: Findings) -> dict[str, Mapping[str, Any]]:
 
 
 def _edge(value: Any, bounds: Any) -> str:
-    """Whether a value lies within 2 % of the end of its range: ``lower end``, ``upper end`` or ""."""
+    """Name the end of a range that a value lies near (within 2 %): ``lower end``, ``upper end`` or ""."""
     if not isinstance(bounds, Mapping) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return ""
     pair = next((bounds[k] for k in ("log", "uniform", "int") if isinstance(bounds.get(k), Sequence)), None)
@@ -229,6 +242,7 @@ def _edge(value: Any, bounds: Any) -> str:
         return ""
     if value < low:  # the anchor's 0, which lies outside a log range
         return ""
+    # In a logarithmic range "near" is measured in logarithms, as the search draws there.
     if bounds.get("log") and low > 0:
         low, high, value = math.log(low), math.log(high), math.log(value)
     share = (value - low) / (high - low)
@@ -259,6 +273,7 @@ def _mixed(findings: Findings) -> Iterator[str]:
             f"{findings.n_superseded} confirm trials of configurations that are not chosen any more are left out: "
             "a longer search chose others."
         )
+    # Without any curve a missing ceiling is not worth a warning.
     has_ceiling = (findings.curve["method"] == CEILING).any() if len(findings.curve) else True
     if not has_ceiling:
         yield "There is no ceiling (training without bias): what is won back cannot be said."

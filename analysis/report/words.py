@@ -1,4 +1,7 @@
-"""The report in words: the answer, captions, what a rule means. The same words whether a method wins or loses."""
+"""The report in words: captions, the meaning of a rule, the description of a curve.
+
+The words are the same whether a method wins or loses.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ _ADAPTIVE_FROM = 25
 
 
 def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = None) -> str:
-    """Caption of a curve under one rule: what the band is, the seeds, the rule, the test images.
+    """Write the caption of a curve under one rule: the band, the seeds, the rule, the test images.
 
     Args:
         findings: The report's content.
@@ -60,20 +63,41 @@ def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = No
 
 
 def added_of(findings: Findings, rule: str) -> str:
-    """How many of a rule's seeds were added after results had been seen, of each sweep; "" where none."""
+    """Write the sentence on those of a rule's seeds that were added after results had been seen, of each sweep.
+
+    Returns:
+        The sentence; "" where there is none.
+    """
     rows = findings.curve[findings.curve["rule"] == rule]
     present = set(rows["sweep"])
     return added_words({sweep.name: sweep.seeds_added for sweep in findings.sweeps if sweep.name in present})
 
 
 def search_words(sweep: Sweep, rule: str) -> str:
-    """What must be said where a rule chose among candidates that another rule's search found."""
+    """Write the sentence for a rule that chose among candidates that another rule's search found.
+
+    Args:
+        sweep: The sweep.
+        rule: The rule.
+
+    Returns:
+        The sentence; "" where the rule had a search of its own, or the search did not adapt to a rule.
+
+    Example:
+        >>> from analysis.examples import example_folder
+        >>> from analysis.sweep_folder import read_sweep
+        >>> from store.open import open_folder
+        >>> sweep = read_sweep(open_folder(example_folder()), "brain_phantom_study", [])
+        >>> search_words(sweep, "val_biased"), search_words(sweep, "val_counterfactual")
+        ('Chosen among candidates found with counterfactual validation.', '')
+    """
     search = section(sweep.config, "search")
     own = str(search.get("rule") or "")
     if not own or own == rule or search.get("per_rule"):
         return ""
     trials = search.get("trials")
     sampler = str(search.get("sampler", "auto"))
+    # Under so many trials ``auto`` draws quasi-randomly: no rule has led it to its candidates.
     few = isinstance(trials, int) and trials < _ADAPTIVE_FROM
     stopping = search.get("early_stopping")
     pruned = stopping not in (None, False, "off", "none") and not (stopping == "auto" and _short_training(sweep))
@@ -83,7 +107,7 @@ def search_words(sweep: Sweep, rule: str) -> str:
 
 
 def coincidences(findings: Findings) -> list[str]:
-    """Sentences about rules that chose the same configuration, in every cell or in some."""
+    """Write sentences about rules that chose the same configuration, in every cell or in some."""
     rows = findings.selected
     if rows.empty:
         return []
@@ -103,7 +127,7 @@ def coincidences(findings: Findings) -> list[str]:
 
 
 def curve_summary(curve: pd.DataFrame, metric: str, rule: str) -> str:
-    """A curve read aloud: each line's means from weak to strong bias.
+    """Describe a curve in words: each line's means from weak to strong bias.
 
     Args:
         curve: Rows of ``accuracy_vs_bias``.
@@ -112,6 +136,12 @@ def curve_summary(curve: pd.DataFrame, metric: str, rule: str) -> str:
 
     Returns:
         The sentences.
+
+    Example:
+        >>> line = {"sweep": "s", "dataset": "d", "label": "lnl", "facet": "", "rule": "val_biased", "n_seeds": 5}
+        >>> curve = pd.DataFrame({**line, "bias_value": [0.5, 1.0], "mean": [0.9, 0.8]})
+        >>> curve_summary(curve, "accuracy", "val_biased")
+        'Accuracy from weak to strong bias, chosen by biased validation. lnl: 0.90 at 0.5, 0.80 at 1.'
     """
     parts = []
     rows = curve[(curve["rule"] == rule) & (curve["n_seeds"] > 0)]
@@ -124,7 +154,18 @@ def curve_summary(curve: pd.DataFrame, metric: str, rule: str) -> str:
 
 
 def signed(interval: Interval) -> str:
-    """A difference with its sign and interval."""
+    """Write a difference with its sign and interval.
+
+    Args:
+        interval: Interval of the difference.
+
+    Returns:
+        The text, to three decimals.
+
+    Example:
+        >>> signed(Interval(0.042, 0.015, 0.069)), signed(Interval(-0.01, math.nan, math.nan))
+        ('+0.042 [+0.015, +0.069]', '-0.010 (no interval)')
+    """
     if math.isnan(interval.low):
         return f"{interval.mean:+.3f} (no interval)"
     mean, low, high = (round(value, 3) + 0.0 for value in (interval.mean, interval.low, interval.high))
@@ -132,7 +173,18 @@ def signed(interval: Interval) -> str:
 
 
 def p_text(p: float) -> str:
-    """A p value, at most four decimals."""
+    """Write a p value, with at most four decimals.
+
+    Args:
+        p: The p value, in [0, 1], or NaN.
+
+    Returns:
+        The text, without a leading 0.
+
+    Example:
+        >>> p_text(0.0123), p_text(0.00001), p_text(1.0), p_text(math.nan)
+        ('.0123', '< .0001', '1', 'not computed')
+    """
     if math.isnan(p):
         return "not computed"
     return "< .0001" if p < 0.0001 else f"{p:.4f}".rstrip("0").removeprefix("0") if p < 1 else "1"
@@ -144,5 +196,11 @@ def _short_training(sweep: Sweep) -> bool:
 
 
 def upper_first(text: str) -> str:
-    """A text with its first letter in upper case."""
+    """Write a text with its first letter in upper case.
+
+    Example:
+        >>> upper_first("balanced accuracy")
+        'Balanced accuracy'
+    """
+    # ``str.capitalize`` would write AUROC in lower case.
     return text[:1].upper() + text[1:]

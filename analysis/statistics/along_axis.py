@@ -1,4 +1,4 @@
-"""Numbers along the bias axis: normalised area under a curve, and where it breaks."""
+"""Numbers along the bias axis: normalised area under a curve, and its breaking point."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from store.errors import InputError
 
 @dataclass(frozen=True)
 class BreakingPoint:
-    """Where a curve first falls below a threshold, walking towards stronger bias.
+    """Crossing of a curve with a threshold: the first place below it, from weak to strong bias.
 
     Attributes:
-        value: Bias value of the crossing; None where it lies outside the grid.
+        value: Bias value of the crossing, in units of the axis; None where it lies outside the grid.
         censored: ``beyond`` the strongest value measured, ``before`` the weakest, or "".
         text: In words of the axis: ``0.815``, ``> 1``, ``< 0``.
     """
@@ -28,17 +28,25 @@ class BreakingPoint:
 
 
 def normalised_area(x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
-    """Trapezoid area over the axis divided by its length: a mean accuracy over the range of bias.
+    """Compute the trapezoid area under a curve over the length of its axis: a mean accuracy over the range of bias.
+
+    A = sum_i (y_i + y_{i+1}) / 2 (x_{i+1} - x_i) / (x_max - x_min).
 
     Args:
         x: ``[X]``, at least two different bias values in any order.
         y: ``[..., X]``, a missing value makes the area missing.
 
     Returns:
-        ``[...]``.
+        ``[...]``, float64, in the units of y.
 
     Raises:
         InputError: Fewer than two values, or equal ones.
+
+    Example:
+        >>> round(float(normalised_area([0.0, 0.5, 1.0], [0.9, 0.9, 0.7])), 3)
+        0.85
+        >>> normalised_area([0.0, 1.0], [[0.9, 0.7], [0.9, 0.9]]).round(3).tolist()  # a curve a row
+        [0.8, 0.9]
     """
     grid, height = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
     order = np.argsort(grid)
@@ -55,7 +63,9 @@ def crossing(
     threshold: ArrayLike,
     stronger: Literal["larger", "smaller"] = "larger",
 ) -> BreakingPoint:
-    """First bias value at which accuracy falls below a threshold, by linear interpolation.
+    """Find the first bias value at which accuracy falls below a threshold, by linear interpolation.
+
+    Of several crossings the one at the weakest bias counts.
 
     Args:
         x: ``[X]``, bias values in any order.
@@ -68,11 +78,18 @@ def crossing(
 
     Raises:
         InputError: No value, or a missing one.
+
+    Example:
+        >>> crossing([0.8, 0.9, 1.0], [0.911, 0.839, 0.674], 0.9).text
+        '0.815'
+        >>> crossing([0.8, 0.9, 1.0], [0.911, 0.839, 0.674], 0.5).censored
+        'beyond'
     """
     grid = np.asarray(x, dtype=float)
     above = np.asarray(y, dtype=float) - np.asarray(threshold, dtype=float)
     if grid.size == 0 or not bool(np.isfinite(above).all()):
         raise InputError("a breaking point needs an accuracy at every bias value, but one is missing: finish the sweep")
+    # A curve that rises and falls again has several crossings: the walk starts at weak bias, so that the first counts.
     order = np.argsort(grid if stronger == "larger" else -grid)
     grid, above = grid[order], above[order]
     below = np.flatnonzero(above < 0)
@@ -87,7 +104,18 @@ def crossing(
 
 
 def signed_position(point: BreakingPoint) -> float:
-    """A crossing as a number that sorts: -inf before the axis, +inf beyond it (towards stronger bias)."""
+    """Place a crossing as a number that sorts: -inf before the axis, +inf beyond it (towards stronger bias).
+
+    Args:
+        point: The crossing.
+
+    Returns:
+        The bias value, or an infinity.
+
+    Example:
+        >>> signed_position(BreakingPoint(None, "beyond", "> 1"))
+        inf
+    """
     if point.value is not None:
         return point.value
     return math.inf if point.censored == "beyond" else -math.inf

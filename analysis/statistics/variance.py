@@ -45,7 +45,7 @@ class Sample:
         return float(self.values.mean())
 
     def minus(self, other: Sample, times: float = 1.0) -> Sample:
-        """The figure minus ``times`` another one of the same seeds and patients, pair by pair."""
+        """Subtract ``times`` another figure of the same seeds and patients, pair by pair."""
         if self.left_out is None or other.left_out is None:
             return Sample(self.values - times * other.values)
         return Sample(self.values - times * other.values, self.left_out - times * other.left_out, self.strata)
@@ -76,21 +76,23 @@ class Variance:
     classes: tuple[tuple[float, float], ...]
 
     def quantile(self, level: float = 0.95) -> float:
-        """Two-sided quantile of Student's t with ``df`` degrees of freedom."""
+        """Compute the two-sided quantile of Student's t with ``df`` degrees of freedom."""
         return _quantile(self.df, 0.5 + level / 2)
 
     def half(self, level: float = 0.95) -> float:
-        """Half the width of the interval."""
+        """Compute half the width of the interval: t_df sqrt(V)."""
         return self.quantile(level) * math.sqrt(self.total)
 
     def p(self, difference: float) -> float:
-        """Two-sided p of a difference, 2 P(T_df > |d| / sqrt(V)): below 1 - level just where the interval leaves 0 out.
+        """Compute the two-sided p of a difference, 2 P(T_df > |d| / sqrt(V)).
+
+        It is below 1 - level just where the interval leaves 0 out.
 
         Args:
-            difference: The figure's mean, a difference of two figures.
+            difference: d, the figure's mean: a difference of two figures.
 
         Returns:
-            The p; where V is 0, 1 for no difference at all and 0 for any other.
+            The p, in [0, 1]; where V is 0, 1 for no difference at all and 0 for any other; NaN for a single seed.
         """
         if not math.isfinite(self.total + difference):
             return math.nan
@@ -100,7 +102,7 @@ class Variance:
         return 2 * float(special.ndtr(-t) if math.isinf(self.df) else special.stdtr(self.df, -t))
 
     def least_difference(self, power: float = 0.8, level: float = 0.95) -> float:
-        """d_min = (t_{.975} + t_{.8}) sqrt(V): a true difference that is found with probability ``power``."""
+        """Compute the true difference that is found with probability ``power``: d_min = (t_{.975} + t_{.8}) sqrt(V)."""
         return (self.quantile(level) + _quantile(self.df, power)) * math.sqrt(self.total)
 
 
@@ -109,7 +111,7 @@ NO_VARIANCE = Variance(math.nan, math.nan, math.nan, math.nan, math.nan, 1, 0, (
 
 
 def variance_of(sample: Sample) -> Variance:
-    """Variance of the mean over crossed seeds and patients, patients within classes.
+    """Estimate the variance of a mean over crossed seeds and patients, patients within classes.
 
     V_s = s^2 / K; V_p = sum over classes c of (P_c - 1) / P_c sum_p (theta_-p - mean_c)^2 of the seeds' mean theta;
     V_sp the same of the deviations of the seeds from it, over K (K - 1) in place of a mean over K. V_s and V_p both
@@ -126,6 +128,12 @@ def variance_of(sample: Sample) -> Variance:
 
     Raises:
         InputError: No value, or a class of a single patient.
+
+    Example:
+        >>> sample = Sample(np.array([0.80, 0.82, 0.87]))  # nothing is known of patients: Student's t
+        >>> found = variance_of(sample)
+        >>> round(found.half(), 6), found.df
+        (0.089567, 2.0)
     """
     x = np.asarray(sample.values, dtype=float)
     k = x.size
@@ -153,6 +161,7 @@ def variance_of(sample: Sample) -> Variance:
         own_apart = apart[:, own] - apart[:, own].mean(axis=1, keepdims=True)
         interaction += share * float((own_apart**2).sum()) / (k * (k - 1))
     patients = sum(part for _, part in classes)
+    # By chance the interaction can come out larger than either: a variance below one of its parts would be no bound.
     total = max(seeds + patients - interaction, seeds, patients)
     df = satterthwaite(total, seeds, interaction, k, classes)
     return Variance(total, df, seeds, patients, interaction, k, len(strata), tuple(classes))
@@ -161,18 +170,25 @@ def variance_of(sample: Sample) -> Variance:
 def satterthwaite(
     total: float, seeds: float, interaction: float, n_seeds: int, classes: Sequence[tuple[float, float]]
 ) -> float:
-    """Degrees of freedom of V (Satterthwaite 1946), V^2 over the sum of its parts' squares by theirs.
+    """Compute the degrees of freedom of V (Satterthwaite 1946).
+
+    nu = V^2 / (V_s^2 / (K - 1) + sum_c V_pc^2 / (P_c - 1) + V_sp^2 / ((K - 1)(P - C))).
 
     Args:
         total: V.
         seeds: V_s.
         interaction: V_sp.
-        n_seeds: K.
-        classes: P_c and V_pc of each class.
+        n_seeds: K, at least 2.
+        classes: P_c (at least 2) and V_pc of each class.
 
     Returns:
         The degrees of freedom; infinite where V is 0.
+
+    Example:
+        >>> round(satterthwaite(0.003, 0.002, 0.001, 5, [(9, 0.001), (9, 0.001)]), 2)
+        7.11
     """
+    # One mean is estimated in each class: P - C degrees of freedom are left.
     within = sum(n for n, _ in classes) - len(classes)
     parts = seeds**2 / (n_seeds - 1) + sum(v**2 / (n - 1) for n, v in classes)
     parts += interaction**2 / ((n_seeds - 1) * within)
@@ -182,12 +198,12 @@ def satterthwaite(
 def interval_of(
     sample: Sample, bounds: tuple[float, float] | None = None, level: float = 0.95, proportion: bool = False
 ) -> Interval:
-    """The mean with its interval, t_{nu} sqrt(V) to either side.
+    """Compute the mean with its interval, t_{nu} sqrt(V) to either side.
 
     Args:
         sample: The figure.
         bounds: Clip to this range; None = do not clip, as for a difference.
-        level: Coverage.
+        level: Coverage, in (0, 1).
         proportion: The figure is a mean of zeros and ones (or of such means over classes): where the interval would
             leave [0, 1], or V is 0, Wilson's takes its place, over as many images as V is worth.
 
@@ -196,6 +212,11 @@ def interval_of(
 
     Raises:
         InputError: As ``variance_of``.
+
+    Example:
+        >>> interval = interval_of(Sample(np.array([0.97, 0.99, 1.0])), bounds=(0.0, 1.0))
+        >>> round(interval.low, 3), round(interval.high, 3)  # clipped to an accuracy's range
+        (0.949, 1.0)
     """
     variance, mean = variance_of(sample), sample.mean
     if not math.isfinite(variance.total):
@@ -208,18 +229,24 @@ def interval_of(
 
 
 def share_interval(sample: Sample, n_images: float, level: float = 0.95) -> Interval:
-    """Interval of a mean of zeros and ones over few patients, such as a recall: ``clustered_wilson``.
+    """Compute the interval of a mean of zeros and ones over few patients, such as a recall, by ``clustered_wilson``.
 
     Args:
         sample: The share; its patients are those whose images it is of.
         n_images: Images that it is of.
-        level: Coverage.
+        level: Coverage, in (0, 1).
 
     Returns:
         The interval, in [0, 1]; over seeds alone where nothing is known of patients, without ends for a single seed.
 
     Raises:
         InputError: As ``variance_of``.
+
+    Example:
+        >>> left_out, strata = np.ones((2, 3)), np.zeros(3, dtype=np.int64)  # three patients, every image right
+        >>> interval = share_interval(Sample(np.ones(2), left_out, strata), n_images=6)
+        >>> round(interval.mean, 2), round(interval.low, 2)
+        (1.0, 0.44)
     """
     variance = variance_of(sample)
     if not variance.n_patients:
@@ -230,7 +257,7 @@ def share_interval(sample: Sample, n_images: float, level: float = 0.95) -> Inte
 def clustered_wilson(
     mean: float, variance: Variance, n_patients: int, level: float = 0.95, n_images: float = math.inf
 ) -> tuple[float, float]:
-    """Wilson's interval (1927) of a mean of zeros and ones, over as many images as its variance is worth.
+    """Compute Wilson's interval (1927) of a mean of zeros and ones, over as many images as its variance is worth.
 
     n_eff = m (1 - m) / V, and the number of patients where V is 0: nine patients without a hit say less than
     [0, 0]. The quantile is Student's with V's degrees of freedom. n_eff is at most the number of images (Korn &
@@ -239,13 +266,18 @@ def clustered_wilson(
 
     Args:
         mean: m in [0, 1].
-        variance: Its variance.
+        variance: Its variance V over seeds and patients.
         n_patients: Patients the mean is over.
-        level: Coverage.
+        level: Coverage, in (0, 1).
         n_images: Images the mean is over.
 
     Returns:
         Lower and upper end, in [0, 1].
+
+    Example:
+        >>> none = variance_of(Sample(np.zeros(5), np.zeros((5, 9)), np.zeros(9, dtype=np.int64)))
+        >>> round(clustered_wilson(0.0, none, n_patients=9)[1], 2)  # nine patients without a hit
+        0.3
     """
     spread = mean * (1 - mean)
     # The same share in every seed and patient has a V of rounding errors.
@@ -254,7 +286,7 @@ def clustered_wilson(
 
 
 def stand_in(sums: ArrayLike, strata: ArrayLike) -> Array:
-    """Sums over patients, with each patient's place taken by the others of its class (combined ratio).
+    """Add up numbers over patients, with each patient's place taken by the others of its class (combined ratio).
 
     T - T_c + f (T_c - s_p) with f = P_c / (P_c - 1): the class keeps its weight. Fixing the classes' shares instead
     (the separate ratio) covers .83 where the number of slices a patient varies.
@@ -264,7 +296,12 @@ def stand_in(sums: ArrayLike, strata: ArrayLike) -> Array:
         strata: ``[P]``, classes of two or more patients.
 
     Returns:
-        ``[..., P, S]``.
+        ``[..., P, S]``, float64: the sums where patient p is left out.
+
+    Example:
+        >>> hits_and_images = [[4.0, 4.0], [2.0, 4.0], [0.0, 4.0]]
+        >>> stand_in(hits_and_images, [0, 0, 0]).tolist()
+        [[3.0, 12.0], [6.0, 12.0], [9.0, 12.0]]
     """
     s, c = np.asarray(sums, dtype=float), np.asarray(strata)
     result = np.empty_like(s)
@@ -278,7 +315,9 @@ def stand_in(sums: ArrayLike, strata: ArrayLike) -> Array:
 
 
 def strata_of(labels: ArrayLike, groups: ArrayLike, n_groups: int) -> Codes | None:
-    """Class of each patient: that of most of its images; of a tie the one with more images in all, then the lower one.
+    """Find the class of each patient: that of most of its images.
+
+    Of a tie the class with more images in all counts, then the lower one.
 
     A class of a single patient, which nobody can stand in for, joins the smallest other one (``joined``).
 
@@ -288,7 +327,11 @@ def strata_of(labels: ArrayLike, groups: ArrayLike, n_groups: int) -> Codes | No
         n_groups: P.
 
     Returns:
-        ``[P]``; None for fewer than two patients.
+        ``[P]``, int64; None for fewer than two patients.
+
+    Example:
+        >>> strata_of([0, 0, 1, 1, 1, 0, 1], [0, 1, 2, 3, 4, 4, 4], 5).tolist()
+        [0, 0, 1, 1, 1]
     """
     y, g = np.asarray(labels, dtype=np.int64), np.asarray(groups, dtype=np.int64)
     if n_groups < 2:
@@ -301,13 +344,19 @@ def strata_of(labels: ArrayLike, groups: ArrayLike, n_groups: int) -> Codes | No
 
 
 def joined(strata: ArrayLike) -> Codes:
-    """Classes of two or more patients: one of a single patient joins the smallest other one, of a tie all of these.
+    """Merge classes until each has two or more patients.
+
+    A class of a single patient joins the smallest other one, of a tie all of these.
 
     Args:
         strata: ``[P]``, the class of each of two or more patients.
 
     Returns:
-        ``[P]``.
+        ``[P]``, int64: the class of each patient after merging.
+
+    Example:
+        >>> joined([0, 0, 0, 1, 1, 2]).tolist()  # class 2 has one patient
+        [0, 0, 0, 1, 1, 1]
     """
     found = np.array(strata, dtype=np.int64)
     while True:
@@ -321,7 +370,18 @@ def joined(strata: ArrayLike) -> Codes:
 
 
 def share_one_test_set(samples: Sequence[Sample]) -> bool:
-    """True where all know their patients, the same classes of them."""
+    """True where all samples know their patients, and these have the same classes.
+
+    Args:
+        samples: One or more samples.
+
+    Returns:
+        The answer.
+
+    Example:
+        >>> share_one_test_set([Sample(np.ones(3)), Sample(np.ones(3))])  # nothing is known of patients
+        False
+    """
     first = samples[0].strata
     return all(
         s.left_out is not None

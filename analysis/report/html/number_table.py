@@ -11,7 +11,7 @@ from analysis.report.html import markup as m
 from store.columns import BIAS, bias_parameters
 
 MOST_ROWS = 200
-"""Longer tables stay out of the page, which is to be one small file."""
+"""Maximum number of rows of a table in the page, which is to be one small file."""
 _MOST_TOGETHER = 1000
 _LEFT_OUT = {"caption", "values", "seeds", "hyperparameters", "trial_id", "shared", "median", "worst_case"}
 _IN_CSV_ONLY = {
@@ -22,12 +22,17 @@ _IN_CSV_ONLY = {
 
 
 def fit(*tables: pd.DataFrame) -> bool:
-    """Whether the tables of a section, of which one is shown at a time, are together small enough for the page."""
+    """Tell if the tables of a section, of which one is shown at a time, are together small enough for the page.
+
+    Example:
+        >>> fit(pd.DataFrame(index=range(600))), fit(pd.DataFrame(index=range(600)), pd.DataFrame(index=range(600)))
+        (True, False)
+    """
     return sum(len(table) for table in tables) <= _MOST_TOGETHER
 
 
 def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool = True) -> Markup:
-    """A table of the numbers that a figure shows, closed at first, with its rows as CSV.
+    """Make a table of the numbers that a figure shows, closed at first, with its rows as CSV.
 
     Args:
         rows: The numbers, columns as in the exported tables, and ``line``: what the row is called. Empty columns are
@@ -40,6 +45,13 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool =
     Returns:
         The HTML; a sentence that names the exported file where they are not, or where there are more than ``MOST_ROWS``
         rows.
+
+    Example:
+        >>> rows = pd.DataFrame({"line": ["erm", "lnl"], "mean": [0.84, 0.91]})
+        >>> numbers(rows, "Accuracy", "curve", "study").count("<tr>")
+        3
+        >>> "curve.csv" in numbers(rows, "Accuracy", "curve", "study", fits=False)  # a sentence in its place
+        True
     """
     if rows.empty:
         return Markup("")
@@ -53,6 +65,7 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool =
     titles = ["method", *(name.replace("_", " ").strip() for name in shown[1:])]
     file = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join((*names, table))) + ".csv"
     csv = kept.drop(columns="line") if "label" in kept else kept
+    # Six digits are more than the data tell, and keep the page small.
     text = csv.to_csv(index=False, lineterminator="\n", float_format="%.6g")
     return m.details(
         f"The numbers: {what}", m.table(titles, cells, f"{what}."), m.download(file, text, "Download this table (CSV)")
