@@ -1,4 +1,7 @@
-"""Reading of local folders that may hold anything: a pipe must not make a reader wait, nor a loop of links end it."""
+"""Reading of local folders that may hold anything.
+
+A named pipe must not make a reader wait, nor a loop of links end it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """True where a path leads to a file; False too where no file can have that name."""
+    """True where a path leads to a file.
+
+    It is False, not an error, where no file can have that name.
+    """
     try:
         return path.is_file()
     except OSError:
@@ -36,7 +42,9 @@ def is_file(path: Path) -> bool:
 
 
 def read_regular(path: Path) -> bytes:
-    """Content of a file; never waits, as opening a named pipe would.
+    """Read the content of a regular file.
+
+    It never waits, as opening a named pipe would.
 
     Raises:
         FileNotFoundError: There is none of that name.
@@ -45,6 +53,7 @@ def read_regular(path: Path) -> bytes:
         OSError: It cannot be read.
     """
     try:
+        # Without O_NONBLOCK the opening of a named pipe would wait for a writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         # A loop of links, or a socket.
@@ -65,9 +74,11 @@ def read_regular(path: Path) -> bytes:
 
 
 def entries(folder: Path, prefix: str = "", sizes: bool = True) -> list[tuple[str, int | None]]:
-    """Entries of a folder that begin so: (name, bytes), None in place of the bytes of a folder.
+    """Entries of a folder that begin with a prefix, as (name, bytes).
 
-    What is neither a file nor a folder counts as a file of 0 bytes: whoever reads it is told what it is.
+    In place of its bytes a folder has None.
+
+    Anything that is neither a file nor a folder counts as a file of 0 bytes: ``read_regular`` then reports what it is.
 
     Args:
         folder: The folder; a missing one has no entries.

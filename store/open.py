@@ -1,4 +1,4 @@
-"""From an address to a directory, and to the files of a sweep in a folder, an object store or one packed zip file."""
+"""Opening of directories and sweeps by their address: a folder, an object store or one packed zip file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Location = str | os.PathLike[str]
 
 
 def as_list(places: Location | Sequence[Location]) -> list[Location]:
-    """One place or several, as a list."""
+    """Return one place, or several, as a list."""
     return [places] if isinstance(places, (str, os.PathLike)) else list(places)
 
 
 def folder_at(uri: Location) -> Folder:
-    """The directory of an address; it need not exist.
+    """Return the directory of an address, which need not exist.
 
     Args:
         uri: A path, ``file://`` and a path, or an address in an object store such as ``s3://bucket/path``, whose query
@@ -54,7 +54,10 @@ class SweepFiles(Protocol):
     name: str
 
     def files(self, folder: str, prefix: str = "") -> list[str]:
-        """Names of the files directly in a subfolder ("" = the top) that begin so, sorted; none where it is missing."""
+        """Names of the files directly in a subfolder ("" = the top) that begin with a prefix, sorted.
+
+        A missing subfolder has none.
+        """
         ...
 
     def sizes(self, folder: str) -> dict[str, int]:
@@ -73,7 +76,9 @@ class SweepFiles(Protocol):
 
 
 def read_small(folder: Folder, name: str) -> bytes:
-    """Read a file that may be rewritten under its name; in an object store again while it is torn.
+    """Read a file that may be rewritten under its name.
+
+    In an object store it is read again while it is torn, made of bytes of two versions.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -101,7 +106,7 @@ class Readable:
         self._folder = folder
 
     def files(self, folder: str, prefix: str = "") -> list[str]:
-        """Names of the files directly in a subfolder that begin so."""
+        """Names of the files directly in a subfolder that begin with a prefix."""
         return self._below(folder).names(prefix)
 
     def sizes(self, folder: str) -> dict[str, int]:
@@ -184,7 +189,7 @@ def open_folder(directory: Location) -> SweepFiles:
     if "://" in name:
         try:
             place = folder_at(name)
-            # Asked once: a wrong address is to be told at once.
+            # Asked once, without a retry budget: a wrong address is reported at once.
             found = _is_sweep(Readable(place.patiently(0.0), name))
             folder: SweepFiles = _Opened(place, name)
         except (Refused, Unreachable) as error:

@@ -11,7 +11,7 @@ from store.sealed import CHECKED, check_whole
 
 
 def checked(name: str, path: str, content: bytes) -> bytes:
-    """The content of a file, where it has no checksum or one that agrees.
+    """Return the content of a file that has no checksum, or one that agrees.
 
     Args:
         name: Address of its sweep, for the message.
@@ -56,7 +56,7 @@ class ZipFolder:
         }
 
     def files(self, folder: str, prefix: str = "") -> list[str]:
-        """Names of the files directly in a subfolder that begin so, sorted."""
+        """Names of the files directly in a subfolder that begin with a prefix, sorted."""
         return sorted(name for name in self.sizes(folder) if name.startswith(prefix))
 
     def sizes(self, folder: str) -> dict[str, int]:

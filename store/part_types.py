@@ -1,4 +1,7 @@
-"""Column types of Parquet parts: known columns as the schema has them, whoever wrote the part; others as they agree."""
+"""Column types of Parquet parts.
+
+Known columns have the types of the schema, whoever wrote the part. Others have a type that all parts agree on.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,13 @@ _KINDS = (
     types.is_boolean,
     lambda kind: types.is_timestamp(kind) or types.is_date(kind),
 )
-"""Numbers, text, yes or no, times: a column may differ from the schema within one of these."""
+"""Kinds of types: numbers, text, booleans, times. A column may differ from the schema within one kind."""
 BIAS_OF_VERSION_1 = ("rho", "gamma", "color_variance")
 """Bias parameters that had a column of their own, under their bare name, in schema version 1."""
 
 
 def fitted(table: str, data: pa.Table) -> pa.Table:
-    """A part with its known columns in the schema's types.
+    """Cast the known columns of a part to the schema's types.
 
     Args:
         table: ``trials``, ``history``, ``predictions`` or ``splits``.
@@ -51,7 +54,7 @@ def fitted(table: str, data: pa.Table) -> pa.Table:
 
 
 def from_version_1(table: str, data: pa.Table) -> pa.Table:
-    """A part of schema version 1 with the columns of this one.
+    """Convert a part of schema version 1 to the columns of the present version.
 
     Args:
         table: Name of its table.
@@ -66,14 +69,16 @@ def from_version_1(table: str, data: pa.Table) -> pa.Table:
 
 
 def together(tables: Sequence[pa.Table], place: str) -> pa.Table:
-    """Parts below one another; a column that is missing from a part is null there.
+    """Concatenate parts, row below row.
+
+    A column that is missing from a part is null there.
 
     Args:
         tables: Fitted parts.
         place: Where they come from, for the warning about a column of which they disagree.
 
     Returns:
-        The rows of all; without the unknown columns whose types in different parts nothing unites.
+        The rows of all, without the unknown columns whose types in different parts have no common type.
     """
     try:
         return pa.concat_tables(tables, promote_options="permissive")

@@ -1,4 +1,6 @@
-"""Parquet parts of one table into one Arrow table: the newest row of a key wins, also while they are written.
+"""Reading of a table's Parquet parts into one Arrow table, also while they are written.
+
+Of rows with the same key the newest one wins.
 
 A part's name holds the digest of its bytes, and its metadata the table and the sweep that it belongs to: of a part that
 was damaged, exchanged or brought from elsewhere no row is ever read. Parts of older versions carry neither.
@@ -86,7 +88,9 @@ def read_parts(
     cell: str | None = None,
     left_out: list[LeftOut] | None = None,
 ) -> pa.Table:
-    """Read all parts of a table; of rows with the same key the one from the newest part stays.
+    """Read all parts of a table.
+
+    Of rows with the same key the one from the newest part stays.
 
     The listing is repeated until nothing new appears: compaction writes a new part before it deletes the old ones,
     so a reader that meets a deleted part finds its rows in a newer one.
@@ -163,7 +167,7 @@ def _each(work: Callable[[str], T], names: Sequence[str], remote: bool) -> list[
 
 
 def is_part(name: str) -> bool:
-    """Whether a file is one that readers look at."""
+    """Report whether a file name is that of a part which readers look at."""
     return name.endswith(".parquet") and not name.startswith((".", "_"))
 
 
@@ -182,7 +186,7 @@ def part_name(cell: str, generation: int, driver: str, sequence: int, content: b
 
 
 def part_bytes(data: pa.Table, table: str | None = None, sweep: str | None = None) -> bytes:
-    """A part as it is written: large ones compressed, small ones quick to write and to open.
+    """Write a part as bytes: large ones compressed, small ones quick to write and to open.
 
     Args:
         data: Its rows.
@@ -205,13 +209,13 @@ def part_bytes(data: pa.Table, table: str | None = None, sweep: str | None = Non
 
 
 def part_cell(name: str) -> str | None:
-    """What a part is about; None where the name is not that of a part."""
+    """Cell that a part is about, or None where the name is not that of a part."""
     match = _NAME.match(name)
     return match["cell"] if match else None
 
 
 def part_generation(name: str) -> int:
-    """Generation of the driver that wrote a part; 0 where the name is not that of a part."""
+    """Generation of the driver that wrote a part, or 0 where the name is not that of a part."""
     match = _NAME.match(name)
     return int(match["generation"]) if match else 0
 
@@ -225,7 +229,10 @@ def _age(name: str) -> tuple[int, int, str]:
 def _read_or_leave(
     folder: SweepFiles, table: str, columns: Sequence[str] | None, owner: Owner, name: str
 ) -> pa.Table | LeftOut | None:
-    """One part, or the reason why it is left out; None where it is gone (its rows are in a newer part)."""
+    """Read one part, or give the reason why it is left out.
+
+    It is None where the part is gone: its rows are in a newer part.
+    """
     try:
         return _read(folder, table, columns, owner, name)
     except FileNotFoundError:
@@ -319,13 +326,16 @@ def _check_times(data: pa.Table) -> None:
     for field in data.schema:
         if not pa.types.is_timestamp(field.type):
             continue
+        # As numbers: Python's dates end at the year 9999, and reading a later one would raise.
         ends = pc.min_max(data[field.name].cast(pa.int64())).as_py()
         if ends["min"] is not None and not _FIRST_TIME <= ends["min"] <= ends["max"] <= _LAST_TIME:
             raise UnreadablePart(f"it cannot be read (its column '{field.name}' holds times that do not exist)")
 
 
 def _disjoint(tables: Sequence[pa.Table], first: str) -> bool:
-    """Whether no two parts share a value of the key's first column, so that no key can stand twice.
+    """Report whether no two parts share a value of the key's first column.
+
+    No key can stand twice then.
 
     A part is written at once, of rows with different keys; after compaction this saves grouping millions of rows.
     """

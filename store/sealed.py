@@ -19,7 +19,10 @@ from store.errors import DamagedFile
 REWRITTEN = (".yaml", ".json", ".jsonl")
 """Endings of files that are rewritten under one name, as text."""
 CHECKED = (".yaml", ".json")
-"""Those that are believed as a whole or not at all; of the lines of the others each has a checksum of its own."""
+"""Endings of files that have one checksum for the whole text.
+
+In a file of lines (``.jsonl``) each line has a checksum of its own.
+"""
 KEY = "checksum"
 PAUSE_SECONDS = 0.2
 
@@ -27,7 +30,7 @@ _MARK = f"# {KEY}: "
 _SHEET = re.compile(rb"# lnl-sweep sheet of sweep ([0-9a-f]{16}):[^\n]*\n")
 _READINGS = 20
 _STEADY = 5
-"""A file that reads the same so many times is not being written."""
+"""Number of equal readings after which a file counts as one that is not being written."""
 _TRAILER = b"\nlnl-sweep sha256 "
 _TRAILER_BYTES = len(_TRAILER) + 64
 
@@ -38,19 +41,22 @@ def digest(data: bytes | memoryview) -> str:
 
 
 def seal_json(entry: Mapping[str, Any]) -> bytes:
-    """A mapping as one line of JSON with a checksum of the rest as its last key."""
+    """Write a mapping as one line of JSON with a checksum of the rest as its last key."""
+    # An entry that was read from a file still holds its old checksum.
     plain = {name: value for name, value in entry.items() if name != KEY}
     return json.dumps({**plain, KEY: _sum(json.dumps(plain))}).encode()
 
 
 def seal_yaml(text: str) -> bytes:
-    """YAML with a checksum of what stands above it as a last comment."""
+    """Append to YAML, as a last comment, a checksum of the text above it."""
     text = text if text.endswith("\n") else f"{text}\n"
     return f"{text}{_MARK}{_sum(text)}\n".encode()
 
 
 def seal_sheet(text: str, sweep: str) -> bytes:
-    """A sweep's sheet: YAML that begins with the sweep's identity, and that must not be without its checksum.
+    """Seal a sweep's sheet, YAML that begins with the identity of the sweep.
+
+    Unlike other YAML it counts as damaged where it has lost its checksum.
 
     Args:
         text: The YAML.
@@ -61,13 +67,18 @@ def seal_sheet(text: str, sweep: str) -> bytes:
 
 
 def sweep_of_sheet(data: bytes) -> str | None:
-    """Identity of the sweep whose sheet this is; None for a sheet of an older version, or one written by hand."""
+    """Identity of the sweep whose sheet this is, or None.
+
+    A sheet of an older version, or one written by hand, names no sweep.
+    """
     found = _SHEET.match(data)
     return found[1].decode() if found else None
 
 
 def seal_bytes(about: str, data: bytes) -> bytes:
-    """Bytes with a SHA-256 behind them; ``unseal_bytes`` gives them back.
+    """Append a SHA-256 to some bytes.
+
+    ``unseal_bytes`` gives the bytes back.
 
     Args:
         about: Name of what they are, which goes into the checksum: under another name they are not believed.
@@ -77,7 +88,7 @@ def seal_bytes(about: str, data: bytes) -> bytes:
 
 
 def unseal_bytes(about: str, data: bytes) -> memoryview:
-    """The bytes before ``seal_bytes``, not copied.
+    """Return the bytes as they were before ``seal_bytes``, not copied.
 
     Args:
         about: Name of what they must be.
@@ -101,7 +112,9 @@ def _bytes_sum(about: str, data: memoryview) -> bytes:
 
 
 def seal_tensors(data: bytes) -> bytes:
-    """A safetensors file with its own SHA-256 among its metadata, so that it stays one that every tool can read.
+    """Put the SHA-256 of a safetensors file into its metadata.
+
+    The result is still a file that every tool can read.
 
     Args:
         data: The file, with metadata.
@@ -109,16 +122,22 @@ def seal_tensors(data: bytes) -> bytes:
     header, tensors = _tensor_parts(data)
     header["__metadata__"] = {**header.get("__metadata__", {}), "sha256": _tensor_sum(header, tensors)}
     text = json.dumps(header).encode()
+    # As the library pads it: the tensors begin at a multiple of 8 bytes.
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text + tensors
 
 
 def check_tensors(name: str, data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file, whose checksum among them agrees; one of an older version has none.
+    """Check a safetensors file against the checksum in its metadata.
+
+    A file of an older version has no checksum, and passes.
 
     Args:
         name: Its name, for the message.
         data: The file.
+
+    Returns:
+        The metadata.
 
     Raises:
         DamagedFile: It is not such a file, or its checksum does not agree.
@@ -161,7 +180,9 @@ def is_whole(name: str, data: bytes) -> bool:
 
 
 def check_whole(name: str, data: bytes, place: str) -> bytes:
-    """The bytes of a text file, where its checksum agrees or it never had one (an older version, or a hand).
+    """Return the bytes of a text file whose checksum agrees, or that never had one.
+
+    A file of an older version, or one written by hand, has none.
 
     Args:
         name: Its name, which says how the checksum is written.
@@ -177,7 +198,7 @@ def check_whole(name: str, data: bytes, place: str) -> bytes:
 
 
 def read_whole(name: str, read: Callable[[], bytes]) -> bytes:
-    """Read a file again until it is whole, or stays the same: then it is as whole as it gets.
+    """Read a file again and again until it is whole, or stays the same.
 
     Args:
         name: Its name, which says how the checksum is written.

@@ -26,7 +26,9 @@ SHOWN = 12
 
 
 def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Parts that a resolved configuration declares, in a form in which only what means something else differs.
+    """Parts that a resolved configuration declares, in a canonical form.
+
+    The parts of two configurations differ only where they mean something else.
 
     Keys without a value are left out, numbers are floats, and methods, bias values and rules, which have no order, are
     sorted. What a trial gets of a machine is no part of it.
@@ -127,7 +129,10 @@ def _sorted(values: Sequence[Any]) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it, numbers as floats: 1 and 1.0 declare the same; without keys that have no value."""
+    """Convert a value to what JSON has, with numbers as floats: 1 and 1.0 declare the same.
+
+    Keys without a value are left out.
+    """
     if isinstance(value, Mapping):
         kept = {str(name): _plain(entry) for name, entry in value.items()}
         return {name: entry for name, entry in kept.items() if entry not in (None, {})}
