@@ -178,7 +178,12 @@ TEST_COLUMNS_BESIDE = ("flip_rate", "ece", "ece_null", "confidence_gap", "bias_p
 
 
 def is_of_the_test(column: str) -> bool:
-    """True where a column of ``trials`` holds a result on test images."""
+    """True where a column of ``trials`` holds a result on test images.
+
+    Example:
+        >>> is_of_the_test("test_accuracy"), is_of_the_test("val_biased")
+        (True, False)
+    """
     return column.startswith(("test_", "recall_")) or column in TEST_COLUMNS_BESIDE
 
 
@@ -186,6 +191,10 @@ def column_type(table: str, name: str) -> pa.DataType | None:
     """Type of a table's column, or None for an unknown one.
 
     It knows the columns of a class (``recall_<class>``, ``p_<class>``) and of a bias parameter (``bias_<parameter>``).
+
+    Example:
+        >>> column_type("trials", "recall_glioma"), column_type("trials", "colour")
+        (DataType(double), None)
     """
     if name in TABLES[table]:
         return TABLES[table][name][0]
@@ -226,6 +235,10 @@ def arrow_schema(table: str, columns: Iterable[str] = ()) -> pa.Schema:
 
     Raises:
         InputError: A column that the table does not have.
+
+    Example:
+        >>> arrow_schema("predictions", ["p_glioma"]).names[-2:]
+        ['predicted', 'p_glioma']
     """
     known = TABLES[table]
     fields = [pa.field(name, kind) for name, (kind, _) in known.items()]
@@ -253,6 +266,10 @@ def to_table(table: str, rows: list[dict[str, Any]]) -> pa.Table:
 
     Raises:
         InputError: A row has a column that the table does not have.
+
+    Example:
+        >>> to_table("history", [{"trial_id": "c-r0-007", "epoch": 1}]).select(["epoch", "lr"]).to_pylist()
+        [{'epoch': 1, 'lr': None}]
     """
     names = dict.fromkeys(name for row in rows for name in row)
     return pa.Table.from_pylist(rows, schema=arrow_schema(table, names))

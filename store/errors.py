@@ -80,6 +80,10 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:
 
     Returns:
         The exception, ready to be raised.
+
+    Example:
+        >>> print(unknown_name("method", "lnk", ["erm", "lnl"]))
+        unknown method 'lnk': did you mean 'lnl'? known: erm, lnl
     """
     names = sorted(known)
     near = nearest(str(name), names)

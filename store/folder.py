@@ -46,6 +46,14 @@ def replacing(target: Path, durable: bool = True, mode: int = 0o666) -> Iterator
 
     Raises:
         OSError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replacing(Path(folder, "note.txt")) as file:
+        ...         _ = file.write(b"whole")
+        ...     Path(folder, "note.txt").read_bytes()
+        b'whole'
     """
     hidden = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}{_TEMPORARY}")
     try:
@@ -73,6 +81,13 @@ def explained(action: str, place: str) -> Iterator[None]:
 
     Raises:
         InputError: The place does not exist, is full, or may not be written.
+
+    Example:
+        >>> with explained("write to", "/data/sweep"):
+        ...     raise PermissionError(errno.EACCES, "Permission denied")
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: cannot write to /data/sweep: Permission denied; name a place that exists ...
     """
     try:
         yield

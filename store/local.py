@@ -18,6 +18,10 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         InputError: There is no such user, or no home folder; or the current folder is gone.
+
+    Example:
+        >>> expanded("~/sweep") == Path.home() / "sweep"
+        True
     """
     try:
         return Path(path).expanduser().absolute()
@@ -33,6 +37,10 @@ def is_file(path: Path) -> bool:
     """True where a path leads to a file.
 
     It is False, not an error, where no file can have that name.
+
+    Example:
+        >>> is_file(Path("x" * 5000))
+        False
     """
     try:
         return path.is_file()
@@ -51,6 +59,12 @@ def read_regular(path: Path) -> bytes:
         DamagedFile: It is no regular file.
         InputError: It may not be read.
         OSError: It cannot be read.
+
+    Example:
+        >>> read_regular(Path("/dev/null"))
+        Traceback (most recent call last):
+            ...
+        store.errors.DamagedFile: /dev/null must be a file, but it is a device: remove it
     """
     try:
         # Without O_NONBLOCK the opening of a named pipe would wait for a writer.
@@ -88,6 +102,13 @@ def entries(folder: Path, prefix: str = "", sizes: bool = True) -> list[tuple[st
     Raises:
         NotADirectoryError: It is a file.
         OSError: It cannot be listed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.txt").write_text("four")
+        ...     entries(Path(folder))
+        [('a.txt', 4)]
     """
     try:
         # A few of thousands, as in a compaction: no entry of the others is made.

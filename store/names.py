@@ -53,7 +53,12 @@ def cell_id(dataset: str, bias: Mapping[str, float], fold: int | None, network: 
 
 
 def short(value: float) -> str:
-    """Write a number as part of a name: with six digits where they are exact, else with all of them."""
+    """Write a number as part of a name: with six digits where they are exact, else with all of them.
+
+    Example:
+        >>> short(0.5), short(0.12345678)
+        ('0.5', '0.12345678')
+    """
     text = f"{value:g}"
     return text if float(text) == value else repr(value)
 
@@ -93,6 +98,10 @@ def hyperparameter_text(hyperparameters: Mapping[str, Any]) -> str:
     """Write hyperparameters as canonical JSON text, with sorted keys.
 
     It is a column of ``trials``, and what the identifier of a confirm trial hashes.
+
+    Example:
+        >>> hyperparameter_text({"mu": 1.0, "lr": 0.1})
+        '{"lr": 0.1, "mu": 1.0}'
     """
     return json.dumps(dict(hyperparameters), sort_keys=True)
 
@@ -101,6 +110,10 @@ def belongs_to(trial: str, cell: str) -> bool:
     """Report whether a trial's identifier begins with that of a cell.
 
     More cannot be concluded from names alone: one cell's identifier can begin with that of another.
+
+    Example:
+        >>> belongs_to("brain_mri-rho1-small_cnn-lnl-r0-003", "brain_mri-rho1-small_cnn-lnl")
+        True
     """
     return trial.startswith(f"{cell}-")
 
@@ -111,6 +124,10 @@ def place_of_version_1(trial: str, phase: str) -> Place:
     Args:
         trial: Its identifier.
         phase: ``search`` or ``confirm``.
+
+    Example:
+        >>> place_of_version_1("c-r0.val_biased-007.s2", "search")
+        Place(number=7, rule='val_biased', seed=2)
     """
     match = re.search(_SEARCH if phase == "search" else _CONFIRM, trial)
     if match is None:
@@ -127,6 +144,11 @@ def with_places(trials: pa.Table) -> pa.Table:
 
     Args:
         trials: The rows.
+
+    Example:
+        >>> rows = pa.table({"trial_id": ["c-r0-007"], "phase": ["search"]})
+        >>> with_places(rows).select(["search_number", "search_rule", "seed_number"]).to_pylist()
+        [{'search_number': 7, 'search_rule': None, 'seed_number': 0}]
     """
     text = pa.string()
     phases = trials["phase"].cast(text) if "phase" in trials.schema.names else pa.nulls(len(trials), text)

@@ -63,6 +63,12 @@ def refuse_credentials(address: str) -> None:
 
     Raises:
         InputError: Credentials stand in the address, which the message does not repeat.
+
+    Example:
+        >>> refuse_credentials("s3://KEY:SECRET@bucket/sweep")
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: an address must not hold credentials, but 's3://...@bucket/sweep' does: ...
     """
     if hide_credentials(address) != address:
         raise InputError(
@@ -72,7 +78,12 @@ def refuse_credentials(address: str) -> None:
 
 
 def hide_credentials(address: str) -> str:
-    """Return an address without the part in which credentials stand."""
+    """Return an address without the part in which credentials stand.
+
+    Example:
+        >>> hide_credentials("s3://KEY:SECRET@bucket/sweep")
+        's3://...@bucket/sweep'
+    """
     # A secret key may hold slashes. Without a colon before it, an @ belongs to the name of a folder.
     return re.sub(r"^s3://([^/?#]*|[^/?#]*:[^?#]*)@", "s3://...@", address)
 

@@ -18,7 +18,12 @@ Location = str | os.PathLike[str]
 
 
 def as_list(places: Location | Sequence[Location]) -> list[Location]:
-    """Return one place, or several, as a list."""
+    """Return one place, or several, as a list.
+
+    Example:
+        >>> as_list("a"), as_list(["a", "b"])
+        (['a'], ['a', 'b'])
+    """
     return [places] if isinstance(places, (str, os.PathLike)) else list(places)
 
 
@@ -34,6 +39,10 @@ def folder_at(uri: Location) -> Folder:
 
     Raises:
         InputError: The scheme is unknown, credentials stand in the address, or the store cannot be reached.
+
+    Example:
+        >>> folder_at("/data/sweep").child("trials").uri
+        '/data/sweep/trials'
     """
     text = os.fspath(uri).removeprefix("file://")
     if "://" not in text:
@@ -83,6 +92,13 @@ def read_small(folder: Folder, name: str) -> bytes:
     Raises:
         FileNotFoundError: There is no such file.
         DamagedFile: Its checksum does not agree.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as path:
+        ...     folder_at(path).write("sweep.yaml", b"seed: 1")
+        ...     read_small(folder_at(path), "sweep.yaml")
+        b'seed: 1'
     """
     return checked(folder.uri, name, _steady(folder, name))
 
@@ -184,6 +200,13 @@ def open_folder(directory: Location) -> SweepFiles:
 
     Raises:
         InputError: There is nothing there, or what is there is not a sweep.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as path:
+        ...     folder_at(path).write("sweep.yaml", b"seed: 1")
+        ...     open_folder(path).files("")
+        ['sweep.yaml']
     """
     name = os.fspath(directory)
     if "://" in name:
@@ -232,6 +255,12 @@ def put(address: str, name: str, content: bytes) -> str:
 
     Raises:
         InputError: It cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as path:
+        ...     put(path, "report.html", b"<p>") == f"{path}/report.html"
+        True
     """
     target = f"{address.rstrip('/')}/{name}"
     try:

@@ -20,6 +20,14 @@ def checked(name: str, path: str, content: bytes) -> bytes:
 
     Raises:
         DamagedFile: Its checksum does not agree.
+
+    Example:
+        >>> checked("sweep.zip", "samples/index.json", b'{"images": []}')
+        b'{"images": []}'
+        >>> checked("sweep.zip", "samples/index.json", b'{"images": [], "checksum": "0"}')
+        Traceback (most recent call last):
+            ...
+        store.errors.DamagedFile: sweep.zip/samples/index.json has changed since it was written (its ...
     """
     return check_whole(path, content, f"{name}/{path}") if path.endswith(CHECKED) else content
 

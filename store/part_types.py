@@ -36,6 +36,10 @@ def fitted(table: str, data: pa.Table) -> pa.Table:
 
     Raises:
         UnreadablePart: A known column cannot have its type.
+
+    Example:
+        >>> fitted("history", pa.table({"epoch": [1.0]})).schema.field("epoch").type
+        DataType(int64)
     """
     for place, (name, found) in enumerate(zip(data.schema.names, data.schema.types, strict=True)):
         wanted = column_type(table, name)
@@ -59,6 +63,11 @@ def from_version_1(table: str, data: pa.Table) -> pa.Table:
     Args:
         table: Name of its table.
         data: The whole part.
+
+    Example:
+        >>> rows = pa.table({"trial_id": ["c-r0-007"], "phase": ["search"], "rho": [1.0]})
+        >>> from_version_1("trials", rows).column_names
+        ['trial_id', 'phase', 'bias_rho', 'search_number', 'search_rule', 'seed_number']
     """
     if table != "trials":
         return data
@@ -79,6 +88,10 @@ def together(tables: Sequence[pa.Table], place: str) -> pa.Table:
 
     Returns:
         The rows of all, without the unknown columns whose types in different parts have no common type.
+
+    Example:
+        >>> together([pa.table({"a": [1]}), pa.table({"b": [2]})], "trials").to_pylist()
+        [{'a': 1, 'b': None}, {'a': None, 'b': 2}]
     """
     try:
         return pa.concat_tables(tables, promote_options="permissive")

@@ -74,7 +74,15 @@ class LeftOut:
 
 
 def owner_of(folder: SweepFiles) -> Owner:
-    """Read from its sheet which sweep a folder holds."""
+    """Read from its sheet which sweep a folder holds.
+
+    Example:
+        >>> import tempfile
+        >>> from store.open import Readable, folder_at
+        >>> with tempfile.TemporaryDirectory() as empty:
+        ...     owner_of(Readable(folder_at(empty)))
+        Owner(sweep=None, sheet=False, known=True)
+    """
     try:
         return Owner(sweep_of_sheet(folder.read("sweep.yaml")))
     except FileNotFoundError:
@@ -167,7 +175,12 @@ def _each(work: Callable[[str], T], names: Sequence[str], remote: bool) -> list[
 
 
 def is_part(name: str) -> bool:
-    """Report whether a file name is that of a part which readers look at."""
+    """Report whether a file name is that of a part which readers look at.
+
+    Example:
+        >>> is_part("cell.0001-kept-000001.parquet"), is_part("_draft.parquet")
+        (True, False)
+    """
     return name.endswith(".parquet") and not name.startswith((".", "_"))
 
 
@@ -180,6 +193,10 @@ def part_name(cell: str, generation: int, driver: str, sequence: int, content: b
         driver: Identifier of the driver, without a dot.
         sequence: Its number among the driver's parts.
         content: Its bytes, whose digest is to stand in the name; None = a part without.
+
+    Example:
+        >>> part_name("cell", 1, "kept", 12, b"content")
+        'cell.0001-kept-000012.ed7002b439e9ac84.parquet'
     """
     stem = f"{cell}.{generation:04d}-{driver}-{sequence:06d}"
     return f"{stem}.parquet" if content is None else f"{stem}.{digest(content)}.parquet"
@@ -192,6 +209,10 @@ def part_bytes(data: pa.Table, table: str | None = None, sweep: str | None = Non
         data: Its rows.
         table: Name of its table.
         sweep: Identity of its sweep; both go into the metadata.
+
+    Example:
+        >>> part_bytes(pa.table({"epoch": [1, 2]}))[:4]
+        b'PAR1'
     """
     if table is not None and sweep is not None:
         belongs = {_TABLE: table.encode(), _SWEEP: sweep.encode()}
@@ -209,13 +230,23 @@ def part_bytes(data: pa.Table, table: str | None = None, sweep: str | None = Non
 
 
 def part_cell(name: str) -> str | None:
-    """Cell that a part is about, or None where the name is not that of a part."""
+    """Cell that a part is about, or None where the name is not that of a part.
+
+    Example:
+        >>> part_cell("cell.0001-kept-000012.parquet")
+        'cell'
+    """
     match = _NAME.match(name)
     return match["cell"] if match else None
 
 
 def part_generation(name: str) -> int:
-    """Generation of the driver that wrote a part, or 0 where the name is not that of a part."""
+    """Generation of the driver that wrote a part, or 0 where the name is not that of a part.
+
+    Example:
+        >>> part_generation("cell.0001-kept-000012.parquet")
+        1
+    """
     match = _NAME.match(name)
     return int(match["generation"]) if match else 0
 

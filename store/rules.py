@@ -28,6 +28,10 @@ def rule_name(rule: str) -> str:
     """Name of a selection rule in figures.
 
     The rule that needs unbiased validation data is called oracle.
+
+    Example:
+        >>> rule_name("val_unbiased")
+        'oracle'
     """
     return _RULE_NAMES.get(rule, rule)
 
@@ -44,6 +48,10 @@ def objective(rule: str, values: Mapping[str, Any]) -> float:
 
     Returns:
         The objective, larger = better; NaN where the row has no value.
+
+    Example:
+        >>> objective("val_reweighted", {"val_reweighted": 0.75, "val_reweighted_se": 0.25})
+        0.5
     """
     value = values.get(rule)
     if value is None:
@@ -75,6 +83,10 @@ def values_of(trials: Iterable[Ended], seeds: int = 1) -> list[float]:
     Args:
         trials: Its trials that have ended.
         seeds: Search seeds planned for it.
+
+    Example:
+        >>> values_of([Ended(0, True, 0.5), Ended(1, True, 0.75)], seeds=2)
+        [0.5, 0.75]
     """
     ended = list(trials)
     if len(ended) < seeds or not any(trial.seed == 0 and trial.completed for trial in ended):
@@ -83,7 +95,12 @@ def values_of(trials: Iterable[Ended], seeds: int = 1) -> list[float]:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Mean over search seeds, or NaN of none."""
+    """Mean over search seeds, or NaN of none.
+
+    Example:
+        >>> mean([0.5, 1.0])
+        0.75
+    """
     return sum(values) / len(values) if values else math.nan
 
 

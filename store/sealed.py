@@ -36,19 +36,35 @@ _TRAILER_BYTES = len(_TRAILER) + 64
 
 
 def digest(data: bytes | memoryview) -> str:
-    """First 16 hexadecimal characters of the SHA-256, as ``sha256sum FILE`` begins."""
+    """First 16 hexadecimal characters of the SHA-256, as ``sha256sum FILE`` begins.
+
+    Example:
+        >>> digest(b"")
+        'e3b0c44298fc1c14'
+    """
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def seal_json(entry: Mapping[str, Any]) -> bytes:
-    """Write a mapping as one line of JSON with a checksum of the rest as its last key."""
+    """Write a mapping as one line of JSON with a checksum of the rest as its last key.
+
+    Example:
+        >>> seal_json({"status": "completed"})
+        b'{"status": "completed", "checksum": "9e644bfbd7b95295"}'
+    """
     # An entry that was read from a file still holds its old checksum.
     plain = {name: value for name, value in entry.items() if name != KEY}
     return json.dumps({**plain, KEY: _sum(json.dumps(plain))}).encode()
 
 
 def seal_yaml(text: str) -> bytes:
-    """Append to YAML, as a last comment, a checksum of the text above it."""
+    """Append to YAML, as a last comment, a checksum of the text above it.
+
+    Example:
+        >>> print(seal_yaml("seed: 1").decode(), end="")
+        seed: 1
+        # checksum: adf0396d435b4047
+    """
     text = text if text.endswith("\n") else f"{text}\n"
     return f"{text}{_MARK}{_sum(text)}\n".encode()
 
@@ -61,6 +77,10 @@ def seal_sheet(text: str, sweep: str) -> bytes:
     Args:
         text: The YAML.
         sweep: Identity of the sweep, 16 hexadecimal characters, which also stands in each of its parts.
+
+    Example:
+        >>> seal_sheet("seed: 1", "0123456789abcdef")[:43]
+        b'# lnl-sweep sheet of sweep 0123456789abcdef'
     """
     head = f"# lnl-sweep sheet of sweep {sweep}: changed by lnl-sweep resume DIR --set key=value, never by hand"
     return seal_yaml(f"{head}\n{text}")
@@ -70,19 +90,27 @@ def sweep_of_sheet(data: bytes) -> str | None:
     """Identity of the sweep whose sheet this is, or None.
 
     A sheet of an older version, or one written by hand, names no sweep.
+
+    Example:
+        >>> sweep_of_sheet(seal_sheet("seed: 1", "0123456789abcdef"))
+        '0123456789abcdef'
     """
     found = _SHEET.match(data)
     return found[1].decode() if found else None
 
 
 def seal_bytes(about: str, data: bytes) -> bytes:
-    """Append a SHA-256 to some bytes.
+    r"""Append a SHA-256 to some bytes.
 
     ``unseal_bytes`` gives the bytes back.
 
     Args:
         about: Name of what they are, which goes into the checksum: under another name they are not believed.
         data: The bytes.
+
+    Example:
+        >>> seal_bytes("a note", b"content")[:25]
+        b'content\nlnl-sweep sha256 '
     """
     return b"".join([data, _TRAILER, _bytes_sum(about, memoryview(data))])
 
@@ -96,6 +124,14 @@ def unseal_bytes(about: str, data: bytes) -> memoryview:
 
     Raises:
         DamagedFile: The checksum is missing or does not agree.
+
+    Example:
+        >>> bytes(unseal_bytes("a note", seal_bytes("a note", b"content")))
+        b'content'
+        >>> unseal_bytes("another note", seal_bytes("a note", b"content"))
+        Traceback (most recent call last):
+            ...
+        store.errors.DamagedFile: another note is damaged (its checksum does not agree)
     """
     content, trailer = memoryview(data)[:-_TRAILER_BYTES], data[-_TRAILER_BYTES:]
     if not trailer.startswith(_TRAILER):
@@ -118,6 +154,12 @@ def seal_tensors(data: bytes) -> bytes:
 
     Args:
         data: The file, with metadata.
+
+    Example:
+        >>> import numpy as np
+        >>> from safetensors.numpy import load, save
+        >>> load(seal_tensors(save({"bias": np.zeros(2)}, {"epoch": "3"})))
+        {'bias': array([0., 0.])}
     """
     header, tensors = _tensor_parts(data)
     header["__metadata__"] = {**header.get("__metadata__", {}), "sha256": _tensor_sum(header, tensors)}
@@ -141,6 +183,12 @@ def check_tensors(name: str, data: bytes) -> dict[str, str]:
 
     Raises:
         DamagedFile: It is not such a file, or its checksum does not agree.
+
+    Example:
+        >>> import numpy as np
+        >>> from safetensors.numpy import save
+        >>> check_tensors("model", seal_tensors(save({"bias": np.zeros(2)}, {"epoch": "3"})))["epoch"]
+        '3'
     """
     try:
         header, tensors = _tensor_parts(data)
@@ -168,7 +216,12 @@ def _tensor_sum(header: Mapping[str, Any], tensors: bytes) -> str:
 
 
 def is_whole(name: str, data: bytes) -> bool:
-    """True where the checksum of a text file is there and agrees."""
+    """True where the checksum of a text file is there and agrees.
+
+    Example:
+        >>> is_whole("a.json", seal_json({"seed": 1})), is_whole("a.json", b'{"seed": 1, "checksum": "0"}')
+        (True, False)
+    """
     try:
         text = data.decode()
         if name.endswith(".yaml"):
@@ -191,6 +244,12 @@ def check_whole(name: str, data: bytes, place: str) -> bytes:
 
     Raises:
         DamagedFile: Its checksum does not agree, or it is cut short.
+
+    Example:
+        >>> check_whole("a.json", b'{"seed": 1, "checksum": "0"}', "sweep/a.json")
+        Traceback (most recent call last):
+            ...
+        store.errors.DamagedFile: sweep/a.json has changed since it was written (its checksum does not ...
     """
     if not is_whole(name, data) and not _never_sealed(name, data):
         raise DamagedFile(f"{place} has changed since it was written (its checksum does not agree): {_mend(name)}")
@@ -206,6 +265,10 @@ def read_whole(name: str, read: Callable[[], bytes]) -> bytes:
 
     Returns:
         Its bytes; ``check_whole`` says whether they are to be believed.
+
+    Example:
+        >>> read_whole("a.json", lambda: seal_json({"seed": 1}))
+        b'{"seed": 1, "checksum": "a4bbadc1c78966d2"}'
     """
     before: bytes | None = None
     data, same = b"", 0

@@ -38,6 +38,10 @@ def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         Part -> its content; the parts are those of ``PARTS``.
+
+    Example:
+        >>> parts_of({"search": {"trials": 3, "repeats": 2}})["search"]
+        {'trials': 3.0}
     """
     dataset, search, confirm = (_section(config, name) for name in ("dataset", "search", "confirm"))
     rules = [_rule(entry) for entry in _listed(confirm.get("rules"))]
@@ -62,12 +66,21 @@ def hash_of(declared: Any) -> str:
 
     Args:
         declared: What ``parts_of`` returned, or one of its parts.
+
+    Example:
+        >>> hash_of({"trials": 3.0})[:SHOWN]
+        'fe73db5b6460'
     """
     return hashlib.sha256(_text(declared).encode()).hexdigest()
 
 
 def changed_parts(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Names of the parts in which two configurations declare something else, in the order of ``PARTS``."""
+    """Names of the parts in which two configurations declare something else, in the order of ``PARTS``.
+
+    Example:
+        >>> changed_parts({"search": {"trials": 3}}, {"search": {"trials": 4}})
+        ['search']
+    """
     before, after = parts_of(old), parts_of(new)
     return [name for name in PARTS if before[name] != after[name]]
 
@@ -77,6 +90,10 @@ def parts_in(what: Mapping[str, Any]) -> list[str]:
 
     Args:
         what: Dotted key -> ``{old, new}``.
+
+    Example:
+        >>> parts_in({"search.trials": {"old": 3, "new": 4}})
+        ['search']
     """
     trees: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
     for key, change in what.items():

@@ -204,13 +204,23 @@ class Sheet:
 
 
 def mapping_in(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return a mapping inside another, empty where it is missing or something else."""
+    """Return a mapping inside another, empty where it is missing or something else.
+
+    Example:
+        >>> mapping_in({"search": {"trials": 3}}, "search"), mapping_in({"search": None}, "search")
+        ({'trials': 3}, {})
+    """
     value = tree.get(name)
     return value if isinstance(value, Mapping) else {}
 
 
 def mappings_in(value: object) -> list[Mapping[str, Any]]:
-    """Return the mappings in a list, none where it is no list."""
+    """Return the mappings in a list, none where it is no list.
+
+    Example:
+        >>> mappings_in([{"name": "rho"}, "gamma"])
+        [{'name': 'rho'}]
+    """
     listed = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
     return [entry for entry in listed if isinstance(entry, Mapping)]
 
@@ -223,6 +233,10 @@ def seeds_of_rules(rules: object, common: float = math.nan) -> dict[str, float]:
     Args:
         rules: The list.
         common: Seeds of a rule that does not name its own.
+
+    Example:
+        >>> seeds_of_rules(["val_biased", {"rule": "val_unbiased", "seeds": 3}], 5.0)
+        {'val_biased': 5.0, 'val_unbiased': 3.0}
     """
     if not isinstance(rules, Sequence) or isinstance(rules, str):
         return {}
