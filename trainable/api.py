@@ -1,4 +1,4 @@
-"""One trial in this process, without Ray; and models read back from the file a sweep kept."""
+"""Training of one trial in this process, without Ray, and reading of the models that a sweep kept."""
 
 from __future__ import annotations
 
@@ -91,6 +91,7 @@ class Run:
         """
         if images.dim() != 4 or images.shape[1] != 3:
             raise InputError(f"images must have the shape [N, 3, H, W], but got {list(images.shape)}")
+        # In batches: the activations of all images at once need not fit into memory.
         with torch.inference_mode():
             parts = [self.model(images[i : i + batch_size]).softmax(dim=1) for i in range(0, len(images), batch_size)]
         return torch.cat(parts).cpu() if parts else torch.empty(0, len(self.model.classes))
@@ -117,7 +118,9 @@ def make_spec(
     keep_model: bool = False,
     **bias: float,
 ) -> TrialSpec:
-    """Specify a trial by the few things one wants to say; see ``train`` for the arguments.
+    """Specify a trial by the few values that differ from the defaults.
+
+    ``train`` explains the arguments.
 
     Raises:
         InputError: A name or a value is wrong.
@@ -194,7 +197,9 @@ def train(dataset: str, *, method: str = "erm", device: str = "auto", **options:
 
 
 def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
-    """Read a classifier back from ``models/<trial_id>.safetensors``; the data set is not needed.
+    """Read a classifier back from ``models/<trial_id>.safetensors``.
+
+    The data set is not needed.
 
     Args:
         path: The file.

@@ -14,11 +14,11 @@ ENVIRONMENT = (
     *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED"),
     *CREDENTIALS,
 )
-"""What a worker on another machine must know to reach the driver's store, and the data."""
+"""Variables that a worker on another machine needs to reach the driver's store, and the data."""
 
 
 def store_environment() -> dict[str, str]:
-    """The variables of this process that say where the store and the data are and who we are there."""
+    """Collect this process's variables with the places of store and data, and the credentials for them."""
     found = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     if found.get(DATA) and "://" not in found[DATA]:
         # A worker has another working directory, and perhaps another home.

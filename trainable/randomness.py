@@ -24,6 +24,7 @@ def derive(*parts: object) -> int:
     Returns:
         The same integer for the same parts on every machine and Python version (SHA-256).
     """
+    # A separator that no part holds: ("a", "bc") and ("ab", "c") are different parts.
     text = "\x1f".join(str(part) for part in parts)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 

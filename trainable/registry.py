@@ -36,7 +36,7 @@ _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
 
 @contextlib.contextmanager
 def coming_from(origin: Origin) -> Iterator[None]:
-    """Note, within the block, that what is registered came from elsewhere than a module of that name."""
+    """Record another place than a module for what is registered within the block."""
     token = _origin.set(origin)
     try:
         yield
@@ -111,7 +111,7 @@ class Registry(Generic[E]):
         return sorted(self.entries)
 
     def find(self, name: str) -> E | None:
-        """Look an entry up by name; None where there is none."""
+        """Look an entry up by name, or return None where there is none."""
         if name not in self.entries:
             self.import_all()
         return self.entries.get(name)

@@ -113,13 +113,13 @@ def _static(owner: object, member: str) -> object:
 
 @contextlib.contextmanager
 def files_found(what: str) -> Iterator[None]:
-    """Within the block, a file that is not there or may not be read is bad input.
+    """Turn, within the block, a file that is not there or may not be read into bad input.
 
     Args:
         what: What reads it, for the message.
 
     Raises:
-        InputError: It is so.
+        InputError: A file is not there, or may not be read.
     """
     try:
         yield

@@ -59,7 +59,10 @@ NO_BIAS_LABELS = BiasHeads((), 0, False)
 
 @dataclass(frozen=True)
 class Split:
-    """Positions (int64) of the images of each part. Groups (patients) never cross parts."""
+    """Positions of the images of each part, int64.
+
+    No group (patient) has images in two parts.
+    """
 
     train: NDArray[np.int64]
     val: NDArray[np.int64]
@@ -94,7 +97,9 @@ class ImageSet:
 
 
 def heads_with_labels(heads: BiasHeads, images: ImageSet) -> tuple[BiasHeads, ImageSet]:
-    """Leave out the bias heads that no image has a label for: they would be run and learn nothing.
+    """Leave out the bias heads that no image has a label for.
+
+    They would be run and learn nothing.
 
     Args:
         heads: The data set's heads.

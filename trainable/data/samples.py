@@ -1,4 +1,7 @@
-"""Pictures of a data set: the same images at every bias value. They show training images, never test images."""
+"""Pictures of a data set: the same images at every bias value.
+
+They show training images, never test images.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _INK = (60, 60, 60)
 
 
 def sample_index(dataset: Dataset, most: int = _IMAGES) -> NDArray[np.int64]:
-    """Positions of the images to show: about 12, as many of each class, from the training part of a fixed split.
+    """Choose the images to show: about 12, as many of each class, from the training part of a fixed split.
 
     Args:
         dataset: The data set.
@@ -39,7 +42,7 @@ def sample_index(dataset: Dataset, most: int = _IMAGES) -> NDArray[np.int64]:
 
 
 def strips(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> list[tuple[Mapping[str, float], Image.Image]]:
-    """The same images in a row, once for every bias value, drawn like training images.
+    """Draw the same images in a row, once for every bias value, like training images.
 
     Args:
         dataset: The data set.
@@ -63,7 +66,7 @@ def strips(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> list[tupl
 
 
 def contact_sheet(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> Image.Image:
-    """One image of each class (rows) at every bias value (columns), drawn like training images, with labels.
+    """Draw one image of each class (rows) at every bias value (columns), like training images, with labels.
 
     The data set's note (e.g. that it is synthetic) stands at the top.
 

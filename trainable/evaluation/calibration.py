@@ -15,7 +15,7 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 BINS = 15
 LEAST_PROBABILITY = 1e-7
-"""Smaller probabilities count as this one in the log loss: a single float32 zero would make it infinite."""
+"""Least probability in the log loss: a single float32 zero would make it infinite."""
 
 
 def brier(probs: Floats, labels: Ints) -> float:
@@ -30,7 +30,10 @@ def brier(probs: Floats, labels: Ints) -> float:
 
 
 def log_loss(probs: Floats, labels: Ints) -> float:
-    """Mean of -log of the true class's probability, nats, in [0, 16.12]; probabilities under 1e-7 count as 1e-7."""
+    """Mean of -log of the true class's probability, nats, in [0, 16.12].
+
+    Probabilities below 1e-7 count as 1e-7.
+    """
     if not len(labels):
         return float("nan")
     true = probs[np.arange(len(labels)), labels].astype(np.float64)
@@ -85,6 +88,7 @@ def calibration_error_null(probs: Floats, bins: int = BINS) -> float:
 
 
 def _bin_of(confidence: NDArray[np.float64], bins: int) -> Ints:
+    # Closed above, as in the paper: a confidence of 1 lies in the last bin.
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 

@@ -1,4 +1,4 @@
-"""What a trained network is measured by: validation values, the test report, the predictions that are kept.
+"""Measures of a trained network: validation values, the test report, the predictions that are kept.
 
 The metrics themselves are in ``metrics.py`` and ``calibration.py``, the bias probe in ``probe.py``; all are re-exported
 here.
@@ -68,7 +68,9 @@ def predict(
     device: torch.device | str = "cpu",
     batch_size: int = 500,
 ) -> NDArray[np.float32]:
-    """Class probabilities without gradients, in evaluation mode unless ``nets.batch_statistics`` says otherwise.
+    """Predict class probabilities without gradients.
+
+    The networks are in evaluation mode unless ``nets.batch_statistics`` says otherwise.
 
     Every module's mode and buffers are restored.
 
@@ -95,7 +97,7 @@ def predict(
 
 @dataclass(frozen=True)
 class Reweighting:
-    """What ``val_reweighted`` needs besides the images.
+    """Input of ``val_reweighted`` besides the images.
 
     Attributes:
         target: Law of the bias attribute to estimate under, ``[B]``, sums to 1; None = its own law in the images.
@@ -107,7 +109,7 @@ class Reweighting:
 
 
 def reweighting(view: DataView, images: ImageSet) -> Reweighting:
-    """What ``val_reweighted`` needs on these validation images.
+    """Collect what ``val_reweighted`` needs besides these validation images.
 
     Args:
         view: The data.
@@ -149,7 +151,7 @@ def validation_values(
     device: torch.device | str = "cpu",
     reweighting: Reweighting | None = None,
 ) -> dict[str, float | None]:
-    """The ``val_*`` columns of a row.
+    """Compute the ``val_*`` columns of a row.
 
     Args:
         nets: The networks.
@@ -195,7 +197,7 @@ def test_report(
     metric: Metric,
     device: torch.device | str = "cpu",
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Evaluate on the test images; confirm trials only.
+    """Evaluate a confirm trial on the test images.
 
     Worst-group accuracy takes the groups (class, ``dataset.worst_group_by``) over ``dataset.worst_group_variants``.
 

@@ -25,14 +25,20 @@ def _weights(labels: Ints, weights: Floats | None) -> NDArray[np.float64]:
 
 
 def accuracy(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
-    """Share of right predictions, in [0, 1]; a tie of probabilities goes to the lower class."""
+    """Share of right predictions, in [0, 1].
+
+    A tie of probabilities goes to the lower class.
+    """
     w = _weights(labels, weights)
     total = w.sum()
     return float(w[probs.argmax(axis=1) == labels].sum() / total) if total > 0 else float("nan")
 
 
 def recalls(probs: Floats, labels: Ints, weights: Floats | None = None) -> NDArray[np.float64]:
-    """Share of right predictions among the images of each class, ``[K]`` in [0, 1]; NaN for a class without images."""
+    """Share of right predictions among the images of each class, float64 ``[K]`` in [0, 1].
+
+    It is NaN for a class without images.
+    """
     w = _weights(labels, weights)
     n_classes = probs.shape[1]
     right = np.bincount(labels, weights=w * (probs.argmax(axis=1) == labels), minlength=n_classes)
@@ -198,6 +204,7 @@ def reweighted(metric: Metric, probs: Floats, labels: Ints, bias: Ints, target: 
     n_blocks = int(blocks.max()) + 1
     if n_blocks < 2:
         return Reweighted(estimate, float("nan"), n_eff)
+    # Without some block a class can be without images, where the area under the curve is undefined: NaN is left out.
     kept = [blocks != block for block in range(n_blocks)]
     without = np.array([score(metric, probs[keep], labels[keep], weights[keep]) for keep in kept])
     se = float(np.sqrt((n_blocks - 1) * np.nanmean((without - np.nanmean(without)) ** 2)))

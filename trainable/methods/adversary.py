@@ -1,4 +1,4 @@
-"""What the methods with a bias head share: losses on its prediction Q(b | f(x)), and their gradients in one forward.
+"""Parts of the methods with a bias head: losses on Q(b | f(x)), and their gradients in one forward pass.
 
 Three players, three objectives (Kim et al. 2019, equations 3 to 6; gradient reversal: Ganin & Lempitsky 2015):
 
@@ -57,7 +57,9 @@ def counted(batch: Batch) -> tuple[Tensor | None, Tensor]:
 
 @dataclass(frozen=True)
 class Prediction:
-    """h's answer on a batch: everything its losses need. P = M * heads predictions, of which some are not counted.
+    """Prediction of h on a batch, with everything that its losses need.
+
+    There are M * heads predictions, of which some are not counted.
 
     Attributes:
         log_Q: float32 ``[M, heads, values]``, log Q(b | f(x)) by log_softmax: finite where Q itself saturates.
@@ -83,7 +85,9 @@ LossOnQ = Callable[[Prediction], tuple[Tensor, Tensor]]
 
 
 def bias_loss(p: Prediction) -> tuple[Tensor, Tensor]:
-    """L_B: the sum over heads of the mean cross-entropy over the counted places; dL_B/dq = (Q - onehot(b)) / count.
+    """L_B: the sum over heads of the mean cross-entropy over the counted places.
+
+    dL_B/dq = (Q - onehot(b)) / count.
 
     A head without a counted place contributes nothing: a bias label that is constant is masked as a whole.
 
@@ -140,7 +144,9 @@ def _pairing(q: Tensor, gradient: Tensor) -> Tensor:
 
 
 def send_back(L_c: Tensor, feat: Tensor, gradient: Tensor | None) -> None:
-    """Backward of L_c in which f receives a further gradient on its output: one pass through g, one through f.
+    """Run the backward pass of L_c, in which f receives a further gradient on its output.
+
+    It takes one pass through g and one through f.
 
     Args:
         L_c: The label loss, scalar.
@@ -154,7 +160,9 @@ def send_back(L_c: Tensor, feat: Tensor, gradient: Tensor | None) -> None:
 
 @dataclass(frozen=True)
 class Adversary:
-    """What one step with h leaves behind, all detached; h's gradients stand in its parameters.
+    """Result of one step with h, all detached.
+
+    h's gradients stand in its parameters.
 
     Attributes:
         gradient: What f receives on its output: lambda * dL/dz - mu * dL_B/dz; None where both weights are 0.
@@ -203,6 +211,7 @@ def adversary(
     loss, dL_dq = (L_MI, dMI_dq) if loss_on_q is negative_conditional_entropy else loss_on_q(p)
 
     pull = [w * g for w, g in ((lambda_, dL_dq), (-mu, dLB_dq)) if w]
+    # By inputs, so that the gradient of L_B reaches h alone, and z gets its own below.
     theta_h = [w for w in h.parameters() if w.requires_grad]
     torch.autograd.backward(_pairing(q, dLB_dq), retain_graph=bool(pull), inputs=theta_h)
     gradient = torch.autograd.grad(_pairing(q, sum(pull[1:], pull[0])), z)[0] if pull else None

@@ -57,7 +57,10 @@ class Choices:
 Space = Mapping[str, Range | Choices]
 
 LEARNING_RATE = Range(1e-4, 1e-1, log=True, least=1e-10)
-"""A negative rate would climb the loss."""
+"""Range of the learning rates.
+
+A negative one would climb the loss.
+"""
 WEIGHT_DECAY = Range(1e-6, 1e-2, log=True, least=0.0, most=1.0)
 PRESSURE = Range(1e-3, 10.0, log=True, least=0.0)
 """Range of lambda and mu: it brackets the inverted U of incomplete unlearning at the strongest bias.
@@ -121,7 +124,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Losses:
-    """What a step reports, detached scalars; None where the method has no such term.
+    """Detached scalars that a step reports.
+
+    A term that the method does not have is None.
 
     Attributes:
         logits: Label logits ``[B, classes]``, detached.
@@ -150,7 +155,7 @@ NEEDS: tuple[Need, ...] = get_args(Need)
 
 @dataclass(frozen=True)
 class Facts:
-    """What a method with state is told of its trial before the first step.
+    """Facts about a trial, for a method with state, known before the first step.
 
     Attributes:
         n: Number of training images.
@@ -191,7 +196,7 @@ class MethodState(ABC):
 
     @abstractmethod
     def step(self, nets: Nets, batch: Batch, ramp: float) -> Losses:
-        """Leave the gradients of one step in the parameters; see ``StepFunction``."""
+        """Leave the gradients of one step in the parameters, as a ``StepFunction`` does."""
 
     def tensors(self) -> Mapping[str, Tensor]:
         """All that changes from step to step, by name: it stands in the trial's checkpoint, and is read back in place.

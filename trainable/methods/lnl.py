@@ -29,7 +29,7 @@ from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Losses, Nets,
 
 
 def lnl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
-    """One step of equation 6.
+    """Leave the gradients of one step of equation 6 in the parameters.
 
     Args:
         nets: f, g and h.

@@ -21,7 +21,7 @@ from trainable.registry import Registry
 
 @dataclass(frozen=True)
 class DataShape:
-    """What a network needs to know of the data.
+    """Shape of the data, as a network needs it.
 
     Attributes:
         channels: Channels of an image.
@@ -58,7 +58,7 @@ class DataShape:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """How to build one network for data of one shape.
+    """Builders of one network for data of one shape.
 
     Attributes:
         body: Builds f and g: f maps float32 ``[B, 3, H, W]`` to features, g features to logits ``[B, classes]``.
@@ -83,7 +83,7 @@ class _Registered:
 
 
 LATE = "trainable.networks.torchvision"
-"""Torchvision's models take a second to import, and the small networks do not need them."""
+"""Module that is imported late: torchvision's models take a second, and the small networks do not need them."""
 NETWORKS: Registry[_Registered] = Registry("network", "trainable.networks", late=(LATE,))
 
 
@@ -106,12 +106,15 @@ def register_network(name: str, note: str = "", remark: str = "") -> Callable[[N
 
 
 def list_networks() -> list[str]:
-    """Names of the registered networks, sorted; torchvision's classifiers can be named besides."""
+    """Names of the registered networks, sorted.
+
+    The names of torchvision's classifiers are not listed, and can be used too.
+    """
     return NETWORKS.names()
 
 
 def network_note(name: str) -> str:
-    """What the title of figures made with this network must say, or "".
+    """Note for the title of figures made with this network, or "".
 
     Args:
         name: A registered name or that of a torchvision classifier.

@@ -48,7 +48,7 @@ def build_nets(network: str, options: Mapping[str, Any], shape: DataShape, seed:
 
 
 def feature_shape(f: nn.Module, image_size: int) -> tuple[int, ...]:
-    """Shape of f's output for one image, without the batch dimension: ``(C, H', W')`` for a convolutional f.
+    """Compute the shape of f's output for one image, ``(C, H', W')`` for a convolutional f.
 
     Args:
         f: The features; its mode, buffers and gradients are left as they are.
@@ -60,7 +60,9 @@ def feature_shape(f: nn.Module, image_size: int) -> tuple[int, ...]:
 
 
 def downsample_bias(b: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring spatial bias labels to f's grid by nearest neighbour; done once a trial.
+    """Bring spatial bias labels to f's grid by nearest neighbour.
+
+    It is done once a trial.
 
     Args:
         b: int64 ``[N, heads, H, W]``.

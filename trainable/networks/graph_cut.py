@@ -11,7 +11,10 @@ _FEW = 8
 
 
 class _Tracer(fx.Tracer):
-    """Looks only into the modules that hold the cut; all others stay whole, with their control flow and train mode."""
+    """Tracer that looks only into the modules that hold the cut.
+
+    All others stay whole, with their control flow and training mode.
+    """
 
     def __init__(self, opened: set[str]) -> None:
         super().__init__()
@@ -22,7 +25,9 @@ class _Tracer(fx.Tracer):
 
 
 def cut(model: nn.Module, split_at: str) -> tuple[fx.GraphModule, fx.GraphModule]:
-    """Cut a model's graph after a module; ``g(f(x))`` computes what ``model(x)`` does, to the last bit.
+    """Cut a model's graph after a module.
+
+    ``g(f(x))`` computes what ``model(x)`` does, to the last bit.
 
     Args:
         model: Takes one tensor and returns one.
@@ -71,7 +76,7 @@ def _dividing(model: nn.Module, opened: set[str]) -> list[str]:
 
 
 def _divides(graph: fx.Graph, last: fx.Node) -> bool:
-    """Does the value of ``last`` alone reach what comes after it, and is there anything after it?"""
+    """Report whether the value of ``last`` alone reaches what comes after it, and something comes after it."""
     before: set[fx.Node] = set()
     for node in graph.nodes:
         if node is last:

@@ -25,13 +25,19 @@ def _in_mode(training: bool, parts: tuple[nn.Module, ...]) -> Iterator[None]:
 
 
 def evaluating(*parts: nn.Module) -> contextlib.AbstractContextManager[None]:
-    """Evaluation mode within the block; afterwards every module is in the mode it had, frozen ones included."""
+    """Put networks into evaluation mode within the block.
+
+    Afterwards every module is in the mode it had, frozen ones included.
+    """
     return _in_mode(False, parts)
 
 
 @contextlib.contextmanager
 def with_batch_statistics(*parts: nn.Module) -> Iterator[None]:
-    """Training mode within the block; afterwards every mode and buffer (running averages) is what it was."""
+    """Put networks into training mode within the block.
+
+    Afterwards every mode and buffer (running averages) is what it was.
+    """
     buffers = [(buffer, buffer.clone()) for part in parts for buffer in part.buffers()]
     try:
         with _in_mode(True, parts):
@@ -43,7 +49,7 @@ def with_batch_statistics(*parts: nn.Module) -> Iterator[None]:
 
 
 def to_float(images: Tensor, transform: Transform | None = None, device: torch.device | str = "cpu") -> Tensor:
-    """What f sees: the same in training and in evaluation.
+    """Convert images to what f sees, the same in training and in evaluation.
 
     Args:
         images: uint8 ``[B, 3, H, W]``.

@@ -116,7 +116,9 @@ def lay_out(
 
 
 class Front(nn.Module):
-    """Resizes images and normalises them; what it normalises by is saved with the weights.
+    """Module that resizes images and normalises them.
+
+    Its mean and standard deviation are saved with the weights.
 
     Args:
         size: Side of its output, pixels.
@@ -157,7 +159,10 @@ class TailHeads(nn.Module):
         self.tails = nn.ModuleList(tails)
 
     def forward(self, z: Tensor, places: Tensor | None) -> Tensor:
-        """Bias logits ``[B, heads, n_values]``; ``places`` is None, since the labels belong to images."""
+        """Bias logits ``[B, heads, n_values]``.
+
+        ``places`` is None, since the labels belong to images.
+        """
         return torch.stack([tail(z) for tail in self.tails], dim=1)
 
 

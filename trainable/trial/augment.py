@@ -31,7 +31,9 @@ def flip(x: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def shift(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Move each image by whole pixels, at most ``SHIFT`` of its side each way; the border is repeated.
+    """Move each image by whole pixels, at most ``SHIFT`` of its side each way.
+
+    The border is repeated.
 
     Args:
         x: float ``[B, 3, H, W]``.

@@ -1,4 +1,7 @@
-"""Where a row comes from: versions, source, device. Rows are compared only where these agree."""
+"""Origin of a row: versions, source, device.
+
+Rows are compared only where these agree.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from trainable.methods.base import Method
 
 @functools.cache
 def package_version() -> str:
-    """Version of this package; "0" where it is not installed."""
+    """Version of this package, or "0" where it is not installed."""
     try:
         return importlib.metadata.version("lnl-sweep")
     except importlib.metadata.PackageNotFoundError:
@@ -33,7 +36,10 @@ def package_version() -> str:
 
 @functools.cache
 def git_commit() -> str | None:
-    """Commit of the source, with ``+`` where files differ from it; None where the package is no checkout."""
+    """Commit of the source, with ``+`` where files differ from it.
+
+    None where the package is no checkout.
+    """
     root = Path(__file__).resolve().parents[2]
     # An installed package may lie inside somebody else's checkout, whose commit says nothing about it.
     if not (root / ".git").exists():
@@ -149,7 +155,10 @@ def _is_shared(module: str, shared: tuple[str, ...]) -> bool:
 
 
 def _folder(module: str) -> Path | None:
-    """Folder of a user's own module; None of an installed one, whose neighbours have nothing to do with it."""
+    """Folder of a user's own module.
+
+    None of an installed one, whose neighbours have nothing to do with it.
+    """
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
@@ -161,7 +170,10 @@ def _folder(module: str) -> Path | None:
 
 
 def _module_source(module: str) -> bytes | None:
-    """Content of a module's file; None where the name is that of no module, or of one without a file to read."""
+    """Content of a module's file.
+
+    None where the name is that of no module, or of one without a file to read.
+    """
     try:
         # Without importing it: what a function imports late counts whether it has been called or not.
         spec = importlib.util.find_spec(module)
@@ -217,7 +229,10 @@ def _option_files(network: str, options: Mapping[str, Any]) -> list[Path]:
 
 
 def named_files(options: Mapping[str, Any]) -> dict[str, Path]:
-    """Files that options name, by the option; but for ``weights``, a value without a dot or a slash is no path."""
+    """Files that options name, by the option.
+
+    Except for ``weights``, a value without a dot or a slash is no path.
+    """
     texts = {name: value for name, value in options.items() if isinstance(value, str) and value != "imagenet"}
     paths = {
         name: expanded(value) for name, value in texts.items() if name == "weights" or "/" in value or "." in value
@@ -252,5 +267,6 @@ def peak_memory_mb(device: torch.device) -> float:
     """Peak memory in MiB: of torch on the card, or of the whole process on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    # In bytes on macOS, in KiB on Linux.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

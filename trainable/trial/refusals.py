@@ -105,7 +105,7 @@ def check_conflicting(method: Method, dataset: Dataset, bias: Mapping[str, float
         n_conflicting: Conflicting training images; None = the data set does not say which those are.
 
     Raises:
-        InputError: It is so.
+        InputError: The method works on conflicting images, and there are none.
     """
     if "conflicting_samples" in method.needs and n_conflicting == 0:
         where = ", ".join(f"{name} = {value:g}" for name, value in bias.items())

@@ -1,4 +1,4 @@
-"""How long an epoch of a trial takes, from a few of its steps: for estimates before a sweep starts."""
+"""Time of an epoch of a trial, from a few of its steps, for estimates before a sweep starts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EVALUATED = 64
 
 @dataclass(frozen=True)
 class EpochTime:
-    """Time of a trial by a few of its steps.
+    """Times of a trial, by a few of its steps.
 
     Attributes:
         seconds: An epoch, steps and validation.
@@ -99,7 +99,7 @@ def tested_seconds(trainer: Trainer, image: float) -> float:
 
 
 def part_of(batch: Batch, most: int) -> Batch:
-    """The first images of a batch.
+    """Keep the first images of a batch.
 
     Args:
         batch: N images.

@@ -30,7 +30,7 @@ def cache_folder() -> Path:
     Returns:
         ``LNL_SWEEP_CACHE`` if it is set, else ``~/.cache/lnl-sweep``. Where there is no home folder, or one that cannot
         be written and has no such folder, as in containers and on batch nodes: one of this user in the system's
-        temporary folder, told in a sentence.
+        temporary folder, which a sentence on the standard error reports.
     """
     named = os.environ.get("LNL_SWEEP_CACHE")
     if named:
@@ -76,7 +76,9 @@ def digest(array: NDArray[Any]) -> str:
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Hold the lock of a file or folder: ``.<name>.lock`` beside it. The others wait, and then find it made.
+    """Hold the lock of a file or folder, ``.<name>.lock`` beside it.
+
+    Other processes wait, and then find the file made.
 
     The kernel ends the lock with the process that holds it, however that ends. Processes on several machines exclude
     one another where their disk is shared and knows locks (NFS does).

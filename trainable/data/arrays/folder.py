@@ -31,7 +31,7 @@ _sound: set[tuple[object, ...]] = set()
 
 @dataclass(frozen=True)
 class Manifest:
-    """What ``manifest.json`` says of the arrays beside it.
+    """Content of ``manifest.json``, which describes the arrays beside it.
 
     Attributes:
         checksum: Their ``checksum``.
@@ -110,7 +110,9 @@ def save_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]], replace: bool 
 
 @contextlib.contextmanager
 def drafted(folder: Path, replace: bool = False) -> Iterator[Path]:
-    """Fill a folder of arrays under another name; it gets its own when the block ends without an error.
+    """Fill a folder of arrays under another name.
+
+    It gets its own name when the block ends without an error.
 
     Args:
         folder: The folder; its parent is made.
@@ -153,7 +155,10 @@ def _take_place(draft: Path, folder: Path) -> None:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove what killed processes have left of a folder; only for whoever holds its lock."""
+    """Remove what killed processes have left of a folder.
+
+    The caller holds the folder's lock.
+    """
     for draft in folder.parent.glob(f".{folder.name}.*{_DRAFT}"):
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -183,7 +188,9 @@ def load_arrays(folder: Path) -> tuple[Arrays, str] | None:
 
 
 def sound_arrays(folder: Path) -> tuple[Arrays, str] | None:
-    """Map a folder of arrays whose bytes agree with its checksum; read once by each process, whole.
+    """Map a folder of arrays whose bytes agree with its checksum.
+
+    Each process compares them once, and reads all of them to do so.
 
     Args:
         folder: The folder.
@@ -212,7 +219,9 @@ def _state(file: Path) -> tuple[int, int, int]:
 
 
 def cached_arrays(name: str, build: Callable[[], Arrays]) -> tuple[Arrays, str]:
-    """Read arrays from the cache, or build them and put them there: of several processes one builds, the others wait.
+    """Read arrays from the cache, or build them and put them there.
+
+    Of several processes one builds, and the others wait.
 
     Args:
         name: Name of the folder in the cache; it must name everything the arrays depend on.

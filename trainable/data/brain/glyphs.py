@@ -70,5 +70,6 @@ def text_bitmap(text: str, image_size: int) -> NDArray[np.bool_]:
         glyph = np.array([[ink == "#" for ink in row] for row in font[character].split("|")])
         parts += [glyph, np.zeros((len(glyph), 1), dtype=np.bool_)]
     bitmap = np.concatenate(parts[:-1], axis=1)
+    # It stays in the cache: drawn into, it would change every later text.
     bitmap.flags.writeable = False
     return bitmap

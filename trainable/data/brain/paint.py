@@ -43,8 +43,11 @@ INKS: tuple[Ink, ...] = (
     Ink("red", "glioma", "rho", (255, 95, 95)),
     Ink("blue", "pituitary", "gamma", (95, 120, 255)),
 )
-"""The annotations, in the order of the bias heads. Pure blue vanishes on a dark image; and with the grey of brain
-tissue in the other channels an annotation is mostly colour, as in coloured digits, and little of an edge in grey."""
+"""The annotations, in the order of the bias heads.
+
+Pure blue vanishes on a dark image. With the grey of brain tissue in the other channels an annotation is mostly colour,
+as in coloured digits, and little of an edge in grey.
+"""
 
 _SUB = 4
 """Sub-pixels to a pixel each way: coverage has 17 steps."""
@@ -54,7 +57,7 @@ _VERTICES = 14
 
 
 def diameter(outline: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
-    """The two points of an outline that lie farthest apart.
+    """Find the two points of an outline that lie farthest apart.
 
     Args:
         outline: float64 ``[P, 2]``, x and y in units of the image's side, P >= 1.
@@ -71,7 +74,7 @@ def diameter(outline: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
 
 
 def length_text(length: int, field_mm: float, ink: str, lengths: Lengths) -> str:
-    """The length that is written beside an annotation.
+    """Write the length that stands beside an annotation.
 
     Args:
         length: In 1/65536 of the image's side.
@@ -128,6 +131,7 @@ def blend(images: NDArray[np.uint8], rows: NDArray[np.int64], covers: NDArray[np
     image, y, x = np.nonzero(covers)
     amount = covers[image, y, x].astype(np.uint16)
     for channel, value in enumerate(ink.colour):
+        # 255 * 255 + 127 still fits into 16 bits.
         under = images[rows[image], channel, y, x].astype(np.uint16)
         images[rows[image], channel, y, x] = (under * (255 - amount) + value * amount + 127) // 255
 

@@ -1,4 +1,6 @@
-"""How a synthetic slice is drawn: an axial head with contrast, and one tumour in it. A cartoon, not a simulation.
+"""Drawing of a synthetic slice: an axial head with contrast, and one tumour in it.
+
+It is a cartoon, not a simulation.
 
 Coordinates run from -1 to 1 over the image, x to the right and y down (the front of the head is up). All numbers are
 float64 and rounded once, at the end, so that a difference of a last bit between machines does not reach a pixel.
@@ -15,14 +17,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 BRAIN_EDGE = 0.86
-"""Where the brain ends, as a share of the head's ellipse."""
+"""Edge of the brain, as a share of the head's ellipse."""
 OUTLINE_POINTS = 32
 _WAVES = 6
 
 
 @dataclass(frozen=True)
 class Heads:
-    """Shape and texture of M heads; every array has the length M or the shape ``[M, ...]``.
+    """Shape and texture of M heads.
+
+    Every array has the length M or the shape ``[M, ...]``.
 
     Attributes:
         axes: Semi-axes of the head, ``[M, 2]``.
@@ -41,7 +45,9 @@ class Heads:
 
 @dataclass(frozen=True)
 class Tumours:
-    """Shape and contrast of M tumours; every array has the length M or the shape ``[M, ...]``.
+    """Shape and contrast of M tumours.
+
+    Every array has the length M or the shape ``[M, ...]``.
 
     Attributes:
         centre: Position, ``[M, 2]``.
@@ -66,7 +72,7 @@ class Tumours:
 
 
 def _step(distance: Floats, softness: float) -> Floats:
-    """1 well inside (distance below 0), 0 well outside, a smooth edge of the given width between."""
+    """Smooth step: 1 well inside (distance below 0), 0 well outside, an edge of the given width between."""
     t = np.clip(0.5 - distance / softness, 0.0, 1.0)
     smooth: Floats = t * t * (3 - 2 * t)
     return smooth

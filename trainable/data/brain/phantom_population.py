@@ -14,7 +14,10 @@ from trainable.randomness import derive
 
 @dataclass(frozen=True)
 class _Kind:
-    """Range of each property of a class, (lowest, highest), uniform between; distances over half the image's side."""
+    """Range of each property of a class, (lowest, highest), uniform between.
+
+    Distances are in half the image's side.
+    """
 
     reach: tuple[float, float]
     radius: tuple[float, float]
@@ -78,7 +81,9 @@ def _positions(patients: int, reach: Floats, rng: np.random.Generator) -> Floats
 
 
 def population(kind: NDArray[np.int64], slices: int, overlap: float, role: str) -> tuple[Heads, Tumours]:
-    """Draw heads and tumours of every slice; a patient's slices share head and tumour, and cut it at as many heights.
+    """Draw heads and tumours of every slice.
+
+    A patient's slices share head and tumour, and cut them at different heights.
 
     A slice lies between its own class and one other of the patient's: at weight w = overlap x |z| of the other, z
     half the patient's and half the slice's. Above one half it looks more like the other class than like its own.

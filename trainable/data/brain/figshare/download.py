@@ -25,7 +25,9 @@ Progress = Callable[[int, int], None]
 
 
 def download(folder: Path, progress: Progress = lambda done, total: None, api: str | None = None) -> Path:
-    """Fetch every file of the article into a folder; files that are there and right are not fetched again.
+    """Fetch every file of the article into a folder.
+
+    Files that are there and right are not fetched again.
 
     Args:
         folder: Where to put them; a part of a file (``.part``) that lies there is continued.

@@ -19,12 +19,14 @@ BYTES = 32
 
 
 def key_file(folder: Path) -> Path:
-    """The file in which the key of a folder of arrays stands."""
+    """Path of the file that holds the key of a folder of arrays."""
     return folder.with_name(f"{folder.name}.key")
 
 
 def key_beside(folder: Path) -> bytes | None:
-    """Read the key of a folder of arrays; others are kept from reading it.
+    """Read the key of a folder of arrays.
+
+    Permissions that let other users read its file are taken away.
 
     Args:
         folder: The folder; it need not exist.
@@ -56,7 +58,15 @@ def key_beside(folder: Path) -> bytes | None:
 
 
 def make_key(folder: Path) -> bytes:
-    """Make the key of a folder of arrays; only for whoever holds the folder's lock.
+    """Make the key of a folder of arrays.
+
+    The caller holds the folder's lock.
+
+    Args:
+        folder: The folder; it need not exist.
+
+    Returns:
+        ``BYTES`` random bytes.
 
     Raises:
         InputError: It cannot be written.

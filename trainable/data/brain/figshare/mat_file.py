@@ -15,7 +15,10 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 
 
 class FileProblem(Exception):
-    """A file that cannot be used; ``kind`` groups such files in the report and never holds a patient's identifier."""
+    """A file that cannot be used.
+
+    ``kind`` groups such files in the report, and never holds a patient's identifier.
+    """
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -24,7 +27,7 @@ class FileProblem(Exception):
 
 @dataclass(frozen=True)
 class Slice:
-    """What one file holds.
+    """Content of one file.
 
     Attributes:
         label: 0 meningioma, 1 glioma, 2 pituitary (in the file 1, 2, 3).
@@ -85,7 +88,9 @@ _FIELDS = ("label", "PID", "image", "tumorBorder", "tumorMask")
 
 
 def read_array(group: Any, name: str) -> NDArray[Any]:
-    """Read a variable; a MATLAB cell that holds one thing is that thing.
+    """Read a variable.
+
+    A MATLAB cell that holds one value is that value.
 
     Args:
         group: The h5py file or group.
