@@ -124,6 +124,11 @@ def make_spec(
 
     Raises:
         InputError: A name or a value is wrong.
+
+    Example:
+        >>> spec = make_spec("coloured_digits", method="lnl", color_variance=0.02)
+        >>> spec.network, spec.hyperparameters["lambda_"]
+        ('pixel_front', 1.0)
     """
     data = load_dataset(dataset, **(dataset_options or {}))
     training = training or Training()
@@ -210,6 +215,20 @@ def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
 
     Raises:
         InputError: There is no such file, or a sweep did not write it.
+
+    Example:
+        The file of an untrained network, as a sweep keeps those of trained ones:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from trainable.trial.outcome import model_bytes
+        >>> trainer = Trainer(make_spec("coloured_digits", color_variance=0.05))
+        >>> with tempfile.TemporaryDirectory() as models:
+        ...     file = Path(models, "trial.safetensors")
+        ...     _ = file.write_bytes(model_bytes(trainer, trainer.nets))
+        ...     model = load_model(file)
+        >>> model(torch.zeros(1, 3, 14, 14)).shape
+        torch.Size([1, 10])
     """
     file = expanded(path)
     if not file.is_file():

@@ -18,7 +18,14 @@ ENVIRONMENT = (
 
 
 def store_environment() -> dict[str, str]:
-    """Collect this process's variables with the places of store and data, and the credentials for them."""
+    """Collect this process's variables with the places of store and data, and the credentials for them.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch.dict(os.environ, {"LNL_SWEEP_DATA": "s3://bucket/data"}, clear=True):
+        ...     store_environment()
+        {'LNL_SWEEP_DATA': 's3://bucket/data'}
+    """
     found = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     if found.get(DATA) and "://" not in found[DATA]:
         # A worker has another working directory, and perhaps another home.
@@ -27,5 +34,13 @@ def store_environment() -> dict[str, str]:
 
 
 def use_environment(variables: dict[str, str]) -> None:
-    """Take over another process's ``store_environment``."""
+    """Take over another process's ``store_environment``.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch.dict(os.environ):
+        ...     use_environment({"AWS_REGION": "eu-central-1"})
+        ...     os.environ["AWS_REGION"]
+        'eu-central-1'
+    """
     os.environ.update(variables)

@@ -36,7 +36,15 @@ _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
 
 @contextlib.contextmanager
 def coming_from(origin: Origin) -> Iterator[None]:
-    """Record another place than a module for what is registered within the block."""
+    """Record another place than a module for what is registered within the block.
+
+    Example:
+        >>> codecs: Registry[str] = Registry("codec", "json")
+        >>> with coming_from(Origin("file", "codecs.py")):
+        ...     _ = codecs.register("length", lambda function: function.__name__)(len)
+        >>> codecs.origin("length")
+        Origin(kind='file', name='codecs.py')
+    """
     token = _origin.set(origin)
     try:
         yield
@@ -142,6 +150,12 @@ def import_registered(module: str) -> None:
 
     Raises:
         InputError: It cannot be imported. Every sweep needs the whole registry: one broken file would end all of them.
+
+    Example:
+        >>> import_registered("no.such.module")
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: no/such/module.py cannot be imported (ModuleNotFoundError: No module named ...
     """
     try:
         importlib.import_module(module)

@@ -37,6 +37,10 @@ def bounded(text: str, longest: int = LONGEST, length: int | None = None) -> str
 
     Returns:
         One line; at most some 40 characters longer than ``longest``.
+
+    Example:
+        >>> bounded("a" * 100, longest=12)
+        'aaaaaaaa [... cut from 100 characters ...] aaaa'
     """
     if len(text) <= longest and len(line := escaped(text)) <= longest:
         return line

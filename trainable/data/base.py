@@ -197,12 +197,25 @@ def register_dataset(name: str) -> Callable[[DatasetFactory], DatasetFactory]:
 
     Raises:
         InputError: The name is taken by another factory.
+
+    Example:
+        >>> from trainable.data.digits.coloured_digits import ColouredDigits
+        >>> @register_dataset("large_digits")
+        ... def large_digits(subset: str = "all") -> Dataset:
+        ...     return ColouredDigits(28, subset)
+        >>> load_dataset("large_digits").image_size
+        28
     """
     return DATASETS.register(name, lambda factory: factory)
 
 
 def list_datasets() -> list[str]:
-    """Names of all registered data sets, sorted."""
+    """Names of all registered data sets, sorted.
+
+    Example:
+        >>> {"brain_mri", "brain_phantom", "coloured_digits"} <= set(list_datasets())
+        True
+    """
     return DATASETS.names()
 
 
@@ -211,6 +224,10 @@ def dataset_factory(name: str) -> DatasetFactory:
 
     Raises:
         InputError: No such data set; the nearest known name is given.
+
+    Example:
+        >>> dataset_factory("coloured_digits").__name__
+        'ColouredDigits'
     """
     return DATASETS.get(name)
 
@@ -229,6 +246,11 @@ def load_dataset(name: str, **options: Any) -> Dataset:
 
     Raises:
         InputError: Unknown name or option, or files that cannot be read.
+
+    Example:
+        >>> digits = load_dataset("coloured_digits", image_size=28)
+        >>> digits.classes[:3], len(digits.labels())
+        (('0', '1', '2'), 5000)
     """
     # As text, since a mapping cannot be a key of the cache.
     return _load(name, json.dumps(options, sort_keys=True))
@@ -272,6 +294,10 @@ def resolve_bias(dataset: Dataset, bias: Mapping[str, float]) -> dict[str, float
 
     Raises:
         InputError: An unknown parameter, a missing one, or a value outside its range (NaN included).
+
+    Example:
+        >>> resolve_bias(load_dataset("brain_phantom"), {"rho": 1})
+        {'rho': 1.0, 'gamma': 0.0}
     """
     axes = {axis.name: axis for axis in dataset.axes}
     for name in bias:

@@ -28,8 +28,9 @@ def missing_options(factory: Callable[..., object], options: Mapping[str, Any]) 
     Returns:
         Their names, in the order of the factory's parameters.
 
-    >>> missing_options(lambda folder, image_size=64: None, {"image_size": 32})
-    ['folder']
+    Example:
+        >>> missing_options(lambda folder, image_size=64: None, {"image_size": 32})
+        ['folder']
     """
     single = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = inspect.signature(factory).parameters.values()
@@ -42,6 +43,12 @@ def check_options(name: str, factory: Callable[..., object], options: Mapping[st
 
     Raises:
         InputError: One is missing.
+
+    Example:
+        >>> check_options("x_ray", lambda folder: None, {})
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: data set x_ray needs the option folder: give dataset: {name: x_ray, folder: ...}
     """
     missing = missing_options(factory, options)
     if missing:
@@ -64,7 +71,12 @@ def check_base(kind: type[Dataset]) -> None:
 
 
 def required_members() -> list[str]:
-    """Members of a data set that have no default."""
+    """Members of a data set that have no default.
+
+    Example:
+        >>> required_members()[:4]
+        ['classes', 'axes', 'attributes', 'image_size']
+    """
     from trainable.data.base import Dataset
 
     attributes = [member for member in Dataset.__annotations__ if _static(Dataset, member) is _MISSING]
@@ -120,6 +132,13 @@ def files_found(what: str) -> Iterator[None]:
 
     Raises:
         InputError: A file is not there, or may not be read.
+
+    Example:
+        >>> with files_found("data set x_ray"):
+        ...     open("/no/such/file")
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: data set x_ray must find its files, but got FileNotFoundError: [Errno 2] ...
     """
     try:
         yield

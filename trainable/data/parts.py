@@ -107,6 +107,13 @@ def heads_with_labels(heads: BiasHeads, images: ImageSet) -> tuple[BiasHeads, Im
 
     Returns:
         The heads with a label, and the images with their labels alone; the first head where none has one.
+
+    Example:
+        >>> heads, zeros = BiasHeads(("red", "blue"), 2, False), torch.zeros(2, dtype=torch.int64)
+        >>> bias = torch.tensor([[0, IGNORED], [1, IGNORED]])
+        >>> images = ImageSet(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), zeros, bias, zeros, zeros)
+        >>> heads_with_labels(heads, images)[0].names
+        ('red',)
     """
     if not heads.names:
         return heads, images
@@ -118,5 +125,10 @@ def heads_with_labels(heads: BiasHeads, images: ImageSet) -> tuple[BiasHeads, Im
 
 
 def as_tensor_index(index: NDArray[np.int64]) -> Tensor:
-    """Positions as an int64 tensor."""
+    """Positions as an int64 tensor.
+
+    Example:
+        >>> as_tensor_index(np.array([2, 5]))
+        tensor([2, 5])
+    """
     return torch.from_numpy(np.ascontiguousarray(index, dtype=np.int64))

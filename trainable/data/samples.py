@@ -33,6 +33,11 @@ def sample_index(dataset: Dataset, most: int = _IMAGES) -> NDArray[np.int64]:
 
     Returns:
         int64 ``[about most]``, by class.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> len(sample_index(load_dataset("coloured_digits"), most=20))
+        20
     """
     seed = derive("samples")
     train = numpy_generator(seed, "sample").permutation(dataset.split(seed).train)
@@ -51,6 +56,12 @@ def strips(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> list[tupl
     Returns:
         (bias value, RGB image), in the order of ``values``. Small images are enlarged to about 56 pixels by whole
         factors; images above 128 pixels are shrunk to that. The data set's note stands below.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> [(value, row)] = strips(load_dataset("coloured_digits"), [{"color_variance": 0.02}])
+        >>> row.size
+        (596, 56)
     """
     index = sample_index(dataset)
     rows = []
@@ -78,6 +89,11 @@ def contact_sheet(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> Im
 
     Returns:
         RGB image.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> contact_sheet(load_dataset("coloured_digits"), [{"color_variance": 0.02}]).mode
+        'RGB'
     """
     index = sample_index(dataset, len(dataset.classes))
     columns = [_tiles(dataset, value, index, _SHEET) for value in values]

@@ -22,6 +22,11 @@ def brier(probs: Floats, labels: Ints) -> float:
     """Brier score of several classes (Brier 1950), in [0, 2]: squared errors summed over classes, mean over images.
 
     Half of it, the form for two classes alone, is not meant: guessing evenly among K classes scores 1 - 1 / K.
+
+    Example:
+        >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])
+        >>> brier(probs, labels)
+        0.3125
     """
     if not len(labels):
         return float("nan")
@@ -33,6 +38,11 @@ def log_loss(probs: Floats, labels: Ints) -> float:
     """Mean of -log of the true class's probability, nats, in [0, 16.12].
 
     Probabilities below 1e-7 count as 1e-7.
+
+    Example:
+        >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])
+        >>> round(log_loss(probs, labels), 4)
+        0.4904
     """
     if not len(labels):
         return float("nan")
@@ -41,7 +51,13 @@ def log_loss(probs: Floats, labels: Ints) -> float:
 
 
 def confidence_gap(probs: Floats, labels: Ints) -> float:
-    """Mean confidence (largest probability) minus accuracy, in [-1, 1]: above 0 overconfident."""
+    """Mean confidence (largest probability) minus accuracy, in [-1, 1]: above 0 overconfident.
+
+    Example:
+        >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])
+        >>> confidence_gap(probs, labels)
+        0.125
+    """
     if not len(labels):
         return float("nan")
     return float(probs.max(axis=1).astype(np.float64).mean() - (probs.argmax(axis=1) == labels).mean())
@@ -57,6 +73,11 @@ def calibration_error(probs: Floats, labels: Ints, bins: int = BINS) -> float:
 
     Returns:
         sum over bins of (share of images) x |accuracy - mean confidence|.
+
+    Example:
+        >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])
+        >>> calibration_error(probs, labels)
+        0.375
     """
     if not len(labels):
         return float("nan")
@@ -79,6 +100,10 @@ def calibration_error_null(probs: Floats, bins: int = BINS) -> float:
 
     Returns:
         The expectation of ``calibration_error``.
+
+    Example:
+        >>> round(calibration_error_null(np.array([[0.75, 0.25], [0.5, 0.5]])), 4)
+        0.4375
     """
     if not len(probs):
         return float("nan")

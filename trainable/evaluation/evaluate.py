@@ -83,6 +83,13 @@ def predict(
 
     Returns:
         float32 ``[N, K]``, rows sum to 1.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> nets = Nets(torch.nn.Flatten(), torch.nn.Linear(3 * 14 * 14, 10), None)
+        >>> digits = load_dataset("coloured_digits")
+        >>> predict(nets, digits.variant_images("unbiased", {"color_variance": 0.02}, np.arange(4), "test")).shape
+        (4, 10)
     """
     parts = []
     mode = evaluating if nets.batch_statistics is None else with_batch_statistics
@@ -133,6 +140,12 @@ def validation_sets(view: DataView) -> dict[Rule, ImageSet]:
     """Paint the validation images of every rule of the data set, once a trial.
 
     Rules that look at the same images share one object, so that ``validation_values`` predicts them once.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> view = DataView(load_dataset("coloured_digits"), {"color_variance": 0.02}, 0, None, "search")
+        >>> {rule: len(images) for rule, images in validation_sets(view).items()}
+        {'val_counterfactual': 500, 'val_biased': 500, 'val_unbiased': 500}
     """
     sets: dict[Rule, ImageSet] = {}
     for rule in view.dataset.rules:
@@ -167,6 +180,13 @@ def validation_values(
 
     Raises:
         InputError: ``val_reweighted`` without ``reweighting``.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> view = DataView(load_dataset("coloured_digits"), {"color_variance": 0.02}, 0, None, "search")
+        >>> nets = Nets(torch.nn.Flatten(), torch.nn.Linear(3 * 14 * 14, 10), None)
+        >>> sorted(validation_values(nets, validation_sets(view), "accuracy"))
+        ['val_biased', 'val_counterfactual', 'val_unbiased']
     """
     known: dict[int, NDArray[np.float32]] = {}
     values: dict[str, float | None] = {}
@@ -214,6 +234,14 @@ def test_report(
 
     Raises:
         InputError: The view is one of the search phase, which never sees test data.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> view = DataView(load_dataset("coloured_digits"), {"color_variance": 0.02}, 0, None, "confirm")
+        >>> nets = Nets(torch.nn.Flatten(), torch.nn.Linear(3 * 14 * 14, 10), None)
+        >>> columns, predictions = test_report(nets, view, None, "accuracy")
+        >>> columns["n_test"], len(predictions["predicted"])
+        (1000, 4000)
     """
     dataset = view.dataset
     names = list(VARIANTS)

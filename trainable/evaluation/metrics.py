@@ -28,6 +28,11 @@ def accuracy(probs: Floats, labels: Ints, weights: Floats | None = None) -> floa
     """Share of right predictions, in [0, 1].
 
     A tie of probabilities goes to the lower class.
+
+    Example:
+        >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
+        >>> accuracy(probs, labels)
+        0.75
     """
     w = _weights(labels, weights)
     total = w.sum()
@@ -38,6 +43,11 @@ def recalls(probs: Floats, labels: Ints, weights: Floats | None = None) -> NDArr
     """Share of right predictions among the images of each class, float64 ``[K]`` in [0, 1].
 
     It is NaN for a class without images.
+
+    Example:
+        >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
+        >>> recalls(probs, labels)
+        array([0.5, 1. ])
     """
     w = _weights(labels, weights)
     n_classes = probs.shape[1]
@@ -48,7 +58,13 @@ def recalls(probs: Floats, labels: Ints, weights: Floats | None = None) -> NDArr
 
 
 def balanced_accuracy(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
-    """Mean recall over the classes that have images, in [0, 1]."""
+    """Mean recall over the classes that have images, in [0, 1].
+
+    Example:
+        >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
+        >>> balanced_accuracy(probs, labels)
+        0.75
+    """
     found = recalls(probs, labels, weights)
     found = found[~np.isnan(found)]
     return float(found.mean()) if len(found) else float("nan")
@@ -59,6 +75,11 @@ def auroc(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
 
     The area is the chance that an image of the class scores above one of the rest, a tie counting half (the
     Mann-Whitney statistic: Hanley & McNeil 1982). Classes without images, or without a rest, are left out.
+
+    Example:
+        >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
+        >>> auroc(probs, labels)
+        1.0
     """
     w = _weights(labels, weights)
     areas = []
@@ -83,6 +104,10 @@ def worst_group_accuracy(correct: NDArray[np.bool_], groups: Ints) -> float:
 
     Returns:
         The minimum over the groups that have images, in [0, 1].
+
+    Example:
+        >>> worst_group_accuracy(np.array([True, True, True, False]), np.array([0, 0, 1, 1]))
+        0.5
     """
     if not len(correct):
         return float("nan")
@@ -102,6 +127,10 @@ def flip_rate(first: Ints, second: Ints) -> float:
 
     Raises:
         InputError: The two have different lengths.
+
+    Example:
+        >>> flip_rate(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 0]))
+        0.25
     """
     if len(first) != len(second):
         raise InputError(f"flip_rate compares the same images, but got {len(first)} and {len(second)} predictions")
@@ -125,6 +154,11 @@ def score(metric: Metric, probs: Floats, labels: Ints, weights: Floats | None = 
 
     Raises:
         InputError: Unknown metric.
+
+    Example:
+        >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
+        >>> score("balanced_accuracy", probs, labels)
+        0.75
     """
     if metric not in _METRICS:
         raise unknown_name("metric", metric, _METRICS)
@@ -159,6 +193,10 @@ def bias_weights(labels: Ints, bias: Ints, target: Floats) -> NDArray[np.float64
 
     Raises:
         InputError: A class has no image of a bias value that the target law contains.
+
+    Example:
+        >>> bias_weights(np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([1.0, 0.0]))
+        array([2., 0., 1.])
     """
     n_values = len(target)
     classes = np.unique(labels)
@@ -195,6 +233,12 @@ def reweighted(metric: Metric, probs: Floats, labels: Ints, bias: Ints, target: 
 
     Raises:
         InputError: As in ``bias_weights``.
+
+    Example:
+        >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
+        >>> annotated = np.array([0, 1, 0, 0])
+        >>> reweighted("accuracy", probs, labels, annotated, np.array([1.0, 0.0]), groups=np.arange(4)).estimate
+        1.0
     """
     weights = bias_weights(labels, bias, target)
     estimate = score(metric, probs, labels, weights)

@@ -33,6 +33,11 @@ def label_loss(logits: Tensor, batch: Batch) -> Tensor:
 
     Returns:
         Scalar, nats.
+
+    Example:
+        >>> batch = Batch(torch.zeros(2, 3, 8, 8), torch.tensor([0, 1]), torch.tensor([[0], [1]]))
+        >>> round(float(label_loss(torch.zeros(2, 2), batch)), 3)
+        0.693
     """
     return F.cross_entropy(logits, batch.y, weight=batch.class_weight)
 
@@ -46,6 +51,12 @@ def counted(batch: Batch) -> tuple[Tensor | None, Tensor]:
     Returns:
         ``places``, bool ``[B, H', W']``: positions where any head has a label (None for labels of the whole image), and
         the labels, int64 ``[M, heads]``; some may still be ``IGNORED``.
+
+    Example:
+        >>> batch = Batch(torch.zeros(2, 3, 8, 8), torch.tensor([0, 1]), torch.tensor([[0], [1]]))
+        >>> counted(batch)
+        (None, tensor([[0],
+                [1]]))
     """
     b = batch.b
     if b.dim() == 2:
@@ -96,6 +107,12 @@ def bias_loss(p: Prediction) -> tuple[Tensor, Tensor]:
 
     Returns:
         Scalar in nats, and its gradient ``[M, heads, values]``.
+
+    Example:
+        >>> uniform = Prediction.of(torch.zeros(2, 1, 2), torch.tensor([[0], [1]]))
+        >>> loss, gradient = bias_loss(uniform)
+        >>> round(float(loss), 3), gradient.round(decimals=3).tolist()
+        (0.693, [[[-0.25, 0.25]], [[0.25, -0.25]]])
     """
     weight = p.mask / p.mask.sum(dim=0).clamp(min=1)
     at_label = p.labels.unsqueeze(-1)
@@ -115,6 +132,12 @@ def negative_conditional_entropy(p: Prediction) -> tuple[Tensor, Tensor]:
 
     Returns:
         Scalar in nats, in [-log K, 0], and its gradient ``[M, heads, values]``.
+
+    Example:
+        >>> uniform = Prediction.of(torch.zeros(2, 1, 2), torch.tensor([[0], [1]]))
+        >>> loss, gradient = negative_conditional_entropy(uniform)
+        >>> round(float(loss), 3)
+        -0.693
     """
     weight = p.mask / p.mask.sum().clamp(min=1)
     minus_entropy = (p.Q * p.log_Q).sum(dim=-1)
@@ -132,6 +155,12 @@ def confusion_loss(p: Prediction) -> tuple[Tensor, Tensor]:
 
     Returns:
         Scalar in nats, at least log K, and its gradient ``[M, heads, values]``.
+
+    Example:
+        >>> uniform = Prediction.of(torch.zeros(2, 1, 2), torch.tensor([[0], [1]]))
+        >>> loss, gradient = confusion_loss(uniform)
+        >>> round(float(loss), 3), float(gradient.abs().max()) < 1e-6
+        (0.693, True)
     """
     weight = p.mask / p.mask.sum().clamp(min=1)
     gradient = (p.Q - 1 / p.Q.shape[-1]) * weight.unsqueeze(-1)
@@ -152,6 +181,12 @@ def send_back(L_c: Tensor, feat: Tensor, gradient: Tensor | None) -> None:
         L_c: The label loss, scalar.
         feat: f(x), with its graph.
         gradient: What is added to dL_c/dfeat, in the shape of ``feat``; None adds nothing.
+
+    Example:
+        >>> feat = torch.ones(2, requires_grad=True)
+        >>> send_back((3 * feat).sum(), feat, torch.ones(2))
+        >>> feat.grad
+        tensor([4., 4.])
     """
     if gradient is not None:
         feat.register_hook(lambda from_g: from_g + gradient)  # type: ignore[no-untyped-call]
@@ -201,6 +236,15 @@ def adversary(
 
     Returns:
         The gradient on ``feat`` and the terms.
+
+    Example:
+        >>> batch = Batch(torch.zeros(2, 3, 8, 8), torch.tensor([0, 1]), torch.tensor([[0], [1]]))
+        >>> class Head(nn.Linear):
+        ...     def forward(self, z, places):
+        ...         return super().forward(z).unsqueeze(1)
+        >>> result = adversary(Head(4, 2), torch.ones(2, 4, requires_grad=True), batch, lambda_=1.0, mu=1.0)
+        >>> result.gradient.shape, float(result.mi) <= 0
+        (torch.Size([2, 4]), True)
     """
     places, labels = counted(batch)
     z = feat.detach().requires_grad_()

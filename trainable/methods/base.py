@@ -295,6 +295,17 @@ def register_method(
 
     Raises:
         InputError: The name is taken, a searched hyperparameter has no default, or there is no such need.
+
+    Example:
+        >>> from torch.nn.functional import cross_entropy
+        >>> @register_method("smooth", long_name="Smoothing", reference="Szegedy et al. 2016", defaults={"smooth": 0.1})
+        ... def smooth(nets, batch, hyperparameters, ramp):
+        ...     logits = nets.g(nets.f(batch.x))
+        ...     loss = cross_entropy(logits, batch.y, label_smoothing=hyperparameters["smooth"])
+        ...     loss.backward()
+        ...     return Losses(logits.detach(), loss.detach())
+        >>> get_method("smooth").defaults
+        {'lr': 0.001, 'weight_decay': 0.0005, 'pretrain_epochs': 0, 'smooth': 0.1}
     """
     full_space = {**(space or {}), **_COMMON_SPACE}
     full_defaults = {**_COMMON_DEFAULTS, **(defaults or {})}
@@ -323,7 +334,12 @@ def _normalised(name: str, traits: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_methods() -> list[str]:
-    """Names of all registered methods, sorted."""
+    """Names of all registered methods, sorted.
+
+    Example:
+        >>> {"erm", "grl", "lnl"} <= set(list_methods())
+        True
+    """
     return METHODS.names()
 
 
@@ -332,5 +348,9 @@ def get_method(name: str) -> Method:
 
     Raises:
         InputError: No such method; the nearest known name is given.
+
+    Example:
+        >>> get_method("lnl").long_name
+        'Learning Not to Learn'
     """
     return METHODS.get(name)

@@ -100,6 +100,18 @@ def register_network(name: str, note: str = "", remark: str = "") -> Callable[[N
 
     Raises:
         InputError: The name is taken by another builder.
+
+    Example:
+        >>> from trainable.networks.heads import PointwiseHead
+        >>> @register_network("one_layer")
+        ... def one_layer(data: DataShape, width: int = 8) -> Blueprint:
+        ...     def body():
+        ...         f = nn.Conv2d(data.channels, width, 5, stride=2)
+        ...         g = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, len(data.classes)))
+        ...         return f, g
+        ...     return Blueprint(body, lambda: PointwiseHead(width, 16, data.heads))
+        >>> "one_layer" in list_networks()
+        True
     """
 
     return NETWORKS.register(name, lambda builder: _Registered(builder, note, remark))
@@ -109,6 +121,10 @@ def list_networks() -> list[str]:
     """Names of the registered networks, sorted.
 
     The names of torchvision's classifiers are not listed, and can be used too.
+
+    Example:
+        >>> {"pixel_front", "small_cnn"} <= set(list_networks())
+        True
     """
     return NETWORKS.names()
 
@@ -118,6 +134,10 @@ def network_note(name: str) -> str:
 
     Args:
         name: A registered name or that of a torchvision classifier.
+
+    Example:
+        >>> network_note("pixel_front")
+        'toy network: its first stage sees colour only'
     """
     found = NETWORKS.find(name)
     return found.note if found else ""
@@ -128,6 +148,10 @@ def network_remark(name: str) -> str:
 
     Args:
         name: A registered name or that of a torchvision classifier.
+
+    Example:
+        >>> network_remark("small_cnn")
+        ''
     """
     found = NETWORKS.find(name)
     return found.remark if found else ""
@@ -138,6 +162,10 @@ def network_module(name: str) -> str:
 
     Args:
         name: A registered name or that of a torchvision classifier.
+
+    Example:
+        >>> network_module("small_cnn"), network_module("resnet18")
+        ('trainable.networks.small_cnn', 'trainable.networks.torchvision')
     """
     found = NETWORKS.find(name)
     return found.builder.__module__ if found else LATE
@@ -156,6 +184,12 @@ def blueprint(network: str, options: Mapping[str, Any], shape: DataShape) -> Blu
 
     Raises:
         InputError: Unknown network or option.
+
+    Example:
+        >>> plan = blueprint("small_cnn", {"width": 8}, DataShape(3, 64, 64, ("benign", "malignant")))
+        >>> f, g = plan.body()
+        >>> g[-1]
+        Linear(in_features=256, out_features=2, bias=True)
     """
     registered = NETWORKS.find(network)
     if registered is not None:

@@ -31,6 +31,11 @@ def build_nets(network: str, options: Mapping[str, Any], shape: DataShape, seed:
 
     Raises:
         InputError: Unknown network or option.
+
+    Example:
+        >>> nets = build_nets("small_cnn", {}, DataShape(3, 64, 64, ("benign", "malignant")), 0, with_bias_head=False)
+        >>> nets.g(nets.f(torch.zeros(2, 3, 64, 64))).shape
+        torch.Size([2, 2])
     """
     plan = blueprint(network, options, shape)
     with torch.random.fork_rng(devices=[]):
@@ -53,6 +58,10 @@ def feature_shape(f: nn.Module, image_size: int) -> tuple[int, ...]:
     Args:
         f: The features; its mode, buffers and gradients are left as they are.
         image_size: Side of the images, pixels.
+
+    Example:
+        >>> feature_shape(nn.Conv2d(3, 8, 3, stride=2), 64)
+        (8, 31, 31)
     """
     device = next((parameter.device for parameter in f.parameters()), torch.device("cpu"))
     with evaluating(f), torch.inference_mode():
@@ -70,6 +79,10 @@ def downsample_bias(b: Tensor, size: tuple[int, int]) -> Tensor:
 
     Returns:
         int64 ``[N, heads, H', W']``: position i takes row floor(i H / H'); the tensor itself where the sizes agree.
+
+    Example:
+        >>> downsample_bias(torch.arange(16).view(1, 1, 4, 4), (2, 2)).tolist()
+        [[[[0, 2], [8, 10]]]]
     """
     if tuple(b.shape[-2:]) == tuple(size):
         return b

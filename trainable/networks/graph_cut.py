@@ -38,6 +38,13 @@ def cut(model: nn.Module, split_at: str) -> tuple[fx.GraphModule, fx.GraphModule
 
     Raises:
         InputError: No such module, or more than its output crosses the cut.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+        >>> f, g = cut(model, "1")
+        >>> torch.equal(g(f(torch.ones(1, 2))), model(torch.ones(1, 2)))
+        True
     """
     if split_at not in dict(model.named_modules()) or not split_at:
         raise unknown_name("layer in split_at", split_at, layers(model))
@@ -56,7 +63,12 @@ def cut(model: nn.Module, split_at: str) -> tuple[fx.GraphModule, fx.GraphModule
 
 
 def layers(model: nn.Module) -> list[str]:
-    """Layers after which the model can be cut, at most 24: its children and, where these are few, theirs."""
+    """Layers after which the model can be cut, at most 24: its children and, where these are few, theirs.
+
+    Example:
+        >>> layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))
+        ['0', '1']
+    """
     found = _dividing(model, set())
     if len(found) < _FEW:
         opened = set()

@@ -34,7 +34,12 @@ _Pieces = Callable[[int], tuple[nn.Module, nn.Module]]
 
 @functools.cache
 def classifiers() -> tuple[str, ...]:
-    """Names of torchvision's classifiers, sorted."""
+    """Names of torchvision's classifiers, sorted.
+
+    Example:
+        >>> {"densenet121", "resnet18"} <= set(classifiers())
+        True
+    """
     return tuple(sorted(torchvision.models.list_models(module=torchvision.models)))
 
 
@@ -67,6 +72,11 @@ def lay_out(
     Raises:
         InputError: A layer where no cut is possible, weights that cannot be read or do not fit, or an image size that
             the network cannot work with.
+
+    Example:
+        >>> f, g = lay_out(DataShape(3, 64, 64, ("benign", "malignant")), "resnet18", split_at="layer2").body()
+        >>> f(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 128, 8, 8])
     """
     side = data.image_size if image_size is None else image_size
     if isinstance(side, bool) or not isinstance(side, int) or side < 1:
@@ -219,7 +229,13 @@ def _tail_heads(pieces: _Pieces, heads: BiasHeads, network: str, side: int) -> T
 
 
 def imagenet_file(network: str) -> tuple[Path, str]:
-    """File that holds torchvision's default weights of a classifier, and the address it can be had from."""
+    """File that holds torchvision's default weights of a classifier, and the address it can be had from.
+
+    Example:
+        >>> file, address = imagenet_file("resnet18")
+        >>> address.endswith(file.name)
+        True
+    """
     url = torchvision.models.get_model_weights(network).DEFAULT.url
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name, url
 

@@ -22,6 +22,10 @@ def choose_device(device: str) -> torch.device:
 
     Raises:
         InputError: An unknown device, or a GPU where there is none.
+
+    Example:
+        >>> choose_device("cpu")
+        device(type='cpu')
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")

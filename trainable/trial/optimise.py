@@ -26,6 +26,12 @@ def schedule(training: Training, step: int, steps: int) -> float:
 
     Returns:
         A factor in (0, 1].
+
+    Example:
+        >>> [round(schedule(Training(schedule="cosine"), step, 4), 3) for step in range(4)]
+        [1.0, 0.854, 0.5, 0.146]
+        >>> [round(schedule(Training(schedule="step"), step, 5), 3) for step in range(5)]
+        [1.0, 1.0, 0.1, 0.1, 0.01]
     """
     progress = step / steps
     if training.schedule == "cosine":
@@ -45,6 +51,10 @@ def ramp(share: float, progress: float) -> float:
 
     Returns:
         A factor in [0, 1]; exactly 1 from ``share`` on.
+
+    Example:
+        >>> [round(ramp(0.3, progress), 3) for progress in (0.0, 0.03, 0.15, 0.3)]
+        [0.0, 0.462, 0.987, 1.0]
     """
     if progress >= share:
         return 1.0

@@ -68,6 +68,12 @@ def epoch_means(done: Sequence[Losses], y: Tensor, sizes: Sequence[int]) -> dict
     Returns:
         ``train_loss``, ``label_loss``, ``mi_loss``, ``bias_loss`` (nats), ``train_accuracy``, ``bias_accuracy``; None
         where the method has no such term.
+
+    Example:
+        >>> step = Losses(logits=torch.eye(2), label=torch.tensor(0.5))
+        >>> means = epoch_means([step], torch.tensor([0, 0]), [2])
+        >>> means["label_loss"], means["train_accuracy"], means["mi_loss"]
+        (0.5, 0.5, None)
     """
     # The last batch may be smaller: the mean is one over images, not over steps.
     weight = torch.tensor(sizes, dtype=torch.float64, device=y.device)
@@ -112,6 +118,10 @@ def at_chance(accuracy: float, n_classes: int, largest_class: float) -> bool:
 
     Returns:
         True below 1/K + .1 (1 - 1/K), or below the largest class's share + .02.
+
+    Example:
+        >>> at_chance(0.52, 2, largest_class=0.5), at_chance(0.9, 2, largest_class=0.5)
+        (True, False)
     """
     chance = 1 / n_classes
     return accuracy < chance + 0.1 * (1 - chance) or accuracy < largest_class + 0.02
@@ -154,6 +164,12 @@ def spec_row(spec: TrialSpec, status: str, error: str | None = None) -> dict[str
 
     Returns:
         The columns; ``attempts`` and ``preemptions`` as of a trial started once.
+
+    Example:
+        >>> from trainable.api import make_spec
+        >>> row = spec_row(make_spec("coloured_digits", color_variance=0.02), "failed", "out of memory")
+        >>> row["bias_color_variance"], row["method"], row["error"]
+        (0.02, 'erm', 'out of memory')
     """
     hyper, training = dict(spec.hyperparameters), spec.training
     named = {name: hyper.get(name) for name in HYPERPARAMETERS}

@@ -50,6 +50,11 @@ def take(directory: bool = True) -> State:
 
     Args:
         directory: Record the working directory too.
+
+    Example:
+        >>> state = take()
+        >>> next(value for setting, value in state if setting.name == "gradients")
+        True
     """
     taken = ((setting, _read(setting)) for setting in _SETTINGS if directory or setting is not _DIRECTORY)
     return tuple((setting, value) for setting, value in taken if value is not _UNKNOWN)
@@ -60,6 +65,13 @@ def put_back(state: State) -> None:
 
     Raises:
         RuntimeError: Something cannot be set back; the rest is.
+
+    Example:
+        >>> state = take()
+        >>> _ = torch.set_grad_enabled(False)
+        >>> put_back(state)
+        >>> torch.is_grad_enabled()
+        True
     """
     stuck = []
     for setting, value in state:
@@ -74,7 +86,14 @@ def put_back(state: State) -> None:
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
-    """Leave the process as it was before the block, whatever user code does in it."""
+    """Leave the process as it was before the block, whatever user code does in it.
+
+    Example:
+        >>> with kept():
+        ...     torch.set_default_dtype(torch.float64)
+        >>> torch.get_default_dtype()
+        torch.float32
+    """
     state = take()
     try:
         yield

@@ -71,6 +71,11 @@ def method_checksum(method: Method) -> str:
         Digest over the file of its step, the shared file of the adversary, the file of its transform, and what they
         import of the methods or, where they are a user's own, of their package and folder. A method typed into an
         interpreter, whose source cannot be read, is told apart by its name alone.
+
+    Example:
+        >>> from trainable.methods.base import get_method
+        >>> len(method_checksum(get_method("lnl")))
+        16
     """
     first = [method.step.__module__, "trainable.methods.adversary"]
     if method.transform is not None:
@@ -89,6 +94,10 @@ def dataset_checksum(name: str) -> str:
     Returns:
         Digest over the file of its factory and what that imports of ``trainable.data`` or, where it is a user's own,
         of its package and folder.
+
+    Example:
+        >>> len(dataset_checksum("coloured_digits"))
+        16
     """
     from trainable.data.base import dataset_factory
 
@@ -110,6 +119,10 @@ def network_checksum(network: str) -> str:
         Digest over the file of its builder and the files that it imports of ``trainable.networks`` or, where it is a
         user's own, of its package and folder. A network typed into an interpreter, whose source cannot be read, is told
         apart by its name alone.
+
+    Example:
+        >>> network_checksum("small_cnn") == network_checksum("pixel_front")
+        False
     """
     from trainable.networks.base import network_module
 
@@ -208,6 +221,10 @@ def weights_checksum(network: str, options: Mapping[str, Any]) -> str | None:
 
     Returns:
         Digest over the contents, wherever the files lie; None where the options name no file that is there.
+
+    Example:
+        >>> print(weights_checksum("small_cnn", {"width": 12}))
+        None
     """
     digests = []
     for path in _option_files(network, options):
@@ -232,6 +249,12 @@ def named_files(options: Mapping[str, Any]) -> dict[str, Path]:
     """Files that options name, by the option.
 
     Except for ``weights``, a value without a dot or a slash is no path.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile(suffix=".pt") as file:
+        ...     list(named_files({"weights": file.name, "width": 12, "norm": "batch"}))
+        ['weights']
     """
     texts = {name: value for name, value in options.items() if isinstance(value, str) and value != "imagenet"}
     paths = {
@@ -264,7 +287,12 @@ def device_name(device: torch.device) -> str:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory in MiB: of torch on the card, or of the whole process on a CPU."""
+    """Peak memory in MiB: of torch on the card, or of the whole process on a CPU.
+
+    Example:
+        >>> peak_memory_mb(torch.device("cpu")) > 0
+        True
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     # In bytes on macOS, in KiB on Linux.

@@ -104,6 +104,11 @@ def part_of(batch: Batch, most: int) -> Batch:
     Args:
         batch: N images.
         most: Images to keep.
+
+    Example:
+        >>> batch = Batch(torch.zeros(4, 3, 8, 8), torch.tensor([0, 1, 0, 1]), torch.empty(0, dtype=torch.int64))
+        >>> part_of(batch, 2).y
+        tensor([0, 1])
     """
     per_image = ("x", "y", "b", "places", "index")
     parts = {name: part for name in per_image if (part := getattr(batch, name)) is not None}

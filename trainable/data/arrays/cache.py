@@ -31,6 +31,12 @@ def cache_folder() -> Path:
         ``LNL_SWEEP_CACHE`` if it is set, else ``~/.cache/lnl-sweep``. Where there is no home folder, or one that cannot
         be written and has no such folder, as in containers and on batch nodes: one of this user in the system's
         temporary folder, which a sentence on the standard error reports.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch.dict(os.environ, LNL_SWEEP_CACHE="/scratch/cache"):
+        ...     print(cache_folder())
+        /scratch/cache
     """
     named = os.environ.get("LNL_SWEEP_CACHE")
     if named:
@@ -70,7 +76,12 @@ def _temporary(reason: str) -> Path:
 
 
 def digest(array: NDArray[Any]) -> str:
-    """SHA-256 of an array's bytes (C order), as hex text."""
+    """SHA-256 of an array's bytes (C order), as hex text.
+
+    Example:
+        >>> digest(np.zeros(3, np.uint8))[:16]
+        '709e80c88487a241'
+    """
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
@@ -89,6 +100,11 @@ def locked(path: Path) -> Iterator[bool]:
     Yields:
         False where there can be no lock (a folder that cannot be written, a file system without locks): the work goes
         on, and others may be doing the same.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder, locked(Path(folder, "arrays")) as held:
+        ...     held
+        True
     """
     lock = FileLock(path.parent / f".{path.name}.lock")
     try:

@@ -60,7 +60,12 @@ class Manifest:
 
 
 def checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256, hex, over names, types, shapes and bytes of arrays, in the order of their names."""
+    """SHA-256, hex, over names, types, shapes and bytes of arrays, in the order of their names.
+
+    Example:
+        >>> checksum({"labels": np.zeros(3, np.uint8)})[:16]
+        '05838dd24b90f7a8'
+    """
     total = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -76,6 +81,10 @@ def source_key(options: object, *modules: str) -> str:
     Args:
         options: Anything whose ``repr`` is stable.
         *modules: Full names of modules.
+
+    Example:
+        >>> source_key((64, "all"))
+        '11a75d51171a4ce5'
     """
     total = hashlib.sha256(repr(options).encode())
     for module in modules:
@@ -98,6 +107,12 @@ def save_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]], replace: bool 
 
     Raises:
         OSError: The place cannot be written.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     _ = save_arrays(Path(place, "set"), {"labels": np.arange(3)})
+        ...     sorted(os.listdir(Path(place, "set")))
+        ['labels.npy', 'manifest.json']
     """
     with drafted(folder, replace) as draft:
         for name, array in arrays.items():
@@ -123,6 +138,13 @@ def drafted(folder: Path, replace: bool = False) -> Iterator[Path]:
 
     Raises:
         OSError: The place cannot be written.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     with drafted(Path(place, "set")) as draft:
+        ...         np.save(draft / "labels.npy", np.arange(3))
+        ...     os.listdir(Path(place, "set"))
+        ['labels.npy']
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=_DRAFT))
@@ -171,6 +193,13 @@ def load_arrays(folder: Path) -> tuple[Arrays, str] | None:
 
     Returns:
         The arrays and their checksum as it was written; None where the folder is missing or torn.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     _ = save_arrays(Path(place, "set"), {"labels": np.arange(3)})
+        ...     arrays, written = load_arrays(Path(place, "set"))
+        ...     arrays["labels"].tolist(), written == checksum(arrays)
+        ([0, 1, 2], True)
     """
     try:
         text = (folder / MANIFEST).read_bytes()

@@ -61,6 +61,15 @@ def text_bitmap(text: str, image_size: int) -> NDArray[np.bool_]:
 
     Raises:
         InputError: A character the font lacks.
+
+    Example:
+        >>> for row in text_bitmap("1cm", 64):
+        ...     print("".join(".#"[int(ink)] for ink in row))
+        .#...........
+        ##...........
+        .#..###.#####
+        .#..#...#.#.#
+        ###.###.#.#.#
     """
     font = _LARGE if image_size >= LARGE_FROM else _SMALL
     parts = []

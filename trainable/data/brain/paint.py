@@ -65,6 +65,11 @@ def diameter(outline: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
     Returns:
         The points, int64 ``[2, 2]``, and their distance, both in 1/65536 of the image's side. Of several farthest
         pairs the first.
+
+    Example:
+        >>> points, length = diameter(np.array([[0.25, 0.5], [0.5, 0.6], [0.75, 0.5]]))
+        >>> points.tolist(), length
+        ([[16384, 32768], [49152, 32768]], 32768)
     """
     points = _fixed(outline)
     gaps = points[:, None] - points[None]
@@ -85,6 +90,10 @@ def length_text(length: int, field_mm: float, ink: str, lengths: Lengths) -> str
 
     Returns:
         E.g. ``"0.23cm"``.
+
+    Example:
+        >>> length_text(6554, 250.88, "red", "physical"), length_text(6554, 250.88, "red", "seed")
+        ('2.51cm', '2.56cm')
     """
     if lengths == "seed":
         hundredths = length * 512 * 100 // (_UNIT * (20 if ink == "red" else 10))
@@ -105,6 +114,11 @@ def coverage(ink: str, outline: NDArray[np.float64], size: int, text: str) -> ND
 
     Returns:
         uint8 ``[size, size]``: 0 = the image shows, 255 = all ink.
+
+    Example:
+        >>> drawn = coverage("red", np.array([[0.25, 0.5], [0.75, 0.5]]), 64, "0.50cm")
+        >>> drawn.shape, int(drawn.max())
+        ((64, 64), 255)
     """
     drawn = np.zeros((size, size), dtype=np.uint8)
     bitmap = text_bitmap(text, size)
@@ -127,6 +141,12 @@ def blend(images: NDArray[np.uint8], rows: NDArray[np.int64], covers: NDArray[np
         rows: int64 ``[M]``, which images.
         covers: uint8 ``[M, S, S]``, their coverage.
         ink: Whose colour is laid on.
+
+    Example:
+        >>> images = np.zeros((1, 3, 1, 1), np.uint8)
+        >>> blend(images, np.array([0]), np.full((1, 1, 1), 255, np.uint8), INKS[0])
+        >>> images.ravel().tolist()
+        [255, 95, 95]
     """
     image, y, x = np.nonzero(covers)
     amount = covers[image, y, x].astype(np.uint16)

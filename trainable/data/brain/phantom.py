@@ -70,6 +70,11 @@ def generate(size: int, cohorts: Sequence[Cohort], overlap: float) -> dict[str, 
     Returns:
         The arrays of a ``SliceStore``. Size changes the resolution and the noise, not the patients. Those that are
         drawn for a part lie in no fold.
+
+    Example:
+        >>> arrays = generate(32, [Cohort(None, 3, 2)], overlap=0.3)
+        >>> arrays["grey"].shape, arrays["labels"].tolist()
+        ((6, 32, 32), [0, 0, 1, 1, 2, 2])
     """
     total = sum(cohort.patients * cohort.slices for cohort in cohorts)
     grey = np.empty((total, size, size), dtype=np.uint8)

