@@ -192,6 +192,10 @@ def column_type(table: str, name: str) -> pa.DataType | None:
 
     It knows the columns of a class (``recall_<class>``, ``p_<class>``) and of a bias parameter (``bias_<parameter>``).
 
+    Args:
+        table: ``trials``, ``history``, ``predictions`` or ``splits``.
+        name: Name of the column.
+
     Example:
         >>> column_type("trials", "recall_glioma"), column_type("trials", "colour")
         (DataType(double), None)
@@ -203,6 +207,9 @@ def column_type(table: str, name: str) -> pa.DataType | None:
 
 def bias_column(parameter: str) -> str | None:
     """Column of ``trials`` that holds a bias parameter, or None where another column has that name.
+
+    Args:
+        parameter: Name of the bias parameter.
 
     Example:
         >>> bias_column("rho"), bias_column("strength")

@@ -44,6 +44,13 @@ class Place:
 def cell_id(dataset: str, bias: Mapping[str, float], fold: int | None, network: str, label: str) -> str:
     """Identifier of a cell, usable as the name of a file.
 
+    Args:
+        dataset: Registered name of the data set.
+        bias: Value of every bias parameter.
+        fold: Fold of a cross-validated data set, or None.
+        network: Name of the network.
+        label: Label of the method.
+
     Example:
         >>> cell_id("brain_mri", {"rho": 1.0, "gamma": 0.5}, None, "resnet18", "lnl")
         'brain_mri-rho1-gamma0.5-resnet18-lnl'
@@ -85,6 +92,13 @@ def confirm_id(cell: str, hyperparameters: Mapping[str, Any], k: int, repeat: in
 
     Before the index stand the repeat, after the first one, and the split, where seeds share one.
 
+    Args:
+        cell: Identifier of its cell.
+        hyperparameters: All hyperparameters.
+        k: Index of the confirm seed.
+        repeat: Repetition of search and confirm.
+        split: Index of the split that seeds share, or None.
+
     Example:
         >>> confirm_id("c", {"lr": 0.1}, 2)
         'c-c924a5f4-s2'
@@ -110,6 +124,10 @@ def belongs_to(trial: str, cell: str) -> bool:
     """Report whether a trial's identifier begins with that of a cell.
 
     More cannot be concluded from names alone: one cell's identifier can begin with that of another.
+
+    Args:
+        trial: Identifier of the trial.
+        cell: Identifier of the cell.
 
     Example:
         >>> belongs_to("brain_mri-rho1-small_cnn-lnl-r0-003", "brain_mri-rho1-small_cnn-lnl")

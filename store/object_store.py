@@ -61,6 +61,9 @@ def refuse_credentials(address: str) -> None:
 
     Addresses stand in messages, in logs and in Ray Tune's files.
 
+    Args:
+        address: Address of a place in an object store.
+
     Raises:
         InputError: Credentials stand in the address, which the message does not repeat.
 

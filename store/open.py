@@ -89,6 +89,10 @@ def read_small(folder: Folder, name: str) -> bytes:
 
     In an object store it is read again while it is torn, made of bytes of two versions.
 
+    Args:
+        folder: The directory.
+        name: Name of the file in it.
+
     Raises:
         FileNotFoundError: There is no such file.
         DamagedFile: Its checksum does not agree.
@@ -274,4 +278,5 @@ def put(address: str, name: str, content: bytes) -> str:
 
 
 def _is_sweep(folder: SweepFiles) -> bool:
+    # A sweep that has lost its sheet is one too: whoever reads its rows then says what is missing.
     return "sweep.yaml" in folder.files("") or bool(folder.files("trials"))

@@ -49,6 +49,7 @@ class ZipFolder:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise DamagedFile(f"{name} is damaged ({error}): get it anew from where it was packed") from error
         names = list(members)
+        # Zip programs put the folder that was packed around its files, or leave it out.
         tops = [n for n in names if n == "sweep.yaml" or n.endswith("/sweep.yaml")]
         highest = min((n.count("/") for n in tops), default=0)
         tops = [n for n in tops if n.count("/") == highest]

@@ -22,7 +22,7 @@ _KINDS = (
     types.is_boolean,
     lambda kind: types.is_timestamp(kind) or types.is_date(kind),
 )
-"""Kinds of types: numbers, text, booleans, times. A column may differ from the schema within one kind."""
+"""Kinds of types (numbers, text, booleans, times) within which a column may differ from the schema."""
 BIAS_OF_VERSION_1 = ("rho", "gamma", "color_variance")
 """Bias parameters that had a column of their own, under their bare name, in schema version 1."""
 

@@ -218,6 +218,10 @@ def _tensor_sum(header: Mapping[str, Any], tensors: bytes) -> str:
 def is_whole(name: str, data: bytes) -> bool:
     """True where the checksum of a text file is there and agrees.
 
+    Args:
+        name: Its name, which says how the checksum is written.
+        data: Its bytes.
+
     Example:
         >>> is_whole("a.json", seal_json({"seed": 1})), is_whole("a.json", b'{"seed": 1, "checksum": "0"}')
         (True, False)
@@ -227,6 +231,7 @@ def is_whole(name: str, data: bytes) -> bool:
         if name.endswith(".yaml"):
             above, mark, found = text.rpartition(_MARK)
             return bool(mark) and found == f"{_sum(above)}\n"
+        # Lines are appended: one without its end was being written, or was cut off.
         return all(_agrees(line) for line in text.splitlines()) and (text.endswith("\n") or name.endswith(".json"))
     except (ValueError, AttributeError, RecursionError):
         return False

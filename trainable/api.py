@@ -236,6 +236,7 @@ def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
             f"there is no model file '{file}': a sweep keeps them in models/ where confirm.keep_models is true"
         )
     try:
+        # Read once, so that the tensors are those whose checksum was compared.
         content = file.read_bytes()
         meta = check_tensors(f"'{file}'", content)
         tensors = safetensors.torch.load(content)

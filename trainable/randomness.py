@@ -36,6 +36,10 @@ def derive(*parts: object) -> int:
 def numpy_generator(seed: int, role: str) -> np.random.Generator:
     """Return NumPy's generator for one role of a seed ("split", "paint", "batches" ...).
 
+    Args:
+        seed: The trial's seed.
+        role: Name of what is drawn; each has a stream of its own.
+
     Example:
         >>> numpy_generator(0, "split").integers(10, size=4)
         array([3, 2, 4, 5])
@@ -45,6 +49,10 @@ def numpy_generator(seed: int, role: str) -> np.random.Generator:
 
 def torch_generator(seed: int, role: str) -> torch.Generator:
     """Return a CPU generator of torch for one role of a seed.
+
+    Args:
+        seed: The trial's seed.
+        role: Name of what is drawn; each has a stream of its own.
 
     Example:
         >>> torch_generator(0, "init").initial_seed() == derive(0, "init")

@@ -38,6 +38,9 @@ _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
 def coming_from(origin: Origin) -> Iterator[None]:
     """Record another place than a module for what is registered within the block.
 
+    Args:
+        origin: The place.
+
     Example:
         >>> codecs: Registry[str] = Registry("codec", "json")
         >>> with coming_from(Origin("file", "codecs.py")):
@@ -53,7 +56,9 @@ def coming_from(origin: Origin) -> Iterator[None]:
 
 
 class Registry(Generic[E]):
-    """Entries of one kind by name. The package whose modules register them is imported when it is first needed.
+    """Entries of one kind by name.
+
+    The package whose modules register them is imported when it is first needed.
 
     Args:
         kind: What an entry is, as a noun ("method", "data set"), for messages.
@@ -147,6 +152,9 @@ class Registry(Generic[E]):
 
 def import_registered(module: str) -> None:
     """Import a module that registers a data set, a method or a network.
+
+    Args:
+        module: Its full name.
 
     Raises:
         InputError: It cannot be imported. Every sweep needs the whole registry: one broken file would end all of them.

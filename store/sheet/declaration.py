@@ -77,6 +77,10 @@ def hash_of(declared: Any) -> str:
 def changed_parts(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Names of the parts in which two configurations declare something else, in the order of ``PARTS``.
 
+    Args:
+        old: Content of ``sweep.yaml``, or a configuration as a mapping.
+        new: The other one.
+
     Example:
         >>> changed_parts({"search": {"trials": 3}}, {"search": {"trials": 4}})
         ['search']

@@ -282,4 +282,5 @@ def _like(entry: object) -> Like | None:
 
 
 def _number(value: object) -> float | None:
+    # True is an int in Python, and no number in a sheet.
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

@@ -1,4 +1,7 @@
-"""Base class of data sets, and their registry. A new data set is one new file here that calls ``register_dataset``."""
+"""Base class of data sets, and their registry.
+
+A new data set is one new file beside this one that calls ``register_dataset``.
+"""
 
 from __future__ import annotations
 
@@ -221,6 +224,9 @@ def list_datasets() -> list[str]:
 
 def dataset_factory(name: str) -> DatasetFactory:
     """The registered factory of a data set.
+
+    Args:
+        name: Registered name.
 
     Raises:
         InputError: No such data set; the nearest known name is given.

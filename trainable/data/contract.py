@@ -41,6 +41,11 @@ def missing_options(factory: Callable[..., object], options: Mapping[str, Any]) 
 def check_options(name: str, factory: Callable[..., object], options: Mapping[str, Any]) -> None:
     """Refuse to build a data set without an option that it needs.
 
+    Args:
+        name: Registered name of the data set.
+        factory: What builds it.
+        options: The options that are given.
+
     Raises:
         InputError: One is missing.
 
@@ -61,6 +66,9 @@ def check_options(name: str, factory: Callable[..., object], options: Mapping[st
 
 def check_base(kind: type[Dataset]) -> None:
     """Refuse a class of data sets that leaves out a member without a default.
+
+    Args:
+        kind: A class that derives from ``Dataset``.
 
     Raises:
         InputError: What is missing.

@@ -23,6 +23,10 @@ def brier(probs: Floats, labels: Ints) -> float:
 
     Half of it, the form for two classes alone, is not meant: guessing evenly among K classes scores 1 - 1 / K.
 
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
+
     Example:
         >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])
         >>> brier(probs, labels)
@@ -39,6 +43,10 @@ def log_loss(probs: Floats, labels: Ints) -> float:
 
     Probabilities below 1e-7 count as 1e-7.
 
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
+
     Example:
         >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])
         >>> round(log_loss(probs, labels), 4)
@@ -52,6 +60,10 @@ def log_loss(probs: Floats, labels: Ints) -> float:
 
 def confidence_gap(probs: Floats, labels: Ints) -> float:
     """Mean confidence (largest probability) minus accuracy, in [-1, 1]: above 0 overconfident.
+
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
 
     Example:
         >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])

@@ -141,6 +141,12 @@ def validation_sets(view: DataView) -> dict[Rule, ImageSet]:
 
     Rules that look at the same images share one object, so that ``validation_values`` predicts them once.
 
+    Args:
+        view: The data.
+
+    Returns:
+        The images of each rule, by its name.
+
     Example:
         >>> from trainable.data.base import load_dataset
         >>> view = DataView(load_dataset("coloured_digits"), {"color_variance": 0.02}, 0, None, "search")

@@ -29,6 +29,11 @@ def accuracy(probs: Floats, labels: Ints, weights: Floats | None = None) -> floa
 
     A tie of probabilities goes to the lower class.
 
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
+        weights: Weight of each image, float ``[N]``, or None for ones.
+
     Example:
         >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
         >>> accuracy(probs, labels)
@@ -43,6 +48,11 @@ def recalls(probs: Floats, labels: Ints, weights: Floats | None = None) -> NDArr
     """Share of right predictions among the images of each class, float64 ``[K]`` in [0, 1].
 
     It is NaN for a class without images.
+
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
+        weights: Weight of each image, float ``[N]``, or None for ones.
 
     Example:
         >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
@@ -60,6 +70,11 @@ def recalls(probs: Floats, labels: Ints, weights: Floats | None = None) -> NDArr
 def balanced_accuracy(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
     """Mean recall over the classes that have images, in [0, 1].
 
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
+        weights: Weight of each image, float ``[N]``, or None for ones.
+
     Example:
         >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
         >>> balanced_accuracy(probs, labels)
@@ -75,6 +90,11 @@ def auroc(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
 
     The area is the chance that an image of the class scores above one of the rest, a tie counting half (the
     Mann-Whitney statistic: Hanley & McNeil 1982). Classes without images, or without a rest, are left out.
+
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
+        weights: Weight of each image, float ``[N]``, or None for ones.
 
     Example:
         >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])

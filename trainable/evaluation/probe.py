@@ -88,6 +88,7 @@ def _summaries(
             z = z.reshape(z.shape[0], z.shape[1], -1)
             spread = z.std(dim=2, correction=0)
             parts.append(torch.cat([z.mean(dim=2), z.amax(dim=2), spread], dim=1).cpu())
+    # Copied outside the block: on a tensor of inference mode nothing can be trained.
     return torch.cat(parts).clone()
 
 

@@ -1,4 +1,8 @@
-"""Methods, and their registry. A new method is one new file here: a step function, or a class with state, decorated."""
+"""Methods, and their registry.
+
+A new method is one new file beside this one: a step function, or a class with state, decorated with
+``register_method``.
+"""
 
 from __future__ import annotations
 
@@ -146,7 +150,10 @@ class Losses:
 
 
 StepFunction = Callable[[Nets, Batch, Mapping[str, Any], float], Losses]
-"""(nets, batch, hyperparameters, ramp in [0, 1]) -> losses. It leaves gradients in the parameters and steps nothing."""
+"""(nets, batch, hyperparameters, ramp in [0, 1]) -> losses.
+
+It leaves gradients in the parameters and takes no step of an optimiser.
+"""
 
 
 Need = Literal["bias_labels", "group_counts", "conflicting_samples"]
@@ -345,6 +352,9 @@ def list_methods() -> list[str]:
 
 def get_method(name: str) -> Method:
     """Look a method up by name.
+
+    Args:
+        name: Registered name.
 
     Raises:
         InputError: No such method; the nearest known name is given.

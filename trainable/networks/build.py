@@ -39,6 +39,7 @@ def build_nets(network: str, options: Mapping[str, Any], shape: DataShape, seed:
     """
     plan = blueprint(network, options, shape)
     with torch.random.fork_rng(devices=[]):
+        # In a fork, since building must not move the random numbers of the process.
         torch.manual_seed(derive(seed, "init"))
         f, g = plan.body()
     h: nn.Module | None = None

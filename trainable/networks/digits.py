@@ -25,6 +25,12 @@ def pixel_front(data: DataShape) -> Blueprint:
     in: plain training falls as with any other network. g = conv5x5 stride 2 to 16, conv3x3 stride 2 to 32, each with
     BatchNorm and ReLU, and a linear layer. h = 8 - 32 - heads x values at each position.
 
+    Args:
+        data: Shape of the data.
+
+    Returns:
+        What builds f, g and h.
+
     Example:
         >>> f, g = pixel_front(DataShape(3, 14, 14, tuple("0123456789"))).body()
         >>> g[-1]
@@ -65,6 +71,12 @@ def kim2019(data: DataShape) -> Blueprint:
     f = BatchNorm on the input, conv5x5-32, ReLU, max-pool 3x3 stride 2, conv3x3-32, ReLU (grid 14 x 14 at 28 pixels,
     7 x 7 at 14); g = conv3x3-64 stride 2, ReLU, conv3x3-64, ReLU, average pool, linear; h = for each colour channel
     conv3x3-32, BatchNorm, ReLU, conv3x3 to the values of its label.
+
+    Args:
+        data: Shape of the data.
+
+    Returns:
+        What builds f, g and h.
 
     Example:
         >>> f, g = kim2019(DataShape(3, 14, 14, tuple("0123456789"))).body()

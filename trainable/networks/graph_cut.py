@@ -65,6 +65,12 @@ def cut(model: nn.Module, split_at: str) -> tuple[fx.GraphModule, fx.GraphModule
 def layers(model: nn.Module) -> list[str]:
     """Layers after which the model can be cut, at most 24: its children and, where these are few, theirs.
 
+    Args:
+        model: The model, which takes one tensor.
+
+    Returns:
+        Their dotted names, in the order of the calls.
+
     Example:
         >>> layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))
         ['0', '1']

@@ -205,6 +205,7 @@ def _size_message(network: str, side: int, error: Exception) -> str:
 
 
 def _check(f: nn.Module, g: nn.Module, network: str, side: int) -> tuple[int, ...]:
+    # A size that the network cannot work with shows in a forward pass alone.
     with evaluating(f, g), torch.inference_mode():
         try:
             z = f(torch.zeros(1, 3, side, side))
@@ -230,6 +231,9 @@ def _tail_heads(pieces: _Pieces, heads: BiasHeads, network: str, side: int) -> T
 
 def imagenet_file(network: str) -> tuple[Path, str]:
     """File that holds torchvision's default weights of a classifier, and the address it can be had from.
+
+    Args:
+        network: Name of the classifier.
 
     Example:
         >>> file, address = imagenet_file("resnet18")

@@ -75,6 +75,12 @@ AUGMENTATIONS: dict[str, Augmentation] = {"flip": flip, "shift": shift}
 def resolve(names: Sequence[str]) -> list[Augmentation]:
     """Look augmentations up by name.
 
+    Args:
+        names: Names out of ``AUGMENTATIONS``.
+
+    Returns:
+        The functions, in that order.
+
     Raises:
         InputError: An unknown name; the nearest known one is given.
 

@@ -20,6 +20,9 @@ _KEPT_BYTES = 2**29
 def choose_device(device: str) -> torch.device:
     """Resolve ``auto`` to the first GPU, or to the CPU where there is none.
 
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:<number>``.
+
     Raises:
         InputError: An unknown device, or a GPU where there is none.
 

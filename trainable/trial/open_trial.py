@@ -60,6 +60,11 @@ def write_checkpoint(folder: Folder, data: bytes, epoch: int) -> None:
     A local file is replaced by renaming. In an object store a reader of a key that is being overwritten gets bytes of
     both, so each checkpoint is a new key, ``checkpoint-<epoch>-<random>.pt``, and the old ones go after it is whole.
 
+    Args:
+        folder: The trial's directory.
+        data: What ``Trainer.state`` returned.
+        epoch: Epochs that are done.
+
     Example:
         >>> import tempfile
         >>> from store.open import folder_at
@@ -81,6 +86,10 @@ def write_checkpoint(folder: Folder, data: bytes, epoch: int) -> None:
 def read_checkpoint(folder: Folder, name: str) -> memoryview:
     """A checkpoint as ``Trainer.state`` gave it.
 
+    Args:
+        folder: The trial's directory.
+        name: One of ``checkpoint_names``.
+
     Raises:
         FileNotFoundError: There is none of that name.
         DamagedFile: Its checksum does not agree.
@@ -98,6 +107,10 @@ def read_checkpoint(folder: Folder, name: str) -> memoryview:
 
 def write_predictions(folder: Folder, columns: Mapping[str, Any]) -> None:
     """Leave a trial's predictions in its folder, sealed, for the driver.
+
+    Args:
+        folder: The trial's directory.
+        columns: Columns of ``predictions``, of one length.
 
     Example:
         >>> import tempfile

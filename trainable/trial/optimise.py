@@ -83,6 +83,7 @@ class Optimiser:
         names = ("momentum",) if self._sgd else ("mean", "square", "steps")
         self._moments: dict[str, list[Tensor]] = {
             name: [
+                # The fused Adam keeps its count of steps on the device.
                 torch.zeros((), device=p.device) if name == "steps" else torch.zeros_like(p, requires_grad=False)
                 for p in self.parameters
             ]

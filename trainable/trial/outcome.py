@@ -103,6 +103,10 @@ def count_conflicting(dataset: Dataset, train: ImageSet) -> int | None:
     """Count the training images whose bias is that of another class.
 
     None where the data set does not say which those are.
+
+    Args:
+        dataset: The data set.
+        train: The training images.
     """
     conflicting = dataset.conflicting(train)
     return None if conflicting is None else int(conflicting.sum())
@@ -203,7 +207,13 @@ def spec_row(spec: TrialSpec, status: str, error: str | None = None) -> dict[str
 
 
 def trial_row(trainer: Trainer, status: str, error: str | None = None) -> dict[str, Any]:
-    """Columns of ``trials`` that a worker knows, for ``Trainer.row``."""
+    """Columns of ``trials`` that a worker knows, for ``Trainer.row``.
+
+    Args:
+        trainer: The trial.
+        status: ``completed``, ``pruned`` or ``failed``.
+        error: Reason of a failure, one line.
+    """
     spec, feed, device = trainer.spec, trainer.feed, trainer.device
     row = spec_row(dataclasses.replace(spec, hyperparameters=trainer.hyper, bias=trainer.bias), status, error)
     if row["image_size"] is None:
@@ -247,6 +257,7 @@ def model_bytes(trainer: Trainer, nets: Nets) -> bytes:
         The file.
     """
     spec, heads = trainer.spec, trainer.dataset.heads
+    # Weights are stored channels last, and safetensors takes contiguous tensors only.
     tensors = {
         f"{name}.{key}": tensor.detach().cpu().contiguous()
         for name, part in (("f", nets.f), ("g", nets.g))

@@ -63,6 +63,9 @@ def take(directory: bool = True) -> State:
 def put_back(state: State) -> None:
     """Set everything back that differs from what was recorded.
 
+    Args:
+        state: What ``take`` returned.
+
     Raises:
         RuntimeError: Something cannot be set back; the rest is.
 

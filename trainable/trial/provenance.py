@@ -250,6 +250,9 @@ def named_files(options: Mapping[str, Any]) -> dict[str, Path]:
 
     Except for ``weights``, a value without a dot or a slash is no path.
 
+    Args:
+        options: Options of a data set or of a network.
+
     Example:
         >>> import tempfile
         >>> with tempfile.NamedTemporaryFile(suffix=".pt") as file:
@@ -278,6 +281,7 @@ def _processor() -> str:
                 return line.partition(":")[2].strip()
     except OSError:
         pass
+    # platform.processor() is empty on most Linux systems.
     return platform.processor() or platform.machine()
 
 

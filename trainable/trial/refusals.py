@@ -92,6 +92,11 @@ def _check_value(method: Method, name: str, value: Any, what: str) -> None:
 def check_combination(method: Method, dataset: Dataset, training: Training) -> None:
     """Refuse a method or a way of training that a data set does not allow.
 
+    Args:
+        method: The method.
+        dataset: The data set.
+        training: Settings of the training.
+
     Raises:
         InputError: Augmentation where bias labels belong to pixels, a method that repaints where nothing paints, or one
             that needs bias labels where there are none.

@@ -283,6 +283,7 @@ class Trainer:
             InputError: It is the state of another trial.
             Exception: Whatever torch raises on bytes that are torn or no state at all, or on one that does not fit.
         """
+        # With weights_only, reading a checkpoint that came from elsewhere runs no code.
         kept = torch.load(io.BytesIO(data), map_location=self.device, weights_only=True)
         # Read as a specification: one of an earlier version has fewer keys.
         if TrialSpec.from_json(kept["spec"]) != TrialSpec.from_json(self.spec.to_json()):

@@ -136,6 +136,7 @@ def cached_array(name: str, sha256: str, build: Callable[[], NDArray[Any]]) -> N
     """
     path = cache_folder() / f"{name}.npy"
     try:
+        # Never a pickle: to read one can run code.
         found: NDArray[Any] = np.load(path, allow_pickle=False)
         if digest(found) == sha256:
             return found
@@ -160,4 +161,5 @@ def _write(path: Path, array: NDArray[Any]) -> None:
             draft.unlink(missing_ok=True)
             raise
     except OSError:
+        # A cache that cannot be written costs time, never a trial.
         return

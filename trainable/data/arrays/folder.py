@@ -62,6 +62,12 @@ class Manifest:
 def checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
     """SHA-256, hex, over names, types, shapes and bytes of arrays, in the order of their names.
 
+    Args:
+        arrays: The arrays, by name.
+
+    Returns:
+        64 hexadecimal characters. Neither the memory layout of the arrays nor the order of the mapping changes them.
+
     Example:
         >>> checksum({"labels": np.zeros(3, np.uint8)})[:16]
         '05838dd24b90f7a8'
@@ -206,6 +212,7 @@ def load_arrays(folder: Path) -> tuple[Arrays, str] | None:
         manifest = Manifest.read(text)
         arrays: Arrays = {}
         for name, (kind, shape) in manifest.arrays.items():
+            # Mapped, so that the trials of a node share one copy in memory.
             array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             if (array.dtype.str, list(array.shape)) != (kind, shape):
                 return None

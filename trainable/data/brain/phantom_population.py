@@ -75,6 +75,7 @@ def _positions(patients: int, reach: Floats, rng: np.random.Generator) -> Floats
     """Direction of each class's tumour in each patient times its reach, ``[patients, 3, 2]``, in head axes."""
     angle = rng.random((patients, len(_KINDS))) * 2 * np.pi
     pituitary = list(_KINDS).index("pituitary")
+    # Towards the front, in the midline, where the gland lies.
     angle[:, pituitary] = -np.pi / 2 + 0.5 * (rng.random(patients) - 0.5)
     places: Floats = reach[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=2)
     return places
@@ -132,6 +133,7 @@ def population(kind: NDArray[np.int64], slices: int, overlap: float, role: str) 
     shape = shape * np.array([1.0, 0.8, 0.6, 0.45, 0.35])[:, None]
     tumours = Tumours(
         centre=axes * between(places) + 0.02 * rng.standard_normal((n * slices, 2)),
+        # A ball that is cut beside its middle shows a smaller circle.
         radius=np.maximum(0.06, radius * np.tile(np.sqrt(1 - (0.85 * height) ** 2), n)),
         ripple=shape.reshape(n * slices, 5, 2) * (ripple / 2)[:, None, None],
         rim=rim,

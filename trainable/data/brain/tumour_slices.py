@@ -29,7 +29,7 @@ Pituitary = Literal["all", "seed"]
 SPLIT_BY: tuple[SplitBy, ...] = ("patient", "slice")
 PITUITARY: tuple[Pituitary, ...] = ("all", "seed")
 CLASSES = ("meningioma", "glioma", "pituitary")
-"""In the order of the figshare labels 1, 2, 3."""
+"""Names of the classes, in the order of the figshare labels 1, 2, 3."""
 ANNOTATED = "annotated"
 """A fifth variant, for ``flip_rate`` alone: every active annotation on every image."""
 
@@ -284,5 +284,6 @@ class TumourSlices(Dataset):
 
 
 def _entropy(law: NDArray[np.float64]) -> float:
+    # The limit of p log p at 0 is 0.
     positive = law[law > 0]
     return float(-(positive * np.log(positive)).sum())

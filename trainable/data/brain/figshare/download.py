@@ -21,7 +21,7 @@ _CHUNK = 1 << 20
 _UNREACHABLE = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
 
 Progress = Callable[[int, int], None]
-"""(bytes there, bytes in all)."""
+"""Function that is called with (bytes there, bytes in all)."""
 
 
 def download(folder: Path, progress: Progress = lambda done, total: None, api: str | None = None) -> Path:

@@ -41,7 +41,7 @@ LICENCE = "CC BY 4.0 (the article's page on figshare decides): use it with attri
 _NAMED = 5
 
 Progress = Callable[[int, int], None]
-"""(files done, files in all)."""
+"""Function that is called with (files done, files in all)."""
 
 
 @dataclass(frozen=True)
@@ -212,6 +212,7 @@ def _join(blocks: list[Arrays], folds: NDArray[np.int64]) -> Arrays:
     arrays["starts"] = np.concatenate([[0], np.cumsum(arrays.pop("points"))]).astype(np.int64)
     arrays["groups"] = _numbered(arrays["patient_keys"])
     arrays["folds"] = folds
+    # A patient in two folds would be both trained and tested on.
     torn = [g for g in np.unique(arrays["groups"]) if len(np.unique(folds[arrays["groups"] == g])) > 1]
     if torn:
         first = int(np.flatnonzero(arrays["groups"] == torn[0])[0]) + 1
