@@ -115,6 +115,16 @@ def read_parts(
 
     Raises:
         InputError: A part was written by a newer version of lnl-sweep, or the sweep's sheet is gone.
+
+    Example:
+        >>> import tempfile
+        >>> from store.columns import to_table
+        >>> from store.open import Readable, folder_at
+        >>> with tempfile.TemporaryDirectory() as path:
+        ...     content = part_bytes(to_table("history", [{"trial_id": "a", "epoch": 1, "lr": 0.1}]))
+        ...     folder_at(path).child("history").write(part_name("cell", 1, "driver", 1, content), content)
+        ...     read_parts(Readable(folder_at(path)), "history", ["trial_id", "epoch", "lr"]).to_pylist()
+        [{'trial_id': 'a', 'epoch': 1, 'lr': 0.1}]
     """
     read: dict[str, pa.Table | None] = {}
     names: list[str] = []

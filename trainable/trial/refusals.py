@@ -133,6 +133,16 @@ def check_conflicting(method: Method, dataset: Dataset, bias: Mapping[str, float
 
     Raises:
         InputError: The method works on conflicting images, and there are none.
+
+    Example:
+        >>> import dataclasses
+        >>> from trainable.data.base import load_dataset
+        >>> from trainable.methods.base import get_method
+        >>> method = dataclasses.replace(get_method("erm"), needs=frozenset({"conflicting_samples"}))
+        >>> check_conflicting(method, load_dataset("brain_phantom"), {"rho": 1.0}, n_conflicting=0)
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: erm needs training images whose bias is that of another class, but ...
     """
     if "conflicting_samples" in method.needs and n_conflicting == 0:
         where = ", ".join(f"{name} = {value:g}" for name, value in bias.items())
