@@ -111,14 +111,14 @@ def accuracy_vs_bias(
         rules: Selection rules to keep; default: all of the sweep.
 
     Returns:
-        One row per (sweep, data set, network, rule, method label, facet, bias value), weak bias first: ``gamma`` (of
-        brain images, also where no facet names it), ``mean``, ``low``, ``high`` (clipped to the measure's range),
-        ``median``, ``worst_case`` (mean if every missing seed had the worst possible value), ``n_seeds`` of
-        ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_added`` (of those planned, added after test results existed,
-        where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or images in the
-        band), ``least_patients`` of a class, ``band``, ``values`` and ``seeds`` (tuples), ``hyperparameters`` (tuple of
-        JSON text), ``named_by`` (of a worst class or group: ``other seeds``, or ``itself``, which lies too low),
-        ``caption``.
+        One row per (sweep, data set, network, rule, method label, facet, bias value), weak bias first: ``bias_<name>``
+        (of each bias parameter off the axis, also where no facet names it), ``mean``, ``low``, ``high`` (clipped to the
+        measure's range), ``median``, ``worst_case`` (mean if every missing seed had the worst possible value),
+        ``n_seeds`` of ``n_planned``, ``n_failed``, ``n_collapsed``, ``n_added`` (of those planned, added after test
+        results existed, where the trials carry ``seeds_added``: ``analysis.mark_seeds_added``), ``n_patients`` (or
+        images in the band), ``least_patients`` of a class, ``band``, ``values`` and ``seeds`` (tuples),
+        ``hyperparameters`` (tuple of JSON text), ``named_by`` (of a worst class or group: ``other seeds``, or
+        ``itself``, which lies too low), ``caption``.
 
     Raises:
         InputError: A column that the trials do not have, or sweeps of different metrics.

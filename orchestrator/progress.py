@@ -179,7 +179,7 @@ def cell_table(cells: list[CellStatus]) -> Table:
     # With a second parameter, folds or repeats the bias value alone would stand for several rows.
     ambiguous = any(count > 1 for count in counts.values())
     position = "cell" if ambiguous else "bias value"
-    for heading in ("method", position, "phase", "finished", "running", "pruned", "failed", "best", "lambda"):
+    for heading in ("method", position, "phase", "finished", "running", "pruned", "failed", "best", "pressure"):
         # Where a terminal is narrow, a name goes on in the next line: cut short it would be the same in every row.
         overflow: OverflowMethod = "fold" if heading in ("method", "cell") else "ellipsis"
         table.add_column(heading, justify="left" if heading in ("method", "phase") else "right", overflow=overflow)
@@ -197,7 +197,7 @@ def cell_table(cells: list[CellStatus]) -> Table:
             str(cell.pruned),
             str(cell.failed),
             "" if cell.best is None else f"{cell.best:.3f}",
-            "" if cell.best_lambda is None else f"{cell.best_lambda:.3g}",
+            "" if cell.best_pressure is None else f"{cell.best_pressure:.3g}",
         )
     return table
 

@@ -14,16 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from store.rules import RULES, Rule
 
 PLACE_COLUMNS = ("search_number", "search_rule", "seed_number")
 """Columns that tell trials of one cell and repeat apart."""
 
-_SEARCH = r"(?:\.(?P<search_rule>val_[a-z]+)-)?(?P<search_number>[0-9]+)(?:\.s(?P<seed_number>[0-9]+))?$"
-_CONFIRM = r"-s(?P<seed_number>[0-9]+)$"
+SEARCH_PATTERN = r"(?:\.(?P<search_rule>val_[a-z]+)-)?(?P<search_number>[0-9]+)(?:\.s(?P<seed_number>[0-9]+))?$"
+CONFIRM_PATTERN = r"-s(?P<seed_number>[0-9]+)$"
 
 
 @dataclass(frozen=True)
@@ -147,7 +144,7 @@ def place_of_version_1(trial: str, phase: str) -> Place:
         >>> place_of_version_1("c-r0.val_biased-007.s2", "search")
         Place(number=7, rule='val_biased', seed=2)
     """
-    match = re.search(_SEARCH if phase == "search" else _CONFIRM, trial)
+    match = re.search(SEARCH_PATTERN if phase == "search" else CONFIRM_PATTERN, trial)
     if match is None:
         return Place()
     found = match.groupdict()
@@ -155,40 +152,3 @@ def place_of_version_1(trial: str, phase: str) -> Place:
     number, rule = found.get("search_number"), found.get("search_rule")
     seed = found["seed_number"] or 0
     return Place(None if number is None else int(number), cast(Rule, rule) if rule in RULES else None, int(seed))
-
-
-def with_places(trials: pa.Table) -> pa.Table:
-    """Add the columns of their places to trial rows of schema version 1.
-
-    Args:
-        trials: The rows.
-
-    Example:
-        >>> rows = pa.table({"trial_id": ["c-r0-007"], "phase": ["search"]})
-        >>> with_places(rows).select(["search_number", "search_rule", "seed_number"]).to_pylist()
-        [{'search_number': 7, 'search_rule': None, 'seed_number': 0}]
-    """
-    text = pa.string()
-    phases = trials["phase"].cast(text) if "phase" in trials.schema.names else pa.nulls(len(trials), text)
-    names, searched = trials["trial_id"].cast(text), pc.equal(phases, "search")
-    of_search = pc.extract_regex(names, _SEARCH)
-    of_confirm = pc.extract_regex(names, _CONFIRM)
-
-    def part(groups: Any, name: str) -> Any:
-        found = pc.struct_field(groups, name)
-        return pc.if_else(pc.equal(found, ""), None, found)
-
-    zero = pa.scalar("0")
-    seeds = pc.if_else(
-        searched,
-        pc.if_else(pc.is_valid(of_search), pc.coalesce(part(of_search, "seed_number"), zero), None),
-        part(of_confirm, "seed_number"),
-    )
-    columns = {
-        "search_number": pc.if_else(searched, part(of_search, "search_number"), None).cast(pa.int64()),
-        "search_rule": pc.if_else(searched, part(of_search, "search_rule"), None),
-        "seed_number": seeds.cast(pa.int64()),
-    }
-    for name, values in columns.items():
-        trials = trials.append_column(pa.field(name, values.type), values)
-    return trials

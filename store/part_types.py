@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,7 +15,7 @@ from pyarrow import types
 
 from store.columns import BIAS, column_type
 from store.errors import UnreadablePart
-from store.names import with_places
+from store.names import CONFIRM_PATTERN, SEARCH_PATTERN
 
 _KINDS = (
     lambda kind: types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind),
@@ -122,3 +123,40 @@ def _same_kind(found: pa.DataType, wanted: pa.DataType) -> bool:
     if types.is_dictionary(found):
         found = found.value_type
     return types.is_null(found) or any(is_kind(found) and is_kind(wanted) for is_kind in _KINDS)
+
+
+def with_places(trials: pa.Table) -> pa.Table:
+    """Add the columns of their places to trial rows of schema version 1.
+
+    Args:
+        trials: The rows.
+
+    Example:
+        >>> rows = pa.table({"trial_id": ["c-r0-007"], "phase": ["search"]})
+        >>> with_places(rows).select(["search_number", "search_rule", "seed_number"]).to_pylist()
+        [{'search_number': 7, 'search_rule': None, 'seed_number': 0}]
+    """
+    text = pa.string()
+    phases = trials["phase"].cast(text) if "phase" in trials.schema.names else pa.nulls(len(trials), text)
+    names, searched = trials["trial_id"].cast(text), pc.equal(phases, "search")
+    of_search = pc.extract_regex(names, SEARCH_PATTERN)
+    of_confirm = pc.extract_regex(names, CONFIRM_PATTERN)
+
+    def part(groups: Any, name: str) -> Any:
+        found = pc.struct_field(groups, name)
+        return pc.if_else(pc.equal(found, ""), None, found)
+
+    zero = pa.scalar("0")
+    seeds = pc.if_else(
+        searched,
+        pc.if_else(pc.is_valid(of_search), pc.coalesce(part(of_search, "seed_number"), zero), None),
+        part(of_confirm, "seed_number"),
+    )
+    columns = {
+        "search_number": pc.if_else(searched, part(of_search, "search_number"), None).cast(pa.int64()),
+        "search_rule": pc.if_else(searched, part(of_search, "search_rule"), None),
+        "seed_number": seeds.cast(pa.int64()),
+    }
+    for name, values in columns.items():
+        trials = trials.append_column(pa.field(name, values.type), values)
+    return trials

@@ -18,7 +18,7 @@ def main() -> None:
     """Draw it."""
     findings = gather([analysis.example_folder()])
     rule, curve = findings.rules[0], findings.curve
-    curve = curve[curve["label"].isin(METHODS) & (curve["gamma"] == 0) & (curve["rule"] == rule)]
+    curve = curve[curve["label"].isin(METHODS) & (curve["bias_gamma"] == 0) & (curve["rule"] == rule)]
     (seeds,) = curve["n_seeds"].unique()
     figure = analysis.plot_accuracy_vs_bias(
         curve.assign(facet=""),

@@ -15,7 +15,6 @@ _SHARED = {
     "units_planned": "Repetitions of the procedure, else splits with nested seeds, that are planned; 1 = seeds alone.",
     "stronger": "Direction of the axis in which the bias is stronger: larger or smaller.",
     "directory": "Folder the row was read from.",
-    "gamma": "Bias parameter gamma of the trials; empty where the data set has none.",
     "facet": "Bias parameters off the axis that vary, in words.",
     "mean": "Mean over the seeds.",
     "low": "Lower end of the 95 % interval; empty without one.",

@@ -48,7 +48,7 @@ def plot_accuracy_vs_bias(
             what the data set's name says (``brain_phantom``: synthetic slices).
         names: Long names of the labels.
         published: What ``analysis.published_numbers`` returned: hollow marks of other networks and palettes,
-            those at a gamma of the curve.
+            those at the curve's other bias parameters.
 
     Returns:
         The figure; it is legible on light and dark ground.

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from analysis.figures.bias_axis import Axis
 from analysis.figures.style import Style
-from analysis.numbers.published import at_gamma
+from analysis.numbers.published import same_off_axis
+from store.columns import BIAS, bias_parameters
 
 _MARKS = ("-open", "-open-dot")
 
@@ -47,7 +48,7 @@ class Source:
 def published_marks(
     published: pd.DataFrame, curve: pd.DataFrame, look: Mapping[str, Style], place: Axis
 ) -> tuple[Source, ...]:
-    """The published numbers of the methods that a figure shows, where it holds their bias values and gamma.
+    """The published numbers of the methods that a figure shows, where it holds their bias value and other parameters.
 
     Args:
         published: What ``analysis.published_numbers`` returned.
@@ -62,8 +63,9 @@ def published_marks(
         return ()
     low, high = min(place.ticks), max(place.ticks)
     rows = published[published["bias_value"].between(low, high) & published["method"].isin(list(look))]
-    gammas = curve["gamma"].unique()
-    rows = rows[rows["gamma"].map(lambda number: any(at_gamma(number, gamma) for gamma in gammas)).astype(bool)]
+    shown = curve[[f"{BIAS}{name}" for name in bias_parameters(curve.columns)]].drop_duplicates().to_dict("records")
+    fits = [any(same_off_axis(number, point) for point in shown or [{}]) for number in rows.to_dict("records")]
+    rows = rows[np.array(fits, dtype=bool)]
     if place.log:
         rows = rows[rows["bias_value"] > 0]
     return tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from analysis.points.pairing import band_name
 from analysis.points.points import Point
 from analysis.statistics.intervals import Interval
 from analysis.statistics.variance import interval_of, share_interval
+from store.columns import BIAS, bias_parameters
 from store.rules import rule_name
 
 COLUMNS = (
@@ -26,7 +27,6 @@ COLUMNS = (
     "label",
     "bias_axis",
     "facet",
-    "gamma",
     "bias_value",
     "bias_strength",
     "mean",
@@ -66,9 +66,15 @@ def curve_rows(points: Iterable[Point], column: str) -> pd.DataFrame:
     rows = [_row(point, measure) for point in points]
     for row in rows:
         row["caption"] = caption({**row, "label": called(row["label"], row["method"], column)}, measure.worst)
-    curve = pd.DataFrame(rows, columns=list(COLUMNS))
+    place = COLUMNS.index("bias_value")
+    curve = pd.DataFrame(rows, columns=[*COLUMNS[:place], *_off_axis(rows), *COLUMNS[place:]])
     curve.attrs["column"] = column
     return curve
+
+
+def _off_axis(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Columns of the bias parameters off the axis, in the order in which they first appear."""
+    return [f"{BIAS}{name}" for name in bias_parameters(dict.fromkeys(column for row in rows for column in row))]
 
 
 def band(point: Point, measure: Measure) -> tuple[Interval, str, int]:
@@ -98,7 +104,7 @@ def _row(point: Point, measure: Measure) -> dict[str, Any]:
     named_by = (point.scores.named_by if point.scores else "itself") if measure.named and n else None
     return {
         **{name: getattr(line, name) for name in COLUMNS[:8]},
-        "gamma": point.gamma,
+        **{f"{BIAS}{name}": value for name, value in point.bias.items()},
         "bias_value": point.bias_value,
         "bias_strength": point.bias_strength,
         "mean": interval.mean,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from store.columns import BIAS, bias_parameters
 from store.errors import InputError
 
 KIM_2019, SABAF_2023, PERETZ_2020 = "Kim et al. 2019", "SABAF 2023", "Peretz 2020"
@@ -27,7 +28,7 @@ NOTES = {
 COMPARABLE = "test_accuracy"
 """The column that these numbers may stand beside."""
 
-_COLUMNS = ["source", "method", "name", "bias_axis", "bias_value", "gamma", "accuracy"]
+_COLUMNS = ["source", "method", "name", "bias_axis", "bias_value", "bias_gamma", "accuracy"]
 _VARIANCES = (0.020, 0.025, 0.030, 0.035, 0.040, 0.045, 0.050)
 _KIM = {
     "erm": ("baseline", (0.4055, 0.4813, 0.5996, 0.6626, 0.7333, 0.7973, 0.8450)),
@@ -60,8 +61,8 @@ def published_numbers(dataset: str) -> pd.DataFrame:
         dataset: Registered name; ``coloured_digits`` and ``brain_mri`` have numbers.
 
     Returns:
-        ``source``, ``method`` (our name), ``name`` (theirs), ``bias_axis``, ``bias_value``, ``gamma`` (missing where
-        the data set has none), ``accuracy``.
+        ``source``, ``method`` (our name), ``name`` (theirs), ``bias_axis``, ``bias_value``, ``bias_gamma`` (missing
+        where the data set has none), ``accuracy``.
 
     Raises:
         InputError: No numbers for that data set.
@@ -129,18 +130,28 @@ def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*keep, "source", "name", "published", "verdict", "note"])
 
 
-def at_gamma(number: Any, gamma: Any) -> bool:
-    """Whether a published number is of this gamma; no gamma at all is 0, as in a data set without its annotation."""
-    if pd.isna(number):
-        return True
-    return math.isclose(float(number), 0.0 if pd.isna(gamma) else float(gamma), rel_tol=1e-9, abs_tol=1e-12)
+def same_off_axis(number: Mapping[Any, Any], point: Mapping[Any, Any]) -> bool:
+    """Tell if a published number is of the point's bias parameters off the axis.
+
+    A parameter that the source does not state agrees with any value; one that the point lacks is 0, as in a data set
+    without that annotation.
+    """
+    names = [f"{BIAS}{name}" for name in bias_parameters(map(str, number))]
+    return all(
+        pd.isna(number[name]) or _close(number[name], 0.0 if pd.isna(point.get(name)) else point[name])
+        for name in names
+    )
+
+
+def _close(one: Any, other: Any) -> bool:
+    return math.isclose(float(one), float(other), rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _same_place(point: Mapping[Any, Any], number: Mapping[Any, Any]) -> bool:
-    """Whether a published number is of the point's method and place, its own gamma included."""
+    """Tell if a published number is of the point's method and bias parameters, those off the axis included."""
     return (
         number["method"] == point["method"]
         and number["bias_axis"] == point["bias_axis"]
-        and math.isclose(float(number["bias_value"]), float(point["bias_value"]), rel_tol=1e-9, abs_tol=1e-12)
-        and at_gamma(number["gamma"], point["gamma"])
+        and _close(number["bias_value"], point["bias_value"])
+        and same_off_axis(number, point)
     )

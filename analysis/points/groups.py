@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from store.columns import BIAS, bias_parameters
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +33,7 @@ class Group:
         planned: Seeds the sweep asks for; missing where not recorded.
         units: Repetitions or splits the sweep asks for; missing where not recorded.
         strength: Bias strength.
-        gamma: Bias parameter gamma, the second of the brain images; missing where the data set has none.
+        bias: Bias parameters off the axis, by name.
         stronger: Direction of the axis in which the bias is stronger.
         hyperparameters: JSON text of each configuration.
     """
@@ -50,7 +52,7 @@ class Group:
     planned: float
     units: float
     strength: float
-    gamma: float
+    bias: Mapping[str, float]
     stronger: str
     hyperparameters: tuple[str, ...]
 
@@ -113,12 +115,14 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
         splits = pd.to_numeric(rows["split"]).fillna(-1).to_numpy(dtype=np.int64)
     status = rows["status"].to_numpy(dtype=object)
     collapsed = rows["collapsed"].fillna(False).to_numpy(dtype=bool)
-    # Only brain images have one.
-    rows = rows if "gamma" in rows else rows.assign(gamma=np.nan)
-    n_test, planned, strength, gamma = (
-        rows[name].to_numpy(dtype=np.float64, na_value=np.nan)
-        for name in ("n_test", "seeds_planned", "bias_strength", "gamma")
+    n_test, planned, strength = (
+        rows[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("n_test", "seeds_planned", "bias_strength")
     )
+    axis = rows["bias_axis"].to_numpy(dtype=object)
+    biases = {
+        name: rows[f"{BIAS}{name}"].to_numpy(dtype=np.float64, na_value=np.nan)
+        for name in bias_parameters(rows.columns)
+    }
     units = np.full(len(rows), np.nan)
     if "units_planned" in rows:
         units = rows["units_planned"].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -142,7 +146,11 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
             planned=float(np.nanmax(planned[own])) if np.isfinite(planned[own]).any() else float("nan"),
             units=float(units[first]),
             strength=float(strength[first]),
-            gamma=float(gamma[first]),
+            bias={
+                name: float(values[first])
+                for name, values in biases.items()
+                if name != axis[first] and not np.isnan(values[first])
+            },
             stronger=str(stronger[first]),
             hyperparameters=tuple(dict.fromkeys(str(t) for t in texts[own] if isinstance(t, str))),
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -67,8 +67,8 @@ class Point:
             among the values.
         n_test: Test images.
         hyperparameters: JSON text of each configuration (one, or one a fold).
-        gamma: Bias parameter gamma of its trials, also where it is the same in the whole sweep and no facet names it;
-            missing where the data set has none.
+        bias: Bias parameters off the axis, by name, also those that are the same in the whole sweep, which no facet
+            names.
         stronger: Direction of the axis in which the bias is stronger.
         shared: True where one cell serves the whole axis (a ceiling that does not depend on the bias).
         inside: The values of the seeds in each split, in the order of ``seeds``; none where a seed has its own split.
@@ -89,7 +89,7 @@ class Point:
     n_collapsed: int
     n_test: int
     hyperparameters: tuple[str, ...]
-    gamma: float = math.nan
+    bias: Mapping[str, float] = field(default_factory=dict)
     stronger: str = "larger"
     shared: bool = False
     unit: str = "seeds"
@@ -278,7 +278,7 @@ def _point(
         n_collapsed=len(collapsed if pooled else collapsed & set(seeds)),
         n_test=group.images() if scores is None or pooled else scores.n_images,
         hyperparameters=group.hyperparameters,
-        gamma=group.gamma,
+        bias=group.bias,
         stronger=group.stronger,
         unit="repetitions" if group.repeated else "splits" if group.nested else "seeds",
         inside=_inside(group, numbers),
@@ -339,7 +339,7 @@ def _share_ceilings(points: list[Point], alone: set[str]) -> list[Point]:
                 line=replace(point.line, facet=facet),
                 bias_value=value,
                 bias_strength=other.bias_strength,
-                gamma=other.gamma,
+                bias=other.bias,
                 shared=True,
             )
             for (facet, value), other in places.items()

@@ -16,6 +16,7 @@ from orchestrator.plan.identity import at_place, confirm_seed, in_repeat, search
 from orchestrator.search.cell_search import Pick, Row, Search
 from orchestrator.search.rungs import build_rungs
 from orchestrator.search.study import CellStudy
+from store.columns import PRESSURES
 from store.names import Place, confirm_id, search_id
 from store.rules import Rule
 from trainable.spec import TrialSpec
@@ -37,7 +38,7 @@ class CellStatus:
     pruned: int
     failed: int
     best: float | None
-    best_lambda: float | None
+    best_pressure: float | None
     searching: bool
     repeat: int = 0
     like: str | None = None
@@ -202,7 +203,9 @@ class CellState:
             pruned=sum(row["status"] == "pruned" for row in rows),
             failed=sum(row["status"] == "failed" for row in rows),
             best=best.value if best else None,
-            best_lambda=best.hyperparameters.get("lambda_") if best else None,
+            best_pressure=next((best.hyperparameters[n] for n in PRESSURES if n in best.hyperparameters), None)
+            if best
+            else None,
             searching=self.picks is None,
             repeat=self.repeat,
             like=None if self.cell.like is None else self.cell.like.label,

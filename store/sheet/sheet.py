@@ -260,7 +260,7 @@ def _cell(entry: Mapping[str, Any]) -> SheetCell:
     trials, seeds = entry.get("trials"), entry.get("search_seeds")
     return SheetCell(
         id=str(entry.get("cell")),
-        label=str(entry.get("label")),
+        label=str(entry.get("label") or entry.get("method") or ""),
         method=str(entry.get("method") or ""),
         bias=mapping_in(entry, "bias"),
         bias_axis=str(entry.get("bias_axis") or ""),

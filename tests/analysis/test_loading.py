@@ -141,7 +141,7 @@ def test_files_being_written_are_ignored(folder: Path) -> None:
 def test_a_newer_schema_is_refused_in_one_sentence(folder: Path, synthetic: ModuleType) -> None:
     table = to_table("trials", [row(synthetic)]).replace_schema_metadata({VERSION_KEY: b"99"})
     pq.write_table(table, folder / "trials" / "new.0001-d-000001.parquet")
-    with pytest.raises(InputError, match=r"up to schema version 1, but .*new\.0001.* has version 99: update"):
+    with pytest.raises(InputError, match=r"up to schema version 2, but .*new\.0001.* has version 99: update"):
         analysis.load(folder)
 
 

@@ -11,7 +11,7 @@ import yaml
 from orchestrator.cli import main
 from orchestrator.config.sweep_file import parse_config
 from orchestrator.directory.sheet import sweep_sheet
-from orchestrator.plan.identity import trial_spec
+from orchestrator.plan.identity import at_place, trial_spec
 from orchestrator.plan.plan import make_plan
 from store.names import Place, search_id
 from tests.bad_input.support import SWEEP, Refuse, contents, part
@@ -56,9 +56,8 @@ def started(tmp_path: Path) -> Path:
     (folder / "trials").mkdir(parents=True)
     (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep_sheet(plan), sort_keys=False))
     cell = plan.cells[0]
-    spec = trial_spec(
-        plan.config, cell, "search", search_id(cell.id, 0, 0), dict(cell.fixed), 0, place=Place(0, None, 0)
-    )
+    spec = trial_spec(plan.config, cell, "search", search_id(cell.id, 0, 0), dict(cell.fixed), 0)
+    spec = at_place(spec, Place(0, None, 0))
     row = {**spec_row(spec, "completed"), "val_counterfactual": 0.5}
     (folder / "trials" / f"{cell.id}.0001-abcd1234-000001.parquet").write_bytes(part(row))
     return folder

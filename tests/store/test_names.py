@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 
 from store.columns import to_table
-from store.names import PLACE_COLUMNS, Place, cell_id, confirm_id, place_of_version_1, search_id, with_places
-from store.part_types import from_version_1
+from store.names import PLACE_COLUMNS, Place, cell_id, confirm_id, place_of_version_1, search_id
+from store.part_types import from_version_1, with_places
 from store.rules import RULES
 
 CELL = "brain_mri-rho0.9-gamma1-fold2-resnet18-lnl_2"

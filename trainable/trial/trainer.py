@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from store.columns import HISTORY, PRESSURES
 from trainable.data.base import Dataset, heads_with_labels, load_dataset, resolve_bias
 from trainable.data.view import DataView
 from trainable.errors import InputError
@@ -179,7 +180,8 @@ class Trainer:
         row["test_accuracy"] = self._test_accuracy()
         row["lr"] = self._optimisers[0].lr
         last = self.epoch * len(self.feed.sizes) - 1
-        row["lambda_"] = self.hyper["lambda_"] * self._ramp(last) if "lambda_" in self.hyper else None
+        for name in set(PRESSURES) & set(HISTORY):
+            row[name] = self.hyper[name] * self._ramp(last) if name in self.hyper else None
         row["seconds"] = time.perf_counter() - begin
         self.seconds["all"] += row["seconds"]
         self.seconds["steps"] += trained - begin

@@ -8,6 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.report.html import markup as m
+from store.columns import BIAS, bias_parameters
 
 MOST_ROWS = 200
 """Longer tables stay out of the page, which is to be one small file."""
@@ -16,7 +17,7 @@ _LEFT_OUT = {"caption", "values", "seeds", "hyperparameters", "trial_id", "share
 _IN_CSV_ONLY = {
     "sweep", "dataset", "network", "rule", "column", "variant", "bias_axis", "bias_strength", "label", "method",
     "facet", "n_failed", "n_added", "n_planned", "n_test", "n_collapsed",
-    "n_patients", "band", "gamma",
+    "n_patients", "band",
 }  # fmt: skip
 
 
@@ -46,7 +47,8 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool =
         said = f"{what}: {f'{len(rows):,} rows' if fits else 'one of many tables'}, too many for this page"
         return m.paragraph(f"{said}; lnl-sweep report --csv OUT writes them ({table}.csv).", "caption")
     kept = rows[[str(name) for name in rows if name not in _LEFT_OUT and rows[name].notna().any()]]
-    shown = ["line", *(str(name) for name in kept if name not in _IN_CSV_ONLY and name != "line")]
+    in_csv_only = _IN_CSV_ONLY | {f"{BIAS}{name}" for name in bias_parameters(kept.columns)}
+    shown = ["line", *(str(name) for name in kept if name not in in_csv_only and name != "line")]
     cells = [[m.short(row[name]) for name in shown] for row in kept.to_dict("records")]
     titles = ["method", *(name.replace("_", " ").strip() for name in shown[1:])]
     file = re.sub(r"[^A-Za-z0-9._-]+", "_", "-".join((*names, table))) + ".csv"

@@ -105,7 +105,7 @@ def test_a_short_facet_is_drawn_as_marks(curve: pd.DataFrame) -> None:
 
 def test_search_figures_keep_facets_apart(trials: pd.DataFrame) -> None:
     rows = trials.copy()
-    rows["gamma"] = rows["bias_value"].map({0.40: 0.0, 0.10: 0.0, 0.05: 0.0, 0.02: 1.0})
+    rows["bias_gamma"] = rows["bias_value"].map({0.40: 0.0, 0.10: 0.0, 0.05: 0.0, 0.02: 1.0})
     rows.loc[rows["bias_value"] == 0.02, "bias_value"] = 0.05
     names = {trace.name for trace in analysis.plot_search_budget(rows).data}
     assert {"lnl, gamma = 0", "lnl, gamma = 1"} <= names

@@ -15,8 +15,8 @@ from store.errors import InputError
 def point(**more: object) -> dict[str, object]:
     return {
         "sweep": "s", "dataset": "coloured_digits", "rule": "val_counterfactual", "label": "mine", "method": "lnl",
-        "facet": "", "gamma": math.nan, "bias_axis": "color_variance", "bias_value": 0.02, "mean": 0.8, "low": 0.78,
-        "high": 0.82, "band": "seeds only", "n_seeds": 5, **more,
+        "facet": "", "bias_gamma": math.nan, "bias_axis": "color_variance", "bias_value": 0.02, "mean": 0.8,
+        "low": 0.78, "high": 0.82, "band": "seeds only", "n_seeds": 5, **more,
     }  # fmt: skip
 
 
@@ -50,7 +50,7 @@ def test_one_seed_has_no_verdict() -> None:
     ],
 )
 def test_the_seed_study_is_matched_by_its_second_parameter(facet: str, gamma: float, published: float | None) -> None:
-    row = point(dataset="brain_mri", method="erm", bias_axis="rho", bias_value=1.0, facet=facet, gamma=gamma)
+    row = point(dataset="brain_mri", method="erm", bias_axis="rho", bias_value=1.0, facet=facet, bias_gamma=gamma)
     found = analysis.beside_published(pd.DataFrame([row]))
     assert list(found["published"]) == ([] if published is None else [published])
 
@@ -61,11 +61,11 @@ def test_a_second_parameter_that_is_the_same_everywhere_still_counts(
 ) -> None:
     trials = analysis.load(sweep_dir)
     trials = trials[trials["method"].isin(["erm", "grl", "ceiling"]) & trials["bias_value"].isin([0.02, 0.05])].assign(
-        dataset="brain_mri", bias_axis="rho", gamma=gamma, bias_color_variance=math.nan
+        dataset="brain_mri", bias_axis="rho", bias_gamma=gamma, bias_color_variance=math.nan
     )
-    trials["bias_value"] = trials["rho"] = trials["bias_value"].map({0.02: 1.0, 0.05: 0.5})
+    trials["bias_value"] = trials["bias_rho"] = trials["bias_value"].map({0.02: 1.0, 0.05: 0.5})
     curve = analysis.accuracy_vs_bias(trials, rules=["val_counterfactual"])
-    assert set(curve["facet"]) == {""} and set(curve["gamma"]) == {gamma}
+    assert set(curve["facet"]) == {""} and set(curve["bias_gamma"]) == {gamma}
     found = analysis.beside_published(curve)
     assert list(found.loc[(found["label"] == "erm") & (found["bias_value"] == 1), "published"]) == [published]
     figure = analysis.plot_accuracy_vs_bias(curve, published=analysis.published_numbers("brain_mri"))
@@ -113,7 +113,7 @@ def test_two_configurations_of_one_method_have_a_row_each() -> None:
 
 def test_two_sweeps_have_a_row_each_also_where_their_second_parameter_does_not_vary() -> None:
     one = {"dataset": "brain_mri", "method": "erm", "label": "erm", "bias_axis": "rho", "bias_value": 1.0}
-    curve = pd.DataFrame([point(**one, sweep="plain", gamma=0.0), point(**one, sweep="both", gamma=1.0)])
+    curve = pd.DataFrame([point(**one, sweep="plain", bias_gamma=0.0), point(**one, sweep="both", bias_gamma=1.0)])
     table = pd.DataFrame([["a"], ["b"]], index=["erm (plain)", "erm (both)"], columns=["1"])
     more = with_published(table, analysis.beside_published(curve), "val_counterfactual").iloc[2:]
     assert [(name.split(" (")[1], cell.split()[0]) for name, cell in more["1"].items()] == [

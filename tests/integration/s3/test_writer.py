@@ -14,7 +14,7 @@ from orchestrator.directory import lease as lease_module
 from orchestrator.directory.lease import acquire
 from orchestrator.directory.reader import SweepDirectory
 from orchestrator.directory.writer import Writer
-from orchestrator.plan.identity import trial_spec
+from orchestrator.plan.identity import at_place, trial_spec
 from store import object_store
 from store.names import Place
 from store.open import folder_at, read_small
@@ -45,9 +45,8 @@ def store() -> Iterator[Server]:
 
 
 def spec_of(number: int) -> TrialSpec:
-    return trial_spec(
-        sweep_config(), CELL, "search", f"{CELL.id}-r0-{number:03d}", {"lr": 1e-3}, 0, place=Place(number, None, 0)
-    )
+    spec = trial_spec(sweep_config(), CELL, "search", f"{CELL.id}-r0-{number:03d}", {"lr": 1e-3}, 0)
+    return at_place(spec, Place(number, None, 0))
 
 
 def run_trial(writer: Writer, number: int) -> None:

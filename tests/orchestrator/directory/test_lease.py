@@ -408,13 +408,13 @@ def test_a_store_that_is_away_does_not_hold_up_the_driver(hangs: bool, monkeypat
 
 
 def some_row() -> dict[str, Any]:
-    from orchestrator.plan.identity import trial_spec
+    from orchestrator.plan.identity import at_place, trial_spec
     from store.names import Place
 
     config = sweep_config()
     cell = sweep_cells(config)[0]
-    spec = trial_spec(config, cell, "search", f"{cell.id}-r0-000", {"lr": 1e-3}, 0, place=Place(0, None, 0))
-    return fake_row(spec, 0.5)
+    spec = trial_spec(config, cell, "search", f"{cell.id}-r0-000", {"lr": 1e-3}, 0)
+    return fake_row(at_place(spec, Place(0, None, 0)), 0.5)
 
 
 def test_an_interruption_while_it_is_taken_gives_it_back(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ import pytest
 from orchestrator.directory.lease import Lease
 from orchestrator.directory.reader import SweepDirectory
 from orchestrator.directory.writer import Writer
-from orchestrator.plan.identity import trial_spec
+from orchestrator.plan.identity import at_place, trial_spec
 from store.columns import SCHEMA_VERSION, VERSION_KEY, to_table
 from store.errors import InputError
 from store.folder import Folder, LocalFolder
@@ -33,10 +33,9 @@ CELL, OTHER = CELLS[0].id, CELLS[1].id
 
 
 def make_spec(number: int, cell: int = 0) -> TrialSpec:
-    place = CELLS[cell]
-    return trial_spec(
-        sweep_config(), place, "search", f"{place.id}-r0-{number:03d}", {"lr": 1e-3}, 0, place=Place(number, None, 0)
-    )
+    name = f"{CELLS[cell].id}-r0-{number:03d}"
+    spec = trial_spec(sweep_config(), CELLS[cell], "search", name, {"lr": 1e-3}, 0)
+    return at_place(spec, Place(number, None, 0))
 
 
 @pytest.fixture

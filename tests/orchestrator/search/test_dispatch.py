@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.config.sweep_config import SweepConfig
-from orchestrator.plan.identity import confirm_seed, search_seed, trial_spec
+from orchestrator.plan.identity import at_place, confirm_seed, search_seed, trial_spec
 from orchestrator.search.dispatch import Dispatcher
 from orchestrator.search.failures import Failures
 from store.names import Place, search_id
@@ -275,7 +275,7 @@ class TestTotals:
         dispatcher.record(fake_row(second, None, "failed"), [])
         (status,) = dispatcher.status()
         assert (status.finished, status.running, status.failed, status.pruned) == (2, 1, 1, 0)
-        assert (status.best, status.best_lambda, status.searching, status.exact) == (0.5, 0.0, True, False)
+        assert (status.best, status.best_pressure, status.searching, status.exact) == (0.5, 0.0, True, False)
 
 
 class TestOptunaAtTheEnd:
@@ -388,14 +388,9 @@ class TestRestore:
         (cell,) = dispatcher.cells
         rates = {998: 0.01, 999: 0.02, 1000: 0.03, 1001: 0.04}
         specs = [
-            trial_spec(
-                config,
-                cell,
-                "search",
-                search_id(cell.id, 0, number),
-                {"lr": lr, "weight_decay": 1e-3},
-                0,
-                place=Place(number, None, 0),
+            at_place(
+                trial_spec(config, cell, "search", search_id(cell.id, 0, number), {"lr": lr, "weight_decay": 1e-3}, 0),
+                Place(number, None, 0),
             )
             for number, lr in rates.items()
         ]
