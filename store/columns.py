@@ -1,4 +1,7 @@
-"""The one place where the columns of a sweep's Parquet files are named, typed and explained. Imports only pyarrow."""
+"""Names, types and meanings of the columns of a sweep's Parquet files.
+
+This module imports only pyarrow.
+"""
 
 from __future__ import annotations
 
@@ -158,7 +161,10 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 HYPERPARAMETERS = ("lambda_", "mu", "lr", "lr_bias", "weight_decay")
 """Hyperparameters that have a column beside the JSON of all."""
 PRESSURES = ("lambda_", "mu")
-"""Those that weight a debiasing term: where all that a method has are 0, it is plain training."""
+"""Hyperparameters that weight a debiasing term.
+
+A method all of whose pressures are 0 is plain training.
+"""
 BIAS = "bias_"
 """Prefix of the columns of the data set's bias parameters."""
 _PREFIXES: Mapping[str, Mapping[str, pa.DataType]] = {
@@ -172,14 +178,27 @@ TEST_COLUMNS_BESIDE = ("flip_rate", "ece", "ece_null", "confidence_gap", "bias_p
 
 
 def is_of_the_test(column: str) -> bool:
-    """True where a column of ``trials`` holds a result on test images."""
+    """True where a column of ``trials`` holds a result on test images.
+
+    Example:
+        >>> is_of_the_test("test_accuracy"), is_of_the_test("val_biased")
+        (True, False)
+    """
     return column.startswith(("test_", "recall_")) or column in TEST_COLUMNS_BESIDE
 
 
 def column_type(table: str, name: str) -> pa.DataType | None:
-    """Type of a table's column; None for an unknown one.
+    """Type of a table's column, or None for an unknown one.
 
-    Also of one of a class (``recall_<class>``, ``p_<class>``) or of a bias parameter (``bias_<parameter>``).
+    It knows the columns of a class (``recall_<class>``, ``p_<class>``) and of a bias parameter (``bias_<parameter>``).
+
+    Args:
+        table: ``trials``, ``history``, ``predictions`` or ``splits``.
+        name: Name of the column.
+
+    Example:
+        >>> column_type("trials", "recall_glioma"), column_type("trials", "colour")
+        (DataType(double), None)
     """
     if name in TABLES[table]:
         return TABLES[table][name][0]
@@ -187,10 +206,14 @@ def column_type(table: str, name: str) -> pa.DataType | None:
 
 
 def bias_column(parameter: str) -> str | None:
-    """Column of ``trials`` that holds a bias parameter; None where that name is another column's.
+    """Column of ``trials`` that holds a bias parameter, or None where another column has that name.
 
-    >>> bias_column("rho"), bias_column("strength")
-    ('bias_rho', None)
+    Args:
+        parameter: Name of the bias parameter.
+
+    Example:
+        >>> bias_column("rho"), bias_column("strength")
+        ('bias_rho', None)
     """
     name = f"{BIAS}{parameter}"
     return None if name in TRIALS else name
@@ -199,8 +222,9 @@ def bias_column(parameter: str) -> str | None:
 def bias_parameters(columns: Iterable[str]) -> list[str]:
     """Bias parameters that have a column among those of trial rows, in their order.
 
-    >>> bias_parameters(["bias_axis", "bias_rho", "bias_gamma", "recall_glioma"])
-    ['rho', 'gamma']
+    Example:
+        >>> bias_parameters(["bias_axis", "bias_rho", "bias_gamma", "recall_glioma"])
+        ['rho', 'gamma']
     """
     return [name.removeprefix(BIAS) for name in columns if name.startswith(BIAS) and name not in TRIALS]
 
@@ -218,6 +242,10 @@ def arrow_schema(table: str, columns: Iterable[str] = ()) -> pa.Schema:
 
     Raises:
         InputError: A column that the table does not have.
+
+    Example:
+        >>> arrow_schema("predictions", ["p_glioma"]).names[-2:]
+        ['predicted', 'p_glioma']
     """
     known = TABLES[table]
     fields = [pa.field(name, kind) for name, (kind, _) in known.items()]
@@ -232,7 +260,9 @@ def arrow_schema(table: str, columns: Iterable[str] = ()) -> pa.Schema:
 
 
 def to_table(table: str, rows: list[dict[str, Any]]) -> pa.Table:
-    """Build a typed Arrow table; absent columns are null, unknown ones an error.
+    """Build a typed Arrow table.
+
+    Columns that a row lacks are null in it.
 
     Args:
         table: Name of the table.
@@ -240,6 +270,13 @@ def to_table(table: str, rows: list[dict[str, Any]]) -> pa.Table:
 
     Returns:
         The table, with the columns in the schema's order.
+
+    Raises:
+        InputError: A row has a column that the table does not have.
+
+    Example:
+        >>> to_table("history", [{"trial_id": "c-r0-007", "epoch": 1}]).select(["epoch", "lr"]).to_pylist()
+        [{'epoch': 1, 'lr': None}]
     """
     names = dict.fromkeys(name for row in rows for name in row)
     return pa.Table.from_pylist(rows, schema=arrow_schema(table, names))

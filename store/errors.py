@@ -18,7 +18,10 @@ class DamagedFile(InputError):
 
 
 class UnreadablePart(DamagedFile):
-    """A part whose rows are not read: damaged, of another sweep, or no part at all; others beside it are."""
+    """A part whose rows are not read: it is damaged, of another sweep, or no part at all.
+
+    The rows of the parts beside it are read.
+    """
 
 
 class Refused(InputError):
@@ -34,7 +37,9 @@ class Refused(InputError):
 
 
 class Unreachable(OSError):
-    """An object store that did not answer within the retry budget; nothing says that it will not answer later.
+    """An object store that did not answer within the retry budget.
+
+    It may answer later.
 
     Attributes:
         reason: The last error, without what was asked of the store.
@@ -46,7 +51,15 @@ class Unreachable(OSError):
 
 
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.5) -> str | None:
-    """Find the known name that was meant, upper and lower case being the same; None where none is like it.
+    """Find the known name that is most like a given one.
+
+    Args:
+        name: The name that was given; upper and lower case are the same.
+        known: The names to choose from.
+        cutoff: Least similarity, in [0, 1] (``difflib.SequenceMatcher.ratio``).
+
+    Returns:
+        The known name, or None where none is like it.
 
     Example:
         >>> nearest("ADAM", ["adam", "sgd"])
@@ -67,6 +80,10 @@ def unknown_name(what: str, name: str, known: Iterable[str]) -> InputError:
 
     Returns:
         The exception, ready to be raised.
+
+    Example:
+        >>> print(unknown_name("method", "lnk", ["erm", "lnl"]))
+        unknown method 'lnk': did you mean 'lnl'? known: erm, lnl
     """
     names = sorted(known)
     near = nearest(str(name), names)

@@ -1,4 +1,4 @@
-"""A directory as a sweep needs it, local or in an object store: files appear whole or not at all.
+"""A directory as a sweep needs it, local or in an object store, in which files appear whole or not at all.
 
 A local directory costs only the standard library; pyarrow is imported for ``s3://`` alone.
 """
@@ -21,7 +21,7 @@ from store.errors import InputError
 from store.local import entries, expanded, read_regular
 
 CHECK_SECONDS = 5.0
-"""Retry budget of an object store when a sweep starts."""
+"""Retry budget of an object store when a sweep starts, seconds."""
 PIECE = 8 * 2**20
 """Bytes of a large file that are in memory at a time."""
 
@@ -32,9 +32,9 @@ _NOT_OURS_NUMBERS = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG
 
 @contextlib.contextmanager
 def replacing(target: Path, durable: bool = True, mode: int = 0o666) -> Iterator[BinaryIO]:
-    """A hidden file beside another one, whose place it takes when the block ends without an error.
+    """Write a file under a hidden name, and rename it when the block ends without an error.
 
-    The only way in which a local file is written under its name: a reader sees the old one or the new one.
+    Every local file is written in this way, so that a reader sees the old content or the new one.
 
     Args:
         target: The file to write; its folder exists.
@@ -46,11 +46,21 @@ def replacing(target: Path, durable: bool = True, mode: int = 0o666) -> Iterator
 
     Raises:
         OSError: The file cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with replacing(Path(folder, "note.txt")) as file:
+        ...         _ = file.write(b"whole")
+        ...     Path(folder, "note.txt").read_bytes()
+        b'whole'
     """
     hidden = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}{_TEMPORARY}")
     try:
+        # Opened with its final permissions: a key must not be readable for others even for a moment.
         with open(hidden, "xb", opener=lambda path, flags: os.open(path, flags, mode)) as file:
             yield file
+            # Renamed before its bytes are on the disk, a file can be empty after a power failure.
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
@@ -61,7 +71,24 @@ def replacing(target: Path, durable: bool = True, mode: int = 0o666) -> Iterator
 
 @contextlib.contextmanager
 def explained(action: str, place: str) -> Iterator[None]:
-    """Turn the errors that only the user can mend into one sentence; what may pass by itself stays an OSError."""
+    """Turn the errors that only the user can mend into one sentence.
+
+    An error that may pass by itself stays an OSError.
+
+    Args:
+        action: What the block does, e.g. ``write to``.
+        place: Address that it does it to.
+
+    Raises:
+        InputError: The place does not exist, is full, or may not be written.
+
+    Example:
+        >>> with explained("write to", "/data/sweep"):
+        ...     raise PermissionError(errno.EACCES, "Permission denied")
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: cannot write to /data/sweep: Permission denied; name a place that exists ...
+    """
     try:
         yield
     except OSError as error:
@@ -72,7 +99,9 @@ def explained(action: str, place: str) -> Iterator[None]:
 
 
 class Folder(ABC):
-    """One directory, whose subclasses know where it lies. It need not exist: the first ``write`` makes it.
+    """A directory, local or in an object store.
+
+    It need not exist: the first ``write`` makes it.
 
     In an object store a key should be written once only: a reader of a key that is being overwritten can get bytes of
     both versions.
@@ -81,7 +110,10 @@ class Folder(ABC):
     @property
     @abstractmethod
     def uri(self) -> str:
-        """Absolute path or URI; ``folder_at(folder.uri)`` is the same directory."""
+        """Absolute path or URI.
+
+        ``folder_at(folder.uri)`` is the same directory.
+        """
 
     @property
     @abstractmethod
@@ -95,13 +127,15 @@ class Folder(ABC):
 
     @abstractmethod
     def child(self, *parts: str) -> Self:
-        """Return the directory below; it need not exist."""
+        """Return the directory below, which need not exist."""
 
     def patiently(self, seconds: float) -> Self:
-        """Return the same directory with another retry budget; requests to a local one are never repeated.
+        """Return the same directory with another retry budget.
+
+        Requests to a local directory are never repeated.
 
         Args:
-            seconds: Time for which a request is repeated; 0 = it is made once.
+            seconds: Retry budget; 0 = a request is made once.
         """
         return self
 
@@ -141,7 +175,9 @@ class Folder(ABC):
 
     @abstractmethod
     def upload(self, source: Path, name: str) -> None:
-        """Copy a local file here, piece by piece; like ``write``, but for files that are better not held in memory.
+        """Copy a local file here, piece by piece.
+
+        It is like ``write``, but for files that are better not held in memory.
 
         Raises:
             InputError: The place cannot be written: no permission, no space, no such bucket.
@@ -150,7 +186,9 @@ class Folder(ABC):
 
     @abstractmethod
     def write(self, name: str, data: bytes, durable: bool = True) -> None:
-        """Write a file whole or not at all; another file of that name is replaced.
+        """Write a file whole or not at all.
+
+        Another file of that name is replaced.
 
         Locally the bytes reach the disk under a hidden name before the file appears (fsync, then rename).
 
@@ -166,11 +204,13 @@ class Folder(ABC):
 
     @abstractmethod
     def exists(self, name: str = "") -> bool:
-        """Is there such a file or directory (without a name: this directory)?"""
+        """Report whether there is such a file or directory (without a name: this directory)."""
 
     @abstractmethod
     def modified(self, name: str) -> float:
-        """When a file was last written, by the clock of whoever keeps the directory (a file server, an object store).
+        """Time at which a file was last written, seconds since 1970.
+
+        The clock is that of whoever keeps the directory: a file server, an object store.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -178,7 +218,9 @@ class Folder(ABC):
 
     @abstractmethod
     def entries(self, prefix: str = "", sizes: bool = True) -> list[tuple[str, int | None]]:
-        """Entries that begin so, hidden ones too: (name, bytes), None in place of the bytes of a folder.
+        """Entries that begin with a prefix, hidden ones too, as (name, bytes).
+
+        In place of its bytes a folder has None.
 
         Args:
             prefix: Beginning of the names.
@@ -190,24 +232,39 @@ class Folder(ABC):
 
     @abstractmethod
     def remove(self, name: str) -> None:
-        """Remove a file; one that is already gone is no error."""
+        """Remove a file.
+
+        One that is already gone is no error.
+        """
 
     @abstractmethod
     def remove_tree(self) -> None:
-        """Remove the directory and everything in it; one that is already gone is no error."""
+        """Remove the directory and everything in it.
+
+        One that is already gone is no error.
+        """
 
     def settle(self) -> None:
-        """Wait for writes to this directory that were given up and may still come, as in an object store they do."""
+        """Wait for writes to this directory that were given up and may still arrive.
+
+        Only an object store has such writes.
+        """
         return
 
     def move(self, name: str, to: Folder) -> None:
-        """Move a file, whatever it is, to another directory; one that is already gone is no error."""
+        """Move a file, whatever it is, to another directory.
+
+        One that is already gone is no error.
+        """
+        # Written before it is removed: a process that ends in between leaves two copies, never none.
         with contextlib.suppress(FileNotFoundError):
             to.write(name, self.read(name))
             self.remove(name)
 
     def seen(self, name: str, seconds: float) -> bool:
-        """Wait for a file that another node has written: on a network's disk it may take seconds to appear here.
+        """Wait for a file that another node has written.
+
+        On a network's disk it may take seconds to appear here.
 
         Args:
             name: Its name.
@@ -226,7 +283,9 @@ class Folder(ABC):
         return True
 
     def names(self, prefix: str = "") -> list[str]:
-        """Names of the files that begin so, sorted, without hidden ones; a missing directory is empty.
+        """Names of the files that begin with a prefix, sorted, without hidden ones.
+
+        A missing directory has none.
 
         Raises:
             InputError: It is not a directory, or may not be listed.
@@ -242,7 +301,9 @@ class Folder(ABC):
         return {name: size for name, size in self._listed() if size is not None}
 
     def folders(self) -> list[str]:
-        """Names of the directories in it, sorted, without hidden ones; a missing directory has none.
+        """Names of the directories in it, sorted, without hidden ones.
+
+        A missing directory has none.
 
         Raises:
             InputError: It is not a directory, or may not be listed.
@@ -288,7 +349,7 @@ class LocalFolder(Folder):
         return self.path
 
     def child(self, *parts: str) -> Self:
-        """Return the directory below; it need not exist."""
+        """Return the directory below."""
         return replace(self, path=self.path.joinpath(*parts))
 
     def kept(self, by: str = "") -> Self:
@@ -325,19 +386,19 @@ class LocalFolder(Folder):
         return replacing(self.path / name, durable)
 
     def exists(self, name: str = "") -> bool:
-        """Is there such a file or directory?"""
+        """Report whether there is such a file or directory."""
         return (self.path / name).exists()
 
     def modified(self, name: str) -> float:
-        """When a file was last written, by the clock of the file server."""
+        """Time at which a file was last written, by the clock of the file server."""
         return (self.path / name).stat().st_mtime
 
     def entries(self, prefix: str = "", sizes: bool = True) -> list[tuple[str, int | None]]:
-        """Entries that begin so, hidden ones too."""
+        """Entries that begin with a prefix, hidden ones too."""
         return entries(self.path, prefix, sizes)
 
     def move(self, name: str, to: Folder) -> None:
-        """Move a file, whatever it is, to another directory; one that is already gone is no error."""
+        """Move a file, whatever it is, to another directory."""
         if to.local is None:
             super().move(name, to)
             return
@@ -346,10 +407,10 @@ class LocalFolder(Folder):
             (self.path / name).replace(to.local / name)
 
     def remove(self, name: str) -> None:
-        """Remove a file; one that is already gone is no error."""
+        """Remove a file."""
         (self.path / name).unlink(missing_ok=True)
 
     def remove_tree(self) -> None:
-        """Remove the directory and everything in it; one that is already gone is no error."""
+        """Remove the directory and everything in it."""
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(self.path)

@@ -3,7 +3,7 @@
 It opens many times as fast as the parts do. It stands for those parts and for the sweep's configuration: its name holds
 a hash of the names and sizes of the former and of the content of the latter, so that it is not used once a part has
 been added, removed or truncated, or ``sweep.yaml`` been changed. A checksum behind it tells whether it is whole. The
-parts stay what is true.
+parts alone are the record of the sweep: the file can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ DERIVED = (
 """Columns that ``analysis.load`` adds, in their order."""
 
 _FORM = 6
-"""To be raised when ``DERIVED`` columns get another meaning, or the file another form: older ones are not used then."""
+"""Version of the file's form.
+
+It is raised when ``DERIVED`` columns get another meaning or the file another form. Older files are not used then.
+"""
 _KEY = b"lnl_sweep.derived"
 
 
@@ -56,7 +59,7 @@ def gathered_name(folder: SweepFiles) -> str:
 
 
 def gather(folder: SweepFiles, derive: Callable[[pa.Table], Mapping[str, Sequence[Any]]]) -> tuple[str, bytes] | None:
-    """The trials of all parts as one file, in the order of ``analysis.load``.
+    """Build one file of the trials of all parts, in the order of ``analysis.load``.
 
     Args:
         folder: The sweep's folder; nobody else writes there.
@@ -70,6 +73,7 @@ def gather(folder: SweepFiles, derive: Callable[[pa.Table], Mapping[str, Sequenc
     if len(folder.sizes("trials")) < 2 or _is_whole(folder, name):
         return None
     try:
+        # A part that is left out is a warning to its reader: here nobody would see it.
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
             rows = read_parts(folder, "trials").sort_by(list(ORDER))
@@ -133,7 +137,7 @@ class Gathered:
 
 
 def read_gathered(folder: SweepFiles) -> Gathered | None:
-    """The gathered trials; None where no whole file stands for the sweep as it is now."""
+    """Read the gathered trials, or None where no whole file stands for the sweep as it is now."""
     try:
         name = gathered_name(folder)
         rows = pa.ipc.open_file(pa.BufferReader(unseal_bytes(name, folder.read(f"{GATHERED}/{name}")))).read_all()

@@ -1,4 +1,7 @@
-"""Reading of local folders that may hold anything: a pipe must not make a reader wait, nor a loop of links end it."""
+"""Reading of local folders that may hold anything.
+
+A named pipe must not make a reader wait, nor a loop of links end it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,10 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
     Raises:
         InputError: There is no such user, or no home folder; or the current folder is gone.
+
+    Example:
+        >>> expanded("~/sweep") == Path.home() / "sweep"
+        True
     """
     try:
         return Path(path).expanduser().absolute()
@@ -27,7 +34,14 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """True where a path leads to a file; False too where no file can have that name."""
+    """True where a path leads to a file.
+
+    It is False, not an error, where no file can have that name.
+
+    Example:
+        >>> is_file(Path("x" * 5000))
+        False
+    """
     try:
         return path.is_file()
     except OSError:
@@ -36,15 +50,24 @@ def is_file(path: Path) -> bool:
 
 
 def read_regular(path: Path) -> bytes:
-    """Content of a file; never waits, as opening a named pipe would.
+    """Read the content of a regular file.
+
+    It never waits, as opening a named pipe would.
 
     Raises:
         FileNotFoundError: There is none of that name.
         DamagedFile: It is no regular file.
         InputError: It may not be read.
         OSError: It cannot be read.
+
+    Example:
+        >>> read_regular(Path("/dev/null"))
+        Traceback (most recent call last):
+            ...
+        store.errors.DamagedFile: /dev/null must be a file, but it is a device: remove it
     """
     try:
+        # Without O_NONBLOCK the opening of a named pipe would wait for a writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         # A loop of links, or a socket.
@@ -65,9 +88,11 @@ def read_regular(path: Path) -> bytes:
 
 
 def entries(folder: Path, prefix: str = "", sizes: bool = True) -> list[tuple[str, int | None]]:
-    """Entries of a folder that begin so: (name, bytes), None in place of the bytes of a folder.
+    """Entries of a folder that begin with a prefix, as (name, bytes).
 
-    What is neither a file nor a folder counts as a file of 0 bytes: whoever reads it is told what it is.
+    In place of its bytes a folder has None.
+
+    Anything that is neither a file nor a folder counts as a file of 0 bytes: ``read_regular`` then reports what it is.
 
     Args:
         folder: The folder; a missing one has no entries.
@@ -77,6 +102,13 @@ def entries(folder: Path, prefix: str = "", sizes: bool = True) -> list[tuple[st
     Raises:
         NotADirectoryError: It is a file.
         OSError: It cannot be listed.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "a.txt").write_text("four")
+        ...     entries(Path(folder))
+        [('a.txt', 4)]
     """
     try:
         # A few of thousands, as in a compaction: no entry of the others is made.

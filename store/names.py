@@ -1,8 +1,8 @@
-"""Identifiers of cells and trials: named by what is trained, never by the rule that chose it, and built here alone.
+"""Identifiers of cells and trials, named by what is trained and never by the rule that chose it.
 
-They are names of files and keys of rows, and nothing is read out of them: what tells trials of a cell apart stands in
-columns of its own. Rows and specifications of schema version 1 lack those columns; for them, once, on reading, this
-module takes them from the identifiers that it built.
+Only this module builds them. They are names of files and keys of rows, and nothing is read out of them: what tells
+trials of a cell apart stands in columns of its own. Rows and specifications of schema version 1 lack those columns. For
+them, once, on reading, this module takes the values from the identifiers that it built.
 """
 
 from __future__ import annotations
@@ -41,15 +41,28 @@ class Place:
 def cell_id(dataset: str, bias: Mapping[str, float], fold: int | None, network: str, label: str) -> str:
     """Identifier of a cell, usable as the name of a file.
 
-    >>> cell_id("brain_mri", {"rho": 1.0, "gamma": 0.5}, None, "resnet18", "lnl")
-    'brain_mri-rho1-gamma0.5-resnet18-lnl'
+    Args:
+        dataset: Registered name of the data set.
+        bias: Value of every bias parameter.
+        fold: Fold of a cross-validated data set, or None.
+        network: Name of the network.
+        label: Label of the method.
+
+    Example:
+        >>> cell_id("brain_mri", {"rho": 1.0, "gamma": 0.5}, None, "resnet18", "lnl")
+        'brain_mri-rho1-gamma0.5-resnet18-lnl'
     """
     place = "-".join(f"{name}{short(value)}" for name, value in bias.items())
     return f"{dataset}-{place}{'' if fold is None else f'-fold{fold}'}-{network}-{label}"
 
 
 def short(value: float) -> str:
-    """A number as part of a name: six digits where they say it exactly, else all of them."""
+    """Write a number as part of a name: with six digits where they are exact, else with all of them.
+
+    Example:
+        >>> short(0.5), short(0.12345678)
+        ('0.5', '0.12345678')
+    """
     text = f"{value:g}"
     return text if float(text) == value else repr(value)
 
@@ -64,8 +77,9 @@ def search_id(cell: str, repeat: int, number: int, rule: Rule | None = None, k: 
         rule: The rule, where it has a search of its own.
         k: Index of the search seed.
 
-    >>> search_id("c", 0, 7, "val_biased", 2)
-    'c-r0.val_biased-007.s2'
+    Example:
+        >>> search_id("c", 0, 7, "val_biased", 2)
+        'c-r0.val_biased-007.s2'
     """
     return f"{cell}-r{repeat}{f'.{rule}' if rule else ''}-{number:03d}{f'.s{k}' if k else ''}"
 
@@ -75,8 +89,16 @@ def confirm_id(cell: str, hyperparameters: Mapping[str, Any], k: int, repeat: in
 
     Before the index stand the repeat, after the first one, and the split, where seeds share one.
 
-    >>> confirm_id("c", {"lr": 0.1}, 2)
-    'c-c924a5f4-s2'
+    Args:
+        cell: Identifier of its cell.
+        hyperparameters: All hyperparameters.
+        k: Index of the confirm seed.
+        repeat: Repetition of search and confirm.
+        split: Index of the split that seeds share, or None.
+
+    Example:
+        >>> confirm_id("c", {"lr": 0.1}, 2)
+        'c-c924a5f4-s2'
     """
     digest = hashlib.sha256(hyperparameter_text(hyperparameters).encode()).hexdigest()[:8]
     within = f"{f'-r{repeat}' if repeat else ''}{'' if split is None else f'-p{split}'}"
@@ -84,12 +106,30 @@ def confirm_id(cell: str, hyperparameters: Mapping[str, Any], k: int, repeat: in
 
 
 def hyperparameter_text(hyperparameters: Mapping[str, Any]) -> str:
-    """The canonical JSON text of hyperparameters: the column, and what a confirm trial's identifier hashes."""
+    """Write hyperparameters as canonical JSON text, with sorted keys.
+
+    It is a column of ``trials``, and what the identifier of a confirm trial hashes.
+
+    Example:
+        >>> hyperparameter_text({"mu": 1.0, "lr": 0.1})
+        '{"lr": 0.1, "mu": 1.0}'
+    """
     return json.dumps(dict(hyperparameters), sort_keys=True)
 
 
 def belongs_to(trial: str, cell: str) -> bool:
-    """Whether a trial's identifier begins with that of the cell, as far as can be told from names alone."""
+    """Report whether a trial's identifier begins with that of a cell.
+
+    More cannot be concluded from names alone: one cell's identifier can begin with that of another.
+
+    Args:
+        trial: Identifier of the trial.
+        cell: Identifier of the cell.
+
+    Example:
+        >>> belongs_to("brain_mri-rho1-small_cnn-lnl-r0-003", "brain_mri-rho1-small_cnn-lnl")
+        True
+    """
     return trial.startswith(f"{cell}-")
 
 
@@ -99,11 +139,16 @@ def place_of_version_1(trial: str, phase: str) -> Place:
     Args:
         trial: Its identifier.
         phase: ``search`` or ``confirm``.
+
+    Example:
+        >>> place_of_version_1("c-r0.val_biased-007.s2", "search")
+        Place(number=7, rule='val_biased', seed=2)
     """
     match = re.search(SEARCH_PATTERN if phase == "search" else CONFIRM_PATTERN, trial)
     if match is None:
         return Place()
     found = match.groupdict()
+    # The first search seed has no mark of its own in an identifier.
     number, rule = found.get("search_number"), found.get("search_rule")
     seed = found["seed_number"] or 0
     return Place(None if number is None else int(number), cast(Rule, rule) if rule in RULES else None, int(seed))

@@ -1,4 +1,4 @@
-"""The one client of object stores: each request has a time limit, and is repeated with back-off.
+"""The only client of object stores: each request has a time limit, and is repeated with back-off.
 
 The store's own client gives up two seconds after a refused connection, and waits long where a server hangs; its
 ``request_timeout`` has no effect on Linux. So every request runs in a thread that is left to itself when time is up.
@@ -26,17 +26,20 @@ from store.folder import CHECK_SECONDS, Folder, explained
 T = TypeVar("T")
 
 RETRY_SECONDS = 900.0
-"""Retry budget: how long a request is repeated before a sweep ends in order, to be resumed, and a reader says so."""
+"""Retry budget of a request, seconds.
+
+Once it is spent, a sweep ends in order, to be resumed, and a reader reports that the store is unavailable.
+"""
 REQUEST_SECONDS = 30.0
 BYTES_PER_SECOND = 500_000
-"""A request of many bytes gets this much more time."""
+"""Rate by which the time limit of a request grows with its bytes."""
 READ_SECONDS = 300.0
 LATE_SECONDS = 60.0
-"""A deletion waits this long for a write that was given up; one that hangs for longer is not waited for."""
+"""Longest time that a deletion waits for a write that was given up, seconds."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 8.0
 
 CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN")
-"""Variables that hold who we are for a store: never in a file."""
+"""Environment variables that hold the credentials of a store, and are never written to a file."""
 
 # The one list of what is final, since only the user can mend it; anything else may pass by itself.
 _REFUSED = (
@@ -54,10 +57,21 @@ _jitter = random.Random()  # never the random numbers of a trial
 
 
 def refuse_credentials(address: str) -> None:
-    """Refuse ``s3://KEY:SECRET@bucket``: addresses stand in messages, in logs and in Ray Tune's files.
+    """Refuse an address that holds credentials, such as ``s3://KEY:SECRET@bucket``.
+
+    Addresses stand in messages, in logs and in Ray Tune's files.
+
+    Args:
+        address: Address of a place in an object store.
 
     Raises:
         InputError: Credentials stand in the address, which the message does not repeat.
+
+    Example:
+        >>> refuse_credentials("s3://KEY:SECRET@bucket/sweep")
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: an address must not hold credentials, but 's3://...@bucket/sweep' does: ...
     """
     if hide_credentials(address) != address:
         raise InputError(
@@ -67,7 +81,12 @@ def refuse_credentials(address: str) -> None:
 
 
 def hide_credentials(address: str) -> str:
-    """Return an address without the part in which credentials stand."""
+    """Return an address without the part in which credentials stand.
+
+    Example:
+        >>> hide_credentials("s3://KEY:SECRET@bucket/sweep")
+        's3://...@bucket/sweep'
+    """
     # A secret key may hold slashes. Without a colon before it, an @ belongs to the name of a folder.
     return re.sub(r"^s3://([^/?#]*|[^/?#]*:[^?#]*)@", "s3://...@", address)
 
@@ -116,7 +135,7 @@ class ObjectStore:
         return cls(filesystem), path
 
     def patiently(self, seconds: float) -> ObjectStore:
-        """The same store with another retry budget."""
+        """Return the same store with another retry budget, in seconds."""
         return replace(self, budget=seconds)
 
     def read(self, path: str) -> bytes:
@@ -164,7 +183,7 @@ class ObjectStore:
         self._repeat(f"write to {path}", seconds, work, path)
 
     def write(self, path: str, data: bytes) -> None:
-        """Write a file; it appears whole."""
+        """Write a file, which appears whole."""
 
         def work() -> None:
             stream = self.filesystem.open_output_stream(path)
@@ -174,21 +193,24 @@ class ObjectStore:
         self._repeat(f"write to {path}", REQUEST_SECONDS + len(data) / BYTES_PER_SECOND, work, path)
 
     def exists(self, path: str) -> bool:
-        """Is there such a file or directory?"""
+        """Report whether there is such a file or directory."""
         from pyarrow import fs
 
         info = self._repeat(f"look for {path}", REQUEST_SECONDS, lambda: self.filesystem.get_file_info(path))
         return bool(info.type != fs.FileType.NotFound)
 
     def modified(self, path: str) -> float:
-        """When a file was last written, by the store's clock."""
+        """Time at which a file was last written, by the store's clock, seconds since 1970."""
         info = self._repeat(f"look for {path}", REQUEST_SECONDS, lambda: self.filesystem.get_file_info(path))
         if info.mtime is None:
             raise FileNotFoundError(f"there is no {path}")
         return float(info.mtime.timestamp())
 
     def entries(self, path: str) -> list[tuple[str, int | None]]:
-        """(name, bytes; None for a directory) of what is directly in a directory; a missing one is empty."""
+        """Entries directly in a directory, as (name, bytes).
+
+        In place of its bytes a directory has None. A missing directory is empty.
+        """
         from pyarrow import fs
 
         selector = fs.FileSelector(path, allow_not_found=True)
@@ -196,17 +218,20 @@ class ObjectStore:
         return [(e.base_name, None if e.type == fs.FileType.Directory else e.size) for e in found]
 
     def delete(self, path: str) -> None:
-        """Delete a file, after what may still be written to it: what is deleted must not come back."""
+        """Delete a file, after waiting for writes to it that were given up.
+
+        What is deleted must not come back.
+        """
         self.settle(path)
         self._repeat(f"delete {path}", REQUEST_SECONDS, lambda: self.filesystem.delete_file(path))
 
     def delete_tree(self, path: str) -> None:
-        """Delete a directory and everything in it, after what may still be written there."""
+        """Delete a directory and everything in it, after waiting for writes there that were given up."""
         self.settle(path)
         self._repeat(f"delete {path}", READ_SECONDS, lambda: self.filesystem.delete_dir(path))
 
     def settle(self, path: str) -> None:
-        """Let requests end that were given up and may still write to a path, or below it."""
+        """Wait for requests that were given up and may still write to a path, or below it."""
         _await_late_writes(path)
 
     def _repeat(self, action: str, seconds: float, work: Callable[[], T], written: str | None = None) -> T:
@@ -230,6 +255,7 @@ class ObjectStore:
                 left = self.budget - (time.monotonic() - begin)
                 if left <= 0:
                     raise Unreachable(f"cannot {action}: {reason}", reason) from error
+            # At random, or all workers that lost the store at once would come back at once.
             time.sleep(min(pause, left) * _jitter.uniform(0.5, 1.0))
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -328,28 +354,28 @@ class ObjectFolder(Folder):
             self.store.write(self._at(name), data)
 
     def exists(self, name: str = "") -> bool:
-        """Is there such a file or directory?"""
+        """Report whether there is such a file or directory."""
         return self.store.exists(self._at(name))
 
     def modified(self, name: str) -> float:
-        """When a file was last written, by the store's clock."""
+        """Time at which a file was last written, by the store's clock, seconds since 1970."""
         return self.store.modified(self._at(name))
 
     def entries(self, prefix: str = "", sizes: bool = True) -> list[tuple[str, int | None]]:
-        """Entries that begin so, hidden ones too."""
+        """Entries that begin with a prefix, hidden ones too."""
         return [entry for entry in self.store.entries(self.path) if entry[0].startswith(prefix)]
 
     def settle(self) -> None:
-        """Wait for writes to this directory that were given up and may still come."""
+        """Wait for writes to this directory that were given up and may still arrive."""
         self.store.settle(self.path)
 
     def remove(self, name: str) -> None:
-        """Remove a file; one that is already gone is no error."""
+        """Remove a file."""
         with suppress(FileNotFoundError):
             self.store.delete(self._at(name))
 
     def remove_tree(self) -> None:
-        """Remove the directory and everything in it; one that is already gone is no error."""
+        """Remove the directory and everything in it."""
         with suppress(FileNotFoundError):
             self.store.delete_tree(self.path)
 
@@ -364,7 +390,10 @@ def _opened(uri: str, identity: tuple[object, ...]) -> tuple[Any, str]:
 
 
 def _identity(uri: str) -> tuple[object, ...]:
-    """Return what says who we are for a store: an address is opened anew with other credentials."""
+    """Return the settings that decide with which credentials a store is opened.
+
+    An address is opened anew once they have changed.
+    """
     if not uri.startswith("s3://"):
         # Opened anew each time.
         return (object(),)
@@ -377,7 +406,10 @@ def _identity(uri: str) -> tuple[object, ...]:
 
 
 def _within(seconds: float, work: Callable[[], T], written: str | None = None) -> T:
-    """Run something that may hang; what comes of it after its time is ignored, but not that it writes to a path."""
+    """Run something that may hang, for a limited time.
+
+    Its result is ignored after that time. That it may still write to the path ``written`` is not.
+    """
     results: list[T] = []
     errors: list[BaseException] = []
     done = threading.Event()
@@ -389,6 +421,7 @@ def _within(seconds: float, work: Callable[[], T], written: str | None = None) -
             errors.append(error)
         done.set()
 
+    # A daemon, so that a request that hangs does not keep the process from ending.
     thread = threading.Thread(target=run, name="store", daemon=True)
     thread.start()
     if not done.wait(seconds):

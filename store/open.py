@@ -1,4 +1,4 @@
-"""From an address to a directory, and to the files of a sweep in a folder, an object store or one packed zip file."""
+"""Opening of directories and sweeps by their address: a folder, an object store or one packed zip file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,17 @@ Location = str | os.PathLike[str]
 
 
 def as_list(places: Location | Sequence[Location]) -> list[Location]:
-    """One place or several, as a list."""
+    """Return one place, or several, as a list.
+
+    Example:
+        >>> as_list("a"), as_list(["a", "b"])
+        (['a'], ['a', 'b'])
+    """
     return [places] if isinstance(places, (str, os.PathLike)) else list(places)
 
 
 def folder_at(uri: Location) -> Folder:
-    """The directory of an address; it need not exist.
+    """Return the directory of an address, which need not exist.
 
     Args:
         uri: A path, ``file://`` and a path, or an address in an object store such as ``s3://bucket/path``, whose query
@@ -34,6 +39,10 @@ def folder_at(uri: Location) -> Folder:
 
     Raises:
         InputError: The scheme is unknown, credentials stand in the address, or the store cannot be reached.
+
+    Example:
+        >>> folder_at("/data/sweep").child("trials").uri
+        '/data/sweep/trials'
     """
     text = os.fspath(uri).removeprefix("file://")
     if "://" not in text:
@@ -54,7 +63,10 @@ class SweepFiles(Protocol):
     name: str
 
     def files(self, folder: str, prefix: str = "") -> list[str]:
-        """Names of the files directly in a subfolder ("" = the top) that begin so, sorted; none where it is missing."""
+        """Names of the files directly in a subfolder ("" = the top) that begin with a prefix, sorted.
+
+        A missing subfolder has none.
+        """
         ...
 
     def sizes(self, folder: str) -> dict[str, int]:
@@ -73,11 +85,24 @@ class SweepFiles(Protocol):
 
 
 def read_small(folder: Folder, name: str) -> bytes:
-    """Read a file that may be rewritten under its name; in an object store again while it is torn.
+    """Read a file that may be rewritten under its name.
+
+    In an object store it is read again while it is torn, made of bytes of two versions.
+
+    Args:
+        folder: The directory.
+        name: Name of the file in it.
 
     Raises:
         FileNotFoundError: There is no such file.
         DamagedFile: Its checksum does not agree.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as path:
+        ...     folder_at(path).write("sweep.yaml", b"seed: 1")
+        ...     read_small(folder_at(path), "sweep.yaml")
+        b'seed: 1'
     """
     return checked(folder.uri, name, _steady(folder, name))
 
@@ -101,7 +126,7 @@ class Readable:
         self._folder = folder
 
     def files(self, folder: str, prefix: str = "") -> list[str]:
-        """Names of the files directly in a subfolder that begin so."""
+        """Names of the files directly in a subfolder that begin with a prefix."""
         return self._below(folder).names(prefix)
 
     def sizes(self, folder: str) -> dict[str, int]:
@@ -179,12 +204,19 @@ def open_folder(directory: Location) -> SweepFiles:
 
     Raises:
         InputError: There is nothing there, or what is there is not a sweep.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as path:
+        ...     folder_at(path).write("sweep.yaml", b"seed: 1")
+        ...     open_folder(path).files("")
+        ['sweep.yaml']
     """
     name = os.fspath(directory)
     if "://" in name:
         try:
             place = folder_at(name)
-            # Asked once: a wrong address is to be told at once.
+            # Asked once, without a retry budget: a wrong address is reported at once.
             found = _is_sweep(Readable(place.patiently(0.0), name))
             folder: SweepFiles = _Opened(place, name)
         except (Refused, Unreachable) as error:
@@ -227,6 +259,12 @@ def put(address: str, name: str, content: bytes) -> str:
 
     Raises:
         InputError: It cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as path:
+        ...     put(path, "report.html", b"<p>") == f"{path}/report.html"
+        True
     """
     target = f"{address.rstrip('/')}/{name}"
     try:
@@ -240,4 +278,5 @@ def put(address: str, name: str, content: bytes) -> str:
 
 
 def _is_sweep(folder: SweepFiles) -> bool:
+    # A sweep that has lost its sheet is one too: whoever reads its rows then says what is missing.
     return "sweep.yaml" in folder.files("") or bool(folder.files("trials"))

@@ -11,7 +11,7 @@ from store.sealed import CHECKED, check_whole
 
 
 def checked(name: str, path: str, content: bytes) -> bytes:
-    """The content of a file, where it has no checksum or one that agrees.
+    """Return the content of a file that has no checksum, or one that agrees.
 
     Args:
         name: Address of its sweep, for the message.
@@ -20,6 +20,14 @@ def checked(name: str, path: str, content: bytes) -> bytes:
 
     Raises:
         DamagedFile: Its checksum does not agree.
+
+    Example:
+        >>> checked("sweep.zip", "samples/index.json", b'{"images": []}')
+        b'{"images": []}'
+        >>> checked("sweep.zip", "samples/index.json", b'{"images": [], "checksum": "0"}')
+        Traceback (most recent call last):
+            ...
+        store.errors.DamagedFile: sweep.zip/samples/index.json has changed since it was written (its ...
     """
     return check_whole(path, content, f"{name}/{path}") if path.endswith(CHECKED) else content
 
@@ -41,6 +49,7 @@ class ZipFolder:
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise DamagedFile(f"{name} is damaged ({error}): get it anew from where it was packed") from error
         names = list(members)
+        # Zip programs put the folder that was packed around its files, or leave it out.
         tops = [n for n in names if n == "sweep.yaml" or n.endswith("/sweep.yaml")]
         highest = min((n.count("/") for n in tops), default=0)
         tops = [n for n in tops if n.count("/") == highest]
@@ -56,7 +65,7 @@ class ZipFolder:
         }
 
     def files(self, folder: str, prefix: str = "") -> list[str]:
-        """Names of the files directly in a subfolder that begin so, sorted."""
+        """Names of the files directly in a subfolder that begin with a prefix, sorted."""
         return sorted(name for name in self.sizes(folder) if name.startswith(prefix))
 
     def sizes(self, folder: str) -> dict[str, int]:

@@ -1,4 +1,7 @@
-"""Column types of Parquet parts: known columns as the schema has them, whoever wrote the part; others as they agree."""
+"""Column types of Parquet parts.
+
+Known columns have the types of the schema, whoever wrote the part. Others have a type that all parts agree on.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,13 @@ _KINDS = (
     types.is_boolean,
     lambda kind: types.is_timestamp(kind) or types.is_date(kind),
 )
-"""Numbers, text, yes or no, times: a column may differ from the schema within one of these."""
+"""Kinds of types (numbers, text, booleans, times) within which a column may differ from the schema."""
 BIAS_OF_VERSION_1 = ("rho", "gamma", "color_variance")
 """Bias parameters that had a column of their own, under their bare name, in schema version 1."""
 
 
 def fitted(table: str, data: pa.Table) -> pa.Table:
-    """A part with its known columns in the schema's types.
+    """Cast the known columns of a part to the schema's types.
 
     Args:
         table: ``trials``, ``history``, ``predictions`` or ``splits``.
@@ -34,6 +37,10 @@ def fitted(table: str, data: pa.Table) -> pa.Table:
 
     Raises:
         UnreadablePart: A known column cannot have its type.
+
+    Example:
+        >>> fitted("history", pa.table({"epoch": [1.0]})).schema.field("epoch").type
+        DataType(int64)
     """
     for place, (name, found) in enumerate(zip(data.schema.names, data.schema.types, strict=True)):
         wanted = column_type(table, name)
@@ -52,11 +59,16 @@ def fitted(table: str, data: pa.Table) -> pa.Table:
 
 
 def from_version_1(table: str, data: pa.Table) -> pa.Table:
-    """A part of schema version 1 with the columns of this one.
+    """Convert a part of schema version 1 to the columns of the present version.
 
     Args:
         table: Name of its table.
         data: The whole part.
+
+    Example:
+        >>> rows = pa.table({"trial_id": ["c-r0-007"], "phase": ["search"], "rho": [1.0]})
+        >>> from_version_1("trials", rows).column_names
+        ['trial_id', 'phase', 'bias_rho', 'search_number', 'search_rule', 'seed_number']
     """
     if table != "trials":
         return data
@@ -67,14 +79,20 @@ def from_version_1(table: str, data: pa.Table) -> pa.Table:
 
 
 def together(tables: Sequence[pa.Table], place: str) -> pa.Table:
-    """Parts below one another; a column that is missing from a part is null there.
+    """Concatenate parts, row below row.
+
+    A column that is missing from a part is null there.
 
     Args:
         tables: Fitted parts.
         place: Where they come from, for the warning about a column of which they disagree.
 
     Returns:
-        The rows of all; without the unknown columns whose types in different parts nothing unites.
+        The rows of all, without the unknown columns whose types in different parts have no common type.
+
+    Example:
+        >>> together([pa.table({"a": [1]}), pa.table({"b": [2]})], "trials").to_pylist()
+        [{'a': 1, 'b': None}, {'a': None, 'b': 2}]
     """
     try:
         return pa.concat_tables(tables, promote_options="permissive")
@@ -108,10 +126,15 @@ def _same_kind(found: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def with_places(trials: pa.Table) -> pa.Table:
-    """Trial rows of schema version 1 with the columns of their places.
+    """Add the columns of their places to trial rows of schema version 1.
 
     Args:
         trials: The rows.
+
+    Example:
+        >>> rows = pa.table({"trial_id": ["c-r0-007"], "phase": ["search"]})
+        >>> with_places(rows).select(["search_number", "search_rule", "seed_number"]).to_pylist()
+        [{'search_number': 7, 'search_rule': None, 'seed_number': 0}]
     """
     text = pa.string()
     phases = trials["phase"].cast(text) if "phase" in trials.schema.names else pa.nulls(len(trials), text)

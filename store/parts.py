@@ -1,4 +1,6 @@
-"""Parquet parts of one table into one Arrow table: the newest row of a key wins, also while they are written.
+"""Reading of a table's Parquet parts into one Arrow table, also while they are written.
+
+Of rows with the same key the newest one wins.
 
 A part's name holds the digest of its bytes, and its metadata the table and the sweep that it belongs to: of a part that
 was damaged, exchanged or brought from elsewhere no row is ever read. Parts of older versions carry neither.
@@ -72,7 +74,15 @@ class LeftOut:
 
 
 def owner_of(folder: SweepFiles) -> Owner:
-    """Read from its sheet which sweep a folder holds."""
+    """Read from its sheet which sweep a folder holds.
+
+    Example:
+        >>> import tempfile
+        >>> from store.open import Readable, folder_at
+        >>> with tempfile.TemporaryDirectory() as empty:
+        ...     owner_of(Readable(folder_at(empty)))
+        Owner(sweep=None, sheet=False, known=True)
+    """
     try:
         return Owner(sweep_of_sheet(folder.read("sweep.yaml")))
     except FileNotFoundError:
@@ -86,7 +96,9 @@ def read_parts(
     cell: str | None = None,
     left_out: list[LeftOut] | None = None,
 ) -> pa.Table:
-    """Read all parts of a table; of rows with the same key the one from the newest part stays.
+    """Read all parts of a table.
+
+    Of rows with the same key the one from the newest part stays.
 
     The listing is repeated until nothing new appears: compaction writes a new part before it deletes the old ones,
     so a reader that meets a deleted part finds its rows in a newer one.
@@ -103,6 +115,16 @@ def read_parts(
 
     Raises:
         InputError: A part was written by a newer version of lnl-sweep, or the sweep's sheet is gone.
+
+    Example:
+        >>> import tempfile
+        >>> from store.columns import to_table
+        >>> from store.open import Readable, folder_at
+        >>> with tempfile.TemporaryDirectory() as path:
+        ...     content = part_bytes(to_table("history", [{"trial_id": "a", "epoch": 1, "lr": 0.1}]))
+        ...     folder_at(path).child("history").write(part_name("cell", 1, "driver", 1, content), content)
+        ...     read_parts(Readable(folder_at(path)), "history", ["trial_id", "epoch", "lr"]).to_pylist()
+        [{'trial_id': 'a', 'epoch': 1, 'lr': 0.1}]
     """
     read: dict[str, pa.Table | None] = {}
     names: list[str] = []
@@ -163,7 +185,12 @@ def _each(work: Callable[[str], T], names: Sequence[str], remote: bool) -> list[
 
 
 def is_part(name: str) -> bool:
-    """Whether a file is one that readers look at."""
+    """Report whether a file name is that of a part which readers look at.
+
+    Example:
+        >>> is_part("cell.0001-kept-000001.parquet"), is_part("_draft.parquet")
+        (True, False)
+    """
     return name.endswith(".parquet") and not name.startswith((".", "_"))
 
 
@@ -176,18 +203,26 @@ def part_name(cell: str, generation: int, driver: str, sequence: int, content: b
         driver: Identifier of the driver, without a dot.
         sequence: Its number among the driver's parts.
         content: Its bytes, whose digest is to stand in the name; None = a part without.
+
+    Example:
+        >>> part_name("cell", 1, "kept", 12, b"content")
+        'cell.0001-kept-000012.ed7002b439e9ac84.parquet'
     """
     stem = f"{cell}.{generation:04d}-{driver}-{sequence:06d}"
     return f"{stem}.parquet" if content is None else f"{stem}.{digest(content)}.parquet"
 
 
 def part_bytes(data: pa.Table, table: str | None = None, sweep: str | None = None) -> bytes:
-    """A part as it is written: large ones compressed, small ones quick to write and to open.
+    """Write a part as bytes: large ones compressed, small ones quick to write and to open.
 
     Args:
         data: Its rows.
         table: Name of its table.
         sweep: Identity of its sweep; both go into the metadata.
+
+    Example:
+        >>> part_bytes(pa.table({"epoch": [1, 2]}))[:4]
+        b'PAR1'
     """
     if table is not None and sweep is not None:
         belongs = {_TABLE: table.encode(), _SWEEP: sweep.encode()}
@@ -205,13 +240,23 @@ def part_bytes(data: pa.Table, table: str | None = None, sweep: str | None = Non
 
 
 def part_cell(name: str) -> str | None:
-    """What a part is about; None where the name is not that of a part."""
+    """Cell that a part is about, or None where the name is not that of a part.
+
+    Example:
+        >>> part_cell("cell.0001-kept-000012.parquet")
+        'cell'
+    """
     match = _NAME.match(name)
     return match["cell"] if match else None
 
 
 def part_generation(name: str) -> int:
-    """Generation of the driver that wrote a part; 0 where the name is not that of a part."""
+    """Generation of the driver that wrote a part, or 0 where the name is not that of a part.
+
+    Example:
+        >>> part_generation("cell.0001-kept-000012.parquet")
+        1
+    """
     match = _NAME.match(name)
     return int(match["generation"]) if match else 0
 
@@ -225,7 +270,10 @@ def _age(name: str) -> tuple[int, int, str]:
 def _read_or_leave(
     folder: SweepFiles, table: str, columns: Sequence[str] | None, owner: Owner, name: str
 ) -> pa.Table | LeftOut | None:
-    """One part, or the reason why it is left out; None where it is gone (its rows are in a newer part)."""
+    """Read one part, or give the reason why it is left out.
+
+    It is None where the part is gone: its rows are in a newer part.
+    """
     try:
         return _read(folder, table, columns, owner, name)
     except FileNotFoundError:
@@ -319,13 +367,16 @@ def _check_times(data: pa.Table) -> None:
     for field in data.schema:
         if not pa.types.is_timestamp(field.type):
             continue
+        # As numbers: Python's dates end at the year 9999, and reading a later one would raise.
         ends = pc.min_max(data[field.name].cast(pa.int64())).as_py()
         if ends["min"] is not None and not _FIRST_TIME <= ends["min"] <= ends["max"] <= _LAST_TIME:
             raise UnreadablePart(f"it cannot be read (its column '{field.name}' holds times that do not exist)")
 
 
 def _disjoint(tables: Sequence[pa.Table], first: str) -> bool:
-    """Whether no two parts share a value of the key's first column, so that no key can stand twice.
+    """Report whether no two parts share a value of the key's first column.
+
+    No key can stand twice then.
 
     A part is written at once, of rows with different keys; after compaction this saves grouping millions of rows.
     """

@@ -1,4 +1,4 @@
-"""Selection rules and test variants, their names, what a rule maximises, and the one way in which it chooses."""
+"""Selection rules and test variants: their names, the objective of a rule, and its choice of the best trial."""
 
 from __future__ import annotations
 
@@ -25,14 +25,22 @@ _RULE_NAMES: Mapping[str, str] = {
 
 
 def rule_name(rule: str) -> str:
-    """Name of a selection rule in figures; the one that needs unbiased validation data is called oracle."""
+    """Name of a selection rule in figures.
+
+    The rule that needs unbiased validation data is called oracle.
+
+    Example:
+        >>> rule_name("val_unbiased")
+        'oracle'
+    """
     return _RULE_NAMES.get(rule, rule)
 
 
 def objective(rule: str, values: Mapping[str, Any]) -> float:
-    """What a selection rule maximises: its validation value; for ``val_reweighted`` the estimate minus 1 SE.
+    """Value that a selection rule maximises.
 
-    With few images in a rare group the highest estimate is mostly the luckiest.
+    It is the rule's validation value, for ``val_reweighted`` the estimate minus 1 standard error: with few images in a
+    rare group the highest estimate is mostly the luckiest.
 
     Args:
         rule: The rule.
@@ -40,6 +48,10 @@ def objective(rule: str, values: Mapping[str, Any]) -> float:
 
     Returns:
         The objective, larger = better; NaN where the row has no value.
+
+    Example:
+        >>> objective("val_reweighted", {"val_reweighted": 0.75, "val_reweighted_se": 0.25})
+        0.5
     """
     value = values.get(rule)
     if value is None:
@@ -64,13 +76,17 @@ class Ended:
 
 
 def values_of(trials: Iterable[Ended], seeds: int = 1) -> list[float]:
-    """Values of a candidate's completed search seeds; none where the candidate does not count.
+    """Values of a candidate's completed search seeds.
 
-    A candidate counts once all its planned seeds have ended, if its first one completed.
+    A candidate counts once all its planned seeds have ended, if its first one completed. It has no values before that.
 
     Args:
         trials: Its trials that have ended.
         seeds: Search seeds planned for it.
+
+    Example:
+        >>> values_of([Ended(0, True, 0.5), Ended(1, True, 0.75)], seeds=2)
+        [0.5, 0.75]
     """
     ended = list(trials)
     if len(ended) < seeds or not any(trial.seed == 0 and trial.completed for trial in ended):
@@ -79,12 +95,19 @@ def values_of(trials: Iterable[Ended], seeds: int = 1) -> list[float]:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Mean over search seeds; NaN of none."""
+    """Mean over search seeds, or NaN of none.
+
+    Example:
+        >>> mean([0.5, 1.0])
+        0.75
+    """
     return sum(values) / len(values) if values else math.nan
 
 
 def best(numbers: Sequence[int], values: Sequence[float]) -> int | None:
-    """Position of the candidate that a rule chooses: the highest value; ties go to the lower number.
+    """Position of the candidate that a rule chooses, the one with the highest value.
+
+    Ties go to the lower number.
 
     Args:
         numbers: Number of each candidate.
@@ -93,8 +116,9 @@ def best(numbers: Sequence[int], values: Sequence[float]) -> int | None:
     Returns:
         The position; None where no value is finite.
 
-    >>> best([0, 2, 1], [0.5, 0.9, 0.9])
-    2
+    Example:
+        >>> best([0, 2, 1], [0.5, 0.9, 0.9])
+        2
     """
     finite = [i for i, value in enumerate(values) if math.isfinite(value)]
     return min(finite, key=lambda i: (-values[i], numbers[i]), default=None)

@@ -19,7 +19,10 @@ from store.errors import DamagedFile
 REWRITTEN = (".yaml", ".json", ".jsonl")
 """Endings of files that are rewritten under one name, as text."""
 CHECKED = (".yaml", ".json")
-"""Those that are believed as a whole or not at all; of the lines of the others each has a checksum of its own."""
+"""Endings of files that have one checksum for the whole text.
+
+In a file of lines (``.jsonl``) each line has a checksum of its own.
+"""
 KEY = "checksum"
 PAUSE_SECONDS = 0.2
 
@@ -27,57 +30,93 @@ _MARK = f"# {KEY}: "
 _SHEET = re.compile(rb"# lnl-sweep sheet of sweep ([0-9a-f]{16}):[^\n]*\n")
 _READINGS = 20
 _STEADY = 5
-"""A file that reads the same so many times is not being written."""
+"""Number of equal readings after which a file counts as one that is not being written."""
 _TRAILER = b"\nlnl-sweep sha256 "
 _TRAILER_BYTES = len(_TRAILER) + 64
 
 
 def digest(data: bytes | memoryview) -> str:
-    """First 16 hexadecimal characters of the SHA-256, as ``sha256sum FILE`` begins."""
+    """First 16 hexadecimal characters of the SHA-256, as ``sha256sum FILE`` begins.
+
+    Example:
+        >>> digest(b"")
+        'e3b0c44298fc1c14'
+    """
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 def seal_json(entry: Mapping[str, Any]) -> bytes:
-    """A mapping as one line of JSON with a checksum of the rest as its last key."""
+    """Write a mapping as one line of JSON with a checksum of the rest as its last key.
+
+    Example:
+        >>> seal_json({"status": "completed"})
+        b'{"status": "completed", "checksum": "9e644bfbd7b95295"}'
+    """
+    # An entry that was read from a file still holds its old checksum.
     plain = {name: value for name, value in entry.items() if name != KEY}
     return json.dumps({**plain, KEY: _sum(json.dumps(plain))}).encode()
 
 
 def seal_yaml(text: str) -> bytes:
-    """YAML with a checksum of what stands above it as a last comment."""
+    """Append to YAML, as a last comment, a checksum of the text above it.
+
+    Example:
+        >>> print(seal_yaml("seed: 1").decode(), end="")
+        seed: 1
+        # checksum: adf0396d435b4047
+    """
     text = text if text.endswith("\n") else f"{text}\n"
     return f"{text}{_MARK}{_sum(text)}\n".encode()
 
 
 def seal_sheet(text: str, sweep: str) -> bytes:
-    """A sweep's sheet: YAML that begins with the sweep's identity, and that must not be without its checksum.
+    """Seal a sweep's sheet, YAML that begins with the identity of the sweep.
+
+    Unlike other YAML it counts as damaged where it has lost its checksum.
 
     Args:
         text: The YAML.
         sweep: Identity of the sweep, 16 hexadecimal characters, which also stands in each of its parts.
+
+    Example:
+        >>> seal_sheet("seed: 1", "0123456789abcdef")[:43]
+        b'# lnl-sweep sheet of sweep 0123456789abcdef'
     """
     head = f"# lnl-sweep sheet of sweep {sweep}: changed by lnl-sweep resume DIR --set key=value, never by hand"
     return seal_yaml(f"{head}\n{text}")
 
 
 def sweep_of_sheet(data: bytes) -> str | None:
-    """Identity of the sweep whose sheet this is; None for a sheet of an older version, or one written by hand."""
+    """Identity of the sweep whose sheet this is, or None.
+
+    A sheet of an older version, or one written by hand, names no sweep.
+
+    Example:
+        >>> sweep_of_sheet(seal_sheet("seed: 1", "0123456789abcdef"))
+        '0123456789abcdef'
+    """
     found = _SHEET.match(data)
     return found[1].decode() if found else None
 
 
 def seal_bytes(about: str, data: bytes) -> bytes:
-    """Bytes with a SHA-256 behind them; ``unseal_bytes`` gives them back.
+    r"""Append a SHA-256 to some bytes.
+
+    ``unseal_bytes`` gives the bytes back.
 
     Args:
         about: Name of what they are, which goes into the checksum: under another name they are not believed.
         data: The bytes.
+
+    Example:
+        >>> seal_bytes("a note", b"content")[:25]
+        b'content\nlnl-sweep sha256 '
     """
     return b"".join([data, _TRAILER, _bytes_sum(about, memoryview(data))])
 
 
 def unseal_bytes(about: str, data: bytes) -> memoryview:
-    """The bytes before ``seal_bytes``, not copied.
+    """Return the bytes as they were before ``seal_bytes``, not copied.
 
     Args:
         about: Name of what they must be.
@@ -85,6 +124,14 @@ def unseal_bytes(about: str, data: bytes) -> memoryview:
 
     Raises:
         DamagedFile: The checksum is missing or does not agree.
+
+    Example:
+        >>> bytes(unseal_bytes("a note", seal_bytes("a note", b"content")))
+        b'content'
+        >>> unseal_bytes("another note", seal_bytes("a note", b"content"))
+        Traceback (most recent call last):
+            ...
+        store.errors.DamagedFile: another note is damaged (its checksum does not agree)
     """
     content, trailer = memoryview(data)[:-_TRAILER_BYTES], data[-_TRAILER_BYTES:]
     if not trailer.startswith(_TRAILER):
@@ -101,27 +148,47 @@ def _bytes_sum(about: str, data: memoryview) -> bytes:
 
 
 def seal_tensors(data: bytes) -> bytes:
-    """A safetensors file with its own SHA-256 among its metadata, so that it stays one that every tool can read.
+    """Put the SHA-256 of a safetensors file into its metadata.
+
+    The result is still a file that every tool can read.
 
     Args:
         data: The file, with metadata.
+
+    Example:
+        >>> import numpy as np
+        >>> from safetensors.numpy import load, save
+        >>> load(seal_tensors(save({"bias": np.zeros(2)}, {"epoch": "3"})))
+        {'bias': array([0., 0.])}
     """
     header, tensors = _tensor_parts(data)
     header["__metadata__"] = {**header.get("__metadata__", {}), "sha256": _tensor_sum(header, tensors)}
     text = json.dumps(header).encode()
+    # As the library pads it: the tensors begin at a multiple of 8 bytes.
     text += b" " * (-len(text) % 8)
     return struct.pack("<Q", len(text)) + text + tensors
 
 
 def check_tensors(name: str, data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file, whose checksum among them agrees; one of an older version has none.
+    """Check a safetensors file against the checksum in its metadata.
+
+    A file of an older version has no checksum, and passes.
 
     Args:
         name: Its name, for the message.
         data: The file.
 
+    Returns:
+        The metadata.
+
     Raises:
         DamagedFile: It is not such a file, or its checksum does not agree.
+
+    Example:
+        >>> import numpy as np
+        >>> from safetensors.numpy import save
+        >>> check_tensors("model", seal_tensors(save({"bias": np.zeros(2)}, {"epoch": "3"})))["epoch"]
+        '3'
     """
     try:
         header, tensors = _tensor_parts(data)
@@ -149,19 +216,31 @@ def _tensor_sum(header: Mapping[str, Any], tensors: bytes) -> str:
 
 
 def is_whole(name: str, data: bytes) -> bool:
-    """True where the checksum of a text file is there and agrees."""
+    """True where the checksum of a text file is there and agrees.
+
+    Args:
+        name: Its name, which says how the checksum is written.
+        data: Its bytes.
+
+    Example:
+        >>> is_whole("a.json", seal_json({"seed": 1})), is_whole("a.json", b'{"seed": 1, "checksum": "0"}')
+        (True, False)
+    """
     try:
         text = data.decode()
         if name.endswith(".yaml"):
             above, mark, found = text.rpartition(_MARK)
             return bool(mark) and found == f"{_sum(above)}\n"
+        # Lines are appended: one without its end was being written, or was cut off.
         return all(_agrees(line) for line in text.splitlines()) and (text.endswith("\n") or name.endswith(".json"))
     except (ValueError, AttributeError, RecursionError):
         return False
 
 
 def check_whole(name: str, data: bytes, place: str) -> bytes:
-    """The bytes of a text file, where its checksum agrees or it never had one (an older version, or a hand).
+    """Return the bytes of a text file whose checksum agrees, or that never had one.
+
+    A file of an older version, or one written by hand, has none.
 
     Args:
         name: Its name, which says how the checksum is written.
@@ -170,6 +249,12 @@ def check_whole(name: str, data: bytes, place: str) -> bytes:
 
     Raises:
         DamagedFile: Its checksum does not agree, or it is cut short.
+
+    Example:
+        >>> check_whole("a.json", b'{"seed": 1, "checksum": "0"}', "sweep/a.json")
+        Traceback (most recent call last):
+            ...
+        store.errors.DamagedFile: sweep/a.json has changed since it was written (its checksum does not ...
     """
     if not is_whole(name, data) and not _never_sealed(name, data):
         raise DamagedFile(f"{place} has changed since it was written (its checksum does not agree): {_mend(name)}")
@@ -177,7 +262,7 @@ def check_whole(name: str, data: bytes, place: str) -> bytes:
 
 
 def read_whole(name: str, read: Callable[[], bytes]) -> bytes:
-    """Read a file again until it is whole, or stays the same: then it is as whole as it gets.
+    """Read a file again and again until it is whole, or stays the same.
 
     Args:
         name: Its name, which says how the checksum is written.
@@ -185,6 +270,10 @@ def read_whole(name: str, read: Callable[[], bytes]) -> bytes:
 
     Returns:
         Its bytes; ``check_whole`` says whether they are to be believed.
+
+    Example:
+        >>> read_whole("a.json", lambda: seal_json({"seed": 1}))
+        b'{"seed": 1, "checksum": "a4bbadc1c78966d2"}'
     """
     before: bytes | None = None
     data, same = b"", 0

@@ -1,4 +1,7 @@
-"""One trial: a data set with a bias of a chosen strength, a network, a method. Knows torch, never Ray."""
+"""One trial: a data set with a bias of a chosen strength, a network and a method.
+
+The package knows torch. Only ``tune_trainable`` imports Ray.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ if TYPE_CHECKING:
     from trainable.spec import Training
 
 NUMERICS = 3
-"""Raised by any commit that changes a number a trial produces: rows of different numerics are not comparable."""
+"""Version of the numbers that a trial produces.
+
+Any commit that changes one of them raises it: rows of different numerics are not comparable.
+"""
 
 _HOMES = {
     "Classifier": "api",

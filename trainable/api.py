@@ -1,4 +1,4 @@
-"""One trial in this process, without Ray; and models read back from the file a sweep kept."""
+"""Training of one trial in this process, without Ray, and reading of the models that a sweep kept."""
 
 from __future__ import annotations
 
@@ -91,6 +91,7 @@ class Run:
         """
         if images.dim() != 4 or images.shape[1] != 3:
             raise InputError(f"images must have the shape [N, 3, H, W], but got {list(images.shape)}")
+        # In batches: the activations of all images at once need not fit into memory.
         with torch.inference_mode():
             parts = [self.model(images[i : i + batch_size]).softmax(dim=1) for i in range(0, len(images), batch_size)]
         return torch.cat(parts).cpu() if parts else torch.empty(0, len(self.model.classes))
@@ -117,10 +118,17 @@ def make_spec(
     keep_model: bool = False,
     **bias: float,
 ) -> TrialSpec:
-    """Specify a trial by the few things one wants to say; see ``train`` for the arguments.
+    """Specify a trial by the few values that differ from the defaults.
+
+    ``train`` explains the arguments.
 
     Raises:
         InputError: A name or a value is wrong.
+
+    Example:
+        >>> spec = make_spec("coloured_digits", method="lnl", color_variance=0.02)
+        >>> spec.network, spec.hyperparameters["lambda_"]
+        ('pixel_front', 1.0)
     """
     data = load_dataset(dataset, **(dataset_options or {}))
     training = training or Training()
@@ -194,7 +202,9 @@ def train(dataset: str, *, method: str = "erm", device: str = "auto", **options:
 
 
 def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
-    """Read a classifier back from ``models/<trial_id>.safetensors``; the data set is not needed.
+    """Read a classifier back from ``models/<trial_id>.safetensors``.
+
+    The data set is not needed.
 
     Args:
         path: The file.
@@ -205,6 +215,20 @@ def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
 
     Raises:
         InputError: There is no such file, or a sweep did not write it.
+
+    Example:
+        The file of an untrained network, as a sweep keeps those of trained ones:
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from trainable.trial.outcome import model_bytes
+        >>> trainer = Trainer(make_spec("coloured_digits", color_variance=0.05))
+        >>> with tempfile.TemporaryDirectory() as models:
+        ...     file = Path(models, "trial.safetensors")
+        ...     _ = file.write_bytes(model_bytes(trainer, trainer.nets))
+        ...     model = load_model(file)
+        >>> model(torch.zeros(1, 3, 14, 14)).shape
+        torch.Size([1, 10])
     """
     file = expanded(path)
     if not file.is_file():
@@ -212,6 +236,7 @@ def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
             f"there is no model file '{file}': a sweep keeps them in models/ where confirm.keep_models is true"
         )
     try:
+        # Read once, so that the tensors are those whose checksum was compared.
         content = file.read_bytes()
         meta = check_tensors(f"'{file}'", content)
         tensors = safetensors.torch.load(content)

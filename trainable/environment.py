@@ -14,11 +14,18 @@ ENVIRONMENT = (
     *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED"),
     *CREDENTIALS,
 )
-"""What a worker on another machine must know to reach the driver's store, and the data."""
+"""Variables that a worker on another machine needs to reach the driver's store, and the data."""
 
 
 def store_environment() -> dict[str, str]:
-    """The variables of this process that say where the store and the data are and who we are there."""
+    """Collect this process's variables with the places of store and data, and the credentials for them.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch.dict(os.environ, {"LNL_SWEEP_DATA": "s3://bucket/data"}, clear=True):
+        ...     store_environment()
+        {'LNL_SWEEP_DATA': 's3://bucket/data'}
+    """
     found = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
     if found.get(DATA) and "://" not in found[DATA]:
         # A worker has another working directory, and perhaps another home.
@@ -27,5 +34,13 @@ def store_environment() -> dict[str, str]:
 
 
 def use_environment(variables: dict[str, str]) -> None:
-    """Take over another process's ``store_environment``."""
+    """Take over another process's ``store_environment``.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch.dict(os.environ):
+        ...     use_environment({"AWS_REGION": "eu-central-1"})
+        ...     os.environ["AWS_REGION"]
+        'eu-central-1'
+    """
     os.environ.update(variables)

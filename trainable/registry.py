@@ -36,7 +36,18 @@ _origin: ContextVar[Origin | None] = ContextVar("origin", default=None)
 
 @contextlib.contextmanager
 def coming_from(origin: Origin) -> Iterator[None]:
-    """Note, within the block, that what is registered came from elsewhere than a module of that name."""
+    """Record another place than a module for what is registered within the block.
+
+    Args:
+        origin: The place.
+
+    Example:
+        >>> codecs: Registry[str] = Registry("codec", "json")
+        >>> with coming_from(Origin("file", "codecs.py")):
+        ...     _ = codecs.register("length", lambda function: function.__name__)(len)
+        >>> codecs.origin("length")
+        Origin(kind='file', name='codecs.py')
+    """
     token = _origin.set(origin)
     try:
         yield
@@ -45,7 +56,9 @@ def coming_from(origin: Origin) -> Iterator[None]:
 
 
 class Registry(Generic[E]):
-    """Entries of one kind by name. The package whose modules register them is imported when it is first needed.
+    """Entries of one kind by name.
+
+    The package whose modules register them is imported when it is first needed.
 
     Args:
         kind: What an entry is, as a noun ("method", "data set"), for messages.
@@ -111,7 +124,7 @@ class Registry(Generic[E]):
         return sorted(self.entries)
 
     def find(self, name: str) -> E | None:
-        """Look an entry up by name; None where there is none."""
+        """Look an entry up by name, or return None where there is none."""
         if name not in self.entries:
             self.import_all()
         return self.entries.get(name)
@@ -140,8 +153,17 @@ class Registry(Generic[E]):
 def import_registered(module: str) -> None:
     """Import a module that registers a data set, a method or a network.
 
+    Args:
+        module: Its full name.
+
     Raises:
         InputError: It cannot be imported. Every sweep needs the whole registry: one broken file would end all of them.
+
+    Example:
+        >>> import_registered("no.such.module")
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: no/such/module.py cannot be imported (ModuleNotFoundError: No module named ...
     """
     try:
         importlib.import_module(module)

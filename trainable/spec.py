@@ -1,4 +1,7 @@
-"""What one trial is, as plain data: it travels to a worker as JSON and stands in ``trials_open/<id>/spec.json``."""
+"""Specification of one trial as plain data.
+
+It travels to a worker as JSON and stands in ``trials_open/<id>/spec.json``.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ __all__ = ["RULES", "VARIANTS", "Metric", "Phase", "Rule", "Training", "TrialSpe
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained; the same for every method of a sweep.
+    """Settings of the training, the same for every method of a sweep.
 
     Attributes:
         epochs: Passes over the training images, ``pretrain_epochs`` of a method included (>= 1).

@@ -37,6 +37,10 @@ def bounded(text: str, longest: int = LONGEST, length: int | None = None) -> str
 
     Returns:
         One line; at most some 40 characters longer than ``longest``.
+
+    Example:
+        >>> bounded("a" * 100, longest=12)
+        'aaaaaaaa [... cut from 100 characters ...] aaaa'
     """
     if len(text) <= longest and len(line := escaped(text)) <= longest:
         return line
@@ -49,10 +53,18 @@ def bounded(text: str, longest: int = LONGEST, length: int | None = None) -> str
 def one_line(text: str, longest: int = LONGEST) -> str:
     r"""Put a text on one line, bounded.
 
+    Args:
+        text: Any text.
+        longest: Characters that are kept.
+
+    Returns:
+        One line, in which a run of white space is one blank.
+
     Example:
         >>> one_line("two\n  lines")
         'two lines'
     """
+    # Of a text of megabytes only the ends are looked at, of which only a part is shown.
     ends = 50 * longest
     some = text if len(text) <= 2 * ends else text[:ends] + text[-ends:]
     return bounded(" ".join(some.split()), longest, len(text))

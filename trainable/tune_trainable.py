@@ -1,4 +1,6 @@
-"""A trial as Ray Tune runs it; the only file of this package that imports Ray.
+"""A trial as Ray Tune runs it.
+
+This is the only file of the package that imports Ray.
 
 The truth about a trial lies in the sweep's directory, not in Ray: a worker that is given a trial goes on from the
 checkpoint it finds there, whoever wrote it. One mechanism serves the loss of a worker, of a node and of the driver.
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from trainable.trial.trainer import Trainer
 
 _LOG = logging.getLogger("lnl_sweep")
-"""Of a worker: what it logs goes to the worker's own log, since nothing else takes it there."""
+"""Logger of a worker: its messages go to the worker's own log, since nothing else takes them there."""
 SHEET = "sweep.yaml"
 SEEN_SECONDS = 15.0
 
@@ -145,7 +147,10 @@ def _check_weights(spec: TrialSpec, expected: str) -> None:
 
 
 def _trainer(spec: TrialSpec, device: str) -> Trainer:
-    """Build a trial; the store of its data may be away meanwhile, as that of the directory may."""
+    """Build a trial.
+
+    The store of its data may be unavailable meanwhile, as that of the directory may.
+    """
     from trainable.trial.trainer import Trainer
 
     end = time.monotonic() + object_store.RETRY_SECONDS
@@ -173,7 +178,7 @@ class SweepTrainable(Trainable):
     ``row`` and ``done``. An exception never leaves this class, ``SystemExit`` and ``KeyboardInterrupt`` of a method
     included: it would cost the process, and with it the import of torch. It becomes a last result whose row has the
     status ``failed``; where the directory could not be written it holds ``halt`` instead, the reason in words, and
-    ``away`` (a store that may come back), and the trial stays open.
+    ``away`` (True for a store that is unavailable and may answer later), and the trial stays open.
 
     Each trial finds the process as the first one found it (``trainable.trial.process_state``).
 
@@ -262,7 +267,7 @@ class SweepTrainable(Trainable):
             assert self._trainer is not None
             return self._advance(self._trainer)
         except DirectoryError as error:
-            # Of a store that was away one goes on later; anything else the user must mend.
+            # A sweep whose store was unavailable goes on later. Anything else the user must mend.
             away = isinstance(error.__cause__, Unreachable)
             nothing = {"epoch": 0, "value": float("nan"), "history": [], "row": None}
             return {**nothing, "halt": one_line(str(error)), "away": away, "done": True}
@@ -294,7 +299,10 @@ class SweepTrainable(Trainable):
         return self._result(trainer, outcome.row, done=True)
 
     def _checkpoint(self, place: Folder, trainer: Trainer, forced: bool) -> None:
-        """Write a checkpoint; one that is only due is not waited for while the store is away."""
+        """Write a checkpoint.
+
+        One that is only due is not waited for while the store is unavailable.
+        """
         with _directory():
             try:
                 write_checkpoint(place if forced else place.patiently(0.0), trainer.state(), trainer.epoch)

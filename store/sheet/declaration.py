@@ -26,7 +26,9 @@ SHOWN = 12
 
 
 def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Parts that a resolved configuration declares, in a form in which only what means something else differs.
+    """Parts that a resolved configuration declares, in a canonical form.
+
+    The parts of two configurations differ only where they mean something else.
 
     Keys without a value are left out, numbers are floats, and methods, bias values and rules, which have no order, are
     sorted. What a trial gets of a machine is no part of it.
@@ -36,6 +38,10 @@ def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         Part -> its content; the parts are those of ``PARTS``.
+
+    Example:
+        >>> parts_of({"search": {"trials": 3, "repeats": 2}})["search"]
+        {'trials': 3.0}
     """
     dataset, search, confirm = (_section(config, name) for name in ("dataset", "search", "confirm"))
     rules = [_rule(entry) for entry in _listed(confirm.get("rules"))]
@@ -60,12 +66,25 @@ def hash_of(declared: Any) -> str:
 
     Args:
         declared: What ``parts_of`` returned, or one of its parts.
+
+    Example:
+        >>> hash_of({"trials": 3.0})[:SHOWN]
+        'fe73db5b6460'
     """
     return hashlib.sha256(_text(declared).encode()).hexdigest()
 
 
 def changed_parts(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Names of the parts in which two configurations declare something else, in the order of ``PARTS``."""
+    """Names of the parts in which two configurations declare something else, in the order of ``PARTS``.
+
+    Args:
+        old: Content of ``sweep.yaml``, or a configuration as a mapping.
+        new: The other one.
+
+    Example:
+        >>> changed_parts({"search": {"trials": 3}}, {"search": {"trials": 4}})
+        ['search']
+    """
     before, after = parts_of(old), parts_of(new)
     return [name for name in PARTS if before[name] != after[name]]
 
@@ -75,6 +94,10 @@ def parts_in(what: Mapping[str, Any]) -> list[str]:
 
     Args:
         what: Dotted key -> ``{old, new}``.
+
+    Example:
+        >>> parts_in({"search.trials": {"old": 3, "new": 4}})
+        ['search']
     """
     trees: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
     for key, change in what.items():
@@ -127,7 +150,10 @@ def _sorted(values: Sequence[Any]) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as JSON has it, numbers as floats: 1 and 1.0 declare the same; without keys that have no value."""
+    """Convert a value to what JSON has, with numbers as floats: 1 and 1.0 declare the same.
+
+    Keys without a value are left out.
+    """
     if isinstance(value, Mapping):
         kept = {str(name): _plain(entry) for name, entry in value.items()}
         return {name: entry for name, entry in kept.items() if entry not in (None, {})}

@@ -1,6 +1,6 @@
 """``sweep.yaml`` as one typed object: the resolved configuration, and what a reader of the rows needs to know.
 
-It is read with forbearance: a key that is missing, or holds something else than it should, says nothing.
+Reading is lenient: a key that is missing, or holds something else than it should, counts as not given.
 """
 
 from __future__ import annotations
@@ -109,12 +109,15 @@ class Sheet:
     content: Mapping[str, Any]
 
     def section(self, name: str) -> Mapping[str, Any]:
-        """A mapping in it; empty where it is missing or something else."""
+        """A mapping in it, empty where it is missing or something else."""
         return mapping_in(self.content, name)
 
     @functools.cached_property
     def rules(self) -> tuple[str, ...]:
-        """Selection rules, the headline rule first; all four where none is named."""
+        """Selection rules, the headline rule first.
+
+        All four are meant where none is named.
+        """
         listed = list(self.seeds_of_rules)
         headline = self.section("primary").get("rule") or self.section("search").get("rule")
         if headline in listed:
@@ -124,14 +127,20 @@ class Sheet:
 
     @functools.cached_property
     def seeds_of_rules(self) -> dict[str, float]:
-        """Confirm seeds of each rule (in each split); an entry of ``confirm.rules`` is a name, or ``{rule, seeds}``."""
+        """Number of confirm seeds of each rule (in each split).
+
+        An entry of ``confirm.rules`` is a name, or ``{rule, seeds}``. NaN where no number is known.
+        """
         confirm = self.section("confirm")
         seeds = confirm.get("seeds")
         return seeds_of_rules(confirm.get("rules"), float(seeds) if isinstance(seeds, int) else math.nan)
 
     @property
     def splits(self) -> int:
-        """Train / validation splits, in each of which every count of confirm seeds holds; 1 = each seed has its own."""
+        """Number of train / validation splits, in each of which every count of confirm seeds holds.
+
+        1 = each seed has a split of its own.
+        """
         splits = self.section("confirm").get("splits")
         return splits if isinstance(splits, int) else 1
 
@@ -175,7 +184,7 @@ class Sheet:
 
     @functools.cached_property
     def cells(self) -> tuple[SheetCell, ...]:
-        """Cells of the sweep; none where they are not listed."""
+        """Cells of the sweep, none where they are not listed."""
         return tuple(_cell(cell) for cell in mappings_in(self.content.get("cells")))
 
     @property
@@ -195,23 +204,39 @@ class Sheet:
 
 
 def mapping_in(tree: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """A mapping inside another; empty where it is missing or something else."""
+    """Return a mapping inside another, empty where it is missing or something else.
+
+    Example:
+        >>> mapping_in({"search": {"trials": 3}}, "search"), mapping_in({"search": None}, "search")
+        ({'trials': 3}, {})
+    """
     value = tree.get(name)
     return value if isinstance(value, Mapping) else {}
 
 
 def mappings_in(value: object) -> list[Mapping[str, Any]]:
-    """Mappings in a list; none where it is no list."""
+    """Return the mappings in a list, none where it is no list.
+
+    Example:
+        >>> mappings_in([{"name": "rho"}, "gamma"])
+        [{'name': 'rho'}]
+    """
     listed = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
     return [entry for entry in listed if isinstance(entry, Mapping)]
 
 
 def seeds_of_rules(rules: object, common: float = math.nan) -> dict[str, float]:
-    """Seeds of each rule in ``confirm.rules``: an entry is a name, or ``{rule, seeds}``.
+    """Number of seeds of each rule in ``confirm.rules``.
+
+    An entry is a name, or ``{rule, seeds}``.
 
     Args:
         rules: The list.
         common: Seeds of a rule that does not name its own.
+
+    Example:
+        >>> seeds_of_rules(["val_biased", {"rule": "val_unbiased", "seeds": 3}], 5.0)
+        {'val_biased': 5.0, 'val_unbiased': 3.0}
     """
     if not isinstance(rules, Sequence) or isinstance(rules, str):
         return {}
@@ -257,4 +282,5 @@ def _like(entry: object) -> Like | None:
 
 
 def _number(value: object) -> float | None:
+    # True is an int in Python, and no number in a sheet.
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None

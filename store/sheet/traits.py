@@ -1,4 +1,7 @@
-"""Traits of methods that a reader of the rows needs: they stand in ``sweep.yaml``, since a reader has no methods."""
+"""Traits of methods that a reader of the rows needs.
+
+They stand in ``sweep.yaml``, since a reader has no methods.
+"""
 
 from __future__ import annotations
 
@@ -53,8 +56,9 @@ def traits_of(name: str, info: Mapping[str, Any]) -> Traits:
         name: Its registered name, where ``info`` does not give it.
         info: Its entry in ``methods_info`` of ``sweep.yaml``; that of an older version says less, or nothing.
 
-    >>> traits_of("grl", {}).pressures
-    ('mu',)
+    Example:
+        >>> traits_of("grl", {}).pressures
+        ('mu',)
     """
     method = str(info.get("method") or name)
     known = _OF_VERSION_1.get(method, Traits(method))

@@ -1,4 +1,7 @@
-"""Base class of data sets, and their registry. A new data set is one new file here that calls ``register_dataset``."""
+"""Base class of data sets, and their registry.
+
+A new data set is one new file beside this one that calls ``register_dataset``.
+"""
 
 from __future__ import annotations
 
@@ -120,7 +123,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def labels(self) -> NDArray[np.int64]:
-        """Class of every image, ``[N]``."""
+        """Class of every image, int64 ``[N]``."""
 
     @abstractmethod
     def train_images(
@@ -130,11 +133,17 @@ class Dataset(ABC):
 
     @abstractmethod
     def variant_images(self, variant: str, bias: Mapping[str, float], index: NDArray[np.int64], role: str) -> ImageSet:
-        """Evaluation images of one variant; draws fixed by (role, image position), whatever the bias value."""
+        """Evaluation images of one variant.
+
+        Draws are fixed by (role, image position), whatever the bias value.
+        """
 
     @abstractmethod
     def bias_strength(self, bias: Mapping[str, float]) -> float:
-        """I(b; y) / H(y) on the training law, in [0, 1]: how much of the label the bias alone tells."""
+        """Strength of the bias on the training law, in [0, 1].
+
+        It is I(b; y) / H(y): how much of the label the bias alone tells.
+        """
 
     def image_keys(self) -> list[str]:
         """Keyed hash of every image, ``[N]``: names an image in result files without identifying it.
@@ -145,15 +154,20 @@ class Dataset(ABC):
         return [hashlib.blake2b(text, digest_size=8, key=b"lnl-sweep").hexdigest() for text in texts]
 
     def patient_keys(self) -> list[str] | None:
-        """Keyed hash of the patient of every image, ``[N]``; None where there are no patients."""
+        """Keyed hash of the patient of every image, ``[N]``, or None where there are no patients."""
         return None
 
     def groups(self) -> NDArray[np.int64]:
-        """Group (patient) of every image, ``[N]``; the image's own position where there are no patients."""
+        """Group (patient) of every image, int64 ``[N]``.
+
+        It is the image's own position where there are no patients.
+        """
         return np.arange(len(self.labels()), dtype=np.int64)
 
     def split(self, seed: int, fold: int | None = None) -> Split:
-        """Split for a seed; the test part is the same for every seed (of a fold).
+        """Split for a seed.
+
+        The test part is the same for every seed (of a fold).
 
         By default by group, stratified by class, without folds; see ``patients.split_patients``.
         """
@@ -164,7 +178,10 @@ class Dataset(ABC):
         return numpy_generator(seed, "paint").random(len(self.labels()))
 
     def conflicting(self, images: ImageSet) -> NDArray[np.bool_] | None:
-        """Images that speak against the bias, ``[M]``; None (the default) where the data set does not say which."""
+        """Images whose bias is that of another class, bool ``[M]``.
+
+        None (the default) where the data set does not say which.
+        """
         return None
 
 
@@ -183,26 +200,48 @@ def register_dataset(name: str) -> Callable[[DatasetFactory], DatasetFactory]:
 
     Raises:
         InputError: The name is taken by another factory.
+
+    Example:
+        >>> from trainable.data.digits.coloured_digits import ColouredDigits
+        >>> @register_dataset("large_digits")
+        ... def large_digits(subset: str = "all") -> Dataset:
+        ...     return ColouredDigits(28, subset)
+        >>> load_dataset("large_digits").image_size
+        28
     """
     return DATASETS.register(name, lambda factory: factory)
 
 
 def list_datasets() -> list[str]:
-    """Names of all registered data sets, sorted."""
+    """Names of all registered data sets, sorted.
+
+    Example:
+        >>> {"brain_mri", "brain_phantom", "coloured_digits"} <= set(list_datasets())
+        True
+    """
     return DATASETS.names()
 
 
 def dataset_factory(name: str) -> DatasetFactory:
     """The registered factory of a data set.
 
+    Args:
+        name: Registered name.
+
     Raises:
         InputError: No such data set; the nearest known name is given.
+
+    Example:
+        >>> dataset_factory("coloured_digits").__name__
+        'ColouredDigits'
     """
     return DATASETS.get(name)
 
 
 def load_dataset(name: str, **options: Any) -> Dataset:
-    """Load a data set once per process; the same name and options return the same object.
+    """Load a data set once per process.
+
+    The same name and options return the same object.
 
     Args:
         name: Registered name.
@@ -213,7 +252,13 @@ def load_dataset(name: str, **options: Any) -> Dataset:
 
     Raises:
         InputError: Unknown name or option, or files that cannot be read.
+
+    Example:
+        >>> digits = load_dataset("coloured_digits", image_size=28)
+        >>> digits.classes[:3], len(digits.labels())
+        (('0', '1', '2'), 5000)
     """
+    # As text, since a mapping cannot be a key of the cache.
     return _load(name, json.dumps(options, sort_keys=True))
 
 
@@ -255,6 +300,10 @@ def resolve_bias(dataset: Dataset, bias: Mapping[str, float]) -> dict[str, float
 
     Raises:
         InputError: An unknown parameter, a missing one, or a value outside its range (NaN included).
+
+    Example:
+        >>> resolve_bias(load_dataset("brain_phantom"), {"rho": 1})
+        {'rho': 1.0, 'gamma': 0.0}
     """
     axes = {axis.name: axis for axis in dataset.axes}
     for name in bias:

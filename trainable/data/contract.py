@@ -28,8 +28,9 @@ def missing_options(factory: Callable[..., object], options: Mapping[str, Any]) 
     Returns:
         Their names, in the order of the factory's parameters.
 
-    >>> missing_options(lambda folder, image_size=64: None, {"image_size": 32})
-    ['folder']
+    Example:
+        >>> missing_options(lambda folder, image_size=64: None, {"image_size": 32})
+        ['folder']
     """
     single = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = inspect.signature(factory).parameters.values()
@@ -40,8 +41,19 @@ def missing_options(factory: Callable[..., object], options: Mapping[str, Any]) 
 def check_options(name: str, factory: Callable[..., object], options: Mapping[str, Any]) -> None:
     """Refuse to build a data set without an option that it needs.
 
+    Args:
+        name: Registered name of the data set.
+        factory: What builds it.
+        options: The options that are given.
+
     Raises:
         InputError: One is missing.
+
+    Example:
+        >>> check_options("x_ray", lambda folder: None, {})
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: data set x_ray needs the option folder: give dataset: {name: x_ray, folder: ...}
     """
     missing = missing_options(factory, options)
     if missing:
@@ -55,6 +67,9 @@ def check_options(name: str, factory: Callable[..., object], options: Mapping[st
 def check_base(kind: type[Dataset]) -> None:
     """Refuse a class of data sets that leaves out a member without a default.
 
+    Args:
+        kind: A class that derives from ``Dataset``.
+
     Raises:
         InputError: What is missing.
     """
@@ -64,7 +79,12 @@ def check_base(kind: type[Dataset]) -> None:
 
 
 def required_members() -> list[str]:
-    """Members of a data set that have no default."""
+    """Members of a data set that have no default.
+
+    Example:
+        >>> required_members()[:4]
+        ['classes', 'axes', 'attributes', 'image_size']
+    """
     from trainable.data.base import Dataset
 
     attributes = [member for member in Dataset.__annotations__ if _static(Dataset, member) is _MISSING]
@@ -113,13 +133,20 @@ def _static(owner: object, member: str) -> object:
 
 @contextlib.contextmanager
 def files_found(what: str) -> Iterator[None]:
-    """Within the block, a file that is not there or may not be read is bad input.
+    """Turn, within the block, a file that is not there or may not be read into bad input.
 
     Args:
         what: What reads it, for the message.
 
     Raises:
-        InputError: It is so.
+        InputError: A file is not there, or may not be read.
+
+    Example:
+        >>> with files_found("data set x_ray"):
+        ...     open("/no/such/file")
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: data set x_ray must find its files, but got FileNotFoundError: [Errno 2] ...
     """
     try:
         yield

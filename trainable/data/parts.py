@@ -59,7 +59,10 @@ NO_BIAS_LABELS = BiasHeads((), 0, False)
 
 @dataclass(frozen=True)
 class Split:
-    """Positions (int64) of the images of each part. Groups (patients) never cross parts."""
+    """Positions of the images of each part, int64.
+
+    No group (patient) has images in two parts.
+    """
 
     train: NDArray[np.int64]
     val: NDArray[np.int64]
@@ -94,7 +97,9 @@ class ImageSet:
 
 
 def heads_with_labels(heads: BiasHeads, images: ImageSet) -> tuple[BiasHeads, ImageSet]:
-    """Leave out the bias heads that no image has a label for: they would be run and learn nothing.
+    """Leave out the bias heads that no image has a label for.
+
+    They would be run and learn nothing.
 
     Args:
         heads: The data set's heads.
@@ -102,6 +107,13 @@ def heads_with_labels(heads: BiasHeads, images: ImageSet) -> tuple[BiasHeads, Im
 
     Returns:
         The heads with a label, and the images with their labels alone; the first head where none has one.
+
+    Example:
+        >>> heads, zeros = BiasHeads(("red", "blue"), 2, False), torch.zeros(2, dtype=torch.int64)
+        >>> bias = torch.tensor([[0, IGNORED], [1, IGNORED]])
+        >>> images = ImageSet(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), zeros, bias, zeros, zeros)
+        >>> heads_with_labels(heads, images)[0].names
+        ('red',)
     """
     if not heads.names:
         return heads, images
@@ -113,5 +125,10 @@ def heads_with_labels(heads: BiasHeads, images: ImageSet) -> tuple[BiasHeads, Im
 
 
 def as_tensor_index(index: NDArray[np.int64]) -> Tensor:
-    """Positions as an int64 tensor."""
+    """Positions as an int64 tensor.
+
+    Example:
+        >>> as_tensor_index(np.array([2, 5]))
+        tensor([2, 5])
+    """
     return torch.from_numpy(np.ascontiguousarray(index, dtype=np.int64))

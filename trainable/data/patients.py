@@ -26,6 +26,11 @@ def patient_classes(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> tup
 
     Returns:
         Numbers of the patients, ascending, and their classes, both int64 ``[patients]``.
+
+    Example:
+        >>> patients, classes = patient_classes(np.array([0, 1, 1, 0]), np.array([7, 7, 7, 9]))
+        >>> patients.tolist(), classes.tolist()
+        ([7, 9], [1, 0])
     """
     patients, place = np.unique(groups, return_inverse=True)
     n_classes = int(labels.max()) + 1
@@ -64,6 +69,12 @@ def split_patients(
 
     Raises:
         InputError: A class is left without a patient in some part, or the fold does not exist.
+
+    Example:
+        >>> labels, patients = np.repeat([0, 1], 40), np.arange(80) // 2
+        >>> split = split_patients("example", labels, patients, ("benign", "malignant"), seed=0)
+        >>> len(split.train), len(split.val), len(split.test)
+        (56, 12, 12)
     """
     patients, kind = patient_classes(labels, groups)
     if fold is not None:

@@ -1,4 +1,7 @@
-"""Pictures of a data set: the same images at every bias value. They show training images, never test images."""
+"""Pictures of a data set: the same images at every bias value.
+
+They show training images, never test images.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _INK = (60, 60, 60)
 
 
 def sample_index(dataset: Dataset, most: int = _IMAGES) -> NDArray[np.int64]:
-    """Positions of the images to show: about 12, as many of each class, from the training part of a fixed split.
+    """Choose the images to show: about 12, as many of each class, from the training part of a fixed split.
 
     Args:
         dataset: The data set.
@@ -30,6 +33,11 @@ def sample_index(dataset: Dataset, most: int = _IMAGES) -> NDArray[np.int64]:
 
     Returns:
         int64 ``[about most]``, by class.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> len(sample_index(load_dataset("coloured_digits"), most=20))
+        20
     """
     seed = derive("samples")
     train = numpy_generator(seed, "sample").permutation(dataset.split(seed).train)
@@ -39,7 +47,7 @@ def sample_index(dataset: Dataset, most: int = _IMAGES) -> NDArray[np.int64]:
 
 
 def strips(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> list[tuple[Mapping[str, float], Image.Image]]:
-    """The same images in a row, once for every bias value, drawn like training images.
+    """Draw the same images in a row, once for every bias value, like training images.
 
     Args:
         dataset: The data set.
@@ -48,6 +56,12 @@ def strips(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> list[tupl
     Returns:
         (bias value, RGB image), in the order of ``values``. Small images are enlarged to about 56 pixels by whole
         factors; images above 128 pixels are shrunk to that. The data set's note stands below.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> [(value, row)] = strips(load_dataset("coloured_digits"), [{"color_variance": 0.02}])
+        >>> row.size
+        (596, 56)
     """
     index = sample_index(dataset)
     rows = []
@@ -63,7 +77,7 @@ def strips(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> list[tupl
 
 
 def contact_sheet(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> Image.Image:
-    """One image of each class (rows) at every bias value (columns), drawn like training images, with labels.
+    """Draw one image of each class (rows) at every bias value (columns), like training images, with labels.
 
     The data set's note (e.g. that it is synthetic) stands at the top.
 
@@ -75,6 +89,11 @@ def contact_sheet(dataset: Dataset, values: Sequence[Mapping[str, float]]) -> Im
 
     Returns:
         RGB image.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> contact_sheet(load_dataset("coloured_digits"), [{"color_variance": 0.02}]).mode
+        'RGB'
     """
     index = sample_index(dataset, len(dataset.classes))
     columns = [_tiles(dataset, value, index, _SHEET) for value in values]

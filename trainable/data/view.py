@@ -17,7 +17,9 @@ from trainable.spec import VARIANTS, Phase, Rule
 
 @dataclass(frozen=True)
 class DataView:
-    """What one trial may see of a data set. In the search phase the test images cannot be loaded.
+    """View of a data set for one trial.
+
+    In the search phase the test images cannot be loaded.
 
     Attributes:
         dataset: The data set.

@@ -15,13 +15,22 @@ Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
 BINS = 15
 LEAST_PROBABILITY = 1e-7
-"""Smaller probabilities count as this one in the log loss: a single float32 zero would make it infinite."""
+"""Least probability in the log loss: a single float32 zero would make it infinite."""
 
 
 def brier(probs: Floats, labels: Ints) -> float:
     """Brier score of several classes (Brier 1950), in [0, 2]: squared errors summed over classes, mean over images.
 
     Half of it, the form for two classes alone, is not meant: guessing evenly among K classes scores 1 - 1 / K.
+
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
+
+    Example:
+        >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])
+        >>> brier(probs, labels)
+        0.3125
     """
     if not len(labels):
         return float("nan")
@@ -30,7 +39,19 @@ def brier(probs: Floats, labels: Ints) -> float:
 
 
 def log_loss(probs: Floats, labels: Ints) -> float:
-    """Mean of -log of the true class's probability, nats, in [0, 16.12]; probabilities under 1e-7 count as 1e-7."""
+    """Mean of -log of the true class's probability, nats, in [0, 16.12].
+
+    Probabilities below 1e-7 count as 1e-7.
+
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
+
+    Example:
+        >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])
+        >>> round(log_loss(probs, labels), 4)
+        0.4904
+    """
     if not len(labels):
         return float("nan")
     true = probs[np.arange(len(labels)), labels].astype(np.float64)
@@ -38,7 +59,17 @@ def log_loss(probs: Floats, labels: Ints) -> float:
 
 
 def confidence_gap(probs: Floats, labels: Ints) -> float:
-    """Mean confidence (largest probability) minus accuracy, in [-1, 1]: above 0 overconfident."""
+    """Mean confidence (largest probability) minus accuracy, in [-1, 1]: above 0 overconfident.
+
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
+
+    Example:
+        >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])
+        >>> confidence_gap(probs, labels)
+        0.125
+    """
     if not len(labels):
         return float("nan")
     return float(probs.max(axis=1).astype(np.float64).mean() - (probs.argmax(axis=1) == labels).mean())
@@ -54,6 +85,11 @@ def calibration_error(probs: Floats, labels: Ints, bins: int = BINS) -> float:
 
     Returns:
         sum over bins of (share of images) x |accuracy - mean confidence|.
+
+    Example:
+        >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])
+        >>> calibration_error(probs, labels)
+        0.375
     """
     if not len(labels):
         return float("nan")
@@ -76,6 +112,10 @@ def calibration_error_null(probs: Floats, bins: int = BINS) -> float:
 
     Returns:
         The expectation of ``calibration_error``.
+
+    Example:
+        >>> round(calibration_error_null(np.array([[0.75, 0.25], [0.5, 0.5]])), 4)
+        0.4375
     """
     if not len(probs):
         return float("nan")
@@ -85,6 +125,7 @@ def calibration_error_null(probs: Floats, bins: int = BINS) -> float:
 
 
 def _bin_of(confidence: NDArray[np.float64], bins: int) -> Ints:
+    # Closed above, as in the paper: a confidence of 1 lies in the last bin.
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 

@@ -1,4 +1,4 @@
-"""What a trained network is measured by: validation values, the test report, the predictions that are kept.
+"""Measures of a trained network: validation values, the test report, the predictions that are kept.
 
 The metrics themselves are in ``metrics.py`` and ``calibration.py``, the bias probe in ``probe.py``; all are re-exported
 here.
@@ -68,7 +68,9 @@ def predict(
     device: torch.device | str = "cpu",
     batch_size: int = 500,
 ) -> NDArray[np.float32]:
-    """Class probabilities without gradients, in evaluation mode unless ``nets.batch_statistics`` says otherwise.
+    """Predict class probabilities without gradients.
+
+    The networks are in evaluation mode unless ``nets.batch_statistics`` says otherwise.
 
     Every module's mode and buffers are restored.
 
@@ -81,6 +83,13 @@ def predict(
 
     Returns:
         float32 ``[N, K]``, rows sum to 1.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> nets = Nets(torch.nn.Flatten(), torch.nn.Linear(3 * 14 * 14, 10), None)
+        >>> digits = load_dataset("coloured_digits")
+        >>> predict(nets, digits.variant_images("unbiased", {"color_variance": 0.02}, np.arange(4), "test")).shape
+        (4, 10)
     """
     parts = []
     mode = evaluating if nets.batch_statistics is None else with_batch_statistics
@@ -95,7 +104,7 @@ def predict(
 
 @dataclass(frozen=True)
 class Reweighting:
-    """What ``val_reweighted`` needs besides the images.
+    """Input of ``val_reweighted`` besides the images.
 
     Attributes:
         target: Law of the bias attribute to estimate under, ``[B]``, sums to 1; None = its own law in the images.
@@ -107,7 +116,7 @@ class Reweighting:
 
 
 def reweighting(view: DataView, images: ImageSet) -> Reweighting:
-    """What ``val_reweighted`` needs on these validation images.
+    """Collect what ``val_reweighted`` needs besides these validation images.
 
     Args:
         view: The data.
@@ -131,6 +140,18 @@ def validation_sets(view: DataView) -> dict[Rule, ImageSet]:
     """Paint the validation images of every rule of the data set, once a trial.
 
     Rules that look at the same images share one object, so that ``validation_values`` predicts them once.
+
+    Args:
+        view: The data.
+
+    Returns:
+        The images of each rule, by its name.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> view = DataView(load_dataset("coloured_digits"), {"color_variance": 0.02}, 0, None, "search")
+        >>> {rule: len(images) for rule, images in validation_sets(view).items()}
+        {'val_counterfactual': 500, 'val_biased': 500, 'val_unbiased': 500}
     """
     sets: dict[Rule, ImageSet] = {}
     for rule in view.dataset.rules:
@@ -149,7 +170,7 @@ def validation_values(
     device: torch.device | str = "cpu",
     reweighting: Reweighting | None = None,
 ) -> dict[str, float | None]:
-    """The ``val_*`` columns of a row.
+    """Compute the ``val_*`` columns of a row.
 
     Args:
         nets: The networks.
@@ -165,6 +186,13 @@ def validation_values(
 
     Raises:
         InputError: ``val_reweighted`` without ``reweighting``.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> view = DataView(load_dataset("coloured_digits"), {"color_variance": 0.02}, 0, None, "search")
+        >>> nets = Nets(torch.nn.Flatten(), torch.nn.Linear(3 * 14 * 14, 10), None)
+        >>> sorted(validation_values(nets, validation_sets(view), "accuracy"))
+        ['val_biased', 'val_counterfactual', 'val_unbiased']
     """
     known: dict[int, NDArray[np.float32]] = {}
     values: dict[str, float | None] = {}
@@ -195,7 +223,7 @@ def test_report(
     metric: Metric,
     device: torch.device | str = "cpu",
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Evaluate on the test images; confirm trials only.
+    """Evaluate a confirm trial on the test images.
 
     Worst-group accuracy takes the groups (class, ``dataset.worst_group_by``) over ``dataset.worst_group_variants``.
 
@@ -212,6 +240,14 @@ def test_report(
 
     Raises:
         InputError: The view is one of the search phase, which never sees test data.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> view = DataView(load_dataset("coloured_digits"), {"color_variance": 0.02}, 0, None, "confirm")
+        >>> nets = Nets(torch.nn.Flatten(), torch.nn.Linear(3 * 14 * 14, 10), None)
+        >>> columns, predictions = test_report(nets, view, None, "accuracy")
+        >>> columns["n_test"], len(predictions["predicted"])
+        (1000, 4000)
     """
     dataset = view.dataset
     names = list(VARIANTS)

@@ -25,14 +25,40 @@ def _weights(labels: Ints, weights: Floats | None) -> NDArray[np.float64]:
 
 
 def accuracy(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
-    """Share of right predictions, in [0, 1]; a tie of probabilities goes to the lower class."""
+    """Share of right predictions, in [0, 1].
+
+    A tie of probabilities goes to the lower class.
+
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
+        weights: Weight of each image, float ``[N]``, or None for ones.
+
+    Example:
+        >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
+        >>> accuracy(probs, labels)
+        0.75
+    """
     w = _weights(labels, weights)
     total = w.sum()
     return float(w[probs.argmax(axis=1) == labels].sum() / total) if total > 0 else float("nan")
 
 
 def recalls(probs: Floats, labels: Ints, weights: Floats | None = None) -> NDArray[np.float64]:
-    """Share of right predictions among the images of each class, ``[K]`` in [0, 1]; NaN for a class without images."""
+    """Share of right predictions among the images of each class, float64 ``[K]`` in [0, 1].
+
+    It is NaN for a class without images.
+
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
+        weights: Weight of each image, float ``[N]``, or None for ones.
+
+    Example:
+        >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
+        >>> recalls(probs, labels)
+        array([0.5, 1. ])
+    """
     w = _weights(labels, weights)
     n_classes = probs.shape[1]
     right = np.bincount(labels, weights=w * (probs.argmax(axis=1) == labels), minlength=n_classes)
@@ -42,7 +68,18 @@ def recalls(probs: Floats, labels: Ints, weights: Floats | None = None) -> NDArr
 
 
 def balanced_accuracy(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
-    """Mean recall over the classes that have images, in [0, 1]."""
+    """Mean recall over the classes that have images, in [0, 1].
+
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
+        weights: Weight of each image, float ``[N]``, or None for ones.
+
+    Example:
+        >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
+        >>> balanced_accuracy(probs, labels)
+        0.75
+    """
     found = recalls(probs, labels, weights)
     found = found[~np.isnan(found)]
     return float(found.mean()) if len(found) else float("nan")
@@ -53,6 +90,16 @@ def auroc(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
 
     The area is the chance that an image of the class scores above one of the rest, a tie counting half (the
     Mann-Whitney statistic: Hanley & McNeil 1982). Classes without images, or without a rest, are left out.
+
+    Args:
+        probs: Probabilities, float ``[N, K]``.
+        labels: Classes, int64 ``[N]``.
+        weights: Weight of each image, float ``[N]``, or None for ones.
+
+    Example:
+        >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
+        >>> auroc(probs, labels)
+        1.0
     """
     w = _weights(labels, weights)
     areas = []
@@ -77,6 +124,10 @@ def worst_group_accuracy(correct: NDArray[np.bool_], groups: Ints) -> float:
 
     Returns:
         The minimum over the groups that have images, in [0, 1].
+
+    Example:
+        >>> worst_group_accuracy(np.array([True, True, True, False]), np.array([0, 0, 1, 1]))
+        0.5
     """
     if not len(correct):
         return float("nan")
@@ -96,6 +147,10 @@ def flip_rate(first: Ints, second: Ints) -> float:
 
     Raises:
         InputError: The two have different lengths.
+
+    Example:
+        >>> flip_rate(np.array([0, 1, 2, 2]), np.array([0, 1, 2, 0]))
+        0.25
     """
     if len(first) != len(second):
         raise InputError(f"flip_rate compares the same images, but got {len(first)} and {len(second)} predictions")
@@ -119,6 +174,11 @@ def score(metric: Metric, probs: Floats, labels: Ints, weights: Floats | None = 
 
     Raises:
         InputError: Unknown metric.
+
+    Example:
+        >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
+        >>> score("balanced_accuracy", probs, labels)
+        0.75
     """
     if metric not in _METRICS:
         raise unknown_name("metric", metric, _METRICS)
@@ -153,6 +213,10 @@ def bias_weights(labels: Ints, bias: Ints, target: Floats) -> NDArray[np.float64
 
     Raises:
         InputError: A class has no image of a bias value that the target law contains.
+
+    Example:
+        >>> bias_weights(np.array([0, 0, 1]), np.array([0, 1, 0]), np.array([1.0, 0.0]))
+        array([2., 0., 1.])
     """
     n_values = len(target)
     classes = np.unique(labels)
@@ -189,6 +253,12 @@ def reweighted(metric: Metric, probs: Floats, labels: Ints, bias: Ints, target: 
 
     Raises:
         InputError: As in ``bias_weights``.
+
+    Example:
+        >>> probs, labels = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]]), np.array([0, 0, 1, 1])
+        >>> annotated = np.array([0, 1, 0, 0])
+        >>> reweighted("accuracy", probs, labels, annotated, np.array([1.0, 0.0]), groups=np.arange(4)).estimate
+        1.0
     """
     weights = bias_weights(labels, bias, target)
     estimate = score(metric, probs, labels, weights)
@@ -198,6 +268,7 @@ def reweighted(metric: Metric, probs: Floats, labels: Ints, bias: Ints, target: 
     n_blocks = int(blocks.max()) + 1
     if n_blocks < 2:
         return Reweighted(estimate, float("nan"), n_eff)
+    # Without some block a class can be without images, where the area under the curve is undefined: NaN is left out.
     kept = [blocks != block for block in range(n_blocks)]
     without = np.array([score(metric, probs[keep], labels[keep], weights[keep]) for keep in kept])
     se = float(np.sqrt((n_blocks - 1) * np.nanmean((without - np.nanmean(without)) ** 2)))

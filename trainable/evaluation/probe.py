@@ -1,4 +1,4 @@
-"""The bias probe: can a fresh head read the bias from frozen features?
+"""The bias probe: a fresh head that reads the bias from frozen features.
 
 A trained h at chance proves nothing: f may hide the bias from that h and still carry it. And a probe on training-law
 images would read the label as if it were the bias. So a new head is trained on images whose bias is independent of
@@ -69,7 +69,10 @@ def bias_probe(
 
 
 def _probed(view: DataView, attribute: Tensor) -> list[int]:
-    """Masks of the attribute's parts that differ between images; one of all bits where it has no parts."""
+    """Masks of the attribute's parts that differ between images.
+
+    It is one mask of all bits where the attribute has no parts.
+    """
     return [bits for bits in view.dataset.attribute_bits if len(torch.unique(attribute & bits)) > 1] or [-1]
 
 
@@ -85,6 +88,7 @@ def _summaries(
             z = z.reshape(z.shape[0], z.shape[1], -1)
             spread = z.std(dim=2, correction=0)
             parts.append(torch.cat([z.mean(dim=2), z.amax(dim=2), spread], dim=1).cpu())
+    # Copied outside the block: on a tensor of inference mode nothing can be trained.
     return torch.cat(parts).clone()
 
 

@@ -1,4 +1,4 @@
-"""What the methods with a bias head share: losses on its prediction Q(b | f(x)), and their gradients in one forward.
+"""Parts of the methods with a bias head: losses on Q(b | f(x)), and their gradients in one forward pass.
 
 Three players, three objectives (Kim et al. 2019, equations 3 to 6; gradient reversal: Ganin & Lempitsky 2015):
 
@@ -33,6 +33,11 @@ def label_loss(logits: Tensor, batch: Batch) -> Tensor:
 
     Returns:
         Scalar, nats.
+
+    Example:
+        >>> batch = Batch(torch.zeros(2, 3, 8, 8), torch.tensor([0, 1]), torch.tensor([[0], [1]]))
+        >>> round(float(label_loss(torch.zeros(2, 2), batch)), 3)
+        0.693
     """
     return F.cross_entropy(logits, batch.y, weight=batch.class_weight)
 
@@ -46,6 +51,12 @@ def counted(batch: Batch) -> tuple[Tensor | None, Tensor]:
     Returns:
         ``places``, bool ``[B, H', W']``: positions where any head has a label (None for labels of the whole image), and
         the labels, int64 ``[M, heads]``; some may still be ``IGNORED``.
+
+    Example:
+        >>> batch = Batch(torch.zeros(2, 3, 8, 8), torch.tensor([0, 1]), torch.tensor([[0], [1]]))
+        >>> counted(batch)
+        (None, tensor([[0],
+                [1]]))
     """
     b = batch.b
     if b.dim() == 2:
@@ -57,7 +68,9 @@ def counted(batch: Batch) -> tuple[Tensor | None, Tensor]:
 
 @dataclass(frozen=True)
 class Prediction:
-    """h's answer on a batch: everything its losses need. P = M * heads predictions, of which some are not counted.
+    """Prediction of h on a batch, with everything that its losses need.
+
+    There are M * heads predictions, of which some are not counted.
 
     Attributes:
         log_Q: float32 ``[M, heads, values]``, log Q(b | f(x)) by log_softmax: finite where Q itself saturates.
@@ -83,7 +96,9 @@ LossOnQ = Callable[[Prediction], tuple[Tensor, Tensor]]
 
 
 def bias_loss(p: Prediction) -> tuple[Tensor, Tensor]:
-    """L_B: the sum over heads of the mean cross-entropy over the counted places; dL_B/dq = (Q - onehot(b)) / count.
+    """L_B: the sum over heads of the mean cross-entropy over the counted places.
+
+    dL_B/dq = (Q - onehot(b)) / count.
 
     A head without a counted place contributes nothing: a bias label that is constant is masked as a whole.
 
@@ -92,6 +107,12 @@ def bias_loss(p: Prediction) -> tuple[Tensor, Tensor]:
 
     Returns:
         Scalar in nats, and its gradient ``[M, heads, values]``.
+
+    Example:
+        >>> uniform = Prediction.of(torch.zeros(2, 1, 2), torch.tensor([[0], [1]]))
+        >>> loss, gradient = bias_loss(uniform)
+        >>> round(float(loss), 3), gradient.round(decimals=3).tolist()
+        (0.693, [[[-0.25, 0.25]], [[0.25, -0.25]]])
     """
     weight = p.mask / p.mask.sum(dim=0).clamp(min=1)
     at_label = p.labels.unsqueeze(-1)
@@ -111,6 +132,12 @@ def negative_conditional_entropy(p: Prediction) -> tuple[Tensor, Tensor]:
 
     Returns:
         Scalar in nats, in [-log K, 0], and its gradient ``[M, heads, values]``.
+
+    Example:
+        >>> uniform = Prediction.of(torch.zeros(2, 1, 2), torch.tensor([[0], [1]]))
+        >>> loss, gradient = negative_conditional_entropy(uniform)
+        >>> round(float(loss), 3)
+        -0.693
     """
     weight = p.mask / p.mask.sum().clamp(min=1)
     minus_entropy = (p.Q * p.log_Q).sum(dim=-1)
@@ -128,6 +155,12 @@ def confusion_loss(p: Prediction) -> tuple[Tensor, Tensor]:
 
     Returns:
         Scalar in nats, at least log K, and its gradient ``[M, heads, values]``.
+
+    Example:
+        >>> uniform = Prediction.of(torch.zeros(2, 1, 2), torch.tensor([[0], [1]]))
+        >>> loss, gradient = confusion_loss(uniform)
+        >>> round(float(loss), 3), float(gradient.abs().max()) < 1e-6
+        (0.693, True)
     """
     weight = p.mask / p.mask.sum().clamp(min=1)
     gradient = (p.Q - 1 / p.Q.shape[-1]) * weight.unsqueeze(-1)
@@ -140,12 +173,20 @@ def _pairing(q: Tensor, gradient: Tensor) -> Tensor:
 
 
 def send_back(L_c: Tensor, feat: Tensor, gradient: Tensor | None) -> None:
-    """Backward of L_c in which f receives a further gradient on its output: one pass through g, one through f.
+    """Run the backward pass of L_c, in which f receives a further gradient on its output.
+
+    It takes one pass through g and one through f.
 
     Args:
         L_c: The label loss, scalar.
         feat: f(x), with its graph.
         gradient: What is added to dL_c/dfeat, in the shape of ``feat``; None adds nothing.
+
+    Example:
+        >>> feat = torch.ones(2, requires_grad=True)
+        >>> send_back((3 * feat).sum(), feat, torch.ones(2))
+        >>> feat.grad
+        tensor([4., 4.])
     """
     if gradient is not None:
         feat.register_hook(lambda from_g: from_g + gradient)  # type: ignore[no-untyped-call]
@@ -154,7 +195,9 @@ def send_back(L_c: Tensor, feat: Tensor, gradient: Tensor | None) -> None:
 
 @dataclass(frozen=True)
 class Adversary:
-    """What one step with h leaves behind, all detached; h's gradients stand in its parameters.
+    """Result of one step with h, all detached.
+
+    h's gradients stand in its parameters.
 
     Attributes:
         gradient: What f receives on its output: lambda * dL/dz - mu * dL_B/dz; None where both weights are 0.
@@ -193,6 +236,15 @@ def adversary(
 
     Returns:
         The gradient on ``feat`` and the terms.
+
+    Example:
+        >>> batch = Batch(torch.zeros(2, 3, 8, 8), torch.tensor([0, 1]), torch.tensor([[0], [1]]))
+        >>> class Head(nn.Linear):
+        ...     def forward(self, z, places):
+        ...         return super().forward(z).unsqueeze(1)
+        >>> result = adversary(Head(4, 2), torch.ones(2, 4, requires_grad=True), batch, lambda_=1.0, mu=1.0)
+        >>> result.gradient.shape, float(result.mi) <= 0
+        (torch.Size([2, 4]), True)
     """
     places, labels = counted(batch)
     z = feat.detach().requires_grad_()
@@ -203,6 +255,7 @@ def adversary(
     loss, dL_dq = (L_MI, dMI_dq) if loss_on_q is negative_conditional_entropy else loss_on_q(p)
 
     pull = [w * g for w, g in ((lambda_, dL_dq), (-mu, dLB_dq)) if w]
+    # By inputs, so that the gradient of L_B reaches h alone, and z gets its own below.
     theta_h = [w for w in h.parameters() if w.requires_grad]
     torch.autograd.backward(_pairing(q, dLB_dq), retain_graph=bool(pull), inputs=theta_h)
     gradient = torch.autograd.grad(_pairing(q, sum(pull[1:], pull[0])), z)[0] if pull else None

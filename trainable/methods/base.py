@@ -1,4 +1,8 @@
-"""Methods, and their registry. A new method is one new file here: a step function, or a class with state, decorated."""
+"""Methods, and their registry.
+
+A new method is one new file beside this one: a step function, or a class with state, decorated with
+``register_method``.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +61,10 @@ class Choices:
 Space = Mapping[str, Range | Choices]
 
 LEARNING_RATE = Range(1e-4, 1e-1, log=True, least=1e-10)
-"""A negative rate would climb the loss."""
+"""Range of the learning rates.
+
+A negative one would climb the loss.
+"""
 WEIGHT_DECAY = Range(1e-6, 1e-2, log=True, least=0.0, most=1.0)
 PRESSURE = Range(1e-3, 10.0, log=True, least=0.0)
 """Range of lambda and mu: it brackets the inverted U of incomplete unlearning at the strongest bias.
@@ -121,7 +128,9 @@ class Batch:
 
 @dataclass(frozen=True)
 class Losses:
-    """What a step reports, detached scalars; None where the method has no such term.
+    """Detached scalars that a step reports.
+
+    A term that the method does not have is None.
 
     Attributes:
         logits: Label logits ``[B, classes]``, detached.
@@ -141,7 +150,10 @@ class Losses:
 
 
 StepFunction = Callable[[Nets, Batch, Mapping[str, Any], float], Losses]
-"""(nets, batch, hyperparameters, ramp in [0, 1]) -> losses. It leaves gradients in the parameters and steps nothing."""
+"""(nets, batch, hyperparameters, ramp in [0, 1]) -> losses.
+
+It leaves gradients in the parameters and takes no step of an optimiser.
+"""
 
 
 Need = Literal["bias_labels", "group_counts", "conflicting_samples"]
@@ -150,7 +162,7 @@ NEEDS: tuple[Need, ...] = get_args(Need)
 
 @dataclass(frozen=True)
 class Facts:
-    """What a method with state is told of its trial before the first step.
+    """Facts about a trial, for a method with state, known before the first step.
 
     Attributes:
         n: Number of training images.
@@ -191,7 +203,7 @@ class MethodState(ABC):
 
     @abstractmethod
     def step(self, nets: Nets, batch: Batch, ramp: float) -> Losses:
-        """Leave the gradients of one step in the parameters; see ``StepFunction``."""
+        """Leave the gradients of one step in the parameters, as a ``StepFunction`` does."""
 
     def tensors(self) -> Mapping[str, Tensor]:
         """All that changes from step to step, by name: it stands in the trial's checkpoint, and is read back in place.
@@ -290,6 +302,17 @@ def register_method(
 
     Raises:
         InputError: The name is taken, a searched hyperparameter has no default, or there is no such need.
+
+    Example:
+        >>> from torch.nn.functional import cross_entropy
+        >>> @register_method("smooth", long_name="Smoothing", reference="Szegedy et al. 2016", defaults={"smooth": 0.1})
+        ... def smooth(nets, batch, hyperparameters, ramp):
+        ...     logits = nets.g(nets.f(batch.x))
+        ...     loss = cross_entropy(logits, batch.y, label_smoothing=hyperparameters["smooth"])
+        ...     loss.backward()
+        ...     return Losses(logits.detach(), loss.detach())
+        >>> get_method("smooth").defaults
+        {'lr': 0.001, 'weight_decay': 0.0005, 'pretrain_epochs': 0, 'smooth': 0.1}
     """
     full_space = {**(space or {}), **_COMMON_SPACE}
     full_defaults = {**_COMMON_DEFAULTS, **(defaults or {})}
@@ -318,14 +341,26 @@ def _normalised(name: str, traits: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def list_methods() -> list[str]:
-    """Names of all registered methods, sorted."""
+    """Names of all registered methods, sorted.
+
+    Example:
+        >>> {"erm", "grl", "lnl"} <= set(list_methods())
+        True
+    """
     return METHODS.names()
 
 
 def get_method(name: str) -> Method:
     """Look a method up by name.
 
+    Args:
+        name: Registered name.
+
     Raises:
         InputError: No such method; the nearest known name is given.
+
+    Example:
+        >>> get_method("lnl").long_name
+        'Learning Not to Learn'
     """
     return METHODS.get(name)

@@ -24,7 +24,9 @@ from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Losses, Nets,
     anchor={"lambda_": 0.0},
 )
 def blind_eye(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
-    """theta_f: min L_c + lambda * L_conf; theta_g: min L_c; theta_h: min L_B.
+    """Leave the gradients of one step in the parameters, with the confusion loss at f.
+
+    theta_f: min L_c + lambda * L_conf,   theta_g: min L_c,   theta_h: min L_B   (equations 3 to 5)
 
     Args:
         nets: f, g and h.

@@ -26,6 +26,13 @@ def erm(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: floa
 
     Returns:
         L_c, in nats.
+
+    Example:
+        >>> import torch
+        >>> nets = Nets(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 2), None)
+        >>> losses = erm(nets, Batch(torch.zeros(4, 3, 8, 8), torch.tensor([0, 1, 0, 1]), torch.empty(0)), {}, 1.0)
+        >>> losses.logits.shape, nets.g.weight.grad is None
+        (torch.Size([4, 2]), False)
     """
     logits = nets.g(nets.f(batch.x))
     L_c = label_loss(logits, batch)

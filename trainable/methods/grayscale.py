@@ -19,6 +19,11 @@ def luminance(x: Tensor) -> Tensor:
 
     Returns:
         float ``[B, 3, H, W]`` in [0, 1], three equal channels.
+
+    Example:
+        >>> import torch
+        >>> luminance(torch.tensor([1.0, 1.0, 0.0]).view(1, 3, 1, 1)).flatten()
+        tensor([0.8860, 0.8860, 0.8860])
     """
     luma = RED * x[:, 0:1] + GREEN * x[:, 1:2] + BLUE * x[:, 2:3]
     return luma.expand_as(x)

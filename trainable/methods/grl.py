@@ -1,4 +1,6 @@
-"""Reversed bias heads alone (Peretz 2020; gradient reversal: Ganin & Lempitsky, ICML 2015, arXiv 1409.7495).
+"""Reversed bias heads alone (Peretz 2020).
+
+The gradient reversal is that of Ganin & Lempitsky, ICML 2015, arXiv 1409.7495.
 
 One head for each bias is trained jointly with f and g; f receives its gradient with the sign reversed. It is ``lnl``
 without the mutual-information term: lambda = 0.
@@ -23,7 +25,9 @@ from trainable.methods.lnl import lnl
     anchor={"mu": 0.0},
 )
 def grl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
-    """theta_f: min L_c - mu * L_B; theta_h: min L_B.
+    """Leave the gradients of one step in the parameters, with the reversed gradient of L_B at f.
+
+    theta_f: min L_c - mu * L_B,   theta_g: min L_c,   theta_h: min L_B   (Ganin & Lempitsky 2015, equation 13)
 
     Args:
         nets: f, g and h.

@@ -29,7 +29,7 @@ from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Losses, Nets,
 
 
 def lnl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
-    """One step of equation 6.
+    """Leave the gradients of one step of equation 6 in the parameters.
 
     Args:
         nets: f, g and h.
@@ -39,6 +39,17 @@ def lnl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: floa
 
     Returns:
         The terms, in nats.
+
+    Example:
+        >>> import torch
+        >>> class Head(torch.nn.Linear):
+        ...     def forward(self, z, places):
+        ...         return super().forward(z).unsqueeze(1)
+        >>> f = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 8 * 8, 4))
+        >>> nets, y = Nets(f, torch.nn.Linear(4, 2), Head(4, 2)), torch.tensor([0, 1])
+        >>> losses = lnl(nets, Batch(torch.rand(2, 3, 8, 8), y, y[:, None]), {"lambda_": 2.0, "mu": 1.0}, ramp=0.5)
+        >>> torch.allclose(losses.total, losses.label + 1.0 * losses.mi - 0.5 * losses.bias)
+        True
     """
     lambda_, mu = ramp * hyperparameters["lambda_"], ramp * hyperparameters["mu"]
     assert nets.h is not None

@@ -21,7 +21,7 @@ from trainable.registry import Registry
 
 @dataclass(frozen=True)
 class DataShape:
-    """What a network needs to know of the data.
+    """Shape of the data, as a network needs it.
 
     Attributes:
         channels: Channels of an image.
@@ -58,7 +58,7 @@ class DataShape:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """How to build one network for data of one shape.
+    """Builders of one network for data of one shape.
 
     Attributes:
         body: Builds f and g: f maps float32 ``[B, 3, H, W]`` to features, g features to logits ``[B, classes]``.
@@ -83,7 +83,7 @@ class _Registered:
 
 
 LATE = "trainable.networks.torchvision"
-"""Torchvision's models take a second to import, and the small networks do not need them."""
+"""Module that is imported late: torchvision's models take a second, and the small networks do not need them."""
 NETWORKS: Registry[_Registered] = Registry("network", "trainable.networks", late=(LATE,))
 
 
@@ -100,21 +100,44 @@ def register_network(name: str, note: str = "", remark: str = "") -> Callable[[N
 
     Raises:
         InputError: The name is taken by another builder.
+
+    Example:
+        >>> from trainable.networks.heads import PointwiseHead
+        >>> @register_network("one_layer")
+        ... def one_layer(data: DataShape, width: int = 8) -> Blueprint:
+        ...     def body():
+        ...         f = nn.Conv2d(data.channels, width, 5, stride=2)
+        ...         g = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, len(data.classes)))
+        ...         return f, g
+        ...     return Blueprint(body, lambda: PointwiseHead(width, 16, data.heads))
+        >>> "one_layer" in list_networks()
+        True
     """
 
     return NETWORKS.register(name, lambda builder: _Registered(builder, note, remark))
 
 
 def list_networks() -> list[str]:
-    """Names of the registered networks, sorted; torchvision's classifiers can be named besides."""
+    """Names of the registered networks, sorted.
+
+    The names of torchvision's classifiers are not listed, and can be used too.
+
+    Example:
+        >>> {"pixel_front", "small_cnn"} <= set(list_networks())
+        True
+    """
     return NETWORKS.names()
 
 
 def network_note(name: str) -> str:
-    """What the title of figures made with this network must say, or "".
+    """Note for the title of figures made with this network, or "".
 
     Args:
         name: A registered name or that of a torchvision classifier.
+
+    Example:
+        >>> network_note("pixel_front")
+        'toy network: its first stage sees colour only'
     """
     found = NETWORKS.find(name)
     return found.note if found else ""
@@ -125,6 +148,10 @@ def network_remark(name: str) -> str:
 
     Args:
         name: A registered name or that of a torchvision classifier.
+
+    Example:
+        >>> network_remark("small_cnn")
+        ''
     """
     found = NETWORKS.find(name)
     return found.remark if found else ""
@@ -135,6 +162,10 @@ def network_module(name: str) -> str:
 
     Args:
         name: A registered name or that of a torchvision classifier.
+
+    Example:
+        >>> network_module("small_cnn"), network_module("resnet18")
+        ('trainable.networks.small_cnn', 'trainable.networks.torchvision')
     """
     found = NETWORKS.find(name)
     return found.builder.__module__ if found else LATE
@@ -153,6 +184,12 @@ def blueprint(network: str, options: Mapping[str, Any], shape: DataShape) -> Blu
 
     Raises:
         InputError: Unknown network or option.
+
+    Example:
+        >>> plan = blueprint("small_cnn", {"width": 8}, DataShape(3, 64, 64, ("benign", "malignant")))
+        >>> f, g = plan.body()
+        >>> g[-1]
+        Linear(in_features=256, out_features=2, bias=True)
     """
     registered = NETWORKS.find(network)
     if registered is not None:

@@ -31,9 +31,15 @@ def build_nets(network: str, options: Mapping[str, Any], shape: DataShape, seed:
 
     Raises:
         InputError: Unknown network or option.
+
+    Example:
+        >>> nets = build_nets("small_cnn", {}, DataShape(3, 64, 64, ("benign", "malignant")), 0, with_bias_head=False)
+        >>> nets.g(nets.f(torch.zeros(2, 3, 64, 64))).shape
+        torch.Size([2, 2])
     """
     plan = blueprint(network, options, shape)
     with torch.random.fork_rng(devices=[]):
+        # In a fork, since building must not move the random numbers of the process.
         torch.manual_seed(derive(seed, "init"))
         f, g = plan.body()
     h: nn.Module | None = None
@@ -48,11 +54,15 @@ def build_nets(network: str, options: Mapping[str, Any], shape: DataShape, seed:
 
 
 def feature_shape(f: nn.Module, image_size: int) -> tuple[int, ...]:
-    """Shape of f's output for one image, without the batch dimension: ``(C, H', W')`` for a convolutional f.
+    """Compute the shape of f's output for one image, ``(C, H', W')`` for a convolutional f.
 
     Args:
         f: The features; its mode, buffers and gradients are left as they are.
         image_size: Side of the images, pixels.
+
+    Example:
+        >>> feature_shape(nn.Conv2d(3, 8, 3, stride=2), 64)
+        (8, 31, 31)
     """
     device = next((parameter.device for parameter in f.parameters()), torch.device("cpu"))
     with evaluating(f), torch.inference_mode():
@@ -60,7 +70,9 @@ def feature_shape(f: nn.Module, image_size: int) -> tuple[int, ...]:
 
 
 def downsample_bias(b: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bring spatial bias labels to f's grid by nearest neighbour; done once a trial.
+    """Bring spatial bias labels to f's grid by nearest neighbour.
+
+    It is done once a trial.
 
     Args:
         b: int64 ``[N, heads, H, W]``.
@@ -68,6 +80,10 @@ def downsample_bias(b: Tensor, size: tuple[int, int]) -> Tensor:
 
     Returns:
         int64 ``[N, heads, H', W']``: position i takes row floor(i H / H'); the tensor itself where the sizes agree.
+
+    Example:
+        >>> downsample_bias(torch.arange(16).view(1, 1, 4, 4), (2, 2)).tolist()
+        [[[[0, 2], [8, 10]]]]
     """
     if tuple(b.shape[-2:]) == tuple(size):
         return b

@@ -11,7 +11,10 @@ _FEW = 8
 
 
 class _Tracer(fx.Tracer):
-    """Looks only into the modules that hold the cut; all others stay whole, with their control flow and train mode."""
+    """Tracer that looks only into the modules that hold the cut.
+
+    All others stay whole, with their control flow and training mode.
+    """
 
     def __init__(self, opened: set[str]) -> None:
         super().__init__()
@@ -22,7 +25,9 @@ class _Tracer(fx.Tracer):
 
 
 def cut(model: nn.Module, split_at: str) -> tuple[fx.GraphModule, fx.GraphModule]:
-    """Cut a model's graph after a module; ``g(f(x))`` computes what ``model(x)`` does, to the last bit.
+    """Cut a model's graph after a module.
+
+    ``g(f(x))`` computes what ``model(x)`` does, to the last bit.
 
     Args:
         model: Takes one tensor and returns one.
@@ -33,6 +38,13 @@ def cut(model: nn.Module, split_at: str) -> tuple[fx.GraphModule, fx.GraphModule
 
     Raises:
         InputError: No such module, or more than its output crosses the cut.
+
+    Example:
+        >>> import torch
+        >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+        >>> f, g = cut(model, "1")
+        >>> torch.equal(g(f(torch.ones(1, 2))), model(torch.ones(1, 2)))
+        True
     """
     if split_at not in dict(model.named_modules()) or not split_at:
         raise unknown_name("layer in split_at", split_at, layers(model))
@@ -51,7 +63,18 @@ def cut(model: nn.Module, split_at: str) -> tuple[fx.GraphModule, fx.GraphModule
 
 
 def layers(model: nn.Module) -> list[str]:
-    """Layers after which the model can be cut, at most 24: its children and, where these are few, theirs."""
+    """Layers after which the model can be cut, at most 24: its children and, where these are few, theirs.
+
+    Args:
+        model: The model, which takes one tensor.
+
+    Returns:
+        Their dotted names, in the order of the calls.
+
+    Example:
+        >>> layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))
+        ['0', '1']
+    """
     found = _dividing(model, set())
     if len(found) < _FEW:
         opened = set()
@@ -71,7 +94,7 @@ def _dividing(model: nn.Module, opened: set[str]) -> list[str]:
 
 
 def _divides(graph: fx.Graph, last: fx.Node) -> bool:
-    """Does the value of ``last`` alone reach what comes after it, and is there anything after it?"""
+    """Report whether the value of ``last`` alone reaches what comes after it, and something comes after it."""
     before: set[fx.Node] = set()
     for node in graph.nodes:
         if node is last:

@@ -1,4 +1,7 @@
-"""Bias heads h on features that lie on a grid. The contract of h is stated in ``networks.Blueprint``."""
+"""Bias heads h on features that lie on a grid.
+
+``networks.Blueprint`` states the contract of h.
+"""
 
 from __future__ import annotations
 

@@ -62,6 +62,11 @@ def small_cnn(
 
     Raises:
         InputError: An option outside these values, or bias labels that belong to pixels.
+
+    Example:
+        >>> f, g = small_cnn(DataShape(3, 64, 64, ("benign", "malignant")), width=8).body()
+        >>> f(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 8, 16, 16])
     """
     for option, value, low, high in (("width", width, 4, 256), ("split_at", split_at, 1, _BLOCKS - 1)):
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:

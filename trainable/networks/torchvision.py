@@ -34,7 +34,12 @@ _Pieces = Callable[[int], tuple[nn.Module, nn.Module]]
 
 @functools.cache
 def classifiers() -> tuple[str, ...]:
-    """Names of torchvision's classifiers, sorted."""
+    """Names of torchvision's classifiers, sorted.
+
+    Example:
+        >>> {"densenet121", "resnet18"} <= set(classifiers())
+        True
+    """
     return tuple(sorted(torchvision.models.list_models(module=torchvision.models)))
 
 
@@ -67,6 +72,11 @@ def lay_out(
     Raises:
         InputError: A layer where no cut is possible, weights that cannot be read or do not fit, or an image size that
             the network cannot work with.
+
+    Example:
+        >>> f, g = lay_out(DataShape(3, 64, 64, ("benign", "malignant")), "resnet18", split_at="layer2").body()
+        >>> f(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 128, 8, 8])
     """
     side = data.image_size if image_size is None else image_size
     if isinstance(side, bool) or not isinstance(side, int) or side < 1:
@@ -116,7 +126,9 @@ def lay_out(
 
 
 class Front(nn.Module):
-    """Resizes images and normalises them; what it normalises by is saved with the weights.
+    """Module that resizes images and normalises them.
+
+    Its mean and standard deviation are saved with the weights.
 
     Args:
         size: Side of its output, pixels.
@@ -157,7 +169,10 @@ class TailHeads(nn.Module):
         self.tails = nn.ModuleList(tails)
 
     def forward(self, z: Tensor, places: Tensor | None) -> Tensor:
-        """Bias logits ``[B, heads, n_values]``; ``places`` is None, since the labels belong to images."""
+        """Bias logits ``[B, heads, n_values]``.
+
+        ``places`` is None, since the labels belong to images.
+        """
         return torch.stack([tail(z) for tail in self.tails], dim=1)
 
 
@@ -190,6 +205,7 @@ def _size_message(network: str, side: int, error: Exception) -> str:
 
 
 def _check(f: nn.Module, g: nn.Module, network: str, side: int) -> tuple[int, ...]:
+    # A size that the network cannot work with shows in a forward pass alone.
     with evaluating(f, g), torch.inference_mode():
         try:
             z = f(torch.zeros(1, 3, side, side))
@@ -214,7 +230,16 @@ def _tail_heads(pieces: _Pieces, heads: BiasHeads, network: str, side: int) -> T
 
 
 def imagenet_file(network: str) -> tuple[Path, str]:
-    """File that holds torchvision's default weights of a classifier, and the address it can be had from."""
+    """File that holds torchvision's default weights of a classifier, and the address it can be had from.
+
+    Args:
+        network: Name of the classifier.
+
+    Example:
+        >>> file, address = imagenet_file("resnet18")
+        >>> address.endswith(file.name)
+        True
+    """
     url = torchvision.models.get_model_weights(network).DEFAULT.url
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name, url
 

@@ -25,13 +25,21 @@ def flip(x: Tensor, generator: torch.Generator) -> Tensor:
 
     Returns:
         float ``[B, 3, H, W]``.
+
+    Example:
+        >>> x = torch.tensor([0.0, 1.0]).expand(100, 3, 1, 2)
+        >>> flipped = flip(x, torch.Generator().manual_seed(0))
+        >>> 25 < int(flipped[:, 0, 0, 0].sum()) < 75
+        True
     """
     mirrored = torch.rand(len(x), generator=generator) < 0.5
     return torch.where(mirrored.to(x.device).view(-1, 1, 1, 1), x.flip(-1), x)
 
 
 def shift(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Move each image by whole pixels, at most ``SHIFT`` of its side each way; the border is repeated.
+    """Move each image by whole pixels, at most ``SHIFT`` of its side each way.
+
+    The border is repeated.
 
     Args:
         x: float ``[B, 3, H, W]``.
@@ -39,6 +47,12 @@ def shift(x: Tensor, generator: torch.Generator) -> Tensor:
 
     Returns:
         float ``[B, 3, H, W]``.
+
+    Example:
+        >>> x = torch.arange(16.0).view(1, 1, 1, 16)
+        >>> moved = shift(x, torch.Generator().manual_seed(0))
+        >>> float((moved - x).abs().max()) <= 1
+        True
     """
     count, channels, height, width = x.shape
     rows, columns = (_source(count, side, generator) for side in (height, width))
@@ -61,8 +75,18 @@ AUGMENTATIONS: dict[str, Augmentation] = {"flip": flip, "shift": shift}
 def resolve(names: Sequence[str]) -> list[Augmentation]:
     """Look augmentations up by name.
 
+    Args:
+        names: Names out of ``AUGMENTATIONS``.
+
+    Returns:
+        The functions, in that order.
+
     Raises:
         InputError: An unknown name; the nearest known one is given.
+
+    Example:
+        >>> [augmentation.__name__ for augmentation in resolve(["flip", "shift"])]
+        ['flip', 'shift']
     """
     for name in names:
         if name not in AUGMENTATIONS:

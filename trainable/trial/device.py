@@ -1,4 +1,4 @@
-"""Where a trial computes, and in which precision."""
+"""Device and precision of a trial."""
 
 from __future__ import annotations
 
@@ -20,8 +20,15 @@ _KEPT_BYTES = 2**29
 def choose_device(device: str) -> torch.device:
     """Resolve ``auto`` to the first GPU, or to the CPU where there is none.
 
+    Args:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:<number>``.
+
     Raises:
         InputError: An unknown device, or a GPU where there is none.
+
+    Example:
+        >>> choose_device("cpu")
+        device(type='cpu')
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -34,7 +41,9 @@ def choose_device(device: str) -> torch.device:
 
 @functools.cache
 def keep_freed_memory() -> None:
-    """Let the C library keep what a training step frees, where it is glibc; the numbers are the same.
+    """Let the C library keep what a training step frees, where it is glibc.
+
+    The numbers are the same.
 
     Activations are larger than malloc's threshold: each step would give their pages back and be handed new ones,
     which costs a small network on a CPU a sixth of its time.
@@ -48,7 +57,9 @@ def keep_freed_memory() -> None:
 
 
 class LowPrecision(nn.Module):
-    """A network whose forward runs in bfloat16 and whose output is float32 again; losses are never rounded.
+    """A network whose forward pass runs in bfloat16 and whose output is float32 again.
+
+    Losses are never rounded.
 
     Args:
         inner: The network, which keeps its float32 parameters.

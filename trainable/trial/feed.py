@@ -16,11 +16,16 @@ from trainable.spec import Training
 from trainable.trial import augment
 
 FLOAT_BYTES = 2**29
-"""Images that take no more than this as float32 are converted once; larger sets batch by batch."""
+"""Most bytes that images may take as float32 to be converted once.
+
+Larger sets are converted batch by batch.
+"""
 
 
 class Feed:
-    """Training images on the device. Epoch e's batches are a function of (seed, e): there is no state to keep.
+    """Training images on the device.
+
+    The batches of epoch e are a function of (seed, e): there is no state to keep.
 
     Args:
         images: The training images.
@@ -35,7 +40,7 @@ class Feed:
         n: Number of images.
         sizes: Size of every batch of an epoch; a last batch of a single image is dropped (BatchNorm needs two).
         y: int64 ``[n]``, on the device.
-        attribute: int64 ``[n]``, the bias attribute as the method is told it; None where it needs no bias labels.
+        attribute: int64 ``[n]``, the bias attribute as the method sees it; None where it needs no bias labels.
         largest_class: Share of the largest class.
 
     Raises:
@@ -97,7 +102,10 @@ class Feed:
         return order[: sum(self.sizes)].to(self._device)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch, counted from 0; ``b`` is empty where the method needs no bias labels."""
+        """Batches of an epoch, counted from 0.
+
+        ``b`` is empty where the method needs no bias labels.
+        """
         generator = torch_generator(self.seed, f"augment/{epoch}")
         for step, index in enumerate(torch.split(self.order(epoch), self.sizes), epoch * len(self.sizes)):
             x = self._float(index)

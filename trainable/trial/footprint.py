@@ -1,4 +1,4 @@
-"""What a trial needs of a card's memory, found by training one epoch of it."""
+"""Memory that a trial needs on a card, found by training one epoch of it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from trainable.spec import TrialSpec
 
 
 def card() -> tuple[int, str] | None:
-    """The memory in bytes of the card that torch uses first, and its name; None where torch can use no card."""
+    """Memory in bytes, and name, of the card that torch uses first.
+
+    None where torch can use no card.
+    """
     import torch
 
     from trainable.trial.provenance import device_name

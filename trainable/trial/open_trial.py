@@ -17,19 +17,40 @@ _WRITE_ONCE = re.compile(r"checkpoint-(\d+)-[0-9a-f]+\.pt")
 
 
 def trial_folder(sweep: Folder, trial_id: str) -> Folder:
-    """Directory of an unfinished trial: ``trials_open/<trial_id>``."""
+    """Directory of an unfinished trial: ``trials_open/<trial_id>``.
+
+    Example:
+        >>> from store.open import folder_at
+        >>> trial_folder(folder_at("/data/sweep"), "cell-r0-007").uri
+        '/data/sweep/trials_open/cell-r0-007'
+    """
     return sweep.child(OPEN, trial_id)
 
 
 def checkpoint_names(folder: Folder) -> list[str]:
-    """Names of a trial's checkpoints, the newest first: more than one only in an object store."""
+    """Names of a trial's checkpoints, the newest first: more than one only in an object store.
+
+    Example:
+        >>> import tempfile
+        >>> from store.open import folder_at
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     write_checkpoint(folder_at(place), b"state", epoch=1)
+        ...     checkpoint_names(folder_at(place))
+        ['checkpoint.pt']
+    """
     names = folder.names()
     numbered = sorted(((int(m[1]), name) for name in names if (m := _WRITE_ONCE.fullmatch(name))), reverse=True)
     return [name for name in names if name == CHECKPOINT] + [name for _, name in numbered]
 
 
 def sealed_about(folder: Folder, kind: str) -> str:
-    """Name under which a file of an open trial is sealed: its kind, and the trial in whose folder it must lie."""
+    """Name under which a file of an open trial is sealed: its kind, and the trial in whose folder it must lie.
+
+    Example:
+        >>> from store.open import folder_at
+        >>> sealed_about(folder_at("/data/sweep/trials_open/cell-r0-007"), "checkpoint")
+        'checkpoint of cell-r0-007'
+    """
     return f"{kind} of {folder.name}"
 
 
@@ -38,6 +59,19 @@ def write_checkpoint(folder: Folder, data: bytes, epoch: int) -> None:
 
     A local file is replaced by renaming. In an object store a reader of a key that is being overwritten gets bytes of
     both, so each checkpoint is a new key, ``checkpoint-<epoch>-<random>.pt``, and the old ones go after it is whole.
+
+    Args:
+        folder: The trial's directory.
+        data: What ``Trainer.state`` returned.
+        epoch: Epochs that are done.
+
+    Example:
+        >>> import tempfile
+        >>> from store.open import folder_at
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     write_checkpoint(folder_at(place), b"state", epoch=1)
+        ...     folder_at(place).names()
+        ['checkpoint.pt']
     """
     data = seal_bytes(sealed_about(folder, "checkpoint"), data)
     if folder.local is not None:
@@ -52,15 +86,40 @@ def write_checkpoint(folder: Folder, data: bytes, epoch: int) -> None:
 def read_checkpoint(folder: Folder, name: str) -> memoryview:
     """A checkpoint as ``Trainer.state`` gave it.
 
+    Args:
+        folder: The trial's directory.
+        name: One of ``checkpoint_names``.
+
     Raises:
         FileNotFoundError: There is none of that name.
         DamagedFile: Its checksum does not agree.
+
+    Example:
+        >>> import tempfile
+        >>> from store.open import folder_at
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     write_checkpoint(folder_at(place), b"state", epoch=1)
+        ...     bytes(read_checkpoint(folder_at(place), CHECKPOINT))
+        b'state'
     """
     return unseal_bytes(sealed_about(folder, "checkpoint"), folder.read(name))
 
 
 def write_predictions(folder: Folder, columns: Mapping[str, Any]) -> None:
-    """Leave a trial's predictions in its folder, sealed, for the driver."""
+    """Leave a trial's predictions in its folder, sealed, for the driver.
+
+    Args:
+        folder: The trial's directory.
+        columns: Columns of ``predictions``, of one length.
+
+    Example:
+        >>> import tempfile
+        >>> from store.open import folder_at
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     write_predictions(folder_at(place), {"label": [0, 1], "predicted": [0, 0]})
+        ...     folder_at(place).names()
+        ['predictions.arrow']
+    """
     folder.write(PREDICTIONS, seal_bytes(sealed_about(folder, "predictions"), arrow_bytes(columns)))
 
 
@@ -70,6 +129,15 @@ def read_predictions(folder: Folder) -> memoryview:
     Raises:
         FileNotFoundError: There are none.
         DamagedFile: Their checksum does not agree.
+
+    Example:
+        >>> import tempfile
+        >>> import pyarrow as pa
+        >>> from store.open import folder_at
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     write_predictions(folder_at(place), {"label": [0, 1], "predicted": [0, 0]})
+        ...     pa.ipc.open_file(read_predictions(folder_at(place))).read_all().to_pydict()
+        {'label': [0, 1], 'predicted': [0, 0]}
     """
     return unseal_bytes(sealed_about(folder, "predictions"), folder.read(PREDICTIONS))
 
@@ -82,6 +150,11 @@ def arrow_bytes(columns: Mapping[str, Any]) -> bytes:
 
     Returns:
         The file; read it with ``pyarrow.ipc.open_file``.
+
+    Example:
+        >>> import pyarrow as pa
+        >>> pa.ipc.open_file(arrow_bytes({"label": [0, 1]})).read_all().to_pydict()
+        {'label': [0, 1]}
     """
     import pyarrow as pa
 

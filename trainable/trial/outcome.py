@@ -1,4 +1,4 @@
-"""What a trial reports: an epoch's means, the trial's row, and the evaluation of a finished one."""
+"""Report of a trial: an epoch's means, the trial's row, and the evaluation of a finished one."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ HISTORY_VALUES = ("val_biased", "val_reweighted", "val_counterfactual", "val_unb
 ROW_VALUES = (*HISTORY_VALUES, "val_reweighted_se", "val_reweighted_n_eff")
 COLLAPSE_IMAGES = 2000
 CONSTANT = 1e-6
-"""Features that differ by less over all images are constant."""
+"""Largest difference over all images at which a feature counts as constant."""
 INPUT = "RGB in [0, 1]: uint8 / 255; further normalisation is part of f"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a finished trial leaves.
+    """Results of a finished trial.
 
     Attributes:
         row: Columns of ``trials``.
@@ -58,7 +58,7 @@ class Outcome:
 
 
 def epoch_means(done: Sequence[Losses], y: Tensor, sizes: Sequence[int]) -> dict[str, float | None]:
-    """Mean of every loss term over an epoch's images, and the accuracies on its batches as they were trained on.
+    """Average every loss term, and the accuracies, over an epoch's images as they were trained on.
 
     Args:
         done: The steps.
@@ -68,7 +68,14 @@ def epoch_means(done: Sequence[Losses], y: Tensor, sizes: Sequence[int]) -> dict
     Returns:
         ``train_loss``, ``label_loss``, ``mi_loss``, ``bias_loss`` (nats), ``train_accuracy``, ``bias_accuracy``; None
         where the method has no such term.
+
+    Example:
+        >>> step = Losses(logits=torch.eye(2), label=torch.tensor(0.5))
+        >>> means = epoch_means([step], torch.tensor([0, 0]), [2])
+        >>> means["label_loss"], means["train_accuracy"], means["mi_loss"]
+        (0.5, 0.5, None)
     """
+    # The last batch may be smaller: the mean is one over images, not over steps.
     weight = torch.tensor(sizes, dtype=torch.float64, device=y.device)
     weight /= weight.sum()
 
@@ -93,13 +100,20 @@ def epoch_means(done: Sequence[Losses], y: Tensor, sizes: Sequence[int]) -> dict
 
 
 def count_conflicting(dataset: Dataset, train: ImageSet) -> int | None:
-    """Training images whose bias is that of another class; None where the data set does not say which those are."""
+    """Count the training images whose bias is that of another class.
+
+    None where the data set does not say which those are.
+
+    Args:
+        dataset: The data set.
+        train: The training images.
+    """
     conflicting = dataset.conflicting(train)
     return None if conflicting is None else int(conflicting.sum())
 
 
 def at_chance(accuracy: float, n_classes: int, largest_class: float) -> bool:
-    """Is a training accuracy no better than guessing?
+    """Report whether a training accuracy is no better than guessing.
 
     Args:
         accuracy: Training accuracy.
@@ -108,6 +122,10 @@ def at_chance(accuracy: float, n_classes: int, largest_class: float) -> bool:
 
     Returns:
         True below 1/K + .1 (1 - 1/K), or below the largest class's share + .02.
+
+    Example:
+        >>> at_chance(0.52, 2, largest_class=0.5), at_chance(0.9, 2, largest_class=0.5)
+        (True, False)
     """
     chance = 1 / n_classes
     return accuracy < chance + 0.1 * (1 - chance) or accuracy < largest_class + 0.02
@@ -115,7 +133,9 @@ def at_chance(accuracy: float, n_classes: int, largest_class: float) -> bool:
 
 @torch.inference_mode()
 def has_collapsed(nets: Nets, trainer: Trainer) -> bool:
-    """Judge the reported network on (at most 2,000) training images in evaluation mode; test images never judge.
+    """Report whether the network has collapsed, by at most 2,000 training images in evaluation mode.
+
+    Test images never judge.
 
     Args:
         nets: f and g of the reported epoch.
@@ -148,6 +168,12 @@ def spec_row(spec: TrialSpec, status: str, error: str | None = None) -> dict[str
 
     Returns:
         The columns; ``attempts`` and ``preemptions`` as of a trial started once.
+
+    Example:
+        >>> from trainable.api import make_spec
+        >>> row = spec_row(make_spec("coloured_digits", color_variance=0.02), "failed", "out of memory")
+        >>> row["bias_color_variance"], row["method"], row["error"]
+        (0.02, 'erm', 'out of memory')
     """
     hyper, training = dict(spec.hyperparameters), spec.training
     named = {name: hyper.get(name) for name in HYPERPARAMETERS}
@@ -181,7 +207,13 @@ def spec_row(spec: TrialSpec, status: str, error: str | None = None) -> dict[str
 
 
 def trial_row(trainer: Trainer, status: str, error: str | None = None) -> dict[str, Any]:
-    """Columns of ``trials`` that a worker knows; see ``Trainer.row``."""
+    """Columns of ``trials`` that a worker knows, for ``Trainer.row``.
+
+    Args:
+        trainer: The trial.
+        status: ``completed``, ``pruned`` or ``failed``.
+        error: Reason of a failure, one line.
+    """
     spec, feed, device = trainer.spec, trainer.feed, trainer.device
     row = spec_row(dataclasses.replace(spec, hyperparameters=trainer.hyper, bias=trainer.bias), status, error)
     if row["image_size"] is None:
@@ -225,6 +257,7 @@ def model_bytes(trainer: Trainer, nets: Nets) -> bytes:
         The file.
     """
     spec, heads = trainer.spec, trainer.dataset.heads
+    # Weights are stored channels last, and safetensors takes contiguous tensors only.
     tensors = {
         f"{name}.{key}": tensor.detach().cpu().contiguous()
         for name, part in (("f", nets.f), ("g", nets.g))
@@ -246,7 +279,7 @@ def model_bytes(trainer: Trainer, nets: Nets) -> bytes:
 
 
 def finish(trainer: Trainer) -> Outcome:
-    """Report a trained trial; see ``Trainer.finish``."""
+    """Report a trained trial, for ``Trainer.finish``."""
     spec, nets = trainer.spec, trainer.reported_nets()
     row = trial_row(trainer, "completed")
     row["collapsed"] = has_collapsed(nets, trainer)

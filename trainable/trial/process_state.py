@@ -1,4 +1,4 @@
-"""The state of a process that numbers or the run of a trial depend on: taken down, and set back after user code.
+"""The state of a process that numbers or the run of a trial depend on, recorded and set back after user code.
 
 A worker runs one trial after the other. A method that sets torch's default type, turns gradients off or changes the
 directory must not fail or change the next one. What it replaces inside a module (``torch.relu = ...``) stays.
@@ -44,20 +44,37 @@ State = tuple[tuple[Setting, Any], ...]
 
 
 def take(directory: bool = True) -> State:
-    """Take down the state as it is; what this version of torch does not have is left out.
+    """Record the state as it is.
+
+    Settings that this version of torch does not have are left out.
 
     Args:
-        directory: The working directory belongs to it.
+        directory: Record the working directory too.
+
+    Example:
+        >>> state = take()
+        >>> next(value for setting, value in state if setting.name == "gradients")
+        True
     """
     taken = ((setting, _read(setting)) for setting in _SETTINGS if directory or setting is not _DIRECTORY)
     return tuple((setting, value) for setting, value in taken if value is not _UNKNOWN)
 
 
 def put_back(state: State) -> None:
-    """Set everything back that differs from what was taken down.
+    """Set everything back that differs from what was recorded.
+
+    Args:
+        state: What ``take`` returned.
 
     Raises:
         RuntimeError: Something cannot be set back; the rest is.
+
+    Example:
+        >>> state = take()
+        >>> _ = torch.set_grad_enabled(False)
+        >>> put_back(state)
+        >>> torch.is_grad_enabled()
+        True
     """
     stuck = []
     for setting, value in state:
@@ -72,7 +89,14 @@ def put_back(state: State) -> None:
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
-    """Leave the process as it was before the block, whatever user code does in it."""
+    """Leave the process as it was before the block, whatever user code does in it.
+
+    Example:
+        >>> with kept():
+        ...     torch.set_default_dtype(torch.float64)
+        >>> torch.get_default_dtype()
+        torch.float32
+    """
     state = take()
     try:
         yield

@@ -1,4 +1,7 @@
-"""Where a row comes from: versions, source, device. Rows are compared only where these agree."""
+"""Origin of a row: versions, source, device.
+
+Rows are compared only where these agree.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from trainable.methods.base import Method
 
 @functools.cache
 def package_version() -> str:
-    """Version of this package; "0" where it is not installed."""
+    """Version of this package, or "0" where it is not installed."""
     try:
         return importlib.metadata.version("lnl-sweep")
     except importlib.metadata.PackageNotFoundError:
@@ -33,7 +36,10 @@ def package_version() -> str:
 
 @functools.cache
 def git_commit() -> str | None:
-    """Commit of the source, with ``+`` where files differ from it; None where the package is no checkout."""
+    """Commit of the source, with ``+`` where files differ from it.
+
+    None where the package is no checkout.
+    """
     root = Path(__file__).resolve().parents[2]
     # An installed package may lie inside somebody else's checkout, whose commit says nothing about it.
     if not (root / ".git").exists():
@@ -65,6 +71,11 @@ def method_checksum(method: Method) -> str:
         Digest over the file of its step, the shared file of the adversary, the file of its transform, and what they
         import of the methods or, where they are a user's own, of their package and folder. A method typed into an
         interpreter, whose source cannot be read, is told apart by its name alone.
+
+    Example:
+        >>> from trainable.methods.base import get_method
+        >>> len(method_checksum(get_method("lnl")))
+        16
     """
     first = [method.step.__module__, "trainable.methods.adversary"]
     if method.transform is not None:
@@ -83,6 +94,10 @@ def dataset_checksum(name: str) -> str:
     Returns:
         Digest over the file of its factory and what that imports of ``trainable.data`` or, where it is a user's own,
         of its package and folder.
+
+    Example:
+        >>> len(dataset_checksum("coloured_digits"))
+        16
     """
     from trainable.data.base import dataset_factory
 
@@ -104,6 +119,10 @@ def network_checksum(network: str) -> str:
         Digest over the file of its builder and the files that it imports of ``trainable.networks`` or, where it is a
         user's own, of its package and folder. A network typed into an interpreter, whose source cannot be read, is told
         apart by its name alone.
+
+    Example:
+        >>> network_checksum("small_cnn") == network_checksum("pixel_front")
+        False
     """
     from trainable.networks.base import network_module
 
@@ -149,7 +168,10 @@ def _is_shared(module: str, shared: tuple[str, ...]) -> bool:
 
 
 def _folder(module: str) -> Path | None:
-    """Folder of a user's own module; None of an installed one, whose neighbours have nothing to do with it."""
+    """Folder of a user's own module.
+
+    None of an installed one, whose neighbours have nothing to do with it.
+    """
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
@@ -161,7 +183,10 @@ def _folder(module: str) -> Path | None:
 
 
 def _module_source(module: str) -> bytes | None:
-    """Content of a module's file; None where the name is that of no module, or of one without a file to read."""
+    """Content of a module's file.
+
+    None where the name is that of no module, or of one without a file to read.
+    """
     try:
         # Without importing it: what a function imports late counts whether it has been called or not.
         spec = importlib.util.find_spec(module)
@@ -196,6 +221,10 @@ def weights_checksum(network: str, options: Mapping[str, Any]) -> str | None:
 
     Returns:
         Digest over the contents, wherever the files lie; None where the options name no file that is there.
+
+    Example:
+        >>> print(weights_checksum("small_cnn", {"width": 12}))
+        None
     """
     digests = []
     for path in _option_files(network, options):
@@ -217,7 +246,19 @@ def _option_files(network: str, options: Mapping[str, Any]) -> list[Path]:
 
 
 def named_files(options: Mapping[str, Any]) -> dict[str, Path]:
-    """Files that options name, by the option; but for ``weights``, a value without a dot or a slash is no path."""
+    """Files that options name, by the option.
+
+    Except for ``weights``, a value without a dot or a slash is no path.
+
+    Args:
+        options: Options of a data set or of a network.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.NamedTemporaryFile(suffix=".pt") as file:
+        ...     list(named_files({"weights": file.name, "width": 12, "norm": "batch"}))
+        ['weights']
+    """
     texts = {name: value for name, value in options.items() if isinstance(value, str) and value != "imagenet"}
     paths = {
         name: expanded(value) for name, value in texts.items() if name == "weights" or "/" in value or "." in value
@@ -240,6 +281,7 @@ def _processor() -> str:
                 return line.partition(":")[2].strip()
     except OSError:
         pass
+    # platform.processor() is empty on most Linux systems.
     return platform.processor() or platform.machine()
 
 
@@ -249,8 +291,14 @@ def device_name(device: torch.device) -> str:
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Peak memory in MiB: of torch on the card, or of the whole process on a CPU."""
+    """Peak memory in MiB: of torch on the card, or of the whole process on a CPU.
+
+    Example:
+        >>> peak_memory_mb(torch.device("cpu")) > 0
+        True
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    # In bytes on macOS, in KiB on Linux.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

@@ -24,6 +24,13 @@ def check_hyperparameters(method: Method, values: Mapping[str, Any], epochs: int
     Raises:
         InputError: An unknown name, no finite number where one is needed, or a number outside the hyperparameter's
             range.
+
+    Example:
+        >>> from trainable.methods.base import get_method
+        >>> check_hyperparameters(get_method("lnl"), {"mu": -1.0}, epochs=20)
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: lnl: the value of 'mu' must be at least 0, but got -1.0
     """
     for name, value in values.items():
         if name not in method.defaults:
@@ -53,6 +60,13 @@ def check_range(method: Method, name: str, searched: Range, epochs: int, where: 
 
     Raises:
         InputError: An end that ``check_hyperparameters`` refuses, or whole numbers that are not searched as such.
+
+    Example:
+        >>> from trainable.methods.base import get_method
+        >>> check_range(get_method("lnl"), "mu", Range(-1.0, 1.0), epochs=20)
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: lnl: the value of 'mu' must be at least 0, but got -1.0
     """
     for value in (searched.low, searched.high):
         check_hyperparameters(method, {name: value}, epochs, where)
@@ -78,9 +92,22 @@ def _check_value(method: Method, name: str, value: Any, what: str) -> None:
 def check_combination(method: Method, dataset: Dataset, training: Training) -> None:
     """Refuse a method or a way of training that a data set does not allow.
 
+    Args:
+        method: The method.
+        dataset: The data set.
+        training: Settings of the training.
+
     Raises:
         InputError: Augmentation where bias labels belong to pixels, a method that repaints where nothing paints, or one
             that needs bias labels where there are none.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> from trainable.methods.base import get_method
+        >>> check_combination(get_method("lnl"), load_dataset("coloured_digits"), Training(augmentation=("flip",)))
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: augmentation moves pixels, but the bias labels of coloured_digits belong ...
     """
     if training.augmentation and dataset.heads.spatial:
         raise InputError(
@@ -105,7 +132,17 @@ def check_conflicting(method: Method, dataset: Dataset, bias: Mapping[str, float
         n_conflicting: Conflicting training images; None = the data set does not say which those are.
 
     Raises:
-        InputError: It is so.
+        InputError: The method works on conflicting images, and there are none.
+
+    Example:
+        >>> import dataclasses
+        >>> from trainable.data.base import load_dataset
+        >>> from trainable.methods.base import get_method
+        >>> method = dataclasses.replace(get_method("erm"), needs=frozenset({"conflicting_samples"}))
+        >>> check_conflicting(method, load_dataset("brain_phantom"), {"rho": 1.0}, n_conflicting=0)
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: erm needs training images whose bias is that of another class, but ...
     """
     if "conflicting_samples" in method.needs and n_conflicting == 0:
         where = ", ".join(f"{name} = {value:g}" for name, value in bias.items())

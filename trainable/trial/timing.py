@@ -1,4 +1,4 @@
-"""How long an epoch of a trial takes, from a few of its steps: for estimates before a sweep starts."""
+"""Time of an epoch of a trial, from a few of its steps, for estimates before a sweep starts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EVALUATED = 64
 
 @dataclass(frozen=True)
 class EpochTime:
-    """Time of a trial by a few of its steps.
+    """Times of a trial, by a few of its steps.
 
     Attributes:
         seconds: An epoch, steps and validation.
@@ -99,11 +99,16 @@ def tested_seconds(trainer: Trainer, image: float) -> float:
 
 
 def part_of(batch: Batch, most: int) -> Batch:
-    """The first images of a batch.
+    """Keep the first images of a batch.
 
     Args:
         batch: N images.
         most: Images to keep.
+
+    Example:
+        >>> batch = Batch(torch.zeros(4, 3, 8, 8), torch.tensor([0, 1, 0, 1]), torch.empty(0, dtype=torch.int64))
+        >>> part_of(batch, 2).y
+        tensor([0, 1])
     """
     per_image = ("x", "y", "b", "places", "index")
     parts = {name: part for name in per_image if (part := getattr(batch, name)) is not None}

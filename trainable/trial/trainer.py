@@ -62,6 +62,7 @@ class Trainer:
     def __init__(self, spec: TrialSpec, device: str = "auto") -> None:
         keep_freed_memory()
         self.spec, self.device = spec, choose_device(device)
+        # The order of a sum, and so its last bit, depends on the number of threads.
         torch.set_num_threads(spec.threads)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -135,12 +136,15 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """Have all epochs been trained?"""
+        """True once all epochs have been trained."""
         return self.epoch >= self.spec.training.epochs
 
     @property
     def objective(self) -> float:
-        """The rule's value at the reported epoch (``val_reweighted``: minus 1 SE); NaN before the first epoch."""
+        """The rule's value at the reported epoch (``val_reweighted``: minus 1 SE).
+
+        It is NaN before the first epoch.
+        """
         return objective(self.spec.rule, self.reported)
 
     def _ramp(self, step: int) -> float:
@@ -186,7 +190,10 @@ class Trainer:
         return row
 
     def _train_steps(self) -> dict[str, float | None]:
-        """One pass over the training images; the device is asked for numbers once, at its end."""
+        """Make one pass over the training images.
+
+        The device is asked for numbers once, at its end.
+        """
         for part in self.parts().values():
             part.train()
         first = self.epoch * len(self.feed.sizes)
@@ -194,7 +201,7 @@ class Trainer:
         return outcome.epoch_means(done, self.feed.y[self.feed.order(self.epoch)], self.feed.sizes)
 
     def train_batch(self, batch: Batch, step: int) -> Losses:
-        """One step of the optimisers, on networks that the caller has put into training mode.
+        """Take one step of the optimisers, on networks that the caller has put into training mode.
 
         Args:
             batch: Its images.
@@ -223,6 +230,7 @@ class Trainer:
             if value is not None and not math.isfinite(value):
                 raise TrialFailed(f"epoch {self.epoch + 1}: {term} is {value}")
         for name, part in self.parts().items():
+            # One number of each tensor, and one wait for the device.
             tensors = [t.detach() for t in (*part.parameters(), *part.buffers()) if t.is_floating_point()]
             if tensors and not torch.isfinite(torch.stack(torch._foreach_norm(tensors, math.inf))).all():
                 raise TrialFailed(f"epoch {self.epoch + 1}: a parameter of {name} is not a finite number")
@@ -246,7 +254,10 @@ class Trainer:
             self._best = {n: {k: t.clone() for k, t in parts[n].state_dict().items()} for n in ("f", "g")}
 
     def state(self) -> bytes:
-        """All that a trial needs to go on bit for bit, as a torch file; random states are functions of the seed."""
+        """All that a trial needs to go on bit for bit, as a torch file.
+
+        Random states are functions of the seed, and need not be kept.
+        """
         kept = {
             "spec": self.spec.to_json(),
             "epoch": self.epoch,
@@ -266,12 +277,15 @@ class Trainer:
         return file.getvalue()
 
     def load_state(self, data: bytes | memoryview) -> None:
-        """Go on from what ``state`` returned; where that fails the trial is as it was.
+        """Go on from what ``state`` returned.
+
+        Where that fails the trial is as it was.
 
         Raises:
             InputError: It is the state of another trial.
             Exception: Whatever torch raises on bytes that are torn or no state at all, or on one that does not fit.
         """
+        # With weights_only, reading a checkpoint that came from elsewhere runs no code.
         kept = torch.load(io.BytesIO(data), map_location=self.device, weights_only=True)
         # Read as a specification: one of an earlier version has fewer keys.
         if TrialSpec.from_json(kept["spec"]) != TrialSpec.from_json(self.spec.to_json()):
@@ -316,7 +330,9 @@ class Trainer:
         return Nets(f.eval(), g.eval(), None, self.nets.batch_statistics)
 
     def row(self, status: str = "pruned", error: str | None = None) -> dict[str, Any]:
-        """The trial's row as it stands; ``collapsed`` is judged from the last epoch's training accuracy.
+        """The trial's row as it stands.
+
+        ``collapsed`` is judged from the last epoch's training accuracy.
 
         Args:
             status: ``completed``, ``pruned`` or ``failed``.
@@ -328,7 +344,9 @@ class Trainer:
         return outcome.trial_row(self, status, error)
 
     def finish(self) -> Outcome:
-        """Judge the reported network; in the confirm phase evaluate it on the test variants and probe it.
+        """Judge the reported network.
+
+        In the confirm phase it is also evaluated on the test variants and probed.
 
         Returns:
             Row, history, predictions and model.
@@ -342,7 +360,7 @@ def _check_fits(name: str, state: dict[str, Any], own: dict[str, Any]) -> None:
 
 
 def kept_history(state: bytes | memoryview) -> list[dict[str, Any]]:
-    """The epochs that a trial's ``state`` holds.
+    """Read the epochs that a trial's ``state`` holds.
 
     Args:
         state: What ``Trainer.state`` returned.

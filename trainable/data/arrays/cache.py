@@ -30,7 +30,13 @@ def cache_folder() -> Path:
     Returns:
         ``LNL_SWEEP_CACHE`` if it is set, else ``~/.cache/lnl-sweep``. Where there is no home folder, or one that cannot
         be written and has no such folder, as in containers and on batch nodes: one of this user in the system's
-        temporary folder, told in a sentence.
+        temporary folder, which a sentence on the standard error reports.
+
+    Example:
+        >>> from unittest import mock
+        >>> with mock.patch.dict(os.environ, LNL_SWEEP_CACHE="/scratch/cache"):
+        ...     print(cache_folder())
+        /scratch/cache
     """
     named = os.environ.get("LNL_SWEEP_CACHE")
     if named:
@@ -70,13 +76,20 @@ def _temporary(reason: str) -> Path:
 
 
 def digest(array: NDArray[Any]) -> str:
-    """SHA-256 of an array's bytes (C order), as hex text."""
+    """SHA-256 of an array's bytes (C order), as hex text.
+
+    Example:
+        >>> digest(np.zeros(3, np.uint8))[:16]
+        '709e80c88487a241'
+    """
     return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[bool]:
-    """Hold the lock of a file or folder: ``.<name>.lock`` beside it. The others wait, and then find it made.
+    """Hold the lock of a file or folder, ``.<name>.lock`` beside it.
+
+    Other processes wait, and then find the file made.
 
     The kernel ends the lock with the process that holds it, however that ends. Processes on several machines exclude
     one another where their disk is shared and knows locks (NFS does).
@@ -87,6 +100,11 @@ def locked(path: Path) -> Iterator[bool]:
     Yields:
         False where there can be no lock (a folder that cannot be written, a file system without locks): the work goes
         on, and others may be doing the same.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as folder, locked(Path(folder, "arrays")) as held:
+        ...     held
+        True
     """
     lock = FileLock(path.parent / f".{path.name}.lock")
     try:
@@ -118,6 +136,7 @@ def cached_array(name: str, sha256: str, build: Callable[[], NDArray[Any]]) -> N
     """
     path = cache_folder() / f"{name}.npy"
     try:
+        # Never a pickle: to read one can run code.
         found: NDArray[Any] = np.load(path, allow_pickle=False)
         if digest(found) == sha256:
             return found
@@ -142,4 +161,5 @@ def _write(path: Path, array: NDArray[Any]) -> None:
             draft.unlink(missing_ok=True)
             raise
     except OSError:
+        # A cache that cannot be written costs time, never a trial.
         return

@@ -31,7 +31,7 @@ _sound: set[tuple[object, ...]] = set()
 
 @dataclass(frozen=True)
 class Manifest:
-    """What ``manifest.json`` says of the arrays beside it.
+    """Content of ``manifest.json``, which describes the arrays beside it.
 
     Attributes:
         checksum: Their ``checksum``.
@@ -60,7 +60,18 @@ class Manifest:
 
 
 def checksum(arrays: Mapping[str, NDArray[Any]]) -> str:
-    """SHA-256, hex, over names, types, shapes and bytes of arrays, in the order of their names."""
+    """SHA-256, hex, over names, types, shapes and bytes of arrays, in the order of their names.
+
+    Args:
+        arrays: The arrays, by name.
+
+    Returns:
+        64 hexadecimal characters. Neither the memory layout of the arrays nor the order of the mapping changes them.
+
+    Example:
+        >>> checksum({"labels": np.zeros(3, np.uint8)})[:16]
+        '05838dd24b90f7a8'
+    """
     total = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -76,6 +87,10 @@ def source_key(options: object, *modules: str) -> str:
     Args:
         options: Anything whose ``repr`` is stable.
         *modules: Full names of modules.
+
+    Example:
+        >>> source_key((64, "all"))
+        '11a75d51171a4ce5'
     """
     total = hashlib.sha256(repr(options).encode())
     for module in modules:
@@ -98,6 +113,12 @@ def save_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]], replace: bool 
 
     Raises:
         OSError: The place cannot be written.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     _ = save_arrays(Path(place, "set"), {"labels": np.arange(3)})
+        ...     sorted(os.listdir(Path(place, "set")))
+        ['labels.npy', 'manifest.json']
     """
     with drafted(folder, replace) as draft:
         for name, array in arrays.items():
@@ -110,7 +131,9 @@ def save_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]], replace: bool 
 
 @contextlib.contextmanager
 def drafted(folder: Path, replace: bool = False) -> Iterator[Path]:
-    """Fill a folder of arrays under another name; it gets its own when the block ends without an error.
+    """Fill a folder of arrays under another name.
+
+    It gets its own name when the block ends without an error.
 
     Args:
         folder: The folder; its parent is made.
@@ -121,6 +144,13 @@ def drafted(folder: Path, replace: bool = False) -> Iterator[Path]:
 
     Raises:
         OSError: The place cannot be written.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     with drafted(Path(place, "set")) as draft:
+        ...         np.save(draft / "labels.npy", np.arange(3))
+        ...     os.listdir(Path(place, "set"))
+        ['labels.npy']
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=_DRAFT))
@@ -153,7 +183,10 @@ def _take_place(draft: Path, folder: Path) -> None:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Remove what killed processes have left of a folder; only for whoever holds its lock."""
+    """Remove what killed processes have left of a folder.
+
+    The caller holds the folder's lock.
+    """
     for draft in folder.parent.glob(f".{folder.name}.*{_DRAFT}"):
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -166,12 +199,20 @@ def load_arrays(folder: Path) -> tuple[Arrays, str] | None:
 
     Returns:
         The arrays and their checksum as it was written; None where the folder is missing or torn.
+
+    Example:
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     _ = save_arrays(Path(place, "set"), {"labels": np.arange(3)})
+        ...     arrays, written = load_arrays(Path(place, "set"))
+        ...     arrays["labels"].tolist(), written == checksum(arrays)
+        ([0, 1, 2], True)
     """
     try:
         text = (folder / MANIFEST).read_bytes()
         manifest = Manifest.read(text)
         arrays: Arrays = {}
         for name, (kind, shape) in manifest.arrays.items():
+            # Mapped, so that the trials of a node share one copy in memory.
             array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
             if (array.dtype.str, list(array.shape)) != (kind, shape):
                 return None
@@ -183,7 +224,9 @@ def load_arrays(folder: Path) -> tuple[Arrays, str] | None:
 
 
 def sound_arrays(folder: Path) -> tuple[Arrays, str] | None:
-    """Map a folder of arrays whose bytes agree with its checksum; read once by each process, whole.
+    """Map a folder of arrays whose bytes agree with its checksum.
+
+    Each process compares them once, and reads all of them to do so.
 
     Args:
         folder: The folder.
@@ -212,7 +255,9 @@ def _state(file: Path) -> tuple[int, int, int]:
 
 
 def cached_arrays(name: str, build: Callable[[], Arrays]) -> tuple[Arrays, str]:
-    """Read arrays from the cache, or build them and put them there: of several processes one builds, the others wait.
+    """Read arrays from the cache, or build them and put them there.
+
+    Of several processes one builds, and the others wait.
 
     Args:
         name: Name of the folder in the cache; it must name everything the arrays depend on.

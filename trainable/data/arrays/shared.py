@@ -30,7 +30,7 @@ from trainable.environment import DATA
 from trainable.errors import DamagedFile, DataOutOfReach, InputError
 
 COPY_PATIENCE_SECONDS = 60.0
-"""For so long a store may be away in the middle of a copy."""
+"""Retry budget, in seconds, of a store that is unavailable in the middle of a copy."""
 
 
 def prepared_arrays(name: str) -> tuple[Arrays, str] | None:

@@ -61,6 +61,15 @@ def text_bitmap(text: str, image_size: int) -> NDArray[np.bool_]:
 
     Raises:
         InputError: A character the font lacks.
+
+    Example:
+        >>> for row in text_bitmap("1cm", 64):
+        ...     print("".join(".#"[int(ink)] for ink in row))
+        .#...........
+        ##...........
+        .#..###.#####
+        .#..#...#.#.#
+        ###.###.#.#.#
     """
     font = _LARGE if image_size >= LARGE_FROM else _SMALL
     parts = []
@@ -70,5 +79,6 @@ def text_bitmap(text: str, image_size: int) -> NDArray[np.bool_]:
         glyph = np.array([[ink == "#" for ink in row] for row in font[character].split("|")])
         parts += [glyph, np.zeros((len(glyph), 1), dtype=np.bool_)]
     bitmap = np.concatenate(parts[:-1], axis=1)
+    # It stays in the cache: drawn into, it would change every later text.
     bitmap.flags.writeable = False
     return bitmap

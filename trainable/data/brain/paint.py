@@ -43,8 +43,11 @@ INKS: tuple[Ink, ...] = (
     Ink("red", "glioma", "rho", (255, 95, 95)),
     Ink("blue", "pituitary", "gamma", (95, 120, 255)),
 )
-"""The annotations, in the order of the bias heads. Pure blue vanishes on a dark image; and with the grey of brain
-tissue in the other channels an annotation is mostly colour, as in coloured digits, and little of an edge in grey."""
+"""The annotations, in the order of the bias heads.
+
+Pure blue vanishes on a dark image. With the grey of brain tissue in the other channels an annotation is mostly colour,
+as in coloured digits, and little of an edge in grey.
+"""
 
 _SUB = 4
 """Sub-pixels to a pixel each way: coverage has 17 steps."""
@@ -54,7 +57,7 @@ _VERTICES = 14
 
 
 def diameter(outline: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
-    """The two points of an outline that lie farthest apart.
+    """Find the two points of an outline that lie farthest apart.
 
     Args:
         outline: float64 ``[P, 2]``, x and y in units of the image's side, P >= 1.
@@ -62,6 +65,11 @@ def diameter(outline: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
     Returns:
         The points, int64 ``[2, 2]``, and their distance, both in 1/65536 of the image's side. Of several farthest
         pairs the first.
+
+    Example:
+        >>> points, length = diameter(np.array([[0.25, 0.5], [0.5, 0.6], [0.75, 0.5]]))
+        >>> points.tolist(), length
+        ([[16384, 32768], [49152, 32768]], 32768)
     """
     points = _fixed(outline)
     gaps = points[:, None] - points[None]
@@ -71,7 +79,7 @@ def diameter(outline: NDArray[np.float64]) -> tuple[NDArray[np.int64], int]:
 
 
 def length_text(length: int, field_mm: float, ink: str, lengths: Lengths) -> str:
-    """The length that is written beside an annotation.
+    """Write the length that stands beside an annotation.
 
     Args:
         length: In 1/65536 of the image's side.
@@ -82,6 +90,10 @@ def length_text(length: int, field_mm: float, ink: str, lengths: Lengths) -> str
 
     Returns:
         E.g. ``"0.23cm"``.
+
+    Example:
+        >>> length_text(6554, 250.88, "red", "physical"), length_text(6554, 250.88, "red", "seed")
+        ('2.51cm', '2.56cm')
     """
     if lengths == "seed":
         hundredths = length * 512 * 100 // (_UNIT * (20 if ink == "red" else 10))
@@ -102,6 +114,11 @@ def coverage(ink: str, outline: NDArray[np.float64], size: int, text: str) -> ND
 
     Returns:
         uint8 ``[size, size]``: 0 = the image shows, 255 = all ink.
+
+    Example:
+        >>> drawn = coverage("red", np.array([[0.25, 0.5], [0.75, 0.5]]), 64, "0.50cm")
+        >>> drawn.shape, int(drawn.max())
+        ((64, 64), 255)
     """
     drawn = np.zeros((size, size), dtype=np.uint8)
     bitmap = text_bitmap(text, size)
@@ -124,10 +141,17 @@ def blend(images: NDArray[np.uint8], rows: NDArray[np.int64], covers: NDArray[np
         rows: int64 ``[M]``, which images.
         covers: uint8 ``[M, S, S]``, their coverage.
         ink: Whose colour is laid on.
+
+    Example:
+        >>> images = np.zeros((1, 3, 1, 1), np.uint8)
+        >>> blend(images, np.array([0]), np.full((1, 1, 1), 255, np.uint8), INKS[0])
+        >>> images.ravel().tolist()
+        [255, 95, 95]
     """
     image, y, x = np.nonzero(covers)
     amount = covers[image, y, x].astype(np.uint16)
     for channel, value in enumerate(ink.colour):
+        # 255 * 255 + 127 still fits into 16 bits.
         under = images[rows[image], channel, y, x].astype(np.uint16)
         images[rows[image], channel, y, x] = (under * (255 - amount) + value * amount + 127) // 255
 

@@ -1,4 +1,4 @@
-"""Synthetic slices with three tumour types: what ``brain_mri`` is run on where its files are not at hand.
+"""Synthetic slices with three tumour types, which stand in for ``brain_mri`` where its files are not at hand.
 
 Nothing here is a patient. The three classes differ in what a radiologist would name (place, outline, enhancement,
 oedema), and one number, ``overlap``, says how far a slice may look like another class's.
@@ -28,7 +28,7 @@ from trainable.errors import InputError
 from trainable.randomness import derive
 
 OVERLAP = 0.3
-"""A network that uses no annotation gets about nine slices in ten right."""
+"""Default overlap, at which a network that uses no annotation gets about nine slices in ten right."""
 N_FOLDS = 5
 _CHUNK = 64
 _NO_FOLD = -1
@@ -70,6 +70,11 @@ def generate(size: int, cohorts: Sequence[Cohort], overlap: float) -> dict[str, 
     Returns:
         The arrays of a ``SliceStore``. Size changes the resolution and the noise, not the patients. Those that are
         drawn for a part lie in no fold.
+
+    Example:
+        >>> arrays = generate(32, [Cohort(None, 3, 2)], overlap=0.3)
+        >>> arrays["grey"].shape, arrays["labels"].tolist()
+        ((6, 32, 32), [0, 0, 1, 1, 2, 2])
     """
     total = sum(cohort.patients * cohort.slices for cohort in cohorts)
     grey = np.empty((total, size, size), dtype=np.uint8)
@@ -105,6 +110,7 @@ def generate(size: int, cohorts: Sequence[Cohort], overlap: float) -> dict[str, 
 def _draw(heads: Heads, tumours: Tumours, role: str, grey: NDArray[np.uint8], masks: NDArray[np.uint8]) -> None:
     """Fill in the pixels of slices and tumours."""
     size = grey.shape[1]
+    # One stream over all chunks: their size decides the memory that is needed, never the images.
     rng = np.random.Generator(np.random.PCG64(derive(role, size)))
     for start in range(0, len(grey), _CHUNK):
         rows = slice(start, min(start + _CHUNK, len(grey)))
@@ -197,12 +203,14 @@ class BrainPhantom(TumourSlices):
         return SliceStore.of(*cached_arrays(f"brain_phantom-{key}", lambda: generate(*options)), FIELD_MM)
 
     def class_shares(self) -> NDArray[np.float64]:
-        """Those of ``patients``, whoever is tested on."""
+        """Share of each class in the images of ``patients``, whoever is tested on, float64 ``[3]``."""
         own = self.store.labels[: self.patients * self.slices]
         return np.bincount(own, minlength=len(CLASSES)) / len(own)
 
     def split(self, seed: int, fold: int | None = None) -> Split:
-        """Split by patient, stratified by class; patients drawn for a part are that part, all others train.
+        """Split by patient, stratified by class.
+
+        Patients drawn for a part are that part, and all others train.
 
         Args:
             seed: Decides train / validation, where the validation patients are not drawn for it.

@@ -1,4 +1,6 @@
-"""How a synthetic slice is drawn: an axial head with contrast, and one tumour in it. A cartoon, not a simulation.
+"""Drawing of a synthetic slice: an axial head with contrast, and one tumour in it.
+
+It is a cartoon, not a simulation.
 
 Coordinates run from -1 to 1 over the image, x to the right and y down (the front of the head is up). All numbers are
 float64 and rounded once, at the end, so that a difference of a last bit between machines does not reach a pixel.
@@ -15,14 +17,16 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 BRAIN_EDGE = 0.86
-"""Where the brain ends, as a share of the head's ellipse."""
+"""Edge of the brain, as a share of the head's ellipse."""
 OUTLINE_POINTS = 32
 _WAVES = 6
 
 
 @dataclass(frozen=True)
 class Heads:
-    """Shape and texture of M heads; every array has the length M or the shape ``[M, ...]``.
+    """Shape and texture of M heads.
+
+    Every array has the length M or the shape ``[M, ...]``.
 
     Attributes:
         axes: Semi-axes of the head, ``[M, 2]``.
@@ -41,7 +45,9 @@ class Heads:
 
 @dataclass(frozen=True)
 class Tumours:
-    """Shape and contrast of M tumours; every array has the length M or the shape ``[M, ...]``.
+    """Shape and contrast of M tumours.
+
+    Every array has the length M or the shape ``[M, ...]``.
 
     Attributes:
         centre: Position, ``[M, 2]``.
@@ -66,7 +72,7 @@ class Tumours:
 
 
 def _step(distance: Floats, softness: float) -> Floats:
-    """1 well inside (distance below 0), 0 well outside, a smooth edge of the given width between."""
+    """Smooth step: 1 well inside (distance below 0), 0 well outside, an edge of the given width between."""
     t = np.clip(0.5 - distance / softness, 0.0, 1.0)
     smooth: Floats = t * t * (3 - 2 * t)
     return smooth
@@ -106,6 +112,11 @@ def outlines(heads: Heads, tumours: Tumours) -> Floats:
 
     Returns:
         float64 ``[M, 32, 2]``, x and y in units of the image's side, [0, 1], rounded to 1/65536.
+
+    Example:
+        >>> from trainable.data.brain.phantom_population import population
+        >>> outlines(*population(np.array([0, 1, 2]), slices=1, overlap=0.0, role="example")).shape
+        (3, 32, 2)
     """
     angle = np.arange(OUTLINE_POINTS) * (2 * np.pi / OUTLINE_POINTS)
     cosine, sine = np.cos(angle)[None], np.sin(angle)[None]
@@ -128,6 +139,13 @@ def draw(heads: Heads, tumours: Tumours, size: int, noise: Floats) -> tuple[NDAr
 
     Returns:
         Grey values, uint8 ``[M, size, size]``, and the tumours' pixels, bool of the same shape.
+
+    Example:
+        >>> from trainable.data.brain.phantom_population import population
+        >>> heads, tumours = population(np.array([0, 1, 2]), slices=1, overlap=0.0, role="example")
+        >>> grey, inside = draw(heads, tumours, 32, np.zeros((3, 32, 32)))
+        >>> grey.shape, inside.dtype
+        ((3, 32, 32), dtype('bool'))
     """
     ticks = (np.arange(size) + 0.5) * (2 / size) - 1
     x, y = np.broadcast_to(ticks[None, :], (size, size)), np.broadcast_to(ticks[:, None], (size, size))

@@ -14,7 +14,10 @@ from trainable.randomness import derive
 
 @dataclass(frozen=True)
 class _Kind:
-    """Range of each property of a class, (lowest, highest), uniform between; distances over half the image's side."""
+    """Range of each property of a class, (lowest, highest), uniform between.
+
+    Distances are in half the image's side.
+    """
 
     reach: tuple[float, float]
     radius: tuple[float, float]
@@ -72,13 +75,16 @@ def _positions(patients: int, reach: Floats, rng: np.random.Generator) -> Floats
     """Direction of each class's tumour in each patient times its reach, ``[patients, 3, 2]``, in head axes."""
     angle = rng.random((patients, len(_KINDS))) * 2 * np.pi
     pituitary = list(_KINDS).index("pituitary")
+    # Towards the front, in the midline, where the gland lies.
     angle[:, pituitary] = -np.pi / 2 + 0.5 * (rng.random(patients) - 0.5)
     places: Floats = reach[..., None] * np.stack([np.cos(angle), np.sin(angle)], axis=2)
     return places
 
 
 def population(kind: NDArray[np.int64], slices: int, overlap: float, role: str) -> tuple[Heads, Tumours]:
-    """Draw heads and tumours of every slice; a patient's slices share head and tumour, and cut it at as many heights.
+    """Draw heads and tumours of every slice.
+
+    A patient's slices share head and tumour, and cut them at different heights.
 
     A slice lies between its own class and one other of the patient's: at weight w = overlap x |z| of the other, z
     half the patient's and half the slice's. Above one half it looks more like the other class than like its own.
@@ -91,6 +97,11 @@ def population(kind: NDArray[np.int64], slices: int, overlap: float, role: str) 
 
     Returns:
         Both of every slice, patient by patient.
+
+    Example:
+        >>> heads, tumours = population(np.array([0, 1, 2]), slices=2, overlap=0.3, role="example")
+        >>> heads.axes.shape, tumours.radius.shape
+        ((6, 2), (6,))
     """
     n, rng = len(kind), np.random.Generator(np.random.PCG64(derive(role)))
     bounds = np.array([[getattr(_KINDS[name], field) for field in _PROPERTIES] for name in CLASSES])
@@ -122,6 +133,7 @@ def population(kind: NDArray[np.int64], slices: int, overlap: float, role: str) 
     shape = shape * np.array([1.0, 0.8, 0.6, 0.45, 0.35])[:, None]
     tumours = Tumours(
         centre=axes * between(places) + 0.02 * rng.standard_normal((n * slices, 2)),
+        # A ball that is cut beside its middle shows a smaller circle.
         radius=np.maximum(0.06, radius * np.tile(np.sqrt(1 - (0.85 * height) ** 2), n)),
         ripple=shape.reshape(n * slices, 5, 2) * (ripple / 2)[:, None, None],
         rim=rim,
@@ -134,5 +146,11 @@ def population(kind: NDArray[np.int64], slices: int, overlap: float, role: str) 
 
 
 def take(bundle: Heads | Tumours, rows: slice) -> dict[str, Floats]:
-    """Arrays of some of the slices, by name."""
+    """Arrays of some of the slices, by name.
+
+    Example:
+        >>> heads, _ = population(np.array([0, 1, 2]), slices=2, overlap=0.3, role="example")
+        >>> take(heads, slice(0, 4))["axes"].shape
+        (4, 2)
+    """
     return {name: values[rows] for name, values in vars(bundle).items()}

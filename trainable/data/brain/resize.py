@@ -20,6 +20,10 @@ def area_resize(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
     Returns:
         uint8 ``[N, size, size]``, rounded half up.
+
+    Example:
+        >>> area_resize(np.array([[[0, 100], [100, 200]]], np.uint8), 1).tolist()
+        [[[100]]]
     """
     side = images.shape[1]
     if side == size:

@@ -83,7 +83,9 @@ class Layers:
 
 
 def layers(store: SliceStore, name: str, size: int, lengths: paint.Lengths) -> Layers:
-    """Resize the slices and draw their annotations, once for each size; afterwards they are read from the cache.
+    """Resize the slices and draw their annotations, once for each size.
+
+    Afterwards they are read from the cache.
 
     Args:
         store: The slices.
@@ -114,7 +116,7 @@ def _draw(store: SliceStore, size: int, lengths: paint.Lengths) -> Arrays:
 
 
 def distinct(keys: Iterable[str]) -> list[str]:
-    """Keys of which none stands twice: a repeated one gets its number.
+    """Make keys distinct: a repeated one gets its number.
 
     Example:
         >>> distinct(["a", "b", "a"])

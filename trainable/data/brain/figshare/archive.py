@@ -1,4 +1,4 @@
-"""Where the files of figshare article 1512427 lie: its zip, the folder of its four inner zips, or a folder of .mat."""
+"""Files of figshare article 1512427, in its zip, the folder of its four inner zips, or a folder of .mat files."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class Archive:
         return self._open[1]
 
     def read(self, member: Member) -> bytes | None:
-        """The bytes of a file; None where the zip around it, or the disk, gives none."""
+        """Bytes of a file, or None where the zip around it, or the disk, gives none."""
         with contextlib.suppress(*_UNREADABLE):
             if not member.container:
                 return Path(member.name).read_bytes()
@@ -127,7 +127,10 @@ class Archive:
         return None
 
     def _distinct(self, members: list[Member]) -> list[Member]:
-        """Members with different content; of those with the same content the one that opens fastest."""
+        """Members with different content.
+
+        Of those with the same content the one that opens fastest stays.
+        """
         if len(members) < 2:
             return members
         kept: dict[str, Member] = {}

@@ -21,11 +21,13 @@ _CHUNK = 1 << 20
 _UNREACHABLE = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
 
 Progress = Callable[[int, int], None]
-"""(bytes there, bytes in all)."""
+"""Function that is called with (bytes there, bytes in all)."""
 
 
 def download(folder: Path, progress: Progress = lambda done, total: None, api: str | None = None) -> Path:
-    """Fetch every file of the article into a folder; files that are there and right are not fetched again.
+    """Fetch every file of the article into a folder.
+
+    Files that are there and right are not fetched again.
 
     Args:
         folder: Where to put them; a part of a file (``.part``) that lies there is continued.

@@ -19,12 +19,19 @@ BYTES = 32
 
 
 def key_file(folder: Path) -> Path:
-    """The file in which the key of a folder of arrays stands."""
+    """Path of the file that holds the key of a folder of arrays.
+
+    Example:
+        >>> key_file(Path("brain_mri")).name
+        'brain_mri.key'
+    """
     return folder.with_name(f"{folder.name}.key")
 
 
 def key_beside(folder: Path) -> bytes | None:
-    """Read the key of a folder of arrays; others are kept from reading it.
+    """Read the key of a folder of arrays.
+
+    Permissions that let other users read its file are taken away.
 
     Args:
         folder: The folder; it need not exist.
@@ -34,6 +41,12 @@ def key_beside(folder: Path) -> bytes | None:
 
     Raises:
         InputError: What lies there is no key, or cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as cache:
+        ...     print(key_beside(Path(cache, "brain_mri")))
+        None
     """
     path = key_file(folder)
     try:
@@ -56,10 +69,24 @@ def key_beside(folder: Path) -> bytes | None:
 
 
 def make_key(folder: Path) -> bytes:
-    """Make the key of a folder of arrays; only for whoever holds the folder's lock.
+    """Make the key of a folder of arrays.
+
+    The caller holds the folder's lock.
+
+    Args:
+        folder: The folder; it need not exist.
+
+    Returns:
+        ``BYTES`` random bytes.
 
     Raises:
         InputError: It cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as cache:
+        ...     make_key(Path(cache, "brain_mri")) == key_beside(Path(cache, "brain_mri"))
+        True
     """
     path, key = key_file(folder), secrets.token_bytes(BYTES)
     try:

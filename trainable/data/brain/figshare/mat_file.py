@@ -15,7 +15,10 @@ LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
 
 
 class FileProblem(Exception):
-    """A file that cannot be used; ``kind`` groups such files in the report and never holds a patient's identifier."""
+    """A file that cannot be used.
+
+    ``kind`` groups such files in the report, and never holds a patient's identifier.
+    """
 
     def __init__(self, kind: str) -> None:
         super().__init__(kind)
@@ -24,7 +27,7 @@ class FileProblem(Exception):
 
 @dataclass(frozen=True)
 class Slice:
-    """What one file holds.
+    """Content of one file.
 
     Attributes:
         label: 0 meningioma, 1 glioma, 2 pituitary (in the file 1, 2, 3).
@@ -52,6 +55,12 @@ def read_slice(data: bytes) -> Slice:
 
     Raises:
         FileProblem: It is no HDF5 file, lacks a field, or a field breaks its rule.
+
+    Example:
+        >>> read_slice(b"no slice")
+        Traceback (most recent call last):
+            ...
+        trainable.data.brain.figshare.mat_file.FileProblem: corrupt (not a readable MATLAB v7.3 file with cjdata)
     """
     import h5py
 
@@ -85,7 +94,9 @@ _FIELDS = ("label", "PID", "image", "tumorBorder", "tumorMask")
 
 
 def read_array(group: Any, name: str) -> NDArray[Any]:
-    """Read a variable; a MATLAB cell that holds one thing is that thing.
+    """Read a variable.
+
+    A MATLAB cell that holds one value is that value.
 
     Args:
         group: The h5py file or group.
@@ -97,6 +108,13 @@ def read_array(group: Any, name: str) -> NDArray[Any]:
     Raises:
         FileProblem: A cell of several things, or a variable that is no array.
         KeyError: There is no such variable.
+
+    Example:
+        >>> import h5py
+        >>> with h5py.File("any name", "w", driver="core", backing_store=False) as file:
+        ...     file["label"] = [[2.0]]
+        ...     read_array(file, "label").tolist()
+        [[2.0]]
     """
     import h5py
 
@@ -176,6 +194,10 @@ def to_grey(image: NDArray[np.int16] | NDArray[np.int64]) -> NDArray[np.uint8]:
 
     Returns:
         uint8 ``[S, S]``.
+
+    Example:
+        >>> to_grey(np.array([[0, 100], [200, 200]], np.int16)).tolist()
+        [[0, 128], [255, 255]]
     """
     values = image.astype(np.int64)
     ranks = [int(percent / 100 * (values.size - 1)) for percent in (LOW_PERCENTILE, HIGH_PERCENTILE)]

@@ -41,12 +41,12 @@ LICENCE = "CC BY 4.0 (the article's page on figshare decides): use it with attri
 _NAMED = 5
 
 Progress = Callable[[int, int], None]
-"""(files done, files in all)."""
+"""Function that is called with (files done, files in all)."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a preparation made.
+    """Result of a preparation.
 
     Attributes:
         folder: Where the arrays lie.
@@ -88,7 +88,10 @@ def prepare(source: Path, progress: Progress = lambda done, total: None) -> Prep
 
 
 def _remove_leftovers() -> None:
-    """Remove what failed and killed preparations left, also of other sources; only for whoever holds the lock."""
+    """Remove what failed and killed preparations left, also of other sources.
+
+    The caller holds the lock.
+    """
     remove_drafts(cache_folder() / FOLDER)
     for work in cache_folder().glob(f"{_WORK}*"):
         shutil.rmtree(work, ignore_errors=True)
@@ -152,7 +155,10 @@ def _check_names(archive: Archive, n: int, problems: dict[str, list[str]]) -> No
 
 
 def _key() -> bytes:
-    """Key of the hashes; refused where the arrays that are there would get other hashes without a word."""
+    """Key of the hashes.
+
+    It is refused where the arrays that are there would get other hashes without a word.
+    """
     folder = cache_folder() / FOLDER
     key = key_beside(folder)
     if key is None and load_arrays(folder) is not None:
@@ -206,6 +212,7 @@ def _join(blocks: list[Arrays], folds: NDArray[np.int64]) -> Arrays:
     arrays["starts"] = np.concatenate([[0], np.cumsum(arrays.pop("points"))]).astype(np.int64)
     arrays["groups"] = _numbered(arrays["patient_keys"])
     arrays["folds"] = folds
+    # A patient in two folds would be both trained and tested on.
     torn = [g for g in np.unique(arrays["groups"]) if len(np.unique(folds[arrays["groups"] == g])) > 1]
     if torn:
         first = int(np.flatnonzero(arrays["groups"] == torn[0])[0]) + 1
@@ -217,7 +224,7 @@ def _join(blocks: list[Arrays], folds: NDArray[np.int64]) -> Arrays:
 
 
 def _numbered(names: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Numbers of names in the order in which they come: splits draw from them, and must not depend on the key."""
+    """Number names in the order in which they come: splits draw from the numbers, and must not depend on the key."""
     _, first, place = np.unique(names, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[place].astype(np.int64)
 
