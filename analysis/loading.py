@@ -56,6 +56,13 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
         {'ceiling': 0.91, 'erm': 0.92}
     """
     frames = _load_each(_places(directories))
+    for frame in frames:
+        if not superseded and frame["superseded"].all():
+            raise InputError(
+                f"no trial of {frame['directory'].iloc[0]} counts: its {len(frame)} rows are of configurations that no "
+                "selection rule chooses, as where their search trials are lost: lnl-sweep verify names damaged files "
+                "(superseded=True loads the rows)"
+            )
     trials = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
     if superseded or not trials["superseded"].any():
         return trials

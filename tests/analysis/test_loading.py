@@ -191,6 +191,17 @@ def test_no_rows_yet_is_one_sentence(tmp_path: Path) -> None:
     assert analysis.load_predictions(tmp_path).empty
 
 
+def test_rows_that_no_rule_chooses_are_one_sentence(folder: Path, synthetic: ModuleType) -> None:
+    rows = [row for row in read_parts(open_folder(folder), "trials").to_pylist() if row["phase"] == "confirm"]
+    for part in (folder / "trials").glob("*.parquet"):
+        part.unlink()
+    synthetic.write_part(folder, "trials", "cell", rows, (0, "d", 1))
+    for command in (analysis.load, analysis.write_report):
+        with pytest.raises(InputError, match=rf"no trial of .*sweep counts: its {len(rows)} rows .* no selection rule"):
+            command(folder)
+    assert len(analysis.load(folder, superseded=True)) == len(rows)
+
+
 def test_damaged_yaml_is_named(folder: Path) -> None:
     (folder / "sweep.yaml").write_text("a: [")
     with pytest.raises(InputError, match=r"sweep\.yaml must be YAML"):
