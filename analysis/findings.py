@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.changes import mark_seeds_added
-from analysis.loading import load, load_history, load_predictions, load_splits, section
+from analysis.loading import counted, load, load_history, load_predictions, load_splits, section
 from analysis.numbers.comparability import shared_properties
 from analysis.numbers.confusion import confusion_by_strength
 from analysis.numbers.curve import curve_rows
@@ -121,7 +121,7 @@ def gather(places: Sequence[Location]) -> Findings:
     if len(names) > 1:
         # Two sweeps may have trials of the same identifier.
         every["trial_id"] = every["sweep"] + "/" + every["trial_id"]
-    trials = every[~every["superseded"]].reset_index(drop=True)
+    trials = counted(every)
     column = default_column(trials)
     trials = with_calibration(trials, predictions)
     others = [measure.column for measure in measures_in(trials) if measure.column != column]

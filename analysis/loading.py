@@ -56,17 +56,34 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
         {'ceiling': 0.91, 'erm': 0.92}
     """
     frames = _load_each(_places(directories))
-    for frame in frames:
-        if not superseded and frame["superseded"].all():
-            raise InputError(
-                f"no trial of {frame['directory'].iloc[0]} counts: its {len(frame)} rows are of configurations that no "
-                "selection rule chooses, as where their search trials are lost: lnl-sweep verify names damaged files "
-                "(superseded=True loads the rows)"
-            )
     trials = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-    if superseded or not trials["superseded"].any():
-        return trials
-    return trials[~trials["superseded"]].reset_index(drop=True)
+    return trials if superseded else counted(trials)
+
+
+def counted(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials that count, of those that ``load`` returned with ``superseded=True``.
+
+    Args:
+        trials: Rows of one or several sweeps.
+
+    Returns:
+        The rows that are not superseded.
+
+    Raises:
+        InputError: All rows of a sweep are superseded.
+
+    Example:
+        >>> counted(pd.DataFrame({"superseded": [True, False], "directory": "d"})).index.to_list()
+        [0]
+    """
+    for folder, rows in trials.groupby("directory", sort=False):
+        if rows["superseded"].all():
+            raise InputError(
+                f"no trial of {folder} counts: its {len(rows)} rows are of configurations that no selection rule "
+                "chooses, as where their search trials are lost: lnl-sweep verify names damaged files "
+                "(analysis.load(..., superseded=True) returns the rows)"
+            )
+    return trials[~trials["superseded"]].reset_index(drop=True) if trials["superseded"].any() else trials
 
 
 def load_history(directory: Location | Sequence[Location]) -> pd.DataFrame:

@@ -203,7 +203,7 @@ def cell_table(cells: list[CellStatus]) -> Table:
     # With a second parameter, folds or repeats the bias value alone would stand for several rows.
     ambiguous = any(count > 1 for count in counts.values())
     position = "cell" if ambiguous else "bias value"
-    for heading in ("method", position, "phase", "finished", "running", "pruned", "failed", "best", "pressure"):
+    for heading in ("method", position, "phase", "finished", "running", "pruned", "failed", "best", "weight"):
         # Where a terminal is narrow, a name goes on in the next line: cut short it would be the same in every row.
         overflow: OverflowMethod = "fold" if heading in ("method", "cell") else "ellipsis"
         table.add_column(heading, justify="left" if heading in ("method", "phase") else "right", overflow=overflow)

@@ -121,6 +121,7 @@ def packed(
 ) -> tuple[dict[str, float], str]:
     """The share of each method's trials, and what was said, where ``erm`` takes one processor."""
     monkeypatch.setattr(gpu_packing, "ray", fake)
+    monkeypatch.setattr(gpu_packing, "with_our_code", lambda work: work)
     monkeypatch.setattr(gpu_packing, "cluster_nodes", lambda: fake.here if largest is None else largest)
     config = sweep_config()
     told = io.StringIO()
