@@ -15,7 +15,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.integration.planted import PLANTED, listening
-from tests.integration.support import NODE, SWEEP, Witness, driver, own_cluster, session_members
+from tests.integration.support import (
+    NODE,
+    SWEEP,
+    Witness,
+    installed_driver,
+    null_driver,
+    own_cluster,
+    session_members,
+)
 
 # The machine of the tests may be busy: Ray's own half a minute for a start is then too short.
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
@@ -51,7 +59,8 @@ def witness(short_tmp: Path, sweep_file: Path) -> Witness:
     (current / "store").mkdir(parents=True)
     (current / "store" / "__init__.py").touch()
     (current / "trainable.py").write_text("raise SystemExit('the wrong module was imported')\n")
-    with driver(short_tmp, out, "run", sweep_file, "--out", out, variables=variables, cwd=current) as running:
+    words = ("run", sweep_file, "--out", out)
+    with installed_driver(short_tmp, out, *words, variables=variables, cwd=current) as running:
         running.wait_for_rows(1)
         found = listening(session_members(running.process.pid))
         assert running.wait() == 0, running.text()
@@ -62,6 +71,15 @@ def witness(short_tmp: Path, sweep_file: Path) -> Witness:
 def undisturbed(witness: Witness) -> Path:
     """The directory of a sweep that nothing happened to."""
     return witness.out
+
+
+@pytest.fixture(scope="session")
+def null_run(short_tmp: Path, sweep_file: Path, cluster: Any) -> Path:
+    """The directory of the small sweep with trials that train nothing, to which nothing happened."""
+    out = short_tmp / "null"
+    with null_driver(short_tmp, out, "run", sweep_file, "--out", out, "--address", cluster.address) as running:
+        assert running.wait() == 0, running.text()
+    return out
 
 
 @pytest.fixture(scope="session")
