@@ -21,7 +21,6 @@ from typing import Protocol
 import pytest
 
 
-
 @dataclass(frozen=True)
 class Null:
     """Trials that train nothing, in place of those that train.

@@ -1,6 +1,6 @@
 """Imports of a driver, done once in the process that the drivers of the tests are forked from."""
 
-# ruff: noqa: F401
+# ruff: noqa: F401, I001
 import analysis.report.page
 import matplotlib.figure
 import mlxtend

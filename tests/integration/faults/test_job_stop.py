@@ -108,8 +108,8 @@ def story(short_tmp: Path, sweep_file: Path) -> Story:
         wait_until(lambda: "submitted successfully" in job("submit", *submit), "job", 120)
         # Beside it one whose user hands the secret to Ray, which by then has written it down.
         told = "--runtime-env-json", json.dumps({"env_vars": {"AWS_SECRET_ACCESS_KEY": "toldtoray"}})
-        other = "--no-wait", "--submission-id", "telling", *told, "--", programs / "lnl-sweep", *sweep, short_tmp / "telling"
-        job("submit", *other)
+        other = programs / "lnl-sweep", *sweep, short_tmp / "telling"
+        job("submit", "--no-wait", "--submission-id", "telling", *told, "--", *other)
         wait_until(lambda: len(rows(out)) >= 3 or state(), "three rows", 240, 0.2)
         job("stop", "--no-wait", "small")
         wait_until(state, "end of the job", 180)

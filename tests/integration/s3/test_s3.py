@@ -197,9 +197,7 @@ def test_a_server_that_is_away_costs_time_and_loses_nothing(
 ) -> None:
     out, words = f"s3://{BUCKET}/{how}", ("run", sweep_file, "--out", f"s3://{BUCKET}/{how}")
     with (
-        null_driver(
-            short_tmp, out, *words, variables=store.variables, seconds=EPOCH, constants=WAITS
-        ) as running,
+        null_driver(short_tmp, out, *words, variables=store.variables, seconds=EPOCH, constants=WAITS) as running,
         Reader(out) as reader,
     ):
         running.wait_for_rows(3)

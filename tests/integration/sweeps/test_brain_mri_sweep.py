@@ -87,8 +87,8 @@ def test_no_patient_is_in_two_parts(swept: Path) -> None:
 def test_one_trial_of_the_shipped_network_at_full_size_through_ray(prepared: Path, short_tmp: Path) -> None:
     out = short_tmp / "mri-resnet"
     cpus = len(os.sched_getaffinity(0))
-    only = ("--only", "method=grl_seed,rho=1,gamma=0")
-    code, text = command("run", "sweeps/brain_mri.yaml", "--smoke", *only, "--set", f"resources.cpu={cpus}", "--out", out)
+    only = ("--only", "method=grl_seed,rho=1,gamma=0", "--set", f"resources.cpu={cpus}")
+    code, text = command("run", "sweeps/brain_mri.yaml", "--smoke", *only, "--out", out)
     assert code == 0, text
     found = list(rows(out).values())
     assert {row["phase"] for row in found} == {"search", "confirm"}
