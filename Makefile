@@ -32,11 +32,11 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/lnl-sweep run
 
-# Integration tests wait for much of their time: two processes run them, file by file, and a third one the others, which
-# are shown after them.
+# Integration tests wait for much of their time: two processes run them, and a third one the others, which are shown
+# after them.
 test: $(STAMP)
 	@$(BIN)/python -m pytest --ignore=tests/integration > .test-others.log 2>&1 & others=$$!; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration; integration=$$?; \
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/integration; integration=$$?; \
 	wait $$others; code=$$?; cat .test-others.log; rm -f .test-others.log; \
 	[ $$integration -eq 0 ] && [ $$code -eq 0 ]
 
