@@ -107,10 +107,11 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def out(server: Server, short_tmp: Path, sweep_file: Path) -> str:
+def out(server: Server, short_tmp: Path, sweep_file: Path, cluster: Any) -> str:
     """A sweep on moto."""
     address = f"s3://{BUCKET}/deep/er"
-    with null_driver(short_tmp, address, "run", sweep_file, "--out", address, variables=server.variables) as running:
+    words = ("run", sweep_file, "--out", address, "--address", cluster.address)
+    with null_driver(short_tmp, address, *words, variables=server.variables) as running:
         assert running.wait(1500) == 0, running.text()
         assert finished(running.text()) and f"report: {address}/report.html" in running.text()
     return address
@@ -149,9 +150,9 @@ class TestWholeSweep:
         assert code == 0, text
         assert len(analysis.load(short_tmp / "packed.zip")) == len(analysis.load(out))
 
-    def test_it_is_extended_by_resume(self, out: str, server: Server, short_tmp: Path) -> None:
+    def test_it_is_extended_by_resume(self, out: str, server: Server, short_tmp: Path, cluster: Any) -> None:
         before = rows(out)
-        words = ("resume", out, "--set", "confirm.seeds=2")
+        words = ("resume", out, "--set", "confirm.seeds=2", "--address", cluster.address)
         with null_driver(short_tmp, out, *words, variables=server.variables) as running:
             assert running.wait(1500) == 0, running.text()
         after = rows(out)
@@ -193,9 +194,10 @@ def test_a_denied_write_is_refused_before_any_trial(
 
 @pytest.mark.parametrize(("how", "seconds"), [("stopped", 60 / SHORTER), ("hanging", 30 / SHORTER)])
 def test_a_server_that_is_away_costs_time_and_loses_nothing(
-    how: str, seconds: float, store: Server, short_tmp: Path, sweep_file: Path, null_run: Path
+    how: str, seconds: float, store: Server, short_tmp: Path, sweep_file: Path, null_run: Path, cluster: Any
 ) -> None:
-    out, words = f"s3://{BUCKET}/{how}", ("run", sweep_file, "--out", f"s3://{BUCKET}/{how}")
+    out = f"s3://{BUCKET}/{how}"
+    words = ("run", sweep_file, "--out", out, "--address", cluster.address)
     with (
         null_driver(short_tmp, out, *words, variables=store.variables, seconds=EPOCH, constants=WAITS) as running,
         Reader(out) as reader,
@@ -212,10 +214,12 @@ def test_a_server_that_is_away_costs_time_and_loses_nothing(
     assert reader.wrong == [] and reader.loads > 5
 
 
-def test_a_killed_driver_is_resumed(store: Server, short_tmp: Path, sweep_file: Path, null_run: Path) -> None:
-    out = f"s3://{BUCKET}/killed"
+def test_a_killed_driver_is_resumed(
+    store: Server, short_tmp: Path, sweep_file: Path, null_run: Path, cluster: Any
+) -> None:
+    out, there = f"s3://{BUCKET}/killed", ("--address", cluster.address)
     with Reader(out) as reader:
-        words = ("run", sweep_file, "--out", out)
+        words = ("run", sweep_file, "--out", out, *there)
         with null_driver(short_tmp, out, *words, variables=store.variables, seconds=EPOCH) as running:
             running.wait_for_rows(4)
             running.wait_for(lambda: bool(checkpoints(out)), "a checkpoint")
@@ -223,7 +227,7 @@ def test_a_killed_driver_is_resumed(store: Server, short_tmp: Path, sweep_file: 
             assert running.wait() == -signal.SIGKILL
         before = rows(out)
         assert 4 <= len(before) < SEARCHED
-        with null_driver(short_tmp, out, "resume", out, variables=store.variables) as resumed:
+        with null_driver(short_tmp, out, "resume", out, *there, variables=store.variables) as resumed:
             assert resumed.wait(1500) == 0, resumed.text()
     assert finished(resumed.text())
     assert differences(before, rows(out)) == []
