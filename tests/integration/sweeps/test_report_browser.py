@@ -160,7 +160,7 @@ def test_figures_follow_the_colour_scheme(opened: Page) -> None:
     opened.page.wait_for_timeout(200)
     light = opened.js(font)
     opened.page.emulate_media(color_scheme="dark")
-    opened.page.wait_for_timeout(200)
+    opened.page.wait_for_function(f"light => {font} !== light", arg=light)
     assert opened.js(font) != light
 
 
