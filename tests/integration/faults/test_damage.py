@@ -207,8 +207,8 @@ def rounds(part: tuple[float, float], count: int) -> range:
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("kind", ["finished", "interrupted"])
 def test_damage(
-    kind: str, part: tuple[float, float], whole: Path, interrupted: Path, foreign: Path, truth: dict[str, Rows], tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    kind: str, part: tuple[float, float], whole: Path, interrupted: Path, foreign: Path, truth: dict[str, Rows],
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     base = whole if kind == "finished" else interrupted
     before = snapshot(base)
