@@ -5,13 +5,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export UV_PYTHON_DOWNLOADS ?= never
 
-.PHONY: demo test test-fast test-lab lint types check notebooks clean help
+.PHONY: demo test test-fast test-lab test-versions lint types check notebooks clean help
 
 help:
 	@echo "make demo       run the demo sweep and write results/brain_phantom/report.html (PYTHON=python3.12: with another python)"
-	@echo "make test       run the whole test suite (about an hour on two cores)"
+	@echo "make test       run the test suite (about 20 minutes on two cores)"
 	@echo "make test-fast  run all but the slow tests (a few minutes)"
-	@echo "make test-lab   run the fast tests with the oldest and the newest versions on each Python (an hour or two; needs uv)"
+	@echo "make test-lab   run what needs a laboratory: ray up, lost machines, two Slurm nodes, long simulations (needs root)"
+	@echo "make test-versions"
+	@echo "                run the fast tests with the oldest and the newest versions on each Python (an hour or two; needs uv)"
 	@echo "make check      lint and types"
 	@echo "make notebooks  execute analysis/notebooks, store them with their figures, draw the README's (needs Chromium);"
 	@echo "                EXAMPLE=DIR makes the stored example from a finished sweep first"
@@ -30,18 +32,22 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/lnl-sweep run
 
-# Integration tests wait for much of their time: the others run beside them, and are shown after them.
+# Integration tests wait for much of their time: two processes run them, and a third one the others, which are shown
+# after them.
 test: $(STAMP)
 	@$(BIN)/python -m pytest --ignore=tests/integration > .test-others.log 2>&1 & others=$$!; \
-	$(BIN)/python -m pytest tests/integration; integration=$$?; \
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/integration; integration=$$?; \
 	wait $$others; code=$$?; cat .test-others.log; rm -f .test-others.log; \
 	[ $$integration -eq 0 ] && [ $$code -eq 0 ]
 
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-lab: $(STAMP)
 	$(BIN)/python -m pytest -m lab
+
+test-versions: $(STAMP)
+	$(BIN)/python -m pytest -m versions
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

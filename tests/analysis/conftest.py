@@ -38,3 +38,11 @@ def sweep_dir(tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType) -
     """A finished synthetic sweep; tests must not write into it."""
     folder: Path = synthetic.write_sweep(tmp_path_factory.mktemp("results") / "synthetic")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_dir(tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType) -> Path:
+    """One with two bias values, three methods and few images; tests must not write into it."""
+    knobs = {"values": (0.1, 0.02), "methods": ("ceiling", "erm", "lnl"), "n_search": 3, "n_images": 40}
+    folder: Path = synthetic.write_sweep(tmp_path_factory.mktemp("small") / "synthetic", synthetic.Sweep(**knobs))
+    return folder

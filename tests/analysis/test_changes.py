@@ -50,8 +50,8 @@ def test_seeds_are_counted_once_and_only_when_results_existed(changes: list[dict
 
 
 @pytest.fixture(scope="module")
-def extended(sweep_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = Path(shutil.copytree(sweep_dir, tmp_path_factory.mktemp("extended") / "s"))
+def extended(small_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = Path(shutil.copytree(small_dir, tmp_path_factory.mktemp("extended") / "s"))
     (folder / "changes.jsonl").write_text(json.dumps(line(40, confirm__seeds=(2, 5))) + "\n")
     return folder
 
@@ -78,8 +78,8 @@ def test_the_report_says_it_beside_every_p_value_and_under_the_curve(extended: P
         assert SAID in re.findall(rf'<section id="{section}">.*?</section>', html, re.S)[0], section
 
 
-def test_of_several_sweeps_the_extended_one_is_named(sweep_dir: Path, extended: Path, tmp_path: Path) -> None:
-    html = Path(analysis.write_report([sweep_dir, extended], tmp_path / "r.html")).read_text("utf-8")
+def test_of_several_sweeps_the_extended_one_is_named(small_dir: Path, extended: Path, tmp_path: Path) -> None:
+    html = Path(analysis.write_report([small_dir, extended], tmp_path / "r.html")).read_text("utf-8")
     assert "3 seeds of synthetic (s) were added after results had been seen" in html
     assert html.count("<header>") == 1 and SAID in re.findall(r"<header>.*?</header>", html, re.S)[0]
 

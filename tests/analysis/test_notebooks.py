@@ -96,6 +96,7 @@ def test_it_runs_on_the_example(name: str, runner: ModuleType) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.lab
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_on_another_folder(name: str, runner: ModuleType, sweep_dir: Path) -> None:
     done = runner.execute(runner.read_source(source_of(name), str(sweep_dir)))

@@ -15,10 +15,33 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.integration.planted import PLANTED, listening
-from tests.integration.support import NODE, SWEEP, Witness, decoys, driver, own_cluster, session_members
+from tests.integration.support import (
+    NODE,
+    SWEEP,
+    Witness,
+    decoys,
+    installed_driver,
+    null_driver,
+    own_cluster,
+    session_members,
+)
 
 # The machine of the tests may be busy: Ray's own half a minute for a start is then too short.
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
+
+
+TRAINED = {"undisturbed", "witness"}
+"""Fixtures of the sweep that trains, which takes half a minute."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests in one process, and those of all files that need the sweep that trains (--dist loadgroup)."""
+    here = Path(__file__).parent
+    own = [item for item in items if here in item.path.parents and not item.get_closest_marker("lab")]
+    trained = {item.path for item in own if TRAINED & set(getattr(item, "fixturenames", ()))}
+    for item in own:
+        name = "trained" if item.path in trained else str(item.path.relative_to(here))
+        item.add_marker(pytest.mark.xdist_group(name))
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +71,8 @@ def witness(short_tmp: Path, sweep_file: Path) -> Witness:
         folder.mkdir()
     variables = {**PLANTED, **{name: str(folder) for name, folder in own.items()}}
     current = decoys(short_tmp / "current")
-    with driver(short_tmp, out, "run", sweep_file, "--out", out, variables=variables, cwd=current) as running:
+    words = ("run", sweep_file, "--out", out)
+    with installed_driver(short_tmp, out, *words, variables=variables, cwd=current) as running:
         running.wait_for_rows(1)
         found = listening(session_members(running.process.pid))
         assert running.wait() == 0, running.text()
@@ -59,6 +83,15 @@ def witness(short_tmp: Path, sweep_file: Path) -> Witness:
 def undisturbed(witness: Witness) -> Path:
     """The directory of a sweep that nothing happened to."""
     return witness.out
+
+
+@pytest.fixture(scope="session")
+def null_run(short_tmp: Path, sweep_file: Path, cluster: Any) -> Path:
+    """The directory of the small sweep with trials that train nothing, to which nothing happened."""
+    out = short_tmp / "null"
+    with null_driver(short_tmp, out, "run", sweep_file, "--out", out, "--address", cluster.address) as running:
+        assert running.wait() == 0, running.text()
+    return out
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -73,3 +74,139 @@ def null_trainable(seconds: float = 0.0, late: float = 0.0, place: str = "", mee
             pass
 
     return NullTrainable
+
+
+def resumable(seconds: float = 0.0, constants: Mapping[str, float] | None = None) -> type:
+    """The trainable of a sweep whose trials train nothing, but keep checkpoints, predictions and models like all.
+
+    Everything is that of ``SweepTrainable``, except that no trainer is built and torch is not imported. The value of an
+    epoch is a function of the whole specification and of the epochs before it, which the checkpoint holds: a trial that
+    goes on from a wrong place has other values.
+
+    Args:
+        seconds: How long an epoch takes.
+        constants: Values of module constants in the workers, by ``module:NAME``.
+
+    Returns:
+        The class, which travels by value.
+    """
+    import datetime
+    import importlib
+    import json
+    import time
+    import types
+    import zlib
+
+    import ray
+    import torch
+
+    from store.rules import RULES
+    from store.sealed import seal_tensors
+    from trainable import NUMERICS, tune_trainable
+    from trainable.spec import TrialSpec
+    from trainable.trial import provenance
+    from trainable.trial.outcome import SPEC_COLUMNS
+
+    images = 12
+    known = {
+        "numerics": NUMERICS,
+        "lnl_sweep_version": provenance.package_version(),
+        "git_commit": provenance.git_commit(),
+        # Its own type would bring torch with it.
+        "torch_version": str(torch.__version__),
+    }
+    columns = tuple(SPEC_COLUMNS)
+
+    def share(*parts: object) -> float:
+        return zlib.crc32("/".join(map(str, parts)).encode()) % 1000 / 1000
+
+    class NullTrainer:
+        def __init__(self, spec: TrialSpec) -> None:
+            self.spec, self.epoch, self.history = spec, 0, []  # type: ignore[var-annotated]
+            self._chain = zlib.crc32(spec.to_json().encode())
+            self.started_at = datetime.datetime.now(datetime.UTC)
+
+        @property
+        def finished(self) -> bool:
+            return self.epoch >= self.spec.training.epochs
+
+        @property
+        def objective(self) -> float:
+            return float(self.history[-1][self.spec.rule]) if self.history else float("nan")
+
+        def train_epoch(self) -> None:
+            time.sleep(seconds)
+            self.epoch += 1
+            self._chain = zlib.crc32(str(self.epoch).encode(), self._chain)
+            values = {rule: share(self._chain, rule) for rule in RULES}
+            loss = share(self._chain, "loss")
+            entry = {"trial_id": self.spec.trial_id, "epoch": self.epoch, **values, "train_loss": loss}
+            self.history.append({**entry, "seconds": seconds})
+
+        def row(self, status: str = "pruned", error: str | None = None) -> dict[str, Any]:
+            spec, hyper = self.spec, dict(self.spec.hyperparameters)
+            named = {name: hyper.get(name) for name in ("lambda_", "mu", "lr", "lr_bias", "weight_decay")}
+            row = {name: getattr(spec, name) for name in columns}
+            row |= {"label": spec.label or spec.method, "hyperparameters": json.dumps(hyper, sort_keys=True), **named}
+            row |= {"batch_size": spec.training.batch_size, "epochs": self.epoch, "status": status, "error": error}
+            row |= {**dict(spec.bias), "bias_strength": share(*spec.bias.values()), **known}
+            row |= {"node": ray.get_runtime_context().get_node_id(), "attempts": 1, "preemptions": 0}
+            row |= {"started_at": self.started_at, "finished_at": datetime.datetime.now(datetime.UTC)}
+            if self.history:
+                row |= {rule: self.history[-1][rule] for rule in RULES}
+            return row
+
+        def finish(self) -> Any:
+            row, spec = self.row("completed"), self.spec
+            if spec.phase != "confirm":
+                return types.SimpleNamespace(row=row, history=self.history, predictions=None, model=None)
+            right = [share(self._chain, i) > 0.3 for i in range(images)]
+            label = [i % 10 for i in range(images)]
+            predictions = {
+                "trial_id": [spec.trial_id] * images,
+                "variant": ["unbiased"] * images,
+                "image": [f"image{i:03d}" for i in range(images)],
+                "label": label,
+                "attribute": label,
+                "predicted": [k if good else (k + 1) % 10 for k, good in zip(label, right, strict=True)],
+                "p_0": [share(self._chain, "p", i) for i in range(images)],
+            }
+            row |= {"n_test": images, "test_accuracy": sum(right) / images}
+            model = None
+            if spec.keep_model:
+                import numpy as np
+                import safetensors.numpy
+
+                value = np.full(50, share(self._chain, "model"), "float32")
+                model = seal_tensors(bytes(safetensors.numpy.save({"f.w": value}, {"spec": spec.to_json()})))
+            return types.SimpleNamespace(row=row, history=self.history, predictions=predictions, model=model)
+
+        def state(self) -> bytes:
+            kept = {"spec": self.spec.to_json(), "epoch": self.epoch, "history": self.history, "chain": self._chain}
+            return json.dumps({**kept, "started_at": self.started_at.isoformat()}).encode()
+
+        def load_state(self, data: bytes | memoryview) -> None:
+            kept = json.loads(bytes(data))
+            if kept["spec"] != self.spec.to_json():
+                raise ValueError("the checkpoint belongs to another trial")
+            self.epoch, self.history, self._chain = kept["epoch"], kept["history"], kept["chain"]
+            self.started_at = datetime.datetime.fromisoformat(kept["started_at"])
+
+    class ResumableNullTrainable(tune_trainable.SweepTrainable):
+        def setup(self, config: Any) -> None:
+            # In the worker, which runs nothing else.
+            for name, value in (constants or {}).items():
+                module, _, constant = name.partition(":")
+                setattr(importlib.import_module(module), constant, value)
+            tune_trainable._trainer = lambda spec, device: NullTrainer(spec)  # type: ignore[assignment, return-value]
+            super().setup(config)
+
+        def reset_config(self, new_config: Any) -> bool:
+            self.config = new_config
+            self.setup(new_config)
+            return True
+
+        def _start_clean(self) -> None:
+            pass
+
+    return ResumableNullTrainable

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import random
 import shutil
 import signal
@@ -20,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.integration.support import lnl_sweep_in
 
 BUCKET = "sweeps"
 KEY, SECRET = "AKIDOFTHETESTS", "notasecretatall"
@@ -71,18 +72,7 @@ class Server:
 
 def lnl_sweep(server: Server, *words: object, cwd: Path | None = None, **changes: str) -> tuple[int, str]:
     """Run ``lnl-sweep WORDS`` against a server; its exit code and what it printed."""
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("lnl-sweep")), *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        env={**environment, **server.variables, **changes},
-        cwd=cwd,
-    )
-    return done.returncode, done.stdout + done.stderr
+    return lnl_sweep_in({**server.variables, **changes}, *words, cwd=cwd)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ import pytest
 from store.errors import InputError
 from store.open import open_folder
 from store.parts import read_parts
+from tests.integration.entry import Null, Process, fork
 
 # 2 bias values x 2 methods x (3 search + 1 confirm) trials. The sampler does not learn and nothing is stopped early:
 # whatever happens to the driver, the same trials must come out of it, bit for bit.
@@ -110,7 +112,7 @@ def open_marks(out: Path | str, pattern: str = "") -> list[Path]:
 class Driver:
     """An ``lnl-sweep`` process in a session of its own."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     out: Path | str
     log: Path
 
@@ -174,31 +176,106 @@ def driver(
     out: Path | str,
     *words: object,
     variables: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
+    null: Null | None = None,
 ) -> Iterator[Driver]:
-    """Start ``lnl-sweep WORDS``, on a Ray of its own where no address is given; at the end nothing of it is left."""
+    """Start ``lnl-sweep WORDS``, on a Ray of its own where no address is given; at the end nothing of it is left.
+
+    Args:
+        temporary: Folder for its output and for the files of its Ray.
+        out: Directory of its sweep.
+        words: Its arguments.
+        variables: Environment variables, besides those of the tests.
+        null: In place of training; None = trials train.
+
+    Yields:
+        The driver, forked from a process that has its imports.
+    """
     log = temporary / f"driver-{time.monotonic_ns()}.log"
-    command = [str(Path(sys.executable).with_name("lnl-sweep")), *map(str, words)]
-    if "--address" not in words:
-        command += ["--cpus", "2"]
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    log.touch()
+    process = fork(driver_words(words), log, driver_environment(temporary, variables), null=null)
+    with ended(process):
+        yield Driver(process, out, log)
+
+
+@contextmanager
+def null_driver(
+    temporary: Path,
+    out: Path | str,
+    *words: object,
+    variables: Mapping[str, str] | None = None,
+    seconds: float = Null.seconds,
+    constants: Mapping[str, float] | None = None,
+) -> Iterator[Driver]:
+    """A ``driver`` whose trials train nothing; their values are a function of their specifications.
+
+    Args:
+        temporary: As of ``driver``.
+        out: As of ``driver``.
+        words: As of ``driver``.
+        variables: As of ``driver``.
+        seconds: Length of an epoch.
+        constants: Values of module constants, by ``module:NAME``: shorter waits.
+
+    Yields:
+        The driver.
+    """
+    with driver(temporary, out, *words, variables=variables, null=Null(seconds, constants or {})) as running:
+        yield running
+
+
+@contextmanager
+def installed_driver(
+    temporary: Path, out: Path | str, *words: object, variables: Mapping[str, str] | None = None, cwd: Path
+) -> Iterator[Driver]:
+    """A ``driver`` that is the installed program in a fresh process, started in a folder."""
+    log = temporary / f"driver-{time.monotonic_ns()}.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            command,
+            [str(Path(sys.executable).with_name("lnl-sweep")), *driver_words(words)],
             stdout=file,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             cwd=cwd,
-            env={**environment, "RAY_TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", **(variables or {})},
+            env=driver_environment(temporary, variables),
         )
-    try:
+    with ended(process):
         yield Driver(process, out, log)
+
+
+def driver_words(words: Sequence[object]) -> list[str]:
+    """Arguments, with the number of processors where a Ray of one's own is started."""
+    return [*map(str, words), *(() if "--address" in words else ("--cpus", "2"))]
+
+
+def driver_environment(temporary: Path, variables: Mapping[str, str] | None) -> dict[str, str]:
+    """Environment of a driver: no cluster of anybody else, one thread."""
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    return {**environment, "RAY_TMPDIR": str(temporary), "OMP_NUM_THREADS": "1", **(variables or {})}
+
+
+@contextmanager
+def ended(process: Process) -> Iterator[None]:
+    """At the end of the block neither the process lives nor any other of its session."""
+    try:
+        yield
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
         end_session(process.pid)
+
+
+def lnl_sweep_in(
+    variables: Mapping[str, str], *words: object, cwd: Path | None = None, seconds: float = 300
+) -> tuple[int, str]:
+    """Run ``lnl-sweep WORDS`` with environment variables, forked; its exit code and what it printed."""
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    with tempfile.NamedTemporaryFile(prefix="lnl-printed-") as log:
+        process = fork(list(map(str, words)), Path(log.name), {**environment, **variables}, cwd)
+        with ended(process):
+            code = process.wait(seconds)
+        return code, Path(log.name).read_text(errors="replace")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.support import SWEEP
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(3 * 3600)]
+pytestmark = [pytest.mark.versions, pytest.mark.slow, pytest.mark.timeout(3 * 3600)]
 
 ROOT = Path(__file__).parents[2]
 PYTHONS = ("3.11", "3.12", "3.13")

@@ -51,11 +51,11 @@ def test_csv_numbers_are_those_of_the_frames(findings: Findings, tmp_path: Path)
     assert len(pd.read_csv(tmp_path / "trials.csv")) == len(findings.trials)
 
 
-def test_one_call_writes_csv(sweep_dir: Path, tmp_path: Path) -> None:
-    assert {f.name for f in analysis.write_csv(sweep_dir, tmp_path)} >= {"curve.csv", "confusion.csv", "codebook.csv"}
+def test_one_call_writes_csv(small_dir: Path, tmp_path: Path) -> None:
+    assert {f.name for f in analysis.write_csv(small_dir, tmp_path)} >= {"curve.csv", "confusion.csv", "codebook.csv"}
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="is a file"):
-        analysis.write_csv(sweep_dir, tmp_path / "file")
+        analysis.write_csv(small_dir, tmp_path / "file")
 
 
 def test_figures_for_print_have_their_width_and_type(paper: Path) -> None:
@@ -119,20 +119,20 @@ def with_sizes(sweep_dir: Path, folder: Path, sizes: dict[str, object], key: str
     return methods_paragraph(found, found.sweeps[0])
 
 
-def test_the_paragraph_counts_patients_where_there_are_any(sweep_dir: Path, tmp_path: Path) -> None:
+def test_the_paragraph_counts_patients_where_there_are_any(small_dir: Path, tmp_path: Path) -> None:
     counts = {"train": (1180, 20), "val": (9, 2), "test": (12, 3)}
     patients = {p: {"a": {"images": 9, "patients": n}, "b": {"images": 9, "patients": m}} for p, (n, m) in
                 counts.items()}  # fmt: skip
-    text = with_sizes(sweep_dir, tmp_path / "s", patients)
+    text = with_sizes(small_dir, tmp_path / "s", patients)
     assert (
         "Patients: 1,226 (1,200 training, 11 validation and 15 test), added up over the classes; the split is by "
         "patient." in text
     )
-    folds = with_sizes(sweep_dir, tmp_path / "folds", {"0": patients, "1": {}}, "sizes_by_fold")
+    folds = with_sizes(small_dir, tmp_path / "folds", {"0": patients, "1": {}}, "sizes_by_fold")
     assert "Patients of the first fold: 1,226 (1,200 training, 11 validation and 15 test)" in folds
     images = {part: {"a": {"images": 9}} for part in counts}
-    assert "Patients" not in with_sizes(sweep_dir, tmp_path / "images", images)
-    assert "Patients" not in with_sizes(sweep_dir, tmp_path / "damaged", {"train": 7, "val": None})
+    assert "Patients" not in with_sizes(small_dir, tmp_path / "images", images)
+    assert "Patients" not in with_sizes(small_dir, tmp_path / "damaged", {"train": 7, "val": None})
 
 
 def test_rules_may_have_seeds_of_their_own(sweep_dir: Path, tmp_path: Path) -> None:
@@ -184,24 +184,24 @@ def test_png_files_are_pictures(findings: Findings, tmp_path: Path, monkeypatch:
     assert file.name == "curve.png" and file.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_packed_sweep_reads_the_same(sweep_dir: Path, tmp_path: Path) -> None:
+def test_a_packed_sweep_reads_the_same(small_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "s.zip").write_text("old")
-    file = analysis.pack(sweep_dir, tmp_path / "s.zip")
+    file = analysis.pack(small_dir, tmp_path / "s.zip")
     pd.testing.assert_frame_equal(
-        analysis.load(file).drop(columns="directory"), analysis.load(sweep_dir).drop(columns="directory")
+        analysis.load(file).drop(columns="directory"), analysis.load(small_dir).drop(columns="directory")
     )
-    assert len(analysis.load_predictions(file)) == len(analysis.load_predictions(sweep_dir))
-    assert analysis.pack(sweep_dir, tmp_path / "t.zip").read_bytes() == file.read_bytes()
+    assert len(analysis.load_predictions(file)) == len(analysis.load_predictions(small_dir))
+    assert analysis.pack(small_dir, tmp_path / "t.zip").read_bytes() == file.read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s.zip", "t.zip"]
     unpacked = tmp_path / "u"
     shutil.unpack_archive(file, unpacked)
     assert (unpacked / "report.html").exists() and (unpacked / "samples" / "index.json").exists()
     with pytest.raises(InputError, match="is a folder"):
-        analysis.pack(sweep_dir, unpacked)
+        analysis.pack(small_dir, unpacked)
 
 
-def test_weights_and_checkpoints_stay_behind(sweep_dir: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(sweep_dir, tmp_path / "s"))
+def test_weights_and_checkpoints_stay_behind(small_dir: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(small_dir, tmp_path / "s"))
     for name in ("models", "trials_open", "ray"):
         (folder / name).mkdir()
         (folder / name / "big.bin").write_bytes(b"x")

@@ -15,12 +15,12 @@ from orchestrator.cli import main
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "bench_analysis.py"
 
 
-def test_report_exports_and_packs(sweep_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_exports_and_packs(small_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     packed = tmp_path / "sweep.zip"
-    assert main(["pack", str(sweep_dir), "-o", str(packed)]) == 0
+    assert main(["pack", str(small_dir), "-o", str(packed)]) == 0
     out = tmp_path / "both.html"
     paper, csv = tmp_path / "paper", tmp_path / "csv"
-    words = ["report", str(sweep_dir), str(packed), "--out", str(out), "--paper", str(paper), "--csv", str(csv)]
+    words = ["report", str(small_dir), str(packed), "--out", str(out), "--paper", str(paper), "--csv", str(csv)]
     assert main(words) == 0
     said = capsys.readouterr().out
     assert out.as_uri() in said and "files in" in said
@@ -48,17 +48,17 @@ def test_bad_input_is_one_sentence(words: list[str], sentence: str, capsys: pyte
 
 
 def test_png_without_a_browser_ends_with_2(
-    sweep_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("BROWSER_PATH", raising=False)
-    assert main(["report", str(sweep_dir), "--out", str(tmp_path / "r.html"), "--png"]) == 2
+    assert main(["report", str(small_dir), "--out", str(tmp_path / "r.html"), "--png"]) == 2
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1 and "install" in said[0]
 
 
-def test_a_report_goes_where_the_sweep_has_an_address(sweep_dir: Path, tmp_path: Path) -> None:
-    packed = analysis.pack(sweep_dir, tmp_path / "s.zip")
+def test_a_report_goes_where_the_sweep_has_an_address(small_dir: Path, tmp_path: Path) -> None:
+    packed = analysis.pack(small_dir, tmp_path / "s.zip")
     (tmp_path / "u").mkdir()
     shutil.unpack_archive(packed, tmp_path / "u")
     (tmp_path / "u" / "report.html").unlink()

@@ -232,8 +232,8 @@ def test_added_seeds_and_a_running_sweep_are_named(sweep_dir: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(("seen", "warned"), [(40, True), (0, False)])
-def test_a_recorded_extension_says_what_had_been_seen(sweep_dir: Path, tmp_path: Path, seen: int, warned: bool) -> None:
-    folder = shutil.copytree(sweep_dir, tmp_path / "s")
+def test_a_recorded_extension_says_what_had_been_seen(small_dir: Path, tmp_path: Path, seen: int, warned: bool) -> None:
+    folder = shutil.copytree(small_dir, tmp_path / "s")
     change = {"when": "2026-01-02", "what": {"confirm.seeds": {"old": 5, "new": 8}}, "rows": 90, "test_results": seen}
     (folder / "changes.jsonl").write_text(json.dumps(change))
     (folder / "status.json").write_text(json.dumps({"failed": ["some-cell: no search trial completed"]}))
@@ -251,8 +251,8 @@ def test_a_sweep_that_only_searched_has_a_report_without_a_claim(tmp_path: Path,
     assert "higher" not in text and "Selected hyperparameters" not in text.split("Search")[0]
 
 
-def test_bare_rows_without_any_other_file_still_report(sweep_dir: Path, tmp_path: Path) -> None:
-    shutil.copytree(sweep_dir / "trials", tmp_path / "s" / "trials")
+def test_bare_rows_without_any_other_file_still_report(small_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(small_dir / "trials", tmp_path / "s" / "trials")
     text = visible(analysis.write_report(tmp_path / "s"))
     assert "seeds only" in text and "No primary comparison is declared" in text
 
@@ -281,7 +281,7 @@ def test_a_second_sweep_does_not_hide_the_first(sweep_dir: Path, tmp_path: Path,
         assert text in won
 
 
-def test_it_is_written_whole_or_not_at_all(sweep_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_written_whole_or_not_at_all(small_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "r.html"
     out.write_text("old")
 
@@ -290,15 +290,15 @@ def test_it_is_written_whole_or_not_at_all(sweep_dir: Path, tmp_path: Path, monk
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(OSError, match="disk full"):
-        analysis.write_report(sweep_dir, out)
+        analysis.write_report(small_dir, out)
     assert out.read_text() == "old"
     assert list(tmp_path.iterdir()) == [out]
 
 
-def test_bad_places_are_one_sentence(tmp_path: Path, sweep_dir: Path) -> None:
+def test_bad_places_are_one_sentence(tmp_path: Path, small_dir: Path) -> None:
     with pytest.raises(InputError, match="there is no folder"):
         analysis.write_report(tmp_path / "nowhere")
-    packed = Path(shutil.make_archive(str(tmp_path / "sweep"), "zip", sweep_dir))
+    packed = Path(shutil.make_archive(str(tmp_path / "sweep"), "zip", small_dir))
     with pytest.raises(InputError, match="give out="):
         analysis.write_report(packed)
     assert analysis.write_report(packed, tmp_path / "r.html").exists()

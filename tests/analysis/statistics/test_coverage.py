@@ -12,6 +12,8 @@ from analysis.statistics.fieller import recovery
 from analysis.statistics.intervals import t_interval
 from analysis.statistics.variance import Sample, interval_of, stand_in
 
+pytestmark = [pytest.mark.slow, pytest.mark.lab]
+
 Floats, Codes = NDArray[np.float64], NDArray[np.int64]
 DRAWS = 1500
 RECALLS = np.array([0.75, 0.25, 0.6])
@@ -46,7 +48,6 @@ def truth(seed_sd: float, sd: float = 0.12) -> float:
     return float(np.clip(skill + rng.normal(0, (seed_sd**2 + 0.05**2) ** 0.5, len(skill)), 0, 1).mean())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("per_class", [9, 12, 33])
 @pytest.mark.parametrize("slices", [pytest.param((8, 8), id="equal"), pytest.param((1, 15), id="unequal")])
@@ -62,7 +63,6 @@ def test_the_band_covers_new_seeds_and_patients(
     assert 0.92 <= hits / DRAWS <= 0.98
 
 
-@pytest.mark.slow
 def test_pooling_the_classes_is_far_too_wide() -> None:
     """The reason for drawing within classes."""
     rng, expected, hits = np.random.default_rng(1), truth(0.02), 0
@@ -73,7 +73,6 @@ def test_pooling_the_classes_is_far_too_wide() -> None:
     assert hits / DRAWS > 0.985
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [5, 10])
 def test_seeds_alone_do_not_cover_new_patients(seeds: int) -> None:
     rng, expected, hits = np.random.default_rng(seeds), truth(0.02), np.zeros(2)
@@ -85,7 +84,6 @@ def test_seeds_alone_do_not_cover_new_patients(seeds: int) -> None:
     assert seeds_only < 0.85 < 0.92 < band
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_paired_gains_and_what_is_won_back_cover_new_patients(seeds: int) -> None:
     """A gain of .15 that varies over patients by sd .1, ceiling .15 above it; 36 patients."""
@@ -109,7 +107,6 @@ def test_paired_gains_and_what_is_won_back_cover_new_patients(seeds: int) -> Non
     assert seeds_only < paired
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 def test_near_one_wilsons_interval_covers(seeds: int) -> None:
     """Accuracies near 1, where t_nu sqrt(V) is too narrow: all patients the same, 27 of them with 8 images."""
@@ -156,7 +153,6 @@ def crossed_coverage(seeds: int, seed_sd: float, simulations: int = 400) -> tupl
     return float(mean), float(fall)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("seeds", "seed_sd", "expected"),
     [(3, 0.03, 0.95), (5, 0.03, 0.94), (10, 0.03, 0.95), (3, 0.12, 0.85), (5, 0.12, 0.89), (10, 0.12, 0.93)],

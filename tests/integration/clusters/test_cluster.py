@@ -16,7 +16,7 @@ from orchestrator.plan.identity import trial_spec
 from orchestrator.plan.plan import make_plan
 from store.errors import InputError
 from tests.integration.null_trainable import null_trainable
-from tests.integration.support import CIRCUMSTANCES, NODE, assert_same_results, driver, open_marks, rows
+from tests.integration.support import CIRCUMSTANCES, NODE, assert_same_results, null_driver, open_marks, rows
 from trainable.spec import TrialSpec
 
 pytestmark = pytest.mark.slow
@@ -91,7 +91,7 @@ def test_a_worker_that_starts_late_is_used_although_trials_end_meanwhile(
 def test_a_node_that_joins_a_running_sweep_takes_trials(cluster: Any, short_tmp: Path, sweep_file: Path) -> None:
     out = short_tmp / "grown"
     words = ("run", sweep_file, "--set", "training.epochs=200", "--out", out, "--address", cluster.address)
-    with driver(short_tmp, out, *words) as running:
+    with null_driver(short_tmp, out, *words) as running:
         running.wait_for_open()
         assert json.loads((out / "status.json").read_text())["slots"] == 2
         joined = cluster.add_node(**NODE)

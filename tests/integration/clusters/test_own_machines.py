@@ -16,7 +16,7 @@ import yaml
 from tests.integration.hosts import ROOT, Host, Laboratory, laboratory, wait_until
 from tests.integration.support import CIRCUMSTANCES, KEYS, differences, rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.slow, pytest.mark.lab, pytest.mark.timeout(2400)]
 
 NETWORK = "10.77.0"
 NO_INTERNET = ("command -v uv", "uv venv", "cd ~/lnl-sweep && uv pip install")

@@ -17,7 +17,7 @@ from tests.integration.hosts import ROOT, require_hosts, wait_until
 from tests.integration.region import BUCKET, Region, region
 from tests.integration.support import CIRCUMSTANCES, KEYS, differences, rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000)]
+pytestmark = [pytest.mark.slow, pytest.mark.lab, pytest.mark.timeout(3000)]
 
 WORKERS = 2
 OUT = "sweeps/small"

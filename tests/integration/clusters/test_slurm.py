@@ -56,6 +56,11 @@ esac
 """
 
 
+PROGRAM = """#!/bin/sh
+exec env PYTHONPATH={root}:"$PYTHONPATH" {words} "$@"
+"""
+
+
 @dataclass
 class Job:
     process: subprocess.Popen[bytes]
@@ -78,6 +83,21 @@ class Slurm:
     def requeued(self) -> list[str]:
         file = self.place / "requeued"
         return file.read_text().split() if file.exists() else []
+
+    @contextmanager
+    def null_batch(self, number: int, nodes: str, *words: object) -> Iterator[Job]:
+        """A job in an environment whose ``lnl-sweep`` trains nothing."""
+        programs = self.place / "null" / "bin"
+        programs.mkdir(parents=True, exist_ok=True)
+        for name, command in {
+            "python": sys.executable,
+            "ray": str(Path(sys.executable).with_name("ray")),
+            "lnl-sweep": f"{sys.executable} -m tests.integration.entry",
+        }.items():
+            (programs / name).write_text(PROGRAM.format(root=SCRIPT.parents[1], words=command))
+            (programs / name).chmod(0o755)
+        with self.batch(number, nodes, *words, LNL_SWEEP_ENV=str(programs.parent)) as job:
+            yield job
 
     @contextmanager
     def batch(self, number: int, nodes: str, *words: object, **variables: str) -> Iterator[Job]:
@@ -129,6 +149,7 @@ def slurm(short_tmp: Path, request: pytest.FixtureRequest) -> Slurm:
     return Slurm(place, programs)
 
 
+@pytest.mark.lab
 def test_two_nodes_run_a_sweep_and_leave_nothing(slurm: Slurm, sweep_file: Path, undisturbed: Path) -> None:
     out = slurm.place / "out"
     with slurm.batch(4711, "n1,n2", sweep_file, out, SLURM_CPUS_PER_TASK="1") as job:
@@ -146,9 +167,9 @@ def test_two_nodes_run_a_sweep_and_leave_nothing(slurm: Slurm, sweep_file: Path,
     assert [step for step in slurm.steps if " rm " in step] == [f"n2 rm -rf {slurm.place / 'r4711'} cpus=1"]
 
 
-def test_at_the_time_limit_it_is_queued_again_and_resumes(slurm: Slurm, sweep_file: Path, undisturbed: Path) -> None:
+def test_at_the_time_limit_it_is_queued_again_and_resumes(slurm: Slurm, sweep_file: Path, null_run: Path) -> None:
     out = slurm.place / "out"
-    with slurm.batch(4712, "n3", sweep_file, out) as job:
+    with slurm.null_batch(4712, "n3", sweep_file, out) as job:
         end = time.monotonic() + 600
         while len(rows(out)) < 3:
             assert job.process.poll() is None and time.monotonic() < end, job.text()
@@ -157,11 +178,11 @@ def test_at_the_time_limit_it_is_queued_again_and_resumes(slurm: Slurm, sweep_fi
         os.kill(job.process.pid, signal.SIGTERM)
         assert job.process.wait(200) == 130, job.text()
     before = rows(out)
-    assert slurm.requeued == ["4712"] and 3 <= len(before) < len(rows(undisturbed))
-    with slurm.batch(4712, "n3", sweep_file, out) as again:
+    assert slurm.requeued == ["4712"] and 3 <= len(before) < len(rows(null_run))
+    with slurm.null_batch(4712, "n3", sweep_file, out) as again:
         assert again.process.wait(700) == 0, again.text()
     assert differences(before, rows(out)) == []
-    assert_same_results(out, undisturbed)
+    assert_same_results(out, null_run)
     assert slurm.requeued == ["4712"]
 
 

@@ -31,6 +31,8 @@ from tests.integration.damage import SWEEP, Stop, damage, run_here, sweep_config
 pytestmark = pytest.mark.slow
 
 ROUNDS = int(os.environ.get("LNL_SWEEP_FUZZ", "2000"))
+PARTS = [pytest.param((0.0, 0.2), id="first"), pytest.param((0.2, 1.0), id="others", marks=pytest.mark.lab)]
+"""Rounds that a test runs, as shares of all: the first here, the others in the laboratory."""
 CHECKED, ASKED, RESUMED, REPORTED = 3, 5, 8, 200
 """Every so many rounds the sweep is verified, asked for its status, resumed, or its report is made too."""
 TABLES = {
@@ -197,17 +199,24 @@ def snapshot(sweep: Path) -> dict[str, bytes | None]:
     return found
 
 
+def rounds(part: tuple[float, float], count: int) -> range:
+    """Numbers of the rounds of a part."""
+    return range(int(part[0] * count), int(part[1] * count))
+
+
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("kind", ["finished", "interrupted"])
 def test_damage(
-    kind: str, whole: Path, interrupted: Path, foreign: Path, truth: dict[str, Rows], tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    kind: str, part: tuple[float, float], whole: Path, interrupted: Path, foreign: Path, truth: dict[str, Rows],
+    tmp_path: Path, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     base = whole if kind == "finished" else interrupted
     before = snapshot(base)
     expected = {table: rows_of(base, table)[0] for table in TABLES}
     assert all(rows <= truth[table] for table, rows in expected.items())
     counted: Counter[str] = Counter()
-    for number in range(ROUNDS // 2):
+    numbers = rounds(part, ROUNDS // 2)
+    for number in numbers:
         draw = random.Random(f"{kind} {number}")
         sweep = tmp_path / f"{number}"
         shutil.copytree(base, sweep, symlinks=True)
@@ -231,16 +240,19 @@ def test_damage(
             raise AssertionError(f"round {number}: {path}: {done}") from error
         shutil.rmtree(sweep)
     with capsys.disabled():
-        print(f"\n{ROUNDS // 2} damages to the {kind} sweep: {dict(sorted(counted.items()))}")
-    assert counted["resume: all rows right"] > 0.5 * ROUNDS / 2 / RESUMED
+        print(f"\n{len(numbers)} damages to the {kind} sweep: {dict(sorted(counted.items()))}")
+    assert counted["resume: all rows right"] > 0.5 * len(numbers) / RESUMED
 
 
-def test_damage_to_a_packed_sweep(whole: Path, truth: dict[str, Rows], tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_damage_to_a_packed_sweep(
+    part: tuple[float, float], whole: Path, truth: dict[str, Rows], tmp_path: Path
+) -> None:
     packed = analysis.pack(whole, tmp_path / "whole.zip")
     assert verify(str(packed)).whole
     content, counted = packed.read_bytes(), Counter[str]()
     place = tmp_path / "damaged.zip"
-    for number in range(ROUNDS // 10):
+    for number in rounds(part, ROUNDS // 10):
         draw = random.Random(f"zip {number}")
         place.write_bytes(content)
         done = draw.choice((damages.flip, damages.cut, damages.overwrite))(place, [], draw)

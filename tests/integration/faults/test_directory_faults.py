@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.integration.support import Rows, assert_same_results, differences, driver, results, rows
+from tests.integration.support import Rows, assert_same_results, differences, null_driver, results, rows
 
 pytestmark = pytest.mark.slow
 
@@ -82,19 +82,19 @@ def story(short_tmp: Path, sweep_file: Path, small_disk: Path, cluster: Any) -> 
     """One sweep whose disk is full, then read-only, then as it should be."""
     out = small_disk / "sweep"
     place = ("--address", cluster.address)
-    with driver(short_tmp, out, "run", sweep_file, "--out", out, *place) as running:
+    with null_driver(short_tmp, out, "run", sweep_file, "--out", out, *place) as running:
         before = running.wait_for_rows(3)
         filler = fill(small_disk)
         code = running.wait(120)
         full = Stopped(code, running.text(), before, rows(out))
     filler.unlink()
-    with driver(short_tmp, out, "resume", out, *place) as running:
+    with null_driver(short_tmp, out, "resume", out, *place) as running:
         before = running.wait_for_rows(len(full.after) + 2)
         remount(small_disk, "ro")
         code = running.wait(120)
         read_only = Stopped(code, running.text(), before, rows(out))
     remount(small_disk, "rw")
-    with driver(short_tmp, out, "resume", out, *place) as running:
+    with null_driver(short_tmp, out, "resume", out, *place) as running:
         code = running.wait()
     return Story(out, full, read_only, code, running.text())
 
@@ -120,31 +120,31 @@ class TestDisk:
     def test_no_trial_is_blamed(self, story: Story) -> None:
         assert {(row["status"], row["error"]) for row in rows(story.out).values()} == {("completed", None)}
 
-    def test_the_rows_are_those_of_the_undisturbed_run(self, story: Story, undisturbed: Path) -> None:
-        assert_same_results(story.out, undisturbed)
+    def test_the_rows_are_those_of_the_undisturbed_run(self, story: Story, null_run: Path) -> None:
+        assert_same_results(story.out, null_run)
 
 
 class TestDamagedParts:
     @pytest.fixture(scope="class")
-    def mended(self, short_tmp: Path, undisturbed: Path, cluster: Any) -> tuple[Path, str, set[str], int, str]:
+    def mended(self, short_tmp: Path, null_run: Path, cluster: Any) -> tuple[Path, str, set[str], int, str]:
         """A copy of the finished sweep in which one part is truncated and two do not belong; then resumed."""
         out = short_tmp / "damaged"
-        shutil.copytree(undisturbed, out)
+        shutil.copytree(null_run, out)
         part = sorted((out / "trials").glob("*.parquet"))[0]
         lost = set(pd.read_parquet(part)["trial_id"])
         part.write_bytes(part.read_bytes()[:-100])
         pd.DataFrame({"x": [1, 2]}).to_parquet(out / "trials" / "cell.9999-other-000001.parquet")
         (out / "trials" / "notes.parquet").write_bytes(b"not a table")
-        with driver(short_tmp, out, "resume", out, "--address", cluster.address) as running:
+        with null_driver(short_tmp, out, "resume", out, "--address", cluster.address) as running:
             code = running.wait()
         return out, part.name, lost, code, running.text()
 
     def test_the_lost_trials_and_no_others_run_again(
-        self, mended: tuple[Path, str, set[str], int, str], undisturbed: Path
+        self, mended: tuple[Path, str, set[str], int, str], null_run: Path
     ) -> None:
         out, _, lost, code, text = mended
         assert code == 0, text
-        old, new = rows_of(undisturbed), rows_of(out)
+        old, new = rows_of(null_run), rows_of(out)
         assert len(lost) == 4 and old.keys() == new.keys()
         assert {key[0] for key in old if old[key]["finished_at"] != new[key]["finished_at"]} == lost
 
@@ -153,10 +153,10 @@ class TestDamagedParts:
         assert all(word in text for word in (name, "cell.9999-other-000001.parquet", "notes.parquet")), text
 
     def test_the_rows_are_those_of_the_undisturbed_run(
-        self, mended: tuple[Path, str, set[str], int, str], undisturbed: Path
+        self, mended: tuple[Path, str, set[str], int, str], null_run: Path
     ) -> None:
         for table in ("trials", "history", "predictions"):
-            first, second = results_of(mended[0], table), results_of(undisturbed, table)
+            first, second = results_of(mended[0], table), results_of(null_run, table)
             assert first.keys() == second.keys() and differences(first, second) == []
 
 
@@ -199,19 +199,19 @@ class Rivals:
 def rivals(short_tmp: Path, sweep_file: Path, cluster: Any) -> Rivals:
     """The first driver sleeps until its lease is over; the second finishes the sweep; then the first wakes up."""
     out = short_tmp / "rivals"
-    with driver(short_tmp, out, "run", sweep_file, "--out", out) as first:
+    with null_driver(short_tmp, out, "run", sweep_file, "--out", out) as first:
         first.wait_for_rows(3)
         first.wait_for_open()
         # It still lives, which is what counts on one machine, and cannot end its sweep before the second has come.
         first.kill(signal.SIGSTOP)
-        with driver(short_tmp, out, "resume", out, "--address", cluster.address) as second:
+        with null_driver(short_tmp, out, "resume", out, "--address", cluster.address) as second:
             refused, refusal = second.wait(180), second.text()
         # As if it ran on a machine that was cut off a minute ago: its process cannot be seen from here.
         entry = json.loads((out / "driver.json").read_text())
         (out / "driver.json").write_text(
             json.dumps({**entry, "host": "elsewhere", "heartbeat": entry["heartbeat"] - 120})
         )
-        with driver(short_tmp, out, "resume", out, "--address", cluster.address) as second:
+        with null_driver(short_tmp, out, "resume", out, "--address", cluster.address) as second:
             code, text = second.wait(), second.text()
         ended = rows(out)
         first.kill(signal.SIGCONT)
@@ -232,14 +232,15 @@ class TestTwoDrivers:
         assert rivals.late not in (0, -signal.SIGKILL)
         assert "taken over" in rivals.late_text and "Traceback" not in rivals.late_text, rivals.late_text
 
-    def test_what_it_writes_late_never_wins(self, rivals: Rivals, undisturbed: Path) -> None:
+    def test_what_it_writes_late_never_wins(self, rivals: Rivals, null_run: Path) -> None:
         assert differences(rivals.when_second_ended, rows(rivals.out)) == []
-        assert_same_results(rivals.out, undisturbed)
+        assert_same_results(rivals.out, null_run)
 
 
-def test_a_directory_that_is_deleted_is_not_made_anew(short_tmp: Path, sweep_file: Path) -> None:
+def test_a_directory_that_is_deleted_is_not_made_anew(short_tmp: Path, sweep_file: Path, cluster: Any) -> None:
     out = short_tmp / "deleted"
-    with driver(short_tmp, out, "run", sweep_file, "--out", out) as running:
+    words = ("run", sweep_file, "--out", out, "--address", cluster.address)
+    with null_driver(short_tmp, out, *words) as running:
         running.wait_for_rows(2)
         # Ray may write into it in the same moment.
         shutil.rmtree(out, ignore_errors=True)

@@ -22,8 +22,8 @@ from tests.integration.support import (
     Rows,
     assert_same_results,
     differences,
-    driver,
     freeze_in_a_step,
+    null_driver,
     open_marks,
     raylet_of,
     rows,
@@ -73,7 +73,7 @@ def checkpoint_of(trial: Path) -> int:
         return 0
 
 
-def stands_still(running: Driver, seconds: float = 20) -> str:
+def stands_still(running: Driver, seconds: float = 8) -> str:
     """Wait until one trial is left that was started and writes nothing for so long: many times what an epoch takes."""
     since: dict[tuple[str, int, int], float] = {}
     found: list[str] = []
@@ -96,7 +96,7 @@ def survived(short_tmp: Path, sweep_file: Path, cluster: Any) -> Survived:
     out = short_tmp / "survived"
     doomed = cluster.add_node(**NODE)
     try:
-        with driver(short_tmp, out, "run", sweep_file, "--out", out, "--address", cluster.address) as running:
+        with null_driver(short_tmp, out, "run", sweep_file, "--out", out, "--address", cluster.address) as running:
             running.wait_for_rows(2)
             steady = raylet_of(cluster.head_node)
             running.wait_for(lambda: bool(in_training(out)), "a trial that trains")
@@ -141,8 +141,8 @@ class TestWorkerAndNode:
         assert "(raylet)" not in survived.text
         assert "(raylet) A worker died" in (survived.out / "ray" / "driver.log").read_text()
 
-    def test_the_rows_are_those_of_the_undisturbed_run(self, survived: Survived, undisturbed: Path) -> None:
-        assert_same_results(survived.out, undisturbed)
+    def test_the_rows_are_those_of_the_undisturbed_run(self, survived: Survived, null_run: Path) -> None:
+        assert_same_results(survived.out, null_run)
 
 
 @dataclass
@@ -170,7 +170,7 @@ def persevered(short_tmp: Path, sweep_file: Path, cluster: Any) -> Persevered:
     words: tuple[object, ...] = ("run", sweep_file, "--out", out)
     before: list[Rows] = []
     for _ in range(KILLS):
-        with driver(short_tmp, out, *words, "--address", cluster.address) as running:
+        with null_driver(short_tmp, out, *words, "--address", cluster.address) as running:
             running.wait_for(lambda: (out / "driver.json").exists() and (out / "sweep.yaml").exists(), "a start")
             had = len(rows(out))
             # Trials must be left for the kills that follow.
@@ -185,7 +185,7 @@ def persevered(short_tmp: Path, sweep_file: Path, cluster: Any) -> Persevered:
             assert running.wait() == -signal.SIGKILL
         before.append(rows(out))
         words = ("resume", out)
-    with driver(short_tmp, out, *words, "--address", cluster.address) as running:
+    with null_driver(short_tmp, out, *words, "--address", cluster.address) as running:
         code = running.wait()
     return Persevered(out, code, running.text(), [Kill(then, rows(out)) for then in before], seed)
 
@@ -205,6 +205,6 @@ class TestDriver:
     def test_no_kill_is_counted_as_an_error(self, persevered: Persevered) -> None:
         assert {row["attempts"] for row in rows(persevered.out).values()} == {1}, persevered.seed
 
-    def test_the_rows_are_those_of_the_undisturbed_run(self, persevered: Persevered, undisturbed: Path) -> None:
-        assert_same_results(persevered.out, undisturbed)
+    def test_the_rows_are_those_of_the_undisturbed_run(self, persevered: Persevered, null_run: Path) -> None:
+        assert_same_results(persevered.out, null_run)
         assert list((persevered.out / "trials_open").iterdir()) == []

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from orchestrator.interruption import SAME_SECONDS
-from tests.integration.support import Driver, Rows, assert_same_results, differences, driver, rows
+from tests.integration.support import Driver, Rows, assert_same_results, differences, null_driver, rows
 
 pytestmark = pytest.mark.slow
 
@@ -65,7 +65,7 @@ def story(short_tmp: Path, sweep_file: Path) -> Story:
     stops: list[Stopped] = []
     words: tuple[object, ...] = ("run", sweep_file, "--out", out)
     for stop in (interrupt, terminate, hang_up, interrupt_twice):
-        with driver(short_tmp, out, *words) as running:
+        with null_driver(short_tmp, out, *words) as running:
             running.wait_for_rows(len(rows(out)) + 3)
             stop(running)
             code = running.wait(180)
@@ -73,7 +73,7 @@ def story(short_tmp: Path, sweep_file: Path) -> Story:
         stops.append(Stopped(code, running.text(), status, lease, rows(out)))
         words = ("resume", out)
     signal.signal(signal.SIGHUP, before)
-    with driver(short_tmp, out, *words) as running:
+    with null_driver(short_tmp, out, *words) as running:
         code = running.wait()
     return Story(out, stops, code, running.text())
 
@@ -110,11 +110,11 @@ def test_no_finished_trial_runs_again(stopped: Stopped, story: Story) -> None:
     assert differences(stopped.finished, rows(story.out)) == []
 
 
-def test_the_last_resume_completes_the_sweep(story: Story, undisturbed: Path) -> None:
+def test_the_last_resume_completes_the_sweep(story: Story, null_run: Path) -> None:
     assert story.last_code == 0, story.last_text
     count = len(rows(story.out))
     assert f"planned = {count}, finished = {count}" in story.last_text
-    assert_same_results(story.out, undisturbed)
+    assert_same_results(story.out, null_run)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -123,7 +123,7 @@ def test_it_stops_in_the_same_way_while_ray_starts(
     seconds: float, number: signal.Signals, short_tmp: Path, sweep_file: Path
 ) -> None:
     out = short_tmp / f"early-{number}-{seconds}"
-    with driver(short_tmp, out, "run", sweep_file, "--out", out) as running:
+    with null_driver(short_tmp, out, "run", sweep_file, "--out", out) as running:
         running.wait_for((out / "driver.json").exists, "the lease")
         time.sleep(seconds)
         running.kill(number)

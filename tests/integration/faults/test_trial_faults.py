@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 needs_groups = pytest.mark.skipif(not faulty.memory_can_be_limited(), reason="needs root and memory groups (cgroup v1)")
 METHODS = [name for name in faulty.STEPS if name != "eats_memory" or faulty.memory_can_be_limited()]
 
-SECONDS = 60
+SECONDS = 20
 BIAS = 0.4
 
 

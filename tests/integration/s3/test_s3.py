@@ -19,9 +19,20 @@ from store.errors import InputError
 from store.open import folder_at
 from store.sealed import is_whole
 from tests.integration.s3_server import BUCKET, KEY, READ_KEY, READ_SECRET, Server, lnl_sweep, moto, seaweed
-from tests.integration.support import SEARCHED, assert_same_results, differences, driver, rows
+from tests.integration.support import SEARCHED, assert_same_results, differences, null_driver, rows
 
 pytestmark = pytest.mark.slow
+
+EPOCH = 0.4
+"""Seconds of an epoch: long enough for a reader to load a sweep that runs more than once."""
+SHORTER = 5.0
+WAITS = {
+    "store.object_store:REQUEST_SECONDS": 30.0 / SHORTER,
+    "store.object_store:READ_SECONDS": 300.0 / SHORTER,
+    "orchestrator.directory.lease:HEARTBEAT_SECONDS": 10.0 / SHORTER,
+    "orchestrator.directory.lease:EXPIRES_SECONDS": 60.0 / SHORTER,
+}
+"""The waits of driver and workers where a server is away: a fifth, and so is the outage."""
 
 
 @pytest.fixture
@@ -96,10 +107,11 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def out(server: Server, short_tmp: Path, sweep_file: Path) -> str:
+def out(server: Server, short_tmp: Path, sweep_file: Path, cluster: Any) -> str:
     """A sweep on moto."""
     address = f"s3://{BUCKET}/deep/er"
-    with driver(short_tmp, address, "run", sweep_file, "--out", address, variables=server.variables) as running:
+    words = ("run", sweep_file, "--out", address, "--address", cluster.address)
+    with null_driver(short_tmp, address, *words, variables=server.variables) as running:
         assert running.wait(1500) == 0, running.text()
         assert finished(running.text()) and f"report: {address}/report.html" in running.text()
     return address
@@ -113,8 +125,8 @@ class TestWholeSweep:
         for name, value in server.variables.items():
             monkeypatch.setenv(name, value)
 
-    def test_its_results_are_those_of_a_local_sweep(self, out: str, undisturbed: Path) -> None:
-        assert_same_results(out, undisturbed)
+    def test_its_results_are_those_of_a_local_sweep(self, out: str, null_run: Path) -> None:
+        assert_same_results(out, null_run)
 
     def test_what_lies_in_the_bucket(self, out: str) -> None:
         folder = folder_at(out)
@@ -139,9 +151,10 @@ class TestWholeSweep:
         assert code == 0, text
         assert len(analysis.load(short_tmp / "packed.zip")) == len(analysis.load(out))
 
-    def test_it_is_extended_by_resume(self, out: str, server: Server, short_tmp: Path) -> None:
+    def test_it_is_extended_by_resume(self, out: str, server: Server, short_tmp: Path, cluster: Any) -> None:
         before = rows(out)
-        with driver(short_tmp, out, "resume", out, "--set", "confirm.seeds=2", variables=server.variables) as running:
+        words = ("resume", out, "--set", "confirm.seeds=2", "--address", cluster.address)
+        with null_driver(short_tmp, out, *words, variables=server.variables) as running:
             assert running.wait(1500) == 0, running.text()
         after = rows(out)
         assert differences(before, after) == [] and len(after) == len(before) + 4
@@ -180,13 +193,14 @@ def test_a_denied_write_is_refused_before_any_trial(
     assert folder_at(out).names() == [] and folder_at(out).folders() == []
 
 
-@pytest.mark.parametrize(("how", "seconds"), [("stopped", 60), ("hanging", 30)])
+@pytest.mark.parametrize(("how", "seconds"), [("stopped", 60 / SHORTER), ("hanging", 30 / SHORTER)])
 def test_a_server_that_is_away_costs_time_and_loses_nothing(
-    how: str, seconds: float, store: Server, short_tmp: Path, sweep_file: Path, undisturbed: Path
+    how: str, seconds: float, store: Server, short_tmp: Path, sweep_file: Path, null_run: Path, cluster: Any
 ) -> None:
     out = f"s3://{BUCKET}/{how}"
+    words = ("run", sweep_file, "--out", out, "--address", cluster.address)
     with (
-        driver(short_tmp, out, "run", sweep_file, "--out", out, variables=store.variables) as running,
+        null_driver(short_tmp, out, *words, variables=store.variables, seconds=EPOCH, constants=WAITS) as running,
         Reader(out) as reader,
     ):
         running.wait_for_rows(3)
@@ -196,26 +210,29 @@ def test_a_server_that_is_away_costs_time_and_loses_nothing(
         store.restart() if how == "stopped" else store.go_on()
         assert running.wait(1500) == 0, running.text()
     assert finished(running.text()), running.text()
-    assert_same_results(out, undisturbed)
+    assert_same_results(out, null_run)
     assert {row["preemptions"] for row in rows(out).values()} == {0}
     assert reader.wrong == [] and reader.loads > 5
 
 
-def test_a_killed_driver_is_resumed(store: Server, short_tmp: Path, sweep_file: Path, undisturbed: Path) -> None:
-    out = f"s3://{BUCKET}/killed"
+def test_a_killed_driver_is_resumed(
+    store: Server, short_tmp: Path, sweep_file: Path, null_run: Path, cluster: Any
+) -> None:
+    out, there = f"s3://{BUCKET}/killed", ("--address", cluster.address)
     with Reader(out) as reader:
-        with driver(short_tmp, out, "run", sweep_file, "--out", out, variables=store.variables) as running:
+        words = ("run", sweep_file, "--out", out, *there)
+        with null_driver(short_tmp, out, *words, variables=store.variables, seconds=EPOCH) as running:
             running.wait_for_rows(4)
             running.wait_for(lambda: bool(checkpoints(out)), "a checkpoint")
             running.kill(signal.SIGKILL)
             assert running.wait() == -signal.SIGKILL
         before = rows(out)
         assert 4 <= len(before) < SEARCHED
-        with driver(short_tmp, out, "resume", out, variables=store.variables) as resumed:
+        with null_driver(short_tmp, out, "resume", out, *there, variables=store.variables) as resumed:
             assert resumed.wait(1500) == 0, resumed.text()
     assert finished(resumed.text())
     assert differences(before, rows(out)) == []
-    assert_same_results(out, undisturbed)
+    assert_same_results(out, null_run)
     assert reader.wrong == [] and reader.loads > 5
 
 

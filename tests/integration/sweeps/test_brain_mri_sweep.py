@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import pytest
 import torch
 
 from analysis import load, load_splits, summary_table, write_report
-from tests.integration.support import rows
+from tests.integration.support import lnl_sweep_in, rows
 from tests.trainable.figshare_files import all_files, folds_file, patient_of, write_zips
 
 pytestmark = pytest.mark.slow
@@ -36,31 +34,25 @@ def prepared(short_tmp: Path) -> Iterator[Path]:
         patch.setenv("LNL_SWEEP_CACHE", str(short_tmp / "mri-cache"))
         archive = short_tmp / "mri"
         write_zips(archive, all_files(SLICES), folds_file(SLICES))
-        done = command("data", "prepare", "brain_mri", "--from", archive)
-        assert done.returncode == 0, done.stderr
-        assert "CC BY" in done.stdout + done.stderr and "Cheng" in done.stdout + done.stderr
+        code, text = command("data", "prepare", "brain_mri", "--from", archive)
+        assert code == 0, text
+        assert "CC BY" in text and "Cheng" in text
         yield archive
 
 
-def command(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [Path(sys.executable).parent / "lnl-sweep", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=800,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
+def command(*words: object) -> tuple[int, str]:
+    """Run ``lnl-sweep WORDS``; its exit code and what it printed."""
+    return lnl_sweep_in({"OMP_NUM_THREADS": "1"}, *words, seconds=800)
 
 
 @pytest.fixture(scope="module")
 def swept(prepared: Path, short_tmp: Path) -> Path:
     out = short_tmp / "mri-sweep"
     overrides = [word for override in SMALL for word in ("--set", override)]
-    done = command("run", "sweeps/brain_mri.yaml", *overrides, "--out", out)
-    assert done.returncode == 0, done.stderr
-    assert "planned = " in done.stdout
-    assert "Peretz 2020: slices of one patient on both sides of the split" in done.stdout
+    code, text = command("run", "sweeps/brain_mri.yaml", *overrides, "--out", out)
+    assert code == 0, text
+    assert "planned = " in text
+    assert "Peretz 2020: slices of one patient on both sides of the split" in text
     return out
 
 
@@ -95,9 +87,9 @@ def test_no_patient_is_in_two_parts(swept: Path) -> None:
 def test_one_trial_of_the_shipped_network_at_full_size_through_ray(prepared: Path, short_tmp: Path) -> None:
     out = short_tmp / "mri-resnet"
     cpus = len(os.sched_getaffinity(0))
-    only = ("--only", "method=grl_seed,rho=1,gamma=0")
-    done = command("run", "sweeps/brain_mri.yaml", "--smoke", *only, "--set", f"resources.cpu={cpus}", "--out", out)
-    assert done.returncode == 0, done.stderr
+    only = ("--only", "method=grl_seed,rho=1,gamma=0", "--set", f"resources.cpu={cpus}")
+    code, text = command("run", "sweeps/brain_mri.yaml", "--smoke", *only, "--out", out)
+    assert code == 0, text
     found = list(rows(out).values())
     assert {row["phase"] for row in found} == {"search", "confirm"}
     assert {(row["network"], row["epochs"], row["status"]) for row in found} == {("resnet18", 1, "completed")}
@@ -115,16 +107,16 @@ def check_dry_run(text: str) -> None:
 
 def test_a_dry_run_says_what_it_takes(prepared: Path) -> None:
     overrides = [word for override in SMALL for word in ("--set", override)]
-    done = command("run", "sweeps/brain_mri.yaml", *overrides, "--dry-run")
-    assert done.returncode == 0, done.stderr
-    check_dry_run(done.stdout)
+    code, text = command("run", "sweeps/brain_mri.yaml", *overrides, "--dry-run")
+    assert code == 0, text
+    check_dry_run(text)
 
 
 def test_a_dry_run_of_the_shipped_file_times_a_few_steps(prepared: Path) -> None:
-    done = command("run", "sweeps/brain_mri.yaml", "--dry-run")
-    assert done.returncode == 0, done.stderr
-    check_dry_run(done.stdout)
+    code, text = command("run", "sweeps/brain_mri.yaml", "--dry-run")
+    assert code == 0, text
+    check_dry_run(text)
     # A whole epoch of each method would take minutes even on these 24 patients.
-    assert len(re.findall(r"a trial of \w+: about .*, from (?:[1-8]|a) training step", done.stdout)) == 6, done.stdout
+    assert len(re.findall(r"a trial of \w+: about .*, from (?:[1-8]|a) training step", text)) == 6, text
     # 30 epochs of ResNet-18 at 256 pixels: hours of computing.
-    assert re.search(r"at most [0-9]+ h .*of computing", done.stdout), done.stdout
+    assert re.search(r"at most [0-9]+ h .*of computing", text), text

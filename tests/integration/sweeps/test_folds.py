@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,10 +24,10 @@ training: {epochs: 1, batch_size: 16}
 
 
 @pytest.fixture(scope="module")
-def swept(short_tmp: Path) -> tuple[Path, Path]:
+def swept(short_tmp: Path, cluster: Any) -> tuple[Path, Path]:
     file, out = short_tmp / "folded.yaml", short_tmp / "folded"
     file.write_text(SWEEP)
-    with driver(short_tmp, out, "run", file, "--out", out) as running:
+    with driver(short_tmp, out, "run", file, "--out", out, "--address", cluster.address) as running:
         assert running.wait(800) == 0, running.text()
     return file, out
 
@@ -48,13 +49,13 @@ def test_every_patient_is_tested_once_and_folds_are_no_seeds(swept: tuple[Path, 
 
 
 def test_more_trials_than_the_sampler_was_chosen_for_extend_the_same_search(
-    swept: tuple[Path, Path], short_tmp: Path
+    swept: tuple[Path, Path], short_tmp: Path, cluster: Any
 ) -> None:
     file, out = swept
     before = {key: row["hyperparameters"] for key, row in rows(out).items() if row["phase"] == "search"}
     # 30 trials alone would make the sampler tpe; the sweep began with qmc, and goes on with it.
     words = ("--set", "search.trials=30", "--only", "method=lnl,rho=1,fold=0")
-    with driver(short_tmp, out, "run", file, *words, "--out", out) as running:
+    with driver(short_tmp, out, "run", file, *words, "--out", out, "--address", cluster.address) as running:
         assert running.wait(800) == 0, running.text()
     after = {key: row["hyperparameters"] for key, row in rows(out).items() if row["phase"] == "search"}
     assert before.items() <= after.items()

@@ -18,7 +18,10 @@ import analysis
 
 CHROMIUM = next((p for name in ("chromium", "chromium-browser") if (p := shutil.which(name))), None)
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed"),
+]
 
 SYNTHETIC = Path(__file__).parents[2] / "analysis" / "synthetic.py"
 
@@ -157,7 +160,7 @@ def test_figures_follow_the_colour_scheme(opened: Page) -> None:
     opened.page.wait_for_timeout(200)
     light = opened.js(font)
     opened.page.emulate_media(color_scheme="dark")
-    opened.page.wait_for_timeout(200)
+    opened.page.wait_for_function(f"light => {font} !== light", arg=light)
     assert opened.js(font) != light
 
 
