@@ -34,6 +34,8 @@ TRAINED = {"undisturbed", "witness"}
 """Fixtures of the sweep that trains, which takes half a minute."""
 
 
+# Before xdist, which reads the marks in its own.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep a file's tests in one process, and those of all files that need the sweep that trains (--dist loadgroup)."""
     here = Path(__file__).parent

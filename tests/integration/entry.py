@@ -145,11 +145,13 @@ def main(words: list[str], null: Null | None) -> int:
 
     if null is not None:
         from orchestrator.cluster import tuning
-        from tests.integration.null_trainable import resumable
+        from tests.integration.null_trainable import processors, resumable
 
         for name, value in null.constants.items():
             module, _, constant = name.partition(":")
             setattr(importlib.import_module(module), constant, value)
+        # The driver's own would bring its module, and with it torch, to the workers.
+        tuning._places = processors()
         tuning.SweepTrainable = resumable(null.seconds, dict(null.constants))  # type: ignore[misc]
     return cli.main(words)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -74,6 +74,17 @@ def null_trainable(seconds: float = 0.0, late: float = 0.0, place: str = "", mee
             pass
 
     return NullTrainable
+
+
+def processors() -> Callable[[Mapping[str, Any]], Any]:
+    """The function that tells Ray which processors a trial takes, and no card; it travels by value."""
+
+    def places(config: Mapping[str, Any]) -> Any:
+        from ray import tune
+
+        return tune.PlacementGroupFactory([{"CPU": float(config["cpu"])}])
+
+    return places
 
 
 def resumable(seconds: float = 0.0, constants: Mapping[str, float] | None = None) -> type:

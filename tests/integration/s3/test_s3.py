@@ -65,7 +65,8 @@ class Reader:
     def _run(self) -> None:
         seen: set[str] = set()
         while not self._stop.is_set():
-            time.sleep(0.05)
+            # Without a rest it would take a processor from the sweep.
+            time.sleep(0.2)
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("error")
