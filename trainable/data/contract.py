@@ -180,8 +180,8 @@ def check_images(dataset: Dataset, bias: Mapping[str, float], seed: int) -> None
         ("annotation_draws(seed)", dataset.annotation_draws(seed)),
     ):
         if not (values is None and member == "patient_keys()") and (values is None or len(values) != n):
-            found = "None" if values is None else f"{len(values)} values"
-            raise InputError(f"{member} of data set {dataset.name} must have one value an image ({n}), but is {found}")
+            actual = "None" if values is None else f"{len(values)} values"
+            raise InputError(f"{member} of data set {dataset.name} must have one value an image ({n}), but is {actual}")
     split = dataset.split(seed)
     train, test = split.train[:2], split.test[:2]
     side = dataset.image_size
