@@ -204,17 +204,17 @@ def check_images(dataset: Dataset, bias: Mapping[str, float], seed: int) -> None
 
 
 def _texts(value: object) -> bool:
-    return _several(value) and all(isinstance(one, str) for one in value)  # type: ignore[attr-defined]
+    return _is_sequence(value) and all(isinstance(one, str) for one in value)  # type: ignore[attr-defined]
 
 
-def _several(value: object) -> bool:
+def _is_sequence(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _axes(value: Any) -> bool:
     from trainable.data.parts import Axis
 
-    return _several(value) and len(value) > 0 and all(isinstance(one, Axis) for one in value)
+    return _is_sequence(value) and len(value) > 0 and all(isinstance(one, Axis) for one in value)
 
 
 def _heads(value: Any) -> bool:
