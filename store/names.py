@@ -16,9 +16,6 @@ from typing import Any, cast
 
 from store.rules import RULES, Rule
 
-PLACE_COLUMNS = ("search_number", "search_rule", "seed_number")
-"""Columns that tell trials of one cell and repeat apart."""
-
 SEARCH_PATTERN = r"(?:\.(?P<search_rule>val_[a-z]+)-)?(?P<search_number>[0-9]+)(?:\.s(?P<seed_number>[0-9]+))?$"
 CONFIRM_PATTERN = r"-s(?P<seed_number>[0-9]+)$"
 
