@@ -102,21 +102,21 @@ def averaged(trials: pd.DataFrame, completed: NDArray[np.bool_], value: Floats) 
 
     Example:
         >>> trials = pd.DataFrame({"phase": "search", "cell": "c", "search_number": [0, 0], "seed_number": [0, 1]})
-        >>> found = averaged(trials, np.array([True, True]), np.array([0.7, 0.9]))  # two seeds of one candidate
-        >>> found.counts.tolist(), found.value.round(2).tolist(), found.seeds.tolist()
+        >>> candidates = averaged(trials, np.array([True, True]), np.array([0.7, 0.9]))  # two seeds of one candidate
+        >>> candidates.counts.tolist(), candidates.value.round(2).tolist(), candidates.seeds.tolist()
         ([True, False], [0.8, nan], [2, 0])
     """
     if not several_seeds(trials):
         return Candidates(completed, value, np.full(len(trials), math.nan), completed.astype(np.int64))
     search = np.flatnonzero((trials["phase"] == "search").to_numpy(dtype=bool))
     keys = [name for name in ("sweep", "cell", "repeat", "search_rule", "search_number") if name in trials]
-    own = trials.iloc[search]
-    group = own.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
-    seed = seed_number(own)
+    searched = trials.iloc[search]
+    group = searched.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
+    seed = seed_number(searched)
     # Rows that ``load`` did not return lack the number planned: the largest index of the cell stands for it.
-    planned = pd.Series(seed).groupby(own["cell"].to_numpy()).transform("max").to_numpy() + 1
-    if SEARCH_SEEDS in own:
-        planned = own[SEARCH_SEEDS].to_numpy(dtype=np.int64)
+    planned = pd.Series(seed).groupby(searched["cell"].to_numpy()).transform("max").to_numpy() + 1
+    if SEARCH_SEEDS in searched:
+        planned = searched[SEARCH_SEEDS].to_numpy(dtype=np.int64)
     counts = np.zeros(len(trials), dtype=bool)
     centre, error = np.full(len(trials), math.nan), np.full(len(trials), math.nan)
     seeds = np.zeros(len(trials), dtype=np.int64)

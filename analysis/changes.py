@@ -37,18 +37,18 @@ def read_changes(folder: SweepFiles) -> tuple[Mapping[str, Any], ...]:
         >>> read_changes(open_folder(example_folder()))  # the example was never extended
         ()
     """
-    place, found = f"{folder.name}/{CHANGES}", []
+    address, changes = f"{folder.name}/{CHANGES}", []
     lines, owner = _lines(folder), owner_of(folder)
     for number, line in enumerate(lines, start=1):
         change = read_change(line, owner.sweep)
         if change is None:
-            warnings.warn(f"left out line {number} of {place}: it is damaged, or of another sweep", stacklevel=2)
+            warnings.warn(f"left out line {number} of {address}: it is damaged, or of another sweep", stacklevel=2)
         else:
-            found.append(change)
+            changes.append(change)
     missing = missing_lines(folder)
     if missing:
-        warnings.warn(f"left out {missing} lines of {place}: sweep.yaml counts them, but they are gone", stacklevel=2)
-    return tuple(found)
+        warnings.warn(f"left out {missing} lines of {address}: sweep.yaml counts them, but they are gone", stacklevel=2)
+    return tuple(changes)
 
 
 def missing_lines(folder: SweepFiles) -> int:
@@ -157,7 +157,7 @@ def mark_seeds_added(trials: pd.DataFrame, directories: Location | Sequence[Loca
         >>> trials["seeds_added"].unique().tolist()
         [0]
     """
-    folders = [open_folder(place) for place in as_list(directories)]
+    folders = [open_folder(address) for address in as_list(directories)]
     counts = {folder.name: seeds_added(read_changes(folder)) for folder in folders}
     return trials.assign(**{SEEDS_ADDED: trials["directory"].map(counts).fillna(0).astype(int)})
 
@@ -196,17 +196,15 @@ def added_words(counts: Mapping[str, int]) -> str:
     late = {name: n for name, n in counts.items() if n}
     if not late:
         return ""
-    several = len(counts) > 1
-    said = " and ".join(
-        f"{n} seed{'' if n == 1 else 's'}{f' of {name}' if several else ''}" for name, n in late.items()
-    )
+    named = len(counts) > 1
+    words = " and ".join(f"{n} seed{'' if n == 1 else 's'}{f' of {name}' if named else ''}" for name, n in late.items())
     was = "was" if list(late.values()) == [1] else "were"
-    return f"{said} {was} added after results had been seen, which makes p values too small."
+    return f"{words} {was} added after results had been seen, which makes p values too small."
 
 
 def _steps(what: Mapping[str, Any]) -> list[tuple[str, int, int]]:
     """List the numbers of seeds before and after a change, of all rules and of a rule that has its own."""
-    found = []
+    steps = []
     for key, change in what.items():
         old, new = (change.get("old"), change.get("new")) if isinstance(change, Mapping) else (None, None)
         if (
@@ -214,10 +212,10 @@ def _steps(what: Mapping[str, Any]) -> list[tuple[str, int, int]]:
             and isinstance(old, int)
             and isinstance(new, int)
         ):
-            found.append((key, old, new))
+            steps.append((key, old, new))
         elif key == "confirm.rules":
             before, after = (seeds_of_rules(rules) for rules in (old, new))
             # NaN, which differs from itself, is a rule without a number of its own: "confirm.seeds" counts for it.
             both = [rule for rule in before if rule in after and before[rule] == before[rule]]
-            found += [(rule, int(before[rule]), int(after[rule])) for rule in both if after[rule] == after[rule]]
-    return found
+            steps += [(rule, int(before[rule]), int(after[rule])) for rule in both if after[rule] == after[rule]]
+    return steps

@@ -81,8 +81,8 @@ class Findings:
     def line_name(self, row: Mapping[Any, Any]) -> str:
         """Name a line in a table: the method's label, its facet, and its sweep where there are several."""
         more = [str(row["facet"]), str(row["sweep"]) if len(self.sweeps) > 1 else ""]
-        said = ", ".join(part for part in more if part)
-        return f"{row['label']} ({said})" if said else str(row["label"])
+        words = ", ".join(part for part in more if part)
+        return f"{row['label']} ({words})" if words else str(row["label"])
 
     def with_lines(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Rows of a table with ``line``, the name of each."""
@@ -90,12 +90,12 @@ class Findings:
 
     def names(self) -> dict[str, str]:
         """Long names of the labels."""
-        found: dict[str, str] = {}
+        long_names: dict[str, str] = {}
         for sweep in self.sweeps:
             for label, info in section(sweep.config, "methods_info").items():
                 if isinstance(info, Mapping) and info.get("long_name"):
-                    found[str(label)] = str(info["long_name"])
-        return found
+                    long_names[str(label)] = str(info["long_name"])
+        return long_names
 
 
 def gather(places: Sequence[Location]) -> Findings:
@@ -115,9 +115,9 @@ def gather(places: Sequence[Location]) -> Findings:
         # Warnings of files that cannot be read become sentences of the report, in place of lines on a terminal.
         every = mark_seeds_added(load(places, superseded=True), places)
         names = list(dict.fromkeys(every["sweep"]))
-        predictions = _together([load_predictions(place) for place in places], names)
-        history = _together([load_history(place) for place in places], names)
-        splits = {n: load_splits(place) for n, place in zip(names, places, strict=True)} if len(names) > 1 else {}
+        predictions = _together([load_predictions(address) for address in places], names)
+        history = _together([load_history(address) for address in places], names)
+        splits = {n: load_splits(address) for n, address in zip(names, places, strict=True)} if len(names) > 1 else {}
     if len(names) > 1:
         # Two sweeps may have trials of the same identifier.
         every["trial_id"] = every["sweep"] + "/" + every["trial_id"]
@@ -126,7 +126,9 @@ def gather(places: Sequence[Location]) -> Findings:
     trials = with_calibration(trials, predictions)
     others = [measure.column for measure in measures_in(trials) if measure.column != column]
     # Drawn as the grey band of the measure that it belongs to.
-    others += [null for own, null in NULL_VALUES.items() if own in others and trials[null].notna().any()]
+    others += [
+        null for measure_column, null in NULL_VALUES.items() if measure_column in others and trials[null].notna().any()
+    ]
     by_column = Results.by_column(trials, predictions, [column, *others])
     results = by_column[column]
     points, curve = results.points, results.curve()
@@ -134,7 +136,9 @@ def gather(places: Sequence[Location]) -> Findings:
     with_points = [rule for rule in dict.fromkeys(point.line.rule for point in points) if rule != headline]
     with warnings.catch_warnings(record=True) as beside:
         warnings.simplefilter("always")
-        sweeps = tuple(read_sweep(open_folder(place), name, points) for place, name in zip(places, names, strict=True))
+        sweeps = tuple(
+            read_sweep(open_folder(address), name, points) for address, name in zip(places, names, strict=True)
+        )
     return Findings(
         sweeps=sweeps,
         trials=trials,

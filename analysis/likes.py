@@ -37,13 +37,15 @@ def chosen_text(like: Like, hyperparameters: str) -> str:
         return ""
 
 
-def followers(likes: Mapping[str, Like], trials: pd.DataFrame, place: Sequence[int]) -> dict[tuple[str, int], Any]:
+def followers(
+    likes: Mapping[str, Like], trials: pd.DataFrame, cell_numbers: Sequence[int]
+) -> dict[tuple[str, int], Any]:
     """Find the controls that follow the search of each cell and repeat.
 
     Args:
         likes: Cells without a search, by identifier.
         trials: Trial rows of one sweep.
-        place: ``[N]``, number of each row's (cell, repeat).
+        cell_numbers: ``[N]``, number of each row's (cell, repeat).
 
     Returns:
         Lists of (number of the control's place, like) by (cell, repeat) of the search.
@@ -53,13 +55,13 @@ def followers(likes: Mapping[str, Like], trials: pd.DataFrame, place: Sequence[i
         >>> followers({}, pd.DataFrame(), [])  # every method has a search of its own
         {}
     """
-    found: dict[tuple[str, int], Any] = {}
+    following: dict[tuple[str, int], Any] = {}
     if not likes:
-        return found
+        return following
     repeats = trials["repeat"].fillna(0).astype(int)
-    known = set(zip(trials["cell"], repeats, place, strict=True))
+    known = set(zip(trials["cell"], repeats, cell_numbers, strict=True))
     for cell, repeat, number in known:
         like = likes.get(cell)
         if like is not None:
-            found.setdefault((like.cell, repeat), []).append((number, like))
-    return found
+            following.setdefault((like.cell, repeat), []).append((number, like))
+    return following

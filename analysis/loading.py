@@ -108,7 +108,7 @@ def load_history(directory: Location | Sequence[Location]) -> pd.DataFrame:
         1      2      0.5506    0.378788
     """
     places = _places(directory)
-    frames = [_frame(read_parts(open_folder(place), "history")) for place in places]
+    frames = [_frame(read_parts(open_folder(address), "history")) for address in places]
     frames = [frame.sort_values(["trial_id", "epoch"], ignore_index=True) for frame in frames]
     return frames[0] if len(frames) == 1 else beside(frames, _load_each(places))
 
@@ -136,7 +136,7 @@ def load_predictions(directory: Location | Sequence[Location], variant: str | No
         1      1          1     0.990
     """
     places = _places(directory)
-    tables = [read_parts(open_folder(place), "predictions") for place in places]
+    tables = [read_parts(open_folder(address), "predictions") for address in places]
     if variant is not None:
         tables = [table.filter(pc.equal(table["variant"], variant)) for table in tables]
     frames = [_frame(table) for table in tables]
@@ -223,7 +223,7 @@ def _places(directories: Location | Sequence[Location]) -> Sequence[Location]:
 
 def _load_each(places: Sequence[Location]) -> list[pd.DataFrame]:
     """Each sweep's rows, superseded ones included, with names that tell the sweeps apart."""
-    folders = [open_folder(place) for place in places]
+    folders = [open_folder(address) for address in places]
     frames = [_load_one(folder) for folder in folders]
     names = [str(frame["sweep"].iloc[0]) for frame in frames]
     for frame, title in zip(frames, _titles(names, [folder.name for folder in folders]), strict=True):
@@ -241,23 +241,23 @@ def _titles(names: Sequence[str], addresses: Sequence[str]) -> list[str | None]:
     titles: list[str | None] = []
     for name, address in zip(names, addresses, strict=True):
         same = [PurePath(a).parts for n, a in zip(names, addresses, strict=True) if n == name]
-        own = PurePath(address).parts
+        parts = PurePath(address).parts
         if len(same) == 1:
             titles.append(None)
             continue
-        if same.count(own) > 1:
-            raise InputError(f"each sweep can be loaded once, but {address} was given {same.count(own)} times")
-        ends = (own[-k:] for k in range(1, len(own) + 1))
-        shown = next((end for end in ends if sum(other[-len(end) :] == end for other in same) == 1), own)
+        if same.count(parts) > 1:
+            raise InputError(f"each sweep can be loaded once, but {address} was given {same.count(parts)} times")
+        ends = (parts[-k:] for k in range(1, len(parts) + 1))
+        shown = next((end for end in ends if sum(other[-len(end) :] == end for other in same) == 1), parts)
         titles.append(f"{name} ({'/'.join(shown)})")
     return titles
 
 
 def _load_one(folder: SweepFiles) -> pd.DataFrame:
     # One file of all rows, which is much faster to read than hundreds of parts.
-    gathered = read_gathered(folder)
-    if gathered is not None:
-        return _frame(gathered.rows).assign(**_derived(gathered), directory=folder.name, **_bare(gathered.rows))
+    fast_copy = read_gathered(folder)
+    if fast_copy is not None:
+        return _frame(fast_copy.rows).assign(**_derived(fast_copy), directory=folder.name, **_bare(fast_copy.rows))
     config = read_config(folder)
     rows = read_parts(folder, "trials")
     if not len(rows):
@@ -288,15 +288,15 @@ def derive(folder: SweepFiles, rows: pa.Table) -> dict[str, list[Any]]:
     return {name: frame[name].tolist() for name in DERIVED}
 
 
-def _derived(gathered: Gathered) -> dict[str, Any]:
+def _derived(fast_copy: Gathered) -> dict[str, Any]:
     """The added columns of gathered rows, as ``_derive`` makes them: an array, or one value for all rows."""
-    combinations = np.empty(len(gathered.combinations), dtype=object)
-    combinations[:] = list(gathered.combinations)
-    values: dict[str, Any] = {name: column.to_numpy() for name, column in gathered.columns.items()}
+    combinations = np.empty(len(fast_copy.combinations), dtype=object)
+    combinations[:] = list(fast_copy.combinations)
+    values: dict[str, Any] = {name: column.to_numpy() for name, column in fast_copy.columns.items()}
     values["rules"] = combinations[values["rules"]]
     for name, kind in (("superseded", "bool"), ("whole_axis", "bool"), (SEARCH_SEEDS, "int64")):
         values[name] = values[name].astype(kind)
-    values.update(gathered.same)
+    values.update(fast_copy.same)
     return {name: values[name] for name in DERIVED}
 
 

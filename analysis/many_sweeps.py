@@ -24,10 +24,10 @@ def beside(frames: Sequence[pd.DataFrame], trials: Sequence[pd.DataFrame]) -> pd
         {'sweep': ['a', 'b'], 'trial_id': ['t0', 't0'], 'epoch': [1, 2]}
     """
     named = []
-    for frame, own in zip(frames, trials, strict=True):
-        sweeps = own.drop_duplicates("trial_id").set_index("trial_id")["sweep"]
+    for frame, of_sweep in zip(frames, trials, strict=True):
+        sweeps = of_sweep.drop_duplicates("trial_id").set_index("trial_id")["sweep"]
         # A trial's history may be written a moment before its row.
-        sweep = frame["trial_id"].map(sweeps).fillna(own["sweep"].iloc[0])
+        sweep = frame["trial_id"].map(sweeps).fillna(of_sweep["sweep"].iloc[0])
         named.append(pd.concat([sweep.rename("sweep"), frame], axis=1))
     return pd.concat(named, ignore_index=True)
 

@@ -61,8 +61,8 @@ class Results:
         Returns:
             Results by column.
         """
-        gathered = collect_columns(trials, predictions, columns)
-        return {column: cls(trials, column=column, points=points) for column, points in gathered.items()}
+        points_by_column = collect_columns(trials, predictions, columns)
+        return {column: cls(trials, column=column, points=points) for column, points in points_by_column.items()}
 
     def of(self, rule: str | None) -> list[Point]:
         """Select the points of one rule.
@@ -318,8 +318,8 @@ def primary_comparison(
 
     Example:
         >>> import analysis
-        >>> found = analysis.primary_comparison(analysis.example(), ("lnl", "erm"), "val_counterfactual")
-        >>> [round(end, 3) for end in (found.difference.mean, found.difference.low, found.difference.high)]
+        >>> primary = analysis.primary_comparison(analysis.example(), ("lnl", "erm"), "val_counterfactual")
+        >>> [round(end, 3) for end in (primary.difference.mean, primary.difference.low, primary.difference.high)]
         [0.177, 0.143, 0.211]
     """
     return Results(trials, predictions, column).primary(compare, rule, at)

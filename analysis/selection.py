@@ -76,8 +76,8 @@ def valued(trials: pd.DataFrame, rule: str, column: str | None = None) -> Candid
 
     Example:
         >>> rows = {"phase": "search", "status": ["completed", "pruned"], "search_rule": None, "seed_number": 0}
-        >>> found = valued(pd.DataFrame({**rows, "val_biased": [0.9, 0.5]}), "val_biased")
-        >>> found.value[found.counts].tolist()
+        >>> candidates = valued(pd.DataFrame({**rows, "val_biased": [0.9, 0.5]}), "val_biased")
+        >>> candidates.value[candidates.counts].tolist()
         [0.9]
     """
     value = objective(trials, rule) if column is None else pd.to_numeric(trials[column], errors="coerce")
@@ -109,9 +109,9 @@ def picks(trials: pd.DataFrame, rules: Sequence[str] = RULES) -> pd.DataFrame:
     chosen = [
         trials.iloc[rows].assign(rule=rule, rank_value=value) for rule, rows, value in _chosen(trials, rules, group)
     ]
-    found = pd.concat(chosen, ignore_index=True)
-    configurations = _canonical(found["hyperparameters"].tolist())
-    return found.assign(configuration=pd.Series(configurations, index=found.index, dtype=object))
+    picked = pd.concat(chosen, ignore_index=True)
+    configurations = _canonical(picked["hyperparameters"].tolist())
+    return picked.assign(configuration=pd.Series(configurations, index=picked.index, dtype=object))
 
 
 def _chosen(
@@ -124,24 +124,24 @@ def _chosen(
         counts = _counting(trials, rule)
         if beyond is not None:
             counts = counts & ~beyond
-        found = averaged(trials, counts, objective(trials, rule).to_numpy(dtype=float))
-        candidates = np.flatnonzero(found.counts)
+        averages = averaged(trials, counts, objective(trials, rule).to_numpy(dtype=float))
+        candidates = np.flatnonzero(averages.counts)
         candidates = candidates[np.argsort(group[candidates], kind="stable")]
         firsts = []
         for rows in np.split(candidates, np.flatnonzero(np.diff(group[candidates])) + 1):
-            position = best(numbers[rows].tolist(), found.value[rows].tolist())
+            position = best(numbers[rows].tolist(), averages.value[rows].tolist())
             firsts += [] if position is None else [rows[position]]
         rows = np.array(firsts, dtype=np.int64)
         # The last key counts first: the highest value, and of equal ones the lower number.
-        rows = rows[np.lexsort((numbers[rows], -found.value[rows]))]
-        chosen.append((rule, rows, found.value[rows]))
+        rows = rows[np.lexsort((numbers[rows], -averages.value[rows]))]
+        chosen.append((rule, rows, averages.value[rows]))
     return chosen
 
 
 def _counting(trials: pd.DataFrame, rule: str) -> NDArray[np.bool_]:
     done = ((trials["phase"] == "search") & (trials["status"] == "completed")).to_numpy(dtype=bool)
-    own = trials["search_rule"]
-    return done & (own.isna() | (own == rule)).to_numpy(dtype=bool)
+    search_rule = trials["search_rule"]
+    return done & (search_rule.isna() | (search_rule == rule)).to_numpy(dtype=bool)
 
 
 def _places(trials: pd.DataFrame) -> NDArray[np.int64]:
@@ -156,12 +156,12 @@ def _beyond(trials: pd.DataFrame, planned: Mapping[str, int]) -> NDArray[np.bool
     """
     search = (trials["phase"] == "search").to_numpy(dtype=bool)
     limit = trials["cell"].map(planned).to_numpy(dtype=float)
-    found = np.zeros(len(trials), dtype=bool)
+    beyond = np.zeros(len(trials), dtype=bool)
     # Where the plan is unknown every trial counts.
-    found[search] = search_number(trials)[search] >= limit[search]
+    beyond[search] = search_number(trials)[search] >= limit[search]
     if SEARCH_SEEDS in trials:
-        found[search] |= seed_number(trials)[search] >= trials.loc[search, SEARCH_SEEDS].to_numpy(dtype=float)
-    return found
+        beyond[search] |= seed_number(trials)[search] >= trials.loc[search, SEARCH_SEEDS].to_numpy(dtype=float)
+    return beyond
 
 
 def mark(
@@ -192,16 +192,16 @@ def mark(
     """
     group = _places(trials)
     beyond = _beyond(trials, planned or {})
-    place = _places(trials[["cell", "repeat"]].fillna({"repeat": 0})) if trials["repeat"].isna().any() else group
+    cell_numbers = _places(trials[["cell", "repeat"]].fillna({"repeat": 0})) if trials["repeat"].isna().any() else group
     text, known = trials["hyperparameters"], dict[object, str]()
     choosers: dict[tuple[int, str], tuple[str, ...]] = {}
     texts: set[object] = set()
-    following = followers(likes or {}, trials, place.tolist())
+    following = followers(likes or {}, trials, cell_numbers.tolist())
     for rule, rows, _ in _chosen(trials, rules, group, beyond):
-        own = text.iloc[rows].tolist()
-        texts.update(own)
-        keys = list(zip(place[rows].tolist(), _canonical(own, known), strict=True))
-        for row, chosen in zip(rows.tolist() if following else (), own, strict=False):
+        picked = text.iloc[rows].tolist()
+        texts.update(picked)
+        keys = list(zip(cell_numbers[rows].tolist(), _canonical(picked, known), strict=True))
+        for row, chosen in zip(rows.tolist() if following else (), picked, strict=False):
             cell, repeat = trials["cell"].iloc[row], trials["repeat"].iloc[row]
             controls = following.get((cell, 0 if pd.isna(repeat) else int(repeat)), ())
             keys += [(number, chosen_text(like, str(chosen))) for number, like in controls]
@@ -211,15 +211,15 @@ def mark(
     confirm = (trials["phase"] == "confirm").to_numpy(dtype=bool)
     # Parsing the JSON of every search row is most of the time of loading: only those whose text was chosen matter.
     compared = np.flatnonzero(confirm | (text.isin(texts).to_numpy(dtype=bool) & ~beyond))
-    found = np.empty(len(trials), dtype=object)
+    rules_of = np.empty(len(trials), dtype=object)
     # An empty tuple in each place: assigned to a slice, it would be taken for an empty array.
-    found.fill(())
+    rules_of.fill(())
     any_rule = np.zeros(len(trials), dtype=bool)
-    found_keys = zip(place[compared].tolist(), _canonical(text.iloc[compared].tolist(), known), strict=True)
-    for row, key in zip(compared.tolist(), found_keys, strict=True):
+    row_keys = zip(cell_numbers[compared].tolist(), _canonical(text.iloc[compared].tolist(), known), strict=True)
+    for row, key in zip(compared.tolist(), row_keys, strict=True):
         if key in choosers:
-            found[row], any_rule[row] = choosers[key], True
-    return trials.assign(rules=pd.Series(found, index=trials.index), superseded=(confirm & ~any_rule) | beyond)
+            rules_of[row], any_rule[row] = choosers[key], True
+    return trials.assign(rules=pd.Series(rules_of, index=trials.index), superseded=(confirm & ~any_rule) | beyond)
 
 
 def _canonical(texts: Sequence[object], known: dict[object, str] | None = None) -> list[str]:

@@ -109,7 +109,7 @@ class Sweep:
 
     def changed(self) -> list[tuple[str, int | None]]:
         """Describe every extension, with the number of test results that existed by then (None = not recorded)."""
-        found = []
+        sentences = []
         for change in self.changes:
             what, seen = change.get("what"), change.get("test_results")
             if isinstance(what, Mapping):
@@ -119,8 +119,8 @@ class Sweep:
                 ]
                 what = ", ".join(parts)
             if what:
-                found.append((f"{change.get('when', 'no date')}: {what}", seen if isinstance(seen, int) else None))
-        return found
+                sentences.append((f"{change.get('when', 'no date')}: {what}", seen if isinstance(seen, int) else None))
+        return sentences
 
     @property
     def seeds_added(self) -> int:
@@ -152,7 +152,7 @@ def read_sweep(folder: SweepFiles, name: str, points: Sequence[Point]) -> Sweep:
         ('val_counterfactual', ['meningioma', 'glioma', 'pituitary'])
     """
     config = read_config(folder)
-    own = [point for point in points if point.line.sweep == name]
+    of_sweep = [point for point in points if point.line.sweep == name]
     status, changes = _status(folder), read_changes(folder)
     index = _json(folder, "samples/index.json")
     return Sweep(
@@ -163,7 +163,7 @@ def read_sweep(folder: SweepFiles, name: str, points: Sequence[Point]) -> Sweep:
         changes=changes,
         strips=_strips(folder, index, config),
         alt=str(index.get("alt", "sample images at each bias strength")),
-        primary=declared_comparison(config, status, own),
+        primary=declared_comparison(config, status, of_sweep),
         standing=standing_of(config, changes),
     )
 
@@ -194,7 +194,7 @@ def _json(folder: SweepFiles, path: str) -> dict[str, Any]:
 
 def _strips(folder: SweepFiles, index: Mapping[str, Any], config: Mapping[str, Any]) -> tuple[Strip, ...]:
     """Sample images that can be read, weak bias first."""
-    found = []
+    strips = []
     for entry in index.get("strips") or ():
         if not isinstance(entry, Mapping) or not isinstance(entry.get("value"), (int, float)):
             continue
@@ -214,6 +214,6 @@ def _strips(folder: SweepFiles, index: Mapping[str, Any], config: Mapping[str, A
                 stacklevel=2,
             )
             continue
-        found.append(Strip(float(entry["value"]), png, str(entry.get("caption", f"{entry['value']:g}"))))
+        strips.append(Strip(float(entry["value"]), png, str(entry.get("caption", f"{entry['value']:g}"))))
     smaller = Sheet(config).stronger(str(index.get("axis"))) == "smaller"
-    return tuple(sorted(found, key=lambda strip: -strip.value if smaller else strip.value))
+    return tuple(sorted(strips, key=lambda strip: -strip.value if smaller else strip.value))

@@ -81,30 +81,6 @@ def write_text(target: Path, content: str) -> Path:
     return target
 
 
-def write_bytes(target: Path, content: bytes) -> Path:
-    """Write a file of bytes so that a reader sees the old one or the new one, never half of it.
-
-    Args:
-        target: The file to write.
-        content: Its bytes.
-
-    Returns:
-        The file.
-
-    Raises:
-        InputError: The place cannot be written to.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     write_bytes(Path(folder) / "table.bin", b"1234").stat().st_size
-        4
-    """
-    with replacing(target) as temporary:
-        temporary.write_bytes(content)
-    return target
-
-
 def out_folder(out: str | os.PathLike[str], what: str) -> Path:
     """Check the folder that files are to go into.
 

@@ -70,14 +70,14 @@ def replacing(target: Path, durable: bool = True, mode: int = 0o666) -> Iterator
 
 
 @contextlib.contextmanager
-def explained(action: str, place: str) -> Iterator[None]:
+def explained(action: str, address: str) -> Iterator[None]:
     """Turn the errors that only the user can mend into one sentence.
 
     An error that may pass by itself stays an OSError.
 
     Args:
         action: What the block does, e.g. ``write to``.
-        place: Address that it does it to.
+        address: Address of what it does it to.
 
     Raises:
         InputError: The place does not exist, is full, or may not be written.
@@ -94,7 +94,7 @@ def explained(action: str, place: str) -> Iterator[None]:
     except OSError as error:
         text = error.strerror or str(error).splitlines()[0]
         if isinstance(error, _NOT_OURS) or error.errno in _NOT_OURS_NUMBERS:
-            raise InputError(f"cannot {action} {place}: {text}; name a place that exists and is writable") from error
+            raise InputError(f"cannot {action} {address}: {text}; name a place that exists and is writable") from error
         raise
 
 
@@ -312,8 +312,8 @@ class Folder(ABC):
 
     def _listed(self, prefix: str = "", sizes: bool = True) -> list[tuple[str, int | None]]:
         with explained("list", self.uri):
-            found = self.entries(prefix, sizes)
-        return [entry for entry in found if not entry[0].startswith(".") and not entry[0].endswith(_TEMPORARY)]
+            listed = self.entries(prefix, sizes)
+        return [entry for entry in listed if not entry[0].startswith(".") and not entry[0].endswith(_TEMPORARY)]
 
 
 @dataclass(frozen=True)

@@ -115,8 +115,8 @@ def entries(folder: Path, prefix: str = "", sizes: bool = True) -> list[tuple[st
         names = [name for name in os.listdir(folder) if name.startswith(prefix)] if prefix else None  # noqa: PTH208
         if names is not None:
             return [(name, _size(folder / name, sizes)) for name in names]
-        with os.scandir(folder) as found:
-            return [(entry.name, _size_of(entry, sizes)) for entry in found]
+        with os.scandir(folder) as scan:
+            return [(entry.name, _size_of(entry, sizes)) for entry in scan]
     except FileNotFoundError:
         return []
 

@@ -16,9 +16,6 @@ from typing import Any, cast
 
 from store.rules import RULES, Rule
 
-PLACE_COLUMNS = ("search_number", "search_rule", "seed_number")
-"""Columns that tell trials of one cell and repeat apart."""
-
 SEARCH_PATTERN = r"(?:\.(?P<search_rule>val_[a-z]+)-)?(?P<search_number>[0-9]+)(?:\.s(?P<seed_number>[0-9]+))?$"
 CONFIRM_PATTERN = r"-s(?P<seed_number>[0-9]+)$"
 
@@ -52,8 +49,8 @@ def cell_id(dataset: str, bias: Mapping[str, float], fold: int | None, network: 
         >>> cell_id("brain_mri", {"rho": 1.0, "gamma": 0.5}, None, "resnet18", "lnl")
         'brain_mri-rho1-gamma0.5-resnet18-lnl'
     """
-    place = "-".join(f"{name}{short(value)}" for name, value in bias.items())
-    return f"{dataset}-{place}{'' if fold is None else f'-fold{fold}'}-{network}-{label}"
+    bias_text = "-".join(f"{name}{short(value)}" for name, value in bias.items())
+    return f"{dataset}-{bias_text}{'' if fold is None else f'-fold{fold}'}-{network}-{label}"
 
 
 def short(value: float) -> str:
@@ -147,8 +144,8 @@ def place_of_version_1(trial: str, phase: str) -> Place:
     match = re.search(SEARCH_PATTERN if phase == "search" else CONFIRM_PATTERN, trial)
     if match is None:
         return Place()
-    found = match.groupdict()
+    parts = match.groupdict()
     # The first search seed has no mark of its own in an identifier.
-    number, rule = found.get("search_number"), found.get("search_rule")
-    seed = found["seed_number"] or 0
+    number, rule = parts.get("search_number"), parts.get("search_rule")
+    seed = parts["seed_number"] or 0
     return Place(None if number is None else int(number), cast(Rule, rule) if rule in RULES else None, int(seed))

@@ -214,8 +214,8 @@ class ObjectStore:
         from pyarrow import fs
 
         selector = fs.FileSelector(path, allow_not_found=True)
-        found = self._repeat(f"list {path}", READ_SECONDS, lambda: self.filesystem.get_file_info(selector))
-        return [(e.base_name, None if e.type == fs.FileType.Directory else e.size) for e in found]
+        infos = self._repeat(f"list {path}", READ_SECONDS, lambda: self.filesystem.get_file_info(selector))
+        return [(e.base_name, None if e.type == fs.FileType.Directory else e.size) for e in infos]
 
     def delete(self, path: str) -> None:
         """Delete a file, after waiting for writes to it that were given up.

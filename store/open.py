@@ -140,9 +140,9 @@ class Readable:
             FileNotFoundError: There is none of that name.
             InputError: The store was unavailable for too long; that its rows are lost must not be concluded from it.
         """
-        place, _, name = path.rpartition("/")
+        folder, _, name = path.rpartition("/")
         try:
-            return checked(self.name, path, _steady(self._below(place), name))
+            return checked(self.name, path, _steady(self._below(folder), name))
         except Unreachable as error:
             raise InputError(str(error)) from error
 
@@ -163,8 +163,8 @@ class _Opened(Readable):
 
     def read(self, path: str) -> bytes:
         with _usable(f"{self.name}/{path}"):
-            place, _, name = path.rpartition("/")
-            return checked(self.name, path, _steady(self._below(place), name))
+            folder, _, name = path.rpartition("/")
+            return checked(self.name, path, _steady(self._below(folder), name))
 
     @contextmanager
     def _worded(self, folder: str) -> Iterator[None]:
@@ -172,17 +172,17 @@ class _Opened(Readable):
             with _usable(self.name):
                 yield
             return
-        place = f"{self.name}/{folder}".rstrip("/")
+        address = f"{self.name}/{folder}".rstrip("/")
         try:
             yield
         except (InputError, OSError) as error:
             cause = error if isinstance(error, OSError) else error.__cause__
             reason = cause.strerror if isinstance(cause, OSError) else error
-            raise InputError(f"{place} must be a folder that can be listed, but: {reason}") from error
+            raise InputError(f"{address} must be a folder that can be listed, but: {reason}") from error
 
 
 @contextmanager
-def _usable(place: str) -> Iterator[None]:
+def _usable(address: str) -> Iterator[None]:
     """Say of an object store that refused or did not answer what is to be checked.
 
     That a part cannot be fetched must not read as if it had no rows.
@@ -190,7 +190,7 @@ def _usable(place: str) -> Iterator[None]:
     try:
         yield
     except (Refused, Unreachable) as error:
-        raise InputError(f"{place} cannot be used ({error.reason}): check the address and the credentials") from error
+        raise InputError(f"{address} cannot be used ({error.reason}): check the address and the credentials") from error
 
 
 def open_folder(directory: Location) -> SweepFiles:
@@ -215,10 +215,10 @@ def open_folder(directory: Location) -> SweepFiles:
     name = os.fspath(directory)
     if "://" in name:
         try:
-            place = folder_at(name)
+            remote = folder_at(name)
             # Asked once, without a retry budget: a wrong address is reported at once.
-            found = _is_sweep(Readable(place.patiently(0.0), name))
-            folder: SweepFiles = _Opened(place, name)
+            is_sweep = _is_sweep(Readable(remote.patiently(0.0), name))
+            folder: SweepFiles = _Opened(remote, name)
         except (Refused, Unreachable) as error:
             raise _unreadable(name, error.reason) from error
         except InputError:
@@ -236,8 +236,8 @@ def open_folder(directory: Location) -> SweepFiles:
             folder = _Opened(LocalFolder(local), os.fsencode(name).decode(errors="backslashreplace"))
         else:
             raise InputError(f"there is no folder {name}: give the folder a sweep was run in (its --out)")
-        found = _is_sweep(folder)
-    if not found:
+        is_sweep = _is_sweep(folder)
+    if not is_sweep:
         raise InputError(f"{name} is not a sweep's folder (no sweep.yaml, no trials/): give the one named by --out")
     return folder
 

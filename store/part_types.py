@@ -42,17 +42,17 @@ def fitted(table: str, data: pa.Table) -> pa.Table:
         >>> fitted("history", pa.table({"epoch": [1.0]})).schema.field("epoch").type
         DataType(int64)
     """
-    for place, (name, found) in enumerate(zip(data.schema.names, data.schema.types, strict=True)):
+    for index, (name, actual) in enumerate(zip(data.schema.names, data.schema.types, strict=True)):
         wanted = column_type(table, name)
-        if wanted is None or found == wanted:
+        if wanted is None or actual == wanted:
             continue
-        reason = f"its column '{name}' must be of type {wanted}, but is of type {found}"
-        if not _same_kind(found, wanted):
+        reason = f"its column '{name}' must be of type {wanted}, but is of type {actual}"
+        if not _same_kind(actual, wanted):
             raise UnreadablePart(reason)
         try:
             # Times are kept to the microsecond, whatever a part has.
             options = pc.CastOptions(target_type=wanted, allow_time_truncate=True)
-            data = data.set_column(place, pa.field(name, wanted), data.column(place).cast(options=options))
+            data = data.set_column(index, pa.field(name, wanted), data.column(index).cast(options=options))
         except pa.ArrowException as error:
             raise UnreadablePart(f"{reason} with values that do not fit ({str(error).splitlines()[0]})") from error
     return data
@@ -78,14 +78,14 @@ def from_version_1(table: str, data: pa.Table) -> pa.Table:
     return with_places(data.rename_columns(renamed))
 
 
-def together(tables: Sequence[pa.Table], place: str) -> pa.Table:
+def together(tables: Sequence[pa.Table], source: str) -> pa.Table:
     """Concatenate parts, row below row.
 
     A column that is missing from a part is null there.
 
     Args:
         tables: Fitted parts.
-        place: Where they come from, for the warning about a column of which they disagree.
+        source: Where they come from, for the warning about a column of which they disagree.
 
     Returns:
         The rows of all, without the unknown columns whose types in different parts have no common type.
@@ -103,7 +103,7 @@ def together(tables: Sequence[pa.Table], place: str) -> pa.Table:
         for name in apart:
             kinds = sorted({str(table.schema.field(name).type) for table in tables if name in table.schema.names})
             warnings.warn(
-                f"left out column '{name}' of {place}: a column must have one type in all parts, but it has "
+                f"left out column '{name}' of {source}: a column must have one type in all parts, but it has "
                 f"{' and '.join(kinds)}",
                 stacklevel=4,
             )
@@ -119,10 +119,10 @@ def _apart(tables: Sequence[pa.Table], name: str) -> bool:
     return False
 
 
-def _same_kind(found: pa.DataType, wanted: pa.DataType) -> bool:
-    if types.is_dictionary(found):
-        found = found.value_type
-    return types.is_null(found) or any(is_kind(found) and is_kind(wanted) for is_kind in _KINDS)
+def _same_kind(actual: pa.DataType, wanted: pa.DataType) -> bool:
+    if types.is_dictionary(actual):
+        actual = actual.value_type
+    return types.is_null(actual) or any(is_kind(actual) and is_kind(wanted) for is_kind in _KINDS)
 
 
 def with_places(trials: pa.Table) -> pa.Table:
@@ -143,8 +143,8 @@ def with_places(trials: pa.Table) -> pa.Table:
     of_confirm = pc.extract_regex(names, CONFIRM_PATTERN)
 
     def part(groups: Any, name: str) -> Any:
-        found = pc.struct_field(groups, name)
-        return pc.if_else(pc.equal(found, ""), None, found)
+        matched = pc.struct_field(groups, name)
+        return pc.if_else(pc.equal(matched, ""), None, matched)
 
     zero = pa.scalar("0")
     seeds = pc.if_else(

@@ -131,8 +131,8 @@ def read_parts(
     owner: Owner | None = None
     reasons: list[LeftOut] = []
     for _ in range(_ROUNDS):
-        found = folder.files(table, "" if cell is None else f"{cell}.")
-        names = [name for name in found if is_part(name) and cell in (None, part_cell(name))]
+        listed = folder.files(table, "" if cell is None else f"{cell}.")
+        names = [name for name in listed if is_part(name) and cell in (None, part_cell(name))]
         new = [name for name in names if name not in read]
         if not new:
             break
@@ -382,10 +382,10 @@ def _disjoint(tables: Sequence[pa.Table], first: str) -> bool:
     """
     seen: set[object] = set()
     for table in tables:
-        own = table[first].unique().to_pylist()
-        if not seen.isdisjoint(own):
+        values = table[first].unique().to_pylist()
+        if not seen.isdisjoint(values):
             return False
-        seen.update(own)
+        seen.update(values)
     return True
 
 

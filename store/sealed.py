@@ -95,8 +95,8 @@ def sweep_of_sheet(data: bytes) -> str | None:
         >>> sweep_of_sheet(seal_sheet("seed: 1", "0123456789abcdef"))
         '0123456789abcdef'
     """
-    found = _SHEET.match(data)
-    return found[1].decode() if found else None
+    match = _SHEET.match(data)
+    return match[1].decode() if match else None
 
 
 def seal_bytes(about: str, data: bytes) -> bytes:
@@ -229,15 +229,15 @@ def is_whole(name: str, data: bytes) -> bool:
     try:
         text = data.decode()
         if name.endswith(".yaml"):
-            above, mark, found = text.rpartition(_MARK)
-            return bool(mark) and found == f"{_sum(above)}\n"
+            above, mark, checksum = text.rpartition(_MARK)
+            return bool(mark) and checksum == f"{_sum(above)}\n"
         # Lines are appended: one without its end was being written, or was cut off.
         return all(_agrees(line) for line in text.splitlines()) and (text.endswith("\n") or name.endswith(".json"))
     except (ValueError, AttributeError, RecursionError):
         return False
 
 
-def check_whole(name: str, data: bytes, place: str) -> bytes:
+def check_whole(name: str, data: bytes, address: str) -> bytes:
     """Return the bytes of a text file whose checksum agrees, or that never had one.
 
     A file of an older version, or one written by hand, has none.
@@ -245,7 +245,7 @@ def check_whole(name: str, data: bytes, place: str) -> bytes:
     Args:
         name: Its name, which says how the checksum is written.
         data: Its bytes.
-        place: Its address, for the message.
+        address: Its address, for the message.
 
     Raises:
         DamagedFile: Its checksum does not agree, or it is cut short.
@@ -257,7 +257,7 @@ def check_whole(name: str, data: bytes, place: str) -> bytes:
         store.errors.DamagedFile: sweep/a.json has changed since it was written (its checksum does not ...
     """
     if not is_whole(name, data) and not _never_sealed(name, data):
-        raise DamagedFile(f"{place} has changed since it was written (its checksum does not agree): {_mend(name)}")
+        raise DamagedFile(f"{address} has changed since it was written (its checksum does not agree): {_mend(name)}")
     return data
 
 

@@ -26,11 +26,11 @@ def store_environment() -> dict[str, str]:
         ...     store_environment()
         {'LNL_SWEEP_DATA': 's3://bucket/data'}
     """
-    found = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
-    if found.get(DATA) and "://" not in found[DATA]:
+    variables = {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
+    if variables.get(DATA) and "://" not in variables[DATA]:
         # A worker has another working directory, and perhaps another home.
-        found[DATA] = str(Path(found[DATA]).expanduser().absolute())
-    return found
+        variables[DATA] = str(Path(variables[DATA]).expanduser().absolute())
+    return variables
 
 
 def use_environment(variables: dict[str, str]) -> None:

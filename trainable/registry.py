@@ -135,10 +135,10 @@ class Registry(Generic[E]):
         Raises:
             InputError: There is none; the nearest known name is given.
         """
-        found = self.find(name)
-        if found is None:
+        entry = self.find(name)
+        if entry is None:
             raise unknown_name(self.kind, name, self.entries)
-        return found
+        return entry
 
     def origin(self, name: str) -> Origin:
         """Place that an entry came from.

@@ -131,6 +131,6 @@ class TrialSpec:
         training["augmentation"] = tuple(training["augmentation"])
         if "seed_number" not in fields:
             # Written under schema version 1.
-            place = place_of_version_1(fields["trial_id"], fields["phase"])
-            fields |= {"search_number": place.number, "search_rule": place.rule, "seed_number": place.seed}
+            position = place_of_version_1(fields["trial_id"], fields["phase"])
+            fields |= {"search_number": position.number, "search_rule": position.rule, "seed_number": position.seed}
         return cls(**fields, training=Training(**training))

@@ -137,9 +137,9 @@ def _check_weights(spec: TrialSpec, expected: str) -> None:
     """Refuse to train from another weights file than that of the driver, which lies under the same name here."""
     from trainable.trial.provenance import weights_checksum
 
-    found = weights_checksum(spec.network, spec.network_options)
-    if found != expected:
-        what = "no file" if found is None else "another file"
+    actual = weights_checksum(spec.network, spec.network_options)
+    if actual != expected:
+        what = "no file" if actual is None else "another file"
         raise DirectoryError(
             f"all nodes must have the same network.weights, but node {socket.gethostname()} has {what} under "
             f"{spec.network_options.get('weights')}: copy that of the driver there"
@@ -298,14 +298,14 @@ class SweepTrainable(Trainable):
                 trial_folder(self._dir, self._spec.trial_id).settle()
         return self._result(trainer, outcome.row, done=True)
 
-    def _checkpoint(self, place: Folder, trainer: Trainer, forced: bool) -> None:
+    def _checkpoint(self, folder: Folder, trainer: Trainer, forced: bool) -> None:
         """Write a checkpoint.
 
         One that is only due is not waited for while the store is unavailable.
         """
         with _directory():
             try:
-                write_checkpoint(place if forced else place.patiently(0.0), trainer.state(), trainer.epoch)
+                write_checkpoint(folder if forced else folder.patiently(0.0), trainer.state(), trainer.epoch)
             except Unreachable:
                 if forced:
                     raise

@@ -44,7 +44,7 @@ _SHARED = {
     "hyperparameters": "All hyperparameters as JSON text.",
     "pretrain_epochs": "Epochs of plain training before the method starts.",
 }
-_OWN = {
+_OF_TABLE = {
     "won_back": {
         "ratio": "(method - erm) / (ceiling - erm), ratio of means over paired seeds.",
         "g": "Fieller's g; at 1 or more the gap is not significant and no share can be given.",
@@ -131,9 +131,9 @@ def explain(table: str, column: str) -> str:
         >>> explain("trials", "recall_glioma")
         'Recall of class glioma, unbiased test variant.'
     """
-    own = _OWN.get(table, {}).get(column)
-    if own:
-        return own
+    text = _OF_TABLE.get(table, {}).get(column)
+    if text:
+        return text
     if table == "history" and column in HISTORY:
         return HISTORY[column][1]
     if column.startswith("recall_"):

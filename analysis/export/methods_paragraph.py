@@ -91,9 +91,9 @@ def _patients(sweep: Sweep) -> str:
             return ""
         counted.append((sum(known), word))
     of_fold = " of the first fold" if by_fold else ""
-    said = _list([f"{number:,} {word}" for number, word in counted])
+    listed = _list([f"{number:,} {word}" for number, word in counted])
     total = sum(number for number, _ in counted)
-    return f"Patients{of_fold}: {total:,} ({said}), added up over the classes; the split is by patient."
+    return f"Patients{of_fold}: {total:,} ({listed}), added up over the classes; the split is by patient."
 
 
 def _part_size(info: Mapping[str, Any], part: str) -> str:
@@ -106,15 +106,15 @@ def _part_size(info: Mapping[str, Any], part: str) -> str:
         return f"{int(info[f'n_{part}']):,}"
     by_fold = section(info, "sizes_by_fold")
     classes = [section(section(by_fold, fold), part) for fold in by_fold]
-    totals = sorted(sum(int(section(own, label).get("images") or 0) for label in own) for own in classes)
+    totals = sorted(sum(int(section(of_fold, label).get("images") or 0) for label in of_fold) for of_fold in classes)
     if not totals:
         return ""
     return f"{totals[0]:,}" if totals[0] == totals[-1] else f"{totals[0]:,} to {totals[-1]:,}"
 
 
 def _bias(rows: pd.DataFrame) -> Iterator[str]:
-    for axis, own in rows.groupby("bias_axis", sort=False):
-        places = own.drop_duplicates("bias_value").sort_values("bias_strength")
+    for axis, of_axis in rows.groupby("bias_axis", sort=False):
+        places = of_axis.drop_duplicates("bias_value").sort_values("bias_strength")
         values = [f"{v:g} ({s:.2f})" for v, s in zip(places["bias_value"], places["bias_strength"], strict=True)]
         yield f"Bias: {axis} = {_list(values)}, weak to strong, in parentheses the strength I(b; y) / H(y)."
 
@@ -126,12 +126,12 @@ def _training(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     name = network.get("name") or ", ".join(str(n) for n in rows["network"].unique())
     yield f"Network: {name}{residual}{f' ({_list(options)})' if options else ''}."
     infos = section(sweep.config, "methods_info")
-    said = []
-    for label, own in rows.groupby("label", sort=False):
-        method = str(own["method"].iloc[0])
+    methods = []
+    for label, of_label in rows.groupby("label", sort=False):
+        method = str(of_label["method"].iloc[0])
         long = str(section(infos, str(label)).get("long_name") or "")
-        said.append(f"{label}{f' ({long})' if long else ''}{_cite(references.METHODS.get(method, ()))}")
-    yield f"Methods: {_list(said)}."
+        methods.append(f"{label}{f' ({long})' if long else ''}{_cite(references.METHODS.get(method, ()))}")
+    yield f"Methods: {_list(methods)}."
     training = section(sweep.config, "training")
     known = [f"{key.replace('_', ' ')} {value}" for key, value in training.items() if value not in (None, [], "", {})]
     epochs = rows.loc[rows["status"] == "completed", "epochs"]
@@ -140,20 +140,20 @@ def _training(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
 
 def _search(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     search = section(sweep.config, "search")
-    own = rows[rows["phase"] == "search"]
-    if own.empty:
+    searched = rows[rows["phase"] == "search"]
+    if searched.empty:
         return
     # A candidate of several seeds counts once.
-    per_cell = own[seed_number(own) == 0].groupby(["cell", "repeat"]).size()
-    each = int(own[SEARCH_SEEDS].max()) if SEARCH_SEEDS in own else 1
+    per_cell = searched[seed_number(searched) == 0].groupby(["cell", "repeat"]).size()
+    each = int(searched[SEARCH_SEEDS].max()) if SEARCH_SEEDS in searched else 1
     seeds = f", each with {each} search seeds and chosen by their mean" if each > 1 else ""
-    counts = own["status"].value_counts()
+    counts = searched["status"].value_counts()
     sampler = search.get("sampler", "unknown")
     yield (
-        f"Search: {_span(per_cell)} trials in each of {own['cell'].nunique()} cells (bias value x method){seeds}, "
+        f"Search: {_span(per_cell)} trials in each of {searched['cell'].nunique()} cells (bias value x method){seeds}, "
         f"sampler {sampler}{_cite(('akiba2019', 'liaw2018'))}, "
         f"following {rule_name(str(search.get('rule', 'unknown')))}; "
-        f"{len(own)} trials in all ({int(counts.get('completed', 0))} completed, {int(counts.get('pruned', 0))} "
+        f"{len(searched)} trials in all ({int(counts.get('completed', 0))} completed, {int(counts.get('pruned', 0))} "
         f"stopped early, {int(counts.get('failed', 0))} diverged or failed). No test image was used."
     )
     stopping = search.get("early_stopping")
@@ -173,24 +173,24 @@ def _search(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
 
 def _confirm(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     seeds = sweep.sheet.seeds_of_rules
-    own = rows[rows["phase"] == "confirm"]
-    if own.empty:
+    confirmed = rows[rows["phase"] == "confirm"]
+    if confirmed.empty:
         return
-    said = []
+    clauses = []
     for rule in sweep.sheet.rules:
         planned = seeds.get(rule, float("nan"))
-        if own["rules"].map(lambda rules, rule=rule: rule in rules).any():
+        if confirmed["rules"].map(lambda rules, rule=rule: rule in rules).any():
             oracle = " (unbiased validation data, which nobody has in practice)" if rule == ORACLE else ""
-            said.append(f"{rule_name(rule)}{oracle}{f' with {planned:g} seeds' if planned == planned else ''}")
+            clauses.append(f"{rule_name(rule)}{oracle}{f' with {planned:g} seeds' if planned == planned else ''}")
     splits = sweep.sheet.splits
     drawn = f"; each in {splits} splits into training and validation" if splits > 1 else ""
     split = "" if sweep.sheet.one_split else "split, "
     redrawn = "" if splits > 1 else f" A seed redraws {split}painted images, initial weights and order at once."
-    metric = str(own["metric"].iloc[0]).replace("_", " ").replace("auroc", "AUROC")
+    metric = str(confirmed["metric"].iloc[0]).replace("_", " ").replace("auroc", "AUROC")
     yield (
         f"The hyperparameters chosen by each rule were trained again from scratch with fresh seeds, the same for every "
-        f"method and bias value: {_list(said)}{drawn}; {len(own)} such trials, each evaluated once on the test images. "
-        f"Metric: {metric} on the unbiased test variant, at the {_epoch(sweep)} epoch.{redrawn}"
+        f"method and bias value: {_list(clauses)}{drawn}; {len(confirmed)} such trials, each evaluated once on the "
+        f"test images. Metric: {metric} on the unbiased test variant, at the {_epoch(sweep)} epoch.{redrawn}"
     )
     yield from (words for rule in sweep.sheet.rules if (words := search_words(sweep, rule)))
 

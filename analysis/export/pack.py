@@ -87,8 +87,8 @@ def _content(folder: SweepFiles) -> Iterator[tuple[str, bytes]]:
                 except FileNotFoundError:
                     continue
     with contextlib.suppress(FileNotFoundError):
-        gathered = f"{GATHERED}/{gathered_name(folder)}"
-        yield gathered, folder.read(gathered)
+        path = f"{GATHERED}/{gathered_name(folder)}"
+        yield path, folder.read(path)
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

@@ -81,14 +81,14 @@ def table_tex(findings: Findings) -> str:
     """
     rows = findings.curve[findings.curve["rule"] == findings.headline]
     parts = []
-    for (dataset, axis), own in rows.groupby(["dataset", "bias_axis"], sort=False):
+    for (dataset, axis), group in rows.groupby(["dataset", "bias_axis"], sort=False):
         beside = findings.beside[findings.beside["dataset"] == dataset]
-        parts.append(_tabular(with_published(table_of(own), beside, findings.headline), f"{dataset}, {axis}"))
+        parts.append(_tabular(with_published(table_of(group), beside, findings.headline), f"{dataset}, {axis}"))
     sources = findings.beside["source"].unique()
     notes = [f"{source}: {NOTES[source]}." for source in sources]
     note = "; ".join(dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note)) or note_of(rows["dataset"])
-    said = table_caption(rows, findings.metric, findings.headline)
-    caption = " ".join([said, *([f"Note: {note}."] if note else []), *notes])
+    sentence = table_caption(rows, findings.metric, findings.headline)
+    caption = " ".join([sentence, *([f"Note: {note}."] if note else []), *notes])
     body = "\n\\medskip\n\n".join(parts)
     return (
         "% needs \\usepackage{booktabs}\n\\begin{table}\n\\centering\n"
@@ -110,15 +110,15 @@ def to_tex(text: str) -> str:
         95 \\% intervals~\\cite{kim2019}
     """
     parts, end = [], 0
-    for found in _CITATION.finditer(text):
-        keys = ",".join(key.strip().removeprefix("@") for key in found[1].split(";"))
-        parts += [_escaped(text[end : found.start()]), f"~\\cite{{{keys}}}"]
-        end = found.end()
+    for match in _CITATION.finditer(text):
+        keys = ",".join(key.strip().removeprefix("@") for key in match[1].split(";"))
+        parts += [_escaped(text[end : match.start()]), f"~\\cite{{{keys}}}"]
+        end = match.end()
     return "".join([*parts, _escaped(text[end:])])
 
 
 def _escaped(text: str) -> str:
-    return _SPECIAL.sub(lambda found: _TEX[found[0]], text)
+    return _SPECIAL.sub(lambda match: _TEX[match[0]], text)
 
 
 def _tabular(table: pd.DataFrame, corner: str) -> str:

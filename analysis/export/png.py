@@ -74,7 +74,7 @@ def report_figures(findings: Findings) -> dict[str, go.Figure]:
         Figures by file name without its ending; those that have nothing to show are left out.
     """
     note = "; ".join(dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note))
-    several = findings.curve["dataset"].nunique() > 1
+    several_datasets = findings.curve["dataset"].nunique() > 1
     figures: dict[str, go.Figure] = {}
 
     def add(name: str, draw: object, *arguments: object, **options: object) -> None:
@@ -84,7 +84,7 @@ def report_figures(findings: Findings) -> dict[str, go.Figure]:
         except InputError:
             return
 
-    common = {"note": note, "names": findings.names(), "x": "bias_strength" if several else "bias_value"}
+    common = {"note": note, "names": findings.names(), "x": "bias_strength" if several_datasets else "bias_value"}
     for rule in findings.rules:
         add(f"curve-{rule}", plot_accuracy_vs_bias, findings.curve, rule=rule, metric=findings.metric, **common)
     rule = findings.headline

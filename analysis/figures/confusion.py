@@ -145,11 +145,11 @@ def draw_confusion(shown: ConfusionFigure) -> go.Figure:
     heats, above = [], []
     axes: dict[str, Any] = {}
     narrow: dict[str, Any] = {"annotations": [], "top": 20}
-    for i, own in enumerate(shown.maps):
+    for i, heat_map in enumerate(shown.maps):
         suffix = "" if i == 0 else str(i + 1)
-        heats.append(_heat(own.shares, shown.classes, f"x{suffix}", f"y{suffix}"))
+        heats.append(_heat(heat_map.shares, shown.classes, f"x{suffix}", f"y{suffix}"))
         (x, y), (nx, ny) = (
-            _place(count, i, across, side) for across, side in ((_ACROSS, _SIDE), (_ACROSS_NARROW, _SIDE_NARROW))
+            _domains(count, i, across, side) for across, side in ((_ACROSS, _SIDE), (_ACROSS_NARROW, _SIDE_NARROW))
         )
         axes[f"xaxis{suffix}"] = _axis(x, f"y{suffix}", i == count - 1 and "predicted class")
         axes[f"yaxis{suffix}"] = _axis(y, f"x{suffix}", i == 0 and "true class") | {
@@ -157,7 +157,7 @@ def draw_confusion(shown: ConfusionFigure) -> go.Figure:
             # The rows are the same in all: named once a line, so that no name runs into the neighbour's cells.
             "showticklabels": i % _ACROSS == 0,
         }
-        above.append(_above(safe(own.title), x, y))
+        above.append(_above(safe(heat_map.title), x, y))
         labelled = i % _ACROSS_NARROW == 0
         narrow |= {f"xaxis{suffix}": {"domain": nx}, f"yaxis{suffix}": {"domain": ny, "showticklabels": labelled}}
         narrow["annotations"].append({"x": nx[0], "y": ny[1]})
@@ -195,7 +195,7 @@ def _heat(shares: NDArray[np.float64], names: Sequence[str], x: str, y: str) -> 
     )
 
 
-def _place(count: int, i: int, across: int, side: int) -> tuple[list[float], list[float]]:
+def _domains(count: int, i: int, across: int, side: int) -> tuple[list[float], list[float]]:
     """Compute the domains of the i-th of several heat maps in a grid, row by row."""
     columns = min(across, count)
     lines = math.ceil(count / columns)

@@ -121,39 +121,39 @@ def curve_figure(
     rows = curve[(curve["rule"] == rule) & (curve["n_seeds"] > 0)]
     if rows.empty:
         raise InputError(f"a curve needs at least one confirm trial, but rule '{rule}' has none: finish the sweep")
-    place = make_axis(rows, x, axis_title)
+    x_axis = make_axis(rows, x, axis_title)
     look = styles(curve["label"])
     # A method keeps its colour wherever it appears: layers tell its lines apart by their marks.
     overlaid = list(rows.groupby(_OVERLAID, sort=False).groups)
     lines = tuple(
         _line(
-            own.sort_values(["bias_strength", "bias_value"]),
-            place,
+            line.sort_values(["bias_strength", "bias_value"]),
+            x_axis,
             look[str(key[-1])],
             overlaid.index(key[:-1]),
-            _line_name(own, curve, names or {}),
+            _line_name(line, curve, names or {}),
         )
-        for key, own in rows.groupby([*_OVERLAID, "label"], sort=False)
+        for key, line in rows.groupby([*_OVERLAID, "label"], sort=False)
     )
-    marks = () if published is None else published_marks(published, rows, look, place)
+    marks = () if published is None else published_marks(published, rows, look, x_axis)
     datasets = rows["dataset"].unique()
     return CurveFigure(
         title=f"{' and '.join(datasets)}: {metric} against bias, chosen by {rule_name(rule)}"
         if title is None
         else title,
         note=note or note_of(datasets),
-        axis=place,
+        axis=x_axis,
         y_title=metric,
-        y_range=_y_range(curve, [y for source in marks for own in source.methods for y in own.y.tolist()]),
+        y_range=_y_range(curve, [y for source in marks for method in source.methods for y in method.y.tolist()]),
         lines=lines,
         published=marks,
-        unbiased_at=unbiased_at if unbiased_at is not None and place.holds(unbiased_at) else None,
+        unbiased_at=unbiased_at if unbiased_at is not None and x_axis.holds(unbiased_at) else None,
         levels=() if chance is None else (chance,),
     )
 
 
-def _line(line: pd.DataFrame, place: Axis, style: Style, layer: int, name: str) -> DrawnLine:
-    x, mean, low, high = (line[column].to_numpy(dtype=float) for column in (place.column, "mean", "low", "high"))
+def _line(line: pd.DataFrame, x_axis: Axis, style: Style, layer: int, name: str) -> DrawnLine:
+    x, mean, low, high = (line[column].to_numpy(dtype=float) for column in (x_axis.column, "mean", "low", "high"))
     return DrawnLine(
         name=name,
         style=style,

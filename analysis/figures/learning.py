@@ -46,12 +46,12 @@ class LearningCurves:
 
     def ends(self) -> dict[str, tuple[float, float]]:
         """Compute the accuracy after the first and after the last epoch of each name, means over its seeds."""
-        found: dict[str, list[tuple[float, float]]] = {}
+        by_name: dict[str, list[tuple[float, float]]] = {}
         for line in self.lines:
-            found.setdefault(line.name, []).append((float(line.y[0]), float(line.y[-1])))
+            by_name.setdefault(line.name, []).append((float(line.y[0]), float(line.y[-1])))
         return {
             name: (sum(a for a, _ in both) / len(both), sum(b for _, b in both) / len(both))
-            for name, both in found.items()
+            for name, both in by_name.items()
         }
 
 
@@ -86,8 +86,8 @@ def learning_curves(
     return LearningCurves(
         f"Learning curves at {rows['bias_axis'].iloc[0]} = {bias_value:g}" if title is None else title,
         tuple(
-            DrawnCurve(str(name), look[str(label)], own["epoch"].to_numpy(), own["test_accuracy"].to_numpy())
-            for (label, name, _), own in lines
+            DrawnCurve(str(name), look[str(label)], of_trial["epoch"].to_numpy(), of_trial["test_accuracy"].to_numpy())
+            for (label, name, _), of_trial in lines
         ),
     )
 

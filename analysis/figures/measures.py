@@ -24,12 +24,12 @@ def measure_figure(
 
     The arguments are the same.
     """
-    found = curve_figure(curve, metric=f"{measure.name} ({_BETTER[measure.better]})", **options)
+    figure = curve_figure(curve, metric=f"{measure.name} ({_BETTER[measure.better]})", **options)
     # The best value is marked, and stays in view.
     if measure.better == "0":
-        return replace(found, levels=(*found.levels, 0.0), y_range=_with(found.y_range, 0.0, 0.0))
+        return replace(figure, levels=(*figure.levels, 0.0), y_range=_with(figure.y_range, 0.0, 0.0))
     ends = null_range(null, str(options.get("rule") or curve["rule"].iloc[0]))
-    return found if ends is None else replace(found, null=ends, y_range=_with(found.y_range, *ends))
+    return figure if ends is None else replace(figure, null=ends, y_range=_with(figure.y_range, *ends))
 
 
 def plot_measure(curve: pd.DataFrame, measure: Measure, null: pd.DataFrame | None = None, **options: Any) -> go.Figure:
@@ -90,9 +90,9 @@ def null_words(null: pd.DataFrame | None, rule: str) -> str:
     if null is None or ends is None:
         return ""
     low, high = (f"{end:.3f}" for end in ends)
-    said = low if low == high else f"{low} to {high}"
+    span = low if low == high else f"{low} to {high}"
     return (
-        f"A perfectly calibrated network with the same confidences would have {said} on as many images (the null "
+        f"A perfectly calibrated network with the same confidences would have {span} on as many images (the null "
         "value, the grey band): what lies there shows no miscalibration, and errors that "
         "come together in a patient's images raise it further."
     )

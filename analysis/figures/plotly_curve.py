@@ -195,21 +195,21 @@ def _published(source: Source) -> list[go.Scatter]:
         entry,
         *(
             go.Scatter(
-                x=own.x,
-                y=own.y,
+                x=marks.x,
+                y=marks.y,
                 showlegend=False,
                 marker={
                     "size": 9,
-                    "symbol": f"{own.style.symbol}{source.mark}",
-                    "color": own.style.color,
+                    "symbol": f"{marks.style.symbol}{source.mark}",
+                    "color": marks.style.color,
                     "line": {"width": 1.5},
                     "opacity": 0.85,
                 },
-                hovertemplate=f"{safe(own.name)}, {safe(source.name)}: %{{y:.4g}}<extra>published, one run</extra>",
-                uid=trace_id(f"published/{source.name}/{own.method}/{own.name}"),
+                hovertemplate=f"{safe(marks.name)}, {safe(source.name)}: %{{y:.4g}}<extra>published, one run</extra>",
+                uid=trace_id(f"published/{source.name}/{marks.method}/{marks.name}"),
                 **common,
             )
-            for own in source.methods
+            for marks in source.methods
         ),
     ]
 
@@ -219,20 +219,20 @@ def _short(values: Sequence[float]) -> NDArray[np.float32]:
     return np.asarray(values, dtype=np.float32)
 
 
-def _x_axis(place: Axis) -> dict[str, Any]:
+def _x_axis(x_axis: Axis) -> dict[str, Any]:
     """The values measured as ticks, the bias strength under each."""
-    text = [f"{v:g}" for v in place.ticks]
-    title = safe(place.title)
-    if place.column == "bias_value":
+    text = [f"{v:g}" for v in x_axis.ticks]
+    title = safe(x_axis.title)
+    if x_axis.column == "bias_value":
         small = "<span style='font-size:10px'>"
-        text = [f"{v}<br>{small}{s:.2f}</span>" for v, s in zip(text, place.strengths, strict=True)]
+        text = [f"{v}<br>{small}{s:.2f}</span>" for v, s in zip(text, x_axis.strengths, strict=True)]
         title += f"<br>{small}below each value: bias strength I(b; y) / H(y)</span>"
     return axis(
         title,
-        type="log" if place.log else "linear",
-        range=place.range(),
+        type="log" if x_axis.log else "linear",
+        range=x_axis.range(),
         tickmode="array",
-        tickvals=list(place.ticks),
+        tickvals=list(x_axis.ticks),
         ticktext=text,
         tickangle=0,
     )

@@ -59,10 +59,10 @@ def write_curve(
         InputError: No point of that rule.
     """
     rows = curve[(curve["rule"] == rule) & (curve["n_seeds"] > 0)]
-    several = rows["dataset"].nunique() > 1 or rows["bias_axis"].nunique() > 1
-    x: Literal["bias_value", "bias_strength"] = "bias_strength" if several else "bias_value"
+    several_axes = rows["dataset"].nunique() > 1 or rows["bias_axis"].nunique() > 1
+    x: Literal["bias_value", "bias_strength"] = "bias_strength" if several_axes else "bias_value"
     shown = curve_figure(
-        curve, rule=rule, x=x, axis_title=None if several else axis_title, metric=metric, title="", note=note
+        curve, rule=rule, x=x, axis_title=None if several_axes else axis_title, metric=metric, title="", note=note
     )
     files = []
     with mpl.rc_context(_TYPE):
@@ -93,15 +93,15 @@ def draw(shown: CurveFigure, size: tuple[int, int]) -> Figure:
     axes = figure.add_subplot()
     for line in shown.lines:
         _line(axes, line)
-    place = shown.axis
-    if place.log:
+    x_axis = shown.axis
+    if x_axis.log:
         axes.set_xscale("log")
-    axes.set_xticks(list(place.ticks), [f"{tick:g}" for tick in place.ticks])
+    axes.set_xticks(list(x_axis.ticks), [f"{tick:g}" for tick in x_axis.ticks])
     axes.minorticks_off()
-    low, high = place.range()
-    axes.set_xlim(*((10**low, 10**high) if place.log else (low, high)))
+    low, high = x_axis.range()
+    axes.set_xlim(*((10**low, 10**high) if x_axis.log else (low, high)))
     axes.set_ylim(*shown.y_range)
-    axes.set_xlabel(f"{place.title} (stronger bias →)")
+    axes.set_xlabel(f"{x_axis.title} (stronger bias →)")
     axes.set_ylabel(shown.y_title)
     axes.grid(color="#dddddd", linewidth=0.5)
     axes.set_axisbelow(True)

@@ -46,7 +46,7 @@ class Source:
 
 
 def published_marks(
-    published: pd.DataFrame, curve: pd.DataFrame, look: Mapping[str, Style], place: Axis
+    published: pd.DataFrame, curve: pd.DataFrame, look: Mapping[str, Style], x_axis: Axis
 ) -> tuple[Source, ...]:
     """Select the published numbers of a figure's methods, at bias parameters that the figure shows.
 
@@ -54,20 +54,20 @@ def published_marks(
         published: What ``analysis.published_numbers`` returned.
         curve: The rows that the figure shows.
         look: Style of each label.
-        place: The figure's x axis.
+        x_axis: The figure's x axis.
 
     Returns:
         The publications, the one to show first in front; none over the bias strength, which they do not state.
     """
-    if place.column != "bias_value":
+    if x_axis.column != "bias_value":
         return ()
-    low, high = min(place.ticks), max(place.ticks)
+    low, high = min(x_axis.ticks), max(x_axis.ticks)
     rows = published[published["bias_value"].between(low, high) & published["method"].isin(list(look))]
     shown = curve[[f"{BIAS}{name}" for name in bias_parameters(curve.columns)]].drop_duplicates().to_dict("records")
     fits = [any(same_off_axis(number, point) for point in shown or [{}]) for number in rows.to_dict("records")]
     rows = rows[np.array(fits, dtype=bool)]
     # A logarithmic axis has no 0.
-    if place.log:
+    if x_axis.log:
         rows = rows[rows["bias_value"] > 0]
     return tuple(
         Source(
@@ -79,10 +79,10 @@ def published_marks(
                     str(method),
                     str(name),
                     look[str(method)],
-                    own["bias_value"].to_numpy(dtype=float),
-                    own["accuracy"].to_numpy(dtype=float),
+                    of_method["bias_value"].to_numpy(dtype=float),
+                    of_method["accuracy"].to_numpy(dtype=float),
                 )
-                for (method, name), own in of_source.groupby(["method", "name"], sort=False)
+                for (method, name), of_method in of_source.groupby(["method", "name"], sort=False)
             ),
         )
         for layer, (source, of_source) in enumerate(rows.groupby("source", sort=False))

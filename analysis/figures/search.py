@@ -112,7 +112,7 @@ def draw_map(shown: SearchMap) -> go.Figure:
     """
     rows, floor = shown.rows, shown.floor
     weights = rows[shown.parameter].to_numpy(dtype=float)
-    several = bool((rows["n_search_seeds"] > 1).any())
+    several_seeds = bool((rows["n_search_seeds"] > 1).any())
     ring = [2.5 if chosen else 0.7 for chosen in rows["chosen"]]
     figure = go.Figure(
         go.Scatter(
@@ -126,9 +126,9 @@ def draw_map(shown: SearchMap) -> go.Figure:
                 "colorbar": {"title": {"text": "validation"}, "thickness": 12, "outlinewidth": 0},
                 "line": {"width": ring, "color": ["#D55E00" if width > 1 else "#808080" for width in ring]},
             },
-            customdata=rows[[shown.parameter, "lr", *(["validation_se", "n_search_seeds"] if several else [])]],
+            customdata=rows[[shown.parameter, "lr", *(["validation_se", "n_search_seeds"] if several_seeds else [])]],
             hovertemplate=f"{safe(shown.parameter)} %{{customdata[0]:.3g}}, lr %{{customdata[1]:.3g}}"
-            f"<br>validation %{{marker.color:.3f}}{_ERROR if several else ''}<extra></extra>",
+            f"<br>validation %{{marker.color:.3f}}{_ERROR if several_seeds else ''}<extra></extra>",
         )
     )
     top = max(float(weights.max()), floor)
@@ -187,8 +187,8 @@ def search_budget(
     return SearchBudget(
         f"Best of n trials at {rows['bias_axis'].iloc[0]} = {bias_value:g}" if title is None else title,
         tuple(
-            DrawnCurve(str(name), look[str(label)], own["n"].to_numpy(), own["expected"].to_numpy())
-            for (_, label, name), own in rows.groupby(["sweep", "label", "name"], sort=False)
+            DrawnCurve(str(name), look[str(label)], of_line["n"].to_numpy(), of_line["expected"].to_numpy())
+            for (_, label, name), of_line in rows.groupby(["sweep", "label", "name"], sort=False)
         ),
     )
 

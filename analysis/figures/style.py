@@ -70,12 +70,12 @@ def styles(labels: Iterable[str]) -> dict[str, Style]:
         >>> styles(["erm", "mine"])["erm"].color, styles(["mine"])["mine"].symbol
         ('#D55E00', 'hexagon')
     """
-    found: dict[str, Style] = {}
+    chosen: dict[str, Style] = {}
     free = iter(_OTHERS * 8)
     for label in labels:
-        if label not in found:
-            found[label] = _KNOWN[label] if label in _KNOWN else next(free)
-    return found
+        if label not in chosen:
+            chosen[label] = _KNOWN[label] if label in _KNOWN else next(free)
+    return chosen
 
 
 def layout(title: str, note: str = "") -> dict[str, Any]:

@@ -69,15 +69,15 @@ def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd
             continue
         tops = [c for c in ceilings if c is not None]
         limit = [float(c.values.mean()) - MARGIN for c in tops] if threshold is None else threshold
-        found = crossing(grid, [float(point.values.mean()) for point in line], limit, direction)
+        breaking = crossing(grid, [float(point.values.mean()) for point in line], limit, direction)
         ends = _interval(line, tops, threshold, direction)
         basis = basis_of(first, _sample(first, [*line, *tops]))
         rows.append(
             {
                 **line_names(first),
-                "value": math.nan if found.value is None else found.value,
-                "censored": found.censored,
-                "text": found.text,
+                "value": math.nan if breaking.value is None else breaking.value,
+                "censored": breaking.censored,
+                "text": breaking.text,
                 "low": ends[0],
                 "high": ends[1],
                 "not_better_from": _not_better(curves, curve, grid, direction),
@@ -125,16 +125,16 @@ def _interval(
     grid = [point.bias_value for point in line]
     curves = np.stack(drawn[: len(line)], axis=1)
     limits = np.stack(drawn[len(line) :], axis=1) - MARGIN if ceilings else np.full_like(curves, threshold)
-    found = [crossing(grid, y, limit, direction) for y, limit in zip(curves, limits, strict=True)]
+    crossings = [crossing(grid, y, limit, direction) for y, limit in zip(curves, limits, strict=True)]
     sign = 1.0 if direction == "larger" else -1.0
-    text = {_towards_stronger(point, sign): point.text for point in found}
-    low, high = percentile_interval([_towards_stronger(point, sign) for point in found])
+    text = {_towards_stronger(point, sign): point.text for point in crossings}
+    low, high = percentile_interval([_towards_stronger(point, sign) for point in crossings])
     return text[low], text[high]
 
 
-def _towards_stronger(found: BreakingPoint, sign: float) -> float:
+def _towards_stronger(breaking: BreakingPoint, sign: float) -> float:
     # Bias values of an axis whose smaller values are the stronger bias are negated, so that all sort alike.
-    return sign * found.value if found.value is not None else signed_position(found)
+    return sign * breaking.value if breaking.value is not None else signed_position(breaking)
 
 
 def _not_better(curves: Mapping[tuple[str, ...], Curve], curve: Curve, grid: list[float], direction: Direction) -> str:
@@ -148,8 +148,8 @@ def _not_better(curves: Mapping[tuple[str, ...], Curve], curve: Curve, grid: lis
         seeds = common_seeds(curve[value], erm) if erm else []
         if erm is None or len(seeds) < 2:
             return ""
-        own, plain = paired_samples([curve[value], erm], seeds)
-        better = interval_of(own.minus(plain)).low > 0
+        debiased, plain = paired_samples([curve[value], erm], seeds)
+        better = interval_of(debiased.minus(plain)).low > 0
         if helped and not better:
             return f"{value:g}"
         helped = helped or better

@@ -181,10 +181,10 @@ def won_back_words(row: Row) -> str:
         The caption.
     """
     if row["text"] == "-":
-        said = "the gap between erm and the ceiling is itself not significant, so that no share of it can be given,"
+        words = "the gap between erm and the ceiling is itself not significant, so that no share of it can be given,"
     else:
-        said = f"wins back {row['text']} of the gap between erm and the ceiling (Fieller),"
-    return f"{_place(row)}: {said} {_basis(row, 'paired on')}"
+        words = f"wins back {row['text']} of the gap between erm and the ceiling (Fieller),"
+    return f"{_position(row)}: {words} {_basis(row, 'paired on')}"
 
 
 def area_words(row: Row, reference: str) -> str:
@@ -204,15 +204,15 @@ def area_words(row: Row, reference: str) -> str:
     """
     if row["area"] != row["area"]:
         return f"{_line(row)}: no area, {row['reason']}"
-    said = f"mean over the axis {row['area']:.3f}{_ends(row, 'low', 'high')},"
+    words = f"mean over the axis {row['area']:.3f}{_ends(row, 'low', 'high')},"
     if row["difference"] == row["difference"]:
         ends = _ends(row, "difference_low", "difference_high")
-        said += (
+        words += (
             f" {row['difference']:+.3f}{ends} against {reference} paired on {row['n_pairs']} {unit_of([row['band']])},"
         )
     elif row["reason"]:
-        said += f" no difference to {reference} ({row['reason']}),"
-    return f"{_line(row)}: {said} {_basis(row)}"
+        words += f" no difference to {reference} ({row['reason']}),"
+    return f"{_line(row)}: {words} {_basis(row)}"
 
 
 def breaking_words(row: Row) -> str:
@@ -225,12 +225,12 @@ def breaking_words(row: Row) -> str:
         The caption.
     """
     if row["censored"]:
-        said = f"crosses {row['threshold']} outside the values measured ({row['bias_axis']} {row['text']})"
+        words = f"crosses {row['threshold']} outside the values measured ({row['bias_axis']} {row['text']})"
     else:
-        said = f"falls below {row['threshold']} at {row['bias_axis']} = {row['text']}"
+        words = f"falls below {row['threshold']} at {row['bias_axis']} = {row['text']}"
     if row["low"]:
-        said += f" [{row['low']}, {row['high']}] (percentiles of the crossed bootstrap)"
-    return f"{_line(row)}: {said}, {_basis(row)}"
+        words += f" [{row['low']}, {row['high']}] (percentiles of the crossed bootstrap)"
+    return f"{_line(row)}: {words}, {_basis(row)}"
 
 
 def confusion_words(row: Row) -> str:
@@ -244,7 +244,7 @@ def confusion_words(row: Row) -> str:
     """
     interval = "no interval" if row["band"] == "none" else f"95 % over {row['band']}"
     return (
-        f"{_place(row)}: {row['share']:.3f}{_ends(row, 'low', 'high')} of class {row['true']} called "
+        f"{_position(row)}: {row['share']:.3f}{_ends(row, 'low', 'high')} of class {row['true']} called "
         f"{row['predicted']}, {interval}, {row['n_seeds']} of {row['n_planned']} seeds finished, given the selected "
         f"hyperparameters and these {row['n_images']} test images of that class ({row['variant']})"
     )
@@ -288,15 +288,15 @@ def map_words(rows: pd.DataFrame, rule: str) -> list[str]:
         >>> map_words(pd.DataFrame({**row, **seeds}), "val_biased")[0].partition(" (")[0]
         'lnl at rho = 0.9: mean of 3 search seeds, standard error 0.012'
     """
-    found = []
+    captions = []
     for row in rows.to_dict("records"):
-        several = row["n_search_seeds"] > 1
+        averaged = row["n_search_seeds"] > 1
         seeds = f"mean of {row['n_search_seeds']} search seeds, standard error {row['validation_se']:.3f}"
-        said = seeds if several else "one search trial of one seed"
-        place = f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}"
+        words = seeds if averaged else "one search trial of one seed"
+        position = f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}"
         chose = ", which chose it" if row["chosen"] else ""
-        found.append(f"{place}: {said} (no interval, no test image), valued by {rule_name(rule)}{chose}")
-    return found
+        captions.append(f"{position}: {words} (no interval, no test image), valued by {rule_name(rule)}{chose}")
+    return captions
 
 
 def budget_words(row: Row, trials: int, anchored: bool = False, seeds: int = 1) -> str:
@@ -353,7 +353,7 @@ def _line(row: Row) -> str:
     return f"{row['label']}{facet}, chosen by {rule_name(row['rule'])}"
 
 
-def _place(row: Row) -> str:
+def _position(row: Row) -> str:
     facet = f" ({row['facet']})" if row["facet"] else ""
     where = f"{row['bias_axis']} = {row['bias_value']:g}"
     return f"{row['label']}{facet} at {where}, chosen by {rule_name(row['rule'])}"

@@ -55,8 +55,8 @@ def _test_images(
     if len(split):
         images = split.loc[split["split"] == "test", "image"].drop_duplicates()
     elif predictions is not None and len(predictions):
-        own = predictions[predictions["trial_id"].isin(set(rows["trial_id"]))]
-        images = own["image"].drop_duplicates()
+        tested = predictions[predictions["trial_id"].isin(set(rows["trial_id"]))]
+        images = tested["image"].drop_duplicates()
     else:
         images = pd.Series(dtype=object)
     return _named(images, "images", sets) if len(images) else _UNKNOWN

@@ -89,17 +89,17 @@ def won_back_rows(points: Sequence[Point]) -> pd.DataFrame:
         if erm is None or ceiling is None or len(seeds) < 2:
             continue
         samples = paired_samples([point, erm, ceiling], seeds)
-        found = recovery(*samples)
+        recovered = recovery(*samples)
         rows.append(
             {
                 **line_names(point),
                 "bias_value": point.bias_value,
                 "bias_strength": point.bias_strength,
-                "ratio": found.ratio,
-                "low": found.low,
-                "high": found.high,
-                "g": found.g,
-                "text": _share(found) if found.bounded else "-",
+                "ratio": recovered.ratio,
+                "low": recovered.low,
+                "high": recovered.high,
+                "g": recovered.g,
+                "text": _share(recovered) if recovered.bounded else "-",
                 **basis_of(point, samples[0]),
             }
         )
@@ -251,15 +251,15 @@ def _to_reference(
         return no_comparison(line.label, name, line.rule, reason)
     if reference is curves[key]:
         return None
-    found = compare_curves(curves[key], reference, grid, next(iter(reference.values())).line.label)
-    if found.test is None and not found.reason:
-        return no_comparison(line.label, name, line.rule, f"only one seed can be paired with {found.reference}")
-    return found
+    comparison = compare_curves(curves[key], reference, grid, next(iter(reference.values())).line.label)
+    if comparison.test is None and not comparison.reason:
+        return no_comparison(line.label, name, line.rule, f"only one seed can be paired with {comparison.reference}")
+    return comparison
 
 
-def _share(found: Recovery) -> str:
+def _share(recovered: Recovery) -> str:
     # Adding 0.0 turns -0.0 into 0.0.
-    ratio, low, high = (f"{round(value, 2) + 0.0:.2f}" for value in (found.ratio, found.low, found.high))
+    ratio, low, high = (f"{round(value, 2) + 0.0:.2f}" for value in (recovered.ratio, recovered.low, recovered.high))
     return f"{ratio} [{low}, {high}]"
 
 
@@ -278,8 +278,8 @@ def _area(curve: Curve, grid: list[float]) -> tuple[Sample | None, str]:
 
 
 def _ends(area: Sample | None) -> dict[str, float]:
-    found = _NONE if area is None else interval_of(area, (0.0, 1.0))
-    return {"area": found.mean, "low": found.low, "high": found.high}
+    interval = _NONE if area is None else interval_of(area, (0.0, 1.0))
+    return {"area": interval.mean, "low": interval.low, "high": interval.high}
 
 
 def no_comparison(method: str, reference: str, rule: str, reason: str, at: str = AREA) -> Comparison:

@@ -65,21 +65,21 @@ def confusion_by_strength(
         rows = rows[rows["rule"] == rule]
     # Of several sweeps one may have more classes than another.
     classes: dict[object, int] = {
-        sweep: tested.n_classes(own["trial_id"]) for sweep, own in rows.groupby("sweep", sort=False)
+        sweep: tested.n_classes(of_sweep["trial_id"]) for sweep, of_sweep in rows.groupby("sweep", sort=False)
     }
-    found = []
+    frames = []
     for key, group in rows.groupby(_LINE, dropna=False, sort=False):
         cells = group["cell"].nunique()
-        by_seed = [own for _, own in group.groupby("seed") if own["cell"].nunique() == cells]
+        by_seed = [of_seed for _, of_seed in group.groupby("seed") if of_seed["cell"].nunique() == cells]
         if by_seed:
             planned = group["seeds_planned"].max()
             # Folds are parts of one test set: their counts are added before shares are taken.
-            seeds = [np.concatenate([tested.rows[t] for t in own["trial_id"]]) for own in by_seed]
+            seeds = [np.concatenate([tested.rows[t] for t in of_seed["trial_id"]]) for of_seed in by_seed]
             line = {**dict(zip(_LINE, key, strict=True)), "variant": variant}
             n = classes[key[0]]
             shares = pd.DataFrame([line | row for true in range(n) for row in tested.shares(seeds, true, n)])
-            found.append(shares.assign(n_planned=len(by_seed) if planned != planned else int(planned)))
-    table = pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=_COLUMNS)
+            frames.append(shares.assign(n_planned=len(by_seed) if planned != planned else int(planned)))
+    table = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=_COLUMNS)
     ranks: dict[str, int] = {known: i for i, known in enumerate(RULES)}
     table = table.assign(rank=table["rule"].map(lambda name: ranks.get(str(name), len(ranks))))
     table["caption"] = [confusion_words(row) for row in table.to_dict("records")]
@@ -124,7 +124,7 @@ class _Tested:
         ends = np.cumsum(np.bincount(codes, minlength=len(ids)))
         self.rows = {str(t): order[e - n : e] for t, e, n in zip(ids, ends, np.diff(ends, prepend=0), strict=True)}
         self._true = predictions["label"].to_numpy(dtype=np.int64)
-        self._said = predictions["predicted"].to_numpy(dtype=np.int64)
+        self._predicted = predictions["predicted"].to_numpy(dtype=np.int64)
         patients = predictions["patient"] if "patient" in predictions else pd.Series(None, index=predictions.index)
         # A sweep without patients may stand beside one with them.
         self._known = patients.notna().to_numpy(dtype=bool)
@@ -133,7 +133,7 @@ class _Tested:
     def n_classes(self, trials: Iterable[str]) -> int:
         """Count the classes up to the last that is the true or the predicted one of some image of the trials."""
         rows = np.concatenate([self.rows[t] for t in trials])
-        return int(max(self._true[rows].max(), self._said[rows].max())) + 1
+        return int(max(self._true[rows].max(), self._predicted[rows].max())) + 1
 
     def shares(self, seeds: Sequence[NDArray[np.intp]], true: int, n_classes: int) -> Iterator[dict[str, object]]:
         """Shares of a true class that are called each class, with their intervals.
@@ -147,28 +147,28 @@ class _Tested:
             One row a predicted class; none for a class without test images.
         """
         rows = [places[self._true[places] == true] for places in seeds]
-        if not all(len(own) for own in rows):
+        if not all(len(of_seed) for of_seed in rows):
             return
-        units = np.unique(np.concatenate([self._unit[own] for own in rows]))
+        units = np.unique(np.concatenate([self._unit[of_seed] for of_seed in rows]))
         # Images by seed, unit and predicted class.
-        counts = np.stack([self._by_unit(own, units, n_classes) for own in rows])
+        counts = np.stack([self._by_unit(of_seed, units, n_classes) for of_seed in rows])
         sizes, total = counts.sum(axis=2, keepdims=True), counts.sum(axis=(1, 2), keepdims=True)
         values = counts.sum(axis=1) / total[:, 0]
         # A patient can be left out of all seeds at once only where all were tested on the same images of it.
         same = np.allclose(sizes / total, sizes[:1] / total[:1], rtol=1e-12, atol=0)
-        known = "patients" if all(self._known[own].all() for own in rows) else "images"
+        known = "patients" if all(self._known[of_seed].all() for of_seed in rows) else "images"
         left_out = (total * values[:, None] - counts) / (total - sizes) if same and len(units) > 1 else None
         band = f"seeds and {known}" if left_out is not None else "seeds only"
         n_images = int(total.mean())
-        for said in range(n_classes):
-            sample = Sample(values[:, said])
+        for predicted in range(n_classes):
+            sample = Sample(values[:, predicted])
             if left_out is not None:
                 # Images of one true class: their patients form a single stratum.
-                sample = Sample(values[:, said], left_out[:, :, said], np.zeros(len(units), dtype=np.int64))
+                sample = Sample(values[:, predicted], left_out[:, :, predicted], np.zeros(len(units), dtype=np.int64))
             interval = share_interval(sample, n_images)
             yield {
                 "true": true,
-                "predicted": said,
+                "predicted": predicted,
                 "share": interval.mean,
                 "low": interval.low,
                 "high": interval.high,
@@ -179,6 +179,6 @@ class _Tested:
             }
 
     def _by_unit(self, rows: NDArray[np.intp], units: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
-        cell = np.searchsorted(units, self._unit[rows]) * n_classes + self._said[rows]
+        cell = np.searchsorted(units, self._unit[rows]) * n_classes + self._predicted[rows]
         counts = np.bincount(cell, minlength=len(units) * n_classes)
         return counts.reshape(len(units), n_classes).astype(float)

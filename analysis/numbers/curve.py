@@ -74,8 +74,8 @@ def curve_rows(points: Iterable[Point], column: str) -> pd.DataFrame:
     for row in rows:
         # In the caption alone: the rows keep the label that the sweep gives.
         row["caption"] = caption({**row, "label": called(row["label"], row["method"], column)}, measure.worst)
-    place = COLUMNS.index("bias_value")
-    curve = pd.DataFrame(rows, columns=[*COLUMNS[:place], *_off_axis(rows), *COLUMNS[place:]])
+    index = COLUMNS.index("bias_value")
+    curve = pd.DataFrame(rows, columns=[*COLUMNS[:index], *_off_axis(rows), *COLUMNS[index:]])
     curve.attrs["column"] = column
     return curve
 

@@ -45,7 +45,7 @@ def epoch_choice(directory: Location, rule: str = "val_biased") -> pd.DataFrame:
     by_trial = epochs.sort_values(["trial_id", "epoch"]).groupby("trial_id", sort=False)
     # Of equal values the earliest epoch: later ones have trained longer for nothing.
     best = epochs.sort_values([rule, "epoch"], ascending=[False, True]).groupby("trial_id", sort=False)
-    found = pd.DataFrame(
+    accuracies = pd.DataFrame(
         {
             "highest_on_test": by_trial["test_accuracy"].max(),
             "chosen_on_validation": best["test_accuracy"].first(),
@@ -54,7 +54,7 @@ def epoch_choice(directory: Location, rule: str = "val_biased") -> pd.DataFrame:
     )
     places = [name for name in bias_parameters(confirm.columns) if confirm[f"{BIAS}{name}"].notna().any()]
     confirm = confirm.assign(**{name: confirm[f"{BIAS}{name}"] for name in places})
-    rows = confirm.set_index("trial_id")[["label", "bias_strength", *places]].join(found, how="inner")
+    rows = confirm.set_index("trial_id")[["label", "bias_strength", *places]].join(accuracies, how="inner")
     grouped = rows.groupby(["label", "bias_strength", *places], sort=True)
     table = grouped.mean().assign(n_seeds=grouped.size()).reset_index().drop(columns="bias_strength")
-    return table[["label", *places, "n_seeds", *found.columns]]
+    return table[["label", *places, "n_seeds", *accuracies.columns]]

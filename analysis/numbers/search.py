@@ -74,11 +74,11 @@ def chosen_by(trials: pd.DataFrame, rows: pd.DataFrame, rule: str) -> pd.Series:
         >>> chosen_by(trials, trials, "val_biased").tolist()
         [False, True]
     """
-    found = pd.Series(False, index=rows.index)
+    chosen = pd.Series(False, index=rows.index)
     for sweep, group in rows.groupby("sweep", sort=False):
-        own = trials[(trials["sweep"] == sweep) & trials["cell"].isin(group["cell"].unique())]
-        found[group.index] = group["trial_id"].isin(picks(own, [rule])["trial_id"])
-    return found
+        of_cells = trials[(trials["sweep"] == sweep) & trials["cell"].isin(group["cell"].unique())]
+        chosen[group.index] = group["trial_id"].isin(picks(of_cells, [rule])["trial_id"])
+    return chosen
 
 
 def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
@@ -105,7 +105,7 @@ def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.Dat
     anchors = _is_anchor(rows)
     anchored = set(rows.loc[anchors, "cell"])
     rows = rows[~anchors]
-    found = []
+    frames = []
     for key, group in rows.groupby(_LINE, dropna=False, sort=False):
         first = group[(group["cell"] == group["cell"].iloc[0]) & (group["repeat"] == group["repeat"].min())]
         if len(first) < 2:
@@ -115,9 +115,9 @@ def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.Dat
         seeds = int(first["n_search_seeds"].max())
         words = budget_words({**line, "rule": rule}, len(expected), first["cell"].iloc[0] in anchored, seeds)
         line |= {"rule": rule, "caption": words}
-        found.append(pd.DataFrame({**line, "n": range(1, len(expected) + 1), "expected": expected}))
+        frames.append(pd.DataFrame({**line, "n": range(1, len(expected) + 1), "expected": expected}))
     columns = [*_LINE, "rule", "n", "expected", "caption"]
-    table = pd.concat(found, ignore_index=True)[columns] if found else pd.DataFrame(columns=columns)
+    table = pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
     return table.sort_values(["sweep", "label", "facet", "bias_strength", "n"], kind="stable", ignore_index=True)
 
 
@@ -151,6 +151,6 @@ def with_values(trials: pd.DataFrame, rule: str) -> pd.DataFrame:
         >>> with_values(pd.DataFrame({**rows, "val_biased": [0.9, 0.5]}), "val_biased")["validation"].tolist()
         [0.9]
     """
-    found = valued(trials, rule)
-    rows = trials.assign(validation=found.value, validation_se=found.error, n_search_seeds=found.seeds)
-    return rows[found.counts].dropna(subset=["validation"])
+    candidates = valued(trials, rule)
+    rows = trials.assign(validation=candidates.value, validation_se=candidates.error, n_search_seeds=candidates.seeds)
+    return rows[candidates.counts].dropna(subset=["validation"])

@@ -56,8 +56,8 @@ def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.D
     rows: dict[str, dict[str, str]] = {}
     # Two configurations of one method, or two sweeps, each with its own verdict, need a row each.
     of_one = beside.groupby(["source", "name", "facet"], dropna=False)
-    several = {name: of_one[name].transform("nunique") > 1 for name in ("label", "sweep")}
-    for r in beside.assign(labels=several["label"], sweeps=several["sweep"]).to_dict("records"):
+    differs = {name: of_one[name].transform("nunique") > 1 for name in ("label", "sweep")}
+    for r in beside.assign(labels=differs["label"], sweeps=differs["sweep"]).to_dict("records"):
         about = [f"beside {r['label']}"] if r["labels"] else []
         about += [f"beside the sweep {r['sweep']}"] if r["sweeps"] else []
         about += [r["facet"]] if r["facet"] else []
@@ -186,32 +186,35 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
         >>> row["rule"], round(float(row["lambda_"]), 2), bool(row["anchor"])
         ('val_counterfactual', 11.03, False)
     """
-    found = []
+    rows = []
     for sweep, group in trials.assign(facet=facets(trials)).groupby("sweep", sort=False):
         rules = [rule for rule in RULES if any(rule in chosen for chosen in group["rules"])]
         chosen = picks(group, rules) if rules else group.iloc[:0]
-        found_by = {rule: valued(group, rule, rule) for rule in rules}
-        counts = {rule: group[own.counts].groupby(["cell", "repeat"]).size() for rule, own in found_by.items()}
+        candidates_by = {rule: valued(group, rule, rule) for rule in rules}
+        counts = {
+            rule: group[candidates.counts].groupby(["cell", "repeat"]).size()
+            for rule, candidates in candidates_by.items()
+        }
         places = dict(zip(group["trial_id"], range(len(group)), strict=True))
         for row in chosen.to_dict("records"):
             values = _json(row["hyperparameters"])
-            by, place = found_by[row["rule"]], places[row["trial_id"]]
+            by, position = candidates_by[row["rule"]], places[row["trial_id"]]
             pressures = [values[name] for name in PRESSURES if isinstance(values.get(name), (int, float))]
-            found.append(
+            rows.append(
                 {
                     "sweep": sweep,
                     **{k: row[k] for k in _PICK},
-                    "validation": float(by.value[place]),
-                    "validation_se": float(by.error[place]),
-                    "n_search_seeds": int(by.seeds[place]),
+                    "validation": float(by.value[position]),
+                    "validation_se": float(by.error[position]),
+                    "n_search_seeds": int(by.seeds[position]),
                     "candidates": int(counts[row["rule"]].get((row["cell"], row["repeat"]), 0)),
                     "anchor": bool(pressures) and not any(pressures),
                     "trial_id": row["trial_id"],
                     **values,
                 }
             )
-            found[-1]["caption"] = selected_words(found[-1])
-    return pd.DataFrame(found)
+            rows[-1]["caption"] = selected_words(rows[-1])
+    return pd.DataFrame(rows)
 
 
 def test_figures(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:

@@ -47,26 +47,28 @@ def borrowed_components(
     rows: list[dict[str, Any]] = []
     parts: list[Components] = []
     for cell, name in [*declared, *compared]:
-        point, own = _closest(known, str(cell["method"]), float(cell["bias_strength"]))
-        place = f"{point.line.label} at {point.line.bias_axis} = {point.bias_value:g}"
-        place += f", {point.line.facet}" if point.line.facet else ""
+        point, components = _closest(known, str(cell["method"]), float(cell["bias_strength"]))
+        origin = f"{point.line.label} at {point.line.bias_axis} = {point.bias_value:g}"
+        origin += f", {point.line.facet}" if point.line.facet else ""
         row = {key: cell[key] for key in ("label", "bias_axis", "bias_value", "bias_strength")}
-        row |= {"facet": _facet(cell, cells), "reference": name, "borrowed": place}
+        row |= {"facet": _facet(cell, cells), "reference": name, "borrowed": origin}
         if row not in rows:
             rows.append(row)
-            parts.append(own)
+            parts.append(components)
     unit, n_units = _units(sheet)
     # A design of one seed has no interval: it is shown as one of two.
-    designs = [design_row(own, max(n_units, 2), n_tested or own.n_patients, unit, tested) for own in parts]
+    designs = [
+        design_row(components, max(n_units, 2), n_tested or components.n_patients, unit, tested) for components in parts
+    ]
     return pd.DataFrame([{**r, **d} for r, d in zip(rows, designs, strict=True)], columns=list(COLUMNS)), parts
 
 
 def _facet(cell: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> str:
     """Bias parameters off the axis that vary in the sweep, in words as ``points.facets`` has them."""
-    own = section(cell, "bias")
-    off = [name for name in own if name != cell["bias_axis"]]
+    bias = section(cell, "bias")
+    off = [name for name in bias if name != cell["bias_axis"]]
     vary = [name for name in off if len({section(c, "bias").get(name) for c in cells}) > 1]
-    return ", ".join(f"{name} = {own[name]:g}" for name in vary)
+    return ", ".join(f"{name} = {bias[name]:g}" for name in vary)
 
 
 def _units(sheet: Mapping[str, Any]) -> tuple[str, int]:
@@ -79,15 +81,15 @@ def _units(sheet: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def _differences(points: list[Point], reference: str) -> list[tuple[Point, Components]]:
-    curves, found = by_label(points), []
+    curves, pairs = by_label(points), []
     for point in points:
         other = counterpart(curves, point, reference)
         if other is None or other is point or point.line.method == CEILING or len(common_seeds(point, other)) < 2:
             continue
         parts = components_at(point, other)
         if parts is not None:
-            found.append((point, parts))
-    return found
+            pairs.append((point, parts))
+    return pairs
 
 
 def _closest(known: list[tuple[Point, Components]], method: str, strength: float) -> tuple[Point, Components]:
@@ -105,6 +107,6 @@ def _tested(sheet: Mapping[str, Any]) -> tuple[str, int]:
     info = section(sheet, "dataset_info")
     folds = section(info, "sizes_by_fold")
     sizes = [section(folds, fold) for fold in folds] or [section(info, "sizes")]
-    counts = [entry for own in sizes for entry in section(own, "test").values()]
+    counts = [entry for of_fold in sizes for entry in section(of_fold, "test").values()]
     number = sum(int(entry.get("patients", entry.get("images", 0))) for entry in counts)
     return "patients" if all("patients" in entry for entry in counts) else "images", number

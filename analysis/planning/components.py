@@ -219,18 +219,18 @@ def components_rows(
             continue
         seeds = common_seeds(point, other)
         if len(seeds) > 1:
-            found = variance_of(_difference(point, other, seeds))
-            parts.append(components_of(found))
+            variance = variance_of(_difference(point, other, seeds))
+            parts.append(components_of(variance))
             tested = point.scores.unit if point.scores else "patients"
-            row = design_row(parts[-1], found.n_seeds, found.n_patients, point.unit, tested)
+            row = design_row(parts[-1], variance.n_seeds, variance.n_patients, point.unit, tested)
             if point.unit == "splits":
                 row.update(_nested(parts[-1], point, other, seeds))
-            place = {
+            position = {
                 "bias_value": point.bias_value,
                 "bias_strength": point.bias_strength,
                 "reference": other.line.label,
             }
-            rows.append({**line_names(point), **place, **row})
+            rows.append({**line_names(point), **position, **row})
     return pd.DataFrame(rows, columns=[*LINE, "bias_value", "bias_strength", "reference", *DESIGN]), parts
 
 
@@ -257,8 +257,8 @@ def components_at(first: Point, second: Point) -> Components | None:
 
 
 def _difference(first: Point, second: Point, seeds: Sequence[int]) -> Sample:
-    own, other = paired_samples([first, second], seeds)
-    return own.minus(other)
+    sample, other = paired_samples([first, second], seeds)
+    return sample.minus(other)
 
 
 DESIGN = (

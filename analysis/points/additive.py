@@ -113,8 +113,8 @@ def worst_named_by_others(sums: Array) -> tuple[Array, Codes]:
 
     Example:
         >>> sums = np.array([[[9.0, 8.0, 10.0, 10.0]], [[6.0, 8.0, 10.0, 10.0]]])  # two seeds, one patient, two groups
-        >>> own, named = worst_named_by_others(sums)
-        >>> named.tolist(), own[:, 0].tolist()
+        >>> of_worst, named = worst_named_by_others(sums)
+        >>> named.tolist(), of_worst[:, 0].tolist()
         ([0, 1], [[9.0, 10.0], [8.0, 10.0]])
     """
     n_seeds, n_groups = len(sums), sums.shape[-1] // 2
@@ -125,8 +125,8 @@ def worst_named_by_others(sums: Array) -> tuple[Array, Codes]:
         accuracy if n_seeds == 1 else np.stack([np.delete(accuracy, k, axis=0).mean(axis=0) for k in range(n_seeds)])
     )
     worst = np.asarray(others.argmin(axis=1), dtype=np.int64)
-    own = [sums[k][:, [g, n_groups + g]] for k, g in enumerate(worst)]
-    return np.stack(own), worst
+    of_worst = [sums[k][:, [g, n_groups + g]] for k, g in enumerate(worst)]
+    return np.stack(of_worst), worst
 
 
 def squared_errors(probability: Array, label: Codes) -> Array:
@@ -189,13 +189,13 @@ def _mean_of(value: Array) -> Array:
 
 
 def _hits_of_class(images: Images, name: str) -> Array:
-    own = images.label == (images.classes.index(name) if name in images.classes else -1)
-    return np.stack([own * _right(images), own], axis=1)
+    of_class = images.label == (images.classes.index(name) if name in images.classes else -1)
+    return np.stack([of_class * _right(images), of_class], axis=1)
 
 
 def _hits_by(code: Codes, n: int, right: Array) -> Array:
-    own = np.eye(n)[code]
-    return np.concatenate([own * right[:, None], own], axis=1)
+    of_group = np.eye(n)[code]
+    return np.concatenate([of_group * right[:, None], of_group], axis=1)
 
 
 def _gaps_by_bin(images: Images) -> Array:

@@ -11,9 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-
-Codes = NDArray[np.int64]
 
 WORST_GROUP, FLIPS = "worst group", "flips"
 """Kinds of several variants together: they stand in ``variant``, and name the column that is added.

@@ -40,10 +40,10 @@ def with_calibration(
     confirmed = (trials["phase"] == "confirm") & (trials["status"] == "completed")
     lacking = trials.loc[confirmed & trials[wanted].isna().any(axis=1), "trial_id"]
     rows = predictions[(predictions["variant"] == "unbiased") & predictions["trial_id"].isin(lacking)]
-    found = {trial: figures_of(own) for trial, own in rows.groupby("trial_id", sort=False)}
-    if not found:
+    figures = {trial: figures_of(of_trial) for trial, of_trial in rows.groupby("trial_id", sort=False)}
+    if not figures:
         return trials
-    table = pd.DataFrame.from_dict(found, orient="index", columns=list(FIGURES))
+    table = pd.DataFrame.from_dict(figures, orient="index", columns=list(FIGURES))
     filled = {name: trials[name].fillna(trials["trial_id"].map(table[name]).where(confirmed)) for name in wanted}
     return trials.assign(**filled)
 
@@ -62,8 +62,8 @@ def figures_of(predictions: pd.DataFrame) -> list[float]:
         >>> dict(zip(FIGURES, (round(figure, 3) for figure in figures_of(rows)), strict=True))
         {'test_brier': 0.4, 'test_log_loss': 0.57, 'confidence_gap': 0.2, 'ece': 0.4, 'ece_null': 0.4}
     """
-    own = predictions[[name for name in predictions if str(name).startswith("p_")]].dropna(axis=1, how="all")
-    probability, label = own.to_numpy(dtype=np.float64), predictions["label"].to_numpy(dtype=np.int64)
+    columns = predictions[[name for name in predictions if str(name).startswith("p_")]].dropna(axis=1, how="all")
+    probability, label = columns.to_numpy(dtype=np.float64), predictions["label"].to_numpy(dtype=np.int64)
     if probability.shape[1] <= label.max() or not np.isfinite(probability).all():
         return [float("nan")] * len(FIGURES)
     right = (predictions["predicted"].to_numpy(dtype=np.int64) == label).astype(float)
@@ -95,8 +95,8 @@ def null_of(confidence: Array) -> float:
         [0.07, 0.007]
     """
     c = np.clip(np.asarray(confidence, dtype=float), 0.0, 1.0)
-    place = bin_of(c)
-    return sum(_mean_deviation(c[place == i]) for i in np.unique(place)) / len(c)
+    bin_index = bin_of(c)
+    return sum(_mean_deviation(c[bin_index == i]) for i in np.unique(bin_index)) / len(c)
 
 
 def _mean_deviation(p: Array) -> float:

@@ -78,12 +78,12 @@ class Group:
         Returns:
             Places of the rows, by replicate.
         """
-        found: dict[tuple[int, int], list[int]] = {}
+        by_seed: dict[tuple[int, int], list[int]] = {}
         for i in np.flatnonzero(self.completed & present):
-            found.setdefault((int(self.repeats[i]), self.seeds[i]), []).append(int(i))
+            by_seed.setdefault((int(self.repeats[i]), self.seeds[i]), []).append(int(i))
         n_cells = len(set(self.cells.tolist()))
         units: dict[int, list[int]] = {}
-        for (repeat, seed), places in sorted(found.items()):
+        for (repeat, seed), places in sorted(by_seed.items()):
             if len({int(self.cells[i]) for i in places}) == n_cells:
                 unit = repeat if self.repeated else int(self.splits[places[0]]) if self.nested else seed
                 units.setdefault(unit, []).extend(places)
@@ -136,21 +136,21 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
     stronger = rows["stronger"].to_numpy(dtype=object) if "stronger" in rows else np.full(len(rows), "larger", object)
     values = [rows[name].to_numpy(dtype=object) for name in keys]
     for start, end in zip(np.concatenate([[0], ends[:-1]]), ends, strict=True):
-        own = order[start:end]
-        first = own[0]
+        members = order[start:end]
+        first = members[0]
         yield Group(
             key=tuple(value[first] for value in values),
-            rows=own,
-            trials=tuple(str(t) for t in trials[own]),
-            cells=cells[own],
-            seeds=tuple(seeds[own].tolist()),
-            repeats=repeats[own],
-            splits=splits[own],
-            completed=status[own] == "completed",
-            failed=status[own] == "failed",
-            collapsed=collapsed[own],
-            n_test=n_test[own],
-            planned=float(np.nanmax(planned[own])) if np.isfinite(planned[own]).any() else float("nan"),
+            rows=members,
+            trials=tuple(str(t) for t in trials[members]),
+            cells=cells[members],
+            seeds=tuple(seeds[members].tolist()),
+            repeats=repeats[members],
+            splits=splits[members],
+            completed=status[members] == "completed",
+            failed=status[members] == "failed",
+            collapsed=collapsed[members],
+            n_test=n_test[members],
+            planned=float(np.nanmax(planned[members])) if np.isfinite(planned[members]).any() else float("nan"),
             units=float(units[first]),
             strength=float(strength[first]),
             bias={
@@ -159,5 +159,5 @@ def cut(rows: pd.DataFrame, keys: Sequence[str]) -> Iterator[Group]:
                 if name != axis[first] and not np.isnan(values[first])
             },
             stronger=str(stronger[first]),
-            hyperparameters=tuple(dict.fromkeys(str(t) for t in texts[own] if isinstance(t, str))),
+            hyperparameters=tuple(dict.fromkeys(str(t) for t in texts[members] if isinstance(t, str))),
         )

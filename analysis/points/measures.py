@@ -196,8 +196,8 @@ def measure_of(column: str) -> Measure:
     """
     name = column.removeprefix("test_").replace("_", " ")
     if column.startswith(RECALL):
-        said = f"Share of the images of class {column.removeprefix(RECALL)} that are recognised, unbiased test images."
-        return Measure(column, name, "higher", said, wilson="always", clean=True)
+        words = f"Share of the images of class {column.removeprefix(RECALL)} that are recognised, unbiased test images."
+        return Measure(column, name, "higher", words, wilson="always", clean=True)
     return _BY_COLUMN.get(column) or Measure(column, name, "higher", f"The test column {column}.", clean=True)
 
 

@@ -26,17 +26,17 @@ def counterpart(curves: Mapping[tuple[str, ...], Curve], point: Point, method: s
     Returns:
         The point; None where it is not there.
     """
-    own = curves.get(point.line.like(method), {}).get(point.bias_value)
-    if own is not None:
-        return own
-    found = [
+    named = curves.get(point.line.like(method), {}).get(point.bias_value)
+    if named is not None:
+        return named
+    of_method = [
         curve[point.bias_value]
         for key, curve in curves.items()
         if key[:-1] == point.line.like("")[:-1]
         and point.bias_value in curve
         and curve[point.bias_value].line.method == method
     ]
-    return found[0] if len(found) == 1 else None
+    return of_method[0] if len(of_method) == 1 else None
 
 
 def counterpart_curve(
@@ -56,18 +56,18 @@ def counterpart_curve(
         >>> counterpart_curve({}, ("sweep", "digits", "cnn", "val_biased", "rho", "", "lnl"), "erm")
         (None, 'there is no erm to compare with')
     """
-    own = curves.get((*key[:-1], name))
-    if own is not None:
-        return own, ""
-    found = {
+    named = curves.get((*key[:-1], name))
+    if named is not None:
+        return named, ""
+    of_method = {
         other[-1]: curve
         for other, curve in curves.items()
         if other[:-1] == key[:-1] and any(point.line.method == name for point in curve.values())
     }
-    if len(found) == 1:
-        return next(iter(found.values())), ""
-    if found:
-        return None, f"{' and '.join(sorted(found))} are both {name}: name one as the reference"
+    if len(of_method) == 1:
+        return next(iter(of_method.values())), ""
+    if of_method:
+        return None, f"{' and '.join(sorted(of_method))} are both {name}: name one as the reference"
     return None, f"there is no {name} to compare with"
 
 

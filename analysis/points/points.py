@@ -103,13 +103,13 @@ class Point:
 
     def sample(self, seeds: Sequence[int], bearing: bool = False) -> Sample:
         """The given seeds, with their patients where every one of them can be left out (``Scores.sample``)."""
-        own = self.of_seeds(seeds)
+        values = self.of_seeds(seeds)
         if self.scores is None:
-            return Sample(own)
-        found = self.scores.sample([self.seeds.index(seed) for seed in seeds], bearing)
-        if found.left_out is None or not bool(np.isfinite(found.left_out).all()):
-            return Sample(own)
-        return replace(found, values=own)
+            return Sample(values)
+        with_patients = self.scores.sample([self.seeds.index(seed) for seed in seeds], bearing)
+        if with_patients.left_out is None or not bool(np.isfinite(with_patients.left_out).all()):
+            return Sample(values)
+        return replace(with_patients, values=values)
 
 
 def default_column(trials: pd.DataFrame) -> str:
@@ -182,7 +182,7 @@ def collect_columns(
     alone = set(trials.loc[trials["whole_axis"], "sweep"])
     added = added_by_sweep(trials)
     stores = _Stores(predictions, rows)
-    found = {}
+    by_column = {}
     for column in columns:
         metric, variant = measured(column)
         numbers = pd.to_numeric(rows[column], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
@@ -191,8 +191,8 @@ def collect_columns(
             _point(group, numbers[group.rows], stores.of(str(group.key[0]), variant), metric, known) for group in groups
         ]
         points = [replace(p, n_added=min(added.get(p.line.sweep, 0), p.n_planned)) for p in points] if added else points
-        found[column] = sorted(_share_ceilings(points, alone), key=_order)
-    return found
+        by_column[column] = sorted(_share_ceilings(points, alone), key=_order)
+    return by_column
 
 
 class _Stores:
@@ -204,7 +204,7 @@ class _Stores:
     def __init__(self, predictions: pd.DataFrame | None, rows: pd.DataFrame) -> None:
         self._predictions = None if predictions is None or predictions.empty else predictions
         self._rows = rows
-        self._own: dict[str, pd.Series] = {}
+        self._of_sweep: dict[str, pd.Series] = {}
         self._stores: dict[tuple[str, str], PredictionStore | None] = {}
 
     def of(self, sweep: str, variant: str) -> PredictionStore | None:
@@ -215,9 +215,9 @@ class _Stores:
         """
         if self._predictions is None or not variant:
             return None
-        if sweep not in self._own:
+        if sweep not in self._of_sweep:
             trials = self._rows.loc[self._rows["sweep"] == sweep, "trial_id"].unique()
-            self._own[sweep] = self._predictions["trial_id"].isin(trials)
+            self._of_sweep[sweep] = self._predictions["trial_id"].isin(trials)
         if (sweep, variant) not in self._stores:
             self._stores[sweep, variant] = self._made(sweep, variant, self._predictions)
         return self._stores[sweep, variant]
@@ -225,10 +225,10 @@ class _Stores:
     def _made(self, sweep: str, variant: str, predictions: pd.DataFrame) -> PredictionStore | None:
         if variant in _OF_SEVERAL:
             stored = self._rows.set_index("trial_id")[_OF_SEVERAL[variant]]
-            own = laid_together(variant, predictions[self._own[sweep]], stored)
-            return None if own is None else PredictionStore(own, variant)
-        own = predictions[self._own[sweep] & (predictions["variant"] == variant)]
-        return PredictionStore(own, variant)
+            rows = laid_together(variant, predictions[self._of_sweep[sweep]], stored)
+            return None if rows is None else PredictionStore(rows, variant)
+        rows = predictions[self._of_sweep[sweep] & (predictions["variant"] == variant)]
+        return PredictionStore(rows, variant)
 
 
 def facets(trials: pd.DataFrame) -> pd.Series:
@@ -273,10 +273,10 @@ def by_label(points: Iterable[Point]) -> dict[tuple[str, ...], dict[float, Point
         >>> list(by_label([point])[line.like("erm")])
         [0.9]
     """
-    found: dict[tuple[str, ...], dict[float, Point]] = {}
+    curves: dict[tuple[str, ...], dict[float, Point]] = {}
     for point in points:
-        found.setdefault(point.line.like(point.line.label), {})[point.bias_value] = point
-    return found
+        curves.setdefault(point.line.like(point.line.label), {})[point.bias_value] = point
+    return curves
 
 
 def stronger_direction(points: Iterable[Point]) -> str:
@@ -347,14 +347,14 @@ def _values(group: Group, numbers: NDArray[np.float64], store: PredictionStore |
     """
     places = group.by_unit(np.isfinite(numbers))
     seeds = tuple(places)
-    trials = [[group.trials[i] for i in own] for own in places.values()]
+    trials = [[group.trials[i] for i in of_unit] for of_unit in places.values()]
     scores = store.scores(trials, metric) if store and seeds else None
     # Of folds together, or of a group that other seeds name, the trials' own figures are not the parts.
-    if scores is not None and (scores.named_by or any(len(own) > 1 for own in trials)):
+    if scores is not None and (scores.named_by or any(len(of_unit) > 1 for of_unit in trials)):
         return scores.values, scores, seeds
     weights = np.where(np.isfinite(group.n_test), group.n_test, 1.0)
     # Folds differ in size: weighted so, their mean counts every test image alike.
-    values = [float(np.average(numbers[own], weights=weights[own])) for own in places.values()]
+    values = [float(np.average(numbers[of_unit], weights=weights[of_unit])) for of_unit in places.values()]
     return np.array(values, dtype=float), scores, seeds
 
 
@@ -378,13 +378,15 @@ def _inside(group: Group, numbers: NDArray[np.float64]) -> tuple[tuple[float, ..
     if group.repeated or not group.nested:
         return ()
     weights = np.where(np.isfinite(group.n_test), group.n_test, 1.0)
-    found = []
+    values = []
     for places in group.by_unit(np.isfinite(numbers)).values():
         seeds: dict[int, list[int]] = {}
         for i in places:
             seeds.setdefault(group.seeds[i], []).append(i)
-        found.append(tuple(float(np.average(numbers[own], weights=weights[own])) for _, own in sorted(seeds.items())))
-    return tuple(found)
+        values.append(
+            tuple(float(np.average(numbers[of_seed], weights=weights[of_seed])) for _, of_seed in sorted(seeds.items()))
+        )
+    return tuple(values)
 
 
 def _share_ceilings(points: list[Point], alone: set[str]) -> list[Point]:

@@ -221,18 +221,18 @@ def _of_sums(
     if not np.isfinite(values).all():
         return None
     left_out = None if strata is None else how.figure(stand_in(sums, strata))
-    found = Scores(values, left_out, *described)
+    scores = Scores(values, left_out, *described)
     if how.narrow:
         bearing = np.asarray(sums[..., -1].any(axis=0), dtype=bool)
         n_bearing = int(sums[..., -1].sum(axis=1).min())
-        found = replace(found, bearing=bearing, n_bearing=n_bearing, named_by=named_by)
+        scores = replace(scores, bearing=bearing, n_bearing=n_bearing, named_by=named_by)
     if not bootstrap:
-        return found
+        return scores
     # Seeds may pool several repeats: hits a repeat, so that sizes are the same for all.
     hits, sizes = np.split(sums.transpose(2, 0, 1), 2)
     repeats = sizes.sum(axis=(0, 2)) / sizes[:, 0].sum()
     filled = sizes.sum(axis=(1, 2)) > 0
-    return replace(found, hits=hits[filled] / repeats[:, None], sizes=sizes[filled, 0])
+    return replace(scores, hits=hits[filled] / repeats[:, None], sizes=sizes[filled, 0])
 
 
 def auroc_left_out(
@@ -283,16 +283,16 @@ def auroc_left_out(
         inside[g] = _placements(pos[g_pos == g], np.sort(neg[g_neg == g])).sum()
     without = np.full(n_groups, np.nan)
     for i, kind in enumerate(kinds):
-        own = np.flatnonzero(strata == kind)
-        f = len(own) / (len(own) - 1)
+        of_kind = np.flatnonzero(strata == kind)
+        f = len(of_kind) / (len(of_kind) - 1)
         rest = np.arange(len(kinds)) != i
-        as_pos = f * (wins[i, rest].sum() - own_pos[rest][:, own].sum(axis=0))
-        as_neg = f * (wins[rest, i].sum() - own_neg[rest][:, own].sum(axis=0))
-        both = f**2 * (wins[i, i] - own_pos[i, own] - own_neg[i, own] + inside[own])
+        as_pos = f * (wins[i, rest].sum() - own_pos[rest][:, of_kind].sum(axis=0))
+        as_neg = f * (wins[rest, i].sum() - own_neg[rest][:, of_kind].sum(axis=0))
+        both = f**2 * (wins[i, i] - own_pos[i, of_kind] - own_neg[i, of_kind] + inside[of_kind])
         total = wins[np.ix_(rest, rest)].sum() + as_pos + as_neg + both
-        left_pos, left_neg = (n[strata != kind].sum() + f * (n[own].sum() - n[own]) for n in (n_pos, n_neg))
+        left_pos, left_neg = (n[strata != kind].sum() + f * (n[of_kind].sum() - n[of_kind]) for n in (n_pos, n_neg))
         with np.errstate(invalid="ignore", divide="ignore"):
-            without[own] = total / (left_pos * left_neg)
+            without[of_kind] = total / (left_pos * left_neg)
     return area, np.where(np.isfinite(without), without, np.nan)
 
 

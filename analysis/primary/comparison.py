@@ -108,10 +108,10 @@ class PairOfCurves:
             {key[:-1]: key for key in sorted(lines, key=lambda k: k[-1] == n) if n in (key[-1], lines[key].method)}
             for n in compare
         ]
-        self._absent = [name for name, found in zip(compare, named, strict=True) if not found]
-        both = [place for place in named[0] if place in named[1]]
+        self._absent = [name for name, matches in zip(compare, named, strict=True) if not matches]
+        both = [position for position in named[0] if position in named[1]]
         # Without a word about it, the facet with most points.
-        both.sort(key=lambda place: (place[-1] == self._grid.facet, len(self._curves[named[0][place]])))
+        both.sort(key=lambda position: (position[-1] == self._grid.facet, len(self._curves[named[0][position]])))
         self._keys = (named[0][both[-1]], named[1][both[-1]]) if both else None
         self.axis = self._grid.axis or next((line.bias_axis for line in lines.values()), "")
 
@@ -131,8 +131,8 @@ class PairOfCurves:
     def _strengths(self) -> dict[float, float]:
         cells = [cell for cell in self._grid.cells if not cell.shared]
         if cells:
-            own = [{c.value for c in cells if c.label == label} for label in {c.label for c in cells}]
-            return {c.value: c.strength for c in cells if c.value in set.intersection(*own)}
+            values = [{c.value for c in cells if c.label == label} for label in {c.label for c in cells}]
+            return {c.value: c.strength for c in cells if c.value in set.intersection(*values)}
         first, second = self._pair
         return {value: point.bias_strength for value, point in first.items() if value in second or not second}
 
@@ -159,7 +159,7 @@ class PairOfCurves:
     def missing(self, at: At, status: Mapping[str, Any]) -> list[str]:
         """List the cells and seeds that the comparison takes and that are not finished, in words."""
         values = self._values(at)
-        found: dict[tuple[str, float | None], str] = {}
+        states: dict[tuple[str, float | None], str] = {}
         cells = [cell for cell in self._grid.cells if cell.shared or cell.value in values]
         unfinished = {
             str(cell.get("cell"))
@@ -168,7 +168,7 @@ class PairOfCurves:
         }
         for cell in cells:
             if cell.id in unfinished:
-                found[cell.label, None if cell.shared else cell.value] = "not finished"
+                states[cell.label, None if cell.shared else cell.value] = "not finished"
         for label, curve in zip(self._compare, self._pair, strict=True):
             known = {cell.value for cell in cells if cell.label == label}
             for value in values:
@@ -176,33 +176,33 @@ class PairOfCurves:
                 if point is None or not point.seeds:
                     # Where the sheet lists no cells, who has no points is said by the comparison itself.
                     if point is not None or value in known:
-                        found[label, value] = "no finished seed"
+                        states[label, value] = "no finished seed"
                 elif len(point.seeds) < point.n_planned:
                     where = None if point.shared else value
-                    found[label, where] = f"{len(point.seeds)} of {point.n_planned} {point.unit}"
+                    states[label, where] = f"{len(point.seeds)} of {point.n_planned} {point.unit}"
                 elif point.n_short:
                     where = None if point.shared else value
-                    found[label, where] = (
+                    states[label, where] = (
                         f"{point.n_short} seed{'s' if point.n_short > 1 else ''} of its {point.unit} missing"
                     )
             for cell in cells:
                 if cell.shared and cell.label == label and not curve:
-                    found[label, None] = "no finished seed"
+                    states[label, None] = "no finished seed"
         return [
             f"{label}{'' if value is None else f' at {self.axis} = {value:g}'}: {state}"
-            for (label, value), state in found.items()
+            for (label, value), state in states.items()
         ]
 
     def collapsed(self, at: At) -> list[str]:
         """List the runs of the compared points that collapsed, in words."""
         points = [(value, curve[value]) for curve in self._pair for value in self._values(at) if value in curve]
-        found = [
+        sentences = [
             f"{collapsed_words(point.n_collapsed, len(point.seeds), point.unit)} of {point.line.label}"
             f"{'' if point.shared else f' at {self.axis} = {value:g}'}"
             for value, point in points
             if point.n_collapsed
         ]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(sentences))
 
 
 def _number(value: Any) -> float:

@@ -75,12 +75,12 @@ def grid_of_pair(config: Mapping[str, Any], labels: tuple[str, str]) -> Grid:
 
 def _defaults(sheet: Sheet, cells: Sequence[SheetCell]) -> dict[str, float]:
     """Defaults of the bias parameters off the axis that vary: a sweep that does not name them has these."""
-    found: dict[str, float] = {}
+    defaults: dict[str, float] = {}
     for name in dict.fromkeys(name for cell in cells for name in cell.bias):
         values = {cell.bias.get(name) for cell in cells if cell.bias_axis != name} - {None}
         axis = sheet.axes.get(name)
         # An older version noted no default; where there is one it is the value without bias.
         known = [value for value in (axis.default, axis.unbiased_at) if value is not None] if axis else []
         if len(values) > 1 and known:
-            found[name] = known[0]
-    return found
+            defaults[name] = known[0]
+    return defaults

@@ -26,30 +26,30 @@ def diagnosis_section(findings: Findings) -> Markup:
         labels = sorted(dict.fromkeys(rows["label"]), key=lambda label: label == CEILING)
         if rows.empty:
             continue
-        several = len(findings.sweeps) > 1
+        several_sweeps = len(findings.sweeps) > 1
         switch = f"method-{number}"
         views = []
         tables: dict[str, dict[str, Markup]] = {}
         for rule in (r for r in findings.rules if (rows["rule"] == r).any()):
             for label in labels:
-                own = rows[(rows["rule"] == rule) & (rows["label"] == label)]
-                if own.empty:
+                of_label = rows[(rows["rule"] == rule) & (rows["label"] == label)]
+                if of_label.empty:
                     continue
                 title = f"{label}: predicted against true class, chosen by {rule_name(rule)}"
-                figure = plot_confusion(own, label, rule, sweep.classes, title=title)
-                worst = worst_mistakes(own, sweep.classes)
+                figure = plot_confusion(of_label, label, rule, sweep.classes, title=title)
+                worst = worst_mistakes(of_label, sweep.classes)
                 summary = f"{title}. Most frequent mistake, weak to strong bias: " + "; ".join(
                     f"at {r['bias_value']:g} {r['share']:.0%} of {r['true']} called {r['predicted']}"
                     for r in worst.to_dict("records")
                 )
                 views.append(View({"rule": rule, switch: label}, figure, f"{summary}."))
-                tables.setdefault(rule, {})[label] = _numbers(findings, sweep, own, title)
+                tables.setdefault(rule, {})[label] = _numbers(findings, sweep, of_label, title)
         caption = m.paragraph(
             "Shares of the images of each true class (rows add up to 1) on unbiased test images, means over seeds, "
             "given the selected hyperparameters. A bias pulls its own classes into each other as it grows."
         )
         parts += [
-            m.heading(sweep.title) if several else Markup(""),
+            m.heading(sweep.title) if several_sweeps else Markup(""),
             buttons(switch, "Method", {label: label for label in labels}),
             plot(f"figure-confusion-{number}", "Predicted against true class at every bias value", views, caption),
             per("rule", {rule: per(switch, shown) for rule, shown in tables.items()}),

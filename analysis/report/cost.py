@@ -26,10 +26,10 @@ def cost_section(findings: Findings) -> Markup:
     """
     table = cost(findings.trials)
     prices = _prices(findings, table)
-    several = len(findings.sweeps) > 1
+    several_sweeps = len(findings.sweeps) > 1
     rows = [
         [
-            f"{r['label']} ({r['sweep']})" if several else r["label"],
+            f"{r['label']} ({r['sweep']})" if several_sweeps else r["label"],
             r["phase"],
             *(int(r[name]) for name in _COUNTS),
             f"{r['hours']:.3g}",
@@ -47,13 +47,13 @@ def cost_section(findings: Findings) -> Markup:
 
 def _totals(sweep: Sweep) -> list[str]:
     seconds, money = sweep.status.get("seconds"), sweep.status.get("cost")
-    found = []
+    lines = []
     if isinstance(seconds, (int, float)):
-        found.append(f"{sweep.name}: {seconds / 60:.1f} minutes of wall time in its last run")
+        lines.append(f"{sweep.name}: {seconds / 60:.1f} minutes of wall time in its last run")
     if isinstance(money, (int, float)):
         words = sweep.status.get("cost_in_words") or f"{money:.2f} (currency not recorded)"
-        found.append(f"{sweep.name}: training cost {words}; starting, waiting and storage are not in it")
-    return found
+        lines.append(f"{sweep.name}: training cost {words}; starting, waiting and storage are not in it")
+    return lines
 
 
 def _prices(findings: Findings, table: pd.DataFrame) -> dict[int, str]:
@@ -61,19 +61,19 @@ def _prices(findings: Findings, table: pd.DataFrame) -> dict[int, str]:
 
     Only sweeps whose device hours all have one price have parts.
     """
-    found: dict[int, str] = {}
+    prices: dict[int, str] = {}
     for sweep in findings.sweeps:
         money = sweep.status.get("cost")
         # The status of an older version names its currency in words alone, which stand under the table.
         known = sweep.status.get("currency") or sweep.status.get("cost_in_words")
         currency = sweep.status.get("currency") or ""
-        own = table[table["sweep"] == sweep.name]
-        hours = own["device_hours"].sum()
+        of_sweep = table[table["sweep"] == sweep.name]
+        hours = of_sweep["device_hours"].sum()
         if not isinstance(money, (int, float)) or not known or not hours > 0 or not _one_price(findings, sweep):
             continue
-        for i, part in zip(own.index, own["device_hours"] * money / hours, strict=True):
-            found[int(i)] = f"{currency}{part:.2f}" if part >= 1 else f"{currency}{part:.2g}"
-    return found
+        for i, part in zip(of_sweep.index, of_sweep["device_hours"] * money / hours, strict=True):
+            prices[int(i)] = f"{currency}{part:.2f}" if part >= 1 else f"{currency}{part:.2g}"
+    return prices
 
 
 def _one_price(findings: Findings, sweep: Sweep) -> bool:

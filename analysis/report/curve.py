@@ -40,8 +40,8 @@ def x_axes(findings: Findings) -> dict[str, str]:
     Returns:
         Titles by axis.
     """
-    own = str(findings.curve["bias_axis"].iloc[0])
-    long = str(findings.sweeps[0].axis(own).get("long_name") or own)
+    bias_axis = str(findings.curve["bias_axis"].iloc[0])
+    long = str(findings.sweeps[0].axis(bias_axis).get("long_name") or bias_axis)
     if findings.curve["dataset"].nunique() > 1 or findings.curve["bias_axis"].nunique() > 1:
         return {"bias_strength": "bias strength"}
     # A single strength would lay all points on one place.

@@ -52,7 +52,7 @@ def like_words(sweep: Sweep) -> str:
 
 def without_pressure(findings: Findings, sweep: Sweep) -> list[str]:
     """Write sentences about controls that are plain training, since the search they follow preferred no debiasing."""
-    rows, found = findings.selected, dict[tuple[str, str], list[str]]()
+    rows, plain = findings.selected, dict[tuple[str, str], list[str]]()
     if rows.empty:
         return []
     rows = rows[(rows["sweep"] == sweep.name) & rows["anchor"] & (rows["rule"] == findings.headline)]
@@ -61,9 +61,9 @@ def without_pressure(findings: Findings, sweep: Sweep) -> list[str]:
         like, pressures = cell.like, sweep.sheet.traits(cell.label, cell.method).pressures
         # One whose own weights are fixed has a pressure all the same.
         if like is not None and like.cell in places and not any(like.rest.get(name) for name in pressures):
-            found.setdefault((cell.label, like.label), []).append(places[like.cell])
+            plain.setdefault((cell.label, like.label), []).append(places[like.cell])
     return [
         f"{label} is plain training at {', '.join(dict.fromkeys(values))}: there the search of {source} chose no "
         "debiasing (all its weights are 0), so that the control says nothing about its pressure."
-        for (label, source), values in found.items()
+        for (label, source), values in plain.items()
     ]

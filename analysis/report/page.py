@@ -194,15 +194,15 @@ def _facts(findings: Findings, sweep: Sweep) -> Iterator[tuple[str, str]]:
             yield name.replace("_", " "), ", ".join(kinds)
     for label, method in section(sweep.config, "methods_info").items():
         if isinstance(method, Mapping):
-            said = [str(method[key]) for key in ("long_name", "reference") if method.get(key)]
-            yield str(label), ", ".join(said)
+            described = [str(method[key]) for key in ("long_name", "reference") if method.get(key)]
+            yield str(label), ", ".join(described)
     ended = rows["finished_at"].dropna()
     if len(ended):
         yield "last trial ended", f"{ended.max():%Y-%m-%d %H:%M} UTC"
 
 
 def _counts(sizes: Mapping[str, Any], part: str) -> str:
-    return ", ".join(_size(str(label), own) for label, own in section(sizes, part).items())
+    return ", ".join(_size(str(label), entry) for label, entry in section(sizes, part).items())
 
 
 def _size(label: str, counts: Any) -> str:

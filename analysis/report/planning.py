@@ -54,7 +54,7 @@ def _table(findings: Findings, rows: pd.DataFrame) -> Markup:
     declared = _declared(findings)
     wanted, reference = declared or (str(rows["label"].iloc[0]), ERM)
     curves = by_label(findings.points)
-    own = [
+    points = [
         p
         for p in findings.points
         if p.line.rule == findings.headline and p.line.label == wanted and p.line.method != CEILING
@@ -62,7 +62,7 @@ def _table(findings: Findings, rows: pd.DataFrame) -> Markup:
     compared = _comparison(findings)
     facet = compared.facet if compared else None
     # The facet of the declared comparison first, and there the strongest bias.
-    for point in sorted(own, key=lambda p: (facet is not None and p.line.facet != facet, -p.bias_strength)):
+    for point in sorted(points, key=lambda p: (facet is not None and p.line.facet != facet, -p.bias_strength)):
         other = counterpart(curves, point, reference)
         parts = components_at(point, other) if other is not None and other is not point else None
         if parts is not None and len(least_differences(parts)):
@@ -91,10 +91,10 @@ def _number(value: float) -> str:
 
 def _declared(findings: Findings) -> tuple[str, str] | None:
     """Labels of the first declared comparison that can be made."""
-    found = _comparison(findings)
-    return None if found is None else (found.method, found.reference)
+    comparison = _comparison(findings)
+    return None if comparison is None else (comparison.method, comparison.reference)
 
 
 def _comparison(findings: Findings) -> Comparison | None:
-    found = [sweep.primary.comparison for sweep in findings.sweeps if sweep.primary is not None]
-    return next((comparison for comparison in found if not comparison.reason), None)
+    comparisons = [sweep.primary.comparison for sweep in findings.sweeps if sweep.primary is not None]
+    return next((comparison for comparison in comparisons if not comparison.reason), None)

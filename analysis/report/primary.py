@@ -91,15 +91,15 @@ def more_words(primary: Primary) -> str:
     Returns:
         The words; "" where there is nothing to add.
     """
-    found = primary.verdict
-    if found.kind == "undecided":
-        return f"; this design could have shown a difference of {found.d_min:.3f} (power .8)"
-    if not found.within_margin or primary.margin is None:
+    judged = primary.verdict
+    if judged.kind == "undecided":
+        return f"; this design could have shown a difference of {judged.d_min:.3f} (power .8)"
+    if not judged.within_margin or primary.margin is None:
         return ""
     margin = f"the margin of {primary.margin:g}"
-    if found.kind == "equivalent":
+    if judged.kind == "equivalent":
         mean = primary.comparison.difference.mean
-        ends = f"[{mean - found.half_90:+.3f}, {mean + found.half_90:+.3f}]"
+        ends = f"[{mean - judged.half_90:+.3f}, {mean + judged.half_90:+.3f}]"
         return f", and the 90 % interval {ends} lies within {margin}"
     return f", which is within {margin}"
 

@@ -28,14 +28,14 @@ def table_section(findings: Findings) -> Markup:
     for rule in findings.rules:
         rows = findings.curve[findings.curve["rule"] == rule]
         pieces = []
-        for (dataset, _), own in rows.groupby(["dataset", "bias_axis"], sort=False):
-            frame = with_published(table_of(own), findings.beside[findings.beside["dataset"] == dataset], rule)
+        for (dataset, _), group in rows.groupby(["dataset", "bias_axis"], sort=False):
+            frame = with_published(table_of(group), findings.beside[findings.beside["dataset"] == dataset], rule)
             body = [
                 [str(name), *(str(cell) for cell in row)]
                 for name, row in zip(frame.index, frame.to_numpy(), strict=True)
             ]
-            place = f" on {dataset}" if rows["dataset"].nunique() > 1 else ""
-            caption = table_caption(own, f"{findings.metric}{place}", rule)
+            where = f" on {dataset}" if rows["dataset"].nunique() > 1 else ""
+            caption = table_caption(group, f"{findings.metric}{where}", rule)
             columns = ["method", *(f"{frame.columns.name} {value}" for value in frame.columns)]
             pieces.append(m.table(columns, body, caption))
         file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}.csv")
@@ -63,7 +63,7 @@ def won_back_section(findings: Findings) -> Markup:
     parts = {}
     for rule in findings.rules:
         won = findings.won_back[findings.won_back["rule"] == rule]
-        tables = [_won_back(findings, own) for _, own in won.groupby(["dataset", "bias_axis"], sort=False)]
+        tables = [_won_back(findings, group) for _, group in won.groupby(["dataset", "bias_axis"], sort=False)]
         parts[rule] = m.together([*tables, _areas(findings, rule)])
     return m.section("won-back", "What is won back", per("rule", parts)) if parts else Markup("")
 
@@ -78,9 +78,9 @@ def _won_back(findings: Findings, won: pd.DataFrame) -> Markup:
     rows = [[name, *(cells.get(value, "") for value in values)] for name, cells in lines.items()]
     bands, seeds = " or ".join(sorted(set(won["band"]))), sorted(set(won["n_seeds"]))
     unit = unit_of(sorted(set(won["band"])))
-    place = f" on {won['dataset'].iloc[0]}" if findings.curve["dataset"].nunique() > 1 else ""
+    where = f" on {won['dataset'].iloc[0]}" if findings.curve["dataset"].nunique() > 1 else ""
     caption = (
-        f"Won back{place}: (method - erm) / (ceiling - erm) with its 95 % interval (Fieller) over {bands}, paired on "
+        f"Won back{where}: (method - erm) / (ceiling - erm) with its 95 % interval (Fieller) over {bands}, paired on "
         f'{" to ".join(str(n) for n in seeds[:: max(1, len(seeds) - 1)])} {unit}. "-": the gap between erm and the '
         "ceiling is itself not significant, so that no share of it can be given. Given "
         f"the selected hyperparameters and these {tested(won)}."
@@ -196,11 +196,11 @@ def _named(findings: Findings, rule: str) -> str:
     by = {str(name) for curve in curves for name in curve.loc[curve["rule"] == rule, "named_by"].dropna()}
     if not by:
         return ""
-    said = "worst classes and groups are named by other seeds than they are measured on"
+    sentence = "worst classes and groups are named by other seeds than they are measured on"
     alone = " (points of one seed or without predictions: by themselves, which is biased low)"
     if by == {"itself"}:
         return "; worst classes and groups are named by the seeds they are measured on, which is biased low"
-    return f"; {said}{alone if 'itself' in by else ''}"
+    return f"; {sentence}{alone if 'itself' in by else ''}"
 
 
 def _breaking(row: dict[Any, Any]) -> str:

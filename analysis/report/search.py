@@ -71,10 +71,10 @@ def search_section(findings: Findings) -> Markup:
     parts = []
     for number, sweep in enumerate(findings.sweeps):
         trials = findings.trials[findings.trials["sweep"] == sweep.name]
-        own = [*_maps(findings, trials, number), _budget(trials, number, sweep.name)]
-        if len(findings.sweeps) > 1 and any(own):
-            own.insert(0, m.paragraph(f"{sweep.name}:"))
-        parts += own
+        pieces = [*_maps(findings, trials, number), _budget(trials, number, sweep.name)]
+        if len(findings.sweeps) > 1 and any(pieces):
+            pieces.insert(0, m.paragraph(f"{sweep.name}:"))
+        parts += pieces
     return m.section("search", "Search", *parts)
 
 
@@ -83,7 +83,7 @@ def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[Markup]
     search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
     fits = fit(findings.trials[findings.trials["phase"] == "search"].dropna(subset=list(PRESSURES), how="all"))
     every = lambda_map(trials, rule=rule)
-    found = []
+    pieces = []
     for label, rows in search.groupby("label", sort=False):
         # The first weight that was searched: one that was fixed makes no map.
         parameter = next((p for p in PRESSURES if rows[p].nunique() > 1), None)
@@ -102,11 +102,11 @@ def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[Markup]
         identifier = re.sub(r"\W+", "-", f"figure-map-{number}-{label}-{parameter}")
         summary = f"{caption} {map_words(shown, parameter)}"
         view = View({}, draw_map(search_map(shown, parameter, title)), summary)
-        found.append(plot(identifier, title, [view], m.paragraph(caption)))
+        pieces.append(plot(identifier, title, [view], m.paragraph(caption)))
         name = findings.sweeps[number].name
         rows_shown = findings.with_lines(shown)
-        found.append(numbers(rows_shown, f"Search trials of {label}", "lambda_map", name, str(label), fits=fits))
-    return found
+        pieces.append(numbers(rows_shown, f"Search trials of {label}", "lambda_map", name, str(label), fits=fits))
+    return pieces
 
 
 def with_error(row: Mapping[Any, Any]) -> str:
@@ -145,10 +145,10 @@ def map_words(rows: pd.DataFrame, parameter: str) -> str:
         'Chosen, weak to strong bias: 1 at 0.9 (validation 0.910).'
     """
     chosen = rows[rows["chosen"]].sort_values("bias_strength")
-    said = [
+    words = [
         f"{r[parameter]:.3g} at {r['bias_value']:g} (validation {with_error(r)})" for r in chosen.to_dict("records")
     ]
-    return f"Chosen, weak to strong bias: {', '.join(said)}." if said else ""
+    return f"Chosen, weak to strong bias: {', '.join(words)}." if words else ""
 
 
 def _budget(trials: pd.DataFrame, number: int, name: str) -> Markup:

@@ -33,7 +33,7 @@ def warnings_of(findings: Findings) -> list[str]:
     Returns:
         Sentences; empty where there is nothing to warn of.
     """
-    found: list[str] = []
+    sentences: list[str] = []
     for sweep in findings.sweeps:
         mark = f"{sweep.name}: " if len(findings.sweeps) > 1 else ""
         for check in (
@@ -45,10 +45,10 @@ def warnings_of(findings: Findings) -> list[str]:
             without_pressure,
             _without_repaint,
         ):
-            found += [mark + text for text in check(findings, sweep)]
+            sentences += [mark + text for text in check(findings, sweep)]
     for overall in (_failed, _short_of_seeds, _few_patients, _collapsed, _few_search_trials, _edges, _mixed):
-        found += overall(findings)
-    return [*found, *(f"{text[0].upper()}{text[1:]}." for text in findings.unread)]
+        sentences += overall(findings)
+    return [*sentences, *(f"{text[0].upper()}{text[1:]}." for text in findings.unread)]
 
 
 def unfinished_cells(findings: Findings, sweep: Sweep) -> list[str]:
@@ -78,8 +78,8 @@ def _cell_names(findings: Findings, cells: Sequence[str]) -> list[str]:
     for cell in cells:
         entry = known.get(cell, {})
         bias = section(entry, "bias")
-        place = ", ".join(f"{k} = {v:g}" for k, v in bias.items() if isinstance(v, (int, float)))
-        names.append(f"{entry['label']} at {place}" if place and entry.get("label") else cell)
+        position = ", ".join(f"{k} = {v:g}" for k, v in bias.items() if isinstance(v, (int, float)))
+        names.append(f"{entry['label']} at {position}" if position and entry.get("label") else cell)
     return names
 
 
@@ -190,12 +190,12 @@ def _few_patients(findings: Findings) -> Iterator[str]:
 
 def _collapsed(findings: Findings) -> Iterator[str]:
     rows = findings.curve[(findings.curve["rule"] == findings.headline) & (findings.curve["n_collapsed"] > 0)]
-    found = [
+    runs = [
         f"{r['label']} at {r['bias_value']:g} ({collapsed_words(r['n_collapsed'], r['n_seeds'], unit_of([r['band']]))})"
         for r in rows.to_dict("records")
     ]
-    if found:
-        yield f"Collapsed runs: {_list(found)}. No interval is right when runs collapse: look at the single ones."
+    if runs:
+        yield f"Collapsed runs: {_list(runs)}. No interval is right when runs collapse: look at the single ones."
 
 
 def _few_search_trials(findings: Findings) -> Iterator[str]:
@@ -218,14 +218,14 @@ def _few_search_trials(findings: Findings) -> Iterator[str]:
 def _edges(findings: Findings) -> Iterator[str]:
     spaces = _spaces(findings)
     rows = findings.selected
-    found = []
+    edges = []
     for row in rows[rows["rule"] == findings.headline].to_dict("records") if len(rows) else ():
         for name, bounds in spaces.get(str(row["cell"]), {}).items():
             edge = _edge(row.get(name), bounds)
             if edge:
-                found.append(f"{row['label']} at {row['bias_value']:g}: {name} = {row[name]:.3g} ({edge})")
-    if found:
-        yield f"The best value lies at the edge of the search space, a wider range may hold a better: {_list(found)}."
+                edges.append(f"{row['label']} at {row['bias_value']:g}: {name} = {row[name]:.3g} ({edge})")
+    if edges:
+        yield f"The best value lies at the edge of the search space, a wider range may hold a better: {_list(edges)}."
 
 
 def _spaces(findings: Findings) -> dict[str, Mapping[str, Any]]:

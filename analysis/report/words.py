@@ -92,8 +92,8 @@ def search_words(sweep: Sweep, rule: str) -> str:
         ('Chosen among candidates found with counterfactual validation.', '')
     """
     search = section(sweep.config, "search")
-    own = str(search.get("rule") or "")
-    if not own or own == rule or search.get("per_rule"):
+    search_rule = str(search.get("rule") or "")
+    if not search_rule or search_rule == rule or search.get("per_rule"):
         return ""
     trials = search.get("trials")
     sampler = str(search.get("sampler", "auto"))
@@ -103,7 +103,7 @@ def search_words(sweep: Sweep, rule: str) -> str:
     pruned = stopping not in (None, False, "off", "none") and not (stopping == "auto" and _short_training(sweep))
     if (sampler in ("random", "qmc") or (sampler == "auto" and few)) and not pruned:
         return ""
-    return f"Chosen among candidates found with {rule_name(own)}."
+    return f"Chosen among candidates found with {rule_name(search_rule)}."
 
 
 def coincidences(findings: Findings) -> list[str]:
@@ -111,7 +111,7 @@ def coincidences(findings: Findings) -> list[str]:
     rows = findings.selected
     if rows.empty:
         return []
-    found = []
+    sentences = []
     wide = rows.pivot_table(index=["sweep", "cell", "repeat"], columns="rule", values="trial_id", aggfunc="first")
     rules = [rule for rule in findings.rules if rule in wide]
     for i, first in enumerate(rules):
@@ -120,10 +120,10 @@ def coincidences(findings: Findings) -> list[str]:
             same = int((both[first] == both[second]).sum())
             names = f"{upper_first(rule_name(first))} and {rule_name(second)}"
             if same == len(both) > 0:
-                found.append(f"{names} chose the same configuration in every cell: their curves are the same.")
+                sentences.append(f"{names} chose the same configuration in every cell: their curves are the same.")
             elif same:
-                found.append(f"{names} chose the same configuration in {same} of {len(both)} cells.")
-    return found
+                sentences.append(f"{names} chose the same configuration in {same} of {len(both)} cells.")
+    return sentences
 
 
 def curve_summary(curve: pd.DataFrame, metric: str, rule: str) -> str:

@@ -53,8 +53,8 @@ def draw_weights(n_seeds: int, strata: ArrayLike, draws: int, rng: np.random.Gen
     for kind in np.unique(classes):
         # Patients are redrawn as they were drawn: the test set is split off class by class, so each class keeps its
         # size.
-        own = np.flatnonzero(classes == kind)
-        patients[:, own] = rng.multinomial(len(own), np.full(len(own), 1 / len(own)), size=draws)
+        of_kind = np.flatnonzero(classes == kind)
+        patients[:, of_kind] = rng.multinomial(len(of_kind), np.full(len(of_kind), 1 / len(of_kind)), size=draws)
     return Weights(seeds, patients)
 
 

@@ -59,8 +59,8 @@ def recovery(method: Sample, erm: Sample, ceiling: Sample) -> Recovery:
     Example:
         >>> import numpy as np
         >>> runs = [0.90, 0.92, 0.88], [0.68, 0.66, 0.70], [0.95, 0.96, 0.955]  # three seeds of method, erm and ceiling
-        >>> found = recovery(*(Sample(np.array(accuracies)) for accuracies in runs))
-        >>> round(found.ratio, 3), round(found.low, 2), round(found.high, 2), found.bounded
+        >>> recovered = recovery(*(Sample(np.array(accuracies)) for accuracies in runs))
+        >>> round(recovered.ratio, 3), round(recovered.low, 2), round(recovered.high, 2), recovered.bounded
         (0.8, 0.55, 0.97, True)
     """
     sizes = [sample.values.size for sample in (method, erm, ceiling)]

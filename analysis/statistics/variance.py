@@ -131,8 +131,8 @@ def variance_of(sample: Sample) -> Variance:
 
     Example:
         >>> sample = Sample(np.array([0.80, 0.82, 0.87]))  # nothing is known of patients: Student's t
-        >>> found = variance_of(sample)
-        >>> round(found.half(), 6), found.df
+        >>> variance = variance_of(sample)
+        >>> round(variance.half(), 6), variance.df
         (0.089567, 2.0)
     """
     x = np.asarray(sample.values, dtype=float)
@@ -150,16 +150,16 @@ def variance_of(sample: Sample) -> Variance:
     classes: list[tuple[float, float]] = []
     interaction = 0.0
     for c in np.unique(strata):
-        own = strata == c
-        n = int(own.sum())
+        of_class = strata == c
+        n = int(of_class.sum())
         if n < 2:
             raise InputError(
                 f"patients within classes need two or more of each class, but class {c} has {n}: join it to another"
             )
         share = (n - 1) / n
-        classes.append((n, share * float(((mean[own] - mean[own].mean()) ** 2).sum())))
-        own_apart = apart[:, own] - apart[:, own].mean(axis=1, keepdims=True)
-        interaction += share * float((own_apart**2).sum()) / (k * (k - 1))
+        classes.append((n, share * float(((mean[of_class] - mean[of_class].mean()) ** 2).sum())))
+        class_apart = apart[:, of_class] - apart[:, of_class].mean(axis=1, keepdims=True)
+        interaction += share * float((class_apart**2).sum()) / (k * (k - 1))
     patients = sum(part for _, part in classes)
     # By chance the interaction can come out larger than either: a variance below one of its parts would be no bound.
     total = max(seeds + patients - interaction, seeds, patients)
@@ -307,10 +307,10 @@ def stand_in(sums: ArrayLike, strata: ArrayLike) -> Array:
     result = np.empty_like(s)
     total = s.sum(axis=-2, keepdims=True)
     for kind in np.unique(c):
-        own = np.flatnonzero(c == kind)
-        f = len(own) / (len(own) - 1)
-        part = s[..., own, :].sum(axis=-2, keepdims=True)
-        result[..., own, :] = total - part + f * (part - s[..., own, :])
+        of_kind = np.flatnonzero(c == kind)
+        f = len(of_kind) / (len(of_kind) - 1)
+        part = s[..., of_kind, :].sum(axis=-2, keepdims=True)
+        result[..., of_kind, :] = total - part + f * (part - s[..., of_kind, :])
     return result
 
 
@@ -358,15 +358,15 @@ def joined(strata: ArrayLike) -> Codes:
         >>> joined([0, 0, 0, 1, 1, 2]).tolist()  # class 2 has one patient
         [0, 0, 0, 1, 1, 1]
     """
-    found = np.array(strata, dtype=np.int64)
+    merged = np.array(strata, dtype=np.int64)
     while True:
-        kinds, counts = np.unique(found, return_counts=True)
+        kinds, counts = np.unique(merged, return_counts=True)
         if counts.min() > 1 or len(kinds) == 1:
-            return found
+            return merged
         alone = kinds[counts.argmin()]
         others = kinds != alone
         smallest = kinds[others & (counts == counts[others].min())]
-        found[np.isin(found, [alone, *smallest])] = smallest[0]
+        merged[np.isin(merged, [alone, *smallest])] = smallest[0]
 
 
 def share_one_test_set(samples: Sequence[Sample]) -> bool:

@@ -79,8 +79,8 @@ def _tools() -> _Tools:
     def adopt(root: str, digest: str) -> None:
         import importlib.util
 
-        found = [importlib.util.find_spec(package) for package in ("store", "trainable", "orchestrator")]
-        if all(spec is not None and spec.origin == f"{root}/{spec.name}/__init__.py" for spec in found):
+        specs = [importlib.util.find_spec(package) for package in ("store", "trainable", "orchestrator")]
+        if all(spec is not None and spec.origin == f"{root}/{spec.name}/__init__.py" for spec in specs):
             return
         if digest_of({package: f"{root}/{package}" for package in ("store", "trainable")}) == digest:
             hold(root, names)

@@ -122,13 +122,13 @@ def _files(folder: SweepFiles, verdict: Verdict) -> Verdict:
         for name in filter(is_part, folder.files(table)):
             verdict.check(f"{table}/{name}", partial(check_part, folder, table, name, owner))
     for name in folder.files(GATHERED):
-        verdict.check(f"{GATHERED}/{name}", partial(_gathered, folder, name))
+        verdict.check(f"{GATHERED}/{name}", partial(_check_fast_copy, folder, name))
     _changes(folder, owner, verdict)
     _samples(folder, owner, verdict)
     return verdict
 
 
-def _gathered(folder: SweepFiles, name: str) -> None:
+def _check_fast_copy(folder: SweepFiles, name: str) -> None:
     unseal_bytes(name, folder.read(f"{GATHERED}/{name}"))
 
 

@@ -112,9 +112,9 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]], timer: Timer) -> dic
     like: dict[str, dict[str, Any]] = {}
     source: dict[str, str] = {}
     operations: dict[str, float] = {}
-    for label, own in _by_label(rows).items():
-        per_trial[label] = sum(float(row["train_seconds"]) for row in own) / len(own)
-        like[label], source[label] = dict(own[-1]), f"{len(own)} trials in the directory"
+    for label, of_label in _by_label(rows).items():
+        per_trial[label] = sum(float(row["train_seconds"]) for row in of_label) / len(of_label)
+        like[label], source[label] = dict(of_label[-1]), f"{len(of_label)} trials in the directory"
     unknown = [cell for cell in _costliest(plan.cells) if cell.label not in per_trial]
     for label, timing in (timer(plan, unknown) if unknown else {}).items():
         per_trial[label], tested[label] = timing.seconds * config.training.epochs, timing.tested
@@ -133,7 +133,7 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]], timer: Timer) -> dic
         # The mean of finished trials holds their looks at test images.
         each[cell.label] += confirm * tested.get(cell.label, 0.0)
     seconds, prices = sum(each.values()), read_prices()
-    costs = [prices.of_trial({**like[label], "train_seconds": own}) for label, own in each.items()]
+    costs = [prices.of_trial({**like[label], "train_seconds": needed}) for label, needed in each.items()]
     return {
         "cells": len(plan.cells),
         "search": search,
@@ -142,7 +142,7 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]], timer: Timer) -> dic
         "seconds": seconds,
         "seconds_per_trial": {label: per_trial[label] for label in each},
         "source": source,
-        "gpu_hours": sum(float(like[label].get("gpu_share") or 0.0) * own / 3600 for label, own in each.items()),
+        "gpu_hours": sum(float(like[label].get("gpu_share") or 0.0) * needed / 3600 for label, needed in each.items()),
         "cost": None if None in costs else sum(cost for cost in costs if cost is not None),
         "operations": sum(
             (searches * cell.trials * cell.search_seeds + confirm) * operations[cell.label] for cell in plan.cells

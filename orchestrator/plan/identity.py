@@ -78,7 +78,7 @@ def place_of(row: Mapping[str, Any]) -> Place:
     return Place(row["search_number"], row["search_rule"], row["seed_number"])
 
 
-def at_place(spec: TrialSpec, place: Place) -> TrialSpec:
+def at_place(spec: TrialSpec, position: Place) -> TrialSpec:
     """Copy of a trial at a place among those of its cell and repeat.
 
     Example:
@@ -86,7 +86,7 @@ def at_place(spec: TrialSpec, place: Place) -> TrialSpec:
         >>> at_place(spec, Place(seed=3)).seed_number
         3
     """
-    return replace(spec, search_number=place.number, search_rule=place.rule, seed_number=place.seed)
+    return replace(spec, search_number=position.number, search_rule=position.rule, seed_number=position.seed)
 
 
 def trial_spec(

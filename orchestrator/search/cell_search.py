@@ -39,7 +39,7 @@ class Search:
 
     Attributes:
         rule: Selection rule that the study and the early stopping follow.
-        own: True where only this rule chooses among its trials (``search.per_rule``).
+        per_rule: True where only this rule chooses among its trials (``search.per_rule``).
         study: Proposes hyperparameters and learns from the rows.
         rungs: Early stopping of its trials.
         rows: Rows by candidate and seed.
@@ -49,7 +49,7 @@ class Search:
     """
 
     rule: Rule
-    own: bool
+    per_rule: bool
     study: CellStudy
     rungs: Rungs
     unissued: deque[Place] = field(default_factory=deque)
@@ -106,33 +106,33 @@ class Search:
         """Number of candidates whose first seed has ended."""
         return sum(seed == 0 for _, seed in self.rows)
 
-    def holds(self, place: Place) -> bool:
+    def holds(self, position: Place) -> bool:
         """Tell if a trial belongs to the search as it is planned now."""
-        number, seed = place
+        number, seed = position
         return number < self.candidates and seed < self.seeds
 
-    def put_back(self, place: Place, hyperparameters: Mapping[str, Any], source: str | None) -> None:
+    def put_back(self, position: Place, hyperparameters: Mapping[str, Any], source: str | None) -> None:
         """Restore a trial that an earlier driver issued."""
-        number, _ = place
+        number, _ = position
         if number not in self.proposed:
             self.study.restore(number, hyperparameters)
             self.proposed[number] = hyperparameters
         if source:
             self.sources[number] = source
-        self._take(place)
+        self._take(position)
 
     def next(self) -> Place | None:
         """Next trial to issue, which counts as issued from now on."""
         if not self.unissued:
             return None
-        place = self.unissued[0]
-        self._take(place)
-        return place
+        position = self.unissued[0]
+        self._take(position)
+        return position
 
-    def _take(self, place: Place) -> None:
-        self._issued.add(place)
-        if place in self.unissued:
-            self.unissued.remove(place)
+    def _take(self, position: Place) -> None:
+        self._issued.add(position)
+        if position in self.unissued:
+            self.unissued.remove(position)
 
     def propose(self, number: int, given: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """Hyperparameters of a candidate, the same for each of its seeds."""
@@ -140,10 +140,10 @@ class Search:
             self.proposed[number] = self.study.propose(number, given)
         return self.proposed[number]
 
-    def file(self, place: Place, row: Row, history: Sequence[Row]) -> None:
+    def file(self, position: Place, row: Row, history: Sequence[Row]) -> None:
         """Add the row of a trial, and report a candidate that has ended to the study."""
-        number, seed = place
-        self.rows[place] = row
+        number, seed = position
+        self.rows[position] = row
         if seed == 0:
             self._first_epochs[number] = [(int(entry["epoch"]), objective(self.rule, entry)) for entry in history]
             if row["status"] == "completed":
@@ -184,9 +184,9 @@ class Search:
         self._best[rule] = (len(self.rows), pick)
         return pick
 
-    def replay(self, trial_id: str, place: Place, history: Sequence[Row]) -> None:
+    def replay(self, trial_id: str, position: Place, history: Sequence[Row]) -> None:
         """Report the epochs of an earlier trial to the rungs, which judge the first seed of each candidate."""
-        if place[1] == 0:
+        if position[1] == 0:
             for entry in history:
                 self.rungs.report(trial_id, int(entry["epoch"]), objective(self.rule, entry))
 

@@ -64,26 +64,28 @@ class CellState:
         self.repeat = repeat
         self._seeds = config.confirm.seeds_of()
         rules: list[Rule] = [config.search.rule]
-        own = config.search.per_rule
-        if own:
+        per_rule = config.search.per_rule
+        if per_rule:
             rules += [rule for rule in self._seeds if rule not in rules]
-        self.searches = [] if cell.like else [self._search(rule, own) for rule in rules]
+        self.searches = [] if cell.like else [self._search(rule, per_rule) for rule in rules]
         self.confirm: dict[str, Row] = {}
         self.running: set[str] = set()
         self.picks: dict[Rule, Pick] | None = None
         self.wanted: dict[str, tuple[Mapping[str, Any], int, int | None]] = {}
 
-    def _search(self, rule: Rule, own: bool) -> Search:
-        study = CellStudy(self.cell, self.config.search.sampler, self.config.seed, self.repeat, rule if own else None)
+    def _search(self, rule: Rule, per_rule: bool) -> Search:
+        study = CellStudy(
+            self.cell, self.config.search.sampler, self.config.seed, self.repeat, rule if per_rule else None
+        )
         rungs = build_rungs(self.config.search.early_stopping, self.config.training.epochs)
-        return Search(rule, own, study, rungs)
+        return Search(rule, per_rule, study, rungs)
 
     def search_of(self, rule: Rule | None) -> Search | None:
         """Search of a rule, or the search of all rules for None.
 
         None where the sweep has no such search, or no longer has it.
         """
-        return next((s for s in self.searches if (s.rule if s.own else None) == rule), None)
+        return next((s for s in self.searches if (s.rule if s.per_rule else None) == rule), None)
 
     @property
     def planned(self) -> tuple[int, bool]:
@@ -120,11 +122,11 @@ class CellState:
     def restore_row(self, row: Row, history: Sequence[Row]) -> None:
         """Add a row that the directory holds."""
         if row["phase"] == "search":
-            search, place = self.search_of(row["search_rule"]), (row["search_number"], row["seed_number"])
-            if search is None or not search.holds(place):
+            search, position = self.search_of(row["search_rule"]), (row["search_number"], row["seed_number"])
+            if search is None or not search.holds(position):
                 return
-            search.put_back(place, json.loads(row["hyperparameters"]), row.get("enqueued_from"))
-            search.replay(str(row["trial_id"]), place, history)
+            search.put_back(position, json.loads(row["hyperparameters"]), row.get("enqueued_from"))
+            search.replay(str(row["trial_id"]), position, history)
         self._file(row, history)
 
     def restore_open(self, spec: TrialSpec, history: Sequence[Row]) -> bool:
@@ -135,11 +137,11 @@ class CellState:
         if spec.phase == "search":
             if spec.search_number is None or spec.seed_number is None:
                 return False
-            search, place = self.search_of(spec.search_rule), (spec.search_number, spec.seed_number)
-            if search is None or not search.holds(place):
+            search, position = self.search_of(spec.search_rule), (spec.search_number, spec.seed_number)
+            if search is None or not search.holds(position):
                 return False
-            search.put_back(place, spec.hyperparameters, spec.enqueued_from)
-            search.replay(spec.trial_id, place, history)
+            search.put_back(position, spec.hyperparameters, spec.enqueued_from)
+            search.replay(spec.trial_id, position, history)
         else:
             self.choose()
             if spec.trial_id not in self.wanted:
@@ -233,7 +235,7 @@ class CellState:
         )
 
     def _searched_for(self, rule: Rule) -> Search:
-        return next((search for search in self.searches if search.own and search.rule == rule), self.searches[0])
+        return next((search for search in self.searches if search.per_rule and search.rule == rule), self.searches[0])
 
     def _file(self, row: Row, history: Sequence[Row]) -> None:
         if row["phase"] == "confirm":
@@ -249,15 +251,16 @@ class CellState:
             return None
         # The one with most left, so that they end together: the rules choose when all have ended.
         search = max(waiting, key=lambda s: len(s.unissued))
-        place = search.next()
-        assert place is not None
-        number, k = place
-        own = search.rule if search.own else None
+        position = search.next()
+        assert position is not None
+        number, k = position
+        rule = search.rule if search.per_rule else None
         given = None if number in search.proposed else self._from_neighbour(search, number, neighbours)
-        name, seed = search_id(self.cell.id, self.repeat, number, own, k), search_seed(self.config.seed, self.repeat, k)
+        name = search_id(self.cell.id, self.repeat, number, rule, k)
+        seed = search_seed(self.config.seed, self.repeat, k)
         spec = trial_spec(self.config, self.cell, "search", name, search.propose(number, given), seed)
         spec = replace(spec, rule=search.rule, enqueued_from=search.sources.get(number))
-        return in_repeat(at_place(spec, Place(number, own, k)), self.config.seed, self.repeat)
+        return in_repeat(at_place(spec, Place(number, rule, k)), self.config.seed, self.repeat)
 
     def _from_neighbour(self, search: Search, number: int, neighbours: Sequence[CellState]) -> Mapping[str, Any] | None:
         if not self.config.search.neighbours or (number == 0 and self.cell.anchor is not None):

@@ -45,7 +45,7 @@ def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     dataset, search, confirm = (_section(config, name) for name in ("dataset", "search", "confirm"))
     rules = [_rule(entry) for entry in _listed(confirm.get("rules"))]
-    found = {
+    parts = {
         "primary": config.get("primary"),
         "bias": {"bias": _points(dataset.get("bias")), "folds": _folds(dataset.get("folds"))},
         "methods": _sorted([_method(entry) for entry in _listed(config.get("methods"))]),
@@ -58,7 +58,7 @@ def parts_of(config: Mapping[str, Any]) -> dict[str, Any]:
             "of_rules": {str(rule): seeds for rule, seeds in rules},
         },
     }
-    return {name: _plain(found[name]) for name in PARTS}
+    return {name: _plain(parts[name]) for name in PARTS}
 
 
 def hash_of(declared: Any) -> str:

@@ -173,8 +173,8 @@ class Sheet:
         infos = self.section("methods_info")
         names = {cell.label: cell.method for cell in self.cells if cell.method}
         for entry in listed if isinstance(listed, Sequence) and not isinstance(listed, str) else ():
-            own = entry if isinstance(entry, Mapping) else {"name": entry}
-            names.setdefault(str(own.get("label") or own.get("name")), str(own.get("name")))
+            declared = entry if isinstance(entry, Mapping) else {"name": entry}
+            names.setdefault(str(declared.get("label") or declared.get("name")), str(declared.get("name")))
         names |= {str(label): str(label) for label in infos if str(label) not in names}
         return {label: traits_of(name, mapping_in(infos, label)) for label, name in names.items()}
 

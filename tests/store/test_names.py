@@ -8,10 +8,11 @@ import pyarrow as pa
 import pytest
 
 from store.columns import to_table
-from store.names import PLACE_COLUMNS, Place, cell_id, confirm_id, place_of_version_1, search_id
+from store.names import Place, cell_id, confirm_id, place_of_version_1, search_id
 from store.part_types import from_version_1, with_places
 from store.rules import RULES
 
+PLACE_COLUMNS = ["search_number", "search_rule", "seed_number"]
 CELL = "brain_mri-rho0.9-gamma1-fold2-resnet18-lnl_2"
 SEARCHES = list(itertools.product((0, 3), (0, 7, 1234), (None, *RULES), (0, 2)))
 CONFIRMS = list(itertools.product((0, 3), (None, 0, 4), (0, 11)))
@@ -45,9 +46,9 @@ def test_all_rows_at_once_are_the_same() -> None:
 
 def test_rows_of_version_1_get_the_columns_in_their_types() -> None:
     new = to_table("trials", [{"trial_id": search_id(CELL, 0, 7, "val_biased", 1), "phase": "search"}])
-    old = new.drop_columns(list(PLACE_COLUMNS))
+    old = new.drop_columns(PLACE_COLUMNS)
     row = from_version_1("trials", old)
     assert {row.schema.field(name) for name in PLACE_COLUMNS} == {new.schema.field(name) for name in PLACE_COLUMNS}
-    assert row.select(list(PLACE_COLUMNS)).to_pylist() == [
+    assert row.select(PLACE_COLUMNS).to_pylist() == [
         {"search_number": 7, "search_rule": "val_biased", "seed_number": 1}
     ]

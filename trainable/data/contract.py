@@ -180,8 +180,8 @@ def check_images(dataset: Dataset, bias: Mapping[str, float], seed: int) -> None
         ("annotation_draws(seed)", dataset.annotation_draws(seed)),
     ):
         if not (values is None and member == "patient_keys()") and (values is None or len(values) != n):
-            found = "None" if values is None else f"{len(values)} values"
-            raise InputError(f"{member} of data set {dataset.name} must have one value an image ({n}), but is {found}")
+            actual = "None" if values is None else f"{len(values)} values"
+            raise InputError(f"{member} of data set {dataset.name} must have one value an image ({n}), but is {actual}")
     split = dataset.split(seed)
     train, test = split.train[:2], split.test[:2]
     side = dataset.image_size
@@ -204,17 +204,17 @@ def check_images(dataset: Dataset, bias: Mapping[str, float], seed: int) -> None
 
 
 def _texts(value: object) -> bool:
-    return _several(value) and all(isinstance(one, str) for one in value)  # type: ignore[attr-defined]
+    return _is_sequence(value) and all(isinstance(one, str) for one in value)  # type: ignore[attr-defined]
 
 
-def _several(value: object) -> bool:
+def _is_sequence(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _axes(value: Any) -> bool:
     from trainable.data.parts import Axis
 
-    return _several(value) and len(value) > 0 and all(isinstance(one, Axis) for one in value)
+    return _is_sequence(value) and len(value) > 0 and all(isinstance(one, Axis) for one in value)
 
 
 def _heads(value: Any) -> bool:

@@ -32,9 +32,9 @@ def patient_classes(labels: NDArray[np.int64], groups: NDArray[np.int64]) -> tup
         >>> patients.tolist(), classes.tolist()
         ([7, 9], [1, 0])
     """
-    patients, place = np.unique(groups, return_inverse=True)
+    patients, inverse = np.unique(groups, return_inverse=True)
     n_classes = int(labels.max()) + 1
-    counts = np.bincount(place * n_classes + labels, minlength=len(patients) * n_classes)
+    counts = np.bincount(inverse * n_classes + labels, minlength=len(patients) * n_classes)
     return patients.astype(np.int64), counts.reshape(-1, n_classes).argmax(axis=1)
 
 

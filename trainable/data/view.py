@@ -60,11 +60,11 @@ class DataView:
             raise InputError(f"repaint_share must lie in [0, 1], but got {repaint_share!r}")
         index = self.split.train
         chosen = numpy_generator(self.seed, "repaint").random(len(self.dataset.labels()))[index] < repaint_share
-        own = self.dataset.train_images(self.bias, self.seed, index[~chosen], "biased")
+        kept = self.dataset.train_images(self.bias, self.seed, index[~chosen], "biased")
         other = self.dataset.variant_images("independent", self.bias, index[chosen], f"repaint/{self.seed}")
         order = torch.from_numpy(np.argsort(np.concatenate([np.flatnonzero(~chosen), np.flatnonzero(chosen)])))
         parts = ("images", "labels", "bias", "attribute", "index")
-        return ImageSet(*(torch.cat([getattr(own, name), getattr(other, name)])[order] for name in parts))
+        return ImageSet(*(torch.cat([getattr(kept, name), getattr(other, name)])[order] for name in parts))
 
     def probe_train(self) -> ImageSet:
         """Training images annotated independently of the class, for the bias probe."""

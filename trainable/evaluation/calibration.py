@@ -120,8 +120,8 @@ def calibration_error_null(probs: Floats, bins: int = BINS) -> float:
     if not len(probs):
         return float("nan")
     confidence = np.clip(probs.max(axis=1).astype(np.float64), 0.0, 1.0)
-    place = _bin_of(confidence, bins)
-    return sum(_mean_deviation(confidence[place == i]) for i in np.unique(place)) / len(probs)
+    bin_index = _bin_of(confidence, bins)
+    return sum(_mean_deviation(confidence[bin_index == i]) for i in np.unique(bin_index)) / len(probs)
 
 
 def _bin_of(confidence: NDArray[np.float64], bins: int) -> Ints:

@@ -63,8 +63,8 @@ def recalls(probs: Floats, labels: Ints, weights: Floats | None = None) -> NDArr
     n_classes = probs.shape[1]
     right = np.bincount(labels, weights=w * (probs.argmax(axis=1) == labels), minlength=n_classes)
     total = np.bincount(labels, weights=w, minlength=n_classes)
-    found: NDArray[np.float64] = np.divide(right, total, out=np.full(n_classes, np.nan), where=total > 0)
-    return found
+    by_class: NDArray[np.float64] = np.divide(right, total, out=np.full(n_classes, np.nan), where=total > 0)
+    return by_class
 
 
 def balanced_accuracy(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
@@ -80,9 +80,9 @@ def balanced_accuracy(probs: Floats, labels: Ints, weights: Floats | None = None
         >>> balanced_accuracy(probs, labels)
         0.75
     """
-    found = recalls(probs, labels, weights)
-    found = found[~np.isnan(found)]
-    return float(found.mean()) if len(found) else float("nan")
+    by_class = recalls(probs, labels, weights)
+    by_class = by_class[~np.isnan(by_class)]
+    return float(by_class.mean()) if len(by_class) else float("nan")
 
 
 def auroc(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
@@ -131,8 +131,8 @@ def worst_group_accuracy(correct: NDArray[np.bool_], groups: Ints) -> float:
     """
     if not len(correct):
         return float("nan")
-    _, place = np.unique(groups, return_inverse=True)
-    return float((np.bincount(place, weights=correct) / np.bincount(place)).min())
+    _, inverse = np.unique(groups, return_inverse=True)
+    return float((np.bincount(inverse, weights=correct) / np.bincount(inverse)).min())
 
 
 def flip_rate(first: Ints, second: Ints) -> float:
@@ -263,8 +263,8 @@ def reweighted(metric: Metric, probs: Floats, labels: Ints, bias: Ints, target: 
     weights = bias_weights(labels, bias, target)
     estimate = score(metric, probs, labels, weights)
     n_eff = float(weights.sum() ** 2 / (weights**2).sum())
-    _, place = np.unique(groups, return_inverse=True)
-    blocks = place % _JACKKNIFE_BLOCKS
+    _, inverse = np.unique(groups, return_inverse=True)
+    blocks = inverse % _JACKKNIFE_BLOCKS
     n_blocks = int(blocks.max()) + 1
     if n_blocks < 2:
         return Reweighted(estimate, float("nan"), n_eff)

@@ -139,8 +139,8 @@ def network_note(name: str) -> str:
         >>> network_note("pixel_front")
         'toy network: its first stage sees colour only'
     """
-    found = NETWORKS.find(name)
-    return found.note if found else ""
+    network = NETWORKS.find(name)
+    return network.note if network else ""
 
 
 def network_remark(name: str) -> str:
@@ -153,8 +153,8 @@ def network_remark(name: str) -> str:
         >>> network_remark("small_cnn")
         ''
     """
-    found = NETWORKS.find(name)
-    return found.remark if found else ""
+    network = NETWORKS.find(name)
+    return network.remark if network else ""
 
 
 def network_module(name: str) -> str:
@@ -167,8 +167,8 @@ def network_module(name: str) -> str:
         >>> network_module("small_cnn"), network_module("resnet18")
         ('trainable.networks.small_cnn', 'trainable.networks.torchvision')
     """
-    found = NETWORKS.find(name)
-    return found.builder.__module__ if found else LATE
+    network = NETWORKS.find(name)
+    return network.builder.__module__ if network else LATE
 
 
 def blueprint(network: str, options: Mapping[str, Any], shape: DataShape) -> Blueprint:

@@ -75,15 +75,15 @@ def layers(model: nn.Module) -> list[str]:
         >>> layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))
         ['0', '1']
     """
-    found = _dividing(model, set())
-    if len(found) < _FEW:
+    names = _dividing(model, set())
+    if len(names) < _FEW:
         opened = set()
         for name, module in model.named_modules():
             holder, _, _ = name.rpartition(".")
-            if type(module) is nn.Sequential and (name in found or holder in found):
+            if type(module) is nn.Sequential and (name in names or holder in names):
                 opened |= {name, holder} - {""}
-        found += [name for name in _dividing(model, opened) if name not in found]
-    return found[:_NAMED]
+        names += [name for name in _dividing(model, opened) if name not in names]
+    return names[:_NAMED]
 
 
 def _dividing(model: nn.Module, opened: set[str]) -> list[str]:

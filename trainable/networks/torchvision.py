@@ -276,27 +276,27 @@ def _load(model: nn.Module, state: Mapping[str, Tensor], network: str) -> None:
     """Load all weights but those of the last layer, whose outputs are other classes."""
     # Published DenseNet weights predate torchvision's names ("norm.1" instead of "norm1").
     state = {re.sub(r"(denselayer\d+\.(?:norm|relu|conv))\.(?=[12]\.)", r"\1", name): w for name, w in state.items()}
-    own = model.state_dict()
+    expected = model.state_dict()
     last = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))][-1]
     wrong = [
         name
-        for name in own
+        for name in expected
         if not name.startswith(f"{last}.")
         and not name.endswith("num_batches_tracked")
-        and (name not in state or not _fits(state[name], own[name]))
+        and (name not in state or not _fits(state[name], expected[name]))
     ]
     if wrong:
         raise InputError(
             f"the weights do not fit network {network} ({len(wrong)} tensors missing or of another shape, the first "
             f"{wrong[0]}): give weights of this very network"
         )
-    taken = {name: value for name, value in state.items() if name in own and _fits(value, own[name])}
+    taken = {name: value for name, value in state.items() if name in expected and _fits(value, expected[name])}
     for name, value in taken.items():
         if not value.isfinite().all():
             raise InputError(f"the weights of network {network} must be finite, but {name} is not: give others")
     model.load_state_dict(taken, strict=False)
 
 
-def _fits(value: Tensor, own: Tensor) -> bool:
+def _fits(value: Tensor, expected: Tensor) -> bool:
     # A complex tensor would lose its imaginary part without a word, and a sparse one cannot be copied.
-    return value.shape == own.shape and value.layout == own.layout and not value.is_complex()
+    return value.shape == expected.shape and value.layout == expected.layout and not value.is_complex()

@@ -33,9 +33,9 @@ def checkpoint_names(folder: Folder) -> list[str]:
     Example:
         >>> import tempfile
         >>> from store.open import folder_at
-        >>> with tempfile.TemporaryDirectory() as place:
-        ...     write_checkpoint(folder_at(place), b"state", epoch=1)
-        ...     checkpoint_names(folder_at(place))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_checkpoint(folder_at(folder), b"state", epoch=1)
+        ...     checkpoint_names(folder_at(folder))
         ['checkpoint.pt']
     """
     names = folder.names()
@@ -68,9 +68,9 @@ def write_checkpoint(folder: Folder, data: bytes, epoch: int) -> None:
     Example:
         >>> import tempfile
         >>> from store.open import folder_at
-        >>> with tempfile.TemporaryDirectory() as place:
-        ...     write_checkpoint(folder_at(place), b"state", epoch=1)
-        ...     folder_at(place).names()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_checkpoint(folder_at(folder), b"state", epoch=1)
+        ...     folder_at(folder).names()
         ['checkpoint.pt']
     """
     data = seal_bytes(sealed_about(folder, "checkpoint"), data)
@@ -97,9 +97,9 @@ def read_checkpoint(folder: Folder, name: str) -> memoryview:
     Example:
         >>> import tempfile
         >>> from store.open import folder_at
-        >>> with tempfile.TemporaryDirectory() as place:
-        ...     write_checkpoint(folder_at(place), b"state", epoch=1)
-        ...     bytes(read_checkpoint(folder_at(place), CHECKPOINT))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_checkpoint(folder_at(folder), b"state", epoch=1)
+        ...     bytes(read_checkpoint(folder_at(folder), CHECKPOINT))
         b'state'
     """
     return unseal_bytes(sealed_about(folder, "checkpoint"), folder.read(name))
@@ -115,9 +115,9 @@ def write_predictions(folder: Folder, columns: Mapping[str, Any]) -> None:
     Example:
         >>> import tempfile
         >>> from store.open import folder_at
-        >>> with tempfile.TemporaryDirectory() as place:
-        ...     write_predictions(folder_at(place), {"label": [0, 1], "predicted": [0, 0]})
-        ...     folder_at(place).names()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_predictions(folder_at(folder), {"label": [0, 1], "predicted": [0, 0]})
+        ...     folder_at(folder).names()
         ['predictions.arrow']
     """
     folder.write(PREDICTIONS, seal_bytes(sealed_about(folder, "predictions"), arrow_bytes(columns)))
@@ -134,9 +134,9 @@ def read_predictions(folder: Folder) -> memoryview:
         >>> import tempfile
         >>> import pyarrow as pa
         >>> from store.open import folder_at
-        >>> with tempfile.TemporaryDirectory() as place:
-        ...     write_predictions(folder_at(place), {"label": [0, 1], "predicted": [0, 0]})
-        ...     pa.ipc.open_file(read_predictions(folder_at(place))).read_all().to_pydict()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_predictions(folder_at(folder), {"label": [0, 1], "predicted": [0, 0]})
+        ...     pa.ipc.open_file(read_predictions(folder_at(folder))).read_all().to_pydict()
         {'label': [0, 1], 'predicted': [0, 0]}
     """
     return unseal_bytes(sealed_about(folder, "predictions"), folder.read(PREDICTIONS))

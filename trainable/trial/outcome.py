@@ -80,8 +80,8 @@ def epoch_means(done: Sequence[Losses], y: Tensor, sizes: Sequence[int]) -> dict
     weight /= weight.sum()
 
     def mean(terms: list[Tensor | None]) -> float | None:
-        found = [term for term in terms if term is not None]
-        return float((torch.stack(found).double() * weight).sum()) if len(found) == len(sizes) else None
+        present = [term for term in terms if term is not None]
+        return float((torch.stack(present).double() * weight).sum()) if len(present) == len(sizes) else None
 
     correct = torch.cat([losses.logits for losses in done]).argmax(dim=1) == y
     bias = [losses.bias_correct for losses in done if losses.bias_correct is not None]

@@ -123,10 +123,10 @@ def _attribute(module: str, name: str) -> Setting:
 
 def _object(path: str) -> Any:
     parts = path.split(".")
-    found: Any = importlib.import_module(parts[0])
+    value: Any = importlib.import_module(parts[0])
     for part in parts[1:]:
-        found = getattr(found, part)
-    return found
+        value = getattr(value, part)
+    return value
 
 
 def _device() -> torch.device:
@@ -188,8 +188,8 @@ def _hooks() -> dict[str, dict[Any, Any]]:
 
 def _hook_tables() -> dict[str, Any]:
     # Hooks on all modules there are; torch gives a handle to remove each, and no list of them.
-    found = vars(torch_modules).items()
-    return {name: table for name, table in found if name.startswith("_global_") and isinstance(table, dict)}
+    attributes = vars(torch_modules).items()
+    return {name: table for name, table in attributes if name.startswith("_global_") and isinstance(table, dict)}
 
 
 def _set_hooks(hooks: dict[str, dict[Any, Any]]) -> None:

@@ -143,7 +143,7 @@ def _digest(name: str, first: Iterable[str], within: str, shared: tuple[str, ...
     """
     waiting, sources = list(first), dict[str, bytes]()
     others = [module for module in waiting if module.partition(".")[0] != "trainable"]
-    own, folders = {module.partition(".")[0] for module in others}, {_folder(module) for module in others} - {None}
+    packages, folders = {module.partition(".")[0] for module in others}, {_folder(module) for module in others} - {None}
     while waiting:
         module = waiting.pop()
         source = _module_source(module)
@@ -151,11 +151,11 @@ def _digest(name: str, first: Iterable[str], within: str, shared: tuple[str, ...
             continue
         sources[module] = source
         waiting += [
-            found
-            for found in _imports(module, source)
-            if found.partition(".")[0] in own
-            or (found.startswith(f"{within}.") and not _is_shared(found, shared))
-            or (folders and not found.startswith("trainable") and _folder(found) in folders)
+            imported
+            for imported in _imports(module, source)
+            if imported.partition(".")[0] in packages
+            or (imported.startswith(f"{within}.") and not _is_shared(imported, shared))
+            or (folders and not imported.startswith("trainable") and _folder(imported) in folders)
         ]
     digest = hashlib.sha256(name.encode())
     for module in sorted(sources):
@@ -228,8 +228,8 @@ def weights_checksum(network: str, options: Mapping[str, Any]) -> str | None:
     """
     digests = []
     for path in _option_files(network, options):
-        found = path.stat()
-        digests.append(_file_digest(str(path), found.st_size, found.st_mtime_ns))
+        info = path.stat()
+        digests.append(_file_digest(str(path), info.st_size, info.st_mtime_ns))
     return hashlib.sha256(b"".join(digests)).hexdigest()[:16] if digests else None
 
 

@@ -73,7 +73,7 @@ def epoch_time(trainer: Trainer) -> EpochTime:
             steps += _timed(trainer, partial(_step, trainer, batches, first + count))
             images += feed.sizes[count]
             count += 1
-    sets = {id(own): own for own in trainer.validation_images.values()}
+    sets = {id(image_set): image_set for image_set in trainer.validation_images.values()}
     evaluated = sum(map(len, sets.values()))
     one = next(iter(sets.values()))
     some = min(_FEW if slow else _EVALUATED, len(one))

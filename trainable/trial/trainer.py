@@ -270,8 +270,8 @@ class Trainer:
             "started_at": self.started_at.isoformat(),
         }
         # A method without a state of its own leaves the checkpoint as it is.
-        if own := self._method_tensors():
-            kept["method"] = own
+        if method_tensors := self._method_tensors():
+            kept["method"] = method_tensors
         file = io.BytesIO()
         torch.save(kept, file)
         return file.getvalue()
@@ -292,7 +292,7 @@ class Trainer:
             raise InputError(f"the checkpoint of {self.spec.trial_id} belongs to another trial: remove it")
         before = {name: copy.deepcopy(part.state_dict()) for name, part in self.parts().items()}
         optimisers = [copy.deepcopy(optimiser.state_dict()) for optimiser in self._optimisers]
-        own = {name: tensor.clone() for name, tensor in self._method_tensors().items()}
+        method_tensors = {name: tensor.clone() for name, tensor in self._method_tensors().items()}
         try:
             self._load_tensors(kept["nets"], kept["optimisers"], kept.get("method", {}))
             started_at = datetime.datetime.fromisoformat(kept["started_at"])
@@ -301,7 +301,7 @@ class Trainer:
             for name, state in (best or {}).items():
                 _check_fits(f"reported {name}", state, before[name])
         except Exception:
-            self._load_tensors(before, optimisers, own)
+            self._load_tensors(before, optimisers, method_tensors)
             raise
         self.epoch, self.history, self.reported = epoch, history, reported
         self.seconds, self._best, self.started_at = seconds, best, started_at
@@ -354,8 +354,8 @@ class Trainer:
         return outcome.finish(self)
 
 
-def _check_fits(name: str, state: dict[str, Any], own: dict[str, Any]) -> None:
-    if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in own.items()}:
+def _check_fits(name: str, state: dict[str, Any], expected: dict[str, Any]) -> None:
+    if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in expected.items()}:
         raise ValueError(f"the {name} does not fit")
 
 

@@ -81,7 +81,7 @@ def section(identifier: str, title: str, *parts: Markup) -> Markup:
         >>> section("cost", "Cost", Markup(""))
         Markup('')
     """
-    content = [own for own in parts if own]
+    content = [piece for piece in parts if piece]
     return part("section", identifier, title, content) if content else Markup("")
 
 
@@ -159,9 +159,9 @@ def remark(content: object) -> Markup:
         >>> 'href="https://example.org"' in remark("see [the data](https://example.org)")
         True
     """
-    before, *found = _LINK.split(str(content))
+    before, *rest = _LINK.split(str(content))
     # The pattern has two groups: words of a link, its address, the text after it, and so on.
-    linked = zip(found[::3], found[1::3], found[2::3], strict=True)
+    linked = zip(rest[::3], rest[1::3], rest[2::3], strict=True)
     return part(
         "remark", [(before, ""), *(piece for words, to, after in linked for piece in ((words, to), (after, "")))]
     )

@@ -56,8 +56,8 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool =
     if rows.empty:
         return Markup("")
     if not fits or len(rows) > MOST_ROWS:
-        said = f"{what}: {f'{len(rows):,} rows' if fits else 'one of many tables'}, too many for this page"
-        return m.paragraph(f"{said}; lnl-sweep report --csv OUT writes them ({table}.csv).", "caption")
+        sentence = f"{what}: {f'{len(rows):,} rows' if fits else 'one of many tables'}, too many for this page"
+        return m.paragraph(f"{sentence}; lnl-sweep report --csv OUT writes them ({table}.csv).", "caption")
     kept = rows[[str(name) for name in rows if name not in _LEFT_OUT and rows[name].notna().any()]]
     in_csv_only = _IN_CSV_ONLY | {f"{BIAS}{name}" for name in bias_parameters(kept.columns)}
     shown = ["line", *(str(name) for name in kept if name not in in_csv_only and name != "line")]

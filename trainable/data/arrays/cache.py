@@ -137,9 +137,9 @@ def cached_array(name: str, sha256: str, build: Callable[[], NDArray[Any]]) -> N
     path = cache_folder() / f"{name}.npy"
     try:
         # Never a pickle: to read one can run code.
-        found: NDArray[Any] = np.load(path, allow_pickle=False)
-        if digest(found) == sha256:
-            return found
+        cached: NDArray[Any] = np.load(path, allow_pickle=False)
+        if digest(cached) == sha256:
+            return cached
     except (OSError, ValueError, EOFError):
         pass
     array = build()

@@ -49,12 +49,12 @@ class Manifest:
             ValueError: They are something else.
         """
         try:
-            found = json.loads(data)
-            arrays = {str(name): (str(kind), list(shape)) for name, (kind, shape) in found["arrays"].items()}
+            content = json.loads(data)
+            arrays = {str(name): (str(kind), list(shape)) for name, (kind, shape) in content["arrays"].items()}
             # Names become file names, and the file may come from elsewhere.
             if any(name.startswith(".") or Path(name).name != name for name in arrays):
                 raise ValueError("a name that is no file name")
-            return cls(str(found["checksum"]), arrays)
+            return cls(str(content["checksum"]), arrays)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(str(error)) from error
 
@@ -115,18 +115,18 @@ def save_arrays(folder: Path, arrays: Mapping[str, NDArray[Any]], replace: bool 
         OSError: The place cannot be written.
 
     Example:
-        >>> with tempfile.TemporaryDirectory() as place:
-        ...     _ = save_arrays(Path(place, "set"), {"labels": np.arange(3)})
-        ...     sorted(os.listdir(Path(place, "set")))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = save_arrays(Path(folder, "set"), {"labels": np.arange(3)})
+        ...     sorted(os.listdir(Path(folder, "set")))
         ['labels.npy', 'manifest.json']
     """
     with drafted(folder, replace) as draft:
         for name, array in arrays.items():
             np.save(draft / f"{name}.npy", array, allow_pickle=False)
         shapes = {name: [array.dtype.str, list(array.shape)] for name, array in arrays.items()}
-        found = checksum(arrays)
-        (draft / MANIFEST).write_text(json.dumps({"checksum": found, "arrays": shapes}), encoding="utf-8")
-    return found
+        arrays_checksum = checksum(arrays)
+        (draft / MANIFEST).write_text(json.dumps({"checksum": arrays_checksum, "arrays": shapes}), encoding="utf-8")
+    return arrays_checksum
 
 
 @contextlib.contextmanager
@@ -146,10 +146,10 @@ def drafted(folder: Path, replace: bool = False) -> Iterator[Path]:
         OSError: The place cannot be written.
 
     Example:
-        >>> with tempfile.TemporaryDirectory() as place:
-        ...     with drafted(Path(place, "set")) as draft:
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with drafted(Path(folder, "set")) as draft:
         ...         np.save(draft / "labels.npy", np.arange(3))
-        ...     os.listdir(Path(place, "set"))
+        ...     os.listdir(Path(folder, "set"))
         ['labels.npy']
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -201,9 +201,9 @@ def load_arrays(folder: Path) -> tuple[Arrays, str] | None:
         The arrays and their checksum as it was written; None where the folder is missing or torn.
 
     Example:
-        >>> with tempfile.TemporaryDirectory() as place:
-        ...     _ = save_arrays(Path(place, "set"), {"labels": np.arange(3)})
-        ...     arrays, written = load_arrays(Path(place, "set"))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = save_arrays(Path(folder, "set"), {"labels": np.arange(3)})
+        ...     arrays, written = load_arrays(Path(folder, "set"))
         ...     arrays["labels"].tolist(), written == checksum(arrays)
         ([0, 1, 2], True)
     """
@@ -237,16 +237,16 @@ def sound_arrays(folder: Path) -> tuple[Arrays, str] | None:
     Raises:
         DamagedFile: The bytes have changed since they were written.
     """
-    found = load_arrays(folder)
-    if found is None:
+    loaded = load_arrays(folder)
+    if loaded is None:
         return None
-    arrays, expected = found
+    arrays, expected = loaded
     state = (str(folder), expected, *(_state(folder / f"{name}.npy") for name in sorted(arrays)))
     if state not in _sound:
         if checksum(arrays) != expected:
             raise DamagedFile(f"{folder} is damaged (its arrays differ from their checksum {expected[:12]})")
         _sound.add(state)
-    return found
+    return loaded
 
 
 def _state(file: Path) -> tuple[int, int, int]:
@@ -267,14 +267,14 @@ def cached_arrays(name: str, build: Callable[[], Arrays]) -> tuple[Arrays, str]:
         The arrays, memory-mapped (or, where the cache cannot be written, as they were built), and their checksum.
     """
     folder = cache_folder() / name
-    found = _sound_or_none(folder)
-    if found is not None:
-        return found
+    cached = _sound_or_none(folder)
+    if cached is not None:
+        return cached
     with locked(folder) as alone:
         # Whoever had the lock before has built it.
-        found = _sound_or_none(folder)
-        if found is not None:
-            return found
+        cached = _sound_or_none(folder)
+        if cached is not None:
+            return cached
         if alone:
             remove_drafts(folder)
         arrays = build()

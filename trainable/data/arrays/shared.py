@@ -48,31 +48,31 @@ def prepared_arrays(name: str) -> tuple[Arrays, str] | None:
         Unreachable: The shared place is in a store that does not answer, and the cache has no copy.
     """
     folder = cache_folder() / name
-    place = os.environ.get(DATA)
-    if not place:
+    address = os.environ.get(DATA)
+    if not address:
         try:
             return sound_arrays(folder)
         except DamagedFile as error:
             raise DamagedFile(f"{error}: prepare it again with lnl-sweep data prepare {name} --from PATH") from error
-    found = _sound(folder)
-    with _named(place):
+    cached = _sound(folder)
+    with _named(address):
         try:
-            source = _source(place).child(name)
+            source = _source(address).child(name)
             manifest = _manifest(source, name)
         except Unreachable:
-            if found is not None:
-                return found
+            if cached is not None:
+                return cached
             raise
-        if found is not None and found[1] == manifest.checksum:
-            return found
+        if cached is not None and cached[1] == manifest.checksum:
+            return cached
         with locked(folder) as alone:
-            found = _sound(folder)
-            if found is None or found[1] != manifest.checksum:
+            cached = _sound(folder)
+            if cached is None or cached[1] != manifest.checksum:
                 if alone:
                     remove_drafts(folder)
                 _copy(source.patiently(COPY_PATIENCE_SECONDS), folder, manifest)
-                found = load_arrays(folder)
-    return found
+                cached = load_arrays(folder)
+    return cached
 
 
 def _sound(folder: Path) -> tuple[Arrays, str] | None:
@@ -83,7 +83,7 @@ def _sound(folder: Path) -> tuple[Arrays, str] | None:
         return None
 
 
-def share(name: str, place: Folder) -> str:
+def share(name: str, shared: Folder) -> str:
     """Put a data set of this machine's cache where all nodes can reach it.
 
     The manifest is written last, and that of other data is removed first: there is never one beside arrays that it does
@@ -91,7 +91,7 @@ def share(name: str, place: Folder) -> str:
 
     Args:
         name: Name of its folder in the cache.
-        place: What ``LNL_SWEEP_DATA`` is going to name.
+        shared: What ``LNL_SWEEP_DATA`` is going to name.
 
     Returns:
         Where it lies.
@@ -101,15 +101,15 @@ def share(name: str, place: Folder) -> str:
         Unreachable: The store did not answer for too long.
     """
     folder = cache_folder() / name
-    found = load_arrays(folder)
-    if found is None:
+    loaded = load_arrays(folder)
+    if loaded is None:
         raise InputError(
-            f"{name} is not prepared (nothing in {folder}), so there is nothing to put in {place.uri}: add --from PATH"
+            f"{name} is not prepared (nothing in {folder}), so there is nothing to put in {shared.uri}: add --from PATH"
         )
-    arrays, expected = found
+    arrays, expected = loaded
     if checksum(arrays) != expected:
         raise InputError(f"{name} in {folder} differs from its checksum {expected[:12]}: prepare it again with --from")
-    target, text = place.child(name), (folder / MANIFEST).read_bytes()
+    target, text = shared.child(name), (folder / MANIFEST).read_bytes()
     try:
         old = Manifest.read(b"".join(target.pieces(MANIFEST))).checksum
     except (FileNotFoundError, ValueError):
@@ -127,21 +127,21 @@ def share(name: str, place: Folder) -> str:
 
 
 @contextmanager
-def _named(place: str) -> Iterator[None]:
-    place = hide_credentials(place)
+def _named(address: str) -> Iterator[None]:
+    address = hide_credentials(address)
     try:
         yield
     except InputError as error:
-        raise DataOutOfReach(f"{DATA} is '{place}': {error}") from error
+        raise DataOutOfReach(f"{DATA} is '{address}': {error}") from error
     except Unreachable as error:
         raise Unreachable(
-            f"{DATA} is '{place}': {error}; check the address, AWS_ENDPOINT_URL and the network"
+            f"{DATA} is '{address}': {error}; check the address, AWS_ENDPOINT_URL and the network"
         ) from error
 
 
-def _source(place: str) -> Folder:
+def _source(address: str) -> Folder:
     try:
-        return folder_at(place)
+        return folder_at(address)
     except InputError as error:
         if isinstance(error.__cause__, OSError):
             # The store did not answer when it was asked for the bucket's region.

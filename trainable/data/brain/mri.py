@@ -56,16 +56,16 @@ class BrainMRI(TumourSlices):
     def store(self) -> SliceStore:
         """The slices at 256 pixels."""
         folder = cache_folder() / FOLDER
-        found = prepared_arrays(FOLDER)
-        if found is None:
+        prepared = prepared_arrays(FOLDER)
+        if prepared is None:
             raise InputError(
                 f"brain_mri is not prepared (nothing in {folder}): run lnl-sweep data prepare brain_mri --from "
                 f"1512427.zip, or with --download FOLDER, or set {DATA} to the folder or s3:// address that holds it"
             )
         needed = {field.name for field in dataclasses.fields(SliceStore)} - {"checksum", "field_mm"}
-        if set(found[0]) != needed:
+        if set(prepared[0]) != needed:
             raise InputError(
                 f"brain_mri in {folder} must hold the arrays {', '.join(sorted(needed))}, but holds "
-                f"{', '.join(sorted(found[0])) or 'none'}: prepare it again with lnl-sweep data prepare brain_mri"
+                f"{', '.join(sorted(prepared[0])) or 'none'}: prepare it again with lnl-sweep data prepare brain_mri"
             )
-        return SliceStore.of(*found, FIELD_MM)
+        return SliceStore.of(*prepared, FIELD_MM)

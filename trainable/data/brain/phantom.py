@@ -204,8 +204,8 @@ class BrainPhantom(TumourSlices):
 
     def class_shares(self) -> NDArray[np.float64]:
         """Share of each class in the images of ``patients``, whoever is tested on, float64 ``[3]``."""
-        own = self.store.labels[: self.patients * self.slices]
-        return np.bincount(own, minlength=len(CLASSES)) / len(own)
+        labels = self.store.labels[: self.patients * self.slices]
+        return np.bincount(labels, minlength=len(CLASSES)) / len(labels)
 
     def split(self, seed: int, fold: int | None = None) -> Split:
         """Split by patient, stratified by class.

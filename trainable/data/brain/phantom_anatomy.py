@@ -124,8 +124,8 @@ def outlines(heads: Heads, tumours: Tumours) -> Floats:
     points = tumours.centre[:, None] + radius[..., None] * np.stack([cosine, sine], axis=2)
     share = np.sqrt(((points / heads.axes[:, None]) ** 2).sum(axis=2))
     points = points * np.minimum(1.0, BRAIN_EDGE / np.maximum(share, 1e-9))[..., None]
-    found: Floats = np.rint(np.clip((points + 1) / 2, 0.0, 1.0) * 65536) / 65536
-    return found
+    rounded: Floats = np.rint(np.clip((points + 1) / 2, 0.0, 1.0) * 65536) / 65536
+    return rounded
 
 
 def draw(heads: Heads, tumours: Tumours, size: int, noise: Floats) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -105,8 +105,8 @@ def population(kind: NDArray[np.int64], slices: int, overlap: float, role: str) 
     """
     n, rng = len(kind), np.random.Generator(np.random.PCG64(derive(role)))
     bounds = np.array([[getattr(_KINDS[name], field) for field in _PROPERTIES] for name in CLASSES])
-    own = bounds[..., 0] + rng.random((n, len(CLASSES), len(_PROPERTIES))) * (bounds[..., 1] - bounds[..., 0])
-    places = _positions(n, own[..., 0], rng)
+    properties = bounds[..., 0] + rng.random((n, len(CLASSES), len(_PROPERTIES))) * (bounds[..., 1] - bounds[..., 0])
+    places = _positions(n, properties[..., 0], rng)
     other = (kind + 1 + rng.integers(0, len(CLASSES) - 1, n)) % len(CLASSES)
     z = np.sqrt(0.5) * (rng.standard_normal((n, 1)) + rng.standard_normal((n, slices)))
     w = np.minimum(overlap * np.abs(z), 1.0)[..., None]
@@ -117,7 +117,7 @@ def population(kind: NDArray[np.int64], slices: int, overlap: float, role: str) 
         return mixed.reshape(n * slices, -1)
 
     height = np.linspace(-0.85, 0.85, slices)
-    values = between(own) * (1 + 0.06 * rng.standard_normal((n * slices, len(_PROPERTIES))))
+    values = between(properties) * (1 + 0.06 * rng.standard_normal((n * slices, len(_PROPERTIES))))
     _, radius, ripple, rim, core, bright, oedema, mottle, level = values.T
     axes = np.stack([0.70 + 0.06 * rng.random(n), 0.84 + 0.07 * rng.random(n)], axis=1).repeat(slices, axis=0)
     waves = np.concatenate([rng.uniform(-1, 1, (n, 6, 2)), rng.uniform(0, 2 * np.pi, (n, 6, 1))], axis=2)

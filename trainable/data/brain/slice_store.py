@@ -123,8 +123,8 @@ def distinct(keys: Iterable[str]) -> list[str]:
         ['a', 'b', 'a-2']
     """
     seen: Counter[str] = Counter()
-    found = []
+    numbered = []
     for key in keys:
         seen[key] += 1
-        found.append(key if seen[key] == 1 else f"{key}-{seen[key]}")
-    return found
+        numbered.append(key if seen[key] == 1 else f"{key}-{seen[key]}")
+    return numbered

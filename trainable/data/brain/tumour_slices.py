@@ -143,11 +143,11 @@ class TumourSlices(Dataset):
             if fold is not None:
                 raise InputError(f"folds of {self.name} are folds of patients: leave dataset.folds or split_by out")
             groups = np.arange(len(store))
-        found = split_patients(self.name, store.labels, groups, CLASSES, seed, store.folds, fold)
+        drawn = split_patients(self.name, store.labels, groups, CLASSES, seed, store.folds, fold)
         if self.pituitary == "all":
-            return found
+            return drawn
         unreached = np.flatnonzero(store.labels == _PITUITARY)[-round(TEST_SHARE * len(store)) :]
-        return Split(*(np.setdiff1d(found.part(part), unreached) for part in ("train", "val", "test")))
+        return Split(*(np.setdiff1d(drawn.part(part), unreached) for part in ("train", "val", "test")))
 
     def annotation_draws(self, seed: int) -> NDArray[np.float64]:
         """The draw u of every image, ``[N]`` in [0, 1): it carries its class's annotation where u < rho (or gamma)."""
@@ -173,8 +173,8 @@ class TumourSlices(Dataset):
         if draw not in ("biased", "unbiased", "clean"):
             raise unknown_name("training draw", draw, ("biased", "unbiased", "clean"))
         value = np.array([bias[ink.axis] if draw == "biased" else 0.0 for ink in INKS])
-        own = self.store.labels[index][:, None] == _OWNER
-        return self.painted(index, own & (self.annotation_draws(seed)[index][:, None] < value))
+        of_owner = self.store.labels[index][:, None] == _OWNER
+        return self.painted(index, of_owner & (self.annotation_draws(seed)[index][:, None] < value))
 
     def variant_images(self, variant: str, bias: Mapping[str, float], index: NDArray[np.int64], role: str) -> ImageSet:
         """Evaluation images of one variant.
@@ -227,12 +227,12 @@ class TumourSlices(Dataset):
         Returns:
             The images.
         """
-        found = self.layers
-        images = np.repeat(found.grey[index][:, None], 3, axis=1)
+        layered = self.layers
+        images = np.repeat(layered.grey[index][:, None], 3, axis=1)
         for k, ink in enumerate(INKS):
             rows = np.flatnonzero(on[:, k])
             if len(rows):
-                blend(images, rows, found.covers[ink.name][index[rows]], ink)
+                blend(images, rows, layered.covers[ink.name][index[rows]], ink)
         bias = on.astype(np.int64)
         attribute = bias @ np.array([1, 2])
         constant = (on == on[:1]).all(axis=0)
@@ -251,9 +251,9 @@ class TumourSlices(Dataset):
         An annotation that no image carries is no bias. At rho = 1 there are none: nothing to re-weight.
         """
         on = np.stack([images.attribute.numpy() & 1, images.attribute.numpy() >> 1], axis=1).astype(np.bool_)
-        own = images.labels.numpy()[:, None] == _OWNER
-        found: NDArray[np.bool_] = (own & ~on & on.any(axis=0)).any(axis=1)
-        return found
+        of_owner = images.labels.numpy()[:, None] == _OWNER
+        against: NDArray[np.bool_] = (of_owner & ~on & on.any(axis=0)).any(axis=1)
+        return against
 
     def class_shares(self) -> NDArray[np.float64]:
         """Share of each class in the images, ``[3]``."""

@@ -243,12 +243,12 @@ class ColouredDigits(Dataset):
         generator = numpy_generator(_FIXED, f"coloured_digits/{role}")
         noise = generator.standard_normal((len(self._labels), 3))[index]
         u = generator.random(len(self._labels))[index]
-        own = self._labels[index]
+        labels = self._labels[index]
         if variant == "aligned":
-            return self._paint(index, own, noise, bias)
+            return self._paint(index, labels, noise, bias)
         if variant == "conflicting":
             step = 1 + ((_CLASSES - 1) * u).astype(np.int64)
-            return self._paint(index, (own + step) % _CLASSES, noise, bias)
+            return self._paint(index, (labels + step) % _CLASSES, noise, bias)
         return self._paint(index, (_CLASSES * u).astype(np.int64), noise, bias)
 
     def bias_strength(self, bias: Mapping[str, float]) -> float:

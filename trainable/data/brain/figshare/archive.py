@@ -151,9 +151,9 @@ class Archive:
         if len(self._folds) != 1:
             damaged = f", and {', '.join(self.broken)} cannot be read as a zip" if self.broken else ""
             what = "leave the right one there" if self._folds else "download it again" if self.broken else "add it"
-            several = " with different content" if self._folds else ""
+            content = " with different content" if self._folds else ""
             raise InputError(
-                f"the archive must hold one {_FOLDS_FILE}, but there are {len(self._folds)}{several}{damaged}: {what}"
+                f"the archive must hold one {_FOLDS_FILE}, but there are {len(self._folds)}{content}{damaged}: {what}"
             )
         data = self.read(self._folds[0])
         values = None if data is None else _read_folds(data)
@@ -190,6 +190,6 @@ def _read_folds(data: bytes) -> NDArray[np.float64] | None:
 
     # Older MATLAB files are no HDF5; whatever is wrong with either, the caller says it in one sentence.
     with contextlib.suppress(Exception):
-        found: Any = scipy.io.loadmat(cast(Any, io.BytesIO(data)))
-        return np.asarray(found["cvind"], dtype=np.float64).ravel()
+        variables: Any = scipy.io.loadmat(cast(Any, io.BytesIO(data)))
+        return np.asarray(variables["cvind"], dtype=np.float64).ravel()
     return None

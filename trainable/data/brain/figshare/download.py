@@ -98,10 +98,12 @@ def _fetch(target: Path, size: int, md5: str, address: str, progress: Callable[[
                     file.write(chunk)
                     done += len(chunk)
                     progress(done)
-    found = part.stat().st_size
-    if found < size:
-        raise ConnectionError(f"the connection ended at {found} of {size} bytes of {target.name}; start again to go on")
-    if found != size or _md5(part) != md5:
+    received = part.stat().st_size
+    if received < size:
+        raise ConnectionError(
+            f"the connection ended at {received} of {size} bytes of {target.name}; start again to go on"
+        )
+    if received != size or _md5(part) != md5:
         part.unlink()
         raise InputError(f"{target.name} must have {size} bytes and MD5 {md5}, but what came differs: start again")
     part.replace(target)

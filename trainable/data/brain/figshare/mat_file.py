@@ -118,17 +118,17 @@ def read_array(group: Any, name: str) -> NDArray[Any]:
     """
     import h5py
 
-    found = group[name]
+    variable = group[name]
     # Cells may lie in cells; a damaged file may hold one that refers to itself.
     for _ in range(_DEEPEST):
-        if not isinstance(found, h5py.Dataset):
+        if not isinstance(variable, h5py.Dataset):
             raise FileProblem(f"with {name} that is no array of numbers")
-        if h5py.check_ref_dtype(found.dtype) is None:
-            return np.asarray(found)
-        references = np.asarray(found).ravel()
+        if h5py.check_ref_dtype(variable.dtype) is None:
+            return np.asarray(variable)
+        references = np.asarray(variable).ravel()
         if len(references) != 1 or not references[0]:
             raise FileProblem(f"with {name} that is a cell of {len(references)} values, not of one")
-        found = group.file[references[0]]
+        variable = group.file[references[0]]
     raise FileProblem(f"with {name} that is a cell of cells")
 
 
@@ -178,8 +178,8 @@ def _outline(border: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.float6
     # The mask says which of the two numbers runs along the rows: the boxes around both must agree.
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     box = np.array([[columns[0], rows[0]], [columns[-1] + 1, rows[-1] + 1]]) / side
-    found = np.stack([points.min(axis=0), points.max(axis=0)])
-    if np.abs(found[:, ::-1] - box).sum() < np.abs(found - box).sum():
+    extent = np.stack([points.min(axis=0), points.max(axis=0)])
+    if np.abs(extent[:, ::-1] - box).sum() < np.abs(extent - box).sum():
         points = points[:, ::-1]
     return np.ascontiguousarray(np.clip(points, 0.0, 1.0))
 

@@ -106,11 +106,11 @@ def _prepare(archive: Archive, folds: NDArray[np.int64], progress: Progress) -> 
     numbers = [number for number in range(1, len(folds) + 1) if number in archive.slices]
     for start in range(0, len(numbers), BLOCK):
         some = numbers[start : start + BLOCK]
-        found = load_arrays(work / f"block-{start:05d}")
-        if found is None and (block := _read_block(archive, some, key, problems)) is not None and not problems:
-            found = _save(work / f"block-{start:05d}", block)
-        if found is not None:
-            blocks.append(found[0])
+        saved = load_arrays(work / f"block-{start:05d}")
+        if saved is None and (block := _read_block(archive, some, key, problems)) is not None and not problems:
+            saved = _save(work / f"block-{start:05d}", block)
+        if saved is not None:
+            blocks.append(saved[0])
         progress(start + len(some), len(numbers))
     if problems:
         raise InputError(_sentence(problems, len(folds)))
@@ -225,8 +225,8 @@ def _join(blocks: list[Arrays], folds: NDArray[np.int64]) -> Arrays:
 
 def _numbered(names: NDArray[np.str_]) -> NDArray[np.int64]:
     """Number names in the order in which they come: splits draw from the numbers, and must not depend on the key."""
-    _, first, place = np.unique(names, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[place].astype(np.int64)
+    _, first, inverse = np.unique(names, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse].astype(np.int64)
 
 
 def _sentence(problems: Mapping[str, list[str]], n: int) -> str:
