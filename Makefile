@@ -36,7 +36,7 @@ demo: $(STAMP)
 # after them.
 test: $(STAMP)
 	@$(BIN)/python -m pytest --ignore=tests/integration > .test-others.log 2>&1 & others=$$!; \
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/integration; integration=$$?; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration; integration=$$?; \
 	wait $$others; code=$$?; cat .test-others.log; rm -f .test-others.log; \
 	[ $$integration -eq 0 ] && [ $$code -eq 0 ]
 
