@@ -9,7 +9,7 @@ export UV_PYTHON_DOWNLOADS ?= never
 
 help:
 	@echo "make demo       run the demo sweep and write results/brain_phantom/report.html (PYTHON=python3.12: with another python)"
-	@echo "make test       run the test suite (about 20 minutes on two cores)"
+	@echo "make test       run the test suite (meant to take less than 25 minutes on two idle cores)"
 	@echo "make test-fast  run all but the slow tests (a few minutes)"
 	@echo "make test-lab   run what needs a laboratory: ray up, lost machines, two Slurm nodes, long simulations (needs root)"
 	@echo "make test-versions"
@@ -36,7 +36,7 @@ demo: $(STAMP)
 # after them.
 test: $(STAMP)
 	@$(BIN)/python -m pytest --ignore=tests/integration > .test-others.log 2>&1 & others=$$!; \
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/integration; integration=$$?; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/integration; integration=$$?; \
 	wait $$others; code=$$?; cat .test-others.log; rm -f .test-others.log; \
 	[ $$integration -eq 0 ] && [ $$code -eq 0 ]
 

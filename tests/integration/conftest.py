@@ -30,22 +30,6 @@ from tests.integration.support import (
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")
 
 
-TRAINED = {"undisturbed", "witness"}
-"""Fixtures of the sweep that trains, which takes half a minute."""
-
-
-# Before xdist, which reads the marks in its own.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process, and those of all files that need the sweep that trains (--dist loadgroup)."""
-    here = Path(__file__).parent
-    own = [item for item in items if here in item.path.parents and not item.get_closest_marker("lab")]
-    trained = {item.path for item in own if TRAINED & set(getattr(item, "fixturenames", ()))}
-    for item in own:
-        name = "trained" if item.path in trained else str(item.path.relative_to(here))
-        item.add_marker(pytest.mark.xdist_group(name))
-
-
 @pytest.fixture(scope="session")
 def short_tmp() -> Iterator[Path]:
     """A folder with a short path: those of Ray's sockets may have 107 characters."""
