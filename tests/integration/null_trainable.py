@@ -160,7 +160,8 @@ def resumable(seconds: float = 0.0, constants: Mapping[str, float] | None = None
             row = {name: getattr(spec, name) for name in columns}
             row |= {"label": spec.label or spec.method, "hyperparameters": json.dumps(hyper, sort_keys=True), **named}
             row |= {"batch_size": spec.training.batch_size, "epochs": self.epoch, "status": status, "error": error}
-            row |= {**dict(spec.bias), "bias_strength": share(*spec.bias.values()), **known}
+            row |= {f"bias_{name}": value for name, value in spec.bias.items()}
+            row |= {"bias_strength": share(*spec.bias.values()), **known}
             row |= {"node": ray.get_runtime_context().get_node_id(), "attempts": 1, "preemptions": 0}
             row |= {"started_at": self.started_at, "finished_at": datetime.datetime.now(datetime.UTC)}
             if self.history:
