@@ -11,6 +11,7 @@ from trainable.texts import one_line
 LONGEST = 400
 """Largest number of characters of a reason."""
 _LAST_BYTES = 2**16
+_RAYS_LINE = re.compile(r"\[\d{4}-\d\d-\d\d [^]\n]*\] logging\.cc:[^\n]*\n")
 _GUESSES = " Some common causes include"
 """Start of Ray's list of possible causes, which is the same for every death."""
 
@@ -56,7 +57,8 @@ def _last_words(logs: Path, pid: str) -> list[str]:
     for path in logs.glob(f"worker-*-{pid}.err*"):
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - _LAST_BYTES))
-            text = file.read().decode(errors="replace")
+            # Ray's own lines on the same signal may stand in the middle of Python's.
+            text = _RAYS_LINE.sub("", file.read().decode(errors="replace"))
         fatal = re.search(r"^Fatal Python error: (.+)$", text, re.MULTILINE)
         if fatal:
             frames = re.findall(r'^  File "(.+)", line (\d+) in (.+)$', text[fatal.end() :], re.MULTILINE)

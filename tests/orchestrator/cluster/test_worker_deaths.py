@@ -48,6 +48,14 @@ def test_the_last_words_in_the_log_name_the_signal_and_the_place(tmp_path: Path)
     )
 
 
+def test_rays_own_line_in_the_middle_of_pythons_does_not_hide_the_signal(tmp_path: Path) -> None:
+    (tmp_path / "worker-ab-01-8383.err").write_text(
+        "*** SIGSEGV received\nFatal Python error: [2026-11-29 01:18:22,947 E 8383 8383] logging.cc:474:     @ 0x7f\n"
+        'Segmentation fault\n\nStack (most recent call first):\n  File "/m.py", line 12 in step\n'
+    )
+    assert death_of(died(HEAD + DEAD + VANISHED), tmp_path).endswith("; Segmentation fault in step (m.py, line 12)")
+
+
 def test_an_exception_in_the_start_of_the_actor_is_its_last_line() -> None:
     text = "The actor died because of an error raised in its creation task, ray::A()\n  File x\nImportError: no torch"
     assert death_of(died(text)).endswith(": ImportError: no torch")
