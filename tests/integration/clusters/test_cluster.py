@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.cluster import tuning
 from orchestrator.config.sweep_file import read_config, validate
-from orchestrator.plan.identity import trial_spec
+from orchestrator.plan.identity import at_place, place_of, trial_spec
 from orchestrator.plan.plan import make_plan
 from store.errors import InputError
 from tests.integration.null_trainable import null_trainable
@@ -117,7 +117,8 @@ def pair(request: pytest.FixtureRequest, undisturbed: Path, sweep_file: Path) ->
     )
     hyperparameters = json.loads(row["hyperparameters"])
     assert hyperparameters["lambda_"] > 0 or request.param == "confirm"
-    return trial_spec(plan.config, cell, request.param, row["trial_id"], hyperparameters, row["seed"]), row
+    spec = trial_spec(plan.config, cell, request.param, row["trial_id"], hyperparameters, row["seed"])
+    return at_place(spec, place_of(row)), row
 
 
 def test_a_trial_through_ray_is_the_trial_without_it(pair: tuple[TrialSpec, dict[str, Any]], undisturbed: Path) -> None:
