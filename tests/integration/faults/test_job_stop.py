@@ -17,11 +17,9 @@ import pytest
 
 from tests.integration.hosts import wait_until
 from tests.integration.planted import PLANTED, holding
-from tests.integration.support import Rows, assert_same_results, decoys, differences, end_session, null_driver, rows
+from tests.integration.support import Rows, assert_same_results, decoys, differences, driver, end_session, rows
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[3]
 
 
 @dataclass
@@ -103,27 +101,26 @@ def story(short_tmp: Path, sweep_file: Path) -> Story:
 
     with head_with_dashboard(short_tmp / "j", port, *others):
         # The dashboard answers a little later than the cluster stands.
-        sweep = "run", sweep_file, "--out"
-        entry = "env", f"PYTHONPATH={ROOT}", sys.executable, "-P", "-m", "tests.integration.entry"
-        submit = "--no-wait", "--submission-id", "small", "--working-dir", working, "--", *entry, *sweep, out
+        sweep = programs / "lnl-sweep", "run", sweep_file, "--out", out
+        submit = "--no-wait", "--submission-id", "small", "--working-dir", working, "--", *sweep
         wait_until(lambda: "submitted successfully" in job("submit", *submit), "job", 120)
         # Beside it one whose user hands the secret to Ray, which by then has written it down.
         told = "--runtime-env-json", json.dumps({"env_vars": {"AWS_SECRET_ACCESS_KEY": "toldtoray"}})
-        other = programs / "lnl-sweep", *sweep, short_tmp / "telling"
-        job("submit", "--no-wait", "--submission-id", "telling", *told, "--", *other)
+        other = "--no-wait", "--submission-id", "telling", *told, "--", *sweep[:-1], short_tmp / "telling"
+        job("submit", *other)
         wait_until(lambda: len(rows(out)) >= 3 or state(), "three rows", 240, 0.2)
         job("stop", "--no-wait", "small")
         wait_until(state, "end of the job", 180)
         ended, logs, finished, refused = state(), job("logs", "small"), rows(out), job("logs", "telling")
-    with null_driver(short_tmp, out, "resume", out) as running:
+    with driver(short_tmp, out, "resume", out) as running:
         code = running.wait()
     found = holding([short_tmp / "j", out], PLANTED.values())
     return Story(out, ended, logs, finished, code, running.text(), refused, found)
 
 
-def test_the_job_is_stopped_in_the_middle(story: Story, null_run: Path) -> None:
+def test_the_job_is_stopped_in_the_middle(story: Story, undisturbed: Path) -> None:
     assert story.state == "STOPPED", story.logs
-    assert 3 <= len(story.finished) < len(rows(null_run))
+    assert 3 <= len(story.finished) < len(rows(undisturbed))
 
 
 def test_no_file_of_ray_or_of_the_sweep_holds_what_stands_in_the_heads_environment(story: Story) -> None:
@@ -135,13 +132,13 @@ def test_credentials_in_the_jobs_runtime_environment_are_refused(story: Story) -
     assert "Traceback" not in story.refused and not (story.out.parent / "telling" / "trials").exists()
 
 
-def test_resume_completes_the_sweep(story: Story, null_run: Path) -> None:
+def test_resume_completes_the_sweep(story: Story, undisturbed: Path) -> None:
     assert story.code == 0, story.text
-    assert f"planned = {len(rows(null_run))}, finished = {len(rows(null_run))}" in story.text
+    assert f"planned = {len(rows(undisturbed))}, finished = {len(rows(undisturbed))}" in story.text
 
 
 def test_no_finished_trial_ran_again_and_the_results_are_those_of_an_undisturbed_run(
-    story: Story, null_run: Path
+    story: Story, undisturbed: Path
 ) -> None:
     assert differences(story.finished, rows(story.out)) == []
-    assert_same_results(story.out, null_run)
+    assert_same_results(story.out, undisturbed)
