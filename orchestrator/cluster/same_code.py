@@ -47,6 +47,7 @@ class _Tools:
 
     read: Callable[[], Code]
     adopt: Callable[[str, str], None]
+    adoption: Callable[[str, str], object]
     difference: Callable[[Code, Code], str | None]
 
 
@@ -85,6 +86,16 @@ def _tools() -> _Tools:
         if digest_of({package: f"{root}/{package}" for package in ("store", "trainable")}) == digest:
             hold(root, names)
 
+    def adoption(root: str, digest: str) -> object:
+        class Adoption:
+            # Tune unpickles a trainable in the driver too, before it sends it to workers: what comes out must let them
+            # adopt our packages as what went in did.
+            def __reduce__(self) -> tuple[Callable[[str, str], object], tuple[str, str]]:
+                return adoption, (root, digest)
+
+        adopt(root, digest)
+        return Adoption()
+
     def difference(there: Code, here: Code) -> str | None:
         if there[1] == here[1]:
             return None
@@ -99,7 +110,7 @@ def _tools() -> _Tools:
             "found first"
         )
 
-    return _Tools(read, adopt, difference)
+    return _Tools(read, adopt, adoption, difference)
 
 
 _TOOLS = _tools()
@@ -133,17 +144,6 @@ def with_our_code(work: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-@dataclass(frozen=True)
-class _Adoption:
-    """Value that, when it is unpickled, makes our packages be found where this process has them."""
-
-    root: str
-    digest: str
-
-    def __reduce__(self) -> tuple[Callable[[str, str], None], tuple[str, str]]:
-        return _TOOLS.adopt, (self.root, self.digest)
-
-
 def compared(base: type, name: str, members: dict[str, Any]) -> type:
     """Make a trainable that runs a trial only where its worker has the code of this process.
 
@@ -161,7 +161,7 @@ def compared(base: type, name: str, members: dict[str, Any]) -> type:
 
     class Adopted:
         # A class is unpickled with what it holds, and the first of a class's bases before the others.
-        adopted = _Adoption(os.path.dirname(ours[0]), ours[1])  # noqa: PTH120
+        adopted = tools.adoption(os.path.dirname(ours[0]), ours[1])  # noqa: PTH120
 
     class Compared(Adopted, base):  # type: ignore[misc]
         def setup(self, config: Any) -> None:

@@ -99,7 +99,9 @@ def test_a_worker_that_finds_another_checkout_first_uses_the_drivers_code(
     loads = "import pickle, sys; sent = pickle.load(open(sys.argv[1], 'rb'));"
     if sent == "class":
         work = f"{loads} import trainable; print(trainable.__file__, hasattr(sent, 'save_checkpoint'))"
-        done = in_a_worker(work, compared(SweepTrainable, "Sweep_1", {}), other, tmp_path)
+        # As Tune does, which unpickles the class that it has registered before it sends it on.
+        registered = cloudpickle.loads(cloudpickle.dumps(compared(SweepTrainable, "Sweep_1", {})))
+        done = in_a_worker(work, registered, other, tmp_path)
         assert done.stdout.split()[-1:] == ["True"], done.stderr
     else:
         work = f"{loads} found = sent(); import trainable; print(trainable.__file__, found)"
