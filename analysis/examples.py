@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 
 from analysis.loading import load
 from store.errors import InputError
+from store.parts import part_bytes
+
+_CELL = [("cell", "=", "brain_phantom-rho1-gamma0-small_cnn-erm"), ("phase", "=", "search")]
 
 
 def example(superseded: bool = False) -> pd.DataFrame:
@@ -54,4 +58,29 @@ def example_folder() -> Path:
     folder = Path(__file__).with_name("example")
     if not (folder / "sweep.yaml").is_file():
         raise InputError(f"the example should lie in {folder}, but it is not there: install lnl-sweep again")
+    return folder
+
+
+def write_small_example(folder: Path) -> Path:
+    """Write a sweep on which every command takes about a second: the search of one cell of the example.
+
+    Args:
+        folder: The folder to make.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: The package was installed without the example.
+        OSError: The folder exists, or cannot be made.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as place:
+        ...     len(load(write_small_example(Path(place) / "small")))
+        25
+    """
+    (part,) = (example_folder() / "trials").iterdir()
+    (folder / "trials").mkdir(parents=True)
+    (folder / "trials" / part.name).write_bytes(part_bytes(pq.read_table(part, filters=_CELL)))
     return folder

@@ -35,15 +35,10 @@ def write_csv(directories: Location | Sequence[Location], out: str | os.PathLike
 
     Example:
         >>> import tempfile
-        >>> import pyarrow.parquet as pq
-        >>> from analysis import example_folder
-        >>> from store.parts import part_bytes
-        >>> part = next((example_folder() / "trials").iterdir())  # of its rows the search of one cell, to be quick
-        >>> cell = [("cell", "=", "brain_phantom-rho1-gamma0-small_cnn-erm"), ("phase", "=", "search")]
+        >>> from analysis.examples import write_small_example
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     (Path(folder) / "trials").mkdir()
-        ...     size = (Path(folder) / "trials" / part.name).write_bytes(part_bytes(pq.read_table(part, filters=cell)))
-        ...     sorted(file.name for file in write_csv(folder, Path(folder) / "tables"))
+        ...     small = write_small_example(Path(folder) / "small")
+        ...     sorted(file.name for file in write_csv(small, Path(folder) / "tables"))
         ['codebook.csv', 'cost.csv', 'expected_validation.csv', 'selected_hyperparameters.csv', 'trials.csv']
     """
     return csv_of(gather(as_list(directories)), out)

@@ -44,15 +44,10 @@ def pack(directory: Location, out: str | os.PathLike[str]) -> Path:
 
     Example:
         >>> import tempfile
-        >>> import pyarrow.parquet as pq
-        >>> from analysis import example_folder
-        >>> from store.parts import part_bytes
-        >>> part = next((example_folder() / "trials").iterdir())  # of its rows the search of one cell, to be quick
-        >>> cell = [("cell", "=", "brain_phantom-rho1-gamma0-small_cnn-erm"), ("phase", "=", "search")]
+        >>> from analysis.examples import write_small_example
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     (Path(folder) / "trials").mkdir()
-        ...     size = (Path(folder) / "trials" / part.name).write_bytes(part_bytes(pq.read_table(part, filters=cell)))
-        ...     [name.split("/")[0] for name in zipfile.ZipFile(pack(folder, Path(folder) / "sweep.zip")).namelist()]
+        ...     small = write_small_example(Path(folder) / "small")
+        ...     [name.split("/")[0] for name in zipfile.ZipFile(pack(small, Path(folder) / "sweep.zip")).namelist()]
         ['trials', 'report.html']
     """
     folder = open_folder(directory)

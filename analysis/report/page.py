@@ -56,15 +56,10 @@ def write_report(directory: Location | Sequence[Location], out: str | os.PathLik
 
     Example:
         >>> import tempfile
-        >>> import pyarrow.parquet as pq
-        >>> from analysis import example_folder
-        >>> from store.parts import part_bytes
-        >>> part = next((example_folder() / "trials").iterdir())  # of its rows the search of one cell, to be quick
-        >>> cell = [("cell", "=", "brain_phantom-rho1-gamma0-small_cnn-erm"), ("phase", "=", "search")]
+        >>> from analysis.examples import write_small_example
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     (Path(folder) / "trials").mkdir()
-        ...     size = (Path(folder) / "trials" / part.name).write_bytes(part_bytes(pq.read_table(part, filters=cell)))
-        ...     write_report(folder).name
+        ...     small = write_small_example(Path(folder) / "small")
+        ...     write_report(small).name
         'report.html'
     """
     places = as_list(directory)
