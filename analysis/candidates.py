@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -143,4 +142,8 @@ def standard_error(values: Sequence[float]) -> float:
         >>> round(standard_error([0.7, 0.8, 0.9]), 4)
         0.0577
     """
-    return statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    if len(values) < 2:
+        return math.nan
+    # statistics.stdev computes with fractions, which takes a hundred times as long.
+    centre = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1) / len(values))

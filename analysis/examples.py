@@ -5,11 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from analysis.loading import load
 from store.errors import InputError
-from store.parts import part_bytes
 
 _CELL = [("cell", "=", "brain_phantom-rho1-gamma0-small_cnn-erm"), ("phase", "=", "search")]
 
@@ -80,6 +78,10 @@ def write_small_example(folder: Path) -> Path:
         ...     len(load(write_small_example(Path(place) / "small")))
         25
     """
+    import pyarrow.parquet as pq
+
+    from store.parts import part_bytes
+
     (part,) = (example_folder() / "trials").iterdir()
     (folder / "trials").mkdir(parents=True)
     (folder / "trials" / part.name).write_bytes(part_bytes(pq.read_table(part, filters=_CELL)))

@@ -174,7 +174,8 @@ def _check(config: SweepConfig, out: str, options: Options) -> _Start:
         changes = {**changes, **changed_numbers(were, are)}
     # What else only a confirm trial would ask for. Not in the plan: images may take seconds to be drawn.
     check_images(plan.dataset, plan.cells[0].bias, search_seed(plan.config.seed))
-    try:
+    # A sweep that is finished needs no Ray.
+    if old_sheet is None or anew or _has_work(plan, cells, directory, options.failed):
         if address:
             from orchestrator.cluster.nodes import check_workers
 
@@ -182,10 +183,6 @@ def _check(config: SweepConfig, out: str, options: Options) -> _Start:
             check_workers(address)
         else:
             check_fits(plan.config, {cell.label for cell in cells}, options.cpus)
-    except InputError:
-        # A sweep that is finished needs no Ray.
-        if old_sheet is None or anew or _has_work(plan, cells, directory, options.failed):
-            raise
     return _Start(directory, options, plan, dispatcher, identity, old_sheet, sheet, changes, anew)
 
 
@@ -251,7 +248,7 @@ def _run_to_the_end(run: Run, log: LogFile) -> None:
             run.progress.stop(state)
             with passed_over("the journal of the studies", OSError, InputError):
                 write_journal(directory.folder.patiently(LAST_SECONDS), dispatcher.studies())
-                _upload_log(writer, log.path)
+            _upload_log(writer, log.path)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ A test names the attribute that a Ray lacks, and ``driver.log`` does so too.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import inspect
 import logging
@@ -102,10 +103,16 @@ def _sets(owner: type, attribute: str) -> bool:
 
     False for compiled classes, which have no source.
     """
+    return re.search(rf"\bself\.{attribute}\b", _source(owner)) is not None
+
+
+@functools.cache
+def _source(owner: type) -> str:
+    # Finding a class parses its whole file each time.
     try:
-        return re.search(rf"\bself\.{attribute}\b", inspect.getsource(owner)) is not None
+        return inspect.getsource(owner)
     except (OSError, TypeError):
-        return False
+        return ""
 
 
 @contextlib.contextmanager

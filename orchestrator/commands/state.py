@@ -40,7 +40,7 @@ def status(options: argparse.Namespace) -> int:
         if written.get("sweep") != directory.identity():
             raise DamagedFile(f"{STATUS_FILE} is that of another sweep")
         snapshot = _by_the_rows(written, surveyed)
-        cells, line = [CellStatus(**cell) for cell in snapshot["cells"]], status_line(snapshot)
+        cells, line = [CellStatus(**_renamed(cell)) for cell in snapshot["cells"]], status_line(snapshot)
     except FileNotFoundError:
         raise InputError(f"{directory.uri} has no {STATUS_FILE} yet: the sweep is starting, ask again") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -68,6 +68,11 @@ def status(options: argparse.Namespace) -> int:
         print(f"failed: {line}")
     _print_damage(options.dir, surveyed)
     return 0
+
+
+def _renamed(cell: Mapping[str, Any]) -> dict[str, Any]:
+    # Earlier versions named the weight after one method's: a finished sweep keeps the file that they wrote.
+    return {"best_pressure" if name == "best_lambda" else name: value for name, value in cell.items()}
 
 
 def _by_the_rows(snapshot: Mapping[str, Any], surveyed: Survey) -> dict[str, Any]:

@@ -14,8 +14,9 @@ import numpy as np
 from orchestrator.config.sweep_config import BiasValues, EarlyStopping, MethodConfig, SweepConfig
 from orchestrator.plan.likes import check_likes, with_sources
 from orchestrator.plan.space import anchor_of, space_of
-from store.columns import BIAS, bias_column
+from store.columns import BIAS, TRIALS, bias_column
 from store.errors import InputError, Unreachable, unknown_name
+from store.gathered import DERIVED
 from store.names import cell_id, short
 from store.rules import Rule
 from store.sheet.sheet import Like
@@ -251,6 +252,11 @@ def _check_columns(dataset: Dataset) -> None:
             raise InputError(
                 f"the column of a bias parameter is {BIAS}<name>, but {dataset.name} has one called {name}, and "
                 f"{BIAS}{name} is a column of every trial: give it another name"
+            )
+        if name in TRIALS or name in DERIVED:
+            raise InputError(
+                f"readers get a bias parameter under its own name too, but {dataset.name} has one called {name}, which "
+                "is a column of every trial: give it another name"
             )
 
 

@@ -64,9 +64,12 @@ def _check_methods(plan: Plan) -> None:
     training = plan.config.training.of_a_trial()
     for name in dict.fromkeys(cell.method for cell in plan.cells):
         check_combination(get_method(name), plan.dataset, training)
+    seen = set()
     for cell in plan.cells:
         method = get_method(cell.method)
-        if "conflicting_samples" in method.needs:
+        images = (tuple(cell.bias.items()), cell.fold, method.name)
+        if "conflicting_samples" in method.needs and images not in seen:
+            seen.add(images)
             view = DataView(plan.dataset, cell.bias, search_seed(plan.config.seed), cell.fold, "search")
             count = count_conflicting(plan.dataset, view.train(method.training_draw))
             check_conflicting(method, plan.dataset, cell.bias, count)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from store.columns import HYPERPARAMETERS, bias_column
+from store.names import hyperparameter_text
 from store.sealed import seal_tensors
 from trainable import NUMERICS
 from trainable.data.base import Dataset, ImageSet
@@ -186,7 +187,7 @@ def spec_row(spec: TrialSpec, status: str, error: str | None = None) -> dict[str
         "image_size": spec.network_options.get("image_size"),
         **axes,
         **named,
-        "hyperparameters": json.dumps(hyper, sort_keys=True),
+        "hyperparameters": hyperparameter_text(hyper),
         "batch_size": training.batch_size,
         "optimizer": training.optimizer,
         "precision": training.precision,

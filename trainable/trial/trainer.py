@@ -35,6 +35,9 @@ from trainable.trial.optimise import Optimiser, ramp, schedule
 from trainable.trial.outcome import Outcome
 from trainable.trial.refusals import check_combination, check_conflicting, check_hyperparameters
 
+_RAMPED = tuple(name for name in PRESSURES if name in HISTORY)
+"""Weights of debiasing terms that each epoch records, the ramp included."""
+
 
 class TrialFailed(RuntimeError):
     """A trial that cannot go on: a loss or a parameter that is not a number, or an undefined objective."""
@@ -180,7 +183,7 @@ class Trainer:
         row["test_accuracy"] = self._test_accuracy()
         row["lr"] = self._optimisers[0].lr
         last = self.epoch * len(self.feed.sizes) - 1
-        for name in set(PRESSURES) & set(HISTORY):
+        for name in _RAMPED:
             row[name] = self.hyper[name] * self._ramp(last) if name in self.hyper else None
         row["seconds"] = time.perf_counter() - begin
         self.seconds["all"] += row["seconds"]

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import analysis
+from orchestrator.cli import main
 from orchestrator.config.sweep_file import validate
 from orchestrator.directory.damage import survey
 from orchestrator.directory.reader import SweepDirectory
@@ -69,6 +70,13 @@ def test_it_is_reported(folder: Path, tmp_path: Path) -> None:
     assert "brain phantom" in page.lower() or "version_1" in page
     curve = analysis.accuracy_vs_bias(analysis.load(folder), analysis.load_predictions(folder))
     assert len(curve) == 4 * len(RULES) and curve["mean"].between(0, 1).all()
+
+
+def test_its_status_is_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "best_lambda" in (folder / "status.json").read_text()
+    assert main(["status", str(folder)]) == 0
+    shown = capsys.readouterr().out
+    assert "damaged" not in shown and "40 of 40 trials finished" in shown and "weight" in shown
 
 
 def test_a_resume_finds_nothing_to_do(folder: Path) -> None:

@@ -67,6 +67,13 @@ def test_a_bias_parameter_whose_column_is_taken_is_refused() -> None:
         sweep_cells(sweep_config(data, **grid({"rho": [0, 1]})), data)
 
 
+@pytest.mark.parametrize("name", ["seed", "mu", "rules"])
+def test_a_bias_parameter_whose_bare_name_is_taken_is_refused(name: str) -> None:
+    data = FakeData(axes=(Axis("rho", "rho", 0.0, 1.0, "larger", 0.0), Axis(name, "v", 0, 9, "larger", 0.0, 1.0)))
+    with pytest.raises(InputError, match=rf"fake has one called {name}, which is a column of every trial: give it"):
+        sweep_cells(sweep_config(data, **grid({"rho": [0, 1]})), data)
+
+
 def test_ids_are_unique_and_usable_as_file_names() -> None:
     config = sweep_config(
         **grid({"rho": [0, 1e-7, 0.1, 1 / 3, 1], "gamma": [0, 1]}), methods=["erm", {"name": "erm", "label": "b.c_d"}]
