@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 export UV_PYTHON_DOWNLOADS ?= never
+# Where Python may not keep what it has compiled, each worker of a sweep and each process of a test compiles our modules
+# again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-fast test-lab test-versions lint types check notebooks clean help
 
@@ -22,7 +25,7 @@ $(STAMP): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
 	  echo "making $(VENV) with uv"; \
 	  uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
-	  uv pip install --quiet --python $(BIN)/python --editable ".[dev]"; \
+	  uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable ".[dev]"; \
 	else \
 	  echo "making $(VENV) with pip (torch is large: this takes some minutes)"; \
 	  $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev]"; \

@@ -7,7 +7,7 @@ study and a set of rungs for each cell.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ from ray.tune.search import Searcher
 
 from orchestrator.budget import Exhausted
 from orchestrator.cluster.capacity import Demand
-from orchestrator.cluster.gpu_packing import ray_share
 from orchestrator.cluster.nodes import cluster_nodes
 from orchestrator.cluster.ray_private import no_variables_in_runtime_environments, oldest_waiting
 from orchestrator.cluster.same_code import compared
@@ -145,7 +144,7 @@ def run_tuner(run: Run, demands: Mapping[str, Demand]) -> Exhausted | None:
     local = run.writer.directory.folder.local
     with TemporaryFolder() as elsewhere:
         tuner = tune.Tuner(
-            tune.with_resources(trainable, _resources),
+            tune.with_resources(trainable, _resources()),
             tune_config=tune.TuneConfig(
                 metric="value",
                 mode="max",
@@ -185,8 +184,15 @@ def run_tuner(run: Run, demands: Mapping[str, Demand]) -> Exhausted | None:
     return None if run.dispatcher.finished else session.limit_reached
 
 
-def _resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
-    bundle: dict[str, float] = {"CPU": float(config["cpu"])}
-    if config["gpu"]:
-        bundle["GPU"] = ray_share(config["gpu"])
-    return tune.PlacementGroupFactory([bundle])
+def _resources() -> Callable[[Mapping[str, Any]], tune.PlacementGroupFactory]:
+    # It travels to workers with the trainable, and a function within a function travels by value: by reference each
+    # worker would import this module, and with it the driver's libraries.
+    def resources(config: Mapping[str, Any]) -> tune.PlacementGroupFactory:
+        from orchestrator.cluster.gpu_packing import ray_share
+
+        bundle: dict[str, float] = {"CPU": float(config["cpu"])}
+        if config["gpu"]:
+            bundle["GPU"] = ray_share(config["gpu"])
+        return tune.PlacementGroupFactory([bundle])
+
+    return resources

@@ -134,8 +134,8 @@ def test_trials_without_a_share_run_on_every_node_and_take_no_card(
 def test_methods_with_resources_of_their_own_use_all_kinds_of_nodes_at_once(
     cluster: Any, short_tmp: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Long enough that trials are left for the worker that starts last.
-    found, _ = swept(cluster, short_tmp / "mixed", "1/2", monkeypatch, seconds=1.5, erm={"gpu": 0, "cpu": 1})
+    # All processors are taken before the first trial ends: trials are left for the worker that starts last.
+    found, _ = swept(cluster, short_tmp / "mixed", "1/2", monkeypatch, meet=1 + 2 * CPUS, erm={"gpu": 0, "cpu": 1})
     plain, debiased = of(found, "erm"), of(found, "lnl")
     assert {row["device_name"] for row in plain} == {""} and {row["gpu_share"] for row in plain} == {0.0}
     assert {row["gpu_share"] for row in debiased} == {0.5} and "" not in {row["device_name"] for row in debiased}
