@@ -12,8 +12,8 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo       run the demo sweep and write results/brain_phantom/report.html (PYTHON=python3.12: with another python)"
-	@echo "make test       run the test suite (meant to take less than 25 minutes on two idle cores)"
-	@echo "make test-fast  run all but the slow tests (a few minutes)"
+	@echo "make test       run the test suite (about 25 minutes on two idle cores)"
+	@echo "make test-fast  run all but the slow tests (3 to 5 minutes)"
 	@echo "make test-lab   run what needs a laboratory: ray up, lost machines, two Slurm nodes, long simulations (needs root)"
 	@echo "make test-versions"
 	@echo "                run the fast tests with the oldest and the newest versions on each Python (an hour or two; needs uv)"
