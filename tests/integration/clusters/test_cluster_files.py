@@ -60,6 +60,12 @@ def test_nodes_get_a_python_that_the_project_accepts(name: str) -> None:
     assert sys.version_info[:2] >= tuple(map(int, found[0].split(".")))
 
 
+@pytest.mark.parametrize("name", [*LAUNCHED, "Makefile"])
+def test_what_is_installed_is_compiled_once_and_not_by_each_worker(name: str) -> None:
+    installs = re.findall(r"uv pip install.*", text(name))
+    assert installs and all("--compile-bytecode" in install for install in installs)
+
+
 @pytest.mark.parametrize("name", LAUNCHED)
 def test_the_setup_ends_with_the_program_itself(name: str) -> None:
     assert read(name)["setup_commands"][-1] == "lnl-sweep --version"

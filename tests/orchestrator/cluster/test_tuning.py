@@ -7,20 +7,24 @@ import io
 import json
 import pickle
 import signal
+import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ray import cloudpickle, tune
 from ray.exceptions import RayActorError
 from ray.tune.search import Searcher
 from rich.console import Console
 
 from orchestrator.cluster import session as session_module
 from orchestrator.cluster.nodes import demands_of
+from orchestrator.cluster.same_code import compared
 from orchestrator.cluster.session import Session
-from orchestrator.cluster.tuning import Recorder
+from orchestrator.cluster.tuning import Recorder, _resources
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.directory.lease import Lease, LeaseLost
 from orchestrator.directory.reader import SweepDirectory
@@ -31,6 +35,7 @@ from orchestrator.run import Options, Run
 from store.errors import InputError, Unreachable
 from tests.orchestrator.support import dispatcher_for, fake_history, fake_row, histories_in, sweep_config
 from trainable.spec import TrialSpec
+from trainable.tune_trainable import SweepTrainable
 
 EPOCHS = 6
 ERRORS = tempfile.TemporaryDirectory(prefix="lnl-errors-")
@@ -426,3 +431,22 @@ def test_ray_pickles_nothing_of_it(session: Session) -> None:
 
 def test_a_suggestion_is_plain_data(session: Session) -> None:
     json.dumps(session.suggest("a"))
+
+
+def test_what_a_worker_is_sent_imports_none_of_the_drivers_modules(tmp_path: Path) -> None:
+    sent = tune.with_resources(compared(SweepTrainable, "Sweep_1", {}), _resources())
+    (tmp_path / "sent").write_bytes(cloudpickle.dumps(sent))
+    script = (
+        "import pickle, sys; pickle.load(open(sys.argv[1], 'rb'));"
+        "print(sorted({'optuna', 'orchestrator', 'torch'} & sys.modules.keys()), 'trainable' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "sent")],
+        capture_output=True, text=True, cwd=Path(__file__).parents[3], timeout=240,
+    )  # fmt: skip
+    assert done.stdout == "[] True\n", done.stderr
+
+
+@pytest.mark.parametrize(("gpu", "bundle"), [(0, {"CPU": 2.0}), (0.25, {"CPU": 2.0, "GPU": 0.25})])
+def test_a_trial_takes_its_share_of_a_card(gpu: float, bundle: dict[str, float]) -> None:
+    assert _resources()({"cpu": 2, "gpu": gpu}).bundles == [bundle]
