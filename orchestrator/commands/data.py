@@ -96,7 +96,7 @@ def bias_options(rest: list[str]) -> dict[str, float]:
     words = iter(rest)
     for word in words:
         if not word.startswith("--"):
-            raise InputError(f"unexpected argument '{word}': bias values are given like --color_variance 0.02")
+            raise InputError(f"unexpected argument '{word}': bias values are given as --NAME VALUE")
         name, separator, text = word[2:].partition("=")
         if not separator:
             text = next(words, "")

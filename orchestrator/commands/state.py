@@ -110,6 +110,6 @@ def verify(options: argparse.Namespace) -> int:
         print(line)
     if SWEEP_FILE in verdict.damaged:
         print(f"nothing can go on without {SWEEP_FILE}: restore it before a resume", file=sys.stderr)
-    elif not verdict.whole:
+    elif not verdict.whole and not verdict.refused:
         print(f"lnl-sweep resume {options.dir} leaves damaged parts out and trains again what is lost", file=sys.stderr)
     return 0 if verdict.whole else 1

@@ -36,7 +36,7 @@ def _lists_of_values(value: Any) -> Any:
 
 def _some_values(value: BiasValues) -> BiasValues:
     if not value or (isinstance(value, dict) and not all(value.values())):
-        raise ValueError(f"needs at least one bias value, e.g. bias: {{color_variance: [0.02, 0.05]}}, but got {value}")
+        raise ValueError(f"needs at least one bias value, bias: {{NAME: [VALUE, ...]}}, but got {value}")
     return value
 
 

@@ -40,13 +40,15 @@ class Verdict:
         checked: Number of files that were read.
         damaged: Path of each damaged file in the directory, and the reason in words.
         lost: Finished trials whose row, epochs or predictions are missing, and the reason in words.
-        resume: Work that a resume would do, a sentence a line.
+        resume: Work that a resume would do, a sentence a line, or why it would be refused.
+        refused: True where a resume would be refused.
     """
 
     checked: int = 0
     damaged: dict[str, str] = field(default_factory=dict)
     lost: Mapping[str, str] = field(default_factory=dict)
     resume: list[str] = field(default_factory=list)
+    refused: bool = False
 
     @property
     def whole(self) -> bool:
@@ -245,6 +247,7 @@ def _forecast(directory: SweepDirectory, surveyed: Survey, verdict: Verdict) -> 
         plan = make_plan(validate(configuration_of(sheet), "sweep.yaml"))
         check_provenance(sheet.get("provenance", {}), sweep_sheet(plan)["provenance"], False, directory.uri)
     except InputError as error:
+        verdict.refused = True
         verdict.resume.append(f"a resume would be refused here: {error}")
         return
     dispatcher = Dispatcher(plan.config, plan.cells)
@@ -260,4 +263,4 @@ def _forecast(directory: SweepDirectory, surveyed: Survey, verdict: Verdict) -> 
             verdict.resume.append(f"{name} {start}{why}")
     new = planned - finished - len(epochs.keys() - stale)
     if new:
-        verdict.resume.append(f"{'' if exact else 'at most '}{new} trials begin")
+        verdict.resume.append(f"{'' if exact else 'at most '}{new} trial{'s' * (new != 1)} begin{'s' * (new == 1)}")

@@ -7,6 +7,7 @@ confirm seeds: 40 trials. Samples, studies and gathered rows are left out.
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -77,6 +78,18 @@ def test_its_status_is_shown(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert main(["status", str(folder)]) == 0
     shown = capsys.readouterr().out
     assert "damaged" not in shown and "40 of 40 trials finished" in shown and "weight" in shown
+
+
+def test_of_lost_rows_it_says_that_a_resume_is_refused_and_not_what_it_would_do(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = Path(shutil.copytree(folder, tmp_path / "damaged"))
+    sorted((damaged / "trials").glob("*.parquet"))[0].unlink()
+    assert main(["verify", str(damaged)]) == 1
+    shown = capsys.readouterr()
+    assert "lost: " in shown.out and "a resume would be refused here: " in shown.out
+    # The sources of its methods have moved since.
+    assert "--mix-versions" in shown.out and shown.err == ""
 
 
 def test_a_resume_finds_nothing_to_do(folder: Path) -> None:
