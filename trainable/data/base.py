@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -24,6 +24,7 @@ from trainable.data.parts import (
     Axis,
     BiasHeads,
     ImageSet,
+    NaturalBias,
     Split,
     SplitName,
     TrainingDraw,
@@ -44,6 +45,7 @@ __all__ = [
     "Dataset",
     "DatasetFactory",
     "ImageSet",
+    "NaturalBias",
     "Split",
     "SplitName",
     "TrainingDraw",
@@ -82,7 +84,11 @@ class Dataset(ABC):
         worst_group_variants: Test variants whose images together make the groups of worst-group accuracy.
         worst_group_by: What makes a group with the class: the ``variant``, or the ``attribute`` painted on the image.
         flip_pair: Two test variants of the same images between which predictions are compared (``flip_rate``); one
-            that is not in ``VARIANTS`` is predicted for this alone.
+            that is not in ``VARIANTS`` is predicted for this alone. None = no image exists with another bias, and
+            there is no flip rate.
+        share_images: True where its training images may be shown in ``samples/``, the report and a pack: synthetic or
+            public ones.
+        default_network: Network of a sweep that names none; None = the one for this size of images.
         variants_depend_on_bias: True where the ``unbiased`` law depends on the bias value (so ``ceiling`` does).
         attribute_bits: Where the attribute is made of several annotations, the bits of each: the bias probe asks for
             each annotation by itself. Empty = it is one.
@@ -106,7 +112,9 @@ class Dataset(ABC):
     n_folds: int = 0
     worst_group_variants: tuple[str, ...] = ("aligned", "conflicting")
     worst_group_by: Literal["variant", "attribute"] = "variant"
-    flip_pair: tuple[str, str] = ("aligned", "conflicting")
+    flip_pair: tuple[str, str] | None = ("aligned", "conflicting")
+    share_images: bool = False
+    default_network: str | None = None
     variants_depend_on_bias: bool = False
     attribute_bits: tuple[int, ...] = ()
     reweighting_target: NDArray[np.float64] | None = None
@@ -129,7 +137,10 @@ class Dataset(ABC):
     def train_images(
         self, bias: Mapping[str, float], seed: int, index: NDArray[np.int64], draw: TrainingDraw
     ) -> ImageSet:
-        """Training-law images: ``biased``, drawn like the ``unbiased`` variant, or ``clean`` (never annotated)."""
+        """Training-law images: ``biased``, drawn like the ``unbiased`` variant, or ``clean`` (never annotated).
+
+        They may be fewer than asked for, where the bias is not painted and images of one kind are few.
+        """
 
     @abstractmethod
     def variant_images(self, variant: str, bias: Mapping[str, float], index: NDArray[np.int64], role: str) -> ImageSet:
@@ -181,6 +192,22 @@ class Dataset(ABC):
         """Images whose bias is that of another class, bool ``[M]``.
 
         None (the default) where the data set does not say which.
+        """
+        return None
+
+    def options_for(self, points: Sequence[Mapping[str, float]]) -> Mapping[str, Any]:
+        """Options of the data set that the bias values of a sweep decide, e.g. the span of its axis.
+
+        Args:
+            points: Value of every bias parameter at each point of the sweep.
+        """
+        return {}
+
+    @property
+    def natural(self) -> NaturalBias | None:
+        """Bias of the images as they were collected.
+
+        None (the default) where the bias is painted and there is no such thing.
         """
         return None
 

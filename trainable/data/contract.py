@@ -115,7 +115,7 @@ def check_members(name: str, dataset: Dataset) -> None:
         value = getattr(dataset, member)
         if not fits(value):
             raise InputError(f"{member} of data set {name} must be {words}, but is {value!r}: {_WHERE}")
-    known = {*VARIANTS, *dataset.flip_pair}
+    known = {*VARIANTS, *(dataset.flip_pair or ())}
     for variant in dataset.worst_group_variants:
         if variant not in known:
             raise InputError(
@@ -187,7 +187,7 @@ def check_images(dataset: Dataset, bias: Mapping[str, float], seed: int) -> None
     side = dataset.image_size
     draws: dict[str, tuple[int, Callable[[], object]]] = {
         f"variant_images('{variant}', ...)": (len(test), partial(dataset.variant_images, variant, bias, test, "test"))
-        for variant in dict.fromkeys((*VARIANTS, *dataset.flip_pair))
+        for variant in dict.fromkeys((*VARIANTS, *(dataset.flip_pair or ())))
     }
     draws["train_images(...)"] = len(train), partial(dataset.train_images, bias, seed, train, "biased")
     for call, (n_drawn, draw) in draws.items():
@@ -231,7 +231,7 @@ _TEXT = (lambda value: isinstance(value, str), "a text")
 _FLAG = (lambda value: isinstance(value, bool), "True or False")
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(("name", "long_name", "note", "citation"), _TEXT),
-    **dict.fromkeys(("has_renderer", "unbiased_is_independent", "variants_depend_on_bias"), _FLAG),
+    **dict.fromkeys(("has_renderer", "unbiased_is_independent", "variants_depend_on_bias", "share_images"), _FLAG),
     "classes": (lambda value: _texts(value) and len(value) > 1, "two or more texts"),
     "axes": (_axes, "one or more Axis"),
     "heads": (_heads, "BiasHeads"),
@@ -241,5 +241,6 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "image_size": (lambda value: _whole(value, 1), "a whole number of pixels"),
     "worst_group_variants": (_texts, "texts"),
     "worst_group_by": (lambda value: value in ("variant", "attribute"), "'variant' or 'attribute'"),
-    "flip_pair": (lambda value: _texts(value) and len(value) == 2, "two texts"),
+    "flip_pair": (lambda value: value is None or (_texts(value) and len(value) == 2), "two texts or None"),
+    "default_network": (lambda value: value is None or isinstance(value, str), "a text or None"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -58,6 +59,25 @@ NO_BIAS_LABELS = BiasHeads((), 0, False)
 
 
 @dataclass(frozen=True)
+class NaturalBias:
+    """Bias of the images as they were collected, before anything is drawn.
+
+    Attributes:
+        bias: Value of each bias parameter.
+        interval: Its 95 % interval, (low, high), of each.
+        strength: I(b; y) / H(y), in [0, 1].
+        strength_interval: Its 95 % interval.
+        unit: What the intervals take for independent: ``patients`` or ``images``.
+    """
+
+    bias: Mapping[str, float]
+    interval: Mapping[str, tuple[float, float]]
+    strength: float
+    strength_interval: tuple[float, float]
+    unit: Literal["patients", "images"]
+
+
+@dataclass(frozen=True)
 class Split:
     """Positions of the images of each part, int64.
 
@@ -84,6 +104,7 @@ class ImageSet:
         attribute: int64, ``[N]``, the bias attribute as one number (colour index, annotated or not): what the bias
             probe predicts, and with the class the group of worst-group accuracy.
         index: int64, ``[N]``, positions in the data set.
+        weights: float32, ``[N]``, not negative, mean 1: what each image counts in an evaluation; None = each counts 1.
     """
 
     images: Tensor
@@ -91,6 +112,7 @@ class ImageSet:
     bias: Tensor
     attribute: Tensor
     index: Tensor
+    weights: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -85,7 +85,7 @@ class DataView:
         """
         if self.phase != "confirm":
             raise InputError("test images cannot be loaded in the search phase: they never choose anything")
-        known = dict.fromkeys((*VARIANTS, *self.dataset.flip_pair))
+        known = dict.fromkeys((*VARIANTS, *(self.dataset.flip_pair or ())))
         if variant not in known:
             raise unknown_name("test variant", variant, known)
         return self.dataset.variant_images(variant, self.bias, self.split.test, "test")

@@ -253,7 +253,7 @@ def test_report(
     names = list(VARIANTS)
     sets: dict[str, ImageSet] = {}
     probs: dict[str, NDArray[np.float32]] = {}
-    for name in dict.fromkeys((*names, *dataset.flip_pair)):
+    for name in dict.fromkeys((*names, *(dataset.flip_pair or ()))):
         if name == "independent" and dataset.unbiased_is_independent:
             sets[name], probs[name] = sets["unbiased"], probs["unbiased"]
             continue
@@ -270,7 +270,7 @@ def test_report(
         **{f"test_{name}_accuracy": accuracy(probs[name], labels[name]) for name in names if name != "unbiased"},
         "test_worst_group_accuracy": _worst_group(sets, predicted, dataset),
         "test_worst_class_accuracy": float(np.nanmin(by_class)) if not np.isnan(by_class).all() else float("nan"),
-        "flip_rate": flip_rate(*(predicted[name] for name in dataset.flip_pair)),
+        "flip_rate": flip_rate(*(predicted[name] for name in dataset.flip_pair)) if dataset.flip_pair else None,
         "ece": calibration_error(probs["unbiased"], labels["unbiased"]),
         "ece_null": calibration_error_null(probs["unbiased"]),
         "confidence_gap": confidence_gap(probs["unbiased"], labels["unbiased"]),

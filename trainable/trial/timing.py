@@ -94,7 +94,7 @@ def tested_seconds(trainer: Trainer, image: float) -> float:
     """
     dataset = trainer.dataset
     independent = dataset.unbiased_is_independent
-    variants = len({*VARIANTS, *dataset.flip_pair}) - independent
+    variants = len({*VARIANTS, *(dataset.flip_pair or ())}) - independent
     return image * len(trainer.view.split.test) * (trainer.spec.training.epochs + variants)
 
 

@@ -73,7 +73,8 @@ class TumourSlices(Dataset):
     n_folds = 5
     worst_group_variants: tuple[str, ...] = ("independent",)
     worst_group_by: Literal["variant", "attribute"] = "attribute"
-    flip_pair: tuple[str, str] = ("unbiased", ANNOTATED)
+    flip_pair: tuple[str, str] | None = ("unbiased", ANNOTATED)
+    share_images = True
     reweighting_target = np.array([1.0, 0.0, 0.0, 0.0])
     """``val_reweighted`` estimates for images without any annotation."""
 

@@ -112,6 +112,7 @@ class ColouredDigits(Dataset):
     axes: tuple[Axis, ...] = (Axis("color_variance", "Colour variance σ²", 0.0, 10.0, "smaller"),)
     attributes: tuple[str, ...] = tuple(COLOURS)
     unbiased_is_independent = True
+    share_images = True
     variants_depend_on_bias = True
 
     def __init__(

@@ -1,0 +1,1 @@
+"""Tables of one's own images: each with its class, its bias attribute and its patient."""
