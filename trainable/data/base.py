@@ -89,6 +89,7 @@ class Dataset(ABC):
         share_images: True where its training images may be shown in ``samples/``, the report and a pack: synthetic or
             public ones.
         default_network: Network of a sweep that names none; None = the one for this size of images.
+        natural: Bias of the images as they were collected; None where it is painted and there is no such thing.
         variants_depend_on_bias: True where the ``unbiased`` law depends on the bias value (so ``ceiling`` does).
         attribute_bits: Where the attribute is made of several annotations, the bits of each: the bias probe asks for
             each annotation by itself. Empty = it is one.
@@ -115,6 +116,7 @@ class Dataset(ABC):
     flip_pair: tuple[str, str] | None = ("aligned", "conflicting")
     share_images: bool = False
     default_network: str | None = None
+    natural: NaturalBias | None = None
     variants_depend_on_bias: bool = False
     attribute_bits: tuple[int, ...] = ()
     reweighting_target: NDArray[np.float64] | None = None
@@ -202,14 +204,6 @@ class Dataset(ABC):
             points: Value of every bias parameter at each point of the sweep.
         """
         return {}
-
-    @property
-    def natural(self) -> NaturalBias | None:
-        """Bias of the images as they were collected.
-
-        None (the default) where the bias is painted and there is no such thing.
-        """
-        return None
 
 
 DatasetFactory = Callable[..., Dataset]

@@ -112,6 +112,8 @@ def check_members(name: str, dataset: Dataset) -> None:
     if missing:
         raise InputError(f"data set {name} lacks {', '.join(missing)}: {_WHERE}")
     for member, (fits, words) in _RULES.items():
+        if _static(dataset, member) is _MISSING:
+            continue
         value = getattr(dataset, member)
         if not fits(value):
             raise InputError(f"{member} of data set {name} must be {words}, but is {value!r}: {_WHERE}")
