@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from store.rules import RULES
+from store.sheet.natural import NaturalBias, natural_of
 from store.sheet.traits import Traits, traits_of
 
 Stronger = Literal["larger", "smaller"]
 _STRONGER_OF_VERSION_1: Mapping[str, Stronger] = {"color_variance": "smaller"}
 """Directions for sheets that do not say them."""
+_SHOWN_OF_VERSION_1 = ("coloured_digits", "brain_mri", "brain_phantom")
+"""Data sets of this package, drawn by a program or public, for sheets that do not say whether images may be shown."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +168,20 @@ class Sheet:
         """Direction of a bias parameter in which the bias is stronger."""
         axis = self.axes.get(parameter)
         return axis.stronger if axis else _STRONGER_OF_VERSION_1.get(parameter, "larger")
+
+    @functools.cached_property
+    def natural(self) -> NaturalBias | None:
+        """Bias of the data as they are; None where the sheet does not say it."""
+        return natural_of(self.section("dataset_info"))
+
+    @property
+    def share_images(self) -> bool:
+        """True where images of the data set may be shown and handed on: in ``samples/``, the report and a pack.
+
+        A sheet that does not say it is an older one: its images may be shown where the data set is one of this package.
+        """
+        said = self.section("dataset_info").get("share_images")
+        return said if isinstance(said, bool) else self.section("dataset").get("name") in _SHOWN_OF_VERSION_1
 
     @functools.cached_property
     def methods(self) -> dict[str, Traits]:
