@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
@@ -64,9 +65,11 @@ class Registry(Generic[E]):
         kind: What an entry is, as a noun ("method", "data set"), for messages.
         package: Full name of the package.
         late: Modules of the package that register nothing and take long to import.
+        files: Options that name a file in every entry.
 
     Attributes:
         entries: What is registered by now, by name.
+        when_forgotten: Called after an entry was removed, to clear what was made of it.
 
     Example:
         >>> codecs: Registry[str] = Registry("codec", "json")
@@ -75,26 +78,34 @@ class Registry(Generic[E]):
         'len'
     """
 
-    def __init__(self, kind: str, package: str, late: tuple[str, ...] = ()) -> None:
+    def __init__(self, kind: str, package: str, late: tuple[str, ...] = (), files: tuple[str, ...] = ()) -> None:
         self.kind = kind
         self.entries: dict[str, E] = {}
-        self._package, self._late = package, late
+        self._package, self._late, self._common_files = package, late, files
+        self.when_forgotten: list[Callable[[], object]] = []
+        self._files: dict[str, tuple[str, ...]] = {}
+        self._code: dict[str, tuple[str, ...]] = {}
         self._sources: dict[str, tuple[str, str]] = {}
         self._origins: dict[str, Origin] = {}
 
-    def register(self, name: str, entry_of: Callable[[S], E]) -> Callable[[S], S]:
+    def register(
+        self, name: str, entry_of: Callable[[S], E], files: Iterable[str] = (), code: Iterable[str] = ()
+    ) -> Callable[[S], S]:
         """Make a decorator that registers a class or function.
 
         Args:
             name: Its name.
             entry_of: Makes the entry of what is decorated.
+            files: Options that are paths.
+            code: Options of the form ``file.py:name``.
 
         Returns:
             The decorator; it returns what it decorates unchanged.
 
         Raises:
-            InputError: (By the decorator.) The name is taken by another class or function.
+            InputError: (By the decorator.) The name is taken by another class or function, or there is no such option.
         """
+        declared = tuple(files), tuple(code)
 
         def decorate(source: S) -> S:
             # An object that is called has no name of its own.
@@ -103,7 +114,9 @@ class Registry(Generic[E]):
             # In an interpreter a cell that is changed and run again replaces what it registered.
             if known is not None and known != identity and {known[0], identity[0]} != {"__main__"}:
                 raise InputError(f"{self.kind} '{name}' is registered twice: choose another name")
+            _check_declared(f"{self.kind} '{name}'", source, [*declared[0], *declared[1]])
             self.entries[name] = entry_of(source)
+            self._files[name], self._code[name] = declared
             self._sources[name] = identity
             self._origins[name] = _origin.get() or Origin("module", source.__module__)
             return source
@@ -140,6 +153,32 @@ class Registry(Generic[E]):
             raise unknown_name(self.kind, name, self.entries)
         return entry
 
+    def files(self, name: str) -> tuple[str, ...]:
+        """Options of an entry that are paths.
+
+        Those that every entry may have are among them, also where there is no entry of that name.
+        """
+        self.find(name)
+        return tuple(dict.fromkeys((*self._common_files, *self._files.get(name, ()))))
+
+    def code(self, name: str) -> tuple[str, ...]:
+        """Options of an entry that name an object in a file of the user's, ``file.py:name``."""
+        self.find(name)
+        return self._code.get(name, ())
+
+    def forget(self, module: str) -> None:
+        """Remove what a module, or one below it, has registered.
+
+        Args:
+            module: Its full name.
+        """
+        for name, (home, _) in list(self._sources.items()):
+            if home == module or home.startswith(f"{module}."):
+                for known in (self.entries, self._sources, self._origins, self._files, self._code):
+                    known.pop(name, None)
+                for call in self.when_forgotten:
+                    call()
+
     def origin(self, name: str) -> Origin:
         """Place that an entry came from.
 
@@ -148,6 +187,29 @@ class Registry(Generic[E]):
         """
         self.get(name)
         return self._origins[name]
+
+
+_HOMES = {"DATASETS": "trainable.data.base", "METHODS": "trainable.methods.base", "NETWORKS": "trainable.networks.base"}
+
+
+def registries() -> list[Registry[Any]]:
+    """The registries of data sets, methods and networks.
+
+    Example:
+        >>> [registry.kind for registry in registries()]
+        ['data set', 'method', 'network']
+    """
+    # By name, since these modules import this one.
+    return [getattr(importlib.import_module(home), name) for name, home in _HOMES.items()]
+
+
+def _check_declared(what: str, source: Callable[..., Any], options: Iterable[str]) -> None:
+    parameters = inspect.signature(source).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    for option in options:
+        if option not in parameters:
+            raise unknown_name(f"option that {what} declares", option, parameters)
 
 
 def import_registered(module: str) -> None:

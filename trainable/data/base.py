@@ -11,7 +11,7 @@ import hashlib
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -210,17 +210,22 @@ DatasetFactory = Callable[..., Dataset]
 DATASETS: Registry[DatasetFactory] = Registry("data set", "trainable.data")
 
 
-def register_dataset(name: str) -> Callable[[DatasetFactory], DatasetFactory]:
+def register_dataset(
+    name: str, files: Iterable[str] = (), code: Iterable[str] = ()
+) -> Callable[[DatasetFactory], DatasetFactory]:
     """Register a class or function that builds a data set from its options.
 
     Args:
         name: The name in ``dataset: {name: ...}``.
+        files: Options that are paths. They are given relative to the sweep file's folder, are absolute in every worker,
+            must exist before a sweep starts, and may change at a resume while what they name is the same.
+        code: Options of the form ``file.py:name``, whose file becomes a plug-in of the sweep by itself.
 
     Returns:
         The decorator; it returns what it decorates unchanged.
 
     Raises:
-        InputError: The name is taken by another factory.
+        InputError: The name is taken by another factory, or it has no such option.
 
     Example:
         >>> from trainable.data.digits.coloured_digits import ColouredDigits
@@ -230,7 +235,7 @@ def register_dataset(name: str) -> Callable[[DatasetFactory], DatasetFactory]:
         >>> load_dataset("large_digits").image_size
         28
     """
-    return DATASETS.register(name, lambda factory: factory)
+    return DATASETS.register(name, lambda factory: factory, files, code)
 
 
 def list_datasets() -> list[str]:
@@ -290,6 +295,10 @@ def _load(name: str, options: str) -> Dataset:
     with files_found(f"data set {name}"):
         dataset = factory(**given)
     return _named(name, dataset)
+
+
+# The code of one may have changed.
+DATASETS.when_forgotten.append(_load.cache_clear)
 
 
 def _named(name: str, made: Any) -> Dataset:

@@ -7,7 +7,7 @@ as well, by its name (``torchvision.py``).
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,22 +84,28 @@ class _Registered:
 
 LATE = "trainable.networks.torchvision"
 """Module that is imported late: torchvision's models take a second, and the small networks do not need them."""
-NETWORKS: Registry[_Registered] = Registry("network", "trainable.networks", late=(LATE,))
+NETWORKS: Registry[_Registered] = Registry("network", "trainable.networks", late=(LATE,), files=("weights",))
 
 
-def register_network(name: str, note: str = "", remark: str = "") -> Callable[[NetworkBuilder], NetworkBuilder]:
+def register_network(
+    name: str, note: str = "", remark: str = "", files: Iterable[str] = (), code: Iterable[str] = ()
+) -> Callable[[NetworkBuilder], NetworkBuilder]:
     """Register a function that lays a network out.
 
     Args:
         name: The name in ``network: {name: ...}``.
         note: What the title of figures made with this network must say, or "".
         remark: One sentence that stands below them, with at most one link in Markdown, or "".
+        files: Options that are paths, besides ``weights``. They are given relative to the sweep file's folder, are
+            absolute in every worker, must exist before a sweep starts, and may change at a resume while their content
+            is the same.
+        code: Options of the form ``file.py:name``, whose file becomes a plug-in of the sweep by itself.
 
     Returns:
         The decorator; it returns the builder unchanged.
 
     Raises:
-        InputError: The name is taken by another builder.
+        InputError: The name is taken by another builder, or it has no such option.
 
     Example:
         >>> from trainable.networks.heads import PointwiseHead
@@ -114,7 +120,7 @@ def register_network(name: str, note: str = "", remark: str = "") -> Callable[[N
         True
     """
 
-    return NETWORKS.register(name, lambda builder: _Registered(builder, note, remark))
+    return NETWORKS.register(name, lambda builder: _Registered(builder, note, remark), files, code)
 
 
 def list_networks() -> list[str]:
