@@ -14,7 +14,7 @@ import pytest
 from trainable.data.base import DATASETS
 from trainable.methods.base import METHODS
 from trainable.networks.base import NETWORKS
-from trainable.trial.process_state import kept
+from trainable.trial.machine.process_state import kept
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("store", "trainable", "orchestrator", "analysis")

@@ -22,7 +22,7 @@ from trainable.methods.base import Method, get_method
 from trainable.networks.base import DataShape
 from trainable.networks.build import build_nets
 from trainable.spec import RULES, Metric, Phase, Rule, Training, TrialSpec
-from trainable.trial.process_state import kept
+from trainable.trial.machine.process_state import kept
 from trainable.trial.trainer import Trainer
 
 DEFAULT_NETWORKS: Mapping[str, str] = {"coloured_digits": "pixel_front", "brain_phantom": "small_cnn"}
@@ -167,7 +167,7 @@ def make_spec(
 def train(dataset: str, *, method: str = "erm", device: str = "auto", **options: Any) -> Run:
     """Train one trial in this process: to debug a method or a data set, or to have a model.
 
-    The process is left as it was, whatever the method does to it (``trainable.trial.process_state``).
+    The process is left as it was, whatever the method does to it (``trainable.trial.machine.process_state``).
 
     Args:
         dataset: Registered name of the data set.

@@ -40,7 +40,7 @@ from trainable.trial.open_trial import (
 )
 
 if TYPE_CHECKING:
-    from trainable.trial.process_state import State
+    from trainable.trial.machine.process_state import State
     from trainable.trial.trainer import Trainer
 
 _LOG = logging.getLogger("lnl_sweep")
@@ -180,7 +180,7 @@ class SweepTrainable(Trainable):
     status ``failed``; where the directory could not be written it holds ``halt`` instead, the reason in words, and
     ``away`` (True for a store that is unavailable and may answer later), and the trial stays open.
 
-    Each trial finds the process as the first one found it (``trainable.trial.process_state``).
+    Each trial finds the process as the first one found it (``trainable.trial.machine.process_state``).
 
     Attributes:
         environment: What the worker must know to reach the directory where it is in an object store. It travels with
@@ -228,7 +228,7 @@ class SweepTrainable(Trainable):
         """Set back what an earlier trial of this process has left behind."""
         # First of all what these import: they may change the state themselves.
         import trainable.trial.trainer  # noqa: F401
-        from trainable.trial.process_state import put_back, take
+        from trainable.trial.machine.process_state import put_back, take
 
         known: State | None = getattr(self, "_clean", None)
         if known is None:

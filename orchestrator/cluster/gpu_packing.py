@@ -199,13 +199,13 @@ def _kinds_of_cards() -> list[str]:
 
 
 def _measure(probes: list[str]) -> Footprints | None:
-    from trainable.trial.footprint import footprints
+    from trainable.trial.sizing.footprint import footprints
 
     return footprints([TrialSpec.from_json(text) for text in probes])
 
 
 def _look() -> tuple[int, str] | None:
-    from trainable.trial.footprint import card
+    from trainable.trial.sizing.footprint import card
 
     return card()
 

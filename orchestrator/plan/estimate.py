@@ -56,9 +56,9 @@ def time_cell(plan: Plan, cell: Cell) -> Timing:
     """
     import torch
 
-    from trainable.trial.process_state import kept
+    from trainable.trial.machine.process_state import kept
     from trainable.trial.provenance import device_name
-    from trainable.trial.timing import epoch_time, tested_seconds
+    from trainable.trial.sizing.timing import epoch_time, tested_seconds
     from trainable.trial.trainer import Trainer
 
     hyperparameters = {**cell.fixed, **{name: middle_of(entry) for name, entry in cell.space.items()}}
@@ -162,7 +162,7 @@ def _operations(trainer: Trainer) -> float:
 
     from trainable.methods.adversary import counted
     from trainable.networks.modes import evaluating
-    from trainable.trial.timing import part_of
+    from trainable.trial.sizing.timing import part_of
 
     batch, nets = part_of(next(trainer.feed.batches(0)), _COUNTED), trainer.nets
     with FlopCounterMode(display=False) as counter, evaluating(nets.f, nets.g), torch.no_grad():

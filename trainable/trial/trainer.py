@@ -29,8 +29,8 @@ from trainable.networks.build import build_nets, feature_shape
 from trainable.randomness import derive
 from trainable.spec import TrialSpec, objective
 from trainable.trial import outcome
-from trainable.trial.device import LowPrecision, choose_device, keep_freed_memory
 from trainable.trial.feed import Feed
+from trainable.trial.machine.device import LowPrecision, choose_device, keep_freed_memory
 from trainable.trial.optimise import Optimiser, ramp, schedule
 from trainable.trial.outcome import Outcome
 from trainable.trial.refusals import check_combination, check_conflicting, check_hyperparameters

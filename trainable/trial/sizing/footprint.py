@@ -35,7 +35,7 @@ def footprints(specs: list[TrialSpec]) -> tuple[list[int], int, str] | None:
     """
     import torch
 
-    from trainable.trial.process_state import kept
+    from trainable.trial.machine.process_state import kept
     from trainable.trial.trainer import Trainer
 
     there = card()

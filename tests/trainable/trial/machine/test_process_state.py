@@ -22,7 +22,7 @@ from trainable.methods import base
 from trainable.methods.base import Batch, Losses, Nets, register_method
 from trainable.methods.erm import erm
 from trainable.spec import TrialSpec
-from trainable.trial.process_state import Setting, State, put_back, take
+from trainable.trial.machine.process_state import Setting, State, put_back, take
 
 MakeSpec = Callable[..., TrialSpec]
 Hook = torch.nn.modules.module
