@@ -80,7 +80,7 @@ def method_checksum(method: Method) -> str:
     first = [method.step.__module__, "trainable.methods.adversary"]
     if method.transform is not None:
         first.append(method.transform.__module__)
-    return _digest(method.name, first, "trainable.methods", ("trainable.methods.base",))
+    return _digest(method.name, first, "trainable.methods", _SHARED_METHODS)
 
 
 def dataset_checksum(name: str) -> str:
@@ -104,6 +104,7 @@ def dataset_checksum(name: str) -> str:
     return _digest(name, [dataset_factory(name).__module__], "trainable.data", _SHARED_DATA)
 
 
+_SHARED_METHODS = ("trainable.methods.base", "trainable.methods.contract")
 _SHARED_DATA = tuple(f"trainable.data.{name}" for name in ("base", "contract", "parts", "view", "arrays.cache"))
 _SHARED_NETWORKS = tuple(f"trainable.networks.{name}" for name in ("base", "build", "modes"))
 """Modules that networks import and that are no part of any of them: their numbers are versioned by ``NUMERICS``."""

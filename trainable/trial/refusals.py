@@ -6,9 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from trainable.data.base import Dataset
 from trainable.errors import InputError, unknown_name
-from trainable.methods.base import Method, Range
+from trainable.methods.base import Draw, Method, Range, needs_of
 from trainable.spec import Training
 
 
@@ -149,4 +151,45 @@ def check_conflicting(method: Method, dataset: Dataset, bias: Mapping[str, float
         raise InputError(
             f"{method.name} needs training images whose bias is that of another class, but {dataset.name} has none at "
             f"{where}: leave that value out of the method's bias values, or choose another method"
+        )
+
+
+def check_groups(method: Method, draw: Draw, dataset: Dataset, bias: Mapping[str, float], counts: Tensor) -> None:
+    """Refuse a method that works on groups (class, attribute) where the training images do not have them.
+
+    Args:
+        method: The method.
+        draw: How its training images are drawn.
+        dataset: The data set.
+        bias: Value of every bias parameter.
+        counts: int64 ``[classes, attributes]``, training images of each group.
+
+    Raises:
+        InputError: A group is empty and the method, or the draw, needs all; or the bias is a function of the class.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> from trainable.methods.base import get_method
+        >>> phantom = load_dataset("brain_phantom")
+        >>> counts = Tensor([[3, 0, 0, 0], [1, 9, 0, 0], [3, 0, 0, 0]])
+        >>> check_groups(get_method("erm"), "balanced", phantom, {"rho": 0.9}, counts)
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: draw: balanced of erm needs a training image of each class with each bias, but ...
+    """
+    needs = needs_of(method, draw)
+    where = f"{dataset.name} at {', '.join(f'{name} = {value:g}' for name, value in bias.items())}"
+    remedy = "leave that value out of the method's bias values, or choose another method"
+    if "all_groups" in needs and int(counts.min()) == 0:
+        label, attribute = (int(i) for i in (counts == 0).nonzero()[0])
+        what = method.name if "all_groups" in method.needs else f"draw: balanced of {method.name}"
+        raise InputError(
+            f"{what} needs a training image of each class with each bias, but {where} has none of class "
+            f"'{dataset.classes[label]}' with '{dataset.attributes[attribute]}': {remedy}"
+        )
+    several = int(((counts > 0).sum(dim=1) > 1).sum())
+    if "group_counts" in needs and several == 0 and int((counts.sum(dim=0) > 0).sum()) > 1:
+        raise InputError(
+            f"{method.name} needs classes whose training images differ in their bias, but in {where} the bias is a "
+            f"function of the class: {remedy}"
         )
