@@ -19,14 +19,11 @@ from store.sealed import check_tensors
 from trainable.data.base import BiasHeads, load_dataset, resolve_bias
 from trainable.errors import DamagedFile, InputError
 from trainable.methods.base import Method, get_method
-from trainable.networks.base import DataShape
+from trainable.networks.base import DataShape, default_network
 from trainable.networks.build import build_nets
 from trainable.spec import RULES, Metric, Phase, Rule, Training, TrialSpec
 from trainable.trial.machine.process_state import kept
 from trainable.trial.trainer import Trainer
-
-DEFAULT_NETWORKS: Mapping[str, str] = {"coloured_digits": "pixel_front", "brain_phantom": "small_cnn"}
-OTHERWISE = "resnet18"
 
 
 class Classifier(nn.Module):
@@ -147,7 +144,7 @@ def make_spec(
         dataset=dataset,
         dataset_options=dict(dataset_options or {}),
         bias=resolved,
-        network=network or DEFAULT_NETWORKS.get(dataset, OTHERWISE),
+        network=network or default_network(data),
         network_options=dict(network_options or {}),
         method=method,
         hyperparameters={**get_method(method).defaults, **(hyperparameters or {})},

@@ -8,12 +8,16 @@ import sys
 import time
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.commands.report import as_uri
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.config.sweep_file import apply_override, parse_config, read_config, validate
 from orchestrator.process.own_packages import ROOT
 from store.errors import InputError
+
+if TYPE_CHECKING:
+    from orchestrator.plan.plan import Plan
 
 DEMO = "brain_phantom"
 SHIPPED = ROOT / "sweeps"
@@ -186,6 +190,13 @@ def _finish(directory: str) -> bool:
     return True
 
 
+def _network_words(plan: Plan, given: str) -> str:
+    network = plan.config.network
+    options = ", ".join(f"{name}: {value}" for name, value in network.options.items())
+    chosen = "" if given else f", the default for {plan.dataset.name} at {plan.dataset.image_size} pixels"
+    return f"{network.name}{f' ({options})' if options else ''}{chosen}"
+
+
 def _dry_run(config: SweepConfig, out: str) -> int:
     from orchestrator.directory.reader import SweepDirectory
     from orchestrator.plan.estimate import estimate
@@ -197,6 +208,7 @@ def _dry_run(config: SweepConfig, out: str) -> int:
     plan, prices = make_plan(config), read_prices()
     directory = SweepDirectory(out)
     needed = estimate(plan, directory.rows("trials") if directory.exists() else (), time_apart)
+    print(f"network: {_network_words(plan, config.network.name)}")
     for cell in plan.cells:
         if cell.like is not None:
             print(f"{cell.id}: no search; trained with what the search in {cell.like.cell} chooses")

@@ -23,7 +23,6 @@ def train(options: argparse.Namespace) -> int:
     from orchestrator.plan.plan import make_plan
     from store.columns import TEST_COLUMNS_BESIDE
     from trainable import train as train_one
-    from trainable.api import DEFAULT_NETWORKS, OTHERWISE
 
     bias = bias_options(options.rest)
     groups: dict[str, dict[str, Any]] = {"training": {}, "network": {}, "dataset": {}, "": {}}
@@ -34,25 +33,24 @@ def train(options: argparse.Namespace) -> int:
         if key in _WITHOUT_SET:
             raise InputError(f"train takes {key} as {_WITHOUT_SET[key]}, but got --set {key}")
         groups[group][rest] = value
-    network = options.network or DEFAULT_NETWORKS.get(options.dataset, OTHERWISE)
     # A trial is checked like a sweep of one cell, by the same rules and in the same words.
     one = validate(
         {
             "dataset": {**groups["dataset"], "name": options.dataset, "bias": [bias]},
-            "network": {**groups["network"], "name": network},
+            "network": {**groups["network"], "name": options.network or ""},
             "methods": [{"name": options.method, "fixed": groups[""]}],
             "training": {**groups["training"], "epochs": options.epochs},
         },
         "train",
     )
-    note = make_plan(one).note
+    plan = make_plan(one)
     training = one.training.of_a_trial()
     result = train_one(
         options.dataset,
         method=options.method,
         seed=options.seed,
         training=training,
-        network=network,
+        network=plan.config.network.name,
         network_options=groups["network"],
         dataset_options=groups["dataset"],
         hyperparameters=groups[""],
@@ -67,8 +65,8 @@ def train(options: argparse.Namespace) -> int:
             key.startswith(("test_", "val_")) or key in (*TEST_COLUMNS_BESIDE, "bias_strength", "collapsed")
         ):
             print(f"{key}: {value:.4f}" if isinstance(value, float) else f"{key}: {value}")
-    if note:
-        print(f"note: {note}")
+    if plan.note:
+        print(f"note: {plan.note}")
     if result.row["status"] == "failed":
         print(f"failed: {result.row['error']}", file=sys.stderr)
         return 1

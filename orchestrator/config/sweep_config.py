@@ -95,7 +95,9 @@ class NetworkConfig(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str = Field("pixel_front", description="A registered network, or any torchvision classifier.")
+    name: str = Field(
+        "", description="A registered network, or any torchvision classifier; default: the data set's own."
+    )
 
     @property
     def options(self) -> dict[str, Any]:
@@ -308,9 +310,7 @@ class SweepConfig(_Strict):
     name: Name = Field("", json_schema_extra=NAME_SCHEMA, description="Name of the sweep; the data set's by default.")
     seed: Whole = Field(0, ge=0, description="Everything random in the sweep derives from it.")
     dataset: DatasetConfig = Field(description="The data set and the grid of bias strengths.")
-    network: NetworkConfig = Field(
-        default_factory=lambda: NetworkConfig(name="pixel_front"), description="The network."
-    )
+    network: NetworkConfig = Field(default_factory=lambda: NetworkConfig(name=""), description="The network.")
     methods: list[MethodConfig] = Field(min_length=1, description="The methods that are compared.")
     metric: Metric | None = Field(
         None, description="One per sweep; default accuracy, balanced_accuracy where the largest class holds over 60 %."

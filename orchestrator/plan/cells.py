@@ -22,6 +22,7 @@ from store.rules import Rule
 from store.sheet.sheet import Like
 from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
 from trainable.methods.base import Method, Space, get_method
+from trainable.networks.base import default_network
 
 QMC_UNDER = 25
 """Number of trials below which ``sampler: auto`` is quasi-random, since TPE has too few observations to learn from."""
@@ -191,6 +192,7 @@ def resolve(config: SweepConfig, dataset: Dataset) -> SweepConfig:
     return config.model_copy(
         update={
             "name": config.name or config.dataset.name,
+            "network": config.network.model_copy(update={"name": config.network.name or default_network(dataset)}),
             "metric": metric,
             "methods": [m.model_copy(update={"label": m.label or m.name}) for m in config.methods],
             "search": config.search.model_copy(update={"rule": rule, "sampler": sampler, "early_stopping": stopping}),

@@ -46,6 +46,7 @@ class FakeData:
     variants_depend_on_bias: bool = True
     n_folds: int = 3
     counts: tuple[int, ...] = (50, 50)
+    default_network: str | None = "pixel_front"
 
     def labels(self) -> np.ndarray:
         return np.repeat(np.arange(len(self.counts)), self.counts)

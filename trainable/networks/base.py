@@ -135,6 +135,27 @@ def list_networks() -> list[str]:
     return NETWORKS.names()
 
 
+SMALL = 96
+"""Largest side in pixels of images for which the small network is meant."""
+
+
+def default_network(dataset: Dataset) -> str:
+    """Name of the network for a data set where none is given.
+
+    Args:
+        dataset: The data set.
+
+    Returns:
+        The data set's own default; else ``small_cnn`` up to 96 pixels, and ``resnet18`` above.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> default_network(load_dataset("coloured_digits")), default_network(load_dataset("brain_phantom"))
+        ('pixel_front', 'small_cnn')
+    """
+    return dataset.default_network or ("small_cnn" if dataset.image_size <= SMALL else "resnet18")
+
+
 def network_note(name: str) -> str:
     """Note for the title of figures made with this network, or "".
 

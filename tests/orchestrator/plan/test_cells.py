@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 
 from orchestrator.config.sweep_config import EarlyStopping
+from orchestrator.config.sweep_file import validate
 from orchestrator.plan.cells import bias_axis, bias_points
 from orchestrator.plan.identity import trial_spec
+from orchestrator.plan.plan import make_plan
 from orchestrator.plan.space import default_in
 from store.columns import arrow_schema
 from store.errors import InputError
 from tests.orchestrator.support import FakeData, sweep_cells, sweep_config
+from trainable.api import make_spec
 from trainable.data.base import Axis
 from trainable.methods.base import Choices, Range, get_method, list_methods
+from trainable.networks.base import default_network
 from trainable.spec import TrialSpec
 from trainable.trial.outcome import spec_row
 
@@ -241,6 +245,26 @@ def test_the_rule_follows_what_the_data_set_can_render(renderer: bool, rule: str
 @pytest.mark.parametrize(("counts", "metric"), [((61, 39), "balanced_accuracy"), ((60, 40), "accuracy")])
 def test_the_metric_follows_the_largest_class(counts: tuple[int, int], metric: str) -> None:
     assert sweep_config(FakeData(counts=counts)).metric == metric
+
+
+def test_the_network_is_the_data_sets_own_where_none_is_named() -> None:
+    assert sweep_config(FakeData(default_network="kim2019")).network.name == "kim2019"
+    assert sweep_config(network={"split_at": 1}).network.model_dump() == {"name": "pixel_front", "split_at": 1}
+    assert sweep_config(network="small_cnn").network.name == "small_cnn"
+
+
+@pytest.mark.parametrize(("own", "side", "name"), [(None, 96, "small_cnn"), (None, 97, "resnet18"), ("n", 500, "n")])
+def test_else_the_network_follows_the_size_of_the_images(own: str | None, side: int, name: str) -> None:
+    data = FakeData()
+    data.default_network, data.image_size = own, side  # type: ignore[assignment]
+    assert default_network(data) == name  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("dataset", ["coloured_digits", "brain_phantom"])
+def test_run_and_train_have_one_default_network(dataset: str) -> None:
+    bias = {"color_variance": 0.1} if dataset == "coloured_digits" else {"rho": 1.0}
+    plan = make_plan(validate({"dataset": {"name": dataset, "bias": bias}, "methods": ["erm"]}))
+    assert plan.config.network.name == make_spec(dataset, **bias).network
 
 
 def test_what_the_file_says_is_kept() -> None:

@@ -147,6 +147,7 @@ class BrainPhantom(TumourSlices):
 
     name = "brain_phantom"
     long_name = "Brain phantom (synthetic)"
+    default_network = "small_cnn"
     note = "synthetic slices, not patients"
     citation = "Drawn by this package; annotations after Peretz 2020"
 

