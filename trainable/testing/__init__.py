@@ -1,0 +1,10 @@
+"""Checks of methods, data sets and networks, one's own among them, for a test of three lines.
+
+They run without Ray, in this process, on a few images, and take seconds. ``lnl-sweep check`` prints what they find.
+"""
+
+from __future__ import annotations
+
+from trainable.testing.findings import Finding, assert_passes
+
+__all__ = ["Finding", "assert_passes"]
