@@ -19,6 +19,7 @@ from trainable.testing.toy import ToyImages, toy_network
 # Makes ``tests.trainable.figshare_files`` importable, however pytest was started.
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> Callable[..., TrialSpec]:
     """Register both, and return a function that makes specifications: ``tiny(method="lnl", epochs=2, ...)``."""

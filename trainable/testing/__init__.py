@@ -6,5 +6,6 @@ They run without Ray, in this process, on a few images, and take seconds. ``lnl-
 from __future__ import annotations
 
 from trainable.testing.findings import Finding, assert_passes
+from trainable.testing.methods import check_method
 
-__all__ = ["Finding", "assert_passes"]
+__all__ = ["Finding", "assert_passes", "check_method"]

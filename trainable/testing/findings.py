@@ -119,7 +119,7 @@ def is_theirs(file: str) -> bool:
 
 
 def where_raised(error: BaseException) -> str:
-    """The last line of the user's own code that an exception, or one that caused it, has passed: ``file:line``, or "".
+    """Last line of the user's own code that an exception, or its cause, has passed: ``file:line``, or "".
 
     Example:
         >>> where_raised(SyntaxError("invalid syntax", ("debias.py", 3, 1, "def", 3, 4)))
@@ -140,7 +140,7 @@ def where_raised(error: BaseException) -> str:
 
 
 def where_defined(thing: object) -> str:
-    """Where a function, a class or the class of an object of the user's is defined: ``file:line``, or "".
+    """Place of a user's function or class, or of the class of an object: ``file:line``, or "" of another.
 
     Example:
         >>> where_defined(len), where_defined(Finding)

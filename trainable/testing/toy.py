@@ -117,10 +117,15 @@ class ToyImages(Dataset):
         return float(bias["rho"])
 
 
+def _dropout(p: float) -> nn.Module:
+    # None at all draws nothing, so that what a method draws can be told.
+    return nn.Dropout(p) if p else nn.Identity()
+
+
 class _Head(nn.Module):
     def __init__(self, heads: BiasHeads, dropout: float) -> None:
         super().__init__()
-        self.noise = nn.Dropout(dropout)
+        self.noise = _dropout(dropout)
         self.inner = PointwiseHead(6, 8, heads)
 
     def forward(self, z: Tensor, places: Tensor | None) -> Tensor:
@@ -143,8 +148,8 @@ def toy_network(data: DataShape, dropout: float | None = None) -> Blueprint:
     p, p_head = (0.1, 0.2) if dropout is None else (dropout, dropout)
 
     def body() -> tuple[nn.Module, nn.Module]:
-        f = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.Dropout(p))
-        g = nn.Sequential(nn.Conv2d(6, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(p), nn.Flatten())
+        f = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.BatchNorm2d(6), nn.ReLU(), _dropout(p))
+        g = nn.Sequential(nn.Conv2d(6, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), _dropout(p), nn.Flatten())
         return f, nn.Sequential(g, nn.Linear(8 * 4, len(data.classes)))
 
     return Blueprint(body, lambda: _Head(data.heads, p_head))

@@ -87,6 +87,22 @@ def put_back(state: State) -> None:
         raise RuntimeError(f"what an earlier trial of this process changed cannot be set back: {', '.join(stuck)}")
 
 
+def changed(state: State) -> list[str]:
+    """Names of the settings that differ from what was recorded.
+
+    Args:
+        state: What ``take`` returned.
+
+    Example:
+        >>> state = take()
+        >>> torch.set_default_dtype(torch.float64)
+        >>> changed(state)
+        ["torch's default type"]
+        >>> put_back(state)
+    """
+    return [setting.name for setting, value in state if _read(setting) != value]
+
+
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
     """Leave the process as it was before the block, whatever user code does in it.
