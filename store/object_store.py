@@ -217,6 +217,14 @@ class ObjectStore:
         infos = self._repeat(f"list {path}", READ_SECONDS, lambda: self.filesystem.get_file_info(selector))
         return [(e.base_name, None if e.type == fs.FileType.Directory else e.size) for e in infos]
 
+    def states(self, path: str) -> dict[str, tuple[int, int]]:
+        """Bytes of the files directly in a directory, and the times at which they were written, nanoseconds."""
+        from pyarrow import fs
+
+        selector = fs.FileSelector(path, allow_not_found=True)
+        infos = self._repeat(f"list {path}", READ_SECONDS, lambda: self.filesystem.get_file_info(selector))
+        return {e.base_name: (e.size, e.mtime_ns or 0) for e in infos if e.type == fs.FileType.File}
+
     def delete(self, path: str) -> None:
         """Delete a file, after waiting for writes to it that were given up.
 
@@ -364,6 +372,10 @@ class ObjectFolder(Folder):
     def entries(self, prefix: str = "", sizes: bool = True) -> list[tuple[str, int | None]]:
         """Entries that begin with a prefix, hidden ones too."""
         return [entry for entry in self.store.entries(self.path) if entry[0].startswith(prefix)]
+
+    def states(self) -> dict[str, tuple[int, int]]:
+        """Bytes and time of writing of each file, by name."""
+        return self.store.states(self.path)
 
     def settle(self) -> None:
         """Wait for writes to this directory that were given up and may still arrive."""

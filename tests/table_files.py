@@ -32,7 +32,7 @@ def xray(number: int, label: int, attribute: int, side: tuple[int, int] = (72, 6
 
 
 def row_of(number: int, share: float = 0.8) -> tuple[int, int, int]:
-    """Class, attribute and patient of an image: a patient's images have one class; ``share`` of the rows are aligned."""
+    """Class, attribute and patient of an image, of whom a patient has one class; ``share`` of the rows are aligned."""
     patient = number // IMAGES_A_PATIENT
     label = patient % 2
     aligned = np.random.default_rng((7, number)).random() < share

@@ -1,0 +1,168 @@
+"""Option ``columns`` of a table: which column holds what, and where a number is cut into values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trainable.data.table.reading.cells import Cells
+from trainable.errors import InputError, unknown_name
+
+ROLES = ("path", "label", "attribute", "group", "split")
+_CUT = ("label", "attribute")
+_FEW = 20
+"""Number of different values from which on a column of numbers is no set of names."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        name: Its name in the header.
+        bins: Ascending numbers at which its values are cut; empty = they are names.
+    """
+
+    name: str
+    bins: tuple[float, ...] = ()
+
+    def values(self) -> tuple[str, ...]:
+        """Names of the parts between the bins.
+
+        Example:
+            >>> Column("age", (40.0, 65.0)).values()
+            ('age < 40', '40 <= age < 65', 'age >= 65')
+        """
+        low, high = f"{self.name} < {self.bins[0]:g}", f"{self.name} >= {self.bins[-1]:g}"
+        pairs = zip(self.bins[:-1], self.bins[1:], strict=True)
+        return (low, *(f"{one:g} <= {self.name} < {other:g}" for one, other in pairs), high)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a table by what they hold.
+
+    Attributes:
+        path: The image's file.
+        label: The class.
+        attribute: The bias attribute; None where it is painted.
+        group: The patient; None = every image is its own.
+        split: ``train``, ``val`` or ``test``; None = drawn by patient.
+    """
+
+    path: Column
+    label: Column
+    attribute: Column | None = None
+    group: Column | None = None
+    split: Column | None = None
+
+    @classmethod
+    def of(cls, option: Any) -> Columns:
+        """Read the option ``columns``.
+
+        Args:
+            option: Name of the column of each role, or ``{column: NAME, bins: [...]}``.
+
+        Raises:
+            InputError: A role that there is not, or one without a column.
+
+        Example:
+            >>> Columns.of({"path": "file", "label": "y", "attribute": {"column": "age", "bins": [65]}}).attribute
+            Column(name='age', bins=(65.0,))
+        """
+        if not isinstance(option, Mapping):
+            raise InputError(
+                f"columns must name the column of each role, e.g. {{path: file, label: class}}, but is {option!r}"
+            )
+        for role in option:
+            if role not in ROLES:
+                raise unknown_name("role of a column", str(role), ROLES)
+        given = {role: _column(role, value) for role, value in option.items() if value is not None}
+        for role in ("path", "label"):
+            if role not in given:
+                raise InputError(f"columns must name the column of the {role}, but names {', '.join(given) or 'none'}")
+        return cls(**given)
+
+    def __iter__(self) -> Iterator[tuple[str, Column]]:
+        """Role and column of those that are given, in the order of ``ROLES``."""
+        return iter([(role, column) for role in ROLES if (column := getattr(self, role)) is not None])
+
+
+def _column(role: str, value: Any) -> Column:
+    if not isinstance(value, Mapping):
+        # A header may be a number, which YAML reads as one.
+        return Column(str(value))
+    known = ("column", "bins") if role in _CUT else ("column",)
+    for key in value:
+        if key not in known:
+            raise unknown_name(f"key of columns.{role}", str(key), known)
+    if "column" not in value:
+        raise InputError(f"columns.{role} must name a column, e.g. {{column: age, bins: [65]}}, but is {dict(value)!r}")
+    bins = value.get("bins", ())
+    numbers = [bins] if isinstance(bins, (int, float)) else bins
+    fits = isinstance(numbers, Sequence) and all(
+        isinstance(one, (int, float)) and not isinstance(one, bool) and math.isfinite(one) for one in numbers
+    )
+    if not fits or list(numbers) != sorted(set(numbers)):
+        raise InputError(f"bins of columns.{role} must be ascending numbers, e.g. [40, 65], but are {bins!r}")
+    return Column(str(value["column"]), tuple(float(one) for one in numbers))
+
+
+def named_values(cells: Cells, role: str, column: Column, kept: Sequence[int]) -> tuple[list[int], tuple[str, ...]]:
+    """Positions of a column's values among their names.
+
+    Args:
+        cells: The table.
+        role: ``label`` or ``attribute``, for messages.
+        column: The column.
+        kept: Rows that count; none lacks the value.
+
+    Returns:
+        The position of each kept row's value, and the names: in the order of the bins, else sorted, numbers as numbers.
+
+    Raises:
+        InputError: A value to be cut that is no number, or numbers without bins that are no names.
+
+    Example:
+        >>> cells = Cells("", "a.csv", ("y",), {"y": ["10", "9", "10"]}, [2, 3, 4], "line")
+        >>> named_values(cells, "label", Column("y"), range(3))
+        ([1, 0, 1], ('9', '10'))
+    """
+    texts = [str(cells.columns[column.name][row]) for row in kept]
+    if column.bins:
+        places = [_bin(cells, column, text, row) for text, row in zip(texts, kept, strict=True)]
+        return places, column.values()
+    names = sorted(set(texts), key=_order)
+    if len(names) > max(_FEW, len(texts) // 20) and all(_number(name) is not None for name in names):
+        middle = sorted(float(text) for text in texts)[len(texts) // 2]
+        raise InputError(
+            f"the {role} of {cells.name} must be a name, but column {column.name} has {len(names)} different numbers "
+            f"in {len(texts)} {cells.unit}s: cut them, e.g. {role}: {{column: {column.name}, bins: [{middle:g}]}}"
+        )
+    place = {name: k for k, name in enumerate(names)}
+    return [place[text] for text in texts], tuple(names)
+
+
+def _bin(cells: Cells, column: Column, text: str, row: int) -> int:
+    number = _number(text)
+    if number is None:
+        raise InputError(
+            f"column {column.name} of {cells.name} must hold numbers, since it has bins, but {cells.unit} "
+            f"{cells.lines[row]} holds '{text}': mend it, or leave the cell empty"
+        )
+    return sum(number >= one for one in column.bins)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _order(name: str) -> tuple[int, float, str]:
+    number = _number(name)
+    return (1, 0.0, name) if number is None else (0, number, name)

@@ -1,0 +1,212 @@
+"""Data set ``table``: images of one's own, named by a CSV or Parquet file with class, bias attribute and patient."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainable.data.base import register_dataset
+from trainable.data.patients import split_patients
+from trainable.data.table.decode import Decoded, content_digest, decoded
+from trainable.data.table.image_table import ImageTable, Painter
+from trainable.data.table.images import check_fit
+from trainable.data.table.passes import Recipe
+from trainable.data.table.reading.window import WindowRule
+from trainable.data.table.rows import TableRows, aligned_of, read_rows
+from trainable.errors import InputError
+
+NAME = "table"
+_SHOWN = 3
+_SMALLEST_SIDE = 8
+
+
+@dataclass(frozen=True)
+class MappedImages:
+    """Images of a memory-mapped file by position, in colour.
+
+    Attributes:
+        images: uint8 ``[N, C, S, S]``, of 1 channel or 3.
+
+    Example:
+        >>> MappedImages(np.full((2, 1, 4, 4), 7, np.uint8))(np.array([1])).shape
+        (1, 3, 4, 4)
+    """
+
+    images: NDArray[np.uint8]
+
+    def __call__(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """uint8 ``[M, 3, S, S]``, a copy in memory of the images at positions int64 ``[M]``."""
+        chosen = self.images[index]
+        return chosen if chosen.shape[1] == 3 else np.repeat(chosen, 3, axis=1)
+
+
+@register_dataset(NAME)
+def table(
+    file: str,
+    columns: Mapping[str, Any],
+    aligned: Mapping[str, str] | None = None,
+    image_size: int | None = None,
+    window: Mapping[str, Any] | None = None,
+    fit: str = "pad",
+    size: int | Literal["auto"] = "auto",
+    span: Sequence[float] | None = None,
+    rho_of: str | None = None,
+    paint: Painter | None = None,
+    share_images: bool = False,
+) -> ImageTable:
+    """Images of one's own, from a table that names them.
+
+    Args:
+        file: CSV, TSV or Parquet, see ``read_cells``.
+        columns: Column of each role: ``path``, ``label``, ``attribute``, ``group`` and ``split``, see ``Columns.of``.
+        aligned: Attribute that is each class's own; None = the one of the same name.
+        image_size: Side of the square images, pixels; None = the median of the longer sides of a sample, rounded to
+            32, at most 224.
+        window: ``{percentiles: [low, high]}`` or ``{low: ..., high: ...}``: what becomes black and white. None = values
+            of more than 8 bits are scaled by the percentiles .5 and 99.5 of the data set without its test images, and
+            8 bits stay as they are.
+        fit: How an image becomes square: ``pad`` (in black), ``crop`` (the middle) or ``stretch``.
+        size: See ``ImageTable``.
+        span: See ``ImageTable``.
+        rho_of: See ``ImageTable``.
+        paint: See ``ImageTable``; with it there need be no attribute in the table.
+        share_images: See ``ImageTable``.
+
+    Returns:
+        The data set.
+
+    Raises:
+        InputError: Whatever of the table or of its images cannot be used, in one sentence.
+    """
+    rows = read_rows(file, columns)
+    if rows.attribute is None and paint is None:
+        raise InputError(
+            f"columns of {rows.name} must name the column of the attribute (what the bias is about), e.g. columns: "
+            "{..., attribute: drain}, or paint must draw it"
+        )
+    own = aligned_of(rows, aligned) if rows.attribute is not None else aligned
+    recipe = Recipe(_side(image_size), check_fit(fit), WindowRule.of(window))
+    made = decoded(rows, _not_test(rows), recipe)
+    _check_copies(rows, made.content)
+    secret = hashlib.blake2b(made.content.tobytes(), digest_size=32, person=b"patients").digest()
+    return ImageTable(
+        MappedImages(made.images),
+        rows.labels,
+        rows.attribute,
+        rows.groups,
+        classes=rows.classes,
+        attributes=rows.attributes,
+        aligned=own,
+        paint=paint,
+        name=NAME,
+        image_size=made.images.shape[2],
+        size=size,
+        span=span,
+        rho_of=rho_of,
+        split=rows.split,
+        keys=image_keys(made.content),
+        patient_keys=patient_keys(rows, secret),
+        share_images=share_images,
+        checksum=content_digest(made, recipe),
+        info={"long_name": rows.name.rsplit(".", 1)[0], "note": _note(rows, made)},
+    )
+
+
+def image_keys(content: NDArray[np.uint8]) -> list[str]:
+    """Keyed hash of each image, of what it shows: the same in every table that holds it.
+
+    Args:
+        content: Hash of the pixels of each, uint8 ``[N, 32]``.
+
+    Returns:
+        16 hexadecimal characters each; a copy within a table has another key.
+
+    Example:
+        >>> len(set(image_keys(np.zeros((2, 32), np.uint8))))
+        2
+    """
+    seen: Counter[bytes] = Counter()
+    keys = []
+    for one in content:
+        data = one.tobytes()
+        keys.append(_hash(data + str(seen[data]).encode(), b"lnl-sweep"))
+        seen[data] += 1
+    return keys
+
+
+def patient_keys(rows: TableRows, secret: bytes) -> list[str] | None:
+    """Keyed hash of the patient of each image, or None where every image is its own.
+
+    Args:
+        rows: The table.
+        secret: The key, which only whoever has all the images can tell: identifiers are short, and could be tried out.
+
+    Example:
+        >>> zeros = np.zeros(2, np.int64)
+        >>> rows = TableRows("a.csv", ("/a", "/b"), zeros, "line", zeros, None, zeros, ("P1",), None, (), (), {})
+        >>> patient_keys(rows, b"key")
+        ['6a60dd6badb80366', '6a60dd6badb80366']
+    """
+    if rows.patients is None:
+        return None
+    keys = [_hash(patient.encode(errors="surrogateescape"), secret) for patient in rows.patients]
+    return [keys[group] for group in rows.groups]
+
+
+def _hash(content: bytes, key: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=8, key=key).hexdigest()
+
+
+def _side(image_size: Any) -> int | None:
+    if image_size is None:
+        return None
+    if isinstance(image_size, bool) or not isinstance(image_size, int) or image_size < _SMALLEST_SIDE:
+        raise InputError(f"image_size must be a whole number of {_SMALLEST_SIDE} pixels or more, but is {image_size!r}")
+    return image_size
+
+
+def _not_test(rows: TableRows) -> NDArray[np.int64]:
+    if rows.split is not None:
+        return np.flatnonzero(np.array(rows.split) != "test")
+    # The test part is the same for every seed.
+    test = split_patients(NAME, rows.labels, rows.groups, rows.classes, seed=0).test
+    return np.setdiff1d(np.arange(len(rows)), test)
+
+
+def _check_copies(rows: TableRows, content: NDArray[np.uint8]) -> None:
+    """Refuse an image that stands twice where that leaks from one part to another, or contradicts itself."""
+    # Rows of 32 bytes as one value each.
+    _, first, place = np.unique(content.view("V32").ravel(), return_index=True, return_inverse=True)
+    kinds: dict[str, list[int]] = {}
+    for row in np.flatnonzero(first[place] != np.arange(len(rows))).tolist():
+        other = int(first[place[row]])
+        if rows.labels[other] != rows.labels[row]:
+            kinds.setdefault("another class", []).append(row)
+        elif rows.split is not None and rows.split[other] != rows.split[row]:
+            kinds.setdefault("another part of the split", []).append(row)
+        elif rows.groups[other] != rows.groups[row]:
+            what = "no patient that says so (columns.group)" if rows.patients is None else "another patient"
+            kinds.setdefault(what, []).append(row)
+    for what, copies in kinds.items():
+        some = ", ".join(f"{rows.at(row)} is {rows.at(int(first[place[row]]))}" for row in copies[:_SHOWN])
+        raise InputError(
+            f"no image may stand twice in {rows.name} with different rows, but {len(copies)} have the pixels of another "
+            f"one and {what}: {some}{' ...' if len(copies) > _SHOWN else ''}: leave the copies out, or correct the table"
+        )
+
+
+def _note(rows: TableRows, made: Decoded) -> str:
+    notes = [rows.left_out_words()]
+    if 0 < made.n_wide < len(rows):
+        notes.append(
+            f"{made.n_wide} of {len(rows)} images have more than 8 bits and are scaled, the others are not"
+            if made.window is not None
+            else ""
+        )
+    return "; ".join(note for note in notes if note)
