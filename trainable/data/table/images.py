@@ -17,8 +17,11 @@ from trainable.errors import InputError, unknown_name
 from trainable.texts import reason_of
 
 Fit = Literal["pad", "crop", "stretch"]
-"""How a picture becomes square. ``pad`` is the default: it neither loses a border, where markers stand, nor changes a
-shape; ``crop`` keeps the middle; ``stretch`` keeps all and deforms it."""
+"""Ways for a picture to become square.
+
+``pad`` is the default: it neither loses a border, where markers stand, nor changes a shape. ``crop`` keeps the middle,
+and ``stretch`` keeps all and deforms it.
+"""
 _COLOURED = (3, 4)
 _LUMINANCE = "L"
 

@@ -34,7 +34,7 @@ _SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Recipe:
-    """How images are made of the files.
+    """Rule by which images are made of the files.
 
     Attributes:
         size: Side of the squares, pixels; None = the median of the longer sides, rounded to 32, at most 224.

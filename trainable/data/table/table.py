@@ -196,8 +196,8 @@ def _check_copies(rows: TableRows, content: NDArray[np.uint8]) -> None:
     for what, copies in kinds.items():
         some = ", ".join(f"{rows.at(row)} is {rows.at(int(first[place[row]]))}" for row in copies[:_SHOWN])
         raise InputError(
-            f"no image may stand twice in {rows.name} with different rows, but {len(copies)} have the pixels of another "
-            f"one and {what}: {some}{' ...' if len(copies) > _SHOWN else ''}: leave the copies out, or correct the table"
+            f"an image may not stand twice in {rows.name} unless its patient does, but {len(copies)} have the pixels "
+            f"of another one and {what}: {some}{' ...' if len(copies) > _SHOWN else ''}: leave the copies out"
         )
 
 
