@@ -23,7 +23,7 @@ from trainable.data.table.reading import medical, window
 from trainable.data.table.reading.sources import State, shown, slice_of, states
 from trainable.data.table.reading.window import Window
 from trainable.data.table.rows import TableRows
-from trainable.errors import InputError
+from trainable.errors import DataOutOfReach, InputError
 from trainable.randomness import numpy_generator
 
 _STAMP = "compared.json"
@@ -104,7 +104,7 @@ def _states(rows: TableRows) -> list[State]:
     known = states(files)
     lacking = [row for row, file in enumerate(files) if known[file] is None]
     if lacking:
-        raise InputError(
+        raise DataOutOfReach(
             f"every image of {rows.name} must be a file, but {len(lacking)} of {len(rows)} are not there: "
             f"{_named(rows, lacking)}: correct the paths (they begin at the table's folder), or leave the rows out"
         )

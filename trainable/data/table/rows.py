@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from trainable.data.patients import PARTS
 from trainable.data.table.reading.cells import Cells, read_cells
 from trainable.data.table.reading.columns import Columns, named_values
 from trainable.data.table.reading.sources import absolute
-from trainable.errors import InputError, unknown_name
+from trainable.errors import InputError
 
 _LEAST_PATIENTS = {"class": 3, "attribute": 2}
 """One of each class is needed in each part."""
@@ -134,51 +133,6 @@ def read_rows(file: str, columns: Mapping[str, Any]) -> TableRows:
     return rows
 
 
-def aligned_of(rows: TableRows, option: Mapping[Any, Any] | None) -> dict[str, str]:
-    """Attribute that is each class's own.
-
-    Args:
-        rows: The rows, with an attribute.
-        option: Option ``aligned``, attribute by class; None = the attribute of the same name.
-
-    Returns:
-        Attribute by class, for every class.
-
-    Raises:
-        InputError: A name that there is not, a class that is left out, or no option where the names differ.
-
-    Example:
-        >>> zeros = np.zeros(1, np.int64)
-        >>> names = (("a", "b"), ("x", "y"))
-        >>> rows = TableRows("t.csv", ("/a.png",), zeros, "line", zeros, zeros, zeros, None, None, *names, {})
-        >>> aligned_of(rows, {"a": "x", "b": "z"})
-        Traceback (most recent call last):
-            ...
-        store.errors.InputError: unknown attribute in aligned 'z': known: x, y
-    """
-    known, attributes = "; ".join(map(_listed, (rows.classes, rows.attributes))), list(rows.attributes)
-    spare = [attributes[min(k, len(attributes) - 1)] for k in range(len(rows.classes))]
-    line = ", ".join(f"{_yaml(one)}: {_yaml(own)}" for one, own in zip(rows.classes, spare, strict=True))
-    names = f"classes and attributes of {rows.name} are {known}"
-    if option is None:
-        if set(rows.classes) == set(rows.attributes):
-            return {name: name for name in rows.classes}
-        raise InputError(f"aligned must say which attribute is a class's own ({names}): add e.g. aligned: {{{line}}}")
-    if not isinstance(option, Mapping):
-        raise InputError(f"aligned must name an attribute for each class, e.g. {{{line}}}, but is {option!r}")
-    given = {
-        _known("class in aligned", one, rows.classes): _known("attribute in aligned", own, rows.attributes)
-        for one, own in option.items()
-    }
-    lacking = [name for name in rows.classes if name not in given]
-    if lacking:
-        raise InputError(f"aligned must name an attribute for every class, but lacks {', '.join(lacking)} ({names})")
-    if len(set(given.values())) == 1:
-        only = next(iter(given.values()))
-        raise InputError(f"aligned must tell the classes apart, but gives all of them '{only}' ({names})")
-    return {name: given[name] for name in rows.classes}
-
-
 def _complete(cells: Cells, roles: Columns) -> tuple[list[int], dict[str, int]]:
     left_out: Counter[str] = Counter()
     kept = []
@@ -264,21 +218,3 @@ def _check_split(rows: TableRows, column: str) -> None:
                     f"every part of {rows.name} needs images of every class, but column {column} gives '{name}' none "
                     f"in {part}: correct it"
                 )
-
-
-def _known(what: str, value: Any, names: tuple[str, ...]) -> str:
-    # YAML reads names such as 1 or true as what they look like.
-    texts = (str(value), str(value).lower()) if isinstance(value, bool) else (str(value),)
-    for text in texts:
-        if text in names:
-            return text
-    raise unknown_name(what, texts[0], names)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-
-
-def _yaml(name: str) -> str:
-    plain = name.replace("_", "").replace("-", "").isalnum() and not name[0].isdigit()
-    return name if plain and name.lower() not in ("true", "false", "yes", "no", "on", "off") else json.dumps(name)

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from trainable.data.base import register_dataset
 from trainable.data.patients import split_patients
+from trainable.data.table.aligned import aligned_of
 from trainable.data.table.decode import Decoded, content_digest, decoded
 from trainable.data.table.image_table import ImageTable, Painter
 from trainable.data.table.images import check_fit
 from trainable.data.table.passes import Recipe
 from trainable.data.table.reading.window import WindowRule
-from trainable.data.table.rows import TableRows, aligned_of, read_rows
+from trainable.data.table.rows import TableRows, read_rows
 from trainable.errors import InputError
+from trainable.plugins import load_object
 
 NAME = "table"
 _SHOWN = 3
@@ -46,7 +48,7 @@ class MappedImages:
         return chosen if chosen.shape[1] == 3 else np.repeat(chosen, 3, axis=1)
 
 
-@register_dataset(NAME)
+@register_dataset(NAME, files=("file",), code=("paint",))
 def table(
     file: str,
     columns: Mapping[str, Any],
@@ -57,7 +59,7 @@ def table(
     size: int | Literal["auto"] = "auto",
     span: Sequence[float] | None = None,
     rho_of: str | None = None,
-    paint: Painter | None = None,
+    paint: str | Painter | None = None,
     share_images: bool = False,
 ) -> ImageTable:
     """Images of one's own, from a table that names them.
@@ -75,7 +77,8 @@ def table(
         size: See ``ImageTable``.
         span: See ``ImageTable``.
         rho_of: See ``ImageTable``.
-        paint: See ``ImageTable``; with it there need be no attribute in the table.
+        paint: ``file.py:function`` that paints an attribute on an image, see ``ImageTable``; with it the table
+            need have no attribute.
         share_images: See ``ImageTable``.
 
     Returns:
@@ -103,7 +106,7 @@ def table(
         classes=rows.classes,
         attributes=rows.attributes,
         aligned=own,
-        paint=paint,
+        paint=load_object(paint) if isinstance(paint, str) else paint,
         name=NAME,
         image_size=made.images.shape[2],
         size=size,

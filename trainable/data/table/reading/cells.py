@@ -11,7 +11,7 @@ from typing import Any
 
 from store.errors import Refused, Unreachable, nearest
 from trainable.data.table.reading.sources import absolute, read_file, shown
-from trainable.errors import InputError
+from trainable.errors import DataOutOfReach, InputError
 
 _MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "<na>")
 _DELIMITERS = (",", ";", "\t")
@@ -74,9 +74,9 @@ def read_cells(file: str, wanted: Iterable[str] | None = None) -> Cells:
     try:
         data = read_file(address)
     except FileNotFoundError as error:
-        raise InputError(f"there is no table {shown(address)}: correct dataset.file") from error
+        raise DataOutOfReach(f"there is no table {shown(address)}: correct dataset.file") from error
     except (Refused, Unreachable) as error:
-        raise InputError(
+        raise DataOutOfReach(
             f"{shown(address)} cannot be read ({error.reason}): check the address and the credentials"
         ) from error
     except InputError:
