@@ -5,7 +5,8 @@ They run without Ray, in this process, on a few images, and take seconds. ``lnl-
 
 from __future__ import annotations
 
+from trainable.testing.datasets import check_dataset
 from trainable.testing.findings import Finding, assert_passes
 from trainable.testing.methods import check_method
 
-__all__ = ["Finding", "assert_passes", "check_method"]
+__all__ = ["Finding", "assert_passes", "check_dataset", "check_method"]

@@ -1,0 +1,207 @@
+"""Check of a data set's keys and parts: nobody in two of them, nothing that identifies a patient."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from trainable.data.base import Dataset, load_dataset
+from trainable.data.parts import Split
+from trainable.plugins import Plugin, load_plugins, loaded_plugins
+from trainable.testing.findings import Finding, count, some_of
+from trainable.texts import reason_of
+
+SEEDS = (0, 1, 2)
+PARTS = ("train", "val", "test")
+LEAST_HEX = 8
+"""Digits of a keyed hash; a shorter text may be an identifier."""
+WAIT_SECONDS = 120.0
+
+
+def keys(dataset: Dataset) -> Iterator[Finding]:
+    """Check that keys are unique, always the same, and hashes.
+
+    Args:
+        dataset: The data set.
+    """
+    what, labels = f"data set {dataset.name}", dataset.labels()
+    if labels.dtype != np.int64 or len(labels) == 0 or labels.min() < 0 or labels.max() >= len(dataset.classes):
+        yield Finding(
+            "FAIL",
+            what,
+            f"labels() must be int64 in [0, {len(dataset.classes) - 1}], but are {labels.dtype}"
+            + (f" in [{labels.min()}, {labels.max()}]" if len(labels) else ", of no image"),
+        )
+        return
+    empty = [name for k, name in enumerate(dataset.classes) if not (labels == k).any()]
+    if empty:
+        yield Finding("FAIL", what, f"there is no image of class {some_of(empty)}: leave it out of classes")
+    names = dataset.image_keys()
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        yield Finding(
+            "FAIL", what, f"image_keys() must be unique, but {twice!r} stands twice: predictions would be mixed"
+        )
+    if dataset.image_keys() != names:
+        yield Finding("FAIL", what, "image_keys() must be the same each time: hash what does not change")
+    patients, groups = dataset.patient_keys(), dataset.groups()
+    if patients is not None:
+        raw = sorted({key for key in patients if not _is_hash(key)})
+        if raw:
+            yield Finding(
+                "FAIL",
+                what,
+                "patient_keys() must be keyed hashes, since they stand in files that are shared, but "
+                f"{some_of(raw, 2)} may identify a patient: use hashlib.blake2b(PATIENT, key=SECRET)",
+            )
+        if len(set(zip(patients, groups.tolist(), strict=True))) != len(set(patients)) or len(set(patients)) != len(
+            np.unique(groups)
+        ):
+            yield Finding("FAIL", what, "patient_keys() and groups() must tell the same patients apart, but do not")
+    people = "" if patients is None else f" of {count(len(set(patients)), 'patient')}"
+    yield Finding("ok", what, f"{count(len(names), 'key')} of images{people}")
+
+
+def _is_hash(key: str) -> bool:
+    return len(key) >= LEAST_HEX and re.fullmatch(r"[0-9a-f]+", key) is not None and not key.isdecimal()
+
+
+def splits(dataset: Dataset) -> Iterator[Finding]:
+    """Check the parts of some seeds and folds.
+
+    Args:
+        dataset: The data set.
+    """
+    what = f"data set {dataset.name}"
+    folds = [None, *([0, dataset.n_folds - 1] if dataset.n_folds else [])]
+    for fold in folds:
+        divided = {seed: dataset.split(seed, fold) for seed in SEEDS}
+        words = "" if fold is None else f" in fold {fold}"
+        problems = [f for split in divided.values() for f in _problems(dataset, split, words)]
+        yield from {finding.sentence: finding for finding in problems}.values()
+        first = divided[SEEDS[0]]
+        if any(not np.array_equal(first.test, split.test) for split in divided.values()):
+            yield Finding(
+                "FAIL",
+                what,
+                f"the test part must be the same for every seed{words}, but differs between seeds {SEEDS[0]} and "
+                f"{SEEDS[1]}: draw it once, for the data set",
+            )
+        again = dataset.split(SEEDS[0], fold)
+        if any(not np.array_equal(first.part(part), again.part(part)) for part in PARTS):  # type: ignore[arg-type]
+            yield Finding(
+                "FAIL", what, f"split(0) must be the same each time{words}, but differs: draw it from the seed"
+            )
+        if not problems:
+            sizes = ", ".join(f"{len(first.part(part)):,} {part}" for part in PARTS)  # type: ignore[arg-type]
+            yield Finding("ok", what, f"{sizes} images{words}, no patient in two parts, every class in each")
+
+
+def _problems(dataset: Dataset, split: Split, words: str) -> Iterator[Finding]:
+    what, labels, groups = f"data set {dataset.name}", dataset.labels(), dataset.groups()
+    patients = dataset.patient_keys()
+    for one in PARTS:
+        index = split.part(one)  # type: ignore[arg-type]
+        if index.dtype != np.int64 or len(index) == 0 or index.min() < 0 or index.max() >= len(labels):
+            yield Finding("FAIL", what, f"the {one} part must hold int64 positions of images{words}, but does not")
+            return
+        if len(np.unique(index)) < len(index):
+            yield Finding("FAIL", what, f"no image may stand twice in the {one} part{words}, but one does")
+        missing = [name for k, name in enumerate(dataset.classes) if not (labels[index] == k).any()]
+        if missing:
+            yield Finding("FAIL", what, f"every part needs every class, but {one} has no {some_of(missing)}{words}")
+    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        a, b = split.part(one), split.part(other)  # type: ignore[arg-type]
+        shared = np.intersect1d(groups[a], groups[b])
+        if len(shared):
+            kind = "patient" if patients is not None else "group"
+            known = patients[int(np.flatnonzero(groups == shared[0])[0])] if patients is not None else str(shared[0])
+            yield Finding(
+                "FAIL",
+                what,
+                f"{count(len(shared), kind)} ({known}) in both {one} and {other}{words}: split by groups() "
+                "(trainable.data.patients.split_patients), else a network is tested on whom it was trained on",
+            )
+
+
+def elsewhere(dataset: Dataset, name: str, options: Mapping[str, Any]) -> Iterator[Finding]:
+    """Check that another process loads the same images, labels and keys.
+
+    Args:
+        dataset: The data set as it is here.
+        name: Its registered name.
+        options: Its options.
+    """
+    what = f"data set {dataset.name}"
+    # Not forked, so that nothing of this process is there, its seed of hash() included.
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_load_there, args=(there, loaded_plugins(), name, dict(options)), daemon=True)
+    process.start()
+    there.close()
+    try:
+        answer = here.recv() if here.poll(WAIT_SECONDS) else {"error": f"it took over {WAIT_SECONDS:.0f} s"}
+    except EOFError:
+        answer = {"error": "it ended"}
+    finally:
+        process.kill()
+        process.join()
+        here.close()
+    if "error" in answer:
+        yield Finding("FAIL", what, f"another process cannot load it ({answer['error']}): a worker could not either")
+        return
+    own = fingerprint(dataset)
+    different = [part for part, digest in own.items() if answer[part] != digest]
+    if different:
+        yield Finding(
+            "FAIL",
+            what,
+            f"{some_of(different)} differ in another process: derive them from the data alone, never from hash(), the "
+            "time or the order of a set",
+        )
+    else:
+        yield Finding("ok", what, "another process loads the same checksum, labels, keys, split and images")
+
+
+def fingerprint(dataset: Dataset) -> dict[str, str]:
+    """Digests of what must be the same in every process, by its name.
+
+    Args:
+        dataset: The data set.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> sorted(fingerprint(load_dataset("coloured_digits")))
+        ['checksum', 'groups()', 'image_keys()', 'images', 'labels()', 'patient_keys()', 'split(0)']
+    """
+    from trainable.testing.datasets import ends
+
+    split = dataset.split(0)
+    point = {axis.name: axis.default for axis in dataset.axes if axis.default is not None} | ends(dataset)[-1]
+    images = dataset.train_images(point, 0, split.train[:4], "biased")
+    values: dict[str, Any] = {
+        "checksum": dataset.checksum,
+        "labels()": dataset.labels().tobytes(),
+        "groups()": dataset.groups().tobytes(),
+        "image_keys()": dataset.image_keys(),
+        "patient_keys()": dataset.patient_keys(),
+        "split(0)": b"".join(split.part(part).tobytes() for part in PARTS),  # type: ignore[arg-type]
+        "images": images.images.numpy().tobytes(),
+    }
+    return {
+        name: hashlib.sha256(value if isinstance(value, bytes) else repr(value).encode()).hexdigest()
+        for name, value in values.items()
+    }
+
+
+def _load_there(connection: Any, plugins: list[Plugin], name: str, options: dict[str, Any]) -> None:
+    try:
+        load_plugins(plugins)
+        connection.send(fingerprint(load_dataset(name, **options)))
+    except BaseException as error:
+        connection.send({"error": reason_of(error)})
