@@ -122,6 +122,8 @@ HISTORY: Columns = {
     "bias_accuracy": (_FLOAT, "Accuracy of h on the training batches; null without a bias head."),
     "lr": (_FLOAT, "Learning rate of f and g at the end of the epoch."),
     "lambda_": (_FLOAT, "Weight of L_MI at the end of the epoch, ramp included."),
+    "stage": (_TEXT, "Stage of the method that the epoch belongs to; null where the method has none."),
+    "terms": (_TEXT, "Further numbers of the method as JSON text, means over the epoch; null where it has none."),
     "seconds": (_FLOAT, "Seconds of the epoch."),
 }
 

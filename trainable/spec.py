@@ -16,9 +16,15 @@ from store.rules import RULES, VARIANTS, Rule, objective
 
 Phase = Literal["search", "confirm"]
 Metric = Literal["accuracy", "balanced_accuracy", "auroc"]
+Draw = Literal["natural", "balanced"]
+"""How the training images are drawn.
+
+``natural``: each once an epoch. ``balanced``: as many images, drawn anew for each epoch so that all groups (class,
+attribute) have the same number, each image repeated as evenly as possible.
+"""
 
 # Under these names data sets of users import them too.
-__all__ = ["RULES", "VARIANTS", "Metric", "Phase", "Rule", "Training", "TrialSpec", "objective"]
+__all__ = ["RULES", "VARIANTS", "Draw", "Metric", "Phase", "Rule", "Training", "TrialSpec", "objective"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,7 @@ class TrialSpec:
         enqueued_from: Identifier of the cell whose best hyperparameters these are, or None.
         keep_model: Keep the network's weights (confirm only).
         threads: CPU threads the trial computes with; part of its identity, since sums depend on it.
+        draw: How the training images are drawn.
     """
 
     dataset: str
@@ -114,10 +121,15 @@ class TrialSpec:
     enqueued_from: str | None = None
     keep_model: bool = False
     threads: int = 1
+    draw: Draw = "natural"
 
     def to_json(self) -> str:
         """Serialise to JSON text."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        fields = dataclasses.asdict(self)
+        if self.draw == "natural":
+            # As earlier versions wrote it.
+            del fields["draw"]
+        return json.dumps(fields, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> TrialSpec:

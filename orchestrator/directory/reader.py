@@ -122,7 +122,7 @@ class SweepDirectory:
 
         Empty where it has no checkpoint.
         """
-        from trainable.trial.trainer import kept_history
+        from trainable.trial.checkpoint import kept_history
 
         folder = trial_folder(self.folder, spec.trial_id)
         for name in checkpoint_names(folder):

@@ -20,6 +20,7 @@ from trainable.methods.contract.stages import Stage, check_declared
 from trainable.methods.contract.state import Facts, MethodState, Predict
 from trainable.methods.contract.step import Batch, Losses, Nets, StepFunction
 from trainable.registry import Registry
+from trainable.spec import Draw
 
 __all__ = [
     "LEARNING_RATE",
@@ -49,12 +50,6 @@ __all__ = [
     "register_method",
 ]
 
-Draw = Literal["natural", "balanced"]
-"""How the training images are drawn.
-
-``natural``: each once an epoch. ``balanced``: as many images, drawn anew for each epoch so that all groups (class,
-attribute) have the same number, each image repeated as evenly as possible.
-"""
 Need = Literal["bias_labels", "group_counts", "conflicting_samples", "all_groups"]
 NEEDS: tuple[Need, ...] = get_args(Need)
 
@@ -102,6 +97,11 @@ class Method:
     def adversarial(self) -> bool:
         """The earlier name of ``bias_head``."""
         return self.bias_head
+
+    @property
+    def samples(self) -> bool:
+        """True where the method draws the images of an epoch itself (``MethodState.order``)."""
+        return isinstance(self.step, type) and getattr(self.step, "order", None) is not MethodState.order
 
     def length(self, n: int, hyper: Mapping[str, Any]) -> int:
         """Images of an epoch of a stage that is trained on n images (``MethodState.length``)."""

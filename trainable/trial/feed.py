@@ -1,18 +1,18 @@
-"""The training images of one trial, resident on the device, and their batches."""
+"""Images that a trial, or a stage of it, is trained on, resident on the device, and their batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from trainable.data.base import IGNORED, ImageSet
 from trainable.errors import InputError
-from trainable.methods.base import Batch, Facts, Method
+from trainable.methods.base import Batch, Method, balanced
 from trainable.networks.build import downsample_bias
 from trainable.randomness import torch_generator
-from trainable.spec import Training
+from trainable.spec import TrialSpec
 from trainable.trial import augment
 
 FLOAT_BYTES = 2**29
@@ -20,18 +20,19 @@ FLOAT_BYTES = 2**29
 
 Larger sets are converted batch by batch.
 """
+Sampler = Callable[[int, torch.Generator], Tensor | None]
+"""``MethodState.order``: (epoch, generator) -> positions, or None."""
 
 
 class Feed:
     """Training images on the device.
 
-    The batches of epoch e are a function of (seed, e): there is no state to keep.
+    The batches of epoch e are a function of (seed, e), and of the method where it samples: there is no state to keep.
 
     Args:
-        images: The training images.
-        method: Whether it needs bias labels, whether they are shuffled, and the transform.
-        training: Batch size, augmentation, class weights.
-        seed: The trial's seed.
+        images: The images.
+        method: Whether it needs bias labels, whether they are shuffled, how many images an epoch has, the transform.
+        spec: The trial: seed, hyperparameters, ``draw``, batch size, augmentation, class weights.
         n_classes: Number of classes.
         grid: ``(H', W')`` of f's output, for bias labels of pixels; None where the method needs no bias labels.
         device: Where they live.
@@ -42,6 +43,7 @@ class Feed:
         y: int64 ``[n]``, on the device.
         attribute: int64 ``[n]``, the bias attribute as the method sees it; None where it needs no bias labels.
         largest_class: Share of the largest class.
+        sampler: Draws the positions of an epoch in place of ``spec.draw``; None = nothing does.
 
     Raises:
         InputError: Fewer than two images a step.
@@ -51,18 +53,22 @@ class Feed:
         self,
         images: ImageSet,
         method: Method,
-        training: Training,
-        seed: int,
+        spec: TrialSpec,
         n_classes: int,
         grid: tuple[int, int] | None,
         device: torch.device,
     ) -> None:
+        training, seed = spec.training, spec.seed
         self.n, size = len(images), training.batch_size
-        if self.n < 2 or size < 2:
-            raise InputError(f"a step needs two images, but there are {self.n} in batches of {size}")
-        full, rest = divmod(self.n, size)
+        self.length = method.length(self.n, {**method.defaults, **spec.hyperparameters})
+        if self.length < 2 or size < 2:
+            raise InputError(f"a step needs two images, but there are {self.length} in batches of {size}")
+        full, rest = divmod(self.length, size)
         self.sizes = [size] * full + ([rest] if rest > 1 else [])
         self.seed, self.n_classes = seed, n_classes
+        self.sampler: Sampler | None = None
+        # By the images' own bias, also where the method is shown a shuffled one.
+        self._groups = groups_of(images) if spec.draw == "balanced" else None
         self._device = device
         self._augmentations = augment.resolve(training.augmentation)
         self._transform = method.transform
@@ -97,17 +103,44 @@ class Feed:
         return x if x.is_floating_point() else x.float().div_(255)
 
     def order(self, epoch: int) -> Tensor:
-        """Positions of an epoch's images in the order of training, int64 ``[sum(sizes)]``, on the device."""
-        order = torch.randperm(self.n, generator=torch_generator(self.seed, f"batches/{epoch}"))
-        return order[: sum(self.sizes)].to(self._device)
+        """Positions of an epoch's images in the order of training, int64 ``[sum(sizes)]``, on the device.
 
-    def batches(self, epoch: int) -> Iterator[Batch]:
+        Raises:
+            InputError: The method's sampler does not give as many positions as it said, or gives wrong ones.
+        """
+        drawn: Tensor | None = None
+        if self.sampler is not None:
+            drawn = self.sampler(epoch, torch_generator(self.seed, f"order/{epoch}"))
+            if drawn is not None:
+                _check_order(drawn, self.length, self.n)
+        if drawn is None and self.length != self.n:
+            raise InputError(
+                f"the order of a method whose length({self.n}) is {self.length} must give so many positions, but it "
+                "gave None"
+            )
+        if drawn is None:
+            generator = torch_generator(self.seed, f"batches/{epoch}")
+            drawn = (
+                torch.randperm(self.n, generator=generator)
+                if self._groups is None
+                else balanced(self._groups, generator)
+            )
+        return drawn[: sum(self.sizes)].to(self._device)
+
+    def batches(self, epoch: int, order: Tensor | None = None, first: int | None = None) -> Iterator[Batch]:
         """Batches of an epoch, counted from 0.
 
         ``b`` is empty where the method needs no bias labels.
+
+        Args:
+            epoch: Number of the epoch.
+            order: What ``order`` gave for it; None = ask it.
+            first: Number of its first step; None = all epochs before it had as many steps.
         """
+        order = self.order(epoch) if order is None else order
+        first = epoch * len(self.sizes) if first is None else first
         generator = torch_generator(self.seed, f"augment/{epoch}")
-        for step, index in enumerate(torch.split(self.order(epoch), self.sizes), epoch * len(self.sizes)):
+        for step, index in enumerate(torch.split(order, self.sizes), first):
             x = self._float(index)
             for change in self._augmentations:
                 x = change(x, generator)
@@ -120,39 +153,24 @@ class Feed:
             y = self.y.index_select(0, index)
             yield Batch(x, y, b, self._class_weight, places, index, self.attribute, step, epoch)
 
-    def facts(self, with_counts: bool, epochs: int, n_attributes: int) -> Facts:
-        """Describe the trial to a method with state.
+    @property
+    def largest_drawn(self) -> float:
+        """Share of the largest class among the images as they are drawn; 1 / K where they are not drawn naturally."""
+        natural = self.sampler is None and self._groups is None
+        return self.largest_class if natural else 1 / self.n_classes
+
+    def sample(self, most: int | None = None, size: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
+        """At most ``most`` training images at even distances, as evaluation sees them (no augmentation).
 
         Args:
-            with_counts: Count the images of each class and attribute.
-            epochs: Epochs of the trial.
-            n_attributes: Number of values of the bias attribute.
-        """
-        counts: Tensor | None = None
-        if with_counts and self.attribute is not None:
-            known = self.attribute != IGNORED
-            groups = self.y[known] * n_attributes + self.attribute[known]
-            counts = torch.bincount(groups, minlength=self.n_classes * n_attributes).view(self.n_classes, n_attributes)
-        return Facts(
-            n=self.n,
-            n_classes=self.n_classes,
-            n_attributes=n_attributes,
-            epochs=epochs,
-            steps_per_epoch=len(self.sizes),
-            seed=self.seed,
-            device=self._device,
-            labels=self.y,
-            attribute=self.attribute,
-            group_counts=counts,
-        )
-
-    def sample(self, most: int, size: int = 512) -> Iterator[tuple[Tensor, Tensor]]:
-        """At most ``most`` training images at even distances, as evaluation sees them (no augmentation).
+            most: Images; None = all.
+            size: Images of a batch.
 
         Yields:
             Images, float ``[B, 3, H, W]``, and labels, int64 ``[B]``.
         """
-        chosen = torch.linspace(0, self.n - 1, min(self.n, most), dtype=torch.float64).long().to(self._device)
+        count = self.n if most is None else min(self.n, most)
+        chosen = torch.linspace(0, self.n - 1, count, dtype=torch.float64).long().to(self._device)
         for index in torch.split(chosen, size):
             x = self._float(index)
             yield (self._transform(x) if self._transform is not None else x), self.y.index_select(0, index)
@@ -164,3 +182,27 @@ def _bias_labels(bias: Tensor, grid: tuple[int, int]) -> Tensor:
     small = downsample_bias(bias, grid)
     # One byte a label and heads last: a step reads the labels at its places in one go.
     return small.to(torch.int8 if small.max() < 128 else torch.int64).permute(0, 2, 3, 1).contiguous()
+
+
+def groups_of(images: ImageSet) -> Tensor:
+    """Group (class, attribute) of every image as one number.
+
+    Args:
+        images: N images.
+
+    Returns:
+        int64 ``[N]``; ``IGNORED`` where the image has no attribute.
+    """
+    several = int(images.attribute.max()) + 1
+    groups = images.labels * max(1, several) + images.attribute
+    return torch.where(images.attribute == IGNORED, IGNORED, groups)
+
+
+def _check_order(order: Tensor, length: int, n: int) -> None:
+    if order.dtype != torch.int64 or order.shape != (length,):
+        raise InputError(
+            f"the order of a method must be int64 of the shape [{length}], but it gave {order.dtype} of the shape "
+            f"{list(order.shape)}: override length(n, hyper) where an epoch has another number of images than {n}"
+        )
+    if int(order.min()) < 0 or int(order.max()) >= n:
+        raise InputError(f"the order of a method must hold positions from 0 to {n - 1}, but it holds others")

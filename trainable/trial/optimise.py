@@ -90,6 +90,19 @@ class Optimiser:
             for name in names
         }
 
+    @torch.no_grad()
+    def forget(self, parameters: Iterable[Tensor] | None = None) -> None:
+        """Set the moments of some parameters back to those before the first step.
+
+        Args:
+            parameters: Some of this optimiser's; None = all.
+        """
+        chosen = None if parameters is None else {id(parameter) for parameter in parameters}
+        for held in self._moments.values():
+            for parameter, moment in zip(self.parameters, held, strict=True):
+                if chosen is None or id(parameter) in chosen:
+                    moment.zero_()
+
     def zero_grad(self) -> None:
         """Drop the gradients."""
         for p in self.parameters:

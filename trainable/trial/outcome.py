@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import math
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -98,6 +99,32 @@ def epoch_means(done: Sequence[Losses], y: Tensor, sizes: Sequence[int]) -> dict
         "train_accuracy": float(correct.double().mean()),
         "bias_accuracy": bias_accuracy,
     }
+
+
+def epoch_terms(done: Sequence[Losses], sizes: Sequence[int]) -> str | None:
+    """Average the further numbers of a method (``Losses.terms``) over an epoch's images.
+
+    Args:
+        done: The steps.
+        sizes: Images of each step.
+
+    Returns:
+        JSON text, keys sorted; null for a mean that is not finite. None where no step reported any.
+
+    Example:
+        >>> steps = [Losses(torch.eye(2), torch.tensor(0.5), terms={"q": torch.tensor(q)}) for q in (0.5, 2.0)]
+        >>> epoch_terms(steps, [2, 1])
+        '{"q": 1.0}'
+    """
+    names = sorted({name for losses in done for name in losses.terms})
+    means = {}
+    for name in names:
+        present = [(losses.terms[name], size) for losses, size in zip(done, sizes, strict=True) if name in losses.terms]
+        values = torch.stack([term.detach() for term, _ in present]).double()
+        weight = torch.tensor([size for _, size in present], dtype=torch.float64, device=values.device)
+        mean = float((values * weight).sum() / weight.sum())
+        means[name] = mean if math.isfinite(mean) else None
+    return json.dumps(means) if means else None
 
 
 def count_conflicting(dataset: Dataset, train: ImageSet) -> int | None:
@@ -221,7 +248,7 @@ def trial_row(trainer: Trainer, status: str, error: str | None = None) -> dict[s
         row["image_size"] = trainer.dataset.image_size
     if trainer.history:
         accuracy = trainer.history[-1]["train_accuracy"]
-        row["collapsed"] = at_chance(accuracy, len(trainer.dataset.classes), feed.largest_class)
+        row["collapsed"] = at_chance(accuracy, len(trainer.dataset.classes), feed.largest_drawn)
     row.update({name: trainer.reported.get(name) for name in ROW_VALUES})
     steps = trainer.seconds["steps"]
     return {
@@ -229,12 +256,12 @@ def trial_row(trainer: Trainer, status: str, error: str | None = None) -> dict[s
         "bias_strength": trainer.dataset.bias_strength(trainer.bias),
         "epochs": trainer.epoch,
         "best_epoch": trainer.reported.get("epoch"),
-        "n_train": feed.n,
+        "n_train": trainer.n_train,
         "n_conflicting": trainer.n_conflicting,
         "n_val": len(trainer.view.split.val),
         "n_test": len(trainer.view.split.test) if spec.phase == "confirm" else None,
         "train_seconds": trainer.seconds["all"],
-        "images_per_second": trainer.epoch * sum(feed.sizes) / steps if steps else None,
+        "images_per_second": trainer.images_trained / steps if steps else None,
         "peak_memory_mb": provenance.peak_memory_mb(device),
         "gpu_share": 1.0 if device.type == "cuda" else 0.0,
         "device": device.type,

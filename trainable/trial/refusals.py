@@ -11,6 +11,7 @@ from torch import Tensor
 from trainable.data.base import Dataset
 from trainable.errors import InputError, unknown_name
 from trainable.methods.base import Draw, Method, Range, needs_of
+from trainable.methods.contract.stages import spans
 from trainable.spec import Training
 
 
@@ -38,6 +39,8 @@ def check_hyperparameters(method: Method, values: Mapping[str, Any], epochs: int
         if name not in method.defaults:
             raise unknown_name(f"hyperparameter of {method.name}", name, method.defaults)
         _check_value(method, name, value, f"{where or method.name}: the value of '{name}'")
+    if method.stages:
+        _check_stages(method, values, epochs, where or method.name)
     pretraining = values.get("pretrain_epochs", 0)
     if pretraining != int(pretraining):
         raise InputError(
@@ -48,6 +51,18 @@ def check_hyperparameters(method: Method, values: Mapping[str, Any], epochs: int
             f"{where or method.name}: the value of 'pretrain_epochs' must be less than the {epochs} epochs of a trial, "
             f"or {method.name} would be plain training under another name, and at least 0, but got {pretraining}"
         )
+
+
+def _check_stages(method: Method, values: Mapping[str, Any], epochs: int, where: str) -> None:
+    if values.get("pretrain_epochs"):
+        raise InputError(
+            f"{where}: pretrain_epochs must be 0, but got {values['pretrain_epochs']!r}: {method.name} has stages of "
+            "its own"
+        )
+    try:
+        spans(method.stages, {**method.defaults, **values}, epochs)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def check_range(method: Method, name: str, searched: Range, epochs: int, where: str = "") -> None:
@@ -72,7 +87,8 @@ def check_range(method: Method, name: str, searched: Range, epochs: int, where: 
     """
     for value in (searched.low, searched.high):
         check_hyperparameters(method, {name: value}, epochs, where)
-    if name == "pretrain_epochs" and not searched.integer and searched.low < searched.high:
+    whole = {"pretrain_epochs", *(stage.epochs for stage in method.stages)}
+    if name in whole and not searched.integer and searched.low < searched.high:
         raise InputError(
             f"{where or method.name}: the value of '{name}' must be a whole number, but the range from "
             f"{searched.low:g} to {searched.high:g} holds others: write {{int: [{searched.low:g}, {searched.high:g}]}}"
@@ -91,17 +107,18 @@ def _check_value(method: Method, name: str, value: Any, what: str) -> None:
         raise InputError(f"{what} must {rule}, but got {value!r}")
 
 
-def check_combination(method: Method, dataset: Dataset, training: Training) -> None:
+def check_combination(method: Method, dataset: Dataset, training: Training, draw: Draw = "natural") -> None:
     """Refuse a method or a way of training that a data set does not allow.
 
     Args:
         method: The method.
         dataset: The data set.
         training: Settings of the training.
+        draw: How the training images are drawn.
 
     Raises:
-        InputError: Augmentation where bias labels belong to pixels, a method that repaints where nothing paints, or one
-            that needs bias labels where there are none.
+        InputError: Augmentation where bias labels belong to pixels, a method that repaints where nothing paints, one
+            that needs bias labels where there are none, or a balanced draw for one that draws its images itself.
 
     Example:
         >>> from trainable.data.base import load_dataset
@@ -120,8 +137,11 @@ def check_combination(method: Method, dataset: Dataset, training: Training) -> N
         raise InputError(f"{dataset.name} has no painter, so {method.name} can repaint nothing: choose another method")
     if method.bias_head and not dataset.heads.names:
         raise InputError(f"{dataset.name} has no bias labels for the bias head of {method.name}: choose another method")
-    if {"bias_labels", "group_counts"} & method.needs and not (dataset.heads.names or dataset.attributes):
-        raise InputError(f"{dataset.name} has no bias labels, which {method.name} needs: choose another method")
+    if "bias_labels" in needs_of(method, draw) and not (dataset.heads.names or dataset.attributes):
+        who = method.name if "bias_labels" in method.needs else f"draw: {draw}"
+        raise InputError(f"{dataset.name} has no bias labels, which {who} needs: choose another method")
+    if draw != "natural" and method.samples:
+        raise InputError(f"{method.name} draws its training images itself: leave draw out")
 
 
 def check_conflicting(method: Method, dataset: Dataset, bias: Mapping[str, float], n_conflicting: int | None) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import datetime
-import io
 import math
 import time
 from typing import Any
@@ -18,22 +17,25 @@ import torch
 from torch import Tensor, nn
 
 from store.columns import HISTORY, PRESSURES
-from trainable.data.base import Dataset, heads_with_labels, load_dataset, resolve_bias
+from trainable.data.base import Dataset, ImageSet, heads_with_labels, load_dataset, resolve_bias
+from trainable.data.held_out import divide, taken
 from trainable.data.view import DataView
 from trainable.errors import InputError
 from trainable.evaluation import evaluate
-from trainable.methods.base import Batch, Losses, Method, Nets, get_method
-from trainable.methods.erm import erm
+from trainable.methods.base import Batch, Facts, Losses, Method, MethodState, Nets, get_method, needs_of
+from trainable.methods.contract.draws import group_counts
+from trainable.methods.contract.stages import spans
 from trainable.networks.base import DataShape
 from trainable.networks.build import build_nets, feature_shape
 from trainable.randomness import derive
 from trainable.spec import TrialSpec, objective
-from trainable.trial import outcome
+from trainable.trial import checkpoint, outcome
+from trainable.trial.course import Course
 from trainable.trial.feed import Feed
-from trainable.trial.machine.device import LowPrecision, choose_device, keep_freed_memory
-from trainable.trial.optimise import Optimiser, ramp, schedule
+from trainable.trial.machine.device import choose_device, keep_freed_memory
 from trainable.trial.outcome import Outcome
-from trainable.trial.refusals import check_combination, check_conflicting, check_hyperparameters
+from trainable.trial.refusals import check_combination, check_conflicting, check_groups, check_hyperparameters
+from trainable.trial.stepper import Stepper, parts_of
 
 _RAMPED = tuple(name for name in PRESSURES if name in HISTORY)
 """Weights of debiasing terms that each epoch records, the ramp included."""
@@ -55,8 +57,13 @@ class Trainer:
         epoch: Epochs done.
         history: Their rows (columns of ``history``).
         nets: f, g and h; h is None for a method without one.
+        feeds: The images that stages are trained on: ``train``, and ``held_out`` where one is.
+        course: The stages.
+        stepper: Takes the steps; it holds the optimisers and the method's state.
+        n_train: Number of training images, those of all feeds.
         validation_images: Those of each rule, painted.
         reported: ``epoch`` and the ``val_*`` columns of the epoch that the row reports.
+        best: Weights of f and g of that epoch, where the best is reported; else None.
 
     Raises:
         InputError: A name, option or value of the specification is wrong.
@@ -73,7 +80,7 @@ class Trainer:
         check_hyperparameters(self.method, spec.hyperparameters, spec.training.epochs)
         self.hyper: dict[str, Any] = {**self.method.defaults, **spec.hyperparameters}
         self.dataset: Dataset = load_dataset(spec.dataset, **spec.dataset_options)
-        check_combination(self.method, self.dataset, spec.training)
+        check_combination(self.method, self.dataset, spec.training, spec.draw)
         if spec.rule not in self.dataset.rules:
             known = ", ".join(self.dataset.rules)
             raise InputError(f"rule {spec.rule} is not defined for {spec.dataset}: choose one of {known}")
@@ -81,12 +88,12 @@ class Trainer:
         self.view = DataView(self.dataset, self.bias, spec.seed, spec.fold, spec.phase, spec.split_seed)
         drawn = self.view.train(self.method.training_draw, self.hyper.get("repaint_share", 1.0))
         heads, train = heads_with_labels(self.dataset.heads, drawn)
+        self.n_train = len(train)
         self.n_conflicting = outcome.count_conflicting(self.dataset, train)
         check_conflicting(self.method, self.dataset, self.bias, self.n_conflicting)
-        shape = DataShape.of(self.dataset, heads)
-        self.nets = build_nets(spec.network, spec.network_options, shape, spec.seed, self.method.bias_head)
-        for part in self.parts().values():
-            part.to(self.device)
+        self._check_groups(train)
+        self._shape = DataShape.of(self.dataset, heads)
+        self.nets = self._built("", self.method.bias_head)
 
         training = spec.training
         if training.evaluation == "train":
@@ -95,34 +102,86 @@ class Trainer:
         if "bias_labels" in self.method.needs:
             features = feature_shape(self.nets.f, train.images.shape[-1])
             grid = (features[-2], features[-1]) if len(features) == 3 else (1, 1)
+        stages = spans(self.method.stages, self.hyper, training.epochs)
+        held_out = any(span.stage.on == "held_out" for span in stages)
+        sets = self._divided(train) if held_out else {"train": train}
         n_classes = len(self.dataset.classes)
-        self.feed = Feed(train, self.method, training, spec.seed, n_classes, grid, self.device)
-        facts = self.feed.facts("group_counts" in self.method.needs, training.epochs, len(self.dataset.attributes))
-        self._method_step, self._method_state = self.method.begin(facts, self.hyper)
+        self.feeds = {
+            name: Feed(images, self.method, spec, n_classes, grid, self.device) for name, images in sets.items()
+        }
+        steps = [len(self.feeds[span.stage.on].sizes) for span in stages]
+        self.course = Course(training, stages, steps, int(self.hyper["pretrain_epochs"]))
+        self.stepper = Stepper(self.nets, self.method, self._facts(), spec, self.course)
+        state = self.stepper.state
+        if state is not None and type(state).order is not MethodState.order:
+            for feed in self.feeds.values():
+                feed.sampler = state.order
         self.validation_images = evaluate.validation_sets(self.view)
         self._reweighting = self._prepare_reweighting()
         self._test = self.view.test("unbiased") if spec.phase == "confirm" else None
-
-        body = [*self.nets.f.parameters(), *self.nets.g.parameters()]
-        self._optimisers = [Optimiser(body, training, self.hyper["lr"], self.hyper["weight_decay"])]
-        if self.nets.h is not None:
-            self._optimisers.append(Optimiser(self.nets.h.parameters(), training, self.hyper["lr_bias"], 0.0))
-        self._step_nets = self.nets
-        if training.precision == "bf16":
-            low = {name: LowPrecision(part, self.device) for name, part in self.parts().items()}
-            self._step_nets = Nets(low["f"], low["g"], low.get("h"))
 
         self.epoch = 0
         self.history: list[dict[str, Any]] = []
         self.reported: dict[str, Any] = {}
         self.started_at = datetime.datetime.now(datetime.UTC)
         self.seconds = {"all": 0.0, "steps": 0.0}
-        self._best: dict[str, dict[str, Tensor]] | None = None
+        self.best: dict[str, dict[str, Tensor]] | None = None
+
+    @property
+    def feed(self) -> Feed:
+        """The training images."""
+        return self.feeds["train"]
 
     def parts(self) -> dict[str, nn.Module]:
         """The networks there are, by the letters of the paper."""
-        parts = {"f": self.nets.f, "g": self.nets.g, "h": self.nets.h}
-        return {name: part for name, part in parts.items() if part is not None}
+        return parts_of(self.nets)
+
+    def _built(self, role: str, with_bias_head: bool) -> Nets:
+        """Networks with fresh weights, on the device; the role "" is that of the trial's own."""
+        seed = derive(self.spec.seed, role) if role else self.spec.seed
+        nets = build_nets(self.spec.network, self.spec.network_options, self._shape, seed, with_bias_head)
+        for part in parts_of(nets).values():
+            part.to(self.device)
+        return nets
+
+    def _check_groups(self, train: ImageSet) -> None:
+        if "group_counts" in needs_of(self.method, self.spec.draw):
+            counts = group_counts(
+                train.labels, train.attribute, len(self.dataset.classes), len(self.dataset.attributes)
+            )
+            check_groups(self.method, self.spec.draw, self.dataset, self.bias, counts)
+
+    def _divided(self, train: ImageSet) -> dict[str, ImageSet]:
+        patients = self.dataset.groups()[train.index.numpy()]
+        seed = self.spec.seed if self.spec.split_seed is None else self.spec.split_seed
+        rest, held = divide(train, patients, seed, "bias_labels" in self.method.needs)
+        return {"train": taken(train, rest), "held_out": taken(train, held)}
+
+    def _facts(self) -> Facts:
+        """Facts about the trial, for a method with state."""
+
+        def of(feed: Feed, held_out: Facts | None) -> Facts:
+            n_classes, n_attributes, counts = feed.n_classes, len(self.dataset.attributes), None
+            if "group_counts" in self.method.needs and feed.attribute is not None:
+                counts = group_counts(feed.y, feed.attribute, n_classes, n_attributes)
+            return Facts(
+                n=feed.n,
+                n_classes=n_classes,
+                n_attributes=n_attributes,
+                epochs=self.spec.training.epochs,
+                steps_per_epoch=len(feed.sizes),
+                seed=self.spec.seed,
+                device=self.device,
+                labels=feed.y,
+                attribute=feed.attribute,
+                group_counts=counts,
+                spans=self.course.spans,
+                held_out=held_out,
+                make_nets=lambda role: self._built(f"nets/{role}", False),
+            )
+
+        held_out = of(self.feeds["held_out"], None) if "held_out" in self.feeds else None
+        return of(self.feed, held_out)
 
     def _prepare_reweighting(self) -> evaluate.Reweighting | None:
         images = self.validation_images.get("val_reweighted")
@@ -143,18 +202,19 @@ class Trainer:
         return self.epoch >= self.spec.training.epochs
 
     @property
+    def images_trained(self) -> int:
+        """Number of images in all steps so far."""
+        spans = self.course.spans
+        done = [max(0, min(self.epoch, span.end) - span.first) for span in spans]
+        return sum(epochs * sum(self.feeds[span.stage.on].sizes) for epochs, span in zip(done, spans, strict=True))
+
+    @property
     def objective(self) -> float:
         """The rule's value at the reported epoch (``val_reweighted``: minus 1 SE).
 
         It is NaN before the first epoch.
         """
         return objective(self.spec.rule, self.reported)
-
-    def _ramp(self, step: int) -> float:
-        per_epoch = len(self.feed.sizes)
-        first = self.hyper["pretrain_epochs"] * per_epoch
-        rest = self.spec.training.epochs * per_epoch - first
-        return ramp(self.spec.training.ramp, (step - first) / rest) if step >= first else 0.0
 
     def train_epoch(self) -> dict[str, Any]:
         """Train one epoch and evaluate on the validation images.
@@ -170,38 +230,47 @@ class Trainer:
             raise RuntimeError(f"trial {self.spec.trial_id} has trained all its {self.epoch} epochs")
         torch.set_num_threads(self.spec.threads)
         begin = time.perf_counter()
-        means = self._train_steps()
+        means, terms = self._train_steps()
         self._fail_unless_finite(means)
         trained = time.perf_counter()
 
+        judged = self.stepper.judged()
         values = evaluate.validation_values(
-            self.nets, self.validation_images, self.spec.metric, self.method.transform, self.device, self._reweighting
+            judged, self.validation_images, self.spec.metric, self.method.transform, self.device, self._reweighting
         )
         self.epoch += 1
         row: dict[str, Any] = {"trial_id": self.spec.trial_id, "epoch": self.epoch, **means}
         row.update({name: values.get(name) for name in outcome.HISTORY_VALUES})
-        row["test_accuracy"] = self._test_accuracy()
-        row["lr"] = self._optimisers[0].lr
-        last = self.epoch * len(self.feed.sizes) - 1
+        row["test_accuracy"] = self._test_accuracy(judged)
+        row["lr"] = self.stepper.optimisers[0].lr
+        last = self.course.first_step(self.epoch) - 1
         for name in _RAMPED:
-            row[name] = self.hyper[name] * self._ramp(last) if name in self.hyper else None
+            row[name] = self.hyper[name] * self.course.ramp(last) if name in self.hyper else None
+        row["stage"] = self.course.span(self.epoch - 1).stage.name if self.method.stages else None
+        row["terms"] = terms
         row["seconds"] = time.perf_counter() - begin
         self.seconds["all"] += row["seconds"]
         self.seconds["steps"] += trained - begin
         self.history.append(row)
-        self._choose_reported(values)
+        self._choose_reported(values, judged)
         return row
 
-    def _train_steps(self) -> dict[str, float | None]:
-        """Make one pass over the training images.
+    def _train_steps(self) -> tuple[dict[str, float | None], str | None]:
+        """Make one pass over the images of the epoch's stage.
 
         The device is asked for numbers once, at its end.
         """
-        for part in self.parts().values():
-            part.train()
-        first = self.epoch * len(self.feed.sizes)
-        done = [self.train_batch(batch, first + i) for i, batch in enumerate(self.feed.batches(self.epoch))]
-        return outcome.epoch_means(done, self.feed.y[self.feed.order(self.epoch)], self.feed.sizes)
+        span = self.course.span(self.epoch)
+        feed = self.feeds[span.stage.on]
+        self.stepper.begin_epoch(self.epoch, feed)
+        if self.epoch == span.first > 0:
+            self.stepper.reset(span, lambda name: self._built(f"stage/{name}", self.method.bias_head))
+        order = feed.order(self.epoch)
+        first = self.course.first_step(self.epoch)
+        with self.stepper.training(span):
+            batches = enumerate(feed.batches(self.epoch, order, first), first)
+            done = [self.train_batch(batch, step) for step, batch in batches]
+        return outcome.epoch_means(done, feed.y[order], feed.sizes), outcome.epoch_terms(done, feed.sizes)
 
     def train_batch(self, batch: Batch, step: int) -> Losses:
         """Take one step of the optimisers, on networks that the caller has put into training mode.
@@ -213,123 +282,64 @@ class Trainer:
         Returns:
             Its losses.
         """
-        per_epoch, training = len(self.feed.sizes), self.spec.training
-        warming = step < self.hyper["pretrain_epochs"] * per_epoch
-        # Seeded each step, so that h's draws never shift those of f and g, and nothing need be kept to resume.
-        dropout = derive(self.spec.seed, "dropout")
-        torch.default_generator.manual_seed(dropout + step)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(dropout + step)
-        for optimiser in self._optimisers:
-            optimiser.zero_grad()
-        losses = (erm if warming else self._method_step)(self._step_nets, batch, self.hyper, self._ramp(step))
-        factor = schedule(training, step, training.epochs * per_epoch)
-        for optimiser in self._optimisers[: 1 if warming else 2]:
-            optimiser.step(factor)
-        return losses
+        return self.stepper.step(batch, step)
 
     def _fail_unless_finite(self, means: dict[str, float | None]) -> None:
         for term, value in means.items():
             if value is not None and not math.isfinite(value):
                 raise TrialFailed(f"epoch {self.epoch + 1}: {term} is {value}")
-        for name, part in self.parts().items():
+        for name, part in {**self.parts(), **self.stepper.modules}.items():
             # One number of each tensor, and one wait for the device.
             tensors = [t.detach() for t in (*part.parameters(), *part.buffers()) if t.is_floating_point()]
             if tensors and not torch.isfinite(torch.stack(torch._foreach_norm(tensors, math.inf))).all():
                 raise TrialFailed(f"epoch {self.epoch + 1}: a parameter of {name} is not a finite number")
 
-    def _test_accuracy(self) -> float | None:
+    def _test_accuracy(self, judged: Nets) -> float | None:
         if self._test is None:
             return None
-        probabilities = evaluate.predict(self.nets, self._test, self.method.transform, self.device)
+        probabilities = evaluate.predict(judged, self._test, self.method.transform, self.device)
         return evaluate.accuracy(probabilities, self._test.labels.numpy())
 
-    def _choose_reported(self, values: dict[str, Any]) -> None:
+    def _choose_reported(self, values: dict[str, Any], judged: Nets) -> None:
         value = objective(self.spec.rule, values)
         if not math.isfinite(value):
             raise TrialFailed(f"epoch {self.epoch}: {self.spec.rule} is undefined on these validation images")
         best = self.spec.training.epoch == "best"
-        if best and self.reported and value <= self.objective:
+        # An epoch of an earlier stage is that of another network: it is reported while there is no other.
+        comparable = bool(self.reported) and self.reported["epoch"] > self.course.spans[-1].first
+        if best and comparable and value <= self.objective:
             return
         self.reported = {"epoch": self.epoch, **values}
         if best:
-            parts = self.parts()
-            self._best = {n: {k: t.clone() for k, t in parts[n].state_dict().items()} for n in ("f", "g")}
+            parts = parts_of(judged)
+            self.best = {n: {k: t.clone() for k, t in parts[n].state_dict().items()} for n in ("f", "g")}
 
     def state(self) -> bytes:
         """All that a trial needs to go on bit for bit, as a torch file.
 
         Random states are functions of the seed, and need not be kept.
         """
-        kept = {
-            "spec": self.spec.to_json(),
-            "epoch": self.epoch,
-            "nets": {name: part.state_dict() for name, part in self.parts().items()},
-            "optimisers": [optimiser.state_dict() for optimiser in self._optimisers],
-            "history": self.history,
-            "reported": self.reported,
-            "best": self._best,
-            "seconds": self.seconds,
-            "started_at": self.started_at.isoformat(),
-        }
-        # A method without a state of its own leaves the checkpoint as it is.
-        if method_tensors := self._method_tensors():
-            kept["method"] = method_tensors
-        file = io.BytesIO()
-        torch.save(kept, file)
-        return file.getvalue()
+        return checkpoint.packed(self)
 
     def load_state(self, data: bytes | memoryview) -> None:
         """Go on from what ``state`` returned.
 
-        Where that fails the trial is as it was.
+        Where that fails the trial is as it was: all is compared before anything is changed.
 
         Raises:
             InputError: It is the state of another trial.
             Exception: Whatever torch raises on bytes that are torn or no state at all, or on one that does not fit.
         """
-        # With weights_only, reading a checkpoint that came from elsewhere runs no code.
-        kept = torch.load(io.BytesIO(data), map_location=self.device, weights_only=True)
-        # Read as a specification: one of an earlier version has fewer keys.
-        if TrialSpec.from_json(kept["spec"]) != TrialSpec.from_json(self.spec.to_json()):
-            raise InputError(f"the checkpoint of {self.spec.trial_id} belongs to another trial: remove it")
-        before = {name: copy.deepcopy(part.state_dict()) for name, part in self.parts().items()}
-        optimisers = [copy.deepcopy(optimiser.state_dict()) for optimiser in self._optimisers]
-        method_tensors = {name: tensor.clone() for name, tensor in self._method_tensors().items()}
-        try:
-            self._load_tensors(kept["nets"], kept["optimisers"], kept.get("method", {}))
-            started_at = datetime.datetime.fromisoformat(kept["started_at"])
-            epoch, history, reported = kept["epoch"], kept["history"], kept["reported"]
-            seconds, best = kept["seconds"], kept["best"]
-            for name, state in (best or {}).items():
-                _check_fits(f"reported {name}", state, before[name])
-        except Exception:
-            self._load_tensors(before, optimisers, method_tensors)
-            raise
-        self.epoch, self.history, self.reported = epoch, history, reported
-        self.seconds, self._best, self.started_at = seconds, best, started_at
-
-    def _method_tensors(self) -> dict[str, Tensor]:
-        return {} if self._method_state is None else dict(self._method_state.tensors())
-
-    def _load_tensors(self, nets: dict[str, Any], optimisers: list[dict[str, Any]], method: dict[str, Tensor]) -> None:
-        held = self._method_tensors()
-        _check_fits("state of the method", method, held)
-        with torch.no_grad():
-            for name, tensor in held.items():
-                tensor.copy_(method[name])
-        for name, part in self.parts().items():
-            part.load_state_dict(nets[name])
-        for optimiser, state in zip(self._optimisers, optimisers, strict=True):
-            optimiser.load_state_dict(state)
+        checkpoint.unpack(self, data)
 
     def reported_nets(self) -> Nets:
         """f and g of the reported epoch, in evaluation mode, without h."""
-        f, g = self.nets.f, self.nets.g
-        if self._best is not None and self.reported["epoch"] != self.epoch:
+        judged = self.stepper.judged()
+        f, g = judged.f, judged.g
+        if self.best is not None and self.reported["epoch"] != self.epoch:
             f, g = copy.deepcopy(f), copy.deepcopy(g)
-            f.load_state_dict(self._best["f"])
-            g.load_state_dict(self._best["g"])
+            f.load_state_dict(self.best["f"])
+            g.load_state_dict(self.best["g"])
         return Nets(f.eval(), g.eval(), None, self.nets.batch_statistics)
 
     def row(self, status: str = "pruned", error: str | None = None) -> dict[str, Any]:
@@ -355,24 +365,3 @@ class Trainer:
             Row, history, predictions and model.
         """
         return outcome.finish(self)
-
-
-def _check_fits(name: str, state: dict[str, Any], expected: dict[str, Any]) -> None:
-    if {key: value.shape for key, value in state.items()} != {key: value.shape for key, value in expected.items()}:
-        raise ValueError(f"the {name} does not fit")
-
-
-def kept_history(state: bytes | memoryview) -> list[dict[str, Any]]:
-    """Read the epochs that a trial's ``state`` holds.
-
-    Args:
-        state: What ``Trainer.state`` returned.
-
-    Returns:
-        Columns of ``history``, one dict for each epoch.
-
-    Raises:
-        Exception: Whatever torch raises on bytes that are torn or no state at all.
-    """
-    history: list[dict[str, Any]] = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)["history"]
-    return history

@@ -16,7 +16,7 @@ from orchestrator.plan.plan import Plan, make_plan
 from orchestrator.search.dispatch import Dispatcher
 from trainable.methods.base import Batch
 from trainable.spec import TrialSpec
-from trainable.trial import timing
+from trainable.trial.sizing import timing
 from trainable.trial.trainer import Trainer
 
 EPOCHS = 10

@@ -79,8 +79,8 @@ def test_an_interrupted_trial_with_state_goes_on_bit_for_bit(tiny: MakeSpec) -> 
     again.load_state(saved)
     while not again.finished:
         again.train_epoch()
-    assert isinstance(whole._method_state, GroupDRO) and isinstance(again._method_state, GroupDRO)
-    assert torch.equal(whole._method_state.q, again._method_state.q)
+    assert isinstance(whole.stepper.state, GroupDRO) and isinstance(again.stepper.state, GroupDRO)
+    assert torch.equal(whole.stepper.state.q, again.stepper.state.q)
     for name, own in whole.nets.f.state_dict().items():
         assert torch.equal(own, again.nets.f.state_dict()[name])
     numbers = [[{k: v for k, v in row.items() if k != "seconds"} for row in one.history] for one in (whole, again)]
@@ -92,10 +92,10 @@ def test_a_state_that_does_not_fit_changes_nothing(tiny: MakeSpec) -> None:
     trainer.train_epoch()
     saved = trainer.state()
     other = Trainer(tiny("dro", epochs=2), "cpu")
-    assert isinstance(other._method_state, GroupDRO)
-    other._method_state.q = torch.ones(3)
+    assert isinstance(other.stepper.state, GroupDRO)
+    other.stepper.state.q = torch.ones(3)
     before = {name: t.clone() for name, t in other.nets.f.state_dict().items()}
-    with pytest.raises(ValueError, match="state of the method does not fit"):
+    with pytest.raises(ValueError, match="its state of the method at q must be"):
         other.load_state(saved)
     assert all(torch.equal(t, other.nets.f.state_dict()[name]) for name, t in before.items())
     assert other.epoch == 0
@@ -131,7 +131,8 @@ def test_a_method_that_has_not_declared_it_is_not_told_the_bias(tiny: MakeSpec) 
 
 def test_group_counts_are_those_of_the_images_drawn(tiny: MakeSpec) -> None:
     trainer = Trainer(tiny("dro"), "cpu")
-    facts = trainer.feed.facts(True, 2, 4)
+    assert trainer.stepper.state is not None
+    facts = trainer.stepper.state.facts
     assert facts.group_counts is not None and facts.attribute is not None and facts.group_counts.shape == (4, 4)
     assert int(facts.group_counts.sum()) == facts.n == trainer.feed.n
     for y, a in zip(facts.labels.tolist(), facts.attribute.tolist(), strict=True):

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 
-from trainable.data.base import ImageSet
+from trainable.data.held_out import taken
 from trainable.evaluation import evaluate
 from trainable.methods.base import Batch
+from trainable.methods.contract.stages import Span
 from trainable.spec import VARIANTS
 from trainable.trial.trainer import Trainer
 
@@ -46,7 +48,8 @@ def epoch_time(trainer: Trainer) -> EpochTime:
     The steps are those of the last epoch, where the ramp is at its end and pre-training is over. At most 8 are timed,
     or as many as begin within 5 s, after a step of 4 images that is not counted; where a whole step would take over
     2 s, one more step of 4 images stands for all, image for image. Validation is scaled up from at most 64 images.
-    Building the trial and its report are left out.
+    Building the trial and its report are left out. Where a method has stages, the steps of each are timed so, and the
+    epoch is the mean one; what it predicts before an epoch is left out.
 
     Args:
         trainer: A fresh trial; it is trained by the steps and of no use afterwards.
@@ -54,35 +57,49 @@ def epoch_time(trainer: Trainer) -> EpochTime:
     Returns:
         The times; ``tested_seconds`` adds what a confirm trial looks at.
     """
-    feed, size = trainer.feed, max(trainer.feed.sizes)
-    few = min(_FEW, size)
-    last = trainer.spec.training.epochs - 1
-    first = last * len(feed.sizes)
-    for part in trainer.parts().values():
-        part.train()
-    batch = part_of(next(feed.batches(last)), few)
-    # The first call of everything makes what later calls find: memory, threads, on a GPU its libraries.
-    _timed(trainer, partial(trainer.train_batch, batch, first))
-    steps = _timed(trainer, partial(trainer.train_batch, batch, first))
-    slow = steps * size / few > _SLOW
-    count, images = 1, few
-    if not slow:
-        batches = feed.batches(last)
-        steps, count, images = 0.0, 0, 0
-        while count < min(_STEPS, len(feed.sizes)) and steps < _PATIENCE:
-            steps += _timed(trainer, partial(_step, trainer, batches, first + count))
-            images += feed.sizes[count]
-            count += 1
+    spans = trainer.course.spans
+    stages = [_stage_steps(trainer, span) for span in spans]
+    slow, words = stages[-1].slow, stages[-1].words
     sets = {id(image_set): image_set for image_set in trainer.validation_images.values()}
     evaluated = sum(map(len, sets.values()))
     one = next(iter(sets.values()))
     some = min(_FEW if slow else _EVALUATED, len(one))
-    shown = _first(one, some)
+    shown = taken(one, np.arange(some))
     predict = partial(evaluate.predict, trainer.nets, shown, trainer.method.transform, trainer.device)
     validation = _timed(trainer, predict)
-    seconds = steps * sum(feed.sizes) / images + validation * evaluated / some
-    steps_of = f"a training step of {few} images" if slow else f"{count} training step{'s' * (count > 1)}"
-    return EpochTime(seconds, validation / some, f"{steps_of} and {some} validation images")
+    trained = sum(stage.seconds * span.epochs for stage, span in zip(stages, spans, strict=True))
+    seconds = trained / trainer.spec.training.epochs + validation * evaluated / some
+    return EpochTime(seconds, validation / some, f"{words} and {some} validation images")
+
+
+@dataclass(frozen=True)
+class _StageSteps:
+    """Seconds of the steps of an epoch of a stage, whether one takes long, and what was timed."""
+
+    seconds: float
+    slow: bool
+    words: str
+
+
+def _stage_steps(trainer: Trainer, span: Span) -> _StageSteps:
+    feed, last = trainer.feeds[span.stage.on], span.end - 1
+    few, first, size = min(_FEW, max(feed.sizes)), trainer.course.first_step(last), max(feed.sizes)
+    with trainer.stepper.training(span):
+        batch = part_of(next(feed.batches(last, first=first)), few)
+        # The first call of everything makes what later calls find: memory, threads, on a GPU its libraries.
+        _timed(trainer, partial(trainer.train_batch, batch, first))
+        steps = _timed(trainer, partial(trainer.train_batch, batch, first))
+        slow = steps * size / few > _SLOW
+        count, images = 1, few
+        if not slow:
+            batches = feed.batches(last, first=first)
+            steps, count, images = 0.0, 0, 0
+            while count < min(_STEPS, len(feed.sizes)) and steps < _PATIENCE:
+                steps += _timed(trainer, partial(_step, trainer, batches, first + count))
+                images += feed.sizes[count]
+                count += 1
+    words = f"a training step of {few} images" if slow else f"{count} training step{'s' * (count > 1)}"
+    return _StageSteps(steps * sum(feed.sizes) / images, slow, words)
 
 
 def tested_seconds(trainer: Trainer, image: float) -> float:
@@ -117,11 +134,6 @@ def part_of(batch: Batch, most: int) -> Batch:
 
 def _step(trainer: Trainer, batches: Iterator[Batch], number: int) -> None:
     trainer.train_batch(next(batches), number)
-
-
-def _first(images: ImageSet, most: int) -> ImageSet:
-    fields = {field.name: getattr(images, field.name)[:most] for field in dataclasses.fields(images)}
-    return dataclasses.replace(images, **fields)
 
 
 def _timed(trainer: Trainer, work: Callable[[], Any]) -> float:
