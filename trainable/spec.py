@@ -17,7 +17,7 @@ from store.rules import RULES, VARIANTS, Rule, objective
 Phase = Literal["search", "confirm"]
 Metric = Literal["accuracy", "balanced_accuracy", "auroc"]
 Draw = Literal["natural", "balanced"]
-"""How the training images are drawn.
+"""Ways to draw the training images.
 
 ``natural``: each once an epoch. ``balanced``: as many images, drawn anew for each epoch so that all groups (class,
 attribute) have the same number, each image repeated as evenly as possible.

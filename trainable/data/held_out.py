@@ -43,6 +43,7 @@ def divide(
         InputError: No class has two patients.
 
     Example:
+        >>> import torch
         >>> zeros = torch.zeros(20, dtype=torch.int64)
         >>> images = ImageSet(torch.zeros(20, 3, 8, 8), torch.arange(20) % 2, zeros[:, None], zeros, torch.arange(20))
         >>> train, held = divide(images, np.arange(20), seed=0, by_attribute=False)
@@ -72,6 +73,7 @@ def taken(images: ImageSet, index: NDArray[np.int64]) -> ImageSet:
         index: int64 ``[M]``, positions in [0, N).
 
     Example:
+        >>> import torch
         >>> zeros = torch.zeros(4, dtype=torch.int64)
         >>> images = ImageSet(torch.zeros(4, 3, 8, 8), torch.arange(4), zeros[:, None], zeros, zeros)
         >>> taken(images, np.array([2, 0])).labels

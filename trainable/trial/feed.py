@@ -155,7 +155,10 @@ class Feed:
 
     @property
     def largest_drawn(self) -> float:
-        """Share of the largest class among the images as they are drawn; 1 / K where they are not drawn naturally."""
+        """Share of the largest class among the images as they are drawn.
+
+        It is 1 / K where they are not drawn naturally.
+        """
         natural = self.sampler is None and self._groups is None
         return self.largest_class if natural else 1 / self.n_classes
 

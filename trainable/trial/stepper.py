@@ -1,4 +1,4 @@
-"""Steps of a trial: the method leaves gradients, the optimisers step; the hooks of a method with state."""
+"""Steps of a trial: the method leaves gradients, the optimisers step, the hooks of a method with state are called."""
 
 from __future__ import annotations
 

@@ -137,7 +137,10 @@ class Trainer:
         return parts_of(self.nets)
 
     def _built(self, role: str, with_bias_head: bool) -> Nets:
-        """Networks with fresh weights, on the device; the role "" is that of the trial's own."""
+        """Networks with fresh weights, on the device.
+
+        The role "" is that of the trial's own.
+        """
         seed = derive(self.spec.seed, role) if role else self.spec.seed
         nets = build_nets(self.spec.network, self.spec.network_options, self._shape, seed, with_bias_head)
         for part in parts_of(nets).values():

@@ -1,1 +1,1 @@
-"""What a method is written against: its search space, one step, its state, its stages, its draws."""
+"""Contract of a method: its search space, one step, its state, its stages, its draws."""

@@ -137,7 +137,9 @@ class MethodState(ABC):
         """
 
     def after_step(self, nets: Nets, step: int) -> None:  # noqa: B027
-        """Look at the networks after the optimisers' step, to average their weights, say; without gradients.
+        """Look at the networks after the optimisers' step, to average their weights, say.
+
+        Gradients are off.
 
         Args:
             nets: f, g and h.

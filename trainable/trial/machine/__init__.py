@@ -1,1 +1,1 @@
-"""What a trial finds and leaves on its machine: the device and the state of the process."""
+"""Machine of a trial: the device and the state of the process."""

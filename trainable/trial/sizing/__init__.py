@@ -1,1 +1,1 @@
-"""What a trial would cost, from a little of it: the time of an epoch, the memory on a card."""
+"""Cost of a trial, from a little of it: the time of an epoch, the memory on a card."""
