@@ -6,6 +6,7 @@ A new data set is one new file beside this one that calls ``register_dataset``.
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import hashlib
 import inspect
@@ -57,6 +58,10 @@ __all__ = [
     "register_dataset",
     "resolve_bias",
 ]
+
+
+DECIDED = ("span",)
+"""Options of any data set that a sweep decides from its bias values (``Dataset.options_for``), given to ``decide``."""
 
 
 class Dataset(ABC):
@@ -197,6 +202,39 @@ class Dataset(ABC):
         """
         return None
 
+    def collected_attribute(self) -> NDArray[np.int64] | None:
+        """Attribute that each image was collected with, int64 ``[N]``.
+
+        None (the default) where the attribute is painted: any image can have any.
+        """
+        return None
+
+    def drawn(
+        self, bias: Mapping[str, float], seed: int, index: NDArray[np.int64], draw: TrainingDraw = "biased"
+    ) -> NDArray[np.int64]:
+        """Positions of the images that ``train_images`` returns, by default all that are asked for."""
+        return index
+
+    def check_draw(
+        self, bias: Mapping[str, float], seed: int, index: NDArray[np.int64], draw: TrainingDraw = "biased"
+    ) -> None:
+        """Refuse a bias value at which the training images cannot be drawn, before a sweep begins.
+
+        By default none is refused.
+
+        Raises:
+            InputError: What cannot be drawn, and what can.
+        """
+        return
+
+    def decide(self, options: Mapping[str, Any]) -> None:
+        """Take those of the options ``DECIDED`` that the sweep's axis decides; by default there are none.
+
+        Args:
+            options: What ``options_for`` returned.
+        """
+        return
+
     def options_for(self, points: Sequence[Mapping[str, float]]) -> Mapping[str, Any]:
         """Options of the data set that the bias values of a sweep decide, e.g. the span of its axis.
 
@@ -285,7 +323,17 @@ def load_dataset(name: str, **options: Any) -> Dataset:
         (('0', '1', '2'), 5000)
     """
     # As text, since a mapping cannot be a key of the cache.
-    return _load(name, json.dumps(options, sort_keys=True))
+    dataset = _load(name, json.dumps({key: options[key] for key in options if key not in DECIDED}, sort_keys=True))
+    decided = {key: options[key] for key in options if key in DECIDED}
+    return _decided(dataset, json.dumps(decided)) if any(decided.values()) else dataset
+
+
+@functools.lru_cache(maxsize=4)
+def _decided(dataset: Dataset, options: str) -> Dataset:
+    # A copy that shares the images: the same data are used by sweeps with other axes.
+    dataset = copy.copy(dataset)
+    dataset.decide(json.loads(options))
+    return dataset
 
 
 @functools.lru_cache(maxsize=4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,6 +10,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from store.sheet.natural import NaturalBias
+from trainable.data.stored import StoredImages
+
+__all__ = [
+    "IGNORED",
+    "NO_BIAS_LABELS",
+    "Axis",
+    "BiasHeads",
+    "ImageSet",
+    "NaturalBias",
+    "Split",
+    "SplitName",
+    "StoredImages",
+    "TrainingDraw",
+    "as_tensor_index",
+    "heads_with_labels",
+]
 
 TrainingDraw = Literal["biased", "unbiased", "clean", "repainted"]
 SplitName = Literal["train", "val", "test"]
@@ -59,25 +77,6 @@ NO_BIAS_LABELS = BiasHeads((), 0, False)
 
 
 @dataclass(frozen=True)
-class NaturalBias:
-    """Bias of the images as they were collected, before anything is drawn.
-
-    Attributes:
-        bias: Value of each bias parameter.
-        interval: Its 95 % interval, (low, high), of each.
-        strength: I(b; y) / H(y), in [0, 1].
-        strength_interval: Its 95 % interval.
-        unit: What the intervals take for independent: ``patients`` or ``images``.
-    """
-
-    bias: Mapping[str, float]
-    interval: Mapping[str, tuple[float, float]]
-    strength: float
-    strength_interval: tuple[float, float]
-    unit: Literal["patients", "images"]
-
-
-@dataclass(frozen=True)
 class Split:
     """Positions of the images of each part, int64.
 
@@ -98,7 +97,7 @@ class ImageSet:
     """Images as a trial sees them, annotations painted.
 
     Attributes:
-        images: uint8, ``[N, 3, H, W]``.
+        images: uint8, ``[N, 3, H, W]``; of large sets in files, ``StoredImages`` that are read batch by batch.
         labels: int64, ``[N]``, the class.
         bias: int64, ``[N, heads]`` or, where the heads are spatial, ``[N, heads, H, W]``; ``IGNORED`` = not counted.
         attribute: int64, ``[N]``, the bias attribute as one number (colour index, annotated or not): what the bias
@@ -107,7 +106,7 @@ class ImageSet:
         weights: float32, ``[N]``, not negative, mean 1: what each image counts in an evaluation; None = each counts 1.
     """
 
-    images: Tensor
+    images: Tensor | StoredImages
     labels: Tensor
     bias: Tensor
     attribute: Tensor
@@ -116,6 +115,15 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def pixels(self) -> Tensor:
+        """All images in memory, uint8 ``[N, 3, H, W]``."""
+        return self.images if isinstance(self.images, Tensor) else self.images[:]
+
+    def batches(self, size: int) -> Iterator[Tensor]:
+        """The images in their order, uint8 ``[size, 3, H, W]`` and a rest."""
+        for start in range(0, len(self), size):
+            yield self.images[start : start + size]
 
 
 def heads_with_labels(heads: BiasHeads, images: ImageSet) -> tuple[BiasHeads, ImageSet]:
