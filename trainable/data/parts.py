@@ -120,6 +120,10 @@ class ImageSet:
         """All images in memory, uint8 ``[N, 3, H, W]``."""
         return self.images if isinstance(self.images, Tensor) else self.images[:]
 
+    def blank(self) -> Tensor:
+        """One black image of the same size, uint8 ``[1, 3, H, W]``."""
+        return torch.zeros((1, *self.images.shape[1:]), dtype=torch.uint8)
+
     def batches(self, size: int) -> Iterator[Tensor]:
         """The images in their order, uint8 ``[size, 3, H, W]`` and a rest."""
         for start in range(0, len(self), size):

@@ -124,7 +124,7 @@ def _tiles(
     dataset: Dataset, value: Mapping[str, float], index: NDArray[np.int64], sides: tuple[int, int]
 ) -> list[Image.Image]:
     least, most = sides
-    images = dataset.train_images(value, derive("samples"), index, "biased").images
+    images = dataset.train_images(value, derive("samples"), index, "biased").pixels()
     tiles = []
     for pixels in images.permute(0, 2, 3, 1).contiguous().numpy():
         tile = Image.fromarray(pixels)

@@ -95,10 +95,11 @@ def predict(
     mode = evaluating if nets.batch_statistics is None else with_batch_statistics
     batch_size = batch_size if nets.batch_statistics is None else nets.batch_statistics
     with mode(nets.f, nets.g), torch.inference_mode():
-        for batch in torch.split(images.images, batch_size):
+        # Of no image too, since the number of classes is the network's.
+        for batch in images.batches(batch_size) if len(images) else (images.blank(),):
             logits = nets.g(nets.f(to_float(batch, transform, device)))
             parts.append(logits.float().softmax(dim=1).cpu())
-    probs: NDArray[np.float32] = torch.cat(parts).numpy()
+    probs: NDArray[np.float32] = torch.cat(parts).numpy()[: len(images)]
     return probs
 
 

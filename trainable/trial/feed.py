@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from trainable.data.base import IGNORED, ImageSet
+from trainable.data.stored import StoredImages
 from trainable.errors import InputError
 from trainable.methods.base import Batch, Method, balanced
 from trainable.networks.build import downsample_bias
@@ -73,11 +74,7 @@ class Feed:
         self._augmentations = augment.resolve(training.augmentation)
         self._transform = method.transform
 
-        pixels = images.images
-        if pixels.numel() * 4 <= FLOAT_BYTES:
-            pixels = pixels.float().div_(255)
-        # Stored as [n, H, W, 3], so that a batch of rows is in channels-last order without a copy.
-        self._pixels = pixels.permute(0, 2, 3, 1).contiguous().to(device)
+        self._pixels = _resident(images.images, device)
         self.y = images.labels.to(device)
         self._b: Tensor | None = None
         self.attribute: Tensor | None = None
@@ -98,8 +95,11 @@ class Feed:
             self._class_weight = (self.n / (n_classes * counts.clamp(min=1))).float().to(device)
 
     def _float(self, index: Tensor | slice) -> Tensor:
-        x = self._pixels[index] if isinstance(index, slice) else self._pixels.index_select(0, index)
-        x = x.permute(0, 3, 1, 2)
+        if isinstance(self._pixels, StoredImages):
+            x = self._pixels[index].to(self._device).contiguous(memory_format=torch.channels_last)
+        else:
+            x = self._pixels[index] if isinstance(index, slice) else self._pixels.index_select(0, index)
+            x = x.permute(0, 3, 1, 2)
         return x if x.is_floating_point() else x.float().div_(255)
 
     def order(self, epoch: int) -> Tensor:
@@ -177,6 +177,16 @@ class Feed:
         for index in torch.split(chosen, size):
             x = self._float(index)
             yield (self._transform(x) if self._transform is not None else x), self.y.index_select(0, index)
+
+
+def _resident(images: Tensor | StoredImages, device: torch.device) -> Tensor | StoredImages:
+    """Images as ``[n, H, W, 3]`` on the device, as floats where they are few; stored ones stay where they are."""
+    if isinstance(images, StoredImages):
+        return images
+    if images.numel() * 4 <= FLOAT_BYTES:
+        images = images.float().div_(255)
+    # Stored as [n, H, W, 3], so that a batch of rows is in channels-last order without a copy.
+    return images.permute(0, 2, 3, 1).contiguous().to(device)
 
 
 def _bias_labels(bias: Tensor, grid: tuple[int, int]) -> Tensor:

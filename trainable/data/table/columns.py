@@ -43,23 +43,37 @@ class Columns:
         columns = (self.labels, self.attribute, self.groups, self.drawn_for)
         return b"/".join(b"" if one is None else one.tobytes() for one in columns)
 
-    def strata(self, classes: Sequence[str], attributes: Sequence[str]) -> tuple[Ints, tuple[str, ...]]:
-        """Kinds of images that the split has in equal parts.
 
-        These are the classes, and within each the attribute where every kind of images has seven patients or more: a
-        rare kind would otherwise fall into one part alone by chance. A patient is of the kind of most of its images.
+def strata(
+    labels: Ints, attribute: Ints | None, groups: Ints, classes: Sequence[str], attributes: Sequence[str]
+) -> tuple[Ints, tuple[str, ...]]:
+    """Kinds of images that a split has in equal parts.
 
-        Returns:
-            Kind of each image, ``[N]``, and the kinds' names.
-        """
-        if self.attribute is None or self.drawn_for is not None:
-            return self.labels, tuple(classes)
-        codes, kinds = np.unique(self.labels * len(attributes) + self.attribute, return_inverse=True)
-        of_patients = np.bincount(patient_classes(kinds.astype(np.int64), self.groups)[1], minlength=len(codes))
-        if of_patients.min() < _LEAST_PATIENTS:
-            return self.labels, tuple(classes)
-        names = [f"{classes[code // len(attributes)]} with {attributes[code % len(attributes)]}" for code in codes]
-        return kinds.astype(np.int64), tuple(names)
+    These are the classes, and within each the attribute where every kind of images has seven patients or more: a rare
+    kind would otherwise fall into one part alone by chance. A patient is of the kind of most of its images.
+
+    Args:
+        labels: Class of each image, ``[N]``.
+        attribute: Attribute of each, ``[N]``; None = there is none.
+        groups: Number of the patient of each, ``[N]``.
+        classes: Names of the classes.
+        attributes: Names of the attributes.
+
+    Returns:
+        Kind of each image, ``[N]``, and the kinds' names.
+
+    Example:
+        >>> strata(np.array([0, 0, 1]), np.array([0, 1, 1]), np.arange(3), ("a", "b"), ("dark", "bright"))[1]
+        ('a', 'b')
+    """
+    if attribute is None:
+        return labels, tuple(classes)
+    codes, kinds = np.unique(labels * len(attributes) + attribute, return_inverse=True)
+    of_patients = np.bincount(patient_classes(kinds.astype(np.int64), groups)[1], minlength=len(codes))
+    if of_patients.min() < _LEAST_PATIENTS:
+        return labels, tuple(classes)
+    names = [f"{classes[code // len(attributes)]} with {attributes[code % len(attributes)]}" for code in codes]
+    return kinds.astype(np.int64), tuple(names)
 
 
 def columns_of(
@@ -159,7 +173,7 @@ def _parts(name: str, split: Column, groups: Ints) -> Ints:
     for text in texts:
         if text not in PARTS:
             raise unknown_name(f"part in split of {name}", text, PARTS)
-    parts = np.array([PARTS.index(text) for text in texts], dtype=np.int64)  # type: ignore[arg-type]
+    parts = np.array([PARTS.index(text) for text in texts], dtype=np.int64)
     spread = np.zeros((int(groups.max()) + 1, len(PARTS)), dtype=bool)
     spread[groups, parts] = True
     if (spread.sum(axis=1) > 1).any():

@@ -25,9 +25,10 @@ from trainable.data.base import (
 from trainable.data.brain.slice_store import distinct
 from trainable.data.patients import split_patients
 from trainable.data.stored import Read, stored_or_read
-from trainable.data.table.columns import Columns, columns_of
+from trainable.data.table.columns import Columns, columns_of, strata
 from trainable.data.table.law import Span, choose, counts_of, feasible_sizes, fits
-from trainable.data.table.painted import Painter, painted_attribute, painting
+from trainable.data.table.painted import Painter as Painter
+from trainable.data.table.painted import painted_attribute, painting
 from trainable.data.table.pixels import Images, in_chunks, reader_of
 from trainable.data.table.refusal import Wanted, check_possible
 from trainable.data.table.strength import independence_weights, joint_law, natural_bias, strength, unbiased_share
@@ -215,7 +216,7 @@ class ImageTable(Dataset):
         return whole.hexdigest(), keys
 
     @functools.cached_property
-    def checksum(self) -> str:  # type: ignore[override]
+    def checksum(self) -> str:
         """Hex digest (SHA-256) over images, classes, attributes, groups and given parts."""
         images = self._given_checksum or self._content[0]
         names = f"{images}/{self.image_size}/{self.classes}/{self.attributes}/{self._own.tolist()}"
@@ -263,9 +264,11 @@ class ImageTable(Dataset):
         Raises:
             InputError: A class has no patient left in some part.
         """
-        strata, titles = self._columns.strata(self.classes, self.attributes)
-        drawn_for = self._columns.drawn_for
-        return split_patients(self.name, strata, self._columns.groups, titles, seed, None, fold, drawn_for)
+        own, drawn_for = self._columns, self._columns.drawn_for
+        # A part that is given has what it has, whatever the attribute.
+        attribute = self._attribute if drawn_for is None and self._paint is None else None
+        kinds, titles = strata(own.labels, attribute, own.groups, self.classes, self.attributes)
+        return split_patients(self.name, kinds, own.groups, titles, seed, None, fold, drawn_for)
 
     def _rho(self, rho: float) -> NDArray[np.float64]:
         return np.where(self._varies, rho, rho if self._share is None else self._share)
@@ -435,8 +438,7 @@ class ImageTable(Dataset):
             return 0.0
         counts = self._counts
         if self._paint is not None:
-            counts = (
-                np.bincount(self._labels, minlength=len(self.classes))[:, None]
-                * np.eye(len(self.attributes))[self._own]
-            )
+            # Of the counts the law takes the class shares; the others of a class are painted in equal parts.
+            of_class = np.bincount(self._labels, minlength=len(self.classes))
+            counts = of_class[:, None] * np.eye(len(self.attributes), dtype=np.int64)[self._own]
         return float(strength(joint_law(counts, self._own, self._rho(bias[_AXIS]))))

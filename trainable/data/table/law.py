@@ -97,7 +97,7 @@ def apportion(size: int, of_class: Ints) -> Ints:
     sizes = np.floor(exact + 1e-9).astype(np.int64)
     missing = size - int(sizes.sum())
     sizes[np.argsort(-(exact - sizes), kind="stable")[:missing]] += 1
-    return sizes
+    return np.asarray(sizes, dtype=np.int64)
 
 
 def largest_sizes(counts: Ints, own: Ints, span: Span) -> Floats:

@@ -42,7 +42,7 @@ def joint_law(counts: Ints, own: Ints, rho: Floats) -> Floats:
     total = others.sum(axis=1, keepdims=True)
     law: Floats = np.divide(others, total, out=np.zeros_like(others), where=total > 0) * (1 - rho)[:, None]
     law[rows, own] = rho
-    return law * (counts.sum(axis=1) / counts.sum())[:, None]
+    return np.asarray(law * (counts.sum(axis=1) / counts.sum())[:, None], dtype=np.float64)
 
 
 def strength(joint: Floats) -> NDArray[np.float64]:

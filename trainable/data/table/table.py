@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from trainable.data.base import register_dataset
 from trainable.data.patients import split_patients
 from trainable.data.table.aligned import aligned_of
+from trainable.data.table.columns import strata
 from trainable.data.table.decode import Decoded, content_digest, decoded
 from trainable.data.table.image_table import ImageTable, Painter
 from trainable.data.table.images import check_fit
@@ -95,7 +96,7 @@ def table(
         )
     own = aligned_of(rows, aligned) if rows.attribute is not None else aligned
     recipe = Recipe(_side(image_size), check_fit(fit), WindowRule.of(window))
-    made = decoded(rows, _not_test(rows), recipe)
+    made = decoded(rows, _not_test(rows, paint is not None), recipe)
     _check_copies(rows, made.content)
     secret = hashlib.blake2b(made.content.tobytes(), digest_size=32, person=b"patients").digest()
     return ImageTable(
@@ -174,11 +175,12 @@ def _side(image_size: Any) -> int | None:
     return image_size
 
 
-def _not_test(rows: TableRows) -> NDArray[np.int64]:
+def _not_test(rows: TableRows, painted: bool) -> NDArray[np.int64]:
     if rows.split is not None:
         return np.flatnonzero(np.array(rows.split) != "test")
-    # The test part is the same for every seed.
-    test = split_patients(NAME, rows.labels, rows.groups, rows.classes, seed=0).test
+    # The test part is the same for every seed; it is drawn as ImageTable draws it.
+    kinds, titles = strata(rows.labels, None if painted else rows.attribute, rows.groups, rows.classes, rows.attributes)
+    test = split_patients(NAME, kinds, rows.groups, titles, seed=0).test
     return np.setdiff1d(np.arange(len(rows)), test)
 
 
