@@ -11,6 +11,8 @@ import numpy as np
 from trainable.data.table.rows import TableRows
 from trainable.errors import InputError, unknown_name
 
+_NOT_TEXT = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
+
 
 def aligned_of(rows: TableRows, option: Mapping[Any, Any] | None) -> dict[str, str]:
     """Attribute that is each class's own.
@@ -105,5 +107,5 @@ def _listed(names: Sequence[str]) -> str:
 def _yaml(name: str) -> str:
     plain = name.replace("_", "").replace("-", "").isalnum() and not name[0].isdigit()
     return (
-        name if plain and name.lower() not in ("true", "false", "yes", "no", "on", "off", "null") else json.dumps(name)
+        name if plain and name.lower() not in _NOT_TEXT else json.dumps(name)
     )
