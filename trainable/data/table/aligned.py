@@ -18,7 +18,7 @@ def aligned_of(rows: TableRows, option: Mapping[Any, Any] | None) -> dict[str, s
     """Attribute that is each class's own.
 
     Args:
-        rows: The rows, with an attribute.
+        rows: The rows; where they have no attribute (it is painted) the option gives the names of its values.
         option: Option ``aligned``, attribute by class; None = the attribute of the same name.
 
     Returns:
@@ -41,11 +41,17 @@ def aligned_of(rows: TableRows, option: Mapping[Any, Any] | None) -> dict[str, s
     if option is None:
         if set(rows.classes) == set(rows.attributes):
             return {name: name for name in rows.classes}
+        if not rows.attributes:
+            raise InputError(
+                f"aligned must name the attribute that is painted on each class of {rows.name}, e.g. aligned: "
+                f"{yaml_of({name: f'mark_{k}' for k, name in enumerate(rows.classes)})}"
+            )
         raise InputError(f"aligned must say which attribute is a class's own ({names}): add e.g. aligned: {line}")
     if not isinstance(option, Mapping):
         raise InputError(f"aligned must name an attribute for each class, e.g. {line}, but is {option!r}")
+    known = rows.attributes or tuple(dict.fromkeys(map(str, option.values())))
     given = {
-        _known("class in aligned", one, rows.classes): _known("attribute in aligned", own, rows.attributes)
+        _known("class in aligned", one, rows.classes): _known("attribute in aligned", own, known)
         for one, own in option.items()
     }
     lacking = [name for name in rows.classes if name not in given]
@@ -106,6 +112,4 @@ def _listed(names: Sequence[str]) -> str:
 
 def _yaml(name: str) -> str:
     plain = name.replace("_", "").replace("-", "").isalnum() and not name[0].isdigit()
-    return (
-        name if plain and name.lower() not in _NOT_TEXT else json.dumps(name)
-    )
+    return name if plain and name.lower() not in _NOT_TEXT else json.dumps(name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +18,7 @@ from trainable.data.table.decode import Decoded, content_digest, decoded
 from trainable.data.table.image_table import ImageTable, Painter
 from trainable.data.table.images import check_fit
 from trainable.data.table.passes import Recipe
+from trainable.data.table.reading.columns import Columns
 from trainable.data.table.reading.window import WindowRule
 from trainable.data.table.rows import TableRows, read_rows
 from trainable.errors import InputError
@@ -27,26 +27,6 @@ from trainable.plugins import load_object
 NAME = "table"
 _SHOWN = 3
 _SMALLEST_SIDE = 8
-
-
-@dataclass(frozen=True)
-class MappedImages:
-    """Images of a memory-mapped file by position, in colour.
-
-    Attributes:
-        images: uint8 ``[N, C, S, S]``, of 1 channel or 3.
-
-    Example:
-        >>> MappedImages(np.full((2, 1, 4, 4), 7, np.uint8))(np.array([1])).shape
-        (1, 3, 4, 4)
-    """
-
-    images: NDArray[np.uint8]
-
-    def __call__(self, index: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """uint8 ``[M, 3, S, S]``, a copy in memory of the images at positions int64 ``[M]``."""
-        chosen = self.images[index]
-        return chosen if chosen.shape[1] == 3 else np.repeat(chosen, 3, axis=1)
 
 
 @register_dataset(NAME, files=("file",), code=("paint",))
@@ -94,22 +74,21 @@ def table(
             f"columns of {rows.name} must name the column of the attribute (what the bias is about), e.g. columns: "
             "{..., attribute: drain}, or paint must draw it"
         )
-    own = aligned_of(rows, aligned) if rows.attribute is not None else aligned
+    own = aligned_of(rows, aligned)
     recipe = Recipe(_side(image_size), check_fit(fit), WindowRule.of(window))
     made = decoded(rows, _not_test(rows, paint is not None), recipe)
     _check_copies(rows, made.content)
     secret = hashlib.blake2b(made.content.tobytes(), digest_size=32, person=b"patients").digest()
     return ImageTable(
-        MappedImages(made.images),
+        made.images,
         rows.labels,
         rows.attribute,
-        rows.groups,
+        None if rows.patients is None else rows.groups,
         classes=rows.classes,
-        attributes=rows.attributes,
+        attributes=rows.attributes or tuple(dict.fromkeys(own.values())),
         aligned=own,
         paint=load_object(paint) if isinstance(paint, str) else paint,
         name=NAME,
-        image_size=made.images.shape[2],
         size=size,
         span=span,
         rho_of=rho_of,
@@ -118,7 +97,7 @@ def table(
         patient_keys=patient_keys(rows, secret),
         share_images=share_images,
         checksum=content_digest(made, recipe),
-        info={"long_name": rows.name.rsplit(".", 1)[0], "note": _note(rows, made)},
+        info={**_info(rows, made), "attribute": Columns.of(columns).attribute_name},
     )
 
 
@@ -206,7 +185,7 @@ def _check_copies(rows: TableRows, content: NDArray[np.uint8]) -> None:
         )
 
 
-def _note(rows: TableRows, made: Decoded) -> str:
+def _info(rows: TableRows, made: Decoded) -> dict[str, str]:
     notes = [rows.left_out_words()]
     if 0 < made.n_wide < len(rows):
         notes.append(
@@ -214,4 +193,4 @@ def _note(rows: TableRows, made: Decoded) -> str:
             if made.window is not None
             else ""
         )
-    return "; ".join(note for note in notes if note)
+    return {"long_name": rows.name.rsplit(".", 1)[0], "note": "; ".join(note for note in notes if note)}

@@ -85,6 +85,11 @@ class Columns:
                 raise InputError(f"columns must name the column of the {role}, but names {', '.join(given) or 'none'}")
         return cls(**given)
 
+    @property
+    def attribute_name(self) -> str:
+        """Name of the attribute's column, or ``attribute`` where it is painted."""
+        return "attribute" if self.attribute is None else self.attribute.name
+
     def __iter__(self) -> Iterator[tuple[str, Column]]:
         """Role and column of those that are given, in the order of ``ROLES``."""
         return iter([(role, column) for role in ROLES if (column := getattr(self, role)) is not None])
