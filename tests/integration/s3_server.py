@@ -76,8 +76,8 @@ def lnl_sweep(server: Server, *words: object, cwd: Path | None = None, **changes
 
 
 @contextmanager
-def moto() -> Iterator[Server]:
-    """A moto server with the bucket of the tests; everything it keeps is in its memory."""
+def moto(bucket: str = BUCKET) -> Iterator[Server]:
+    """A moto server with one bucket; everything it keeps is in its memory."""
     if importlib.util.find_spec("moto") is None:
         pytest.skip("needs moto[server], which is in the dev extra")
     port = free_port()
@@ -88,7 +88,7 @@ def moto() -> Iterator[Server]:
 
     server = Server(f"http://127.0.0.1:{port}", start, start())
     try:
-        make_bucket(server)
+        make_bucket(server, bucket)
         yield server
     finally:
         server.stop()
@@ -142,8 +142,8 @@ def seaweed(folder: Path) -> Iterator[Server]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def make_bucket(server: Server) -> None:
-    """Create the bucket; the server may need some seconds before it can."""
+def make_bucket(server: Server, bucket: str = BUCKET) -> None:
+    """Create a bucket; the server may need some seconds before it can."""
     from pyarrow import fs
 
     store = fs.S3FileSystem(
@@ -156,8 +156,8 @@ def make_bucket(server: Server) -> None:
     end = time.monotonic() + 60
     while True:
         try:
-            store.create_dir(BUCKET)
-            with store.open_output_stream(f"{BUCKET}/ready") as stream:
+            store.create_dir(bucket)
+            with store.open_output_stream(f"{bucket}/ready") as stream:
                 stream.write(b"yes")
             return
         except OSError:

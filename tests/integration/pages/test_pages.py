@@ -1,0 +1,157 @@
+"""Every command and snippet of README and docs, run from an installed wheel in an empty folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator.config.sweep_file import validate
+from tests.integration.pages.page import PAGES, SHELLS, Block, blocks, commands
+from tests.integration.s3_server import moto
+from tests.integration.test_install import ROOT, Installed, build, installed
+from tests.trainable.figshare_files import all_files, folds_file, write_zips, zipped
+
+pytestmark = pytest.mark.slow
+
+ELSEWHERE = {
+    r"make \w+": "needs a checkout: .ci/run calls it",
+    r"source |uv |pip install |.*-m pip install": "makes an environment: tests/integration/test_install.py",
+    r"(ray (up|down|dashboard|exec|attach|job|rsync|status|start|stop|cluster-dump)|export RAY_)": (
+        "needs a cluster: tests/integration/clusters"
+    ),
+    r"(\w+=\$\()?(kubectl|helm|gcloud|aws|sbatch|srun|squeue|ssh|scp) ": "needs a cluster: tests/integration/clusters",
+    r".*--address": "needs a cluster: tests/integration/clusters",
+    r".*--download": "needs a network: tests/trainable/data/brain/figshare",
+    r".*jupyter": "is a program of its own: tests/analysis/test_notebooks.py runs the notebooks",
+    r"R(script)? |duckdb": "is a program of its own",
+}
+"""Commands that no empty folder on one machine can run, and why."""
+SHORT = ("training.epochs=1", "search.trials=1", "search.repeats=1", "confirm.seeds=1", "search.early_stopping=off")
+"""What a sweep of the pages is cut down to."""
+SLICES = 96
+"""Slices of 24 patients in the archive that the pages prepare."""
+_SUBMITTED = re.compile(r"ray job submit .*?-- (?:bash -c ')?(.*? && )?(lnl-sweep [^']*)'?$")
+
+
+def elsewhere(command: str) -> bool:
+    """True for a command of which another test is."""
+    return any(re.match(pattern, command) for pattern in ELSEWHERE)
+
+
+def shortened(command: str, folder: Path) -> str:
+    """A sweep of two bias values, one epoch, one candidate and one seed in place of a long one."""
+    words = command.split()
+    if words[:2] != ["lnl-sweep", "run"] or {"--dry-run", "--smoke"} & set(words):
+        return command
+    changes = list(SHORT)
+    name = next((word for word in words[2:] if word.endswith(".yaml")), "")
+    axis, values = bias_axis((folder if (folder / name).is_file() else ROOT) / name) if name else ("", [])
+    if (folder / name).is_file():
+        changes += [f"dataset.bias.{axis}=[{values[0]},{values[-1]}]"] * bool(axis)
+    elif name:
+        # A sweep of the package: one cell of it, and a large network on small images.
+        changes += ["network.image_size=64"] * ("mri" in name or "seed" in name)
+        words += ["--only", f"method=erm,{axis}={values[-1]}"]
+    for change in changes:
+        if change.partition("=")[0] not in command:
+            words += ["--set", change]
+    return " ".join([*words, "--cpus", "2"])
+
+
+def bias_axis(path: Path) -> tuple[str, list[float]]:
+    """First bias parameter of a sweep file, and its values."""
+    bias = yaml.safe_load(path.read_text(encoding="utf-8"))["dataset"]["bias"]
+    points = bias if isinstance(bias, list) else [bias]
+    axis = next(iter(points[0]))
+    values = [value for point in points for value in (point[axis] if isinstance(point[axis], list) else [point[axis]])]
+    return axis, values
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory, short_tmp: Path) -> Installed:
+    wheel = build(ROOT, "wheel", tmp_path_factory.mktemp("wheel"))
+    return installed(short_tmp / "pages", wheel)
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Mapping[str, str]]:
+    with moto("my-bucket") as server:
+        yield server.variables
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder with what a reader brings along: files from elsewhere that the pages name."""
+    files = write_zips(tmp_path / "parts", all_files(SLICES, small=tuple(range(1, SLICES + 1))), folds_file(SLICES))
+    (tmp_path / "1512427.zip").write_bytes(zipped(files))
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_reader_can_follow(page: str, environment: Installed, store: Mapping[str, str], folder: Path) -> None:
+    path = f"{environment.python.parent}{os.pathsep}{environment.variables['PATH']}"
+    cache = str(folder.parent / "cache")
+    variables = {**environment.variables, **store, "PATH": path, "PLOTLY_RENDERER": "json", "LNL_SWEEP_CACHE": cache}
+    reader = Reader(folder, variables)
+    for block in blocks(PAGES[page].read_text(encoding="utf-8")):
+        reader.follow(block, f"{page}:{block.line}")
+    reader.run_python(page)
+
+
+class Reader:
+    """Somebody who writes the files of a page and types its commands.
+
+    Args:
+        folder: The current folder.
+        variables: The environment.
+    """
+
+    def __init__(self, folder: Path, variables: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.variables = dict(variables)
+        self.python: list[str] = []
+
+    def follow(self, block: Block, where: str) -> None:
+        """Keep, type or check one block; Python is collected."""
+        if block.file:
+            target = self.folder / block.file
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(block.text, encoding="utf-8")
+        elif block.language in SHELLS:
+            for command in commands(block.text):
+                self.type(command, where)
+        elif block.language == "yaml":
+            whole = {"dataset": {"name": "brain_phantom", "bias": {"rho": 1}}, "methods": ["erm"]}
+            validate({**whole, **yaml.safe_load(block.text)}, where)
+        elif block.language == "python":
+            self.python.append(f"# {where}\n{block.text}")
+
+    def type(self, command: str, where: str) -> None:
+        """Type one command."""
+        if (match := re.fullmatch(r"export (\w+)=(\S+)", command)) and not elsewhere(command):
+            self.variables[match[1]] = match[2]
+        else:
+            # What a job does, it does without a cluster too.
+            submitted = _SUBMITTED.match(command)
+            typed = submitted[2] if submitted else command
+            if not elsewhere(typed):
+                self._run(["bash", "-c", shortened(typed, self.folder)], f"{where}: {command}")
+
+    def run_python(self, page: str) -> None:
+        """Run the page's Python in one process, as in a notebook."""
+        if self.python:
+            script = self.folder / "snippets_of_the_page.py"
+            script.write_text("\n".join(self.python), encoding="utf-8")
+            self._run(["python", script.name], page)
+
+    def _run(self, words: list[str], what: str) -> None:
+        done = subprocess.run(
+            words, cwd=self.folder, env=self.variables, capture_output=True, text=True, timeout=600, check=False
+        )
+        assert done.returncode == 0, f"{what}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
