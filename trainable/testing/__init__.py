@@ -8,5 +8,6 @@ from __future__ import annotations
 from trainable.testing.datasets import check_dataset
 from trainable.testing.findings import Finding, assert_passes
 from trainable.testing.methods import check_method
+from trainable.testing.networks import check_network
 
-__all__ = ["Finding", "assert_passes", "check_dataset", "check_method"]
+__all__ = ["Finding", "assert_passes", "check_dataset", "check_method", "check_network"]

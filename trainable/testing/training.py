@@ -139,9 +139,7 @@ def first_difference(a: Any, b: Any, place: str = "") -> Difference | None:
         Difference(place='loss', first='0.5', second='0.25')
     """
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        if a.shape == b.shape and bool(
-            ((a == b) | (a.isnan() & b.isnan())).all() if a.dtype.is_floating_point else (a == b).all()
-        ):
+        if torch.equal(a, b) or (a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num())):
             return None
         if a.shape != b.shape:
             return Difference(place, f"of shape {list(a.shape)}", f"of shape {list(b.shape)}")
