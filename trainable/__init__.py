@@ -12,7 +12,18 @@ if TYPE_CHECKING:
     from trainable.api import Classifier, Run, load_model, train
     from trainable.data.base import list_datasets, load_dataset, register_dataset
     from trainable.errors import InputError
-    from trainable.methods.base import list_methods, register_method
+    from trainable.methods.adversary import label_loss
+    from trainable.methods.base import (
+        Choices,
+        Losses,
+        MethodState,
+        Nets,
+        Range,
+        Stage,
+        balanced,
+        list_methods,
+        register_method,
+    )
     from trainable.networks.base import list_networks, register_network
     from trainable.spec import Training
 
@@ -31,6 +42,8 @@ _HOMES = {
     "load_dataset": "data.base",
     "register_dataset": "data.base",
     "InputError": "errors",
+    "label_loss": "methods.adversary",
+    **dict.fromkeys(("Choices", "Losses", "MethodState", "Nets", "Range", "Stage", "balanced"), "methods.base"),
     "list_methods": "methods.base",
     "register_method": "methods.base",
     "list_networks": "networks",
@@ -40,10 +53,18 @@ _HOMES = {
 
 __all__ = [
     "NUMERICS",
+    "Choices",
     "Classifier",
     "InputError",
+    "Losses",
+    "MethodState",
+    "Nets",
+    "Range",
     "Run",
+    "Stage",
     "Training",
+    "balanced",
+    "label_loss",
     "list_datasets",
     "list_methods",
     "list_networks",

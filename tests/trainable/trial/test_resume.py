@@ -128,7 +128,7 @@ def test_a_state_that_does_not_fit_leaves_the_trial_as_it_was(tiny: MakeSpec) ->
     file = io.BytesIO()
     torch.save(kept, file)
     before = unpacked(fresh)
-    with pytest.raises(Exception, match="its networks at h.inner.hidden.weight must be"):
+    with pytest.raises(Exception, match=r"its networks at h\.inner\.hidden\.weight must be"):
         fresh.load_state(file.getvalue())
     assert identical(unpacked(fresh), before) and fresh.epoch == 0
 
