@@ -135,6 +135,7 @@ PREDICTIONS: Columns = {
     "label": (_INT, "True class."),
     "attribute": (_INT, "Bias attribute painted on the image."),
     "predicted": (_INT, "Predicted class."),
+    "weight": (_FLOAT, "What the image counts in the variant's figures, mean 1; null = every image counts 1."),
 }
 """Besides one column ``p_<class>`` for each class: its probability (float32)."""
 
@@ -247,7 +248,7 @@ def arrow_schema(table: str, columns: Iterable[str] = ()) -> pa.Schema:
 
     Example:
         >>> arrow_schema("predictions", ["p_glioma"]).names[-2:]
-        ['predicted', 'p_glioma']
+        ['weight', 'p_glioma']
     """
     known = TABLES[table]
     fields = [pa.field(name, kind) for name, (kind, _) in known.items()]

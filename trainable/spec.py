@@ -15,7 +15,7 @@ from store.names import place_of_version_1
 from store.rules import RULES, VARIANTS, Rule, objective
 
 Phase = Literal["search", "confirm"]
-Metric = Literal["accuracy", "balanced_accuracy", "auroc"]
+Metric = Literal["accuracy", "balanced_accuracy", "auroc", "worst_group"]
 Draw = Literal["natural", "balanced"]
 """Ways to draw the training images.
 

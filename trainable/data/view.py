@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from trainable.data.base import Dataset, ImageSet, Split, TrainingDraw
 from trainable.errors import InputError, unknown_name
@@ -66,9 +67,14 @@ class DataView:
         parts = ("images", "labels", "bias", "attribute", "index")
         return ImageSet(*(torch.cat([getattr(kept, name), getattr(other, name)])[order] for name in parts))
 
-    def probe_train(self) -> ImageSet:
-        """Training images annotated independently of the class, for the bias probe."""
-        return self.dataset.variant_images("independent", self.bias, self.split.train, f"probe/{self.seed}")
+    def probe_train(self, places: NDArray[np.int64]) -> ImageSet:
+        """Training images annotated independently of the class, for the bias probe.
+
+        Args:
+            places: The images, as places in the training part; their order is kept.
+        """
+        index = self.split.train[places]
+        return self.dataset.variant_images("independent", self.bias, index, f"probe/{self.seed}")
 
     def validation(self, rule: Rule) -> ImageSet:
         """Validation images of one selection rule (``val_reweighted`` uses those of ``val_biased``)."""

@@ -18,7 +18,7 @@ LEAST_PROBABILITY = 1e-7
 """Least probability in the log loss: a single float32 zero would make it infinite."""
 
 
-def brier(probs: Floats, labels: Ints) -> float:
+def brier(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
     """Brier score of several classes (Brier 1950), in [0, 2]: squared errors summed over classes, mean over images.
 
     Half of it, the form for two classes alone, is not meant: guessing evenly among K classes scores 1 - 1 / K.
@@ -26,6 +26,7 @@ def brier(probs: Floats, labels: Ints) -> float:
     Args:
         probs: Probabilities, float ``[N, K]``.
         labels: Classes, int64 ``[N]``.
+        weights: Weight of each image, float ``[N]``, or None for ones.
 
     Example:
         >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])
@@ -35,10 +36,10 @@ def brier(probs: Floats, labels: Ints) -> float:
     if not len(labels):
         return float("nan")
     p = probs.astype(np.float64)
-    return float(((p - np.eye(p.shape[1])[labels]) ** 2).sum(axis=1).mean())
+    return _mean(((p - np.eye(p.shape[1])[labels]) ** 2).sum(axis=1), weights)
 
 
-def log_loss(probs: Floats, labels: Ints) -> float:
+def log_loss(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
     """Mean of -log of the true class's probability, nats, in [0, 16.12].
 
     Probabilities below 1e-7 count as 1e-7.
@@ -46,6 +47,7 @@ def log_loss(probs: Floats, labels: Ints) -> float:
     Args:
         probs: Probabilities, float ``[N, K]``.
         labels: Classes, int64 ``[N]``.
+        weights: Weight of each image, float ``[N]``, or None for ones.
 
     Example:
         >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])
@@ -55,15 +57,16 @@ def log_loss(probs: Floats, labels: Ints) -> float:
     if not len(labels):
         return float("nan")
     true = probs[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.clip(true, LEAST_PROBABILITY, 1.0)).mean())
+    return -_mean(np.log(np.clip(true, LEAST_PROBABILITY, 1.0)), weights)
 
 
-def confidence_gap(probs: Floats, labels: Ints) -> float:
+def confidence_gap(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
     """Mean confidence (largest probability) minus accuracy, in [-1, 1]: above 0 overconfident.
 
     Args:
         probs: Probabilities, float ``[N, K]``.
         labels: Classes, int64 ``[N]``.
+        weights: Weight of each image, float ``[N]``, or None for ones.
 
     Example:
         >>> probs, labels = np.array([[0.75, 0.25], [0.5, 0.5]]), np.array([0, 1])
@@ -72,15 +75,17 @@ def confidence_gap(probs: Floats, labels: Ints) -> float:
     """
     if not len(labels):
         return float("nan")
-    return float(probs.max(axis=1).astype(np.float64).mean() - (probs.argmax(axis=1) == labels).mean())
+    right = (probs.argmax(axis=1) == labels).astype(np.float64)
+    return _mean(probs.max(axis=1).astype(np.float64), weights) - _mean(right, weights)
 
 
-def calibration_error(probs: Floats, labels: Ints, bins: int = BINS) -> float:
+def calibration_error(probs: Floats, labels: Ints, weights: Floats | None = None, bins: int = BINS) -> float:
     """Expected calibration error (Guo et al., ICML 2017, eq. 3), in [0, 1].
 
     Args:
         probs: Probabilities.
         labels: Classes.
+        weights: Weight of each image, float ``[N]``, or None for ones.
         bins: Number of equal bins (i / bins, (i + 1) / bins] of the largest probability.
 
     Returns:
@@ -95,8 +100,9 @@ def calibration_error(probs: Floats, labels: Ints, bins: int = BINS) -> float:
         return float("nan")
     confidence = probs.max(axis=1).astype(np.float64)
     right = (probs.argmax(axis=1) == labels).astype(np.float64)
-    gaps = np.bincount(_bin_of(confidence, bins), weights=right - confidence, minlength=bins)
-    return float(np.abs(gaps).sum() / len(labels))
+    w = np.ones(len(labels)) if weights is None else np.asarray(weights, dtype=np.float64)
+    gaps = np.bincount(_bin_of(confidence, bins), weights=w * (right - confidence), minlength=bins)
+    return float(np.abs(gaps).sum() / w.sum()) if w.sum() > 0 else float("nan")
 
 
 def calibration_error_null(probs: Floats, bins: int = BINS) -> float:
@@ -122,6 +128,13 @@ def calibration_error_null(probs: Floats, bins: int = BINS) -> float:
     confidence = np.clip(probs.max(axis=1).astype(np.float64), 0.0, 1.0)
     bin_index = _bin_of(confidence, bins)
     return sum(_mean_deviation(confidence[bin_index == i]) for i in np.unique(bin_index)) / len(probs)
+
+
+def _mean(values: NDArray[np.float64], weights: Floats | None) -> float:
+    if weights is None:
+        return float(values.mean())
+    w = np.asarray(weights, dtype=np.float64)
+    return float((w * values).sum() / w.sum()) if w.sum() > 0 else float("nan")
 
 
 def _bin_of(confidence: NDArray[np.float64], bins: int) -> Ints:

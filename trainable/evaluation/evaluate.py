@@ -7,7 +7,7 @@ here.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from trainable.errors import InputError
 from trainable.evaluation.calibration import brier, calibration_error, calibration_error_null, confidence_gap, log_loss
 from trainable.evaluation.metrics import (
     Reweighted,
+    Scored,
     accuracy,
     auroc,
     balanced_accuracy,
@@ -29,6 +30,7 @@ from trainable.evaluation.metrics import (
     recalls,
     reweighted,
     score,
+    scored,
     worst_group_accuracy,
 )
 from trainable.evaluation.probe import bias_probe
@@ -54,9 +56,11 @@ __all__ = [
     "recalls",
     "reweighted",
     "score",
+    "scored",
     "test_report",
     "validation_sets",
     "validation_values",
+    "weights_of",
     "worst_group_accuracy",
 ]
 
@@ -166,7 +170,7 @@ def validation_sets(view: DataView) -> dict[Rule, ImageSet]:
 def validation_values(
     nets: Nets,
     sets: Mapping[Rule, ImageSet],
-    metric: Metric,
+    metric: Scored,
     transform: Transform | None = None,
     device: torch.device | str = "cpu",
     reweighting: Reweighting | None = None,
@@ -176,7 +180,7 @@ def validation_values(
     Args:
         nets: The networks.
         sets: Images of each rule, from ``validation_sets``.
-        metric: The sweep's metric.
+        metric: The sweep's metric, as ``scored`` gives it.
         transform: The method's transform of float images, or None.
         device: Where f and g live.
         reweighting: Needed where ``sets`` holds ``val_reweighted``.
@@ -202,7 +206,7 @@ def validation_values(
             known[id(images)] = predict(nets, images, transform, device)
         probs, labels = known[id(images)], images.labels.numpy()
         if rule != "val_reweighted":
-            values[rule] = _defined(score(metric, probs, labels))
+            values[rule] = _defined(score(metric, probs, labels, weights_of(images), images.attribute.numpy()))
             continue
         if reweighting is None:
             raise InputError("val_reweighted needs the groups of the validation images: pass reweighting")
@@ -262,21 +266,28 @@ def test_report(
         probs[name] = predict(nets, sets[name], transform, device)
     labels = {name: sets[name].labels.numpy() for name in sets}
     predicted = {name: probs[name].argmax(axis=1) for name in sets}
+    weights = {name: weights_of(sets[name]) for name in sets}
 
-    by_class = recalls(probs["unbiased"], labels["unbiased"])
+    unbiased = probs["unbiased"], labels["unbiased"], weights["unbiased"]
+    by_class = recalls(*unbiased)
     columns: dict[str, Any] = {
-        "test_accuracy": accuracy(probs["unbiased"], labels["unbiased"]),
-        "test_balanced_accuracy": balanced_accuracy(probs["unbiased"], labels["unbiased"]),
-        "test_auroc": auroc(probs["unbiased"], labels["unbiased"]),
-        **{f"test_{name}_accuracy": accuracy(probs[name], labels[name]) for name in names if name != "unbiased"},
+        "test_accuracy": accuracy(*unbiased),
+        "test_balanced_accuracy": balanced_accuracy(*unbiased),
+        "test_auroc": auroc(*unbiased),
+        **{
+            f"test_{name}_accuracy": accuracy(probs[name], labels[name], weights[name])
+            for name in names
+            if name != "unbiased"
+        },
         "test_worst_group_accuracy": _worst_group(sets, predicted, dataset),
         "test_worst_class_accuracy": float(np.nanmin(by_class)) if not np.isnan(by_class).all() else float("nan"),
         "flip_rate": flip_rate(*(predicted[name] for name in dataset.flip_pair)) if dataset.flip_pair else None,
-        "ece": calibration_error(probs["unbiased"], labels["unbiased"]),
-        "ece_null": calibration_error_null(probs["unbiased"]),
-        "confidence_gap": confidence_gap(probs["unbiased"], labels["unbiased"]),
-        "test_brier": brier(probs["unbiased"], labels["unbiased"]),
-        "test_log_loss": log_loss(probs["unbiased"], labels["unbiased"]),
+        "ece": calibration_error(*unbiased),
+        # Of a sum of weighted draws no law is exact.
+        "ece_null": calibration_error_null(probs["unbiased"]) if weights["unbiased"] is None else None,
+        "confidence_gap": confidence_gap(*unbiased),
+        "test_brier": brier(*unbiased),
+        "test_log_loss": log_loss(*unbiased),
         **{f"recall_{name}": float(recall) for name, recall in zip(dataset.classes, by_class, strict=True)},
         "n_test": len(labels["unbiased"]),
     }
@@ -292,9 +303,24 @@ def test_report(
         "label": np.concatenate([labels[name] for name in names]),
         "attribute": np.concatenate([sets[name].attribute.numpy() for name in names]),
         "predicted": np.concatenate([predicted[name] for name in names]).astype(np.int64),
+        **_weight_column([sets[name] for name in names]),
         **{f"p_{name}": np.ascontiguousarray(stacked[:, k]) for k, name in enumerate(dataset.classes)},
     }
     return columns, predictions
+
+
+def weights_of(images: ImageSet) -> NDArray[np.float64] | None:
+    """What each image counts, float64 ``[N]``; None = each counts 1."""
+    return None if images.weights is None else images.weights.numpy().astype(np.float64)
+
+
+def _weight_column(sets: Sequence[ImageSet]) -> dict[str, NDArray[np.float64]]:
+    """The column ``weight``, where some image has another weight than 1."""
+    weights = [weights_of(images) for images in sets]
+    if all(one is None for one in weights):
+        return {}
+    both = zip(weights, sets, strict=True)
+    return {"weight": np.concatenate([np.ones(len(images)) if w is None else w for w, images in both])}
 
 
 def _worst_group(sets: Mapping[str, ImageSet], predicted: Mapping[str, NDArray[np.int64]], dataset: Dataset) -> float:

@@ -7,7 +7,7 @@ Everywhere: ``probs`` float ``[N, K]``, rows sum to 1; ``labels`` int64 ``[N]`` 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from trainable.spec import Metric
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
+Scored = Metric | Literal["worst_class"]
+"""A sweep's metric, or its worst group where the groups are the classes alone (``scored``)."""
 _JACKKNIFE_BLOCKS = 100
 
 
@@ -115,12 +117,13 @@ def auroc(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
     return float(np.mean(areas)) if areas else float("nan")
 
 
-def worst_group_accuracy(correct: NDArray[np.bool_], groups: Ints) -> float:
+def worst_group_accuracy(correct: NDArray[np.bool_], groups: Ints, weights: Floats | None = None) -> float:
     """Lowest accuracy over groups (Sagawa et al., ICLR 2020).
 
     Args:
         correct: Whether each prediction is right, ``[N]``.
         groups: Group of each image, int64 ``[N]``, any numbers.
+        weights: Weight of each image, float ``[N]``, or None for ones; a group of weight 0 is none.
 
     Returns:
         The minimum over the groups that have images, in [0, 1].
@@ -132,7 +135,11 @@ def worst_group_accuracy(correct: NDArray[np.bool_], groups: Ints) -> float:
     if not len(correct):
         return float("nan")
     _, inverse = np.unique(groups, return_inverse=True)
-    return float((np.bincount(inverse, weights=correct) / np.bincount(inverse)).min())
+    if weights is None:
+        return float((np.bincount(inverse, weights=correct) / np.bincount(inverse)).min())
+    w = np.asarray(weights, dtype=np.float64)
+    right, total = np.bincount(inverse, weights=w * correct), np.bincount(inverse, weights=w)
+    return float((right[total > 0] / total[total > 0]).min()) if (total > 0).any() else float("nan")
 
 
 def flip_rate(first: Ints, second: Ints) -> float:
@@ -157,17 +164,35 @@ def flip_rate(first: Ints, second: Ints) -> float:
     return float(np.mean(first != second)) if len(first) else float("nan")
 
 
+def scored(metric: Metric, worst_group_by: str) -> Scored:
+    """The metric as validation images are scored in it.
+
+    Args:
+        metric: The sweep's metric.
+        worst_group_by: Of the data set: where a group is made of several test variants, which validation images have
+            no counterpart of, the classes alone are groups.
+
+    Example:
+        >>> scored("worst_group", "attribute"), scored("worst_group", "variant"), scored("auroc", "variant")
+        ('worst_group', 'worst_class', 'auroc')
+    """
+    return "worst_class" if metric == "worst_group" and worst_group_by == "variant" else metric
+
+
 _METRICS = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "auroc": auroc}
 
 
-def score(metric: Metric, probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
+def score(
+    metric: Scored, probs: Floats, labels: Ints, weights: Floats | None = None, attribute: Ints | None = None
+) -> float:
     """Compute the sweep's metric.
 
     Args:
-        metric: ``accuracy``, ``balanced_accuracy`` or ``auroc``.
+        metric: ``accuracy``, ``balanced_accuracy``, ``auroc``, ``worst_group`` or ``worst_class``.
         probs: Probabilities.
         labels: Classes.
         weights: Weight of each image, or None.
+        attribute: Bias attribute of each image, with the class the group of ``worst_group``; None = the class alone is.
 
     Returns:
         A number in [0, 1].
@@ -180,8 +205,14 @@ def score(metric: Metric, probs: Floats, labels: Ints, weights: Floats | None = 
         >>> score("balanced_accuracy", probs, labels)
         0.75
     """
+    if metric in ("worst_group", "worst_class"):
+        groups = labels
+        if metric == "worst_group" and attribute is not None and len(attribute):
+            # An attribute may be -1, not counted: a group of its own.
+            groups = labels * (int(attribute.max()) + 2) + attribute + 1
+        return worst_group_accuracy(probs.argmax(axis=1) == labels, groups, weights)
     if metric not in _METRICS:
-        raise unknown_name("metric", metric, _METRICS)
+        raise unknown_name("metric", metric, (*_METRICS, "worst_group"))
     return _METRICS[metric](probs, labels, weights)
 
 
@@ -233,7 +264,7 @@ def bias_weights(labels: Ints, bias: Ints, target: Floats) -> NDArray[np.float64
     return weights
 
 
-def reweighted(metric: Metric, probs: Floats, labels: Ints, bias: Ints, target: Floats, groups: Ints) -> Reweighted:
+def reweighted(metric: Scored, probs: Floats, labels: Ints, bias: Ints, target: Floats, groups: Ints) -> Reweighted:
     """Estimate a metric at independence of bias and class from data in which they depend.
 
     With the metric accuracy and a target law that is all on "not annotated" this is
@@ -261,7 +292,7 @@ def reweighted(metric: Metric, probs: Floats, labels: Ints, bias: Ints, target: 
         1.0
     """
     weights = bias_weights(labels, bias, target)
-    estimate = score(metric, probs, labels, weights)
+    estimate = score(metric, probs, labels, weights, bias)
     n_eff = float(weights.sum() ** 2 / (weights**2).sum())
     _, inverse = np.unique(groups, return_inverse=True)
     blocks = inverse % _JACKKNIFE_BLOCKS
@@ -270,6 +301,6 @@ def reweighted(metric: Metric, probs: Floats, labels: Ints, bias: Ints, target: 
         return Reweighted(estimate, float("nan"), n_eff)
     # Without some block a class can be without images, where the area under the curve is undefined: NaN is left out.
     kept = [blocks != block for block in range(n_blocks)]
-    without = np.array([score(metric, probs[keep], labels[keep], weights[keep]) for keep in kept])
+    without = np.array([score(metric, probs[keep], labels[keep], weights[keep], bias[keep]) for keep in kept])
     se = float(np.sqrt((n_blocks - 1) * np.nanmean((without - np.nanmean(without)) ** 2)))
     return Reweighted(estimate, se, n_eff)

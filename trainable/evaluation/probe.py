@@ -7,7 +7,9 @@ the class, and scored on other such images.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -26,12 +28,15 @@ _BETA_1, _BETA_2 = 0.9, 0.999
 
 def bias_probe(
     f: nn.Module, view: DataView, transform: Transform | None, seed: int, device: torch.device | str = "cpu"
-) -> float:
+) -> float | None:
     """Accuracy of a fresh head that predicts the bias attribute from f's frozen features.
 
     The head has one hidden layer of 64 units and sees, for each channel of f's output, its mean, maximum and standard
     deviation over positions. It is trained on at most 1,000 images of ``view.probe_train()`` by 100 full-batch steps
     of Adam and scored on ``view.test("independent")``. Chance is the share of the commonest attribute.
+
+    Where the bias is not painted, the 1,000 images are as many of each class and attribute as there are, and both loss
+    and accuracy are weighted so that bias and class are independent.
 
     Where the attribute is made of several annotations (the data set's ``attribute_bits``), each active one has a head
     of its own, and the value is the mean over them: one head for all their combinations would have another chance for
@@ -45,16 +50,19 @@ def bias_probe(
         device: Where f lives.
 
     Returns:
-        Accuracy in [0, 1].
+        Accuracy in [0, 1]; None where there is no attribute, or none that occurs in every class.
 
     Raises:
         InputError: The view is one of the search phase, which never sees test data.
     """
-    train, test = view.probe_train(), view.test("independent")
-    order = torch.randperm(len(train), generator=torch_generator(seed, "probe/images"))[:_IMAGES]
+    if not view.dataset.attributes:
+        return None
+    # Those of the other images are never looked at, nor painted.
+    train, test = view.probe_train(_probe_order(view, seed)), view.test("independent")
+    if any(images.weights is not None and not images.weights.any() for images in (train, test)):
+        return None
     # The head is small: on the CPU it costs less than the launches on a GPU, and is the same on every device.
-    x = _summaries(f, train, order, transform, device)
-    x_test = _summaries(f, test, torch.arange(len(test)), transform, device)
+    x, x_test = (_summaries(f, images, transform, device) for images in (train, test))
     mean, spread = x.mean(dim=0), x.std(dim=0, correction=0)
     # A constant feature carries nothing; dividing by its spread of rounding errors would make noise of it.
     scale = torch.where(spread > 1e-6, 1 / spread.clamp_min(1e-6), torch.zeros_like(spread))
@@ -62,10 +70,27 @@ def bias_probe(
     n_values = len(view.dataset.attributes)
     accuracies = []
     for bits in _probed(view, train.attribute):
-        weights = _fit(x, train.attribute[order] & bits, n_values, seed)
+        weights = _fit(x, train.attribute & bits, train.weights, n_values, seed)
         predicted = _head(x_test, weights, n_values).argmax(dim=1)
-        accuracies.append(float((predicted == test.attribute & bits).double().mean()))
+        right = (predicted == test.attribute & bits).double()
+        share = right.mean() if test.weights is None else (right * test.weights).sum() / test.weights.double().sum()
+        accuracies.append(float(share))
     return sum(accuracies) / len(accuracies)
+
+
+def _probe_order(view: DataView, seed: int) -> NDArray[np.int64]:
+    """Places in the training part of the images that the head is trained on."""
+    index = view.split.train
+    order: NDArray[np.int64] = torch.randperm(len(index), generator=torch_generator(seed, "probe/images")).numpy()
+    attribute = view.dataset.collected_attribute()
+    if attribute is None:
+        return order[:_IMAGES]
+    # In turn one image of each class and attribute: of a rare kind all are needed.
+    kinds = np.unique(np.stack([view.dataset.labels(), attribute])[:, index[order]], axis=1, return_inverse=True)[1]
+    turn = np.empty(len(order), dtype=np.int64)
+    for kind in np.unique(kinds):
+        turn[kinds == kind] = np.arange((kinds == kind).sum())
+    return order[np.argsort(turn, kind="stable")[:_IMAGES]]
 
 
 def _probed(view: DataView, attribute: Tensor) -> list[int]:
@@ -76,13 +101,11 @@ def _probed(view: DataView, attribute: Tensor) -> list[int]:
     return [bits for bits in view.dataset.attribute_bits if len(torch.unique(attribute & bits)) > 1] or [-1]
 
 
-def _summaries(
-    f: nn.Module, images: ImageSet, rows: Tensor, transform: Transform | None, device: torch.device | str
-) -> Tensor:
+def _summaries(f: nn.Module, images: ImageSet, transform: Transform | None, device: torch.device | str) -> Tensor:
     parts = []
     with evaluating(f), torch.inference_mode():
-        for batch in torch.split(rows, 500):
-            z = f(to_float(images.images[batch], transform, device)).float()
+        for batch in images.batches(500):
+            z = f(to_float(batch, transform, device)).float()
             if z.dim() == 3:
                 z = z.transpose(1, 2)
             z = z.reshape(z.shape[0], z.shape[1], -1)
@@ -98,7 +121,7 @@ def _head(x: Tensor, weights: Tensor, n_values: int) -> Tensor:
     return torch.relu(x @ w1.view(-1, _HIDDEN) + b1) @ w2.view(_HIDDEN, -1) + b2
 
 
-def _fit(x: Tensor, y: Tensor, n_values: int, seed: int) -> Tensor:
+def _fit(x: Tensor, y: Tensor, of_image: Tensor | None, n_values: int, seed: int) -> Tensor:
     generator = torch_generator(seed, "probe/weights")
     w1 = torch.randn(x.shape[1] * _HIDDEN, generator=generator) * (2 / x.shape[1]) ** 0.5
     w2 = torch.randn(_HIDDEN * n_values, generator=generator) * (1 / _HIDDEN) ** 0.5
@@ -107,7 +130,10 @@ def _fit(x: Tensor, y: Tensor, n_values: int, seed: int) -> Tensor:
     first, second = torch.zeros_like(weights), torch.zeros_like(weights)
     for step in range(1, _STEPS + 1):
         with torch.enable_grad():
-            loss = functional.cross_entropy(_head(x, weights, n_values), y)
+            if of_image is None:
+                loss = functional.cross_entropy(_head(x, weights, n_values), y)
+            else:
+                loss = (functional.cross_entropy(_head(x, weights, n_values), y, reduction="none") * of_image).mean()
             (gradient,) = torch.autograd.grad(loss, weights)
         with torch.no_grad():
             gradient.add_(weights, alpha=_WEIGHT_DECAY)

@@ -191,7 +191,7 @@ def fingerprint(dataset: Dataset) -> dict[str, str]:
         "image_keys()": dataset.image_keys(),
         "patient_keys()": dataset.patient_keys(),
         "split(0)": b"".join(split.part(part).tobytes() for part in PARTS),  # type: ignore[arg-type]
-        "images": images.images.numpy().tobytes(),
+        "images": images.pixels().numpy().tobytes(),
     }
     return {
         name: hashlib.sha256(value if isinstance(value, bytes) else repr(value).encode()).hexdigest()

@@ -38,7 +38,7 @@ def contents(dataset: Dataset, bias: Mapping[str, float], some: Some) -> Iterato
         images = draws[part](index)
         problems = list(_problems(dataset, images, part))
         yield from problems
-        values = images.images
+        values = images.pixels()
         top = int(values.max())
         pixels = values.flatten(1)
         single = images.index[pixels.amax(1) == pixels.amin(1)].tolist()
@@ -178,5 +178,5 @@ def _digests(dataset: Dataset, bias: Mapping[str, float], index: NDArray[np.int6
             images = dataset.train_images(bias, 0, some, "clean")
         else:
             images = dataset.variant_images("unbiased", bias, some, "test")
-        for position, image in zip(images.index.tolist(), images.images, strict=True):
+        for position, image in zip(images.index.tolist(), images.pixels(), strict=True):
             yield position, hashlib.sha256(image.contiguous().numpy().tobytes()).digest()

@@ -258,7 +258,7 @@ def trial_row(trainer: Trainer, status: str, error: str | None = None) -> dict[s
         "best_epoch": trainer.reported.get("epoch"),
         "n_train": trainer.n_train,
         "n_conflicting": trainer.n_conflicting,
-        "n_val": len(trainer.view.split.val),
+        "n_val": len(trainer.dataset.drawn(trainer.bias, spec.seed, trainer.view.split.val)),
         "n_test": len(trainer.view.split.test) if spec.phase == "confirm" else None,
         "train_seconds": trainer.seconds["all"],
         "images_per_second": trainer.images_trained / steps if steps else None,

@@ -118,6 +118,7 @@ class Trainer:
                 feed.sampler = state.order
         self.validation_images = evaluate.validation_sets(self.view)
         self._reweighting = self._prepare_reweighting()
+        self._metric = evaluate.scored(spec.metric, self.dataset.worst_group_by)
         self._test = self.view.test("unbiased") if spec.phase == "confirm" else None
 
         self.epoch = 0
@@ -239,7 +240,7 @@ class Trainer:
 
         judged = self.stepper.judged()
         values = evaluate.validation_values(
-            judged, self.validation_images, self.spec.metric, self.method.transform, self.device, self._reweighting
+            judged, self.validation_images, self._metric, self.method.transform, self.device, self._reweighting
         )
         self.epoch += 1
         row: dict[str, Any] = {"trial_id": self.spec.trial_id, "epoch": self.epoch, **means}
@@ -301,7 +302,7 @@ class Trainer:
         if self._test is None:
             return None
         probabilities = evaluate.predict(judged, self._test, self.method.transform, self.device)
-        return evaluate.accuracy(probabilities, self._test.labels.numpy())
+        return evaluate.accuracy(probabilities, self._test.labels.numpy(), evaluate.weights_of(self._test))
 
     def _choose_reported(self, values: dict[str, Any], judged: Nets) -> None:
         value = objective(self.spec.rule, values)

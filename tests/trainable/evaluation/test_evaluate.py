@@ -276,7 +276,7 @@ def test_report_of_a_shortcut_user() -> None:
     assert columns["test_balanced_accuracy"] == pytest.approx(columns["test_accuracy"])
     assert columns["recall_3"] >= columns["test_worst_class_accuracy"]
 
-    assert set(predictions) == set(PREDICTIONS) - {"trial_id"} | {f"p_{name}" for name in DIGITS.classes}
+    assert set(predictions) == set(PREDICTIONS) - {"trial_id", "weight"} | {f"p_{name}" for name in DIGITS.classes}
     assert {len(column) for column in predictions.values()} == {4000}
     rows = np.array(predictions["variant"]) == "conflicting"
     assert not (predictions["attribute"] == predictions["label"])[rows].any()

@@ -362,8 +362,8 @@ class ImageTable(Dataset):
 
         Args:
             variant: ``unbiased`` and ``independent``: all images, weighted so that attribute and class are
-                independent, or painted so. ``aligned``: those with their class's own attribute, or all painted so.
-                ``conflicting``: the others, or all painted with another one.
+                independent (0 where no attribute occurs in every class), or painted so. ``aligned``: those with their
+                class's own attribute, or all painted so. ``conflicting``: the others, or all painted with another one.
             bias: Not used.
             index: Positions, int64 ``[M]``.
             role: Name of the painter's draws.
@@ -372,7 +372,7 @@ class ImageTable(Dataset):
             The images.
 
         Raises:
-            InputError: Unknown variant, or no attribute occurs in every class among these images.
+            InputError: Unknown variant.
         """
         if variant not in VARIANTS:
             raise unknown_name("test variant", variant, VARIANTS)
@@ -387,10 +387,8 @@ class ImageTable(Dataset):
             return self._images(index[(attribute == self._own[labels]) == (variant == "aligned")], self._attribute)
         weights = independence_weights(labels, attribute, len(self.classes), len(self.attributes))
         if weights is None:
-            raise InputError(
-                f"no attribute of {self.name or 'the table'} occurs in every class among its {len(index)} images of "
-                f"{role.split('/')[0]}, so that none can be weighted: add images, or give the split"
-            )
+            # Nothing can be said of these images at independence: every figure of theirs is null.
+            weights = np.zeros(len(index))
         return self._images(index, self._attribute, weights)
 
     def _images(
