@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from analysis.results import (
         accuracy_vs_bias,
         areas,
+        at_bias,
         breaking_points,
         primary_comparison,
         summary_table,
@@ -43,6 +44,7 @@ _HOME = {
     "InputError": "store.errors",
     "accuracy_vs_bias": "analysis.results",
     "areas": "analysis.results",
+    "at_bias": "analysis.results",
     "beside_published": "analysis.numbers.published",
     "breaking_points": "analysis.results",
     "confusion_by_strength": "analysis.numbers.confusion",
@@ -80,6 +82,7 @@ __all__ = [
     "InputError",
     "accuracy_vs_bias",
     "areas",
+    "at_bias",
     "beside_published",
     "breaking_points",
     "confusion_by_strength",

@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.changes import mark_seeds_added
 from analysis.loading import counted, load, load_history, load_predictions, load_splits, section
+from analysis.natural import like
 from analysis.numbers.comparability import shared_properties
 from analysis.numbers.confusion import confusion_by_strength
 from analysis.numbers.curve import curve_rows
@@ -42,6 +43,7 @@ class Findings:
         won_back: As ``analysis.won_back``.
         areas: As ``analysis.areas``.
         breaking: As ``analysis.breaking_points``.
+        here: As ``analysis.at_bias`` at the bias of the data as they are; no rows where no sheet says it.
         selected: As ``analysis.selected_hyperparameters``.
         measures: Curves of the other test columns, as ``accuracy_vs_bias`` gives them, without hyperparameters.
         confusion: As ``analysis.confusion_by_strength``; no rows without predictions.
@@ -61,6 +63,7 @@ class Findings:
     won_back: pd.DataFrame
     areas: pd.DataFrame
     breaking: pd.DataFrame
+    here: pd.DataFrame
     selected: pd.DataFrame
     measures: Mapping[str, pd.DataFrame]
     confusion: pd.DataFrame
@@ -123,7 +126,7 @@ def gather(places: Sequence[Location]) -> Findings:
         every["trial_id"] = every["sweep"] + "/" + every["trial_id"]
     trials = counted(every)
     column = default_column(trials)
-    trials = with_calibration(trials, predictions)
+    trials = like(with_calibration(trials, predictions), every)
     others = [measure.column for measure in measures_in(trials) if measure.column != column]
     # Drawn as the grey band of the measure that it belongs to.
     others += [
@@ -151,6 +154,7 @@ def gather(places: Sequence[Location]) -> Findings:
         won_back=results.won_back(),
         areas=results.areas(),
         breaking=results.breaking(),
+        here=results.at_bias(),
         selected=selected_hyperparameters(trials),
         measures={other: _without_hyperparameters(by_column[other]) for other in others},
         confusion=_confusion(trials, predictions),
@@ -163,7 +167,8 @@ def gather(places: Sequence[Location]) -> Findings:
 
 def _without_hyperparameters(results: Results) -> pd.DataFrame:
     """A measure's curve: the headline curve names the hyperparameters already, and they are most of the text."""
-    return curve_rows((dataclasses.replace(point, hyperparameters=()) for point in results.points), results.column)
+    points = (dataclasses.replace(point, hyperparameters=()) for point in results.points)
+    return like(curve_rows(points, results.column), results.trials)
 
 
 def _confusion(trials: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -15,12 +15,14 @@ import yaml
 
 from analysis.candidates import SEARCH_SEEDS
 from analysis.many_sweeps import beside
+from analysis.natural import with_natural
 from analysis.selection import mark
 from store.columns import BIAS, bias_parameters
 from store.errors import InputError
 from store.gathered import DERIVED, ORDER, Gathered, read_gathered
 from store.open import Location, SweepFiles, as_list, open_folder
 from store.parts import read_parts
+from store.sheet.natural import NaturalBias
 from store.sheet.sheet import Sheet, mapping_in
 
 # The same safe loader in C, ten times as fast, where PyYAML was built with it.
@@ -43,7 +45,8 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
         in them, that the sweep asks for; 1 = seeds alone), ``stronger`` (``larger`` or ``smaller``: direction of the
         axis in which the bias is stronger), ``directory``, and each bias parameter once more under its own name
         (``rho`` beside ``bias_rho``).
-        Sweeps of the same name have their folder beside it in ``sweep``.
+        Sweeps of the same name have their folder beside it in ``sweep``. Where a sheet says the bias of the data as
+        they are, the frame carries it (``analysis.natural``), so that figures mark it.
 
     Raises:
         InputError: A folder is not a sweep's, holds no finished trial yet, or was written by a newer version.
@@ -55,9 +58,11 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
         >>> confirm.groupby("label")["test_accuracy"].max().round(2).loc[["ceiling", "erm"]].to_dict()
         {'ceiling': 0.91, 'erm': 0.92}
     """
-    frames = _load_each(_places(directories))
+    places = _places(directories)
+    frames = _load_each(places)
     trials = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-    return trials if superseded else counted(trials)
+    natural = {str(frame["sweep"].iloc[0]): _natural(open_folder(at)) for frame, at in zip(frames, places, strict=True)}
+    return with_natural(trials if superseded else counted(trials), natural)
 
 
 def counted(trials: pd.DataFrame) -> pd.DataFrame:
@@ -212,6 +217,16 @@ def read_config(folder: SweepFiles) -> dict[str, Any]:
 
 
 section = mapping_in
+
+
+def _natural(folder: SweepFiles) -> NaturalBias | None:
+    """Bias of the data as they are, of a sweep that knows it."""
+    try:
+        known = b"natural:" in folder.read("sweep.yaml")
+    except FileNotFoundError:
+        return None
+    # Reading the YAML of many cells takes longer than reading their rows.
+    return Sheet(read_config(folder)).natural if known else None
 
 
 def _places(directories: Location | Sequence[Location]) -> Sequence[Location]:

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from analysis.natural import like, natural_in
+from analysis.numbers.at_bias import COLUMNS, at_bias_rows
 from analysis.numbers.breaking import breaking_rows
 from analysis.numbers.captions import table_caption
 from analysis.numbers.comparisons import Comparison, area_rows, won_back_rows
 from analysis.numbers.curve import curve_rows
 from analysis.numbers.published import COMPARABLE, beside_published
-from analysis.numbers.tables import headline_rule, table_of, with_published
+from analysis.numbers.tables import headline_rule, table_of, with_place, with_published
 from analysis.points.measures import measure_of
 from analysis.points.points import ERM, Point, collect, collect_columns, default_column
 from analysis.primary.comparison import STRONGEST, At, PairOfCurves
+from store.errors import InputError
 
 
 class Results:
@@ -77,7 +80,8 @@ class Results:
 
     def curve(self, rules: Sequence[str] | None = None) -> pd.DataFrame:
         """The rows of ``accuracy_vs_bias``."""
-        return curve_rows((p for p in self.points if rules is None or p.line.rule in rules), self.column)
+        rows = curve_rows((p for p in self.points if rules is None or p.line.rule in rules), self.column)
+        return like(rows, self.trials)
 
     def won_back(self, rule: str | None = None) -> pd.DataFrame:
         """The rows of ``won_back``."""
@@ -91,6 +95,18 @@ class Results:
         """The rows of ``breaking_points``."""
         return breaking_rows(self.of(rule), threshold)
 
+    def at_bias(self, value: float | None = None, rule: str | None = None) -> pd.DataFrame:
+        """The rows of ``at_bias``; none without a value where no sheet says the bias of the data as they are."""
+        natural, frames, measure = natural_in(self.trials), [], measure_of(self.column)
+        for sweep, axis in dict.fromkeys((p.line.sweep, p.line.bias_axis) for p in self.of(rule)):
+            known = natural[sweep].bias if sweep in natural else {}
+            place = known.get(axis) if value is None else value
+            if place is not None:
+                of_sweep = [p for p in self.of(rule) if (p.line.sweep, p.line.bias_axis) == (sweep, axis)]
+                frames.append(at_bias_rows(of_sweep, place, measure, known if value is None else None))
+        rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
+        return like(rows, self.trials)
+
     def primary(self, compare: tuple[str, str], rule: str, at: At = STRONGEST) -> Comparison:
         """The comparison of ``primary_comparison``."""
         return PairOfCurves(self.points, compare, rule).compared(at)
@@ -99,7 +115,7 @@ class Results:
         """The table of ``summary_table``."""
         rule = rule or headline_rule(self.trials)
         curve = self.curve([rule])
-        table = table_of(curve)
+        table = with_place(table_of(curve), curve, self.at_bias(rule=rule))
         if published and self.column == COMPARABLE:
             table = with_published(table, beside_published(curve), rule)
         table.attrs["caption"] = table_caption(curve, measure_of(self.column).name, rule)
@@ -290,6 +306,53 @@ def summary_table(
         ['0.911 ± 0.014', '0.792 ± 0.033']
     """
     return Results(trials, predictions, column).table(rule, published)
+
+
+def at_bias(
+    trials: pd.DataFrame,
+    predictions: pd.DataFrame | None = None,
+    value: float | None = None,
+    column: str | None = None,
+    rule: str | None = None,
+) -> pd.DataFrame:
+    """Compute what each method reaches, loses and wins back at a place on the axis, measured or between two values.
+
+    Between two bias values the figure of each seed (and each patient) is interpolated linearly; intervals and
+    differences follow from that as those of any figure (``analysis.statistics.variance``). Nothing is extrapolated.
+    The place counts as known: its own interval is not in the others.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        predictions: What ``analysis.load_predictions`` returned.
+        value: The place, in units of the axis; default: the bias of the data as they are, where the data set knows it.
+        column: Test column, of which higher is better; default: the sweep's metric.
+        rule: Selection rule to keep; default: all.
+
+    Returns:
+        One row per line: ``below`` and ``above``, the values measured next to the place; ``mean``, ``low``, ``high``;
+        ``lost``, the paired difference ``reference`` minus the line, where ``reference`` is the ceiling, or plain
+        training at the weakest bias measured where no ceiling has finished there; ``gained``, the paired difference to
+        plain training (erm), and ``share``, that over what erm lost (Fieller's interval; ``share_text`` "-" where the
+        loss is not significant); ``reason`` why there is no figure or no difference, as where the place lies outside
+        the values measured; ``n_seeds`` of ``n_planned``, ``n_added``, ``n_patients``, ``n_test``, ``band``,
+        ``caption``.
+
+    Raises:
+        InputError: No value, where the data set does not know its own; or as ``accuracy_vs_bias``.
+
+    Example:
+        >>> import analysis
+        >>> table = analysis.at_bias(analysis.example(), value=0.95, rule="val_counterfactual")
+        >>> rows = table[table["facet"] == "gamma = 0"].set_index("label")
+        >>> rows.loc["erm", ["mean", "lost"]].astype(float).round(3).tolist(), rows.loc["lnl", "share_text"]
+        ([0.697, 0.209], '0.47 [0.28, 0.65]')
+    """
+    results = Results(trials, predictions, column)
+    if value is None and not natural_in(trials):
+        raise InputError(
+            "a place on the axis must be given (value=), since no sweep.yaml says the bias of the data as they are"
+        )
+    return results.at_bias(value, rule)
 
 
 def primary_comparison(

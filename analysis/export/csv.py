@@ -91,6 +91,7 @@ def tables_of(findings: Findings) -> dict[str, pd.DataFrame]:
         "won_back": findings.won_back,
         "areas": findings.areas,
         "breaking_points": findings.breaking,
+        "at_natural_bias": findings.here,
         "selected_hyperparameters": findings.selected,
         "lambda_map": lambda_map(findings.trials),
         "expected_validation": expected_validation(findings.trials),

@@ -15,7 +15,7 @@ from analysis.figures.print import write_curve
 from analysis.findings import Findings
 from analysis.numbers.captions import table_caption
 from analysis.numbers.published import NOTES
-from analysis.numbers.tables import table_csv, table_of, with_published
+from analysis.numbers.tables import table_csv, table_of, with_place, with_published
 from analysis.writing import out_folder, write_text
 from store.errors import InputError
 from store.rules import rule_name
@@ -83,7 +83,9 @@ def table_tex(findings: Findings) -> str:
     parts = []
     for (dataset, axis), group in rows.groupby(["dataset", "bias_axis"], sort=False):
         beside = findings.beside[findings.beside["dataset"] == dataset]
-        parts.append(_tabular(with_published(table_of(group), beside, findings.headline), f"{dataset}, {axis}"))
+        here = findings.here[(findings.here["rule"] == findings.headline) & (findings.here["dataset"] == dataset)]
+        table = with_place(table_of(group), group, here)
+        parts.append(_tabular(with_published(table, beside, findings.headline), f"{dataset}, {axis}"))
     sources = findings.beside["source"].unique()
     notes = [f"{source}: {NOTES[source]}." for source in sources]
     note = "; ".join(dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note)) or note_of(rows["dataset"])

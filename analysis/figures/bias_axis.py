@@ -22,6 +22,7 @@ class Axis:
         log: True where the axis is logarithmic.
         ticks: The values measured, weak to strong.
         strengths: Bias strength at each tick.
+        beside: Further places that must be in view.
     """
 
     column: str
@@ -30,10 +31,15 @@ class Axis:
     log: bool
     ticks: tuple[float, ...]
     strengths: tuple[float, ...]
+    beside: tuple[float, ...] = ()
 
     def range(self) -> list[float]:
         """Ends of the axis in plotly's coordinates, weak bias first, with room for the outermost dots."""
         ends = [math.log10(v) if self.log else v for v in (self.ticks[0], self.ticks[-1])]
+        further = [math.log10(v) if self.log else v for v in self.beside if v > 0 or not self.log]
+        if further:
+            weaker, stronger = (min, max) if self.stronger == "larger" else (max, min)
+            ends = [weaker(ends[0], *further), stronger(ends[1], *further)]
         # A single value spans nothing: it gets a fixed room.
         pad = 0.06 * (ends[1] - ends[0]) or 0.05
         return [ends[0] - pad, ends[1] + pad]

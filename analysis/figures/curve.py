@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.figures.bias_axis import Axis, make_axis
+from analysis.figures.natural import Mark, natural_marks
 from analysis.figures.notes import note_of
 from analysis.figures.published import Source, published_marks
 from analysis.figures.style import Style, styles
@@ -81,6 +82,7 @@ class CurveFigure:
         unbiased_at: Bias value without any bias, where the axis holds it.
         levels: Values marked by a line across, such as the accuracy of guessing.
         null: Ends of the grey band of null values.
+        natural: Places of the data as they are.
     """
 
     title: str
@@ -93,6 +95,7 @@ class CurveFigure:
     unbiased_at: float | None = None
     levels: tuple[float, ...] = ()
     null: tuple[float, float] | None = None
+    natural: tuple[Mark, ...] = ()
 
 
 def curve_figure(
@@ -122,6 +125,8 @@ def curve_figure(
     if rows.empty:
         raise InputError(f"a curve needs at least one confirm trial, but rule '{rule}' has none: finish the sweep")
     x_axis = make_axis(rows, x, axis_title)
+    natural = tuple(mark for mark in natural_marks(rows, x) if mark.value > 0 or not x_axis.log)
+    x_axis = replace(x_axis, beside=tuple(mark.value for mark in natural))
     look = styles(curve["label"])
     # A method keeps its colour wherever it appears: layers tell its lines apart by their marks.
     overlaid = list(rows.groupby(_OVERLAID, sort=False).groups)
@@ -149,6 +154,7 @@ def curve_figure(
         published=marks,
         unbiased_at=unbiased_at if unbiased_at is not None and x_axis.holds(unbiased_at) else None,
         levels=() if chance is None else (chance,),
+        natural=natural,
     )
 
 

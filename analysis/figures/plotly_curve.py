@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 
 from analysis.figures.bias_axis import Axis
 from analysis.figures.curve import CurveFigure, DrawnLine, curve_figure
+from analysis.figures.natural import Mark
 from analysis.figures.published import Source
 from analysis.figures.style import axis, layout, safe, trace_id
 
 _DODGE = 0.008
 _DOTTED = {"dash": "dot", "width": 1, "color": "#808080"}
+# Longer than the arrow of the stronger bias is high, beside which its word would be unreadable on a phone.
+_TICK = 0.075
 
 
 def plot_accuracy_vs_bias(
@@ -254,9 +258,11 @@ def _annotate(figure: go.Figure, shown: CurveFigure) -> None:
         arrowcolor="#808080",
         font={"size": 12},
     )
+    for mark in shown.natural:
+        _mark_natural(figure, shown.axis, mark)
     if shown.unbiased_at is not None:
-        mark: dict[str, Any] = {"annotation": {"text": "unbiased"}, "annotation_position": "top right"}
-        figure.add_vline(x=shown.unbiased_at, line=_DOTTED, **mark)
+        label: dict[str, Any] = {"annotation": {"text": "unbiased"}, "annotation_position": "top right"}
+        figure.add_vline(x=shown.unbiased_at, line=_DOTTED, **label)
     for level in shown.levels:
         figure.add_hline(y=level, line=_DOTTED)
     if shown.null is not None:
@@ -269,3 +275,42 @@ def _annotate(figure: go.Figure, shown: CurveFigure) -> None:
             annotation={"text": "null value: perfectly calibrated", "font": {"size": 11}},
             annotation_position="bottom left",
         )
+
+
+def _mark_natural(figure: go.Figure, x_axis: Axis, mark: Mark) -> None:
+    """Mark the data as they are: no line across the curves, where it would pass for a value measured."""
+    low, high = sorted(10**end if x_axis.log else end for end in x_axis.range())
+    if mark.low is not None and mark.high is not None:
+        figure.add_vrect(
+            x0=min(max(mark.low, low), high),
+            x1=max(min(mark.high, high), low),
+            fillcolor="rgba(128, 128, 128, 0.10)",
+            line={"width": 0},
+            layer="below",
+        )
+    figure.add_shape(
+        type="line",
+        xref="x",
+        yref="paper",
+        x0=mark.value,
+        x1=mark.value,
+        y0=0,
+        y1=_TICK,
+        line={"width": 3, "color": "#808080"},
+    )
+    # Annotations of a logarithmic axis take the logarithm, shapes take the value.
+    at = math.log10(mark.value) if x_axis.log else mark.value
+    ends = x_axis.range()
+    right = (at - ends[0]) / (ends[1] - ends[0]) > 0.5
+    figure.add_annotation(
+        text=safe(mark.name),
+        hovertext=safe(mark.text),
+        xref="x",
+        yref="paper",
+        x=at,
+        y=_TICK,
+        xanchor="right" if right else "left",
+        yanchor="bottom",
+        showarrow=False,
+        font={"size": 11},
+    )

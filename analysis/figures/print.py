@@ -5,6 +5,7 @@ It needs no browser, and keeps no state in pyplot.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +15,16 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from analysis.figures.bias_axis import Axis
 from analysis.figures.curve import CurveFigure, DrawnLine, curve_figure
+from analysis.figures.natural import Mark
 from analysis.writing import replacing
 
 WIDTHS_MM = {85: 70, 180: 95}
 """Widths of one and of two columns, and the heights drawn at them."""
 
 _MM = 1 / 25.4
+_TICK = 0.035
 # Type 42 embeds TrueType fonts, which publishers ask for; text in SVG stays text; a fixed salt gives the same file for
 # the same rows.
 _TYPE: Any = {
@@ -93,6 +97,8 @@ def draw(shown: CurveFigure, size: tuple[int, int]) -> Figure:
     axes = figure.add_subplot()
     for line in shown.lines:
         _line(axes, line)
+    for mark in shown.natural:
+        _mark_natural(axes, shown.axis, mark)
     x_axis = shown.axis
     if x_axis.log:
         axes.set_xscale("log")
@@ -110,6 +116,19 @@ def draw(shown: CurveFigure, size: tuple[int, int]) -> Figure:
         axes.set_title(shown.note, loc="left", style="italic", wrap=True)
     figure.legend(loc="outside lower center", ncols=2 if size[0] < 120 else 4, frameon=False, handlelength=3.2)
     return figure
+
+
+def _mark_natural(axes: Any, x_axis: Axis, mark: Mark) -> None:
+    """Mark the data as they are by a band, a tick on the axis and a word beside it."""
+    ends = [10**end if x_axis.log else end for end in x_axis.range()]
+    if mark.low is not None and mark.high is not None:
+        axes.axvspan(max(mark.low, min(ends)), min(mark.high, max(ends)), color="#808080", alpha=0.1, linewidth=0)
+    axes.axvline(mark.value, ymax=_TICK, color="#606060", linewidth=1.6)
+    place = axes.get_xaxis_transform()
+    at, (weak, strong) = (math.log10(mark.value) if x_axis.log else mark.value), x_axis.range()
+    right = (at - weak) / (strong - weak) > 0.5
+    axes.text(mark.value, _TICK, mark.name, transform=place, ha="right" if right else "left", va="bottom",
+              fontsize=7, color="#606060")  # fmt: skip
 
 
 def _line(axes: Any, line: DrawnLine) -> None:

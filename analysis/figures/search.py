@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.figures.learning import DrawnCurve, whole_numbers
+from analysis.figures.natural import Mark, category_places, natural_marks
 from analysis.figures.style import axis, layout, safe, styles
 from analysis.numbers.search import expected_validation, lambda_map
 from analysis.numbers.tables import headline_rule
@@ -29,6 +31,7 @@ class SearchMap:
         bias_axis: The bias parameter.
         rows: Rows of ``analysis.lambda_map``, weak bias first.
         floor: Where a weight of 0 is drawn on the logarithmic axis.
+        natural: Places of the data as they are.
     """
 
     title: str
@@ -36,6 +39,7 @@ class SearchMap:
     bias_axis: str
     rows: pd.DataFrame
     floor: float
+    natural: tuple[Mark, ...] = ()
 
 
 def search_map(rows: pd.DataFrame, parameter: str, title: str | None = None) -> SearchMap:
@@ -65,6 +69,7 @@ def search_map(rows: pd.DataFrame, parameter: str, title: str | None = None) -> 
         rows=rows,
         # A logarithmic axis has no 0: it is drawn a little below the smallest weight.
         floor=float(weights.min()) / 4 if len(weights) else 1e-4,
+        natural=natural_marks(rows, "bias_value"),
     )
 
 
@@ -148,6 +153,15 @@ def draw_map(shown: SearchMap) -> go.Figure:
             ticktext=[*(["0"] if anchored else []), *(f"{t:g}" for t in ticks if not anchored or t > floor * 2)],
         ),
     )
+    columns = rows.drop_duplicates(["bias_value", "facet"])["bias_value"].tolist()
+    for mark in shown.natural:
+        # At the top, as the anchors lie on the bottom line, and between two columns, which are evenly spread.
+        for place in category_places(columns, mark.value):
+            line = {"width": 3, "color": "#808080"}
+            at: dict[str, Any] = {"xref": "x", "yref": "paper"}
+            figure.add_shape(type="line", x0=place, x1=place, y0=1, y1=0.965, line=line, **at)
+            words = {"text": safe(mark.name), "hovertext": safe(mark.text), "showarrow": False, "font": {"size": 11}}
+            figure.add_annotation(x=place, y=1, yanchor="bottom", **words, **at)
     return figure
 
 

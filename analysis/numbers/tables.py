@@ -15,6 +15,7 @@ from store.columns import PRESSURES
 from store.rules import RULES
 
 DECIMALS = 3
+_PLACE = "data as they are: "
 _KEEP = ("sweep", "dataset", "network", "label", "facet")
 _PICK = ("rule", "label", "method", "facet", "cell", "repeat", "bias_value", "bias_strength")
 TEST_FIGURES = (
@@ -71,6 +72,54 @@ def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.D
     return result
 
 
+def with_place(table: pd.DataFrame, curve: pd.DataFrame, here: pd.DataFrame) -> pd.DataFrame:
+    """Add a column for the bias of the data as they are, where that is known.
+
+    Args:
+        table: What ``table_of`` returned of a curve.
+        curve: The curve.
+        here: Rows of ``analysis.at_bias`` of its lines, or of some.
+
+    Returns:
+        The table with the column ``data as they are: 0.83`` on the right, of interpolated means with their intervals.
+
+    Example:
+        >>> table = pd.DataFrame([["0.840 ± 0.020"]], ["erm"], ["0.9"])
+        >>> place = {"label": "erm", "bias_value": 0.83, "n_seeds": 5, "band": "seeds only"}
+        >>> here = pd.DataFrame([{**place, "mean": 0.86, "low": 0.84, "high": 0.88}])
+        >>> with_place(table, pd.DataFrame({"label": ["erm"]}), here)["data as they are: 0.83"].tolist()
+        ['0.860 ± 0.020']
+    """
+    shown = _telling(curve)
+    cells: dict[str, dict[str, str]] = {}
+    for row in here.to_dict("records"):
+        name = _method_name(tuple(str(row[column]) for column in shown), shown)
+        cells.setdefault(f"{_PLACE}{row['bias_value']:.3g}", {})[name] = cell_text(row)
+    more = {title: [of_line.get(str(name), "") for name in table.index] for title, of_line in cells.items()}
+    result: pd.DataFrame = table.assign(**more)
+    result.index.name, result.columns.name = table.index.name, table.columns.name
+    return result
+
+
+def place_title(axis: str, column: str) -> str:
+    """Title a column of the table in a page: the axis with its value, or the data as they are.
+
+    Args:
+        axis: Name of the axis.
+        column: Name of the column.
+
+    Returns:
+        The title.
+
+    Example:
+        >>> place_title("rho", "0.9"), place_title("rho", "data as they are: 0.83")
+        ('rho 0.9', 'data as they are: rho 0.83')
+    """
+    if not column.startswith(_PLACE):
+        return f"{axis} {column}"
+    return f"{_PLACE}{axis} {column.removeprefix(_PLACE)}"
+
+
 def headline_rule(trials: pd.DataFrame) -> str:
     """Name the rule of the headline curve.
 
@@ -107,7 +156,7 @@ def table_of(curve: pd.DataFrame) -> pd.DataFrame:
         >>> table_of(pd.DataFrame([{**point, **band}])).loc["erm", "0.9"]
         '0.840 ± 0.020'
     """
-    shown = [name for name in _KEEP if name == "label" or (name in curve and curve[name].nunique() > 1)]
+    shown = _telling(curve)
     values = curve.drop_duplicates("bias_value").sort_values("bias_strength")["bias_value"]
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for row in curve.to_dict("records"):
@@ -280,6 +329,11 @@ def cost(trials: pd.DataFrame, price_per_hour: float | None = None) -> pd.DataFr
     table = table.sort_values(["sweep", "label", "phase"], ascending=[True, True, False], ignore_index=True)
     table.attrs["caption"] = cost_words(price_per_hour is not None)
     return table
+
+
+def _telling(curve: pd.DataFrame) -> list[str]:
+    """Columns that tell a curve's lines apart."""
+    return [name for name in _KEEP if name == "label" or (name in curve and curve[name].nunique() > 1)]
 
 
 def _method_name(key: tuple[str, ...], shown: list[str]) -> str:

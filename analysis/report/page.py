@@ -19,6 +19,7 @@ from analysis.report.bundle import bundle
 from analysis.report.confusion import diagnosis_section
 from analysis.report.cost import cost_section
 from analysis.report.html import markup as m
+from analysis.report.own_data.where import where_section
 from analysis.report.planning import planning_section
 from analysis.report.warnings import warnings_of
 from analysis.sweep_folder import Sweep
@@ -107,6 +108,7 @@ def render(findings: Findings) -> str:
         warnings=warnings_of(findings),
         sections=[
             curves.curve_section(findings),
+            where_section(findings),
             results.table_section(findings),
             results.won_back_section(findings),
             planning_section(findings),

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from analysis.findings import Findings
 from analysis.numbers.captions import table_caption, tested, unit_of
 from analysis.numbers.comparisons import compare_curves
-from analysis.numbers.tables import table_csv, table_of, test_figures, with_published
+from analysis.numbers.tables import place_title, table_csv, table_of, test_figures, with_place, with_published
 from analysis.points.measures import WITHOUT_BIAS, measure_of
 from analysis.points.pairing import grid_of
 from analysis.points.points import CEILING, by_label
@@ -29,14 +29,16 @@ def table_section(findings: Findings) -> Markup:
         rows = findings.curve[findings.curve["rule"] == rule]
         pieces = []
         for (dataset, _), group in rows.groupby(["dataset", "bias_axis"], sort=False):
-            frame = with_published(table_of(group), findings.beside[findings.beside["dataset"] == dataset], rule)
+            here = findings.here[(findings.here["rule"] == rule) & (findings.here["dataset"] == dataset)]
+            laid_out = with_place(table_of(group), group, here)
+            frame = with_published(laid_out, findings.beside[findings.beside["dataset"] == dataset], rule)
             body = [
                 [str(name), *(str(cell) for cell in row)]
                 for name, row in zip(frame.index, frame.to_numpy(), strict=True)
             ]
             where = f" on {dataset}" if rows["dataset"].nunique() > 1 else ""
             caption = table_caption(group, f"{findings.metric}{where}", rule)
-            columns = ["method", *(f"{frame.columns.name} {value}" for value in frame.columns)]
+            columns = ["method", *(place_title(str(frame.columns.name), str(value)) for value in frame.columns)]
             pieces.append(m.table(columns, body, caption))
         file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}.csv")
         pieces.append(m.download(file, table_csv(rows), "Download this table (CSV)"))

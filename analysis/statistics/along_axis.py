@@ -1,4 +1,4 @@
-"""Numbers along the bias axis: normalised area under a curve, and its breaking point."""
+"""Numbers along the bias axis: normalised area under a curve, its breaking point, and a place between two values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from analysis.statistics.variance import Sample
 from store.errors import InputError
 
 
@@ -119,3 +120,69 @@ def signed_position(point: BreakingPoint) -> float:
     if point.value is not None:
         return point.value
     return math.inf if point.censored == "beyond" else -math.inf
+
+
+@dataclass(frozen=True)
+class Between:
+    """Place on the axis between two values measured.
+
+    Attributes:
+        low: The value measured below it, or at it.
+        high: The value measured above it, or at it.
+        weight: Weight of the second in a linear interpolation, in [0, 1]; 0 where the place is a value measured.
+    """
+
+    low: float
+    high: float
+    weight: float
+
+
+def neighbours(x: ArrayLike, value: float) -> Between | None:
+    """Find the two values measured that enclose a place on the axis.
+
+    Args:
+        x: ``[X]``, bias values in any order.
+        value: The place, in units of the axis.
+
+    Returns:
+        The values measured next to it; None outside the axis, where nothing is extrapolated.
+
+    Example:
+        >>> neighbours([0.5, 0.9, 1.0], 0.8)
+        Between(low=0.5, high=0.9, weight=0.75)
+        >>> neighbours([0.5, 0.9, 1.0], 0.4) is None
+        True
+    """
+    grid = np.sort(np.asarray(x, dtype=float))
+    if not grid.size or not grid[0] <= value <= grid[-1]:
+        return None
+    # The first value at or above the place: at a value measured, nothing is interpolated.
+    i = int(np.searchsorted(grid, value))
+    if grid[i] == value:
+        return Between(float(grid[i]), float(grid[i]), 0.0)
+    low, high = float(grid[i - 1]), float(grid[i])
+    # Rounded far below what an axis resolves, so that .8 between .5 and .9 weighs .75 and not .7500000000000002.
+    return Between(low, high, round((value - low) / (high - low), 12))
+
+
+def interpolated(low: Sample, high: Sample, weight: float) -> Sample:
+    """Interpolate a figure linearly between two bias values, seed by seed and patient by patient.
+
+    The variance of the result is that of ``variance.variance_of``, as of any figure: what two bias values share in a
+    seed or a patient counts once.
+
+    Args:
+        low: The figure at the value below.
+        high: The figure of the same seeds and patients at the value above.
+        weight: Weight of the second, in [0, 1].
+
+    Returns:
+        The figure between them; it knows its patients where both do.
+
+    Example:
+        >>> interpolated(Sample(np.array([0.8, 0.9])), Sample(np.array([0.4, 0.7])), 0.25).values.round(3).tolist()
+        [0.7, 0.85]
+    """
+    if weight == 0:
+        return low
+    return low.minus(low, weight).minus(high, -weight)

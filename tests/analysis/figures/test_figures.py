@@ -11,7 +11,9 @@ from analysis.figures.curve import curve_figure, make_axis
 from analysis.figures.learning import learning_curves
 from analysis.figures.print import draw
 from analysis.figures.style import styles
+from analysis.natural import with_natural
 from store.errors import InputError
+from store.sheet.natural import NaturalBias
 
 
 @pytest.fixture(scope="module")
@@ -163,3 +165,46 @@ def test_learning_curves_are_counted_from_what_is_computed(trials: pd.DataFrame,
     for name, (first, last) in shown.ends().items():
         means = table.loc[table["line"] == name, "mean"]
         assert (first, last) == (pytest.approx(means.iloc[0]), pytest.approx(means.iloc[-1]))
+
+
+def placed(frame: pd.DataFrame, value: float, low: float, high: float) -> pd.DataFrame:
+    bias = NaturalBias({"color_variance": value}, {"color_variance": (low, high)}, 0.55, (0.4, 0.7))
+    return with_natural(frame.copy(), dict.fromkeys(frame["sweep"], bias))
+
+
+def test_the_data_as_they_are_are_a_tick_and_a_band_and_no_trace(curve: pd.DataFrame) -> None:
+    bare = analysis.plot_accuracy_vs_bias(curve)
+    figure = analysis.plot_accuracy_vs_bias(placed(curve, 0.07, 0.06, 0.09))
+    # Of a logarithmic axis: shapes at the value, words at its logarithm.
+    word = next(a for a in figure.layout.annotations if a.text == "data as they are")
+    assert word.x == pytest.approx(math.log10(0.07))
+    assert word.hovertext == "data as they are: color_variance = 0.07 [0.06, 0.09], 95 % over patients"
+    band, tick = figure.layout.shapes
+    assert (band.x0, band.x1, band.layer) == (0.06, 0.09, "below") and (tick.x0, tick.y0) == (0.07, 0)
+    assert len(figure.data) == len(bare.data) and figure.layout.xaxis.range == bare.layout.xaxis.range
+    strengths = analysis.plot_accuracy_vs_bias(placed(curve, 0.07, 0.06, 0.09), x="bias_strength")
+    assert [shape.x0 for shape in strengths.layout.shapes] == [0.4, 0.55]
+
+
+def test_an_axis_reaches_to_the_data_as_they_are(curve: pd.DataFrame) -> None:
+    weak = analysis.plot_accuracy_vs_bias(placed(curve, 2.0, 1.0, 50.0))
+    left, right = weak.layout.xaxis.range
+    assert left > math.log10(2.0) and right == pytest.approx(math.log10(0.02), abs=0.2)
+    # The band ends where the axis does.
+    assert weak.layout.shapes[0].x1 == pytest.approx(10**left)
+    strong = curve_figure(placed(curve, 0.001, 0.0, 0.01)).axis.range()
+    assert strong[1] < math.log10(0.001)
+
+
+def test_the_print_has_the_same_mark(curve: pd.DataFrame) -> None:
+    axes = draw(curve_figure(placed(curve, 0.07, 0.06, 0.09)), (85, 70)).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["data as they are"]
+    assert axes.texts[0].get_position()[0] == 0.07
+    assert not draw(curve_figure(curve), (85, 70)).axes[0].texts
+
+
+def test_the_map_of_the_search_marks_the_place_between_its_columns(trials: pd.DataFrame) -> None:
+    figure = analysis.plot_lambda_map(placed(trials, 0.06, 0.05, 0.07), "lnl")
+    # Columns .4, .1, .05, .02: four fifths of the way from .1 to .05.
+    assert [shape.x0 for shape in figure.layout.shapes] == [1.8]
+    assert not analysis.plot_lambda_map(trials, "lnl").layout.shapes
