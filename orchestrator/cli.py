@@ -112,6 +112,7 @@ def build_parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run a sweep, or what is missing of it")
     run.add_argument("sweep", nargs="?", metavar="SWEEP.yaml", help="the sweep file; none = the embedded demo")
     _add_set(run)
+    _add_plugin(run)
     run.add_argument("--out", metavar="DIR", help="directory of the sweep, local or s3://... (results/NAME)")
     run.add_argument("--dry-run", action="store_true", help="print cells, trials and estimated time; start nothing")
     run.add_argument("--smoke", action="store_true", help="1 epoch, 1 trial a cell, 1 seed: does it run at all")
@@ -121,6 +122,7 @@ def build_parser() -> argparse.ArgumentParser:
     resume.add_argument("dir", metavar="DIR")
     resume.add_argument("--failed", action="store_true", help="run failed trials again")
     _add_set(resume)
+    _add_plugin(resume)
     _add_running(resume)
 
     status = commands.add_parser("status", help="progress of a sweep, running or not")
@@ -151,7 +153,8 @@ def build_parser() -> argparse.ArgumentParser:
 
     data = commands.add_parser("data", help="the data sets")
     actions = data.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
-    actions.add_parser("list", help="names, images, classes and bias parameters, and where the cache lies")
+    listing = actions.add_parser("list", help="names, images, classes and bias parameters, and where the cache lies")
+    _add_plugin(listing)
     prepare = actions.add_parser("prepare", help="make a data set of files you have, or can fetch: brain_mri")
     prepare.add_argument("name", metavar="NAME")
     prepare.add_argument("--from", dest="source", metavar="PATH", help="1512427.zip, or the folder it unpacks to")
@@ -168,11 +171,13 @@ def build_parser() -> argparse.ArgumentParser:
     preview.add_argument("name", metavar="NAME")
     preview.add_argument("--out", required=True, metavar="SHEET.png")
     preview.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="option of the data set")
+    _add_plugin(preview)
     preview.add_argument("--bias", action="append", default=[], metavar="NAME=VALUE,...", help="bias values to show")
 
     train = commands.add_parser("train", help="one trial in this process, without Ray", epilog=_BIAS_WORDS)
     train.add_argument("dataset", metavar="DATASET")
     train.add_argument("--method", default="erm")
+    _add_plugin(train)
     train.add_argument("--epochs", type=int, default=20)
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--network")
@@ -198,6 +203,16 @@ def _add_set(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_plugin(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="own data sets, methods, networks: a .py file, a folder that is a package, or an installed module",
+    )
+
+
 def _add_running(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="NAME=VALUE,...", help="run only these cells, e.g. method=lnl,rho=0.9")
     parser.add_argument("--address", help="Ray cluster to connect to (RAY_ADDRESS; else a Ray of its own)")
@@ -210,6 +225,9 @@ def _add_running(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--mix-versions", action="store_true", help="go on although the code that makes numbers changed"
+    )
+    parser.add_argument(
+        "--trust-plugins", action="store_true", help="run the plug-ins of a directory that is somebody else's"
     )
 
 

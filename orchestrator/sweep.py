@@ -15,6 +15,7 @@ import yaml
 
 from orchestrator.cluster.address import check_cluster, check_form
 from orchestrator.cluster.fits import check_fits
+from orchestrator.config.own_code import check_files, files_that_may_move, plugins_of, settled
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.config.sweep_file import validate
 from orchestrator.directory.begin_anew import begin_anew, changes_if_new
@@ -40,9 +41,11 @@ from orchestrator.run import Options, Run
 from orchestrator.search.dispatch import Dispatcher
 from orchestrator.search.failures import Failures
 from store.errors import InputError
+from store.local import expanded
 from store.parts import part_cell
 from store.sealed import seal_sheet, seal_yaml
 from trainable.data.contract import check_images
+from trainable.plugins.stored import store_plugins
 
 __all__ = ["Options", "Result", "Run", "resume_config", "run_sweep"]
 
@@ -156,7 +159,9 @@ def _check(config: SweepConfig, out: str, options: Options) -> _Start:
             "copy, or choose another --out"
         )
     identity = secrets.token_hex(8) if old_sheet is None else directory.identity()
-    plan = make_plan(config if old_sheet is None else _as_begun(config, old_sheet))
+    config = settled(config if old_sheet is None else _as_begun(config, old_sheet), expanded("."))
+    check_files(config, None if old_sheet is None else directory.uri)
+    plan = make_plan(config)
     cells = plan.cells if options.only is None else choose_cells(plan.cells, options.only)
     dispatcher = Dispatcher(plan.config, cells)
     sheet = sweep_sheet(plan)
@@ -166,7 +171,8 @@ def _check(config: SweepConfig, out: str, options: Options) -> _Start:
         directory.check_readable()
         were, are = old_sheet.get("provenance", {}), sheet["provenance"]
         try:
-            changes = check_config(configuration_of(old_sheet), plan.config, directory.uri)
+            may_move = files_that_may_move(plan.config, were)
+            changes = check_config(configuration_of(old_sheet), plan.config, directory.uri, may_move)
             for difference in check_provenance(were, are, options.mix_versions, directory.uri):
                 options.print(f"since this sweep began: {difference}")
         except InputError as refusal:
@@ -202,6 +208,7 @@ def _run_under_lease(start: _Start) -> None:
             surveyed = survey(directory)
             _set_aside(directory, surveyed, options)
             _restore(start.dispatcher, writer, surveyed, options)
+            store_plugins(directory.folder, plugins_of(start.plan.config))
             _write_sheet(start, writer, surveyed)
             # From here on a directory that is removed under the sweep is not made again by a write.
             directory.folder = directory.folder.kept(SWEEP_FILE)

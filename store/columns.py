@@ -99,6 +99,8 @@ TRIALS: Columns = {
     "lnl_sweep_version": (_TEXT, "Version of this package."),
     "git_commit": (_TEXT, "Commit of the source, where it is a checkout."),
     "data_checksum": (_TEXT, "Checksum of the data set."),
+    "dataset_checksum": (_TEXT, "Checksum of the data set's source; null in rows of older versions."),
+    "files_checksum": (_TEXT, "Checksum of the files that the data set's options name; null without one."),
     "method_checksum": (_TEXT, "Checksum of the method's source."),
     "network_checksum": (_TEXT, "Checksum of the network's source; null in rows of older versions."),
     "weights_checksum": (_TEXT, "Checksum of the weights file that the network begins with; null without one."),

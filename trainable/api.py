@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import safetensors
@@ -14,6 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from store.folder import LocalFolder
 from store.local import expanded
 from store.sealed import check_tensors
 from trainable.data.base import BiasHeads, load_dataset, resolve_bias
@@ -21,6 +23,8 @@ from trainable.errors import DamagedFile, InputError
 from trainable.methods.base import Method, get_method
 from trainable.networks.base import DataShape, default_network
 from trainable.networks.build import build_nets
+from trainable.plugins import loaded_plugins
+from trainable.plugins.stored import Reference, load_stored
 from trainable.spec import RULES, Metric, Phase, Rule, Training, TrialSpec
 from trainable.trial.machine.process_state import kept
 from trainable.trial.trainer import Trainer
@@ -198,20 +202,22 @@ def train(dataset: str, *, method: str = "erm", device: str = "auto", **options:
     return Run(outcome.row, outcome.history, model, outcome.predictions)
 
 
-def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
+def load_model(path: str | os.PathLike[str], device: str = "cpu", trust_plugins: bool = False) -> Classifier:
     """Read a classifier back from ``models/<trial_id>.safetensors``.
 
-    The data set is not needed.
+    The data set is not needed. Where the network or the method is a plug-in, it is read from ``plugins/`` of the
+    sweep's directory, and runs only where its origin has the same content or this user has run it before.
 
     Args:
         path: The file.
         device: Where the model shall live.
+        trust_plugins: Run plug-ins whoever wrote them.
 
     Returns:
         The classifier, in evaluation mode: images ``[N, 3, H, W]`` (uint8, or float in [0, 1]) in, logits out.
 
     Raises:
-        InputError: There is no such file, or a sweep did not write it.
+        InputError: There is no such file, or a sweep did not write it; or its plug-ins are missing, or may not run.
 
     Example:
         The file of an untrained network, as a sweep keeps those of trained ones:
@@ -243,6 +249,8 @@ def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
         raise InputError(f"'{file}' is not a readable safetensors file: {error}") from error
     if "spec" not in meta or "network" not in meta:
         raise InputError(f"'{file}' was not written by lnl-sweep: its metadata name no network")
+    if "plugins" in meta:
+        _load_plugins(file, json.loads(meta["plugins"]), trust_plugins)
     heads = json.loads(meta["bias_heads"])
     classes = tuple(json.loads(meta["classes"]))
     # All that a network asks of its data set; pretrained weights would be overwritten at once.
@@ -253,3 +261,15 @@ def load_model(path: str | os.PathLike[str], device: str = "cpu") -> Classifier:
     for name, part in (("f", nets.f), ("g", nets.g)):
         part.load_state_dict({k[2:]: tensor for k, tensor in tensors.items() if k.startswith(f"{name}.")})
     return Classifier(nets.f, nets.g, get_method(meta["method"]), classes).to(device).eval()
+
+
+def _load_plugins(model: Path, references: list[dict[str, str]], trust: bool) -> None:
+    """Load the plug-ins behind a model, from the directory that it lies in."""
+    try:
+        named = [Reference(**reference) for reference in references]  # type: ignore[arg-type]
+    except TypeError as error:
+        raise InputError(
+            f"'{model}' was not written by lnl-sweep: its metadata name plug-ins in another way"
+        ) from error
+    loaded = {plugin.sha256 for plugin in loaded_plugins()}
+    load_stored(LocalFolder(model.parent.parent), [one for one in named if one.sha256 not in loaded], trust)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, Literal, TypeVar
 
 from trainable.errors import InputError, unknown_name
@@ -124,12 +127,13 @@ class Registry(Generic[E]):
         return decorate
 
     def import_all(self) -> None:
-        """Import every module of the package: those that register something do so.
+        """Import every module of the package, and the plug-ins of installed packages: what they register is known then.
 
         Raises:
             InputError: One cannot be imported.
         """
         import_all(self._package, self._late)
+        import_entry_points()
 
     def names(self) -> list[str]:
         """Names of all entries, sorted."""
@@ -165,6 +169,15 @@ class Registry(Generic[E]):
         """Options of an entry that name an object in a file of the user's, ``file.py:name``."""
         self.find(name)
         return self._code.get(name, ())
+
+    def module(self, name: str) -> str:
+        """Full name of the module that registered an entry.
+
+        Raises:
+            InputError: There is no such entry; the nearest known name is given.
+        """
+        self.get(name)
+        return self._sources[name][0]
 
     def forget(self, module: str) -> None:
         """Remove what a module, or one below it, has registered.
@@ -235,6 +248,47 @@ def import_registered(module: str) -> None:
         raise InputError(
             f"{module.replace('.', '/')}.py cannot be imported ({reason_of(error)}): mend or remove it"
         ) from error
+
+
+GROUP = "lnl_sweep.plugins"
+"""Entry points by which an installed package names modules that register something."""
+_IMPORTED: set[tuple[str, str]] = set()
+"""Names and values of the entry points that are imported."""
+
+
+def import_entry_points() -> None:
+    """Import the modules that installed packages name under ``lnl_sweep.plugins``.
+
+    Each is imported once. What is installed later is found too.
+
+    Raises:
+        InputError: One cannot be imported.
+
+    Example:
+        >>> import_entry_points()
+    """
+    for point in _entry_points(tuple(sys.path)):
+        key = (point.name, point.value)
+        if key in _IMPORTED:
+            continue
+        # Now, since the module itself may ask for a name.
+        _IMPORTED.add(key)
+        try:
+            with coming_from(Origin("entry point", point.name)):
+                importlib.import_module(point.module)
+        except Exception as error:
+            _IMPORTED.discard(key)
+            package = point.dist.name if point.dist is not None else point.module
+            raise InputError(
+                f"plug-in {point.name} of the installed package {package} cannot be imported ({reason_of(error)}): "
+                "mend or uninstall it"
+            ) from error
+
+
+@functools.lru_cache(maxsize=1)
+def _entry_points(path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    # Reading the metadata of all that is installed takes some 10 ms.
+    return tuple(entry_points(group=GROUP))
 
 
 def import_all(package: str, late: tuple[str, ...] = ()) -> None:

@@ -15,7 +15,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -133,17 +133,49 @@ def _sweep_folder(uri: str, sweep: str | None) -> Folder:
     return folder.kept(SHEET)
 
 
-def _check_weights(spec: TrialSpec, expected: str) -> None:
-    """Refuse to train from another weights file than that of the driver, which lies under the same name here."""
-    from trainable.trial.provenance import weights_checksum
+def _check_files(spec: TrialSpec, weights: str | None, files: str | None) -> None:
+    """Refuse to train from other files than those of the driver, which lie under the same names here.
 
-    actual = weights_checksum(spec.network, spec.network_options)
-    if actual != expected:
-        what = "no file" if actual is None else "another file"
-        raise DirectoryError(
-            f"all nodes must have the same network.weights, but node {socket.gethostname()} has {what} under "
-            f"{spec.network_options.get('weights')}: copy that of the driver there"
-        )
+    Args:
+        spec: The trial.
+        weights: Checksum of the network's files; None = it has none.
+        files: Checksum of the files that the data set's options name; None = they name none.
+    """
+    from trainable.data.base import DATASETS
+    from trainable.networks.base import NETWORKS
+    from trainable.trial.provenance import declared_paths, files_checksum, weights_checksum
+
+    if weights is not None:
+        actual = weights_checksum(spec.network, spec.network_options)
+        if actual != weights:
+            paths = declared_paths(NETWORKS, spec.network, spec.network_options).values()
+            raise _other_file("network.weights", actual, ", ".join(map(str, paths)))
+    for option, path in declared_paths(DATASETS, spec.dataset, spec.dataset_options).items():
+        if not path.exists():
+            raise _other_file(f"dataset.{option}", None, str(path))
+    if files is not None:
+        actual = files_checksum(spec.dataset, spec.dataset_options)
+        if actual != files:
+            paths = declared_paths(DATASETS, spec.dataset, spec.dataset_options).values()
+            raise _other_file("files of the data set", actual, ", ".join(map(str, paths)))
+
+
+def _other_file(key: str, actual: str | None, path: str) -> DirectoryError:
+    what = "no file" if actual is None else "another file"
+    return DirectoryError(
+        f"all nodes must have the same {key}, but node {socket.gethostname()} has {what} under {path}: copy that of "
+        "the driver there"
+    )
+
+
+def _load_plugins(plugins: Iterable[tuple[Any, ...]]) -> None:
+    """Load the plug-ins of the sweep, without which no trial of it can be built on this node."""
+    from trainable.plugins import Plugin, load_plugins
+
+    try:
+        load_plugins([Plugin(*fields) for fields in plugins])
+    except InputError as error:
+        raise DirectoryError(f"node {socket.gethostname()} cannot load the sweep's plug-ins: {error}") from error
 
 
 def _trainer(spec: TrialSpec, device: str) -> Trainer:
@@ -185,11 +217,15 @@ class SweepTrainable(Trainable):
     Attributes:
         environment: What the worker must know to reach the directory where it is in an object store. It travels with
             the class and not in ``config``, which Ray Tune writes to files: credentials may be in it.
+        plugins: Plug-ins of the sweep, each as the fields of a ``Plugin``.
         weights: Checksum of the weights file that the driver sees; None = there is none.
+        files: Checksum of the files that the data set's options name; None = they name none.
     """
 
     environment: ClassVar[dict[str, str]] = {}
+    plugins: ClassVar[tuple[tuple[Any, ...], ...]] = ()
     weights: ClassVar[str | None] = None
+    files: ClassVar[str | None] = None
 
     def setup(self, config: Mapping[str, Any]) -> None:
         """Build the trial, or remember why it cannot be built: the first step reports it."""
@@ -209,8 +245,7 @@ class SweepTrainable(Trainable):
             use_environment(self.environment)
             with _directory():
                 self._dir = _sweep_folder(config["dir"], config.get("sweep")) if config.get("dir") else None
-            if self.weights is not None:
-                _check_weights(self._spec, self.weights)
+            _check_files(self._spec, self.weights, self.files)
             # A trial without a share of a card must not take one that its node happens to have.
             self._trainer = _trainer(self._spec, "auto" if config.get("gpu", 1) else "cpu")
             if self._dir is not None:
@@ -228,6 +263,9 @@ class SweepTrainable(Trainable):
         """Set back what an earlier trial of this process has left behind."""
         # First of all what these import: they may change the state themselves.
         import trainable.trial.trainer  # noqa: F401
+
+        # So do plug-ins: a trial of a process that has run others finds it as the first one did.
+        _load_plugins(self.plugins)
         from trainable.trial.machine.process_state import put_back, take
 
         known: State | None = getattr(self, "_clean", None)

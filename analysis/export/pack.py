@@ -19,7 +19,7 @@ from store.gathered import GATHERED, gathered_name
 from store.local import expanded
 from store.open import Location, SweepFiles, open_folder
 
-_FOLDERS = ("trials", "history", "predictions", "splits", "samples")
+_FOLDERS = ("trials", "history", "predictions", "splits", "samples", "plugins")
 _FILES = ("sweep.yaml", "changes.jsonl", "status.json")
 _ROUNDS = 6
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
@@ -28,7 +28,7 @@ _NO_DATE = (1980, 1, 1, 0, 0, 0)
 def pack(directory: Location, out: str | os.PathLike[str]) -> Path:
     """Pack a sweep, finished or running, into one zip file.
 
-    Weights, checkpoints and logs stay behind.
+    Weights, checkpoints and logs stay behind. The sources of plug-ins are part of it.
 
     The file appears whole or not at all, and the same sweep packs into the same bytes.
 

@@ -254,8 +254,10 @@ def _mixed(findings: Findings) -> Iterator[str]:
     for name, words in (
         ("numerics", "versions whose numbers differ"),
         ("data_checksum", "different versions of the data"),
+        ("dataset_checksum", "different sources of the data set"),
+        ("files_checksum", "different files of the data set"),
     ):
-        for dataset, rows in trials.groupby("dataset"):
+        for dataset, rows in trials.groupby("dataset") if name in trials else ():
             kinds = sorted(str(value) for value in rows[name].dropna().unique())
             if len(kinds) > 1:
                 yield f"Rows of {dataset} come from {words} ({name} {', '.join(kinds)}): they are not comparable."

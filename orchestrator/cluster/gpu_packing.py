@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,11 +17,13 @@ from rich.console import Console
 from orchestrator.cluster.capacity import Demand
 from orchestrator.cluster.nodes import cluster_nodes
 from orchestrator.cluster.same_code import with_our_code
+from orchestrator.config.own_code import plugins_of
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import Cell
 from orchestrator.plan.identity import search_seed, trial_spec
 from orchestrator.plan.space import default_in
 from orchestrator.process.log import LOG
+from trainable.plugins import Plugin
 from trainable.spec import TrialSpec
 
 MEMORY_SHARE = 0.9
@@ -98,7 +100,8 @@ def pack_gpus(
         return dict(demands)
     console.print(f"measuring the GPU memory of {len(probes)} trials, an epoch each", highlight=False, soft_wrap=True)
     try:
-        measured = _measured(list(probes.values()), max(demands[label].cpu for label in probes))
+        cpus_of_probe = max(demands[label].cpu for label in probes)
+        measured = _measured(list(probes.values()), cpus_of_probe, plugins_of(config))
     except ray.exceptions.RayError as error:
         LOG.warning("the GPU memory of a trial was not measured", exc_info=True)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
@@ -155,7 +158,7 @@ def probe_specs(config: SweepConfig, cells: Iterable[Cell]) -> dict[str, TrialSp
     return specs
 
 
-def _measured(specs: list[TrialSpec], cpus: int) -> Footprints | None:
+def _measured(specs: list[TrialSpec], cpus: int, plugins: Sequence[Plugin] = ()) -> Footprints | None:
     """Memory that the trials need, then memory and name of the smallest GPU.
 
     None where torch can use no GPU.
@@ -163,7 +166,7 @@ def _measured(specs: list[TrialSpec], cpus: int) -> Footprints | None:
     end = time.monotonic() + MEASURE_SECONDS
     # One call for each process: a process that stayed would keep GPU memory that the trials need.
     probe = ray.remote(num_gpus=1, num_cpus=cpus, max_calls=1, max_retries=0)(with_our_code(_measure))
-    (measured,) = _answers([probe.remote([spec.to_json() for spec in specs])], end)
+    (measured,) = _answers([probe.remote([spec.to_json() for spec in specs], list(plugins))], end)
     if measured is None:
         return None
     needs, memory, name = measured
@@ -198,9 +201,11 @@ def _kinds_of_cards() -> list[str]:
     return sorted({name for node in nodes for name in node if name.startswith("accelerator_type:")})
 
 
-def _measure(probes: list[str]) -> Footprints | None:
+def _measure(probes: list[str], plugins: list[Plugin]) -> Footprints | None:
+    from trainable.plugins import load_plugins
     from trainable.trial.sizing.footprint import footprints
 
+    load_plugins(plugins)
     return footprints([TrialSpec.from_json(text) for text in probes])
 
 

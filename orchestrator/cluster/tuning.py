@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,13 @@ from orchestrator.cluster.nodes import cluster_nodes
 from orchestrator.cluster.ray_private import no_variables_in_runtime_environments, oldest_waiting
 from orchestrator.cluster.same_code import compared
 from orchestrator.cluster.session import Session
+from orchestrator.config.own_code import plugins_of
 from orchestrator.directory.lease import LeaseLost
 from orchestrator.interruption import Interruption
 from orchestrator.process.temporary import TemporaryFolder
 from orchestrator.run import Run
 from trainable.environment import store_environment
-from trainable.trial.provenance import weights_checksum
+from trainable.trial.provenance import files_checksum, weights_checksum
 from trainable.tune_trainable import SweepTrainable
 
 
@@ -139,7 +141,10 @@ def run_tuner(run: Run, demands: Mapping[str, Demand]) -> Exhausted | None:
 
     # Ray registers trainables by name in the whole cluster: a second sweep must not run the first one's code.
     weights = weights_checksum(config.network.name, config.network.options)
-    members = {"environment": store_environment(), "weights": weights}
+    files = files_checksum(config.dataset.name, config.dataset.options)
+    # As tuples: a worker with other code may have no class of plug-ins.
+    plugins = tuple(astuple(plugin) for plugin in plugins_of(config))
+    members = {"environment": store_environment(), "plugins": plugins, "weights": weights, "files": files}
     trainable = compared(SweepTrainable, f"Sweep_{driver}", members)
     local = run.writer.directory.folder.local
     with TemporaryFolder() as elsewhere:

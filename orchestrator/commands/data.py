@@ -20,7 +20,23 @@ def data(options: argparse.Namespace) -> int:
         from orchestrator.commands.prepare import prepare
 
         return prepare(options)
+    load_plugins_of(options.plugin)
     return _data_list() if options.action == "list" else _data_preview(options)
+
+
+def load_plugins_of(entries: list[str]) -> None:
+    """Load the plug-ins of ``--plugin``, whose paths begin in the current folder.
+
+    Raises:
+        InputError: One cannot be read or imported.
+
+    Example:
+        >>> load_plugins_of([])
+    """
+    if entries:
+        from trainable.plugins import load_plugins, read_plugin
+
+        load_plugins([read_plugin(entry, expanded(".")) for entry in entries])
 
 
 def _data_list() -> int:
@@ -47,11 +63,13 @@ def _data_list() -> int:
 
 
 def _data_preview(options: argparse.Namespace) -> int:
+    from orchestrator.config.own_code import absolute_paths
     from orchestrator.plan.cells import load_checked
-    from trainable.data.base import resolve_bias
+    from trainable.data.base import DATASETS, resolve_bias
     from trainable.data.samples import contact_sheet
 
-    dataset = load_checked(options.name, dict(assignments(options.set)))
+    given = absolute_paths(DATASETS, options.name, dict(assignments(options.set)), expanded("."))
+    dataset = load_checked(options.name, given)
     points = _preview_points(options.bias, options.rest, [axis.name for axis in dataset.axes])
     if not points:
         raise InputError(f"give bias values to show, e.g. --bias {dataset.axes[0].name}=0.02,0.1")

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.commands.report import as_uri
+from orchestrator.config.own_code import load_of_directory, settled
 from orchestrator.config.sweep_config import SweepConfig
-from orchestrator.config.sweep_file import apply_override, parse_config, read_config, validate
+from orchestrator.config.sweep_file import apply_override, parse_config, read_config, validate, with_plugins
 from orchestrator.process.own_packages import ROOT
 from store.errors import InputError
+from store.local import expanded
 
 if TYPE_CHECKING:
     from orchestrator.plan.plan import Plan
@@ -42,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     """Run ``lnl-sweep run``: run a sweep, or what is missing of it."""
     from orchestrator.plan.names import check_out
 
-    config = _read_sweep(options.sweep, options.set)
+    config = _read_sweep(options)
     if options.smoke:
         config = _smoke(config)
     name = config.name or config.dataset.name
@@ -63,7 +65,9 @@ def resume(options: argparse.Namespace) -> int:
     tree = resume_config(directory)
     for override in options.set:
         apply_override(tree, override)
-    return _run(validate(tree, f"{directory.uri}/sweep.yaml"), options.dir, options)
+    config = validate(tree, f"{directory.uri}/sweep.yaml")
+    config = load_of_directory(config, directory.folder, options.trust_plugins)
+    return _run(settled(with_plugins(config, options.plugin), expanded(".")), options.dir, options)
 
 
 def schema(options: argparse.Namespace) -> int:
@@ -72,14 +76,15 @@ def schema(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read_sweep(name: str | None, overrides: list[str]) -> SweepConfig:
+def _read_sweep(options: argparse.Namespace) -> SweepConfig:
+    name, overrides = options.sweep, options.set
     if name is None:
-        return parse_config((SHIPPED / f"{DEMO}.yaml").read_text(encoding="utf-8"), overrides, name=f"{DEMO}.yaml")
+        return _shipped(f"{DEMO}.yaml", options)
     if not Path(name).is_file():
         known = {entry.name for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml")}
         shipped = Path(name).name if name.endswith(".yaml") else f"{Path(name).name}.yaml"
         if shipped in known and str(Path(name).parent) in (".", "sweeps"):
-            return parse_config((SHIPPED / shipped).read_text(encoding="utf-8"), overrides, name=shipped)
+            return _shipped(shipped, options)
     if Path(name).is_dir() or "://" in name:
         where = name.rstrip("/")
         again = (
@@ -89,7 +94,12 @@ def _read_sweep(name: str | None, overrides: list[str]) -> SweepConfig:
             f"run takes a sweep file, but '{name}' is a folder: to go on with the sweep in it: lnl-sweep resume "
             f"{where}{again}"
         )
-    return read_config(name, overrides)
+    return read_config(name, overrides, options.plugin, options.trust_plugins)
+
+
+def _shipped(name: str, options: argparse.Namespace) -> SweepConfig:
+    config = parse_config((SHIPPED / name).read_text(encoding="utf-8"), options.set, name=name)
+    return settled(with_plugins(config, options.plugin), expanded("."))
 
 
 def _smoke(config: SweepConfig) -> SweepConfig:

@@ -7,8 +7,10 @@ import sys
 from typing import Any
 
 from orchestrator.commands.data import assignments, bias_options
-from orchestrator.config.sweep_file import validate
+from orchestrator.config.own_code import settled
+from orchestrator.config.sweep_file import validate, with_plugins
 from store.errors import InputError, unknown_name
+from store.local import expanded
 
 _WITHOUT_SET = {
     "dataset.name": "its first argument",
@@ -43,6 +45,7 @@ def train(options: argparse.Namespace) -> int:
         },
         "train",
     )
+    one = settled(with_plugins(one, options.plugin), expanded("."))
     plan = make_plan(one)
     training = one.training.of_a_trial()
     result = train_one(
@@ -51,8 +54,8 @@ def train(options: argparse.Namespace) -> int:
         seed=options.seed,
         training=training,
         network=plan.config.network.name,
-        network_options=groups["network"],
-        dataset_options=groups["dataset"],
+        network_options=plan.config.network.options,
+        dataset_options=plan.config.dataset.options,
         hyperparameters=groups[""],
         device=options.device,
         **bias,

@@ -284,6 +284,15 @@ class TrainingConfig(_Strict):
         return Training(**{**self.model_dump(), "augmentation": tuple(self.augmentation)})
 
 
+class PluginConfig(_Strict):
+    """A plug-in as ``sweep.yaml`` in a sweep's folder names it; its source lies in ``plugins/`` beside it."""
+
+    name: str = Field(pattern=r"^[^\W\d][\w.]*$", description="Name of its module.")
+    kind: Literal["file", "package", "module"] = Field(description="A file, a package, or an installed module.")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$", description="Digest of its source.")
+    origin: str = Field(description="Path that it was read from.")
+
+
 class LimitsConfig(_Strict):
     """Bounds on time and money."""
 
@@ -309,6 +318,11 @@ class SweepConfig(_Strict):
 
     name: Name = Field("", json_schema_extra=NAME_SCHEMA, description="Name of the sweep; the data set's by default.")
     seed: Whole = Field(0, ge=0, description="Everything random in the sweep derives from it.")
+    plugins: list[str | PluginConfig] = Field(
+        default_factory=list,
+        description="Own data sets, methods and networks: .py files and folders that are packages, relative to this "
+        "file, or names of installed modules.",
+    )
     dataset: DatasetConfig = Field(description="The data set and the grid of bias strengths.")
     network: NetworkConfig = Field(default_factory=lambda: NetworkConfig(name=""), description="The network.")
     methods: list[MethodConfig] = Field(min_length=1, description="The methods that are compared.")

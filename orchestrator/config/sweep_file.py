@@ -13,27 +13,33 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from orchestrator.config.own_code import settled
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.config.yaml_text import load_yaml, problem_of
 from store.errors import InputError, nearest
+from store.local import expanded
 from trainable.texts import bounded
 
 NOT_CONFIGURATION = ("declaration", "provenance", "dataset_info", "methods_info", "cells")
 """Keys of the ``sweep.yaml`` in a sweep's folder that are no part of its configuration."""
 
 
-def read_config(path: str | Path, overrides: list[str] | None = None) -> SweepConfig:
-    """Read a sweep file.
+def read_config(
+    path: str | Path, overrides: list[str] | None = None, plugins: Sequence[str] = (), trust: bool = False
+) -> SweepConfig:
+    """Read a sweep file, and load its plug-ins.
 
     Args:
         path: The YAML file.
         overrides: ``key=value`` with dotted keys; values are YAML.
+        plugins: Further plug-ins; relative paths begin in the current folder.
+        trust: True = run plug-ins of a ``sweep.yaml`` from somebody else.
 
     Returns:
-        The validated configuration.
+        The validated configuration. Paths in it, which began in the file's folder, are absolute.
 
     Raises:
-        InputError: The file cannot be read, is not a YAML mapping, or breaks a rule.
+        InputError: The file cannot be read, is not a YAML mapping, or breaks a rule; or a plug-in cannot be imported.
 
     Example:
         >>> import tempfile
@@ -50,7 +56,22 @@ def read_config(path: str | Path, overrides: list[str] | None = None) -> SweepCo
         raise InputError(f"cannot read the sweep file '{path}': {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"the sweep file '{path}' is not text in UTF-8") from error
-    return parse_config(text, overrides, name=str(path))
+    return settled(
+        with_plugins(parse_config(text, overrides, name=str(path)), plugins), Path(path).absolute().parent, trust
+    )
+
+
+def with_plugins(config: SweepConfig, plugins: Sequence[str]) -> SweepConfig:
+    """Configuration with further plug-ins, whose paths begin in the current folder.
+
+    Example:
+        >>> config = parse_config("{dataset: {name: brain_phantom, bias: {rho: 1}}, methods: [erm]}")
+        >>> with_plugins(config, ["/lab/xray.py"]).plugins
+        ['/lab/xray.py']
+    """
+    # The name of an installed module stays one.
+    paths = [str(expanded(entry)) if "/" in entry or expanded(entry).exists() else entry for entry in plugins]
+    return config.model_copy(update={"plugins": [*config.plugins, *paths]}) if paths else config
 
 
 def parse_config(text: str, overrides: list[str] | None = None, name: str = "sweep file") -> SweepConfig:

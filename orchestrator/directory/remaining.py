@@ -12,6 +12,7 @@ from orchestrator.plan.identity import spec_of_row
 from orchestrator.search.dispatch import Dispatcher
 from store.names import belongs_to
 from trainable.spec import TrialSpec
+from trainable.trial.provenance import moved, without_paths
 
 Row = dict[str, Any]
 
@@ -66,7 +67,7 @@ def remaining(dispatcher: Dispatcher, directory: SweepDirectory, surveyed: Surve
     lost = {row["trial_id"]: row for row in counting if row["trial_id"] in surveyed.lost and row["cell"] in chosen}
     rows = [row for row in counting if row["trial_id"] not in lost]
     done = {row["trial_id"] for row in rows}
-    waiting = [spec for spec in directory.open_trials() if spec.trial_id not in done]
+    waiting = [_where_files_are(spec, dispatcher) for spec in directory.open_trials() if spec.trial_id not in done]
     histories = {name: surveyed.histories[name] for name in surveyed.histories.keys() & done}
     for spec in waiting:
         if dispatcher.rung_epochs(spec):
@@ -78,3 +79,11 @@ def remaining(dispatcher: Dispatcher, directory: SweepDirectory, surveyed: Surve
         if name not in opened
     ]
     return Remaining(rows, histories, waiting, frozenset(lost), marked, forgotten)
+
+
+def _where_files_are(spec: TrialSpec, dispatcher: Dispatcher) -> TrialSpec:
+    """Specification of an open trial with the files of the sweep, which may have moved since it was issued."""
+    if without_paths(spec) == spec:
+        return spec
+    config = dispatcher.config
+    return moved(spec, config.dataset.options, config.network.options)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from orchestrator.config.own_code import references_in
+from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.config.sweep_file import configuration_in, validate
 from orchestrator.config.yaml_text import load_yaml
 from orchestrator.directory.reader import SweepDirectory
@@ -82,10 +84,12 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
             "git_commit": provenance.git_commit(),
             "numerics": NUMERICS,
             "data_checksum": dataset.checksum,
-            "dataset_checksum": provenance.dataset_checksum(config.dataset.name),
+            "dataset_checksum": provenance.dataset_checksum(config.dataset.name, config.dataset.options),
+            "files_checksum": provenance.files_checksum(config.dataset.name, config.dataset.options),
             "method_checksums": {label: provenance.method_checksum(method) for label, method in methods.items()},
-            "network_checksum": provenance.network_checksum(config.network.name),
+            "network_checksum": provenance.network_checksum(config.network.name, config.network.options),
             "weights_checksum": provenance.weights_checksum(config.network.name, config.network.options),
+            **_plugins(config),
             "torch_version": importlib.metadata.version("torch"),
             "torchvision_version": importlib.metadata.version("torchvision"),
             "ray_version": importlib.metadata.version("ray"),
@@ -134,6 +138,12 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
             for cell in plan.cells
         ],
     }
+
+
+def _plugins(config: SweepConfig) -> dict[str, Any]:
+    """Plug-ins of a sweep by name, nothing where it has none."""
+    named = {one.name: {"sha256": one.sha256, "origin": one.origin} for one in references_in(config)}
+    return {"plugins": named} if named else {}
 
 
 def traits_of_method(method: Method) -> Traits:

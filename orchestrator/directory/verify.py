@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from orchestrator.config.yaml_text import load_yaml
 from orchestrator.directory.damage import Survey, cells_of, survey, survey_tables
 from orchestrator.directory.reader import SPEC, SweepDirectory, read_spec
 from orchestrator.directory.sheet import SWEEP_FILE as SHEET
@@ -23,6 +24,9 @@ from store.open import Readable, SweepFiles, open_folder
 from store.packed import ZipFolder
 from store.parts import Owner, check_part, is_part, owner_of
 from store.sealed import check_tensors, digest, is_whole, unseal_bytes
+from trainable.plugins import Plugin
+from trainable.plugins.stored import FOLDER as PLUGINS
+from trainable.plugins.stored import Reference
 from trainable.spec import TrialSpec
 from trainable.trial.open_trial import OPEN, PREDICTIONS, checkpoint_names, read_checkpoint, read_predictions
 
@@ -127,6 +131,8 @@ def _files(folder: SweepFiles, verdict: Verdict) -> Verdict:
         verdict.check(f"{GATHERED}/{name}", partial(_check_fast_copy, folder, name))
     _changes(folder, owner, verdict)
     _samples(folder, owner, verdict)
+    if SHEET not in verdict.damaged:
+        _plugins(folder, verdict)
     return verdict
 
 
@@ -176,6 +182,30 @@ def _samples(folder: SweepFiles, owner: Owner, verdict: Verdict) -> None:
 def _sample(folder: SweepFiles, path: str, expected: str | None) -> None:
     if expected is not None and digest(folder.read(path)) != expected:
         raise DamagedFile(f"its bytes do not agree with the digest in {INDEX}")
+
+
+def _plugins(folder: SweepFiles, verdict: Verdict) -> None:
+    """Compare the plug-ins with their checksums.
+
+    None is imported.
+    """
+    for reference in _references(folder):
+        name = Plugin(reference.name, reference.kind, b"", reference.sha256, reference.origin).stored_name
+        path = f"{PLUGINS}/{name}"
+        if name is None:
+            continue
+        if not verdict.check(path, partial(_plugin, folder, path, reference)) and path not in verdict.damaged:
+            verdict.damaged[path] = "it is missing"
+
+
+def _references(folder: SweepFiles) -> list[Reference]:
+    tree = load_yaml(folder.read(SHEET).decode())
+    listed = tree.get("plugins") if isinstance(tree, dict) else None
+    return [Reference(**entry) for entry in listed or () if isinstance(entry, dict)]
+
+
+def _plugin(folder: SweepFiles, path: str, reference: Reference) -> None:
+    Plugin(reference.name, reference.kind, folder.read(path), reference.sha256, reference.origin).check()
 
 
 def _rows(directory: SweepDirectory, surveyed: Survey, verdict: Verdict) -> None:
@@ -242,6 +272,9 @@ def _forecast(directory: SweepDirectory, surveyed: Survey, verdict: Verdict) -> 
     from orchestrator.plan.plan import make_plan
     from orchestrator.search.dispatch import Dispatcher
 
+    if read_sheet(directory).get("plugins"):
+        verdict.resume.append("what a resume would do is not worked out, since that would run the sweep's plug-ins")
+        return
     try:
         sheet = read_sheet(directory)
         plan = make_plan(validate(configuration_of(sheet), "sweep.yaml"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from orchestrator.config.sweep_config import SweepConfig
@@ -10,6 +10,7 @@ from store.errors import InputError
 
 _MAY_CHANGE = (
     "name",
+    "plugins",
     "dataset.bias",
     "dataset.folds",
     "methods",
@@ -34,16 +35,20 @@ _SOURCES = {
     "dataset_checksum": "the source of the data set",
     "network_checksum": "the source of the network",
     "weights_checksum": "the network's weights file",
+    "files_checksum": "the files of the data set",
 }
 
 
-def check_config(old: Mapping[str, Any], new: SweepConfig, directory: str) -> dict[str, tuple[Any, Any]]:
+def check_config(
+    old: Mapping[str, Any], new: SweepConfig, directory: str, may_move: Collection[str] = ()
+) -> dict[str, tuple[Any, Any]]:
     """Compare the configuration of a directory with a new one.
 
     Args:
         old: The configuration in ``sweep.yaml``.
         new: The resolved configuration.
         directory: Its address, for the message.
+        may_move: Keys of files that may lie elsewhere, since their contents are compared by checksums.
 
     Returns:
         Differences that are allowed: dotted key -> (old, new).
@@ -59,7 +64,11 @@ def check_config(old: Mapping[str, Any], new: SweepConfig, directory: str) -> di
         {'name': ('first', '')}
     """
     differs = all_changes(old, new)
-    allowed = {key: pair for key, pair in differs.items() if key.startswith(_MAY_CHANGE)}
+    allowed = {
+        key: pair
+        for key, pair in differs.items()
+        if key.startswith(_MAY_CHANGE) or (key in may_move and all(isinstance(path, str) for path in pair))
+    }
     refused = {key: pair for key, pair in differs.items() if key not in allowed}
     if refused:
         key, (had, has) = next(iter(refused.items()))
@@ -97,7 +106,9 @@ def all_changes(old: Mapping[str, Any], new: SweepConfig) -> dict[str, tuple[Any
     """
     before, after = _flat(old), _flat(new.model_dump(mode="json", by_alias=True))
     keys = sorted({*before, *after})
-    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
+    # A list that this version has added, and that is empty, says nothing.
+    pairs = ((key, before.get(key), after.get(key)) for key in keys)
+    return {key: (had, has) for key, had, has in pairs if had != has and not (had is None and has == [])}
 
 
 def check_provenance(old: Mapping[str, Any], new: Mapping[str, Any], mix_versions: bool, directory: str) -> list[str]:
@@ -140,6 +151,8 @@ def check_provenance(old: Mapping[str, Any], new: Mapping[str, Any], mix_version
 def _words(key: str, had: Any, has: Any) -> str:
     if key == "numerics":
         return f"numerics {had} -> {has}"
+    if key.startswith("plugins."):
+        return f"plug-in {has['origin']}"
     return _SOURCES.get(key) or f"the source of method {key.partition('.')[2]}"
 
 
@@ -162,6 +175,11 @@ def changed_numbers(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str,
     for label, checksum in old.get("method_checksums", {}).items():
         if label in sources:
             pairs[f"method_checksums.{label}"] = (checksum, sources[label])
+    # Any change in the file of a plug-in, even in what no trial of the sweep uses.
+    plugins = new.get("plugins", {})
+    for name, plugin in old.get("plugins", {}).items():
+        if name in plugins and plugin["sha256"] != plugins[name]["sha256"]:
+            pairs[f"plugins.{name}"] = (plugin, plugins[name])
     # The sweep.yaml of an older version says nothing about them.
     pairs.update({key: (old[key], new.get(key)) for key in _SOURCES if key in old})
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}

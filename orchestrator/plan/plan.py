@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from orchestrator.config.own_code import check_files, settled
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import Cell, build_cells, load_checked, resolve
 from orchestrator.plan.comparable import check_primary
 from orchestrator.plan.identity import search_seed
 from orchestrator.plan.names import check_names, check_values
 from store.errors import InputError
+from store.local import expanded
 from trainable.data.base import Dataset
 
 
@@ -42,7 +44,9 @@ def make_plan(config: SweepConfig) -> Plan:
         >>> len(plan.cells), plan.cells[0].label
         (4, 'erm')
     """
+    config = settled(config, expanded("."))
     check_values("dataset", config.dataset.options)
+    check_files(config)
     dataset = load_checked(config.dataset.name, config.dataset.options)
     resolved = _with_absolute_files(resolve(config, dataset))
     plan = Plan(resolved, dataset, build_cells(resolved, dataset))

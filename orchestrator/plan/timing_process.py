@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
+from orchestrator.config.own_code import plugins_of
 from orchestrator.config.sweep_file import validate
 from orchestrator.plan.cells import Cell
 from orchestrator.plan.estimate import Timing, time_cell
 from orchestrator.plan.plan import Plan, make_plan
 from store.errors import InputError
+from trainable.plugins import Plugin, load_plugins
 from trainable.texts import reason_of
 
 _END_SECONDS = 10.0
@@ -42,7 +44,7 @@ def time_apart(plan: Plan, cells: Sequence[Cell]) -> dict[str, Timing]:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     tree = plan.config.model_dump(mode="json", by_alias=True)
-    process = context.Process(target=_serve, args=(there, tree), daemon=True)
+    process = context.Process(target=_serve, args=(there, tree, plugins_of(plan.config)), daemon=True)
     process.start()
     there.close()
     label = cells[0].label
@@ -81,7 +83,7 @@ def _how(code: int | None) -> str:
         return f"by signal {-code}"
 
 
-def _serve(connection: Connection, tree: dict[str, Any]) -> None:
+def _serve(connection: Connection, tree: dict[str, Any], plugins: Sequence[Plugin]) -> None:
     """Answer ids of cells by their timing, or by the exception that prevented it, until the connection is closed."""
     # Ctrl-C is the driver's to answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -92,7 +94,9 @@ def _serve(connection: Connection, tree: dict[str, Any]) -> None:
         except EOFError:
             return
         try:
-            plan = plan or make_plan(validate(tree))
+            if plan is None:
+                load_plugins(plugins)
+                plan = make_plan(validate(tree))
             answer: Timing | StepsFailed = time_cell(plan, next(cell for cell in plan.cells if cell.id == name))
         except (Exception, SystemExit) as error:
             answer = StepsFailed(reason_of(error))

@@ -12,6 +12,7 @@ from typing import Any
 from trainable.errors import InputError, unknown_name
 from trainable.plugins.finder import FINDER
 from trainable.plugins.plugin import Plugin
+from trainable.plugins.reading import read_plugin
 from trainable.registry import registries
 from trainable.texts import bounded, reason_of
 
@@ -42,6 +43,7 @@ def load_plugins(plugins: Sequence[Plugin]) -> None:
     _check_names(plugins)
     for plugin in new:
         plugin.check()
+        _check_installed(plugin)
     # Names of ours must be taken first: else a plug-in that takes one would be right and ours wrong.
     for registry in registries():
         registry.import_all()
@@ -112,6 +114,22 @@ def load_object(text: str) -> Any:
     return getattr(module, name)
 
 
+def module_of(text: str) -> str:
+    """Full name of the module that an object of one's own is named in.
+
+    Args:
+        text: ``FILE.py:NAME`` or ``PACKAGE.MODULE:NAME``.
+
+    Raises:
+        InputError: There is no such plug-in or module.
+
+    Example:
+        >>> module_of("trainable.spec:Training")
+        'trainable.spec'
+    """
+    return str(_module_at(text.rpartition(":")[0], text).__name__)
+
+
 def _module_at(place: str, text: str) -> Any:
     if place.endswith(".py"):
         file = place.replace("\\", "/").rpartition("/")[2]
@@ -158,6 +176,18 @@ def _check_free(plugin: Plugin) -> None:
             f"plug-in {plugin.origin} has the name of a module that is imported, {plugin.name} ({file}): rename it"
         )
     FINDER.remove(plugin.name)
+
+
+def _check_installed(plugin: Plugin) -> None:
+    """Refuse an installed module that is not the one which the plug-in was made of."""
+    if plugin.kind != "module":
+        return
+    here = read_plugin(plugin.name, Path())
+    if here.sha256 != plugin.sha256:
+        raise InputError(
+            f"module {plugin.name} must be the same wherever a sweep trains, but {here.origin} is not that of "
+            f"{plugin.origin}: install the same version"
+        )
 
 
 def _forget(name: str) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Literal
 
@@ -37,7 +37,7 @@ class Plugin:
 
     name: str
     kind: Kind
-    content: bytes
+    content: bytes = field(repr=False)
     sha256: str
     origin: str
 

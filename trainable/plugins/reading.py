@@ -77,18 +77,13 @@ def _of_module(name: str, base: Path) -> Plugin:
             f"a plug-in is a .py file, a folder or an installed module, but there is no {bounded(name, 100)} in {base}"
         )
     spec = module_spec(name)
-    if spec is None or spec.origin is None:
+    if spec is None or spec.origin is None or not spec.has_location:
         raise InputError(
             f"there is no file or folder {name} in {base}, and no module of that name is installed: correct plugins "
             f"(--plugin), or install it"
         )
-    origin = Path(spec.origin)
-    is_package = spec.submodule_search_locations is not None
-    try:
-        sources = sources_below(origin.parent) if is_package else {origin.name: _source(origin)}
-    except OSError as error:
-        raise InputError(f"module {name} cannot be read ({error}): install it as files") from error
-    return Plugin.of_sources(name, "module", sources, str(origin.parent if is_package else origin))
+    # Of the module alone: what it imports of its package is part of the checksums of methods, networks and data sets.
+    return Plugin.of_sources(name, "module", {"source": _source(Path(spec.origin))}, spec.origin)
 
 
 def module_spec(name: str) -> ModuleSpec | None:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainable.errors import InputError
 from trainable.spec import TrialSpec
+from trainable.trial.provenance import without_paths
 
 if TYPE_CHECKING:
     from trainable.trial.trainer import Trainer
@@ -55,8 +56,8 @@ def unpack(trainer: Trainer, data: bytes | memoryview) -> None:
     """
     # With weights_only, reading a checkpoint that came from elsewhere runs no code.
     kept = torch.load(io.BytesIO(data), map_location=trainer.device, weights_only=True)
-    # Read as a specification: one of an earlier version has fewer keys.
-    if TrialSpec.from_json(kept["spec"]) != TrialSpec.from_json(trainer.spec.to_json()):
+    # Read as a specification: one of an earlier version has fewer keys. Files may have moved since.
+    if without_paths(TrialSpec.from_json(kept["spec"])) != without_paths(TrialSpec.from_json(trainer.spec.to_json())):
         raise InputError(f"the checkpoint of {trainer.spec.trial_id} belongs to another trial: remove it")
 
     held = _held(trainer)

@@ -22,7 +22,10 @@ from trainable import NUMERICS
 from trainable.data.base import Dataset, ImageSet
 from trainable.evaluation import evaluate
 from trainable.evaluation.probe import bias_probe
-from trainable.methods.base import Losses, Nets
+from trainable.methods.base import METHODS, Losses, Nets
+from trainable.networks.base import NETWORKS
+from trainable.plugins import loaded_plugins
+from trainable.plugins.stored import Reference
 from trainable.spec import TrialSpec
 from trainable.trial import provenance
 
@@ -269,7 +272,9 @@ def trial_row(trainer: Trainer, status: str, error: str | None = None) -> dict[s
         "started_at": trainer.started_at,
         "data_checksum": trainer.dataset.checksum,
         "method_checksum": provenance.method_checksum(trainer.method),
-        "network_checksum": provenance.network_checksum(spec.network),
+        "dataset_checksum": provenance.dataset_checksum(spec.dataset, spec.dataset_options),
+        "files_checksum": provenance.files_checksum(spec.dataset, spec.dataset_options),
+        "network_checksum": provenance.network_checksum(spec.network, spec.network_options),
         "weights_checksum": provenance.weights_checksum(spec.network, spec.network_options),
     }
 
@@ -302,8 +307,20 @@ def model_bytes(trainer: Trainer, nets: Nets) -> bytes:
         "dataset": spec.dataset,
         "epoch": str(trainer.reported.get("epoch")),
         "spec": spec.to_json(),
+        **_plugins_behind(spec),
     }
     return seal_tensors(bytes(safetensors.torch.save(tensors, metadata)))
+
+
+def _plugins_behind(spec: TrialSpec) -> dict[str, str]:
+    """Plug-ins without which the classifier cannot be built, as metadata; nothing where it is made of ours alone."""
+    network = NETWORKS.find(spec.network)
+    homes = [METHODS.module(spec.method)] + ([] if network is None else [NETWORKS.module(spec.network)])
+    if all(home.partition(".")[0] == "trainable" for home in homes) and not NETWORKS.code(spec.network):
+        return {}
+    # All of them, since they may import each other.
+    references = [dataclasses.asdict(Reference.of(plugin)) for plugin in loaded_plugins()]
+    return {"plugins": json.dumps(references)} if references else {}
 
 
 def finish(trainer: Trainer) -> Outcome:

@@ -6,6 +6,7 @@ Rows are compared only where these agree.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import hashlib
 import importlib.metadata
@@ -23,6 +24,9 @@ import torch
 
 from store.local import expanded, is_file
 from trainable.methods.base import Method
+from trainable.plugins import module_of, source_of
+from trainable.registry import Registry
+from trainable.spec import TrialSpec
 
 
 @functools.cache
@@ -83,25 +87,33 @@ def method_checksum(method: Method) -> str:
     return _digest(method.name, first, "trainable.methods", _SHARED_METHODS)
 
 
-def dataset_checksum(name: str) -> str:
+def dataset_checksum(name: str, options: Mapping[str, Any] | None = None) -> str:
     """SHA-256 (16 hex digits) of the source that decides what a data set draws and paints.
 
     Its own ``checksum`` says which images it has; how they are painted is in its code.
 
     Args:
         name: A registered name.
+        options: Options of the data set, some of which may name code.
 
     Returns:
-        Digest over the file of its factory and what that imports of ``trainable.data`` or, where it is a user's own,
-        of its package and folder.
+        Digest over the file of its factory, those of the code that its options name, and what they import of
+        ``trainable.data`` or, where they are a user's own, of their package and folder and of other plug-ins.
 
     Example:
         >>> len(dataset_checksum("coloured_digits"))
         16
     """
-    from trainable.data.base import dataset_factory
+    from trainable.data.base import DATASETS, dataset_factory
 
-    return _digest(name, [dataset_factory(name).__module__], "trainable.data", _SHARED_DATA)
+    modules = [dataset_factory(name).__module__, *_code_of(DATASETS, name, options or {})]
+    return _digest(name, modules, "trainable.data", _SHARED_DATA)
+
+
+def _code_of(registry: Registry[Any], name: str, options: Mapping[str, Any]) -> list[str]:
+    """Modules that hold the code which options name."""
+    named = [options[option] for option in registry.code(name) if options.get(option) is not None]
+    return [module_of(text) for text in named if isinstance(text, str)]
 
 
 _SHARED_METHODS = ("trainable.methods.base", "trainable.methods.contract")
@@ -110,24 +122,26 @@ _SHARED_NETWORKS = tuple(f"trainable.networks.{name}" for name in ("base", "buil
 """Modules that networks import and that are no part of any of them: their numbers are versioned by ``NUMERICS``."""
 
 
-def network_checksum(network: str) -> str:
+def network_checksum(network: str, options: Mapping[str, Any] | None = None) -> str:
     """SHA-256 (16 hex digits) of the source that decides what a network computes.
 
     Args:
         network: A registered name or that of a torchvision classifier.
+        options: Options of the network, some of which may name code.
 
     Returns:
-        Digest over the file of its builder and the files that it imports of ``trainable.networks`` or, where it is a
-        user's own, of its package and folder. A network typed into an interpreter, whose source cannot be read, is told
-        apart by its name alone.
+        Digest over the file of its builder, those of the code that its options name, and what they import of
+        ``trainable.networks`` or, where they are a user's own, of their package and folder and of other plug-ins. A
+        network typed into an interpreter, whose source cannot be read, is told apart by its name alone.
 
     Example:
         >>> network_checksum("small_cnn") == network_checksum("pixel_front")
         False
     """
-    from trainable.networks.base import network_module
+    from trainable.networks.base import NETWORKS, network_module
 
-    return _digest(network, [network_module(network)], "trainable.networks", _SHARED_NETWORKS)
+    modules = [network_module(network), *_code_of(NETWORKS, network, options or {})]
+    return _digest(network, modules, "trainable.networks", _SHARED_NETWORKS)
 
 
 def _digest(name: str, first: Iterable[str], within: str, shared: tuple[str, ...]) -> str:
@@ -155,6 +169,7 @@ def _digest(name: str, first: Iterable[str], within: str, shared: tuple[str, ...
             imported
             for imported in _imports(module, source)
             if imported.partition(".")[0] in packages
+            or source_of(imported) is not None
             or (imported.startswith(f"{within}.") and not _is_shared(imported, shared))
             or (folders and not imported.startswith("trainable") and _folder(imported) in folders)
         ]
@@ -171,8 +186,11 @@ def _is_shared(module: str, shared: tuple[str, ...]) -> bool:
 def _folder(module: str) -> Path | None:
     """Folder of a user's own module.
 
-    None of an installed one, whose neighbours have nothing to do with it.
+    None of an installed one, whose neighbours have nothing to do with it, and of a plug-in, which has all that it
+    needs in the sweep.
     """
+    if source_of(module) is not None:
+        return None
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
@@ -188,6 +206,10 @@ def _module_source(module: str) -> bytes | None:
 
     None where the name is that of no module, or of one without a file to read.
     """
+    plugin = source_of(module)
+    if plugin is not None:
+        # Its file may have changed since it was loaded, or lie on another machine.
+        return plugin
     try:
         # Without importing it: what a function imports late counts whether it has been called or not.
         spec = importlib.util.find_spec(module)
@@ -213,6 +235,97 @@ def _imports(module: str, source: bytes) -> tuple[str, ...]:
     return tuple(names)
 
 
+def files_checksum(dataset: str, options: Mapping[str, Any]) -> str | None:
+    """SHA-256 (16 hex digits) of the files that a data set's options name, where it has declared these options.
+
+    The data set's own ``checksum`` may not say everything about them.
+
+    Args:
+        dataset: A registered name.
+        options: Options of the data set.
+
+    Returns:
+        Digest over the contents, wherever the files lie; None where the options name no file that is there. Folders,
+        and what lies in an object store, are not read.
+
+    Example:
+        >>> print(files_checksum("coloured_digits", {"image_size": 14}))
+        None
+    """
+    from trainable.data.base import DATASETS
+
+    paths = [path for path in declared_paths(DATASETS, dataset, options).values() if is_file(path)]
+    return _contents_digest(paths) if paths else None
+
+
+def declared_paths(registry: Registry[Any], name: str, options: Mapping[str, Any]) -> dict[str, Path]:
+    """Files and folders that declared options name, by the option.
+
+    Args:
+        registry: Registry of the data sets or of the networks.
+        name: A registered name.
+        options: Its options.
+
+    Returns:
+        Absolute paths, which need not exist; a relative one begins in the current folder. Addresses in an object store
+        and torchvision's ``imagenet`` are left out.
+
+    Example:
+        >>> from trainable.networks.base import NETWORKS
+        >>> declared_paths(NETWORKS, "resnet18", {"weights": "/data/xnet.pt", "split_at": "layer2"})
+        {'weights': PosixPath('/data/xnet.pt')}
+    """
+    named = {option: options.get(option) for option in registry.files(name)}
+    return {
+        option: expanded(value)
+        for option, value in sorted(named.items())
+        if isinstance(value, str) and value and "://" not in value and value != "imagenet"
+    }
+
+
+def without_paths(spec: TrialSpec) -> TrialSpec:
+    """Specification without the paths of declared files, whose contents have checksums of their own.
+
+    Two that are equal name the same trial, wherever its files lie.
+
+    Args:
+        spec: The trial.
+
+    Example:
+        >>> from trainable.api import make_spec
+        >>> spec = make_spec("coloured_digits", network_options={"weights": "/a/x.pt"}, color_variance=0.02)
+        >>> without_paths(spec).network_options
+        {'weights': ''}
+    """
+    return moved(spec, {}, {})
+
+
+def moved(spec: TrialSpec, dataset_options: Mapping[str, Any], network_options: Mapping[str, Any]) -> TrialSpec:
+    """Specification with the paths of declared files taken from other options.
+
+    Args:
+        spec: The trial.
+        dataset_options: Options of the data set that name them.
+        network_options: Options of the network that name them.
+
+    Example:
+        >>> from trainable.api import make_spec
+        >>> spec = make_spec("coloured_digits", network_options={"weights": "/a/x.pt"}, color_variance=0.02)
+        >>> moved(spec, {}, {"weights": "/b/x.pt"}).network_options
+        {'weights': '/b/x.pt'}
+    """
+    from trainable.data.base import DATASETS
+    from trainable.networks.base import NETWORKS
+
+    dataset = declared_paths(DATASETS, spec.dataset, spec.dataset_options)
+    network = declared_paths(NETWORKS, spec.network, spec.network_options)
+    return dataclasses.replace(
+        spec,
+        dataset_options={**spec.dataset_options, **{name: dataset_options.get(name, "") for name in dataset}},
+        network_options={**spec.network_options, **{name: network_options.get(name, "") for name in network}},
+    )
+
+
 def weights_checksum(network: str, options: Mapping[str, Any]) -> str | None:
     """SHA-256 (16 hex digits) of the files that a network's options name: the weights it begins with.
 
@@ -227,11 +340,16 @@ def weights_checksum(network: str, options: Mapping[str, Any]) -> str | None:
         >>> print(weights_checksum("small_cnn", {"width": 12}))
         None
     """
+    paths = _option_files(network, options)
+    return _contents_digest(paths) if paths else None
+
+
+def _contents_digest(paths: Iterable[Path]) -> str:
     digests = []
-    for path in _option_files(network, options):
+    for path in paths:
         info = path.stat()
         digests.append(_file_digest(str(path), info.st_size, info.st_mtime_ns))
-    return hashlib.sha256(b"".join(digests)).hexdigest()[:16] if digests else None
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]
 
 
 def _option_files(network: str, options: Mapping[str, Any]) -> list[Path]:
