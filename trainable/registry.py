@@ -171,13 +171,13 @@ class Registry(Generic[E]):
         return self._code.get(name, ())
 
     def module(self, name: str) -> str:
-        """Full name of the module that registered an entry.
+        """Full name of the module that registered an entry, or "" where that is not known.
 
         Raises:
             InputError: There is no such entry; the nearest known name is given.
         """
         self.get(name)
-        return self._sources[name][0]
+        return self._sources.get(name, ("", ""))[0]
 
     def forget(self, module: str) -> None:
         """Remove what a module, or one below it, has registered.
@@ -199,7 +199,7 @@ class Registry(Generic[E]):
             InputError: There is no such entry; the nearest known name is given.
         """
         self.get(name)
-        return self._origins[name]
+        return self._origins.get(name, Origin("module", ""))
 
 
 _HOMES = {"DATASETS": "trainable.data.base", "METHODS": "trainable.methods.base", "NETWORKS": "trainable.networks.base"}

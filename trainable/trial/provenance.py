@@ -104,9 +104,11 @@ def dataset_checksum(name: str, options: Mapping[str, Any] | None = None) -> str
         >>> len(dataset_checksum("coloured_digits"))
         16
     """
-    from trainable.data.base import DATASETS, dataset_factory
+    from trainable.data.base import DATASETS
 
-    modules = [dataset_factory(name).__module__, *_code_of(DATASETS, name, options or {})]
+    factory = DATASETS.find(name)
+    modules = [] if factory is None else [factory.__module__]
+    modules += _code_of(DATASETS, name, options or {})
     return _digest(name, modules, "trainable.data", _SHARED_DATA)
 
 
