@@ -53,6 +53,9 @@ def along(dataset: Dataset, points: Sequence[Point], seed: int) -> Iterator[Find
 
 
 def _affordable(dataset: Dataset, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    if not dataset.has_renderer:
+        # Images are chosen for all of them, and read when they are asked for.
+        return index
     most = max(1, MOST_BYTES // (3 * dataset.image_size**2))
     return index if len(index) <= most else index[np.linspace(0, len(index) - 1, most).astype(np.int64)]
 

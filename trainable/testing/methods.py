@@ -254,7 +254,8 @@ def _random_state(method: Method, values: Mapping[str, Any]) -> torch.Tensor:
 def _continues(method: Method, values: Mapping[str, Any]) -> Iterator[Finding]:
     """Six epochs at once equal three, an interruption, and three more."""
     what = f"method {method.name}"
-    for more in ({}, {"pretrain_epochs": 2}):
+    # Stages of its own leave no epochs to pretrain.
+    for more in ({},) if method.stages else ({}, {"pretrain_epochs": 2}):
         difference = continued_difference(toy_spec(method, {**values, **more}, epochs=EPOCHS))
         if difference is not None:
             yield Finding(

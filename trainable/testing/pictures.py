@@ -93,8 +93,8 @@ def _problems(dataset: Dataset, images: ImageSet, part: str) -> Iterator[Finding
     if not torch.equal(labels[images.index], images.labels):
         yield wrong("labels must be those of labels() at index, but differ,")
     n_attributes = len(dataset.attributes)
-    if n and n_attributes and not 0 <= int(images.attribute.min()) <= int(images.attribute.max()) < n_attributes:
-        yield wrong(f"attribute must lie in [0, {n_attributes - 1}], but does not,")
+    if n and n_attributes and not -1 <= int(images.attribute.min()) <= int(images.attribute.max()) < n_attributes:
+        yield wrong(f"attribute must lie in [0, {n_attributes - 1}] (-1 = none), but does not,")
     expected = (n, len(heads.names), side, side) if heads.spatial else (n, len(heads.names))
     if heads.names and tuple(images.bias.shape) != expected:
         yield wrong(f"bias must have the shape {expected}, but has {tuple(images.bias.shape)},")
@@ -104,6 +104,12 @@ def _problems(dataset: Dataset, images: ImageSet, part: str) -> Iterator[Finding
         weights = images.weights.double()
         if len(weights) != n or not bool(weights.isfinite().all()) or bool((weights < 0).any()):
             yield wrong("weights must be finite and not negative, but are not,")
+        elif not bool(weights.any()):
+            yield Finding(
+                "warn",
+                what,
+                f"no {part} image counts where class and attribute are independent: no attribute occurs in every class",
+            )
         elif abs(float(weights.mean()) - 1) > 1e-3:
             yield wrong(f"weights must have the mean 1, but have {float(weights.mean()):.3f},")
 
@@ -139,7 +145,7 @@ def repeated(dataset: Dataset, bias: Mapping[str, float], some: Some) -> Iterato
 
 def _same(a: ImageSet, b: ImageSet) -> bool:
     names = ("images", "labels", "bias", "attribute", "index")
-    return all(torch.equal(getattr(a, name), getattr(b, name)) for name in names)
+    return all(torch.equal(getattr(a, name)[:], getattr(b, name)[:]) for name in names)
 
 
 def duplicates(dataset: Dataset, bias: Mapping[str, float], some: Some) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from trainable.methods.base import Losses, Method
+from trainable.methods.contract.stages import REST, least_epochs
 from trainable.spec import Phase, Training, TrialSpec
 from trainable.testing.toy import TOY_DATASET, TOY_NETWORK
 from trainable.trial.trainer import Trainer
@@ -42,6 +43,9 @@ def toy_spec(
         phase: ``confirm`` is evaluated on the test images.
         dropout: That of the toy network; None = its own.
     """
+    least = least_epochs(method.stages)
+    named = [stage.epochs for stage in method.stages if isinstance(stage.epochs, str) and stage.epochs != REST]
+    short = {name: max(1, min(int(method.defaults[name]), epochs // 3)) for name in named}
     return TrialSpec(
         dataset=TOY_DATASET,
         dataset_options={"spatial": spatial},
@@ -49,11 +53,11 @@ def toy_spec(
         network=TOY_NETWORK,
         network_options={} if dropout is None else {"dropout": dropout},
         method=method.name,
-        hyperparameters={**method.defaults, "lr": 1e-2, "pretrain_epochs": 0, **hyperparameters},
+        hyperparameters={**method.defaults, "lr": 1e-2, "pretrain_epochs": 0, **short, **hyperparameters},
         seed=5,
         phase=phase,
         trial_id=f"check-{method.name}",
-        training=Training(epochs=epochs, batch_size=BATCH_SIZE, clip_norm=None, ramp=0.0),
+        training=Training(epochs=max(epochs, least), batch_size=BATCH_SIZE, clip_norm=None, ramp=0.0),
     )
 
 
