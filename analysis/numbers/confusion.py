@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from analysis.many_sweeps import told_apart
 from analysis.numbers.captions import confusion_words
 from analysis.points.points import facets
+from analysis.points.scores import effective
 from analysis.statistics.variance import Sample, share_interval
 from store.errors import InputError
 from store.rules import RULES
@@ -124,6 +126,8 @@ class _Tested:
         ends = np.cumsum(np.bincount(codes, minlength=len(ids)))
         self.rows = {str(t): order[e - n : e] for t, e, n in zip(ids, ends, np.diff(ends, prepend=0), strict=True)}
         self._true = predictions["label"].to_numpy(dtype=np.int64)
+        weighted = "weight" in predictions and bool(predictions["weight"].notna().any())
+        self._weight = predictions["weight"].fillna(1.0).to_numpy(dtype=np.float64) if weighted else None
         self._predicted = predictions["predicted"].to_numpy(dtype=np.int64)
         patients = predictions["patient"] if "patient" in predictions else pd.Series(None, index=predictions.index)
         # A sweep without patients may stand beside one with them.
@@ -153,19 +157,27 @@ class _Tested:
         # Images by seed, unit and predicted class.
         counts = np.stack([self._by_unit(of_seed, units, n_classes) for of_seed in rows])
         sizes, total = counts.sum(axis=2, keepdims=True), counts.sum(axis=(1, 2), keepdims=True)
+        if not total.all():
+            return
         values = counts.sum(axis=1) / total[:, 0]
         # A patient can be left out of all seeds at once only where all were tested on the same images of it.
         same = np.allclose(sizes / total, sizes[:1] / total[:1], rtol=1e-12, atol=0)
         known = "patients" if all(self._known[of_seed].all() for of_seed in rows) else "images"
-        left_out = (total * values[:, None] - counts) / (total - sizes) if same and len(units) > 1 else None
+        left_out = (total * values[:, None] - counts) / (total - sizes) if same and (total > sizes).all() else None
         band = f"seeds and {known}" if left_out is not None else "seeds only"
-        n_images = int(total.mean())
+        n_images = int(np.mean([len(of_seed) for of_seed in rows]))
+        n_effective, worth = float(n_images), math.inf
+        if self._weight is not None:
+            w = self._weight[rows[0]]
+            n_effective, worth = effective(w, w**2), effective(sizes[0], sizes[0] ** 2)
         for predicted in range(n_classes):
             sample = Sample(values[:, predicted])
             if left_out is not None:
                 # Images of one true class: their patients form a single stratum.
-                sample = Sample(values[:, predicted], left_out[:, :, predicted], np.zeros(len(units), dtype=np.int64))
-            interval = share_interval(sample, n_images)
+                sample = Sample(
+                    values[:, predicted], left_out[:, :, predicted], np.zeros(len(units), dtype=np.int64), worth
+                )
+            interval = share_interval(sample, n_effective)
             yield {
                 "true": true,
                 "predicted": predicted,
@@ -180,5 +192,6 @@ class _Tested:
 
     def _by_unit(self, rows: NDArray[np.intp], units: NDArray[np.int64], n_classes: int) -> NDArray[np.float64]:
         cell = np.searchsorted(units, self._unit[rows]) * n_classes + self._predicted[rows]
-        counts = np.bincount(cell, minlength=len(units) * n_classes)
+        weight = None if self._weight is None else self._weight[rows]
+        counts = np.bincount(cell, weight, minlength=len(units) * n_classes)
         return counts.reshape(len(units), n_classes).astype(float)

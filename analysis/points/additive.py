@@ -20,6 +20,8 @@ RECALL = "recall_"
 class Images:
     """Test images of one seed.
 
+    What an image adds is multiplied by its weight where the test variant has weights (``PredictionStore``).
+
     Attributes:
         label: ``[N]``, class.
         predicted: ``[N]``, predicted class.

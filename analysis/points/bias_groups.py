@@ -60,7 +60,8 @@ def _grouped(predictions: pd.DataFrame, few: pd.DataFrame, stored: pd.Series) ->
             rows = predictions[predictions["variant"].isin(chosen)]
             codes, names = pd.factorize(rows[by], sort=True)
             group = rows["label"].to_numpy(dtype=np.int64) * len(names) + codes
-            rows = rows.assign(variant=WORST_GROUP)
+            # Weights make the bias independent of the class, and are the same for all images of such a group.
+            rows = rows.assign(variant=WORST_GROUP, weight=np.nan)
             rows[WORST_GROUP] = group
             return rows
     return None

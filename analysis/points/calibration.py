@@ -55,7 +55,7 @@ def figures_of(predictions: pd.DataFrame) -> list[float]:
         predictions: Its rows; ``p_<class>`` columns in the order of the classes, empty ones those of another sweep.
 
     Returns:
-        The figures; missing where a class has no probability.
+        The figures; missing where a class has no probability, and ``ece_null`` where images have weights.
 
     Example:
         >>> rows = pd.DataFrame({"label": [0, 1], "predicted": [0, 0], "p_a": [0.8, 0.6], "p_b": [0.2, 0.4]})
@@ -68,13 +68,19 @@ def figures_of(predictions: pd.DataFrame) -> list[float]:
         return [float("nan")] * len(FIGURES)
     right = (predictions["predicted"].to_numpy(dtype=np.int64) == label).astype(float)
     confidence = probability.max(axis=1)
-    gaps = np.bincount(bin_of(confidence), right - confidence, BINS)
+    weighted = "weight" in predictions and bool(predictions["weight"].notna().any())
+    w = predictions["weight"].fillna(1.0).to_numpy(dtype=np.float64) if weighted else np.ones(len(label))
+    if not w.any():
+        return [float("nan")] * len(FIGURES)
+    gaps = np.bincount(bin_of(confidence), w * (right - confidence), BINS)
     return [
-        float(squared_errors(probability, label).mean()),
-        float(losses(probability, label).mean()),
-        float((confidence - right).mean()),
-        float(np.abs(gaps).sum() / len(label)),
-        null_of(confidence),
+        *(
+            float(np.average(values, weights=w) if weighted else values.mean())
+            for values in (squared_errors(probability, label), losses(probability, label), confidence - right)
+        ),
+        float(np.abs(gaps).sum() / w.sum()),
+        # Of a sum of weighted draws no law is exact.
+        float("nan") if weighted else null_of(confidence),
     ]
 
 

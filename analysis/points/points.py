@@ -44,7 +44,8 @@ class Line:
 
 
 _LINE = tuple(field.name for field in dataclasses.fields(Line))
-_OF_SEVERAL = {WORST_GROUP: "test_worst_group_accuracy", FLIPS: "flip_rate"}
+WORST_COLUMN = "test_worst_group_accuracy"
+_OF_SEVERAL = {WORST_GROUP: WORST_COLUMN, FLIPS: "flip_rate"}
 """Columns counted from several test variants together, each with the column that names these."""
 _Values = tuple[NDArray[np.float64], Scores | None, tuple[int, ...]]
 
@@ -131,7 +132,8 @@ def default_column(trials: pd.DataFrame) -> str:
     metrics = sorted(trials["metric"].dropna().unique())
     if len(metrics) > 1:
         raise InputError(f"one curve has one metric, but these sweeps have {', '.join(metrics)}: name a column")
-    return f"test_{metrics[0]}" if metrics else "test_accuracy"
+    column = f"test_{metrics[0]}" if metrics else "test_accuracy"
+    return WORST_COLUMN if column == "test_worst_group" else column
 
 
 def collect(trials: pd.DataFrame, predictions: pd.DataFrame | None = None, column: str | None = None) -> list[Point]:

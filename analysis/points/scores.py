@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -67,7 +68,10 @@ class Scores:
         sizes: ``[G, P]``, images by class and patient; None for other metrics.
         bearing: ``[P]``, the patients that the metric is of (of a class's recall those with images of the class);
             None = all.
-        n_bearing: Images of these patients that it is of, those of the seed that has the fewest.
+        n_bearing: Images of these patients that it is of, those of the seed that has the fewest; of weighted images
+            their effective number (``effective``).
+        weight: ``[P]``, sum of the weights of each patient's images; None where every image counts 1.
+        n_effective: Effective number of images, (sum w)^2 / sum w^2; infinite where every image counts 1.
         named_by: Who named the worst group or class, ``other seeds`` or ``itself``; "" for other metrics.
     """
 
@@ -82,6 +86,8 @@ class Scores:
     bearing: NDArray[np.bool_] | None = None
     n_bearing: int = 0
     named_by: str = ""
+    weight: Array | None = None
+    n_effective: float = math.inf
 
     def sample(self, places: Sequence[int], bearing: bool = False) -> Sample:
         """The seeds at the given places with the patients beside them, for ``analysis.statistics.variance``.
@@ -95,10 +101,33 @@ class Scores:
         if self.left_out is None or self.strata is None:
             return Sample(self.values[rows])
         if not bearing or self.bearing is None:
-            return Sample(self.values[rows], self.left_out[rows], self.strata)
+            worth = math.inf if self.weight is None else effective(self.weight, self.weight**2)
+            return Sample(self.values[rows], self.left_out[rows], self.strata, worth, self.n_effective)
         if self.bearing.sum() < 2:
             return Sample(self.values[rows])
-        return Sample(self.values[rows], self.left_out[rows][:, self.bearing], joined(self.strata[self.bearing]))
+        of_them = None if self.weight is None else self.weight[self.bearing]
+        worth = math.inf if of_them is None else effective(of_them, of_them**2)
+        strata = joined(self.strata[self.bearing])
+        return Sample(self.values[rows], self.left_out[rows][:, self.bearing], strata, worth)
+
+
+def effective(weights: Array, squares: Array) -> float:
+    """Effective number of units of these weights, (sum w)^2 / sum w^2 (Kish 1965): as many equal ones say as much.
+
+    Args:
+        weights: w.
+        squares: w^2, or sums of them.
+
+    Returns:
+        The number; 0 where all weights are 0.
+
+    Example:
+        >>> w = np.array([4.0, 1.0, 1.0, 1.0, 1.0])
+        >>> effective(w, w**2)
+        3.2
+    """
+    total = float(squares.sum())
+    return float(weights.sum()) ** 2 / total if total > 0 else 0.0
 
 
 class PredictionStore:
@@ -118,6 +147,9 @@ class PredictionStore:
         }
         self._group = codes.astype(np.int64)
         self._label = rows["label"].to_numpy(dtype=np.int64)
+        self._weight: Array | None = None
+        if "weight" in rows and rows["weight"].notna().any():
+            self._weight = rows["weight"].fillna(1.0).to_numpy(dtype=np.float64)
         self._predicted = rows["predicted"].to_numpy(dtype=np.int64)
         # A class that another sweep of the same frame has is no class here.
         columns = [name for name in rows if str(name).startswith("p_") and rows[name].notna().any()]
@@ -156,12 +188,25 @@ class PredictionStore:
         if metric == "auroc":
             both = [self._auroc(r, g, strata) for r, g in zip(rows, group, strict=True)]
             outs = [out for _, out in both if out is not None]
-            return Scores(np.array([value for value, _ in both]), np.stack(outs) if outs else None, *described)
+            scores = Scores(np.array([value for value, _ in both]), np.stack(outs) if outs else None, *described)
+            return self._with_weights(scores, rows[0], group[0])
         how = additive(metric)
         if how is None or (how.probabilities and self._probability.shape[1] <= self._label[rows[0]].max()):
             return None
-        sums = np.stack([self._sums(how, r, g, len(present)) for r, g in zip(rows, group, strict=True)])
-        return _of_sums(how, sums, strata, described, metric in _FOR_BOOTSTRAP)
+        sums = np.stack([self._sums(how, r, g, len(present), 1) for r, g in zip(rows, group, strict=True)])
+        squares = sums
+        if self._weight is not None:
+            squares = np.stack([self._sums(how, r, g, len(present), 2) for r, g in zip(rows, group, strict=True)])
+        found = _of_sums(how, sums, squares, strata, described, metric in _FOR_BOOTSTRAP)
+        return None if found is None else self._with_weights(found, rows[0], group[0])
+
+    def _with_weights(self, scores: Scores, rows: Codes, group: Codes) -> Scores:
+        """The scores with the weights of the patients, where images have some."""
+        if self._weight is None:
+            return scores
+        w = self._weight[rows]
+        of_patient = np.bincount(group, w, len(scores.patients)).astype(np.float64)
+        return replace(scores, weight=of_patient, n_effective=effective(w, w**2))
 
     def _sizes(self, rows: Codes) -> Array:
         """Images of each class and patient, ``[classes * patients]``."""
@@ -183,9 +228,11 @@ class PredictionStore:
             other=self._other[rows],
         )
 
-    def _sums(self, how: Additive, rows: Codes, group: Codes, n_groups: int) -> Array:
-        """Sums of a metric's summands by patient, ``[P, S]``."""
+    def _sums(self, how: Additive, rows: Codes, group: Codes, n_groups: int, power: int) -> Array:
+        """Sums of a metric's summands by patient, times a power of the weights: ``[P, S]``."""
         summands = how.summands(self._images(rows))
+        if self._weight is not None:
+            summands = summands * (self._weight[rows] ** power)[:, None]
         return np.stack([np.bincount(group, column, n_groups) for column in summands.T], axis=1)
 
     def _auroc(self, rows: Codes, group: Codes, strata: Codes | None) -> tuple[float, Array | None]:
@@ -194,7 +241,8 @@ class PredictionStore:
             positive = self._label[rows] == c
             # A class that all images have, or none, has no ROC curve.
             if positive.any() and not positive.all():
-                value, left = auroc_left_out(self._probability[rows, c], positive, group, strata)
+                weight = None if self._weight is None else self._weight[rows]
+                value, left = auroc_left_out(self._probability[rows, c], positive, group, strata, weight)
                 values.append(value)
                 without.append(left)
         if not values:
@@ -203,9 +251,9 @@ class PredictionStore:
 
 
 def _of_sums(
-    how: Additive, sums: Array, strata: Codes | None, described: tuple[Any, ...], bootstrap: bool
+    how: Additive, sums: Array, squares: Array, strata: Codes | None, described: tuple[Any, ...], bootstrap: bool
 ) -> Scores | None:
-    """Make scores from sums by seed and patient, ``[K, P, S]``.
+    """Make scores from sums by seed and patient, ``[K, P, S]``, of weights and of their squares.
 
     Returns:
         The scores; None where no image counts, or where the seeds have different ones.
@@ -215,7 +263,9 @@ def _of_sums(
         sizes = sums[..., sums.shape[-1] // 2 :].sum(axis=1)
         if not np.array_equal(sizes * sizes[0].sum(), sizes[0] * sizes.sum(axis=1, keepdims=True)):
             return None
-        sums, _ = worst_named_by_others(sums)
+        half = sums.shape[-1] // 2
+        sums, worst = worst_named_by_others(sums)
+        squares = np.stack([squares[k][:, [g, half + g]] for k, g in enumerate(worst)])
         named_by = "other seeds" if len(sums) > 1 else "itself"
     values = how.figure(sums.sum(axis=1))
     if not np.isfinite(values).all():
@@ -224,7 +274,9 @@ def _of_sums(
     scores = Scores(values, left_out, *described)
     if how.narrow:
         bearing = np.asarray(sums[..., -1].any(axis=0), dtype=bool)
-        n_bearing = int(sums[..., -1].sum(axis=1).min())
+        n_bearing = int(
+            min(effective(of_seed, w2) for of_seed, w2 in zip(sums[..., -1], squares[..., -1], strict=True))
+        )
         scores = replace(scores, bearing=bearing, n_bearing=n_bearing, named_by=named_by)
     if not bootstrap:
         return scores
@@ -236,7 +288,11 @@ def _of_sums(
 
 
 def auroc_left_out(
-    score: Array, positive: NDArray[np.bool_], group: Codes, strata: Codes | None
+    score: Array,
+    positive: NDArray[np.bool_],
+    group: Codes,
+    strata: Codes | None,
+    weight: Array | None = None,
 ) -> tuple[float, Array]:
     """Compute the area under the ROC curve, and again with each patient's place taken by the others of its class.
 
@@ -249,6 +305,7 @@ def auroc_left_out(
         positive: ``[N]``.
         group: ``[N]``, codes of patients.
         strata: ``[P]``, the class of each patient; None = the area alone.
+        weight: ``[N]``, what each image counts, fixed when a patient is left out; None = 1.
 
     Returns:
         The area and ``[P]`` areas (none without strata); missing where nothing positive or nothing negative is left.
@@ -260,8 +317,12 @@ def auroc_left_out(
         >>> auroc_left_out(score, positive, np.arange(4), np.array([0, 0, 1, 1]))[1].tolist()
         [0.5, 1.0, 1.0, 0.5]
     """
-    pos, neg = score[positive], score[~positive]
-    area = float(_placements(pos, np.sort(neg)).sum() / (len(pos) * len(neg)))
+    w = np.ones(len(score)) if weight is None else weight
+    pos, neg, w_pos, w_neg = score[positive], score[~positive], w[positive], w[~positive]
+    total_pos, total_neg = float(w_pos.sum()), float(w_neg.sum())
+    if total_pos <= 0 or total_neg <= 0:
+        return float("nan"), np.full(0 if strata is None else len(strata), np.nan)
+    area = float((w_pos * _placements(pos, neg, w_neg)).sum() / (total_pos * total_neg))
     if strata is None:
         return area, np.zeros(0)
     n_groups, kinds = len(strata), np.unique(strata)
@@ -271,16 +332,18 @@ def auroc_left_out(
     wins = np.zeros((len(kinds), len(kinds)))
     own_pos, own_neg = np.zeros((len(kinds), n_groups)), np.zeros((len(kinds), n_groups))
     for i, kind in enumerate(kinds):
-        against = _placements(pos, np.sort(neg[s_neg == kind]))
+        against = w_pos * _placements(pos, neg[s_neg == kind], w_neg[s_neg == kind])
         own_pos[i] = np.bincount(g_pos, against, n_groups)
         wins[:, i] = [against[s_pos == other].sum() for other in kinds]
-        beaten = int((s_pos == kind).sum()) - _placements(neg, np.sort(pos[s_pos == kind]))
+        of_kind = s_pos == kind
+        beaten = w_neg * (w_pos[of_kind].sum() - _placements(neg, pos[of_kind], w_pos[of_kind]))
         own_neg[i] = np.bincount(g_neg, beaten, n_groups)
-    n_pos, n_neg = np.bincount(g_pos, minlength=n_groups), np.bincount(g_neg, minlength=n_groups)
+    n_pos, n_neg = np.bincount(g_pos, w_pos, n_groups), np.bincount(g_neg, w_neg, n_groups)
     inside = np.zeros(n_groups)
     # A pair inside one patient was taken away twice, as a positive and as a negative one.
     for g in np.flatnonzero((n_pos > 0) & (n_neg > 0)):
-        inside[g] = _placements(pos[g_pos == g], np.sort(neg[g_neg == g])).sum()
+        mine, other = g_pos == g, g_neg == g
+        inside[g] = (w_pos[mine] * _placements(pos[mine], neg[other], w_neg[other])).sum()
     without = np.full(n_groups, np.nan)
     for i, kind in enumerate(kinds):
         of_kind = np.flatnonzero(strata == kind)
@@ -296,7 +359,9 @@ def auroc_left_out(
     return area, np.where(np.isfinite(without), without, np.nan)
 
 
-def _placements(values: Array, ordered: Array) -> Array:
-    """Count the values of ``ordered`` that lie below each value, ties counted half."""
+def _placements(values: Array, others: Array, weight: Array) -> Array:
+    """Sum the weights of the others that lie below each value, ties counted half."""
+    order = np.argsort(others, kind="stable")
+    ordered, upto_each = others[order], np.concatenate([[0.0], np.cumsum(weight[order])])
     below, upto = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
-    return np.asarray((below + upto) / 2, dtype=float)
+    return np.asarray((upto_each[below] + upto_each[upto]) / 2, dtype=float)

@@ -33,11 +33,15 @@ class Sample:
         left_out: ``[K, P]``, the figure of each seed where the other patients of a patient's class stand in for it;
             None where nothing is known of patients.
         strata: ``[P]``, the class of each patient; None where nothing is known of patients.
+        worth: Effective number of patients where their images are weighted (``scores.effective``).
+        n_images: Effective number of images where they are weighted.
     """
 
     values: Array
     left_out: Array | None = None
     strata: Codes | None = None
+    worth: float = math.inf
+    n_images: float = math.inf
 
     @property
     def mean(self) -> float:
@@ -224,7 +228,8 @@ def interval_of(
     half = variance.half(level)
     low, high = mean - half, mean + half
     if proportion and variance.n_patients and (low < 0 or high > 1 or half == 0):
-        return Interval(mean, *clustered_wilson(mean, variance, variance.n_patients, level))
+        n_patients = min(variance.n_patients, sample.worth)
+        return Interval(mean, *clustered_wilson(mean, variance, n_patients, level, sample.n_images))
     return Interval(mean, *(np.clip([low, high], *bounds).tolist() if bounds else (low, high)))
 
 
@@ -251,11 +256,12 @@ def share_interval(sample: Sample, n_images: float, level: float = 0.95) -> Inte
     variance = variance_of(sample)
     if not variance.n_patients:
         return interval_of(sample, (0.0, 1.0), level)
-    return Interval(sample.mean, *clustered_wilson(sample.mean, variance, variance.n_patients, level, n_images))
+    n_patients = min(variance.n_patients, sample.worth)
+    return Interval(sample.mean, *clustered_wilson(sample.mean, variance, n_patients, level, n_images))
 
 
 def clustered_wilson(
-    mean: float, variance: Variance, n_patients: int, level: float = 0.95, n_images: float = math.inf
+    mean: float, variance: Variance, n_patients: float, level: float = 0.95, n_images: float = math.inf
 ) -> tuple[float, float]:
     """Compute Wilson's interval (1927) of a mean of zeros and ones, over as many images as its variance is worth.
 
