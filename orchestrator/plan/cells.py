@@ -22,7 +22,7 @@ from store.rules import Rule
 from store.sheet.sheet import Like
 from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
 from trainable.methods.base import Method, Space, get_method
-from trainable.networks.base import default_network
+from trainable.networks.base import TIMM, default_network
 
 QMC_UNDER = 25
 """Number of trials below which ``sampler: auto`` is quasi-random, since TPE has too few observations to learn from."""
@@ -359,6 +359,16 @@ def bias_axis(points: list[dict[str, float]], dataset: Dataset) -> str:
     return dataset.axes[0].name
 
 
+def file_part(network: str) -> str:
+    """Name of a network as part of the names of files: that of timm's begins with a colon's prefix.
+
+    Example:
+        >>> file_part("timm:resnet18.a1_in1k"), file_part("small_cnn")
+        ('timm-resnet18.a1_in1k', 'small_cnn')
+    """
+    return network.replace(TIMM, TIMM.replace(":", "-"), 1) if network.startswith(TIMM) else network
+
+
 def _cell(
     config: SweepConfig,
     dataset: Dataset,
@@ -373,7 +383,7 @@ def _cell(
     if entry.like is not None:
         space, fixed, trials = {}, {**method.defaults, **entry.fixed}, 0
     return Cell(
-        id=cell_id(config.dataset.name, bias, fold, config.network.name, label),
+        id=cell_id(config.dataset.name, bias, fold, file_part(config.network.name), label),
         label=label,
         method=method.name,
         bias=bias,

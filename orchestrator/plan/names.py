@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.config.name_rule import NAME_RULE, is_name
 from orchestrator.config.sweep_config import SweepConfig
-from orchestrator.plan.cells import Cell
+from orchestrator.plan.cells import Cell, file_part
 from store.errors import InputError
 from trainable.data.base import Dataset
 from trainable.methods.base import Choices
@@ -71,7 +71,7 @@ def check_names(config: SweepConfig, cells: Sequence[Cell], dataset: Dataset) ->
     for entry in config.methods:
         if not is_name(entry.label or entry.name):
             raise InputError(f"the method '{bounded(entry.name, 60)}' needs a label: {NAME_RULE}")
-    for what, name in (("data set", config.dataset.name), ("network", config.network.name)):
+    for what, name in (("data set", config.dataset.name), ("network", file_part(config.network.name))):
         if not is_name(name) or not name[:1].isalnum():
             raise InputError(
                 f"the name of a {what} becomes part of file names: {NAME_RULE}, and begin with a letter or a digit, "

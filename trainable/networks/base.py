@@ -65,10 +65,12 @@ class Blueprint:
         head: Builds h: ``h(features, places) -> logits``. With ``places``, bool ``[B, H', W']``, the positions of f's
             grid that count: ``[M, heads, n_values]``, M = number of True, in row-major order. With None (bias labels
             of the whole image): ``[B, heads, n_values]``.
+        remarks: Sentences that ``lnl-sweep check`` shows, e.g. on weights that were not used.
     """
 
     body: Callable[[], tuple[nn.Module, nn.Module]]
     head: Callable[[], nn.Module]
+    remarks: Callable[[], list[str]] = list
 
 
 NetworkBuilder = Callable[..., Blueprint]
@@ -82,6 +84,8 @@ class _Registered:
     remark: str
 
 
+TIMM = "timm:"
+"""Beginning of the name of a network that timm makes."""
 LATE = "trainable.networks.torchvision"
 """Module that is imported late: torchvision's models take a second, and the small networks do not need them."""
 NETWORKS: Registry[_Registered] = Registry("network", "trainable.networks", late=(LATE,), files=("weights",))
@@ -195,7 +199,9 @@ def network_module(name: str) -> str:
         ('trainable.networks.small_cnn', 'trainable.networks.torchvision')
     """
     network = NETWORKS.find(name)
-    return network.builder.__module__ if network else LATE
+    if network:
+        return network.builder.__module__
+    return "trainable.networks.module" if name.startswith(TIMM) else LATE
 
 
 def blueprint(network: str, options: Mapping[str, Any], shape: DataShape) -> Blueprint:
@@ -222,14 +228,20 @@ def blueprint(network: str, options: Mapping[str, Any], shape: DataShape) -> Blu
     if registered is not None:
         _check_options(network, registered.builder, options)
         return registered.builder(shape, **options)
+    if network.startswith(TIMM):
+        from trainable.networks import module
+
+        _check_options(network, module.lay_out_timm, options, skip=2)
+        made: Blueprint = module.lay_out_timm(shape, network, **options)
+        return made
     from trainable.networks import torchvision
 
     if network not in torchvision.classifiers():
         near = nearest(network, [*NETWORKS.entries, *torchvision.classifiers()], cutoff=0.6)
         hint = f"did you mean '{near}'? " if near else ""
         raise InputError(
-            f"unknown network '{network}': {hint}known: {', '.join(list_networks())} and torchvision's classifiers "
-            f"(resnet18, densenet121 ...)"
+            f"unknown network '{network}': {hint}known: {', '.join(list_networks())}, torchvision's classifiers "
+            f"(resnet18, densenet121 ...) and, where timm is installed, {TIMM}NAME"
         )
     _check_options(network, torchvision.lay_out, options, skip=2)
     plan: Blueprint = torchvision.lay_out(shape, network, **options)

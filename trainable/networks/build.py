@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainable.errors import InputError
 from trainable.methods.base import Nets
 from trainable.networks.base import DataShape, blueprint
 from trainable.networks.modes import evaluating
@@ -44,6 +45,7 @@ def build_nets(network: str, options: Mapping[str, Any], shape: DataShape, seed:
         f, g = plan.body()
     h: nn.Module | None = None
     if with_bias_head:
+        _check_trained(network, f)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "init_head"))
             h = plan.head()
@@ -51,6 +53,33 @@ def build_nets(network: str, options: Mapping[str, Any], shape: DataShape, seed:
         if part is not None:
             part.to(memory_format=torch.channels_last)
     return Nets(f, g, h)
+
+
+def _check_trained(network: str, f: nn.Module) -> None:
+    parameters = list(f.parameters())
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        raise InputError(
+            f"a bias head changes f alone, but network.freeze of {network} leaves nothing of f to train: freeze fewer "
+            "layers, or choose methods without a bias head"
+        )
+
+
+def network_remarks(network: str, options: Mapping[str, Any], shape: DataShape) -> list[str]:
+    """Sentences on a network that are no errors: weights that were not used, parts frozen at random weights.
+
+    Args:
+        network: Registered name, or name of a torchvision classifier.
+        options: Options of the network.
+        shape: Shape of the data.
+
+    Raises:
+        InputError: Unknown network or option, or weights that do not fit.
+
+    Example:
+        >>> network_remarks("resnet18", {"freeze": "f"}, DataShape(3, 64, 64, ("benign", "malignant")))
+        ['network.freeze keeps random weights of resnet18, since it has no weights']
+    """
+    return blueprint(network, options, shape).remarks()
 
 
 def feature_shape(f: nn.Module, image_size: int) -> tuple[int, ...]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import fx, nn
 
 from trainable.errors import InputError, unknown_name
+from trainable.texts import bounded, reason_of
 
 _NAMED = 24
-_FEW = 8
+_FEW = 12
+_LEVELS = 2
 
 
 class _Tracer(fx.Tracer):
@@ -19,6 +23,12 @@ class _Tracer(fx.Tracer):
     def __init__(self, opened: set[str]) -> None:
         super().__init__()
         self.opened = opened
+
+    def create_args_for_root(
+        self, root_fn: Any, is_module: bool, concrete_args: dict[str, Any] | tuple[Any, ...] | None = None
+    ) -> tuple[Any, list[Any]]:
+        # The images alone: further arguments of a forward (a mask, say) keep their defaults, and cross no cut.
+        return root_fn, [self.root, self.create_proxy("placeholder", "x", (), {})]
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return module_qualified_name not in self.opened
@@ -37,7 +47,7 @@ def cut(model: nn.Module, split_at: str) -> tuple[fx.GraphModule, fx.GraphModule
         What comes before, that module included, and the rest. They share the model's modules and no parameter.
 
     Raises:
-        InputError: No such module, or more than its output crosses the cut.
+        InputError: No such module, more than its output crosses the cut, or the model cannot be followed there.
 
     Example:
         >>> import torch
@@ -47,12 +57,20 @@ def cut(model: nn.Module, split_at: str) -> tuple[fx.GraphModule, fx.GraphModule
         True
     """
     if split_at not in dict(model.named_modules()) or not split_at:
-        raise unknown_name("layer in split_at", split_at, layers(model))
+        raise unknown_name("layer in split_at", split_at, layers(model) or [name for name, _ in model.named_children()])
     parts = split_at.split(".")
-    try:
-        graph = _Tracer({".".join(parts[:n]) for n in range(1, len(parts))}).trace(model)
-    except (fx.proxy.TraceError, TypeError, RuntimeError):
-        graph = fx.Graph()
+    graph = _trace(model, {".".join(parts[:n]) for n in range(1, len(parts))})
+    if isinstance(graph, Exception):
+        known = layers(model)
+        remedy = (
+            f"choose e.g. one of {', '.join(known)}"
+            if known
+            else "give the model two attributes f and g, modules for which model(x) is g(f(x)), and leave split_at out"
+        )
+        raise InputError(
+            f"split_at cannot be '{split_at}', since torch.fx cannot follow the model's forward to it "
+            f"({bounded(reason_of(graph), 200)}): {remedy}"
+        ) from graph
     calls = [node for node in graph.nodes if node.op == "call_module" and node.target == split_at]
     if len(calls) != 1 or not _divides(graph, calls[0]):
         raise InputError(
@@ -69,25 +87,35 @@ def layers(model: nn.Module) -> list[str]:
         model: The model, which takes one tensor.
 
     Returns:
-        Their dotted names, in the order of the calls.
+        Their dotted names, in the order of the calls; none where torch.fx cannot follow the model's forward.
 
     Example:
         >>> layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)))
         ['0', '1']
     """
     names = _dividing(model, set())
-    if len(names) < _FEW:
-        opened = set()
-        for name, module in model.named_modules():
-            holder, _, _ = name.rpartition(".")
-            if type(module) is nn.Sequential and (name in names or holder in names):
-                opened |= {name, holder} - {""}
+    opened: set[str] = set()
+    for _ in range(_LEVELS):
+        within = {name for name in names if type(model.get_submodule(name)) is nn.Sequential} - opened
+        if len(names) >= _FEW or not within:
+            break
+        opened |= within
         names += [name for name in _dividing(model, opened) if name not in names]
     return names[:_NAMED]
 
 
+def _trace(model: nn.Module, opened: set[str]) -> fx.Graph | Exception:
+    try:
+        return _Tracer(opened).trace(model)
+    except Exception as error:
+        # The model's own code runs here, on values that are not there yet: it may raise anything.
+        return error
+
+
 def _dividing(model: nn.Module, opened: set[str]) -> list[str]:
-    graph = _Tracer(opened).trace(model)
+    graph = _trace(model, opened)
+    if isinstance(graph, Exception):
+        return []
     calls = [node for node in graph.nodes if node.op == "call_module"]
     names = [str(node.target) for node in calls]
     return [str(n.target) for n in calls if names.count(str(n.target)) == 1 and _divides(graph, n)]

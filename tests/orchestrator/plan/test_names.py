@@ -82,6 +82,13 @@ def test_a_network_or_a_data_set_whose_name_is_no_file_name(name: str) -> None:
     assert "the name of a data set becomes part of file names" in refusal(Named(name=name), dataset=data)
 
 
+def test_a_network_of_timm_has_a_name_that_files_can_have() -> None:
+    config = sweep_config(network={"name": "timm:resnet18.a1_in1k"})
+    check_names(config, cells := sweep_cells(config), Named())
+    assert cells[0].id == "fake-rho0-gamma0-timm-resnet18.a1_in1k-erm"
+    assert "the name of a network becomes part of file names" in refusal(network={"name": "tim:resnet18"})
+
+
 def test_a_cell_whose_files_would_have_too_long_names() -> None:
     long = {"network": {"name": "n" * 60}, "methods": [{"name": "erm", "label": "l" * 60}]}
     check(dataset={"name": "d" * 30, "bias": {"rho": [0.5]}}, **long)

@@ -14,9 +14,9 @@ from trainable.data.base import load_dataset
 from trainable.methods.base import Nets
 from trainable.networks.base import NETWORKS, Blueprint, DataShape, list_networks, network_note, register_network
 from trainable.networks.build import build_nets, downsample_bias, feature_shape
+from trainable.networks.front import IMAGENET, Front
 from trainable.networks.graph_cut import cut, layers
 from trainable.networks.modes import evaluating, to_float
-from trainable.networks.torchvision import Front
 
 DIGITS = DataShape.of(load_dataset("coloured_digits"))
 DIGITS_28 = DataShape.of(load_dataset("coloured_digits", image_size=28))
@@ -262,10 +262,10 @@ def test_imagenet_weights_are_never_downloaded(tmp_path: Path, monkeypatch: pyte
 
 def test_the_front_resizes_and_normalises() -> None:
     x = torch.rand(2, 3, 14, 14)
-    assert torch.equal(Front(14, normalised=False)(x), x)
-    assert Front(28, normalised=False)(x).shape == (2, 3, 28, 28)
+    assert torch.equal(Front(14)(x), x)
+    assert Front(28)(x).shape == (2, 3, 28, 28)
     expected = (x[:, 0] - 0.485) / 0.229
-    assert torch.allclose(Front(14, normalised=True)(x)[:, 0], expected)
+    assert torch.allclose(Front(14, IMAGENET)(x)[:, 0], expected)
 
 
 def test_kept_weights_bring_their_normalisation_along(tmp_path: Path) -> None:
