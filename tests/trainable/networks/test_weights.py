@@ -92,10 +92,11 @@ def test_what_does_not_fit_is_named_in_one_sentence() -> None:
     state["conv.weight"] = torch.zeros(4, 1, 3, 3)
     state["decoder.weight"] = torch.zeros(1)
     assert refusal({"state_dict": under("trunk.", state)}) == (
-        "the weights in net.pt do not fit network tiny (3 of 6 tensors fit, after the prefix 'state_dict.trunk'): 2 "
-        "are missing (norm.weight, norm.bias), 1 have another shape (conv.weight [4, 1, 3, 3] instead of [4, 3, 3, 3]), "
-        "1 of the file are left over (trunk.decoder.weight); give weights of this very network, in which the last layer "
-        "alone may differ"
+        "the weights in net.pt do not fit network tiny (3 of 6 tensors fit, after the prefix 'state_dict.trunk'): "
+        "2 are missing (norm.weight, norm.bias), "
+        "1 have another shape (conv.weight [4, 1, 3, 3] instead of [4, 3, 3, 3]), "
+        "1 of the file are left over (trunk.decoder.weight); "
+        "give weights of this very network, in which the last layer alone may differ"
     )
 
 
