@@ -154,7 +154,9 @@ def read_sweep(folder: SweepFiles, name: str, points: Sequence[Point]) -> Sweep:
     config = read_config(folder)
     of_sweep = [point for point in points if point.line.sweep == name]
     status, changes = _status(folder), read_changes(folder)
-    index = _json(folder, "samples/index.json")
+    # Images of people's own data stay in their folder, also where files of an earlier setting are there.
+    shared = Sheet(config).share_images
+    index = _json(folder, "samples/index.json") if shared else {}
     return Sweep(
         name=name,
         address=folder.name,

@@ -12,14 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analysis.findings import gather
+from analysis.loading import read_config
 from analysis.report.page import render
 from analysis.writing import replacing
 from store.errors import InputError
 from store.gathered import GATHERED, gathered_name
 from store.local import expanded
 from store.open import Location, SweepFiles, open_folder
+from store.sheet.sheet import Sheet
 
-_FOLDERS = ("trials", "history", "predictions", "splits", "samples", "plugins")
+_FOLDERS = ("trials", "history", "predictions", "splits", "plugins")
+_IMAGES = "samples"
 _FILES = ("sweep.yaml", "changes.jsonl", "status.json")
 _ROUNDS = 6
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
@@ -28,7 +31,8 @@ _NO_DATE = (1980, 1, 1, 0, 0, 0)
 def pack(directory: Location, out: str | os.PathLike[str]) -> Path:
     """Pack a sweep, finished or running, into one zip file.
 
-    Weights, checkpoints and logs stay behind. The sources of plug-ins are part of it.
+    Weights, checkpoints and logs stay behind, and so do the sample images of data that are not to be shown
+    (``dataset.share_images``). The sources of plug-ins are part of it.
 
     The file appears whole or not at all, and the same sweep packs into the same bytes.
 
@@ -68,7 +72,8 @@ def _content(folder: SweepFiles) -> Iterator[tuple[str, bytes]]:
             yield name, folder.read(name)
         except FileNotFoundError:
             continue
-    for table in _FOLDERS:
+    images = (_IMAGES,) if Sheet(read_config(folder)).share_images else ()
+    for table in (*_FOLDERS, *images):
         seen: set[str] = set()
         for _ in range(_ROUNDS):
             # Compaction writes the new part before it deletes the old ones: whoever misses one lists again.

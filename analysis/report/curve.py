@@ -17,10 +17,16 @@ from analysis.report.html import markup as m
 from analysis.report.html.number_table import fit, numbers
 from analysis.report.html.switches import View, buttons, per, plot
 from analysis.report.results import measures_table
+from analysis.report.words import upper_first
 from store.errors import InputError
 from store.rules import rule_name
 
 X = Literal["bias_value", "bias_strength"]
+PRIVATE = (
+    "no images are shown here, since they are your own: with share_images: true under dataset in the sweep file they "
+    "stand in samples/, in this report and in what lnl-sweep pack writes."
+)
+"""In place of the images of a data set that does not let them be shown."""
 _AXES: tuple[X, ...] = ("bias_value", "bias_strength")
 
 
@@ -129,13 +135,20 @@ def _named_words(curve: pd.DataFrame, rule: str) -> str:
 
 
 def strip(findings: Findings) -> Markup:
-    """Show the same images at every bias strength, weak to strong, under the axis."""
+    """Show the same images at every bias strength, weak to strong, under the axis.
+
+    Of a data set whose images are private it says how they are shown.
+    """
     named = len(findings.sweeps) > 1
-    return m.together(
-        m.part("strip", f"{sweep.name}: the same images" if named else "The same images", sweep.alt, sweep.strips)
-        for sweep in findings.sweeps
-        if sweep.strips
-    )
+    pieces = []
+    for sweep in findings.sweeps:
+        # Of a folder without its sheet nothing is known, whose images they are included.
+        if sweep.config and not sweep.sheet.share_images:
+            pieces.append(m.paragraph(f"{sweep.name}: {PRIVATE}" if named else upper_first(PRIVATE), "quiet"))
+        elif sweep.strips:
+            title = f"{sweep.name}: the same images" if named else "The same images"
+            pieces.append(m.part("strip", title, sweep.alt, sweep.strips))
+    return m.together(pieces)
 
 
 def _views(
