@@ -50,7 +50,7 @@ def load_plugins(plugins: Sequence[Plugin]) -> None:
     if FINDER not in sys.meta_path:
         sys.meta_path.insert(0, FINDER)
     for plugin in new:
-        _forget(plugin.name)
+        forget(plugin.name)
         _check_free(plugin)
         FINDER.add(plugin)
     for plugin in new:
@@ -59,7 +59,7 @@ def load_plugins(plugins: Sequence[Plugin]) -> None:
         except BaseException:
             # None of them is loaded by half: a mended one is read again.
             for other in new:
-                _forget(other.name)
+                forget(other.name)
             raise
         _LOADED[plugin.name] = plugin
 
@@ -190,7 +190,18 @@ def _check_installed(plugin: Plugin) -> None:
         )
 
 
-def _forget(name: str) -> None:
+def forget(name: str) -> None:
+    """Remove a plug-in from this process, and what it has registered.
+
+    Args:
+        name: Name of its module.
+
+    Example:
+        >>> load_plugins([Plugin.of_sources("short_lived", "file", {"short_lived.py": b""}, "/lab/short_lived.py")])
+        >>> forget("short_lived")
+        >>> "short_lived" in [plugin.name for plugin in loaded_plugins()]
+        False
+    """
     known = _LOADED.pop(name, None)
     if known is None and name not in FINDER.sources:
         return
