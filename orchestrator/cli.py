@@ -190,6 +190,19 @@ def build_parser() -> argparse.ArgumentParser:
         help="a hyperparameter (lr=1e-2), or training.KEY, network.KEY, dataset.KEY",
     )
 
+    init = commands.add_parser("init", help="a sweep file for your own images, from the table that names them")
+    init.add_argument("table", metavar="TABLE", help="CSV, TSV or Parquet: a row an image; local or s3://...")
+    init.add_argument("-o", "--out", type=_local, metavar="SWEEP.yaml", default="sweep.yaml", help="file (%(default)s)")
+    for role, meaning in (
+        ("path", "the image's file"),
+        ("label", "the class"),
+        ("attribute", "the bias attribute"),
+        ("group", "the patient"),
+        ("split", "train, val or test"),
+    ):
+        init.add_argument(f"--{role}", metavar="COL", help=f"column of {meaning} (guessed)")
+    init.add_argument("--force", action="store_true", help="replace the file if it is there")
+
     bench = commands.add_parser("bench", help="the benchmarks, as ratios to their peers (needs a checkout)")
     bench.add_argument("names", nargs="*", metavar="NAME", help="which ones: analysis, driver, ray, s3, search (all)")
 

@@ -307,6 +307,17 @@ class ImageTable(Dataset):
             )
         return self._share
 
+    def largest_set(self, low: float, high: float, seed: int = 0) -> NDArray[np.int64]:
+        """Training images of each class that can be drawn at every rho between two values, ``[K]``.
+
+        Args:
+            low: The lower one.
+            high: The higher one.
+            seed: Seed of the split.
+        """
+        counts = self._part(self.split(seed).train)[2]
+        return feasible_sizes(counts, self._own, self._span(low, high), self.size)
+
     def check_draw(
         self, bias: Mapping[str, float], seed: int, index: NDArray[np.int64], draw: TrainingDraw = "biased"
     ) -> None:

@@ -1,0 +1,85 @@
+"""Command ``lnl-sweep init``: proposes a sweep file for a table of images."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import Any
+
+from store.errors import InputError
+from store.folder import explained, replacing
+from store.local import expanded
+
+
+def init(options: argparse.Namespace) -> int:
+    """Write a sweep file for a table, and print what was guessed.
+
+    Args:
+        options: ``table`` (path or address), ``out``, ``force``, and ``path``, ``label``, ``attribute``, ``group`` and
+            ``split`` (column or None).
+
+    Returns:
+        Exit code.
+
+    Raises:
+        InputError: The table or its images cannot be used, a column cannot be guessed, or the file is there already.
+    """
+    from orchestrator.config.sweep_file import read_config
+    from orchestrator.plan.plan import make_plan
+    from orchestrator.progress import duration
+    from orchestrator.proposal.columns import guess_columns
+    from orchestrator.proposal.sweep_text import options_of, proposal
+    from trainable.data.table.aligned import likely_aligned
+    from trainable.data.table.reading.cells import read_cells
+    from trainable.data.table.reading.columns import ROLES
+    from trainable.data.table.rows import read_rows
+    from trainable.data.table.table import table
+
+    target = expanded(options.out)
+    _check_target(target, options.force)
+    given = {role: getattr(options, role) for role in ROLES if getattr(options, role) is not None}
+    cells = read_cells(options.table)
+    guesses = guess_columns(cells, given)
+    columns = options_of(cells.file, guesses, {})["columns"]
+    rows = read_rows(cells.file, columns)
+    chosen = options_of(cells.file, guesses, likely_aligned(rows))
+    dataset = table(**chosen)
+    text = proposal({**chosen, "file": _beside(cells.file, target)}, guesses, rows, dataset)
+    with explained("write", str(target)), replacing(target) as file:
+        file.write(text.encode())
+        file.flush()
+        # Read as it will be read: what does not fit a sweep must not be left to the next command.
+        needed = _estimate(make_plan(read_config(file.name)))
+        time = f"at most {duration(needed['seconds'])} of computing for {needed['trials']} trials on this machine"
+        at = text.index("name: ")
+        file.seek(0)
+        file.write(f"{text[:at]}#\n# Time: {time}, divided by the number that run at once.\n{text[at:]}".encode())
+    print("\n".join(line.removeprefix("#").removeprefix(" ") for line in text[:at].splitlines()))
+    print(f"\nTime: {time}\n")
+    print(f"{target}\nnext: lnl-sweep run {options.out} --dry-run, lnl-sweep run {options.out}")
+    return 0
+
+
+def _check_target(target: Path, force: bool) -> None:
+    if target.is_dir():
+        raise InputError(f"-o must name a sweep file to write, but {target} is a folder: add a name")
+    if target.exists() and not force:
+        raise InputError(f"{target} is there already: choose another name with -o, or replace it with --force")
+    if not target.parent.is_dir():
+        raise InputError(f"-o must name a file in a folder that exists, but {target.parent} does not: make it first")
+
+
+def _beside(file: str, target: Path) -> str:
+    """Address of the table from the sweep file's folder, where it lies in or below that."""
+    if "://" in file:
+        return file
+    relative = os.path.relpath(file, target.parent)
+    return file if relative.startswith("..") else relative
+
+
+def _estimate(plan: Any) -> dict[str, Any]:
+    from orchestrator.plan.estimate import estimate
+    from orchestrator.plan.timing_process import time_apart
+
+    return estimate(plan, (), time_apart)
