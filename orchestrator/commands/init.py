@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from store.errors import InputError
 from store.folder import explained, replacing
 from store.local import expanded
+
+if TYPE_CHECKING:
+    from trainable.data.table.image_table import ImageTable
 
 
 def init(options: argparse.Namespace) -> int:
@@ -44,7 +47,7 @@ def init(options: argparse.Namespace) -> int:
     columns = options_of(cells.file, guesses, {})["columns"]
     rows = read_rows(cells.file, columns)
     chosen = options_of(cells.file, guesses, likely_aligned(rows))
-    dataset = table(**chosen)
+    dataset = cast("ImageTable", table(**chosen))
     text = proposal({**chosen, "file": _beside(cells.file, target)}, guesses, rows, dataset)
     with explained("write", str(target)), replacing(target) as file:
         file.write(text.encode())
