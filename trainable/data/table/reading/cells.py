@@ -171,7 +171,7 @@ def _header(name: str, text: str) -> list[str]:
 
 def _delimiter(name: str, text: str) -> str:
     # That which parts the header most often: header names seldom hold one of the others.
-    return max(_DELIMITERS, key=lambda one: len(next(_records(name, text, one), (0, []))[1]))
+    return max(_DELIMITERS, key=lambda one: len(next(csv.reader(io.StringIO(text, newline=""), delimiter=one))))
 
 
 def _records(name: str, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
