@@ -26,7 +26,7 @@ from store.local import expanded
 
 _BIAS_WORDS = "Bias parameters of the data set are options too, e.g. --rho 1."
 DONE, INCOMPLETE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-_PRINTING = ("status", "verify", "plan", "schema", "train")
+_PRINTING = ("status", "verify", "plan", "schema", "train", "check")
 """Commands whose only result is what they print."""
 
 
@@ -117,6 +117,15 @@ def build_parser() -> argparse.ArgumentParser:
     run.add_argument("--dry-run", action="store_true", help="print cells, trials and estimated time; start nothing")
     run.add_argument("--smoke", action="store_true", help="1 epoch, 1 trial a cell, 1 seed: does it run at all")
     _add_running(run)
+
+    check = commands.add_parser("check", help="what a sweep file, a plug-in or a table would fail on, in a minute")
+    check.add_argument("file", metavar="FILE", help="SWEEP.yaml, PLUGIN.py or a folder that is a package, LABELS.csv")
+    _add_set(check)
+    _add_plugin(check)
+    check.add_argument("--trust-plugins", action="store_true", help="run the plug-ins of somebody else's sweep.yaml")
+    check.add_argument(
+        "--seconds", type=float, default=30.0, metavar="N", help="time for the short trials (%(default)s)"
+    )
 
     resume = commands.add_parser("resume", help="finish, extend or repair a sweep")
     resume.add_argument("dir", metavar="DIR")

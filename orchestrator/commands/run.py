@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     """Run ``lnl-sweep run``: run a sweep, or what is missing of it."""
     from orchestrator.plan.names import check_out
 
-    config = _read_sweep(options)
+    config = read_sweep(options)
     if options.smoke:
         config = _smoke(config)
     name = config.name or config.dataset.name
@@ -76,7 +76,20 @@ def schema(options: argparse.Namespace) -> int:
     return 0
 
 
-def _read_sweep(options: argparse.Namespace) -> SweepConfig:
+def read_sweep(options: argparse.Namespace) -> SweepConfig:
+    """Read the sweep file that a command names, or the demo's.
+
+    Args:
+        options: ``sweep``, its path or the name of one that is shipped; ``set``, ``plugin`` and ``trust_plugins``.
+
+    Raises:
+        InputError: There is none, or it breaks a rule.
+
+    Example:
+        >>> words = {"sweep": "coloured_digits", "set": [], "plugin": [], "trust_plugins": False}
+        >>> read_sweep(argparse.Namespace(**words)).dataset.name
+        'coloured_digits'
+    """
     name, overrides = options.sweep, options.set
     if name is None:
         return _shipped(f"{DEMO}.yaml", options)

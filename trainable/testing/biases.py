@@ -101,6 +101,9 @@ def _counts(dataset: Dataset, points: Sequence[Point], drawn: Sequence[ImageSet]
 
 def _shares(dataset: Dataset, points: Sequence[Point], drawn: Sequence[ImageSet]) -> Iterator[Finding]:
     what = f"data set {dataset.name}"
+    # Without any bias no image conflicts with it.
+    biased = [(point, images) for point, images in zip(points, drawn, strict=True) if dataset.bias_strength(point) > 0]
+    points, drawn = [point for point, _ in biased], [images for _, images in biased]
     masks = [dataset.conflicting(images) for images in drawn]
     known = [mask for mask in masks if mask is not None]
     if len(known) < len(drawn) or not known:

@@ -98,7 +98,7 @@ def check_network(
 
 
 def network_findings(
-    network: str, options: Mapping[str, Any] | None = None, shape: DataShape | None = None
+    network: str, options: Mapping[str, Any] | None = None, shape: DataShape | None = None, trains: bool = True
 ) -> Iterator[Finding]:
     """Yield the findings of ``check_network`` as they are made.
 
@@ -106,6 +106,7 @@ def network_findings(
         network: Registered name, or name of a torchvision classifier.
         options: Its options.
         shape: Shape of the data, or None.
+        trains: Train and keep it too, which takes longest.
     """
     what, given, of = f"network {network}", dict(options or {}), shape or USUAL
     registered = NETWORKS.find(network)
@@ -123,7 +124,10 @@ def network_findings(
         yield Finding("ok", what, f"built for images of {of.height} pixels: {sizes} parameters")
 
     usable = True
-    for check, doing in ((build, "its building"), *((lambda c=c: c(built[0]), d) for c, d in _CHECKS)):
+    for check, doing in (
+        (build, "its building"),
+        *((lambda c=c: c(built[0]), d) for c, d in _CHECKS if trains or c not in _LONG),
+    ):
         with kept():
             # As a trial computes by default; two on a busy machine wait for each other.
             torch.set_num_threads(1)
@@ -313,6 +317,7 @@ def _words(difference: Difference) -> str:
     return f"{difference.place} is {difference.first} and {difference.second}"
 
 
+_LONG = (_seeded, _learns, _keeps)
 _CHECKS: tuple[tuple[_Check, str], ...] = (
     (_apart, "its parameters"),
     (_shapes, _SHAPES),

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
+import os
+import pickle
 import re
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from trainable.data.base import Dataset, load_dataset
 from trainable.data.parts import Split
-from trainable.plugins import Plugin, load_plugins, loaded_plugins
+from trainable.errors import InputError
+from trainable.plugins import load_plugins, loaded_plugins
 from trainable.testing.findings import Finding, count, some_of
 from trainable.texts import reason_of
 
@@ -78,8 +84,7 @@ def splits(dataset: Dataset) -> Iterator[Finding]:
         dataset: The data set.
     """
     what = f"data set {dataset.name}"
-    folds = [None, *([0, dataset.n_folds - 1] if dataset.n_folds else [])]
-    for fold in folds:
+    for fold in [None, *_folds(dataset)]:
         divided = {seed: dataset.split(seed, fold) for seed in SEEDS}
         words = "" if fold is None else f" in fold {fold}"
         problems = [f for split in divided.values() for f in _problems(dataset, split, words)]
@@ -100,6 +105,17 @@ def splits(dataset: Dataset) -> Iterator[Finding]:
         if not problems:
             sizes = ", ".join(f"{len(first.part(part)):,} {part}" for part in PARTS)  # type: ignore[arg-type]
             yield Finding("ok", what, f"{sizes} images{words}, no patient in two parts, every class in each")
+
+
+def _folds(dataset: Dataset) -> list[int]:
+    """The first fold and the last, where the options of the data set allow any."""
+    if not dataset.n_folds:
+        return []
+    try:
+        dataset.split(SEEDS[0], 0)
+    except InputError:
+        return []
+    return sorted({0, dataset.n_folds - 1})
 
 
 def _problems(dataset: Dataset, split: Split, words: str) -> Iterator[Finding]:
@@ -138,20 +154,7 @@ def elsewhere(dataset: Dataset, name: str, options: Mapping[str, Any]) -> Iterat
         options: Its options.
     """
     what = f"data set {dataset.name}"
-    # Not forked, so that nothing of this process is there, its seed of hash() included.
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=_load_there, args=(there, loaded_plugins(), name, dict(options)), daemon=True)
-    process.start()
-    there.close()
-    try:
-        answer = here.recv() if here.poll(WAIT_SECONDS) else {"error": f"it took over {WAIT_SECONDS:.0f} s"}
-    except EOFError:
-        answer = {"error": "it ended"}
-    finally:
-        process.kill()
-        process.join()
-        here.close()
+    answer = _answer_of(name, options)
     if "error" in answer:
         yield Finding("FAIL", what, f"another process cannot load it ({answer['error']}): a worker could not either")
         return
@@ -199,9 +202,44 @@ def fingerprint(dataset: Dataset) -> dict[str, str]:
     }
 
 
-def _load_there(connection: Any, plugins: list[Plugin], name: str, options: dict[str, Any]) -> None:
+_ROOT = str(Path(__file__).parents[2])
+_CODE = """
+import pickle, sys
+sys.path.insert(0, sys.argv[1])
+from trainable.testing.parts import load_there
+load_there(sys.argv[2])
+"""
+
+
+def _answer_of(name: str, options: Mapping[str, Any]) -> dict[str, str]:
+    """What another process finds: a new one, in which nothing of this is, its seed of ``hash`` included."""
+    with tempfile.TemporaryDirectory(prefix="lnl-sweep-check-") as folder:
+        file = Path(folder, "data")
+        file.write_bytes(pickle.dumps((loaded_plugins(), name, dict(options))))
+        command = [sys.executable, "-P", "-c", _CODE, _ROOT, str(file)]
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONHASHSEED"}
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=WAIT_SECONDS, env=environment, check=False)
+        except subprocess.TimeoutExpired:
+            return {"error": f"it took over {WAIT_SECONDS:.0f} s"}
+        answer = Path(folder, "answer")
+        if not answer.is_file():
+            return {"error": f"it ended with exit code {done.returncode}"}
+        kept: dict[str, str] = pickle.loads(answer.read_bytes())
+        return kept
+
+
+def load_there(file: str) -> None:
+    """Load a data set that another process names, and leave its fingerprint beside the file.
+
+    Args:
+        file: Plug-ins, name and options, pickled.
+    """
+    plugins, name, options = pickle.loads(Path(file).read_bytes())
+    answer: dict[str, str]
     try:
         load_plugins(plugins)
-        connection.send(fingerprint(load_dataset(name, **options)))
+        answer = fingerprint(load_dataset(name, **options))
     except BaseException as error:
-        connection.send({"error": reason_of(error)})
+        answer = {"error": reason_of(error)}
+    Path(file).with_name("answer").write_bytes(pickle.dumps(answer))

@@ -1,0 +1,1 @@
+"""Check of a sweep, a plug-in or a table before it runs, in a process of its own and without Ray."""
