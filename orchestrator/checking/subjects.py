@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import itertools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 from orchestrator.checking.alone import Doing
 from orchestrator.checking.task import Task
 from orchestrator.checking.trials import trial_findings
-from orchestrator.commands.run import read_sweep
+from orchestrator.config.own_code import settled
+from orchestrator.config.shipped import read_sweep
+from orchestrator.config.sweep_file import parse_config, with_plugins
 from orchestrator.plan.plan import Plan, make_plan
 from trainable.data.base import DATASETS, dataset_factory
 from trainable.data.contract import missing_options
@@ -102,10 +104,17 @@ def is_own(registry: Registry[Any], name: str) -> bool:
 def _sweep(task: Task) -> Iterator[Message]:
     what = f"{task.kind} {Path(task.file).name}"
     yield Doing(what, "its plug-ins")
-    options = argparse.Namespace(
-        sweep=task.file, set=list(task.overrides), plugin=list(task.plugins), trust_plugins=task.trust
-    )
-    config = read_sweep(options)
+    if task.kind == "table":
+        from orchestrator.proposal.propose import propose
+
+        yield Doing(what, "its columns and images")
+        text = propose(task.file, {})
+        for line in _comments(text):
+            yield Finding("ok", what, line)
+        base = Path.cwd() if "://" in task.file else Path(task.file).parent
+        config = settled(with_plugins(parse_config(text, list(task.overrides)), task.plugins), base)
+    else:
+        config = read_sweep(task.file, list(task.overrides), task.plugins, task.trust, "check")
     if config.plugins:
         yield Finding(
             "ok", what, f"{count(len(config.plugins), 'plug-in')} imported alone, in another folder and process"
@@ -124,6 +133,12 @@ def _sweep(task: Task) -> Iterator[Message]:
         if is_own(METHODS, method):
             yield from _each(f"method {method}", method_findings(METHODS.get(method)))
     yield from trial_findings(plan, task.seconds)
+
+
+def _comments(text: str) -> list[str]:
+    """Sentences at the beginning of a proposed sweep file."""
+    lines = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    return [words for line in lines if (words := line.lstrip("# ").strip())]
 
 
 def _dataset(plan: Plan) -> Iterator[Finding]:

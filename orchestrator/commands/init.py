@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from store.errors import InputError
 from store.folder import explained, replacing
 from store.local import expanded
-
-if TYPE_CHECKING:
-    from trainable.data.table.image_table import ImageTable
 
 
 def init(options: argparse.Namespace) -> int:
@@ -31,24 +27,13 @@ def init(options: argparse.Namespace) -> int:
     from orchestrator.config.sweep_file import read_config
     from orchestrator.plan.plan import make_plan
     from orchestrator.progress import duration
-    from orchestrator.proposal.columns import guess_columns
-    from orchestrator.proposal.sweep_text import options_of, proposal
-    from trainable.data.table.aligned import likely_aligned
-    from trainable.data.table.reading.cells import read_cells
+    from orchestrator.proposal.propose import propose
     from trainable.data.table.reading.columns import ROLES
-    from trainable.data.table.rows import read_rows
-    from trainable.data.table.table import table
 
     target = expanded(options.out)
     _check_target(target, options.force)
     given = {role: getattr(options, role) for role in ROLES if getattr(options, role) is not None}
-    cells = read_cells(options.table)
-    guesses = guess_columns(cells, given)
-    columns = options_of(cells.file, guesses, {})["columns"]
-    rows = read_rows(cells.file, columns)
-    chosen = options_of(cells.file, guesses, likely_aligned(rows))
-    dataset = cast("ImageTable", table(**chosen))
-    text = proposal({**chosen, "file": _beside(cells.file, target)}, guesses, rows, dataset)
+    text = propose(options.table, given, target.parent)
     with explained("write", str(target)), replacing(target) as file:
         file.write(text.encode())
         file.flush()
@@ -71,14 +56,6 @@ def _check_target(target: Path, force: bool) -> None:
         raise InputError(f"{target} is there already: choose another name with -o, or replace it with --force")
     if not target.parent.is_dir():
         raise InputError(f"-o must name a file in a folder that exists, but {target.parent} does not: make it first")
-
-
-def _beside(file: str, target: Path) -> str:
-    """Address of the table from the sweep file's folder, where it lies in or below that."""
-    if "://" in file:
-        return file
-    relative = os.path.relpath(file, target.parent)
-    return file if relative.startswith("..") else relative
 
 
 def _estimate(plan: Any) -> dict[str, Any]:

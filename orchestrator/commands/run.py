@@ -12,17 +12,15 @@ from typing import TYPE_CHECKING
 
 from orchestrator.commands.report import as_uri
 from orchestrator.config.own_code import load_of_directory, settled
+from orchestrator.config.shipped import read_sweep
 from orchestrator.config.sweep_config import SweepConfig
-from orchestrator.config.sweep_file import apply_override, parse_config, read_config, validate, with_plugins
-from orchestrator.process.own_packages import ROOT
+from orchestrator.config.sweep_file import apply_override, validate, with_plugins
 from store.errors import InputError
 from store.local import expanded
 
 if TYPE_CHECKING:
     from orchestrator.plan.plan import Plan
 
-DEMO = "brain_phantom"
-SHIPPED = ROOT / "sweeps"
 SMOKE = (
     "training.epochs=1",
     "search.trials=1",
@@ -44,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     """Run ``lnl-sweep run``: run a sweep, or what is missing of it."""
     from orchestrator.plan.names import check_out
 
-    config = read_sweep(options)
+    config = read_sweep(options.sweep, options.set, options.plugin, options.trust_plugins)
     if options.smoke:
         config = _smoke(config)
     name = config.name or config.dataset.name
@@ -74,45 +72,6 @@ def schema(options: argparse.Namespace) -> int:
     """Run ``lnl-sweep schema``: print the JSON schema of the sweep file."""
     print(json.dumps(SweepConfig.model_json_schema(), indent=2))
     return 0
-
-
-def read_sweep(options: argparse.Namespace) -> SweepConfig:
-    """Read the sweep file that a command names, or the demo's.
-
-    Args:
-        options: ``sweep``, its path or the name of one that is shipped; ``set``, ``plugin`` and ``trust_plugins``.
-
-    Raises:
-        InputError: There is none, or it breaks a rule.
-
-    Example:
-        >>> words = {"sweep": "coloured_digits", "set": [], "plugin": [], "trust_plugins": False}
-        >>> read_sweep(argparse.Namespace(**words)).dataset.name
-        'coloured_digits'
-    """
-    name, overrides = options.sweep, options.set
-    if name is None:
-        return _shipped(f"{DEMO}.yaml", options)
-    if not Path(name).is_file():
-        known = {entry.name for entry in SHIPPED.iterdir() if entry.name.endswith(".yaml")}
-        shipped = Path(name).name if name.endswith(".yaml") else f"{Path(name).name}.yaml"
-        if shipped in known and str(Path(name).parent) in (".", "sweeps"):
-            return _shipped(shipped, options)
-    if Path(name).is_dir() or "://" in name:
-        where = name.rstrip("/")
-        again = (
-            "" if "://" in name else f"; to run it again in another folder: lnl-sweep run {where}/sweep.yaml --out NEW"
-        )
-        raise InputError(
-            f"run takes a sweep file, but '{name}' is a folder: to go on with the sweep in it: lnl-sweep resume "
-            f"{where}{again}"
-        )
-    return read_config(name, overrides, options.plugin, options.trust_plugins)
-
-
-def _shipped(name: str, options: argparse.Namespace) -> SweepConfig:
-    config = parse_config((SHIPPED / name).read_text(encoding="utf-8"), options.set, name=name)
-    return settled(with_plugins(config, options.plugin), expanded("."))
 
 
 def _smoke(config: SweepConfig) -> SweepConfig:

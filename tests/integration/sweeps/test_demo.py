@@ -12,13 +12,13 @@ import pytest
 
 import sweeps
 from orchestrator import cli
-from orchestrator.commands.run import DEMO, _read_sweep
+from orchestrator.config.shipped import DEMO, read_sweep
 from orchestrator.config.sweep_file import read_config
 
 
 def test_no_file_means_the_phantom() -> None:
     assert DEMO == "brain_phantom"
-    assert _read_sweep(None, []) == read_config(Path(sweeps.__path__[0]) / "brain_phantom.yaml")
+    assert read_sweep(None, []) == read_config(Path(sweeps.__path__[0]) / "brain_phantom.yaml")
 
 
 def test_one_trial_says_once_what_its_data_are(
