@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from analysis.numbers.search import expected_validation, lambda_map
     from analysis.numbers.tables import cost, selected_hyperparameters, test_figures
     from analysis.planning.components import variance_components
+    from analysis.points.measures import register_measure
     from analysis.report.page import write_report
     from analysis.results import (
         accuracy_vs_bias,
@@ -68,6 +69,7 @@ _HOME = {
     "plot_search_budget": "analysis.figures.search",
     "primary_comparison": "analysis.results",
     "published_numbers": "analysis.numbers.published",
+    "register_measure": "analysis.points.measures",
     "selected_hyperparameters": "analysis.numbers.tables",
     "shared_properties": "analysis.numbers.comparability",
     "summary_table": "analysis.results",
@@ -106,6 +108,7 @@ __all__ = [
     "plot_search_budget",
     "primary_comparison",
     "published_numbers",
+    "register_measure",
     "selected_hyperparameters",
     "shared_properties",
     "summary_table",

@@ -19,7 +19,7 @@ from analysis.numbers.curve import curve_rows
 from analysis.numbers.published import COMPARABLE, beside_published
 from analysis.numbers.tables import headline_rule, selected_hyperparameters
 from analysis.points.calibration import with_calibration
-from analysis.points.measures import NULL_VALUES, measures_in
+from analysis.points.measures import NULL_VALUES, measures_in, own_measures, register_measure
 from analysis.points.points import Point, default_column
 from analysis.results import Results
 from analysis.sweep_folder import Sweep, read_sweep
@@ -101,17 +101,23 @@ class Findings:
         return long_names
 
 
-def gather(places: Sequence[Location]) -> Findings:
+Columns = Mapping[str, Mapping[str, float] | pd.Series]
+"""Columns of one's own: column -> value by ``trial_id``."""
+
+
+def gather(places: Sequence[Location], columns: Columns | None = None) -> Findings:
     """Read the folders and compute everything the report shows.
 
     Args:
         places: Sweeps' folders.
+        columns: Test columns of one's own, a value for each confirm trial by its ``trial_id``; where two sweeps have
+            trials of the same identifier, by ``SWEEP/trial_id``.
 
     Returns:
         The findings.
 
     Raises:
-        InputError: A folder is not a sweep's, or holds no finished trial.
+        InputError: A folder is not a sweep's, or holds no finished trial; a column without a value for any trial.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -124,7 +130,7 @@ def gather(places: Sequence[Location]) -> Findings:
     if len(names) > 1:
         # Two sweeps may have trials of the same identifier.
         every["trial_id"] = every["sweep"] + "/" + every["trial_id"]
-    trials = counted(every)
+    trials = with_columns(counted(every), columns or {})
     column = default_column(trials)
     trials = like(with_calibration(trials, predictions), every)
     others = [measure.column for measure in measures_in(trials) if measure.column != column]
@@ -163,6 +169,46 @@ def gather(places: Sequence[Location]) -> Findings:
         sharing=shared_properties(trials, splits, predictions) if len(names) > 1 else pd.DataFrame(),
         unread=tuple(dict.fromkeys(str(w.message) for w in [*caught, *beside] if "left out" in str(w.message))),
     )
+
+
+def with_columns(trials: pd.DataFrame, columns: Columns) -> pd.DataFrame:
+    """Add columns of one's own to the trials.
+
+    A column that is not registered (``analysis.register_measure``) counts as one of which higher is better.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        columns: Column -> value by ``trial_id``, or by ``SWEEP/trial_id``.
+
+    Returns:
+        The trials with the columns.
+
+    Raises:
+        InputError: A column of the package itself, values that are no numbers, or none for any trial.
+
+    Example:
+        >>> trials = pd.DataFrame({"sweep": "s", "trial_id": ["t0", "t1"]})
+        >>> with_columns(trials, {"own_cost": {"t1": 3.5}})["own_cost"].tolist()
+        [nan, 3.5]
+    """
+    short = pd.Series([str(i).removeprefix(f"{s}/") for s, i in zip(trials["sweep"], trials["trial_id"], strict=True)])
+    full = trials["sweep"].astype(str).to_numpy() + "/" + short.to_numpy(dtype=object)
+    added = {}
+    for column, values in columns.items():
+        if column in trials:
+            raise InputError(f"a column of one's own needs a name of its own, but the trials have a column {column}")
+        if column not in {measure.column for measure in own_measures()}:
+            register_measure(column)
+        known = dict(values)
+        cells = [known.get(long, known.get(brief)) for long, brief in zip(full, short, strict=True)]
+        numbers = pd.to_numeric(pd.Series(cells, index=trials.index, dtype=object), errors="coerce").astype(float)
+        if not numbers.notna().any():
+            raise InputError(
+                f"the column {column} needs a number for each confirm trial by its trial_id, but none of its "
+                f"{len(known)} values is one for a trial of {', '.join(dict.fromkeys(trials['sweep']))}"
+            )
+        added[column] = numbers
+    return like(trials.assign(**added), trials) if added else trials
 
 
 def _without_hyperparameters(results: Results) -> pd.DataFrame:

@@ -96,7 +96,10 @@ class Results:
         return breaking_rows(self.of(rule), threshold)
 
     def at_bias(self, value: float | None = None, rule: str | None = None) -> pd.DataFrame:
-        """The rows of ``at_bias``; none without a value where no sheet says the bias of the data as they are."""
+        """The rows of ``at_bias``.
+
+        There are none without a value where no sheet says the bias of the data as they are.
+        """
         natural, frames, measure = natural_in(self.trials), [], measure_of(self.column)
         for sweep, axis in dict.fromkeys((p.line.sweep, p.line.bias_axis) for p in self.of(rule)):
             known = natural[sweep].bias if sweep in natural else {}

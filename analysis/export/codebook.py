@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.points.measures import own_measures
 from store.columns import BIAS, HISTORY, PREDICTIONS, TRIALS
 
 _SHARED = {
@@ -163,4 +164,7 @@ def explain(table: str, column: str) -> str:
     for known in (TRIALS, PREDICTIONS) if table == "trials" or column not in _SHARED else ():
         if column in known:
             return known[column][1]
+    own = {measure.column: measure for measure in own_measures()}
+    if table == "trials" and column in own:
+        return own[column].says
     return _SHARED.get(column, f"Hyperparameter {column} of the method.")

@@ -218,5 +218,6 @@ def _y_range(curve: pd.DataFrame, beside: Sequence[float]) -> tuple[float, float
     seen = [*beside, *(v for values in curve["values"] for v in values)]
     seen += [v for name in ("low", "high") for v in curve[name].dropna()]
     low, high = min(seen), max(seen)
-    # Shares stay inside their range; other figures may be signed, or above 1.
-    return (low - 0.05 if low < 0 else max(-0.02, low - 0.05), high + 0.05 if high > 1 else min(1.02, high + 0.05))
+    # Shares stay inside their range; other figures may be signed, or above 1, in units of any size.
+    pad = max(0.05, 0.05 * (high - low))
+    return (low - pad if low < 0 else max(-0.02, low - pad), high + pad if high > 1 else min(1.02, high + pad))

@@ -48,7 +48,7 @@ _NONE = Interval(math.nan, math.nan, math.nan)
 
 @dataclass(frozen=True)
 class _Reference:
-    """What plain training is measured against: curve, its places below and above, and its name."""
+    """Figure that plain training is measured against: curve, its places below and above, and its name."""
 
     curve: Curve
     place: Between

@@ -128,9 +128,7 @@ def _row(point: Point, measure: Measure) -> dict[str, Any]:
         "low": interval.low,
         "high": interval.high,
         "median": float(np.median(point.values)) if n else math.nan,
-        "worst_case": (float(point.values.sum()) + worst * (point.n_planned - n)) / point.n_planned
-        if point.n_planned
-        else math.nan,
+        "worst_case": _worst_case(point, worst),
         "n_seeds": n,
         "n_planned": point.n_planned,
         "n_failed": point.n_failed,
@@ -146,6 +144,14 @@ def _row(point: Point, measure: Measure) -> dict[str, Any]:
         "shared": point.shared,
         "named_by": named_by,
     }
+
+
+def _worst_case(point: Point, worst: float) -> float:
+    """Mean with every missing seed at the worst value, NaN where that is not known or no seed was planned."""
+    missing = point.n_planned - len(point.seeds)
+    if not point.n_planned or (missing and not math.isfinite(worst)):
+        return math.nan
+    return (float(point.values.sum()) + (worst * missing if missing else 0.0)) / point.n_planned
 
 
 def _least_patients(point: Point) -> int:
@@ -185,7 +191,7 @@ def caption(row: dict[str, Any], worst: float = 0.0) -> str:
         words.append(f"{row['n_added']} of these {row['n_planned']} were added after results had been seen,")
     if row["n_collapsed"]:
         words.append(f"{row['n_collapsed']} collapsed,")
-    if row["n_seeds"] < row["n_planned"]:
+    if row["n_seeds"] < row["n_planned"] and math.isfinite(worst):
         words.append(f"at worst {row['worst_case']:.3f} (missing seeds counted as {worst:g}),")
     tested = row["band"].split(" and ")[-1] if row["n_patients"] else "images"
     count = row["n_patients"] or row["n_test"]

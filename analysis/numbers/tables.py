@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.numbers.captions import cost_words, selected_words
+from analysis.points.measures import own_measures
 from analysis.points.points import facets
 from analysis.selection import picks, valued
 from store.columns import PRESSURES
@@ -289,7 +290,8 @@ def test_figures(trials: pd.DataFrame, rule: str | None = None) -> pd.DataFrame:
     rows = trials.assign(facet=facets(trials))
     rows = rows[(rows["phase"] == "confirm") & (rows["status"] == "completed")]
     rows = rows[rows["rules"].map(lambda rules: name in rules)]
-    columns = [c for c in TEST_FIGURES if c in rows and rows[c].notna().any()]
+    every = [*TEST_FIGURES, *(measure.column for measure in own_measures())]
+    columns = [c for c in every if c in rows and rows[c].notna().any()]
     keys = ["sweep", "label", "facet", "bias_axis", "bias_value", "bias_strength"]
     means = rows.groupby(keys, dropna=False)[columns].mean().reset_index()
     return means.sort_values(["sweep", "label", "facet", "bias_strength"], ignore_index=True)

@@ -9,6 +9,8 @@ from typing import Literal
 import pandas as pd
 
 from analysis.points.additive import LEAST_PROBABILITY, RECALL
+from store.columns import BIAS, TRIALS
+from store.errors import InputError
 
 _NAMED = (
     "The lowest of many noisy numbers lies below the lowest true one, so the worst is named for each seed by the "
@@ -169,6 +171,7 @@ TEST_MEASURES = (
 )
 NULL_VALUES = {"ece": "ece_null"}
 """Columns with the value that a perfect network would have in a finite sample, by the column they belong to."""
+_OWN: dict[str, Measure] = {}
 _BY_COLUMN = {measure.column: measure for measure in TEST_MEASURES}
 _BY_COLUMN["ece_null"] = Measure(
     "ece_null",
@@ -198,7 +201,70 @@ def measure_of(column: str) -> Measure:
     if column.startswith(RECALL):
         words = f"Share of the images of class {column.removeprefix(RECALL)} that are recognised, unbiased test images."
         return Measure(column, name, "higher", words, wilson="always", clean=True)
-    return _BY_COLUMN.get(column) or Measure(column, name, "higher", f"The test column {column}.", clean=True)
+    known = _BY_COLUMN.get(column) or _OWN.get(column)
+    if known is not None:
+        return known
+    # Nothing is known of the range of a column that somebody has added.
+    validation = column.startswith("val_")
+    bounds = (0.0, 1.0) if validation else (-math.inf, math.inf)
+    wilson: Literal["edge", "never"] = "edge" if validation else "never"
+    return Measure(column, name, "higher", f"The column {column}.", bounds=bounds, wilson=wilson, clean=True)
+
+
+def register_measure(
+    column: str,
+    *,
+    name: str = "",
+    better: Literal["higher", "lower", "0"] = "higher",
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+    says: str = "",
+) -> None:
+    """Say what a column of one's own measures: its name, its better direction and its range, in figures and report.
+
+    Args:
+        column: The column, which stands in the trials, one value a confirm trial.
+        name: Its name in figures; default: that of the column.
+        better: Which direction is better: ``higher``, ``lower`` or ``0``, the value nearest to 0.
+        bounds: Its range, to which intervals are clipped; default: none.
+        says: Its meaning and its limits, in words.
+
+    Raises:
+        InputError: A column of the package itself, another direction, or a range without a width.
+
+    Example:
+        >>> import analysis
+        >>> analysis.register_measure("expected_cost", better="lower", bounds=(0, 50), says="Mean cost of an image.")
+        >>> measure_of("expected_cost").name
+        'expected cost'
+    """
+    if column in _BY_COLUMN or column in TRIALS or column.startswith((RECALL, BIAS)):
+        raise InputError(
+            f"a measure of one's own needs a column of its own, but {column} is one of lnl-sweep: rename it"
+        )
+    if better not in ("higher", "lower", "0"):
+        raise InputError(f"better must be higher, lower or 0, but got {better!r}")
+    low, high = bounds
+    if not low < high:
+        raise InputError(f"bounds must be the lowest and the highest value, but got {low:g} and {high:g}")
+    _OWN[column] = Measure(
+        column,
+        name or column.replace("_", " ").strip(),
+        better,
+        says or f"The column {column}.",
+        bounds=(float(low), float(high)),
+        wilson="never",
+        clean=True,
+    )
+
+
+def own_measures() -> list[Measure]:
+    """List the measures that were registered, in order.
+
+    Example:
+        >>> "test_accuracy" in [measure.column for measure in own_measures()]
+        False
+    """
+    return list(_OWN.values())
 
 
 def measures_in(trials: pd.DataFrame) -> list[Measure]:
@@ -208,7 +274,7 @@ def measures_in(trials: pd.DataFrame) -> list[Measure]:
         trials: What ``analysis.load`` returned.
 
     Returns:
-        The measures, in the order of ``TEST_MEASURES``.
+        The measures, in the order of ``TEST_MEASURES``, then those of ``register_measure``.
 
     Example:
         >>> trials = pd.DataFrame({"phase": ["search", "confirm"], "test_accuracy": [None, 0.9], "ece": [0.1, None]})
@@ -216,7 +282,8 @@ def measures_in(trials: pd.DataFrame) -> list[Measure]:
         ['test_accuracy']
     """
     rows = trials[trials["phase"] == "confirm"]
-    return [m for m in TEST_MEASURES if m.column in rows and rows[m.column].notna().any()]
+    every = [*TEST_MEASURES, *own_measures()]
+    return [m for m in every if m.column in rows and rows[m.column].notna().any()]
 
 
 def shown(curve: pd.DataFrame, column: str | None) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from markupsafe import Markup
 
-from analysis.findings import Findings, gather
+from analysis.findings import Columns, Findings, gather
 from analysis.loading import section
 from analysis.report import curve as curves
 from analysis.report import primary as words
@@ -40,7 +40,11 @@ _ROW_FACTS = (
 )
 
 
-def write_report(directory: Location | Sequence[Location], out: str | os.PathLike[str] | None = None) -> Path | str:
+def write_report(
+    directory: Location | Sequence[Location],
+    out: str | os.PathLike[str] | None = None,
+    columns: Columns | None = None,
+) -> Path | str:
     """Write ``report.html`` of one or several sweeps, finished or still running.
 
     The file holds everything it shows and opens without a network. It appears whole or not at all.
@@ -48,12 +52,15 @@ def write_report(directory: Location | Sequence[Location], out: str | os.PathLik
     Args:
         directory: A sweep's folder, ``s3://`` address or packed zip file, or several of them.
         out: The file to write; default: ``report.html`` in the (first) folder.
+        columns: Test columns of one's own, shown under "Other test figures": column -> a value for each confirm trial
+            by its ``trial_id`` (``analysis.register_measure`` says what a column measures).
 
     Returns:
         The file; its address where the folder is an ``s3://`` address.
 
     Raises:
-        InputError: A folder is not a sweep's, holds no finished trial, or has no place for the report.
+        InputError: A folder is not a sweep's, holds no finished trial, or has no place for the report; or a column has
+            no value for any trial.
 
     Example:
         >>> import tempfile
@@ -64,7 +71,7 @@ def write_report(directory: Location | Sequence[Location], out: str | os.PathLik
         'report.html'
     """
     places = as_list(directory)
-    return place_report(gather(places), places[0], out)
+    return place_report(gather(places, columns), places[0], out)
 
 
 def place_report(findings: Findings, first: Location, out: str | os.PathLike[str] | None = None) -> Path | str:

@@ -171,7 +171,7 @@ class Sheet:
 
     @functools.cached_property
     def natural(self) -> NaturalBias | None:
-        """Bias of the data as they are; None where the sheet does not say it."""
+        """Bias of the data as they are, or None where the sheet does not say it."""
         return natural_of(self.section("dataset_info"))
 
     @property

@@ -98,7 +98,7 @@ def loss_words(findings: Findings, rows: pd.DataFrame) -> list[str]:
 
 
 def _lost(erm: dict[Any, Any], metric: str) -> str:
-    """What plain training loses."""
+    """Write the loss of plain training."""
     against = f"the {CEILING}" if erm["reference"] == CEILING else erm["reference"]
     # Plain training at the weakest bias, where no ceiling has finished.
     if " at " in against:
@@ -111,7 +111,7 @@ def _lost(erm: dict[Any, Any], metric: str) -> str:
 
 
 def _won(row: dict[Any, Any]) -> str:
-    """What a method wins back against plain training."""
+    """Write the gain of a method against plain training."""
     if math.isnan(row["gained"]):
         return f"of {row['label']} it is not known ({row['reason']})"
     if row["gained"] < 0:
@@ -122,7 +122,7 @@ def _won(row: dict[Any, Any]) -> str:
 
 
 def _basis(erm: dict[Any, Any]) -> str:
-    """What the numbers are interpolated between, and what their intervals are over."""
+    """Name the values interpolated between, and the kind of interval."""
     parts = []
     if erm["below"] != erm["above"]:
         parts.append(f"interpolated linearly between {erm['bias_axis']} {erm['below']:g} and {erm['above']:g}")
