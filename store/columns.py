@@ -35,6 +35,10 @@ TRIALS: Columns = {
     "bias_value": (_FLOAT, "Its value, in its own units."),
     "bias_strength": (_FLOAT, "I(b; y) / H(y) on the training law, in [0, 1], larger = stronger."),
     "fold": (_INT, "Fold of a cross-validated data set; null = one fixed split."),
+    "draw": (
+        _TEXT,
+        "How training images are drawn: natural or balanced; null in rows of older versions = natural.",
+    ),
     "seed": (_INT, "Seed of initialisation, batch order, painted images and split."),
     "repeat": (_INT, "Repetition of search and confirm."),
     "split": (_INT, "Index of the train / validation split (confirm.splits); null = each seed has a split of its own."),

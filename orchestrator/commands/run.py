@@ -8,7 +8,7 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.commands.report import as_uri
 from orchestrator.config.own_code import load_of_directory, settled
@@ -83,7 +83,22 @@ def _smoke(config: SweepConfig) -> SweepConfig:
         # The one epoch must be one of those that are tried out.
         if method["space"].pop("pretrain_epochs", None) or "pretrain_epochs" in method["fixed"]:
             method["fixed"]["pretrain_epochs"] = 0
+        _shorten_stages(method, tree["training"])
     return validate(tree)
+
+
+def _shorten_stages(method: dict[str, Any], training: dict[str, Any]) -> None:
+    """Give each stage of a method one epoch, and the trial as many as there are stages."""
+    from trainable.methods.base import METHODS
+    from trainable.methods.contract.stages import REST, least_epochs
+
+    known = METHODS.find(method["name"])
+    for stage in known.stages if known is not None else ():
+        if isinstance(stage.epochs, str) and stage.epochs != REST:
+            method["space"].pop(stage.epochs, None)
+            method["fixed"][stage.epochs] = 1
+    if known is not None:
+        training["epochs"] = max(training["epochs"], least_epochs(known.stages))
 
 
 def _run(config: SweepConfig, out: str, options: argparse.Namespace) -> int:

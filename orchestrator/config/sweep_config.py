@@ -20,7 +20,7 @@ from orchestrator.config.number_types import Bound, Real, Whole
 from orchestrator.config.primary import PrimaryConfig
 from orchestrator.config.resources import MethodResources, ResourcesConfig
 from store.rules import Rule
-from trainable.spec import Metric, Training
+from trainable.spec import Draw, Metric, Training
 
 Sampler = Literal["auto", "tpe", "random", "qmc", "gp"]
 BiasValues = dict[str, list[Real]] | list[dict[str, Real]]
@@ -150,6 +150,11 @@ class MethodConfig(_Strict):
         description="Label of another method: no search of its own, but what that method's search chose in the same "
         "cell, under each rule; `fixed` goes before it.",
     )
+    draw: Draw | None = Field(
+        None,
+        description="natural = each training image once an epoch; balanced = as many, drawn anew for each epoch so "
+        "that every group (class, bias attribute) has the same number. Default: natural.",
+    )
     bias: BiasValues | None = Field(
         None, description="Only at these of the sweep's bias values (a control, say); default: at all of them."
     )
@@ -161,6 +166,19 @@ class MethodConfig(_Strict):
     @classmethod
     def _scalars_are_lists(cls, value: Any) -> Any:
         return _lists_of_values(value)
+
+    @field_validator("draw")
+    @classmethod
+    def _natural_says_nothing(cls, value: Draw | None) -> Draw | None:
+        # A sheet of an earlier version says nothing of it.
+        return None if value == "natural" else value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_balanced_method_is_another(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("draw") == "balanced" and not value.get("label"):
+            return {**value, "label": f"{value.get('name')}_balanced"}
+        return value
 
     @field_validator("bias")
     @classmethod

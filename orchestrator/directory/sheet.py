@@ -22,6 +22,7 @@ from store.open import read_small
 from store.sheet.traits import Traits
 from trainable.data.base import Dataset, Split
 from trainable.methods.base import Choices, Method, Range
+from trainable.spec import Draw
 
 SWEEP_FILE = "sweep.yaml"
 
@@ -77,6 +78,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
 
     config, dataset = plan.config, plan.dataset
     methods = {entry.label: get_method(entry.name) for entry in config.methods}
+    draws: dict[str, Draw] = {entry.label: entry.draw or "natural" for entry in config.methods}
     return {
         **config.model_dump(mode="json", by_alias=True),
         "provenance": {
@@ -119,7 +121,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
             "attributes": list(dataset.attributes),
             "painter": dataset.has_renderer,
         },
-        "methods_info": {label: traits_of_method(method).content() for label, method in methods.items()},
+        "methods_info": {label: traits_of_method(method, draws[label]).content() for label, method in methods.items()},
         "cells": [
             {
                 "cell": cell.id,
@@ -146,8 +148,12 @@ def _plugins(config: SweepConfig) -> dict[str, Any]:
     return {"plugins": named} if named else {}
 
 
-def traits_of_method(method: Method) -> Traits:
+def traits_of_method(method: Method, draw: Draw = "natural") -> Traits:
     """Facts about a method that a reader of the rows needs.
+
+    Args:
+        method: The method.
+        draw: How its training images are drawn: its name in figures says so.
 
     Example:
         >>> from trainable.methods.base import get_method
@@ -157,7 +163,7 @@ def traits_of_method(method: Method) -> Traits:
     """
     return Traits(
         method.name,
-        method.long_name,
+        method.long_name + (", balanced groups" if draw == "balanced" else ""),
         method.reference,
         ceiling=method.training_draw == "unbiased",
         control=method.bias_labels == "permuted",

@@ -22,7 +22,9 @@ from store.rules import Rule
 from store.sheet.sheet import Like
 from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
 from trainable.methods.base import Method, Space, get_method
+from trainable.methods.contract.stages import spans
 from trainable.networks.base import TIMM, default_network
+from trainable.spec import Draw
 
 QMC_UNDER = 25
 """Number of trials below which ``sampler: auto`` is quasi-random, since TPE has too few observations to learn from."""
@@ -48,6 +50,7 @@ class Cell:
         trials: Search trials, the anchor included. It is 0 where another cell's search chooses.
         like: That other cell and what is taken over from it, or None.
         search_seeds: Seeds with which each candidate is trained. It is 1 where there is nothing to choose.
+        draw: How the training images are drawn.
     """
 
     id: str
@@ -63,11 +66,22 @@ class Cell:
     trials: int
     like: Like | None = None
     search_seeds: int = 1
+    draw: Draw = "natural"
 
     @property
     def bias_value(self) -> float:
         """Position on the x axis, in its own units."""
         return self.bias[self.bias_axis]
+
+    def judged_after(self, hyperparameters: Mapping[str, Any], epochs: int) -> int:
+        """Epochs of a trial that do not count in early stopping: those before the last stage of its method.
+
+        Args:
+            hyperparameters: Value of every hyperparameter of the trial.
+            epochs: Epochs of a trial.
+        """
+        stages = get_method(self.method).stages
+        return spans(stages, {**self.fixed, **hyperparameters}, epochs)[-1].first if stages else 0
 
 
 def choose_cells(cells: list[Cell], only: str) -> list[Cell]:
@@ -395,4 +409,5 @@ def _cell(
         anchor=anchor_of(method, space, fixed) if trials > 1 else None,
         trials=trials,
         search_seeds=config.search.seeds if trials > 1 else 1,
+        draw=entry.draw or "natural",
     )

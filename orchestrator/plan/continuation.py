@@ -194,14 +194,14 @@ def _check_methods(
         if had is not None and had != _of_its_trials(method, cpus):
             raise InputError(
                 f"the sweep in {directory} ran method '{method['label']}' with other settings (name, space, fixed, "
-                "like or resources.cpu): give the new variant a label of its own"
+                "like, draw or resources.cpu): give the new variant a label of its own"
             )
 
 
 def _of_its_trials(method: Mapping[str, Any], cpus: int) -> dict[str, Any]:
     # Where a method has trials, and on which share of a GPU, changes none of them.
     resources = method.get("resources") or {}
-    return {**method, "bias": None, "resources": resources.get("cpu") or cpus}
+    return {**method, "bias": None, "draw": method.get("draw"), "resources": resources.get("cpu") or cpus}
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -140,6 +140,7 @@ def trial_spec(
         trial_id=trial_id,
         keep_model=phase == "confirm" and config.confirm.keep_models,
         threads=config.resources_of(cell.label).cpu,
+        draw=cell.draw,
     )
 
 

@@ -61,22 +61,20 @@ def make_plan(config: SweepConfig) -> Plan:
 
 def _check_methods(plan: Plan) -> None:
     from trainable.data.view import DataView
-    from trainable.methods.base import get_method
-    from trainable.trial.outcome import count_conflicting
-    from trainable.trial.refusals import check_combination, check_conflicting
+    from trainable.methods.base import get_method, needs_of
+    from trainable.trial.refusals import check_combination, check_needs
 
     training = plan.config.training.of_a_trial()
-    for name in dict.fromkeys(cell.method for cell in plan.cells):
-        check_combination(get_method(name), plan.dataset, training)
+    for name, draw in dict.fromkeys((cell.method, cell.draw) for cell in plan.cells):
+        check_combination(get_method(name), plan.dataset, training, draw)
     seen = set()
     for cell in plan.cells:
         method = get_method(cell.method)
-        images = (tuple(cell.bias.items()), cell.fold, method.name)
-        if "conflicting_samples" in method.needs and images not in seen:
+        images = (tuple(cell.bias.items()), cell.fold, method.name, cell.draw)
+        if needs_of(method, cell.draw) & {"conflicting_samples", "group_counts"} and images not in seen:
             seen.add(images)
             view = DataView(plan.dataset, cell.bias, search_seed(plan.config.seed), cell.fold, "search")
-            count = count_conflicting(plan.dataset, view.train(method.training_draw))
-            check_conflicting(method, plan.dataset, cell.bias, count)
+            check_needs(method, cell.draw, plan.dataset, cell.bias, view.train(method.training_draw))
 
 
 def _with_absolute_files(config: SweepConfig) -> SweepConfig:

@@ -46,6 +46,7 @@ class Search:
         unissued: Trials that were never issued and may be issued now, in order.
         proposed: Hyperparameters of each candidate that was issued.
         sources: Cell from which a candidate's hyperparameters come, where they come from a neighbour.
+        epochs: Epochs of a trial.
     """
 
     rule: Rule
@@ -56,6 +57,7 @@ class Search:
     rows: dict[Place, Row] = field(default_factory=dict)
     proposed: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     sources: dict[int, str] = field(default_factory=dict)
+    epochs: int = 1
     _issued: set[Place] = field(default_factory=set)
     _first_epochs: dict[int, Sequence[tuple[int, float]]] = field(default_factory=dict)
     _best: dict[Rule, tuple[int, Pick | None]] = field(default_factory=dict)
@@ -188,7 +190,25 @@ class Search:
         """Report the epochs of an earlier trial to the rungs, which judge the first seed of each candidate."""
         if position[1] == 0:
             for entry in history:
-                self.rungs.report(trial_id, int(entry["epoch"]), objective(self.rule, entry))
+                self.report(trial_id, position[0], int(entry["epoch"]), objective(self.rule, entry))
+
+    def report(self, trial_id: str, number: int, epoch: int, value: float) -> bool:
+        """Record an epoch's objective in the rungs.
+
+        An epoch before the last stage of a method is that of a network which nobody judges.
+
+        Args:
+            trial_id: The trial.
+            number: Number of its candidate.
+            epoch: Epochs done.
+            value: Its objective.
+
+        Returns:
+            False where the trial is to be stopped.
+        """
+        if epoch <= self.study.cell.judged_after(self.proposed.get(number, {}), self.epochs):
+            return True
+        return self.rungs.report(trial_id, epoch, value)
 
     def _goes_on(self, number: int) -> bool:
         first = self.rows.get((number, 0))

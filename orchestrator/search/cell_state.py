@@ -78,7 +78,7 @@ class CellState:
             self.cell, self.config.search.sampler, self.config.seed, self.repeat, rule if per_rule else None
         )
         rungs = build_rungs(self.config.search.early_stopping, self.config.training.epochs)
-        return Search(rule, per_rule, study, rungs)
+        return Search(rule, per_rule, study, rungs, epochs=self.config.training.epochs)
 
     def search_of(self, rule: Rule | None) -> Search | None:
         """Search of a rule, or the search of all rules for None.
@@ -171,9 +171,9 @@ class CellState:
         False where the trial is to be stopped.
         """
         search = self.search_of(spec.search_rule) if spec.phase == "search" and spec.seed_number == 0 else None
-        if search is None:
+        if search is None or spec.search_number is None:
             return True
-        return search.rungs.report(spec.trial_id, epoch, value)
+        return search.report(spec.trial_id, spec.search_number, epoch, value)
 
     def choose(self) -> bool:
         """Let the rules choose, once, when the searches have ended.

@@ -19,7 +19,6 @@ from store.columns import HYPERPARAMETERS, bias_column
 from store.names import hyperparameter_text
 from store.sealed import seal_tensors
 from trainable import NUMERICS
-from trainable.data.base import Dataset, ImageSet
 from trainable.evaluation import evaluate
 from trainable.evaluation.probe import bias_probe
 from trainable.methods.base import METHODS, Losses, Nets
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 SPEC_COLUMNS = (
     *("sweep", "trial_id", "phase", "cell", "dataset", "network", "method", "fold", "seed", "repeat"),
     *("split", "split_seed", "search_number", "search_rule", "seed_number"),
-    *("metric", "threads", "enqueued_from"),
+    *("metric", "threads", "enqueued_from", "draw"),
 )
 HISTORY_VALUES = ("val_biased", "val_reweighted", "val_counterfactual", "val_unbiased")
 ROW_VALUES = (*HISTORY_VALUES, "val_reweighted_se", "val_reweighted_n_eff")
@@ -128,19 +127,6 @@ def epoch_terms(done: Sequence[Losses], sizes: Sequence[int]) -> str | None:
         mean = float((values * weight).sum() / weight.sum())
         means[name] = mean if math.isfinite(mean) else None
     return json.dumps(means) if means else None
-
-
-def count_conflicting(dataset: Dataset, train: ImageSet) -> int | None:
-    """Count the training images whose bias is that of another class.
-
-    None where the data set does not say which those are.
-
-    Args:
-        dataset: The data set.
-        train: The training images.
-    """
-    conflicting = dataset.conflicting(train)
-    return None if conflicting is None else int(conflicting.sum())
 
 
 def at_chance(accuracy: float, n_classes: int, largest_class: float) -> bool:

@@ -8,9 +8,10 @@ from typing import Any
 
 from torch import Tensor
 
-from trainable.data.base import Dataset
+from trainable.data.base import Dataset, ImageSet
 from trainable.errors import InputError, unknown_name
 from trainable.methods.base import Draw, Method, Range, needs_of
+from trainable.methods.contract.draws import group_counts
 from trainable.methods.contract.stages import spans
 from trainable.spec import Training
 
@@ -172,6 +173,46 @@ def check_conflicting(method: Method, dataset: Dataset, bias: Mapping[str, float
             f"{method.name} needs training images whose bias is that of another class, but {dataset.name} has none at "
             f"{where}: leave that value out of the method's bias values, or choose another method"
         )
+
+
+def check_needs(method: Method, draw: Draw, dataset: Dataset, bias: Mapping[str, float], images: ImageSet) -> None:
+    """Refuse a method whose needs the training images do not meet: its cell is not applicable.
+
+    Args:
+        method: The method.
+        draw: How its training images are drawn.
+        dataset: The data set.
+        bias: Value of every bias parameter.
+        images: The training images of one seed.
+
+    Raises:
+        InputError: What is missing.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> from trainable.data.view import DataView
+        >>> from trainable.methods.base import get_method
+        >>> digits, bias = load_dataset("coloured_digits"), {"color_variance": 0.02}
+        >>> images = DataView(digits, bias, 0, None, "search").train()
+        >>> check_needs(get_method("lnl"), "natural", digits, bias, images)
+    """
+    check_conflicting(method, dataset, bias, count_conflicting(dataset, images))
+    if "group_counts" in needs_of(method, draw):
+        counts = group_counts(images.labels, images.attribute, len(dataset.classes), len(dataset.attributes))
+        check_groups(method, draw, dataset, bias, counts)
+
+
+def count_conflicting(dataset: Dataset, train: ImageSet) -> int | None:
+    """Count the training images whose bias is that of another class.
+
+    None where the data set does not say which those are.
+
+    Args:
+        dataset: The data set.
+        train: The training images.
+    """
+    conflicting = dataset.conflicting(train)
+    return None if conflicting is None else int(conflicting.sum())
 
 
 def check_groups(method: Method, draw: Draw, dataset: Dataset, bias: Mapping[str, float], counts: Tensor) -> None:

@@ -22,7 +22,7 @@ from trainable.data.held_out import divide, taken
 from trainable.data.view import DataView
 from trainable.errors import InputError
 from trainable.evaluation import evaluate
-from trainable.methods.base import Batch, Facts, Losses, Method, MethodState, Nets, get_method, needs_of
+from trainable.methods.base import Batch, Facts, Losses, Method, MethodState, Nets, get_method
 from trainable.methods.contract.draws import group_counts
 from trainable.methods.contract.stages import spans
 from trainable.networks.base import DataShape
@@ -34,7 +34,7 @@ from trainable.trial.course import Course
 from trainable.trial.feed import Feed
 from trainable.trial.machine.device import choose_device, keep_freed_memory
 from trainable.trial.outcome import Outcome
-from trainable.trial.refusals import check_combination, check_conflicting, check_groups, check_hyperparameters
+from trainable.trial.refusals import check_combination, check_hyperparameters, check_needs, count_conflicting
 from trainable.trial.stepper import Stepper, parts_of
 
 _RAMPED = tuple(name for name in PRESSURES if name in HISTORY)
@@ -89,9 +89,8 @@ class Trainer:
         drawn = self.view.train(self.method.training_draw, self.hyper.get("repaint_share", 1.0))
         heads, train = heads_with_labels(self.dataset.heads, drawn)
         self.n_train = len(train)
-        self.n_conflicting = outcome.count_conflicting(self.dataset, train)
-        check_conflicting(self.method, self.dataset, self.bias, self.n_conflicting)
-        self._check_groups(train)
+        self.n_conflicting = count_conflicting(self.dataset, train)
+        check_needs(self.method, spec.draw, self.dataset, self.bias, train)
         self._shape = DataShape.of(self.dataset, heads)
         self.nets = self._built("", self.method.bias_head)
 
@@ -147,13 +146,6 @@ class Trainer:
         for part in parts_of(nets).values():
             part.to(self.device)
         return nets
-
-    def _check_groups(self, train: ImageSet) -> None:
-        if "group_counts" in needs_of(self.method, self.spec.draw):
-            counts = group_counts(
-                train.labels, train.attribute, len(self.dataset.classes), len(self.dataset.attributes)
-            )
-            check_groups(self.method, self.spec.draw, self.dataset, self.bias, counts)
 
     def _divided(self, train: ImageSet) -> dict[str, ImageSet]:
         patients = self.dataset.groups()[train.index.numpy()]

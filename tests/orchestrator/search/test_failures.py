@@ -44,7 +44,7 @@ def sentence(loss: float = 0.5, weight: float = 0.5) -> str:
     """Error of a trainer after an epoch with this loss and this weight."""
     part = torch.nn.Linear(1, 1)
     torch.nn.init.constant_(part.weight, weight)
-    trainer = cast(Trainer, SimpleNamespace(epoch=3, parts=lambda: {"f": part}))
+    trainer = cast(Trainer, SimpleNamespace(epoch=3, stepper=SimpleNamespace(modules={}), parts=lambda: {"f": part}))
     with pytest.raises(TrialFailed) as caught:
         Trainer._fail_unless_finite(trainer, {"train_loss": loss, "mi_loss": None})
     return reason_of(caught.value)

@@ -117,14 +117,25 @@ def check_declared(method: str, stages: Sequence[Stage], defaults: Mapping[str, 
             )
 
 
-def least_epochs(stages: Sequence[Stage]) -> int:
+def least_epochs(stages: Sequence[Stage], hyper: Mapping[str, Any] | None = None) -> int:
     """Fewest epochs of a trial in which each stage has one.
 
+    Args:
+        stages: Those of a method.
+        hyper: Value of every hyperparameter; None = the epochs of each stage that one decides are 1.
+
     Example:
-        >>> least_epochs([Stage("identify", epochs="T"), Stage("train")]), least_epochs([])
-        (2, 1)
+        >>> stages = (Stage("identify", epochs="T"), Stage("train"))
+        >>> least_epochs(stages), least_epochs(stages, {"T": 5}), least_epochs(())
+        (2, 6, 1)
     """
-    return sum(stage.epochs if isinstance(stage.epochs, int) else 1 for stage in stages) or 1
+    least = 0
+    for stage in stages:
+        value: Any = stage.epochs
+        if isinstance(value, str):
+            value = 1 if value == REST or hyper is None else hyper[value]
+        least += int(value)
+    return least or 1
 
 
 def spans(stages: Sequence[Stage], hyper: Mapping[str, Any], epochs: int) -> tuple[Span, ...]:

@@ -24,7 +24,7 @@ from trainable.data.view import DataView
 from trainable.evaluation import evaluate
 from trainable.methods.base import Nets
 from trainable.spec import Phase, Training, TrialSpec
-from trainable.trial.outcome import count_conflicting
+from trainable.trial.refusals import count_conflicting
 from trainable.trial.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("own_cache")
