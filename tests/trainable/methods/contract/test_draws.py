@@ -57,9 +57,9 @@ def test_a_draw_from_an_empty_group_is_refused(tiny: MakeSpec) -> None:
 
 def test_a_balanced_trial_draws_equal_groups_and_is_resumed_bit_for_bit(tiny: MakeSpec) -> None:
     # Colours are drawn independently of the class for the ceiling.
-    spec = tiny("ceiling", epochs=3, seed=0, draw="balanced")
+    spec = tiny("ceiling", epochs=3, seed=0, batch_size=20, draw="balanced")
     whole, part = Trainer(spec, "cpu"), Trainer(spec, "cpu")
-    natural = Trainer(tiny("ceiling", epochs=3, seed=0), "cpu")
+    natural = Trainer(tiny("ceiling", epochs=3, seed=0, batch_size=20), "cpu")
     order = whole.feed.order(1)
     images = whole.view.train("unbiased")
     groups = (images.labels * 4 + images.attribute)[order]
@@ -78,7 +78,7 @@ def test_a_balanced_trial_draws_equal_groups_and_is_resumed_bit_for_bit(tiny: Ma
     assert whole.history[0]["train_loss"] != natural.history[0]["train_loss"]
     assert whole.row()["draw"] == "balanced" and natural.row()["draw"] == "natural"
     with pytest.raises(InputError, match="belongs to another trial"):
-        Trainer(tiny("ceiling", epochs=3, seed=0), "cpu").load_state(saved)
+        Trainer(tiny("ceiling", epochs=3, seed=0, batch_size=20), "cpu").load_state(saved)
 
 
 def test_a_specification_without_the_key_is_natural(tiny: MakeSpec) -> None:
