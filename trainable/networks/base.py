@@ -250,6 +250,10 @@ def blueprint(network: str, options: Mapping[str, Any], shape: DataShape) -> Blu
 
 def _check_options(network: str, builder: Callable[..., Any], options: Mapping[str, Any], skip: int = 1) -> None:
     parameters = list(inspect.signature(builder).parameters.values())
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    for parameter in parameters[skip:]:
+        if parameter.default is parameter.empty and parameter.kind in named and parameter.name not in options:
+            raise InputError(f"network {network} needs the option {parameter.name}: give network.{parameter.name}")
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
         return
     known = [parameter.name for parameter in parameters[skip:]]

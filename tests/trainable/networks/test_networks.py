@@ -149,6 +149,7 @@ def test_registry() -> None:
     [
         ("resnet81", {}, "did you mean 'resnet18'"),
         ("pixel_frond", {}, "did you mean 'pixel_front'"),
+        ("module", {"split_at": "blocks.1"}, "needs the option make: give network.make"),
         ("pixel_front", {"width": 3}, "has no options, but got 'width'"),
         ("resnet18", {"split": "layer2"}, "did you mean 'split_at'"),
         ("resnet18", {"split_at": "layer22"}, "did you mean 'layer2'"),
