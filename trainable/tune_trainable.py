@@ -133,31 +133,31 @@ def _sweep_folder(uri: str, sweep: str | None) -> Folder:
     return folder.kept(SHEET)
 
 
-def _check_files(spec: TrialSpec, weights: str | None, files: str | None) -> None:
+def _check_files(spec: TrialSpec, weights: str | None, files: str | None, paths: Mapping[str, str]) -> None:
     """Refuse to train from other files than those of the driver, which lie under the same names here.
 
     Args:
         spec: The trial.
         weights: Checksum of the network's files; None = it has none.
         files: Checksum of the files that the data set's options name; None = they name none.
+        paths: Those files and folders, by dotted key.
     """
-    from trainable.data.base import DATASETS
-    from trainable.networks.base import NETWORKS
-    from trainable.trial.provenance import declared_paths, files_checksum, weights_checksum
-
+    for key, path in paths.items():
+        if not Path(path).exists():
+            raise _other_file(key, None, path)
+    # Torch, which they import, is not needed for a trial without such files.
     if weights is not None:
+        from trainable.trial.provenance import weights_checksum
+
         actual = weights_checksum(spec.network, spec.network_options)
         if actual != weights:
-            paths = declared_paths(NETWORKS, spec.network, spec.network_options).values()
-            raise _other_file("network.weights", actual, ", ".join(map(str, paths)))
-    for option, path in declared_paths(DATASETS, spec.dataset, spec.dataset_options).items():
-        if not path.exists():
-            raise _other_file(f"dataset.{option}", None, str(path))
+            raise _other_file("network.weights", actual, str(spec.network_options.get("weights")))
     if files is not None:
+        from trainable.trial.provenance import files_checksum
+
         actual = files_checksum(spec.dataset, spec.dataset_options)
         if actual != files:
-            paths = declared_paths(DATASETS, spec.dataset, spec.dataset_options).values()
-            raise _other_file("files of the data set", actual, ", ".join(map(str, paths)))
+            raise _other_file(" and ".join(paths), actual, ", ".join(paths.values()))
 
 
 def _other_file(key: str, actual: str | None, path: str) -> DirectoryError:
@@ -220,12 +220,14 @@ class SweepTrainable(Trainable):
         plugins: Plug-ins of the sweep, each as the fields of a ``Plugin``.
         weights: Checksum of the weights file that the driver sees; None = there is none.
         files: Checksum of the files that the data set's options name; None = they name none.
+        paths: Those files and folders, by dotted key.
     """
 
     environment: ClassVar[dict[str, str]] = {}
     plugins: ClassVar[tuple[tuple[Any, ...], ...]] = ()
     weights: ClassVar[str | None] = None
     files: ClassVar[str | None] = None
+    paths: ClassVar[Mapping[str, str]] = {}
 
     def setup(self, config: Mapping[str, Any]) -> None:
         """Build the trial, or remember why it cannot be built: the first step reports it."""
@@ -245,7 +247,7 @@ class SweepTrainable(Trainable):
             use_environment(self.environment)
             with _directory():
                 self._dir = _sweep_folder(config["dir"], config.get("sweep")) if config.get("dir") else None
-            _check_files(self._spec, self.weights, self.files)
+            _check_files(self._spec, self.weights, self.files, self.paths)
             # A trial without a share of a card must not take one that its node happens to have.
             self._trainer = _trainer(self._spec, "auto" if config.get("gpu", 1) else "cpu")
             if self._dir is not None:

@@ -22,7 +22,7 @@ from orchestrator.cluster.nodes import cluster_nodes
 from orchestrator.cluster.ray_private import no_variables_in_runtime_environments, oldest_waiting
 from orchestrator.cluster.same_code import compared
 from orchestrator.cluster.session import Session
-from orchestrator.config.own_code import plugins_of
+from orchestrator.config.own_code import dataset_paths, plugins_of
 from orchestrator.directory.lease import LeaseLost
 from orchestrator.interruption import Interruption
 from orchestrator.process.temporary import TemporaryFolder
@@ -144,7 +144,8 @@ def run_tuner(run: Run, demands: Mapping[str, Demand]) -> Exhausted | None:
     files = files_checksum(config.dataset.name, config.dataset.options)
     # As tuples: a worker with other code may have no class of plug-ins.
     plugins = tuple(astuple(plugin) for plugin in plugins_of(config))
-    members = {"environment": store_environment(), "plugins": plugins, "weights": weights, "files": files}
+    checked = {"weights": weights, "files": files, "paths": dataset_paths(config)}
+    members = {"environment": store_environment(), "plugins": plugins, **checked}
     trainable = compared(SweepTrainable, f"Sweep_{driver}", members)
     local = run.writer.directory.folder.local
     with TemporaryFolder() as elsewhere:

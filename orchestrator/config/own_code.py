@@ -123,6 +123,15 @@ def absolute_paths(registry: Registry[Any], name: str, options: Mapping[str, Any
     return {**options, **absolute}
 
 
+def dataset_paths(config: SweepConfig) -> dict[str, str]:
+    """Declared files and folders of a settled configuration's data set, by dotted key."""
+    from trainable.data.base import DATASETS
+    from trainable.trial.provenance import declared_paths
+
+    paths = declared_paths(DATASETS, config.dataset.name, config.dataset.options)
+    return {f"dataset.{option}": str(path) for option, path in paths.items()}
+
+
 def missing_files(config: SweepConfig) -> dict[str, Path]:
     """Declared files of a settled configuration that are not there, by dotted key."""
     from trainable.trial.provenance import declared_paths

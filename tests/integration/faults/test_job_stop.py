@@ -101,12 +101,14 @@ def story(short_tmp: Path, sweep_file: Path) -> Story:
 
     with head_with_dashboard(short_tmp / "j", port, *others):
         # The dashboard answers a little later than the cluster stands.
-        sweep = programs / "lnl-sweep", "run", sweep_file, "--out", out
+        # The plug-in lies in the working directory, which is a copy of the head's.
+        (working / "notes_of_a_test.py").write_text("SIDE = 224\n")
+        sweep = programs / "lnl-sweep", "run", sweep_file, "--plugin", "notes_of_a_test.py", "--out", out
         submit = "--no-wait", "--submission-id", "small", "--working-dir", working, "--", *sweep
         wait_until(lambda: "submitted successfully" in job("submit", *submit), "job", 120)
         # Beside it one whose user hands the secret to Ray, which by then has written it down.
         told = "--runtime-env-json", json.dumps({"env_vars": {"AWS_SECRET_ACCESS_KEY": "toldtoray"}})
-        other = "--no-wait", "--submission-id", "telling", *told, "--", *sweep[:-1], short_tmp / "telling"
+        other = "--no-wait", "--submission-id", "telling", *told, "--", *sweep[:3], "--out", short_tmp / "telling"
         job("submit", *other)
         wait_until(lambda: len(rows(out)) >= 3 or state(), "three rows", 240, 0.2)
         job("stop", "--no-wait", "small")
@@ -121,6 +123,11 @@ def story(short_tmp: Path, sweep_file: Path) -> Story:
 def test_the_job_is_stopped_in_the_middle(story: Story, undisturbed: Path) -> None:
     assert story.state == "STOPPED", story.logs
     assert 3 <= len(story.finished) < len(rows(undisturbed))
+
+
+def test_the_plugin_of_the_jobs_working_directory_is_part_of_the_sweep(story: Story) -> None:
+    (stored,) = (story.out / "plugins").iterdir()
+    assert stored.read_text() == "SIDE = 224\n"
 
 
 def test_no_file_of_ray_or_of_the_sweep_holds_what_stands_in_the_heads_environment(story: Story) -> None:
