@@ -33,6 +33,22 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         raise InputError("the current folder does not exist any more: change to one that does") from error
 
 
+def exists(path: Path) -> bool:
+    """True where a path leads to anything.
+
+    It is False, not an error, where nothing can have that name.
+
+    Example:
+        >>> exists(Path("x" * 5000)), exists(Path("/"))
+        (False, True)
+    """
+    try:
+        return path.exists()
+    except OSError:
+        # Longer than the file system allows.
+        return False
+
+
 def is_file(path: Path) -> bool:
     """True where a path leads to a file.
 

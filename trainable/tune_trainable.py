@@ -25,6 +25,7 @@ from ray.tune import Trainable
 from store import object_store
 from store.errors import Unreachable
 from store.folder import Folder
+from store.local import exists
 from store.open import folder_at
 from store.sealed import sweep_of_sheet
 from trainable.environment import use_environment
@@ -143,7 +144,7 @@ def _check_files(spec: TrialSpec, weights: str | None, files: str | None, paths:
         paths: Those files and folders, by dotted key.
     """
     for key, path in paths.items():
-        if not Path(path).exists():
+        if not exists(Path(path)):
             raise _other_file(key, None, path)
     # Torch, which they import, is not needed for a trial without such files.
     if weights is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from orchestrator.config.sweep_config import PluginConfig, SweepConfig
 from store.errors import InputError
 from store.folder import Folder, LocalFolder
-from store.local import expanded
+from store.local import exists, expanded
 from trainable.plugins import Plugin, load_plugins, loaded_plugins, read_plugin
 from trainable.plugins.reading import OURS
 from trainable.plugins.stored import Reference, load_stored, note_run
@@ -140,7 +140,7 @@ def missing_files(config: SweepConfig) -> dict[str, Path]:
     for section, registry in _sections().items():
         chosen = getattr(config, section)
         for option, path in declared_paths(registry, chosen.name, chosen.options).items():
-            if not path.exists():
+            if not exists(path):
                 missing[f"{section}.{option}"] = path
     return missing
 

@@ -303,7 +303,10 @@ class TrainingConfig(_Strict):
 
 
 class PluginConfig(_Strict):
-    """A plug-in as ``sweep.yaml`` in a sweep's folder names it; its source lies in ``plugins/`` beside it."""
+    """A plug-in as ``sweep.yaml`` in a sweep's folder names it.
+
+    Its source lies in ``plugins/`` beside it.
+    """
 
     name: str = Field(pattern=r"^[^\W\d][\w.]*$", description="Name of its module.")
     kind: Literal["file", "package", "module"] = Field(description="A file, a package, or an installed module.")

@@ -20,7 +20,8 @@ The trial's row holds the whole text.
 """
 
 # The sentences of ``Trainer._fail_unless_finite``; rows keep nothing of an exception but its text.
-_DIVERGED = re.compile(r"TrialFailed: epoch \d+: (?:\w+ is (?:nan|-?inf)|a parameter of \w+ is not a finite number)$")
+# Terms and further networks of a method have names of a user's.
+_DIVERGED = re.compile(r"TrialFailed: epoch \d+: (?:.+ is (?:nan|-?inf)|a parameter of .+ is not a finite number)$")
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\d+")
 
 Row = Mapping[str, Any]

@@ -77,7 +77,7 @@ def test_a_folder_in_place_of_a_file(refuse: Refuse, tmp_path: Path) -> None:
         ("methods.lnl.space={pretrain_epochs: {uniform: [0, 1]}}", "int: [0, 1]"),
         ("network={name: resnet18, split_at: 3}", "network.split_at must be text"),
         ("network={name: resnet18, weights: 3}", "network.weights must be text"),
-        (f"network={{name: resnet18, weights: {'w' * 300}}}", "path of a state dict"),
+        (f"network={{name: resnet18, weights: {'w' * 300}}}", "there is no network.weights"),
         ("dataset.bias.color_variance=[0.1, 0.1]", "0.1"),
         ("dataset.bias.color_variance=[]", "at least one bias value"),
         ("dataset.bias.color_variance=[low]", "'low'"),

@@ -181,7 +181,7 @@ def _is_known(plugin: Plugin) -> bool:
 
 
 def _at_origin(plugin: Plugin) -> Plugin | None:
-    """What lies at the origin of a plug-in now."""
+    """Plug-in that lies at the origin of another now, or None where there is none."""
     if plugin.kind == "module":
         return plugin
     try:

@@ -50,6 +50,12 @@ def sentence(loss: float = 0.5, weight: float = 0.5) -> str:
     return reason_of(caught.value)
 
 
+@pytest.mark.parametrize("error", ["q-share (high) is nan", "a parameter of second.f is not a finite number"])
+def test_terms_and_networks_of_a_users_method_have_any_name(error: str) -> None:
+    other = "TrialFailed: epoch 2: val_biased is undefined"
+    assert failures_of([row(f"TrialFailed: epoch 2: {error}"), row(other)]) == Failures(1, 1, other, 1)
+
+
 @pytest.mark.parametrize(
     "values", [{"loss": math.nan}, {"loss": math.inf}, {"loss": -math.inf}, {"weight": math.nan}, {"weight": math.inf}]
 )
