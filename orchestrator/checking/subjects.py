@@ -127,7 +127,7 @@ def _sweep(task: Task) -> Iterator[Message]:
     )
     yield from _each(f"data set {plan.dataset.name}", _dataset(plan))
     name, shape = plan.config.network.name, DataShape.of(plan.dataset)
-    own = is_own(NETWORKS, name)
+    own = is_own(NETWORKS, name) or bool(NETWORKS.code(name))
     yield from _each(f"network {name}", network_findings(name, plan.config.network.options, shape, trains=own))
     for method in dict.fromkeys(cell.method for cell in plan.cells):
         if is_own(METHODS, method):

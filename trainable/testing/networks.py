@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from trainable.data.parts import BiasHeads
 from trainable.errors import InputError
 from trainable.methods.base import Nets, get_method
 from trainable.networks.base import NETWORKS, DataShape
-from trainable.networks.build import build_nets, feature_shape
+from trainable.networks.build import build_nets, feature_shape, network_remarks
 from trainable.networks.modes import evaluating
+from trainable.plugins import load_object
 from trainable.spec import Training, TrialSpec
-from trainable.testing.findings import Finding, count, guarded, some_of, where_defined
+from trainable.testing.findings import Finding, Level, count, guarded, some_of, where_defined
 from trainable.testing.shaped import SHAPED, shaped
 from trainable.testing.training import Difference, continued_difference, disturb, first_difference, tensors_of, trained
 from trainable.trial.machine.process_state import kept
@@ -111,6 +113,9 @@ def network_findings(
     what, given, of = f"network {network}", dict(options or {}), shape or USUAL
     registered = NETWORKS.find(network)
     where, built = where_defined(registered.builder) if registered else "", list[Built]()
+    for option in NETWORKS.code(network):
+        with contextlib.suppress(InputError):
+            where = where_defined(load_object(given[option])) if option in given else where
 
     def build() -> Iterator[Finding]:
         nets = build_nets(network, given, of, 0, False)
@@ -122,6 +127,9 @@ def network_findings(
         parts = {name: part for name, part in (("f", nets.f), ("g", nets.g), ("h", nets.h)) if part is not None}
         sizes = ", ".join(f"{name} {sum(p.numel() for p in part.parameters()):,}" for name, part in parts.items())
         yield Finding("ok", what, f"built for images of {of.height} pixels: {sizes} parameters")
+        for remark in network_remarks(network, given, of):
+            level: Level = "ok" if remark.startswith("the weights are those of") else "warn"
+            yield Finding(level, what, remark)
 
     usable = True
     for check, doing in (
@@ -197,7 +205,7 @@ def _shapes(it: Built) -> Iterator[Finding]:
         for part in parts:
             part.train(training)
         frozen = [name for part in parts for name, module in part.named_modules() if module.training != training]
-        if frozen:
+        if frozen and "freeze" not in it.options:
             yield Finding(
                 "warn", it.what, f"{some_of(frozen)} ignore the {mode} mode: is that meant (frozen BatchNorm)?"
             )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+import torchvision
 from torch import Tensor, nn
 
 from trainable.data.base import BiasHeads, load_dataset
@@ -154,6 +155,13 @@ def test_shapes_and_unused_parameters() -> None:
 def test_names_and_weights(tmp_path: Path) -> None:
     (finding,) = check_network("resnet81")
     assert finding.level == "FAIL" and "did you mean 'resnet18'" in finding.sentence
+    donor = torchvision.models.resnet18(num_classes=2).state_dict()
+    torch.save({"state_dict": {**donor, "decoder.weight": torch.zeros(3)}}, tmp_path / "more.pt")
+    findings = check_network("resnet18", {"weights": str(tmp_path / "more.pt"), "image_size": 32}, SMALL)
+    assert [finding.level for finding in findings].count("FAIL") == 0
+    assert "the weights are those of 'state_dict' in" in findings[1].sentence
+    (warning,) = [finding for finding in findings if finding.level == "warn"]
+    assert "1 tensor of" in warning.sentence and "is not used (decoder.weight)" in warning.sentence
     torch.save({"layer1.0.conv1.weight": torch.zeros(3)}, tmp_path / "wrong.pt")
     (finding,) = check_network("resnet18", {"weights": str(tmp_path / "wrong.pt")})
     assert finding.level == "FAIL" and "do not fit" in finding.sentence
