@@ -15,6 +15,7 @@ from orchestrator.config.sweep_file import validate
 from tests.integration.pages.page import PAGES, SHELLS, Block, blocks, commands
 from tests.integration.s3_server import moto
 from tests.integration.test_install import ROOT, Installed, build, installed
+from tests.table_files import write_pngs
 from tests.trainable.figshare_files import all_files, folds_file, write_zips, zipped
 
 pytestmark = pytest.mark.slow
@@ -36,6 +37,8 @@ SHORT = ("training.epochs=1", "search.trials=1", "search.repeats=1", "confirm.se
 """What a sweep of the pages is cut down to."""
 SLICES = 96
 """Slices of 24 patients in the archive that the pages prepare."""
+IMAGES = 240
+"""Images of 80 patients that the pages bring along with their ``labels.csv``."""
 _SUBMITTED = re.compile(r"ray job submit .*?-- (?:bash -c ')?(.*? && )?(lnl-sweep [^']*)'?$")
 
 
@@ -90,6 +93,7 @@ def folder(tmp_path: Path) -> Path:
     """An empty folder with what a reader brings along: files from elsewhere that the pages name."""
     files = write_zips(tmp_path / "parts", all_files(SLICES, small=tuple(range(1, SLICES + 1))), folds_file(SLICES))
     (tmp_path / "1512427.zip").write_bytes(zipped(files))
+    write_pngs(tmp_path, IMAGES)
     return tmp_path
 
 
