@@ -137,7 +137,10 @@ def check_provenance(old: Mapping[str, Any], new: Mapping[str, Any], mix_version
             f"the data have changed since the sweep in {directory} began (checksum {old.get('data_checksum')}, "
             f"now {new.get('data_checksum')}): restore them, or choose another --out"
         )
-    changed = [_words(key, *pair) for key, pair in changed_numbers(old, new).items()]
+    pairs = changed_numbers(old, new)
+    # A file explains why a source has changed.
+    first = sorted(pairs, key=lambda key: not key.startswith("plugins."))
+    changed = [_words(key, *pairs[key]) for key in first]
     if changed and not mix_versions:
         raise InputError(
             f"since the sweep in {directory} began, {' and '.join(changed)} changed, so new rows would not be "
