@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import safetensors
 import safetensors.torch
@@ -19,13 +19,13 @@ from store.folder import LocalFolder
 from store.local import expanded
 from store.sealed import check_tensors
 from trainable.data.base import BiasHeads, load_dataset, resolve_bias
-from trainable.errors import DamagedFile, InputError
+from trainable.errors import DamagedFile, InputError, unknown_name
 from trainable.methods.base import Method, get_method
 from trainable.networks.base import DataShape, default_network
 from trainable.networks.build import build_nets
 from trainable.plugins import loaded_plugins
 from trainable.plugins.stored import Reference, load_stored
-from trainable.spec import RULES, Metric, Phase, Rule, Training, TrialSpec
+from trainable.spec import RULES, Draw, Metric, Phase, Rule, Training, TrialSpec
 from trainable.trial.machine.process_state import kept
 from trainable.trial.trainer import Trainer
 
@@ -117,6 +117,7 @@ def make_spec(
     split_seed: int | None = None,
     threads: int = 1,
     keep_model: bool = False,
+    draw: Draw = "natural",
     **bias: float,
 ) -> TrialSpec:
     """Specify a trial by the few values that differ from the defaults.
@@ -142,6 +143,8 @@ def make_spec(
         value = getattr(training, name)
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             raise InputError(f"{name} must be a whole number of at least {least}, but got {value!r}")
+    if draw not in get_args(Draw):
+        raise unknown_name("draw", draw, get_args(Draw))
     chosen: Rule = rule if rule is not None else next(known for known in RULES if known in data.rules)
     resolved = resolve_bias(data, bias)
     return TrialSpec(
@@ -162,6 +165,7 @@ def make_spec(
         threads=threads,
         trial_id=f"{dataset}-{method}-{seed}",
         keep_model=keep_model,
+        draw=draw,
     )
 
 
@@ -177,7 +181,7 @@ def train(dataset: str, *, method: str = "erm", device: str = "auto", **options:
         **options: ``epochs`` and ``batch_size``, or ``training`` (a ``Training``); ``seed`` (that of a row repeats
             it); ``network``, ``network_options``, ``dataset_options``; ``hyperparameters`` (those not named take the
             method's defaults); ``phase`` (``confirm`` is evaluated on the test images, ``search`` is not); ``metric``,
-            ``rule``, ``fold``, ``threads``, ``split_seed`` (that of a row too, where it has one). Everything else is a
+            ``rule``, ``fold``, ``draw`` (``balanced`` = equal groups), ``threads``, ``split_seed`` (that of a row too, where it has one). Everything else is a
             bias parameter of the data set: ``rho=1``, ``color_variance=0.02``.
 
     Returns:

@@ -35,12 +35,13 @@ def train(options: argparse.Namespace) -> int:
         if key in _WITHOUT_SET:
             raise InputError(f"train takes {key} as {_WITHOUT_SET[key]}, but got --set {key}")
         groups[group][rest] = value
+    draw = groups[""].pop("draw", "natural")
     # A trial is checked like a sweep of one cell, by the same rules and in the same words.
     one = validate(
         {
             "dataset": {**groups["dataset"], "name": options.dataset, "bias": [bias]},
             "network": {**groups["network"], "name": options.network or ""},
-            "methods": [{"name": options.method, "fixed": groups[""]}],
+            "methods": [{"name": options.method, "fixed": groups[""], "draw": draw}],
             "training": {**groups["training"], "epochs": options.epochs},
         },
         "train",
@@ -57,6 +58,7 @@ def train(options: argparse.Namespace) -> int:
         network_options=plan.config.network.options,
         dataset_options=plan.config.dataset.options,
         hyperparameters=groups[""],
+        draw=draw,
         device=options.device,
         **bias,
     )

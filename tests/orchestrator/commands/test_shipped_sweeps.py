@@ -15,6 +15,8 @@ from orchestrator.directory.sheet import sweep_sheet
 from orchestrator.plan.plan import make_plan
 from store.errors import InputError
 from trainable.data.samples import sample_index
+from trainable.methods.base import METHODS, Range, Stage, register_method
+from trainable.methods.erm import erm
 
 FILES = sorted(Path(sweeps.__path__[0]).glob("*.yaml"))
 SMALL = [
@@ -56,6 +58,21 @@ def test_a_smoke_run_trains_what_the_methods_are_about() -> None:
     config = commands._smoke(read_config(Path(sweeps.__path__[0]) / "coloured_digits_paper.yaml"))
     pretraining = [method.fixed["pretrain_epochs"] for method in config.methods if "pretrain_epochs" in method.fixed]
     assert config.training.epochs == 1 and pretraining == [0, 0]
+
+
+def test_a_smoke_run_has_an_epoch_for_each_stage() -> None:
+    stages = (Stage("first", epochs="T"), Stage("second", epochs=2), Stage("third"))
+    space = {"T": Range(1, 9, integer=True)}
+    try:
+        register_method("staged", long_name="Staged", reference="none", space=space, defaults={"T": 3}, stages=stages)(
+            erm
+        )
+        dataset = {"name": "coloured_digits", "bias": {"color_variance": 0.1}}
+        config = commands._smoke(validate({"dataset": dataset, "methods": ["erm", "staged"]}))
+        assert config.training.epochs == 4 and config.methods[1].fixed == {"T": 1}
+        make_plan(config)
+    finally:
+        METHODS.entries.pop("staged", None)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

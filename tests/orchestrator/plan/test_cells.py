@@ -341,3 +341,20 @@ def test_a_fold_that_does_not_exist_is_refused(n_folds: int, said: str) -> None:
     config = sweep_config(dataset={"name": "fake", "bias": {"rho": [1]}, "folds": [4]}, methods=["erm"])
     with pytest.raises(InputError, match=said):
         sweep_cells(config, FakeData(n_folds=n_folds))
+
+
+def test_a_balanced_variant_has_a_label_cells_and_trials_of_its_own() -> None:
+    config = sweep_config(methods=["erm", {"name": "erm", "draw": "balanced"}, {"name": "lnl", "draw": "natural"}])
+    cells = sweep_cells(config)
+    assert [(cell.label, cell.draw) for cell in cells[:3]] == [
+        ("erm", "natural"),
+        ("erm_balanced", "balanced"),
+        ("lnl", "natural"),
+    ]
+    specs = [trial_spec(config, cell, "search", f"t{i}", {}, 0) for i, cell in enumerate(cells[:2])]
+    assert [spec.draw for spec in specs] == ["natural", "balanced"]
+    assert [spec_row(spec, "failed")["draw"] for spec in specs] == ["natural", "balanced"]
+    # Another label may be given, but no other draw.
+    assert sweep_config(methods=[{"name": "erm", "label": "equal", "draw": "balanced"}]).methods[0].label == "equal"
+    with pytest.raises(InputError, match="draw"):
+        sweep_config(methods=[{"name": "erm", "draw": "even"}])

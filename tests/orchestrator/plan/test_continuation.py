@@ -14,6 +14,7 @@ from orchestrator.directory.sheet import configuration_of, sweep_sheet
 from orchestrator.plan.continuation import changed_numbers, check_config, check_provenance
 from orchestrator.plan.plan import Plan
 from store.errors import InputError
+from store.sheet.declaration import parts_of
 from tests.orchestrator.support import sweep_config
 
 OLD = {
@@ -96,6 +97,7 @@ def test_what_would_make_rows_incomparable_is_refused_by_name(changes: dict[str,
         {"name": "lnl", "space": {"mu": {"log": [0.1, 1]}}},
         {"name": "grl", "label": "lnl"},
         {"name": "lnl", "resources": {"cpu": 2}},
+        {"name": "lnl", "label": "lnl", "draw": "balanced"},
     ],
 )
 def test_a_label_stays_with_its_method_and_settings(method: dict[str, Any]) -> None:
@@ -107,6 +109,13 @@ def test_a_key_that_a_later_version_added_is_no_change() -> None:
     old = tree(sweep_config())
     old["methods"] = [{key: value for key, value in method.items() if key != "resources"} for method in old["methods"]]
     assert check_config(old, sweep_config(), "DIR") == {}
+
+
+def test_a_natural_draw_is_what_an_older_sheet_means() -> None:
+    old = tree(sweep_config())
+    old["methods"] = [{key: value for key, value in method.items() if key != "draw"} for method in old["methods"]]
+    now = sweep_config(methods=[{"name": "erm", "draw": "natural"}, "lnl"])
+    assert check_config(old, now, "DIR") == {} and parts_of(old) == parts_of(tree(now))
 
 
 def test_a_new_variant_under_a_label_of_its_own_may_be_added() -> None:

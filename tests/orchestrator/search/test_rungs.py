@@ -8,6 +8,8 @@ import pytest
 from orchestrator.config.sweep_config import EarlyStopping
 from orchestrator.search.rungs import Rungs, build_rungs
 from tests.orchestrator.support import Simulation, dispatcher_for, sweep_config
+from trainable.methods.base import METHODS, Range, Stage, register_method
+from trainable.methods.erm import erm
 from trainable.spec import TrialSpec
 
 
@@ -107,3 +109,38 @@ def test_a_hard_cell_is_never_stopped_by_an_easy_one() -> None:
         assert any(row["status"] == "pruned" for row in cell)
     counts = [sum(row["status"] == "pruned" for row in searched if row["bias_rho"] == rho) for rho in (0.0, 1.0)]
     assert counts[0] == counts[1]
+
+
+def test_epochs_before_the_last_stage_stop_nobody_and_count_in_no_rung() -> None:
+    stages = (Stage("first", epochs="T"), Stage("second"))
+    space = {"T": Range(1, 6, integer=True)}
+    register_method("staged", long_name="Staged", reference="none", space=space, defaults={"T": 2}, stages=stages)(erm)
+    try:
+        config = sweep_config(
+            methods=["staged"],
+            search={"trials": 8, "early_stopping": {"min_epochs": 4, "reduction_factor": 2}},
+            training={"epochs": 10},
+        )
+        state = dispatcher_for(config)._states[next(iter(dispatcher_for(config)._states))]
+        specs = [state.next() for _ in range(8)]
+        goes_on = {}
+        for value, spec in enumerate(reversed([spec for spec in specs if spec is not None])):
+            first = int(spec.hyperparameters["T"])
+            assert all(state.report(spec, epoch, -1.0) for epoch in range(1, first + 1))
+            goes_on[spec.trial_id] = (first, state.report(spec, 4, -float(value)))
+        judged = [went for first, went in goes_on.values() if first < 4]
+        assert all(went for first, went in goes_on.values() if first >= 4)
+        assert len(judged) > 2 and not all(judged)
+        # A driver that starts again records the same.
+        search = state.searches[0]
+        again = dispatcher_for(config)._states[next(iter(dispatcher_for(config)._states))].searches[0]
+        for spec in specs:
+            assert spec is not None and spec.search_number is not None
+            again.put_back((spec.search_number, 0), spec.hyperparameters, None)
+            history = [{"epoch": epoch, config.search.rule: -1.0} for epoch in range(1, 4)]
+            again.replay(spec.trial_id, (spec.search_number, 0), history)
+        assert not again.rungs._records and search.rungs._records[4].keys() == {
+            name for name, (first, _) in goes_on.items() if first < 4
+        }
+    finally:
+        METHODS.entries.pop("staged", None)
