@@ -99,6 +99,13 @@ def test_the_example_of_the_page_is_short() -> None:
     assert len([line for line in lines if line.strip()]) <= 25
 
 
+@pytest.mark.parametrize("name", ["group_dro", "jtt"])
+def test_the_page_has_the_example_whole(name: str) -> None:
+    page = (FOLDER.parents[1] / "docs" / "own_method.md").read_text()
+    block = page.split(f"```python {name}.py\n", 1)[1].split("```", 1)[0]
+    assert block == (FOLDER / f"{name}.py").read_text()
+
+
 class Flat(nn.Module):
     """f and g in float64, so that gradients can be compared closely."""
 
