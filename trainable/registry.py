@@ -216,7 +216,9 @@ def registries() -> list[Registry[Any]]:
     return [getattr(importlib.import_module(home), name) for name, home in _HOMES.items()]
 
 
-def _check_declared(what: str, source: Callable[..., Any], options: Iterable[str]) -> None:
+def _check_declared(what: str, source: Callable[..., Any], options: list[str]) -> None:
+    if not options:
+        return
     parameters = inspect.signature(source).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return

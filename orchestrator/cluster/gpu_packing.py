@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import ray
@@ -166,7 +166,9 @@ def _measured(specs: list[TrialSpec], cpus: int, plugins: Sequence[Plugin] = ())
     end = time.monotonic() + MEASURE_SECONDS
     # One call for each process: a process that stayed would keep GPU memory that the trials need.
     probe = ray.remote(num_gpus=1, num_cpus=cpus, max_calls=1, max_retries=0)(with_our_code(_measure))
-    (measured,) = _answers([probe.remote([spec.to_json() for spec in specs], list(plugins))], end)
+    # As tuples: they are read before the worker looks for our packages.
+    fields = [astuple(plugin) for plugin in plugins]
+    (measured,) = _answers([probe.remote([spec.to_json() for spec in specs], fields)], end)
     if measured is None:
         return None
     needs, memory, name = measured
@@ -201,11 +203,11 @@ def _kinds_of_cards() -> list[str]:
     return sorted({name for node in nodes for name in node if name.startswith("accelerator_type:")})
 
 
-def _measure(probes: list[str], plugins: list[Plugin]) -> Footprints | None:
-    from trainable.plugins import load_plugins
+def _measure(probes: list[str], plugins: list[tuple[Any, ...]]) -> Footprints | None:
+    from trainable.plugins import Plugin, load_plugins
     from trainable.trial.sizing.footprint import footprints
 
-    load_plugins(plugins)
+    load_plugins([Plugin(*fields) for fields in plugins])
     return footprints([TrialSpec.from_json(text) for text in probes])
 
 

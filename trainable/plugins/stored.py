@@ -184,6 +184,9 @@ def _at_origin(plugin: Plugin) -> Plugin | None:
     """Plug-in that lies at the origin of another now, or None where there is none."""
     if plugin.kind == "module":
         return plugin
+    if not Path(plugin.origin).is_absolute():
+        # As a sheet of ours never has it: it must not name a module.
+        return None
     try:
         return read_plugin(plugin.origin, Path())
     except InputError:
