@@ -206,6 +206,8 @@ def _dry_run(config: SweepConfig, out: str) -> int:
     directory = SweepDirectory(out)
     needed = estimate(plan, directory.rows("trials") if directory.exists() else (), time_apart)
     print(f"network: {_network_words(plan, config.network.name)}")
+    if plan.rule_reason:
+        print(f"rule: {plan.config.search.rule}, {plan.rule_reason}")
     for cell in plan.cells:
         if cell.like is not None:
             print(f"{cell.id}: no search; trained with what the search in {cell.like.cell} chooses")

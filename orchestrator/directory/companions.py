@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from orchestrator.directory.reader import SweepDirectory
 from orchestrator.directory.writer import Writer, typed
-from orchestrator.plan.identity import confirm_seed, search_seed, split_seed
+from orchestrator.plan.identity import seeds_of
 from orchestrator.plan.plan import Plan
 from store.names import short
 from store.sealed import digest, seal_json
@@ -16,16 +16,7 @@ from store.sealed import digest, seal_json
 
 def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
     """Write ``splits/`` for every seed of the sweep that is not there yet."""
-    most = max(plan.config.confirm.seeds_of().values())
-    # Each seed with that of its split.
-    seeds: list[tuple[int, int]] = []
-    for repeat in range(plan.config.search.repeats):
-        searches = max(cell.search_seeds for cell in plan.cells)
-        seeds += [(seed, seed) for k in range(searches) for seed in [search_seed(plan.config.seed, repeat, k)]]
-        for number in plan.config.confirm.places():
-            shared_seed = split_seed(plan.config.seed, number, repeat)
-            confirm = [confirm_seed(plan.config.seed, k, repeat, number) for k in range(most)]
-            seeds += [(seed, seed if shared_seed is None else shared_seed) for seed in confirm]
+    seeds = seeds_of(plan.config, max(cell.search_seeds for cell in plan.cells))
     known = directory.split_seeds()
     folds = list(dict.fromkeys(cell.fold for cell in plan.cells))
     images, patients, labels = plan.dataset.image_keys(), plan.dataset.patient_keys(), plan.dataset.labels()
@@ -50,7 +41,12 @@ def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
 
 
 def write_samples(plan: Plan, directory: SweepDirectory) -> None:
-    """Write ``samples/``, with one strip of images for each bias value, and their index."""
+    """Write ``samples/``, with one strip of images for each bias value, and their index.
+
+    Nothing is written where the data set does not allow its images to be shown.
+    """
+    if not plan.dataset.share_images:
+        return
     from trainable.data.samples import strips
 
     values = [dict(cell.bias) for cell in plan.cells]

@@ -120,6 +120,8 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
             "rules": list(dataset.rules),
             "attributes": list(dataset.attributes),
             "painter": dataset.has_renderer,
+            "share_images": dataset.share_images,
+            **({"natural": dataset.natural.content()} if dataset.natural is not None else {}),
         },
         "methods_info": {label: traits_of_method(method, draws[label]).content() for label, method in methods.items()},
         "cells": [
@@ -173,12 +175,21 @@ def traits_of_method(method: Method, draw: Draw = "natural") -> Traits:
 
 
 def _part_sizes(plan: Plan) -> dict[str, Any]:
-    """Sizes of the parts as the search seed divides them, for the sweep or for each of its folds."""
+    """Sizes of the parts as the search seed divides them, for the sweep or for each of its folds.
+
+    They are of the images that are drawn at the first bias value.
+    """
     dataset, seed = plan.dataset, search_seed(plan.config.seed)
     folds = sorted({cell.fold for cell in plan.cells if cell.fold is not None})
+    bias = plan.cells[0].bias if plan.cells else {}
+
+    def drawn(fold: int | None) -> Split:
+        whole = dataset.split(seed, fold)
+        return Split(dataset.drawn(bias, seed, whole.train), dataset.drawn(bias, seed, whole.val), whole.test)
+
     if folds:
-        return {"sizes_by_fold": {str(fold): _sizes(dataset, dataset.split(seed, fold)) for fold in folds}}
-    split = dataset.split(seed)
+        return {"sizes_by_fold": {str(fold): _sizes(dataset, drawn(fold)) for fold in folds}}
+    split = drawn(None)
     return {
         "n_train": len(split.train),
         "n_val": len(split.val),

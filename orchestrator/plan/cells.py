@@ -20,7 +20,7 @@ from store.gathered import DERIVED
 from store.names import cell_id, short
 from store.rules import Rule
 from store.sheet.sheet import Like
-from trainable.data.base import Dataset, dataset_factory, load_dataset, resolve_bias
+from trainable.data.base import DECIDED, Dataset, dataset_factory, load_dataset, resolve_bias
 from trainable.methods.base import Method, Space, get_method
 from trainable.methods.contract.stages import spans
 from trainable.networks.base import TIMM, default_network
@@ -133,6 +133,35 @@ def _number(name: str, text: str) -> str:
         raise InputError(f"--only {name} takes a number, but got '{text}'") from None
 
 
+def with_span(config: SweepConfig, dataset: Dataset) -> SweepConfig:
+    """Configuration with the options of the data set that its bias values decide, where they are not given.
+
+    Args:
+        config: The configuration as read.
+        dataset: Its data set.
+
+    Raises:
+        InputError: A bias value outside its range.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": 0.02}}
+        >>> config = validate({"dataset": dataset, "methods": ["erm"]})
+        >>> with_span(config, load_checked("coloured_digits", {})) == config  # painted: nothing need be decided
+        True
+    """
+    points = bias_points(config, dataset)
+    every = [
+        *points,
+        *(p for entry in config.methods for p in _own_points(entry, get_method(entry.name), points, dataset)),
+    ]
+    decided = {key: value for key, value in dataset.options_for(every).items() if key not in config.dataset.options}
+    if not decided:
+        return config
+    section = {**config.dataset.model_dump(), **decided}
+    return config.model_copy(update={"dataset": type(config.dataset).model_validate(section)})
+
+
 def load_checked(name: str, options: Mapping[str, Any]) -> Dataset:
     """Load a data set with its options checked by name.
 
@@ -149,7 +178,7 @@ def load_checked(name: str, options: Mapping[str, Any]) -> Dataset:
     """
     known = set(inspect.signature(dataset_factory(name)).parameters)
     for option in options:
-        if option not in known:
+        if option not in known and option not in DECIDED:
             raise unknown_name(f"option of data set {name}", option, known | {"name", "bias"})
     try:
         return load_dataset(name, **options)
@@ -181,7 +210,7 @@ def resolve(config: SweepConfig, dataset: Dataset) -> SweepConfig:
     """
     counts = np.bincount(dataset.labels())
     metric = config.metric or ("balanced_accuracy" if counts.max() > LARGEST_CLASS * counts.sum() else "accuracy")
-    rule: Rule = config.search.rule or ("val_counterfactual" if dataset.has_renderer else "val_reweighted")
+    rule: Rule = config.search.rule or default_rules(dataset)[0]
     rules = config.confirm.rules or [rule]
     primary = config.primary and config.primary.model_copy(update={"rule": config.primary.rule or rule})
     confirm = config.confirm.model_copy(update={"rules": rules})
@@ -214,6 +243,26 @@ def resolve(config: SweepConfig, dataset: Dataset) -> SweepConfig:
             "primary": primary,
         }
     )
+
+
+def default_rules(dataset: Dataset) -> list[Rule]:
+    """Rules that a sweep may use without being told to, the first of them that every cell has.
+
+    Args:
+        dataset: The data set.
+
+    Returns:
+        Counterfactual, re-weighted and biased validation, without those that the data set never has.
+
+    Example:
+        >>> default_rules(load_checked("coloured_digits", {}))
+        ['val_counterfactual', 'val_biased']
+    """
+    rules: tuple[Rule, ...] = ("val_counterfactual", "val_reweighted", "val_biased")
+    kept = [rule for rule in rules if rule in dataset.rules and (rule != rules[0] or dataset.has_renderer)]
+    if not kept:
+        raise InputError(f"{dataset.name} has none of the rules {', '.join(rules)}: name one of its own in search.rule")
+    return kept
 
 
 def _beyond_ramp(config: SweepConfig) -> int:
@@ -308,6 +357,12 @@ def _own_points(
     if method.training_draw == "unbiased" and not dataset.variants_depend_on_bias:
         # It never sees the bias: one cell, at the place that no change of the grid moves, serves the whole axis.
         unbiased = {axis.name: axis.unbiased_at for axis in dataset.axes}
+        missing = [name for name, value in unbiased.items() if value is None]
+        if missing:
+            raise InputError(
+                f"{entry.label or entry.name} needs a value of {missing[0]} without bias, but {dataset.name} has none: "
+                f"leave {entry.label or entry.name} out"
+            )
         return [{name: value for name, value in unbiased.items() if value is not None}]
     if entry.bias is None:
         return points

@@ -68,6 +68,33 @@ def split_seed(sweep_seed: int, split: int | None, repeat: int = 0) -> int | Non
     return None if split is None else derive(sweep_seed, "split", split, repeat)
 
 
+def seeds_of(config: SweepConfig, searches: int | None = None) -> list[tuple[int, int]]:
+    """Every seed of a sweep, each with the seed of its train / validation split.
+
+    Args:
+        config: The resolved configuration.
+        searches: Search seeds that its cells have; None = those of the configuration.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": 0.02}}
+        >>> confirm = {"seeds": 3, "rules": ["val_biased"]}
+        >>> config = validate({"dataset": dataset, "methods": ["erm"], "confirm": confirm})
+        >>> len(seeds_of(config)), seeds_of(config)[0] == (search_seed(0), search_seed(0))
+        (4, True)
+    """
+    most = max(config.confirm.seeds_of().values())
+    seeds: list[tuple[int, int]] = []
+    for repeat in range(config.search.repeats):
+        of_search = [search_seed(config.seed, repeat, k) for k in range(searches or config.search.seeds)]
+        seeds += [(seed, seed) for seed in of_search]
+        for number in config.confirm.places():
+            shared = split_seed(config.seed, number, repeat)
+            confirm = [confirm_seed(config.seed, k, repeat, number) for k in range(most)]
+            seeds += [(seed, seed if shared is None else shared) for seed in confirm]
+    return seeds
+
+
 def place_of(row: Mapping[str, Any]) -> Place:
     """Place of a trial among those of its cell and repeat, from its row.
 

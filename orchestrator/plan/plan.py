@@ -6,22 +6,40 @@ from dataclasses import dataclass
 
 from orchestrator.config.own_code import check_files, settled
 from orchestrator.config.sweep_config import SweepConfig
-from orchestrator.plan.cells import Cell, build_cells, load_checked, resolve
+from orchestrator.plan.cells import (
+    Cell,
+    bias_points,
+    build_cells,
+    default_rules,
+    folds,
+    load_checked,
+    resolve,
+    with_span,
+)
 from orchestrator.plan.comparable import check_primary
-from orchestrator.plan.identity import search_seed
+from orchestrator.plan.identity import search_seed, seeds_of
 from orchestrator.plan.names import check_names, check_values
 from store.errors import InputError
 from store.local import expanded
-from trainable.data.base import Dataset
+from store.rules import Rule
+from trainable.data.base import Dataset, TrainingDraw
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Resolved sweep, in which nothing is left to be decided."""
+    """Resolved sweep, in which nothing is left to be decided.
+
+    Attributes:
+        config: The resolved configuration.
+        dataset: The data set.
+        cells: The grid.
+        rule_reason: Why the rule is the one it is, where the sweep file names none; else "".
+    """
 
     config: SweepConfig
     dataset: Dataset
     cells: list[Cell]
+    rule_reason: str = ""
 
     @property
     def note(self) -> str:
@@ -47,11 +65,14 @@ def make_plan(config: SweepConfig) -> Plan:
     config = settled(config, expanded("."))
     check_values("dataset", config.dataset.options)
     check_files(config)
+    config = with_span(config, load_checked(config.dataset.name, config.dataset.options))
     dataset = load_checked(config.dataset.name, config.dataset.options)
+    config, reason = _with_rule(config, dataset)
     resolved = _with_absolute_files(resolve(config, dataset))
-    plan = Plan(resolved, dataset, build_cells(resolved, dataset))
+    plan = Plan(resolved, dataset, build_cells(resolved, dataset), reason)
     check_names(resolved, plan.cells, dataset)
     _check_network(plan)
+    _check_draws(plan)
     _check_methods(plan)
     _check_rules(plan)
     _check_splits(plan)
@@ -88,28 +109,79 @@ def _with_absolute_files(config: SweepConfig) -> SweepConfig:
     return config.model_copy(update={"network": type(config.network).model_validate(network)})
 
 
+def _with_rule(config: SweepConfig, dataset: Dataset) -> tuple[SweepConfig, str]:
+    """Configuration with the first rule that every cell has, and the reason; as it is where it names one."""
+    if config.search.rule is not None:
+        return config, ""
+    candidates, reasons = default_rules(dataset), []
+    points = [(point, fold) for fold in folds(config, dataset) for point in bias_points(config, dataset)]
+    if "val_counterfactual" not in candidates:
+        reasons.append("val_counterfactual needs a painter")
+    for rule in candidates:
+        try:
+            # The last one is refused with its own reason, in the check of the plan.
+            if rule != candidates[-1]:
+                _check_rule(resolve(config, dataset), dataset, points, rule)
+        except InputError as error:
+            reasons.append(f"{rule}: {error}")
+            continue
+        search = config.search.model_copy(update={"rule": rule})
+        words = f" ({'; '.join(reasons)})" if reasons else ""
+        return config.model_copy(update={"search": search}), f"the first that every cell has{words}"
+    raise AssertionError("the last candidate is never refused here")
+
+
+def _check_rule(
+    config: SweepConfig, dataset: Dataset, points: list[tuple[dict[str, float], int | None]], rule: Rule
+) -> None:
+    """Refuse a rule whose column would be null at one of the bias values."""
+    from trainable.data.view import DataView
+    from trainable.evaluation.rules import check_rule
+
+    # Painted images take long to check, and differ little from split to split.
+    seeds = seeds_of(config) if dataset.collected_attribute() is not None else seeds_of(config)[:1]
+    for point, fold in points:
+        for seed, of_split in seeds:
+            check_rule(DataView(dataset, point, seed, fold, "search", of_split), rule)
+
+
 def _check_rules(plan: Plan) -> None:
     # A rule whose column is null in a cell could choose nothing there, which would show after hours of search.
-    from trainable.data.view import DataView
-    from trainable.evaluation.evaluate import reweighting
-
     config = plan.config
-    if "val_reweighted" not in {config.search.rule, *config.confirm.seeds_of()}:
-        return
     seen = set()
     for cell in plan.cells:
-        point = (tuple(sorted(cell.bias.items())), cell.fold)
-        if point in seen:
-            continue
-        seen.add(point)
-        view = DataView(plan.dataset, cell.bias, search_seed(config.seed), cell.fold, "search")
-        try:
-            reweighting(view, view.validation("val_reweighted"))
-        except InputError as error:
-            raise InputError(
-                f"rule 'val_reweighted' cannot be computed on {plan.dataset.name} in cell {cell.id} (its column would "
-                f"be null): {error}"
-            ) from error
+        for rule in dict.fromkeys((config.search.rule, *config.confirm.seeds_of())):
+            asked = (tuple(sorted(cell.bias.items())), cell.fold, rule)
+            if rule is None or asked in seen:
+                continue
+            seen.add(asked)
+            try:
+                _check_rule(config, plan.dataset, [(dict(cell.bias), cell.fold)], rule)
+            except InputError as error:
+                raise InputError(
+                    f"rule '{rule}' cannot be computed on {plan.dataset.name} in cell {cell.id} (its column would "
+                    f"be null): {error}"
+                ) from error
+
+
+def _check_draws(plan: Plan) -> None:
+    """Refuse bias values at which some split of the sweep cannot give its training images."""
+    from trainable.data.view import DataView
+    from trainable.evaluation.rules import check_test
+    from trainable.methods.base import get_method
+
+    dataset, seen = plan.dataset, set()
+    if dataset.collected_attribute() is None:
+        return
+    for fold in dict.fromkeys(cell.fold for cell in plan.cells):
+        check_test(DataView(dataset, plan.cells[0].bias, search_seed(plan.config.seed), fold, "confirm"))
+    for cell in plan.cells:
+        draw: TrainingDraw = "biased" if get_method(cell.method).training_draw == "biased" else "unbiased"
+        asked = (tuple(sorted(cell.bias.items())), cell.fold, draw)
+        if asked not in seen:
+            seen.add(asked)
+            for seed, of_split in seeds_of(plan.config):
+                dataset.check_draw(cell.bias, seed, dataset.split(of_split, cell.fold).train, draw)
 
 
 def _check_splits(plan: Plan) -> None:

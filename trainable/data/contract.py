@@ -185,7 +185,8 @@ def check_images(dataset: Dataset, bias: Mapping[str, float], seed: int) -> None
             actual = "None" if values is None else f"{len(values)} values"
             raise InputError(f"{member} of data set {dataset.name} must have one value an image ({n}), but is {actual}")
     split = dataset.split(seed)
-    train, test = split.train[:2], split.test[:2]
+    # Of images that are chosen, two may give none.
+    train, test = split.train if dataset.collected_attribute() is not None else split.train[:2], split.test[:2]
     side = dataset.image_size
     draws: dict[str, tuple[int, Callable[[], object]]] = {
         f"variant_images('{variant}', ...)": (len(test), partial(dataset.variant_images, variant, bias, test, "test"))
@@ -198,6 +199,7 @@ def check_images(dataset: Dataset, bias: Mapping[str, float], seed: int) -> None
             drawn: Any = draw()
         if not isinstance(drawn, ImageSet):
             raise InputError(f"{name} must return an ImageSet, but returns a {type(drawn).__name__}: {_WHERE}")
+        n_drawn = len(drawn) if len(drawn) < n_drawn else n_drawn
         shape, kind = (n_drawn, 3, side, side), drawn.images.dtype
         if tuple(drawn.images.shape) != shape or kind != torch.uint8:
             raise InputError(

@@ -247,7 +247,7 @@ def trial_row(trainer: Trainer, status: str, error: str | None = None) -> dict[s
         "best_epoch": trainer.reported.get("epoch"),
         "n_train": trainer.n_train,
         "n_conflicting": trainer.n_conflicting,
-        "n_val": len(trainer.dataset.drawn(trainer.bias, spec.seed, trainer.view.split.val)),
+        "n_val": _n_validation(trainer),
         "n_test": len(trainer.view.split.test) if spec.phase == "confirm" else None,
         "train_seconds": trainer.seconds["all"],
         "images_per_second": trainer.images_trained / steps if steps else None,
@@ -263,6 +263,11 @@ def trial_row(trainer: Trainer, status: str, error: str | None = None) -> dict[s
         "network_checksum": provenance.network_checksum(spec.network, spec.network_options),
         "weights_checksum": provenance.weights_checksum(spec.network, spec.network_options),
     }
+
+
+def _n_validation(trainer: Trainer) -> int:
+    drawn = trainer.validation_images.get("val_biased")
+    return len(trainer.view.split.val) if drawn is None else len(drawn)
 
 
 def model_bytes(trainer: Trainer, nets: Nets) -> bytes:

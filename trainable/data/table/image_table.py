@@ -145,6 +145,7 @@ class ImageTable(Dataset):
         self.span: tuple[float, float] | None = None
         if span is not None:
             self.decide({"span": span})
+        self._splits: dict[tuple[int, int | None], Split] = {}
         self._set_law(called, attribute_name)
 
     def _set_law(self, called: str, attribute_name: str) -> None:
@@ -264,6 +265,11 @@ class ImageTable(Dataset):
         Raises:
             InputError: A class has no patient left in some part.
         """
+        if (seed, fold) not in self._splits:
+            self._splits[seed, fold] = self._split(seed, fold)
+        return self._splits[seed, fold]
+
+    def _split(self, seed: int, fold: int | None) -> Split:
         own, drawn_for = self._columns, self._columns.drawn_for
         # A part that is given has what it has, whatever the attribute.
         attribute = self._attribute if drawn_for is None and self._paint is None else None
