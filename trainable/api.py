@@ -19,13 +19,15 @@ from store.folder import LocalFolder
 from store.local import expanded
 from store.sealed import check_tensors
 from trainable.data.base import BiasHeads, load_dataset, resolve_bias
+from trainable.data.view import DataView
 from trainable.errors import DamagedFile, InputError, unknown_name
+from trainable.evaluation.rules import first_rule
 from trainable.methods.base import Method, get_method
 from trainable.networks.base import DataShape, default_network
 from trainable.networks.build import build_nets
 from trainable.plugins import loaded_plugins
 from trainable.plugins.stored import Reference, load_stored
-from trainable.spec import RULES, Draw, Metric, Phase, Rule, Training, TrialSpec
+from trainable.spec import Draw, Metric, Phase, Rule, Training, TrialSpec
 from trainable.trial.machine.process_state import kept
 from trainable.trial.trainer import Trainer
 
@@ -145,8 +147,8 @@ def make_spec(
             raise InputError(f"{name} must be a whole number of at least {least}, but got {value!r}")
     if draw not in get_args(Draw):
         raise unknown_name("draw", draw, get_args(Draw))
-    chosen: Rule = rule if rule is not None else next(known for known in RULES if known in data.rules)
     resolved = resolve_bias(data, bias)
+    chosen = rule or first_rule(DataView(data, resolved, seed, fold, "search", split_seed))
     return TrialSpec(
         dataset=dataset,
         dataset_options=dict(dataset_options or {}),

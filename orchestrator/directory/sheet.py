@@ -185,7 +185,9 @@ def _part_sizes(plan: Plan) -> dict[str, Any]:
 
     def drawn(fold: int | None) -> Split:
         whole = dataset.split(seed, fold)
-        return Split(dataset.drawn(bias, seed, whole.train), dataset.drawn(bias, seed, whole.val), whole.test)
+        return Split(
+            dataset.drawn(bias, seed, whole.train), dataset.drawn_for_validation(bias, seed, whole.val), whole.test
+        )
 
     if folds:
         return {"sizes_by_fold": {str(fold): _sizes(dataset, drawn(fold)) for fold in folds}}

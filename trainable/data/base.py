@@ -215,6 +215,14 @@ class Dataset(ABC):
         """Positions of the images that ``train_images`` returns, by default all that are asked for."""
         return index
 
+    def drawn_for_validation(self, bias: Mapping[str, float], seed: int, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions of the images that ``validation_images`` returns, by default as for training."""
+        return self.drawn(bias, seed, index)
+
+    def validation_images(self, bias: Mapping[str, float], seed: int, index: NDArray[np.int64]) -> ImageSet:
+        """Validation images drawn like the training ones, by default by ``train_images``."""
+        return self.train_images(bias, seed, index, "biased")
+
     def check_draw(
         self, bias: Mapping[str, float], seed: int, index: NDArray[np.int64], draw: TrainingDraw = "biased"
     ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from trainable.data.parts import ImageSet, as_tensor_index
 from trainable.data.patients import patient_classes
+from trainable.data.stored import StoredImages
 from trainable.errors import InputError
 from trainable.randomness import numpy_generator
 
@@ -80,5 +82,10 @@ def taken(images: ImageSet, index: NDArray[np.int64]) -> ImageSet:
         tensor([2, 0])
     """
     at = as_tensor_index(index)
-    values = {field.name: getattr(images, field.name) for field in dataclasses.fields(images)}
-    return ImageSet(**{name: value[at] if isinstance(value, Tensor) else value for name, value in values.items()})
+    return ImageSet(**{field.name: _at(getattr(images, field.name), at) for field in dataclasses.fields(images)})
+
+
+def _at(value: Tensor | StoredImages | None, rows: Tensor) -> Any:
+    if isinstance(value, StoredImages):
+        return value.at(rows)
+    return None if value is None else value[rows]

@@ -47,6 +47,11 @@ class StoredImages:
         index = np.arange(len(self))[rows] if isinstance(rows, slice) else rows.cpu().numpy()
         return torch.from_numpy(self._read(index.astype(np.int64)))
 
+    def at(self, rows: Tensor) -> StoredImages:
+        """Those at some positions, int64 ``[M]``, that stay where they are too."""
+        chosen, read = rows.cpu().numpy().astype(np.int64), self._read
+        return StoredImages(lambda index: read(chosen[index]), len(chosen), self.shape[-1])
+
     def numel(self) -> int:
         """Number of values of all images."""
         return self.shape.numel()

@@ -79,7 +79,7 @@ class DataView:
     def validation(self, rule: Rule) -> ImageSet:
         """Validation images of one selection rule (``val_reweighted`` uses those of ``val_biased``)."""
         if rule in ("val_biased", "val_reweighted"):
-            return self.dataset.train_images(self.bias, self.seed, self.split.val, "biased")
+            return self.dataset.validation_images(self.bias, self.seed, self.split.val)
         variant = {"val_unbiased": "unbiased", "val_counterfactual": "independent"}[rule]
         return self.dataset.variant_images(variant, self.bias, self.split.val, f"val/{self.seed}")
 

@@ -328,7 +328,7 @@ def _worst_group(sets: Mapping[str, ImageSet], predicted: Mapping[str, NDArray[n
     y = np.concatenate([sets[name].labels.numpy() for name in variants])
     right = np.concatenate([predicted[name] for name in variants]) == y
     if dataset.worst_group_by == "attribute":
-        b, values = np.concatenate([sets[name].attribute.numpy() for name in variants]), len(dataset.attributes)
+        b, values = np.concatenate([sets[name].attribute.numpy() for name in variants]), max(1, len(dataset.attributes))
     else:
         b, values = np.repeat(np.arange(len(variants)), [len(sets[name]) for name in variants]), len(variants)
     return worst_group_accuracy(right, y * values + b)

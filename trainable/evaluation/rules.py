@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from trainable.data.view import DataView
 from trainable.errors import InputError
 from trainable.evaluation.evaluate import reweighting
 from trainable.evaluation.metrics import bias_weights
-from trainable.spec import Rule
+from trainable.spec import RULES, Rule
 
 
 def check_rule(view: DataView, rule: Rule) -> None:
@@ -48,7 +50,7 @@ def check_rule(view: DataView, rule: Rule) -> None:
                 f"images of split {view.seed}"
             )
         return
-    index = dataset.drawn(view.bias, view.seed, view.split.val)
+    index = dataset.drawn_for_validation(view.bias, view.seed, view.split.val)
     labels, drawn = dataset.labels()[index], attribute[index]
     missing = np.setdiff1d(np.arange(len(dataset.classes)), labels)
     if len(missing):
@@ -60,6 +62,32 @@ def check_rule(view: DataView, rule: Rule) -> None:
     if rule == "val_reweighted":
         target = dataset.reweighting_target
         bias_weights(labels, drawn, np.bincount(drawn) / len(drawn) if target is None else target)
+
+
+def first_rule(view: DataView) -> Rule:
+    """The rule of a single trial that names none: the first that its validation images have.
+
+    Args:
+        view: The data at a bias value, for one split.
+
+    Returns:
+        Counterfactual, re-weighted, biased or unbiased validation.
+
+    Raises:
+        InputError: Not even the last rule of the data set is defined.
+
+    Example:
+        >>> from trainable.data.base import load_dataset
+        >>> first_rule(DataView(load_dataset("coloured_digits"), {"color_variance": 0.02}, 0, None, "search"))
+        'val_counterfactual'
+    """
+    rules = [rule for rule in RULES if rule in view.dataset.rules]
+    for rule in rules[:-1]:
+        with contextlib.suppress(InputError):
+            check_rule(view, rule)
+            return rule
+    check_rule(view, rules[-1])
+    return rules[-1]
 
 
 def check_test(view: DataView) -> None:

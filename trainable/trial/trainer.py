@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from store.columns import HISTORY, PRESSURES
-from trainable.data.base import Dataset, ImageSet, heads_with_labels, load_dataset, resolve_bias
+from trainable.data.base import Dataset, ImageSet, TrainingDraw, heads_with_labels, load_dataset, resolve_bias
 from trainable.data.held_out import divide, taken
 from trainable.data.view import DataView
 from trainable.errors import InputError
@@ -86,6 +86,8 @@ class Trainer:
             raise InputError(f"rule {spec.rule} is not defined for {spec.dataset}: choose one of {known}")
         self.bias = resolve_bias(self.dataset, spec.bias)
         self.view = DataView(self.dataset, self.bias, spec.seed, spec.fold, spec.phase, spec.split_seed)
+        law: TrainingDraw = "unbiased" if self.method.training_draw == "unbiased" else "biased"
+        self.dataset.check_draw(self.bias, spec.seed, self.view.split.train, law)
         drawn = self.view.train(self.method.training_draw, self.hyper.get("repaint_share", 1.0))
         heads, train = heads_with_labels(self.dataset.heads, drawn)
         self.n_train = len(train)

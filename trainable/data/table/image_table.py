@@ -45,9 +45,9 @@ class ImageTable(Dataset):
 
     ``rho`` is the share of bias-aligned training images in each class: those whose attribute is their class's own. At
     every rho of an axis a trial has the same number of training images and the same class balance, no image twice, and
-    the sets are nested. Validation images that are ``biased`` are drawn in the same way from the validation part. The
-    test part stays as it is: the variants ``unbiased`` and ``independent`` are all of its images with weights under
-    which attribute and class are independent, ``aligned`` and ``conflicting`` the two kinds.
+    the sets are nested. Validation images that are ``biased`` are drawn in the same way from the validation part, as
+    many as each rho allows. The test part stays as it is: the variants ``unbiased`` and ``independent`` are all of its
+    images with weights under which attribute and class are independent, ``aligned`` and ``conflicting`` the two kinds.
 
     With a painter every image gets an attribute painted instead: ``rho`` is the probability that it is the own class's
     (else one of the others), every set keeps its full size, and all variants exist.
@@ -295,15 +295,35 @@ class ImageTable(Dataset):
             raise unknown_name("training draw", draw, ("biased", "unbiased", "clean"))
         if self._paint is not None or self._attribute is None:
             return index
-        rho, (labels, attribute, counts) = bias[_AXIS], self._part(index)
+        rho = bias[_AXIS]
         aim = rho if draw == "biased" else self._unbiased_share()
-        alone = (min(rho, aim), max(rho, aim))
-        sizes = feasible_sizes(counts, self._own, self._span(*(self.span or alone)), self.size)
-        if not sizes.all() or not fits(counts, self._own, sizes, self._rho(aim)):
-            # A small part, of validation say, that cannot serve the whole axis still serves its own value.
-            sizes = feasible_sizes(counts, self._own, self._span(aim, aim), self.size)
+        return self._drawn(seed, index, aim, self.span or (min(rho, aim), max(rho, aim)), self.size)
+
+    def drawn_for_validation(self, bias: Mapping[str, float], seed: int, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Positions of the images that ``validation_images`` returns, ascending.
+
+        They are as many as this value of rho allows: a value of the validation images is never compared along the axis.
+        """
+        if self._paint is not None or self._attribute is None:
+            return index
+        return self._drawn(seed, index, bias[_AXIS], (bias[_AXIS], bias[_AXIS]), None)
+
+    def validation_images(self, bias: Mapping[str, float], seed: int, index: NDArray[np.int64]) -> ImageSet:
+        """Validation images drawn like the training ones, as many as there can be."""
+        if self._paint is not None:
+            return self.train_images(bias, seed, index, "biased")
+        return self._images(self.drawn_for_validation(bias, seed, index), self._attribute)
+
+    def _drawn(
+        self, seed: int, index: NDArray[np.int64], rho: float, span: tuple[float, float], size: int | None
+    ) -> NDArray[np.int64]:
+        labels, attribute, counts = self._part(index)
+        sizes = feasible_sizes(counts, self._own, self._span(*span), size)
+        if not sizes.all() or not fits(counts, self._own, sizes, self._rho(rho)):
+            # Some images that cannot serve the whole axis still serve this value; a sweep is refused (check_draw).
+            sizes = feasible_sizes(counts, self._own, self._span(rho, rho), size)
         u = self.annotation_draws(seed)[index]
-        return index[choose(u, labels, attribute, self._own, sizes, self._rho(aim))]
+        return index[choose(u, labels, attribute, self._own, sizes, self._rho(rho))]
 
     def _unbiased_share(self) -> float:
         if self._share is None:
