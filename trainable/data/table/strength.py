@@ -189,7 +189,8 @@ def natural_bias(labels: Ints, attribute: Ints, groups: Ints, own: Ints, varies:
         weight.append((p - 1) / p)
     variance = sum((w * v for w, v in zip(weight, left_out, strict=True)), np.zeros(2))
     rho, bias = float(values[0]), float(values[1])
-    n = rho * (1 - rho) / variance[0] if variance[0] > 1e-15 else float(n_patients)
+    # Python's own floats: the sheet of a sweep takes no others.
+    n = rho * (1 - rho) / float(variance[0]) if variance[0] > 1e-15 else float(n_patients)
     half = _Z * math.sqrt(variance[1])
     return Natural(rho, _wilson(rho, n), bias, (max(0.0, bias - half), min(1.0, bias + half)))
 
