@@ -183,8 +183,9 @@ def train(dataset: str, *, method: str = "erm", device: str = "auto", **options:
         **options: ``epochs`` and ``batch_size``, or ``training`` (a ``Training``); ``seed`` (that of a row repeats
             it); ``network``, ``network_options``, ``dataset_options``; ``hyperparameters`` (those not named take the
             method's defaults); ``phase`` (``confirm`` is evaluated on the test images, ``search`` is not); ``metric``,
-            ``rule``, ``fold``, ``threads``, ``split_seed`` (that of a row too, where it has one); ``draw`` (``balanced``
-            = equal groups). Everything else is a bias parameter of the data set: ``rho=1``, ``color_variance=0.02``.
+            ``rule``, ``fold``, ``threads``, ``split_seed`` (that of a row too, where it has one); ``draw``
+            (``balanced`` = equal groups). Everything else is a bias parameter of the data set: ``rho=1``,
+            ``color_variance=0.02``.
 
     Returns:
         The run: row, history, model, predictions.

@@ -205,6 +205,8 @@ def continued_difference(spec: TrialSpec, stop: int = 3) -> Difference | None:
     """
     whole = trained(spec)
     saved = trained(spec, stop).state()
+    # Another trial in between: what a method keeps in its module, and begins anew at a first step, is lost then too.
+    trained(spec, 1)
     disturb()
     resumed = Trainer(TrialSpec.from_json(spec.to_json()), "cpu")
     resumed.load_state(saved)

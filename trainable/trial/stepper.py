@@ -45,11 +45,14 @@ class Stepper:
         self.nets, self.device, self._spec, self._course = nets, facts.device, spec, course
         training, hyper = spec.training, {**method.defaults, **spec.hyperparameters}
         self._hyper: Mapping[str, Any] = hyper
-        self._step, self.state = method.begin(facts, hyper)
         self.modules: dict[str, nn.Module] = {}
-        if self.state is not None:
-            self.modules = {name: module.to(self.device) for name, module in self.state.modules().items()}
-            _check_kept(method.name, self.state)
+        # In a fork, since a method must find the same random numbers and move none of the process.
+        with torch.random.fork_rng(devices=[]):
+            self._seed(derive(spec.seed, "method"))
+            self._step, self.state = method.begin(facts, hyper)
+            if self.state is not None:
+                self.modules = {name: module.to(self.device) for name, module in self.state.modules().items()}
+                _check_kept(method.name, self.state)
         # Most methods look at no step, and none of them waits for an empty call.
         watched = self.state is not None and type(self.state).after_step is not MethodState.after_step
         self._after_step: Callable[[Nets, int], None] | None = self.state.after_step if watched and self.state else None
@@ -100,9 +103,7 @@ class Stepper:
         warming = self._course.is_pretraining(step)
         # Seeded each step, so that h's draws never shift those of f and g, and nothing need be kept to resume.
         dropout = derive(self._spec.seed, "dropout")
-        torch.default_generator.manual_seed(dropout + step)
-        if self.device.type == "cuda":
-            torch.cuda.manual_seed(dropout + step)
+        self._seed(dropout + step)
         for optimiser in self._all:
             optimiser.zero_grad()
         losses = (erm if warming else self._step)(self._seen, batch, self._hyper, self._course.ramp(step))
@@ -113,6 +114,11 @@ class Stepper:
             with torch.no_grad():
                 self._after_step(self.nets, step)
         return losses
+
+    def _seed(self, seed: int) -> None:
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
 
     def begin_epoch(self, epoch: int, feed: Feed) -> None:
         """Let the method look at the networks before an epoch."""
@@ -125,6 +131,7 @@ class Stepper:
                 known.append(logits_of(self.nets, feed))
             return known[0]
 
+        self._seed(derive(self._spec.seed, "method", epoch))
         self.state.begin_epoch(epoch, self.nets, predict)
 
     def reset(self, span: Span, fresh: Callable[[str], Nets]) -> None:

@@ -331,3 +331,32 @@ def test_a_reset_of_g_keeps_the_moments_of_f(register: Register, tiny: MakeSpec)
     of_g = {id(p) for p in trainer.nets.g.parameters()}
     for parameter, moment in zip(optimiser.parameters, optimiser.state_dict()["mean"], strict=True):
         assert bool(moment.any()) is (id(parameter) not in of_g)
+
+
+def test_what_a_method_draws_is_a_function_of_the_seed(register: Register, tiny: MakeSpec) -> None:
+    drawn: list[Tensor] = []
+
+    class Drawing(Plain):
+        def __init__(self, facts: Facts, hyper: Mapping[str, Any]) -> None:
+            super().__init__(facts, hyper)
+            self.layer = nn.Linear(3, 3)
+            drawn.append(self.layer.weight.detach().clone())
+
+        def modules(self) -> Mapping[str, nn.Module]:
+            return {"layer": self.layer}
+
+        def begin_epoch(self, epoch: int, nets: Nets, predict: Predict) -> None:
+            drawn.append(torch.rand(3))
+
+    register(Drawing)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    trainer = Trainer(tiny("own", epochs=2), "cpu")
+    assert torch.equal(before, torch.get_rng_state())
+    trainer.train_epoch()
+    torch.manual_seed(2)
+    trainer.train_epoch()
+    first, drawn[:] = list(drawn), []
+    torch.manual_seed(3)
+    trained(tiny("own", epochs=2))
+    assert all(map(torch.equal, first, drawn)) and not torch.equal(first[1], first[2])

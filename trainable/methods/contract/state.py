@@ -74,6 +74,9 @@ class MethodState(ABC):
     2. For each epoch ``begin_epoch``, then ``order``, then for each batch ``step``, the optimisers, ``after_step``.
     3. After each epoch ``evaluated``, and the checkpoint: the tensors, and the weights of the modules.
 
+    Torch's random numbers are seeded before ``__init__``, before each ``begin_epoch`` and before each ``step``: what is
+    drawn there is the same after an interruption. NumPy's and Python's are not.
+
     An epoch in which the networks are pre-trained (``pretrain_epochs``) differs in one thing: plain training takes the
     place of ``step``. Whatever is read by a later call and stands neither in ``tensors`` nor in ``modules`` makes a
     trial that was interrupted differ from one that was not.
