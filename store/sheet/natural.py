@@ -39,11 +39,14 @@ class NaturalBias:
             >>> NaturalBias({"rho": 0.83}, {"rho": (0.79, 0.87)}, strength=0.34).content()["interval"]
             {'rho': [0.79, 0.87]}
         """
+        # A number of NumPy's is none of YAML's.
         return {
-            "bias": dict(self.bias),
-            "interval": {name: list(ends) for name, ends in self.interval.items()},
-            "strength": self.strength,
-            "strength_interval": None if self.strength_interval is None else list(self.strength_interval),
+            "bias": {name: float(value) for name, value in self.bias.items()},
+            "interval": {name: [float(end) for end in ends] for name, ends in self.interval.items()},
+            "strength": None if self.strength is None else float(self.strength),
+            "strength_interval": None
+            if self.strength_interval is None
+            else [float(end) for end in self.strength_interval],
             "unit": self.unit,
         }
 

@@ -101,9 +101,8 @@ def _counts(dataset: Dataset, points: Sequence[Point], drawn: Sequence[ImageSet]
 
 def _shares(dataset: Dataset, points: Sequence[Point], drawn: Sequence[ImageSet]) -> Iterator[Finding]:
     what = f"data set {dataset.name}"
-    # Without any bias no image conflicts with it.
-    biased = [(point, images) for point, images in zip(points, drawn, strict=True) if dataset.bias_strength(point) > 0]
-    points, drawn = [point for point, _ in biased], [images for _, images in biased]
+    along_axis = _line(dataset, points)
+    points, drawn = [points[i] for i in along_axis], [drawn[i] for i in along_axis]
     masks = [dataset.conflicting(images) for images in drawn]
     known = [mask for mask in masks if mask is not None]
     if len(known) < len(drawn) or not known:
@@ -126,6 +125,17 @@ def _shares(dataset: Dataset, points: Sequence[Point], drawn: Sequence[ImageSet]
                 "are not nested along the axis, and its points less well paired; take u < rho with one u an image",
             )
             return
+
+
+def _line(dataset: Dataset, points: Sequence[Point]) -> list[int]:
+    """Positions of points that differ in the first axis alone, those where nothing is painted left out."""
+    first = dataset.axes[0]
+    lines: dict[tuple[float, ...], list[int]] = {}
+    for i, point in enumerate(points):
+        # No image conflicts with a bias that is not painted at all.
+        if not (dataset.has_renderer and point[first.name] == first.unbiased_at):
+            lines.setdefault(tuple(value for name, value in point.items() if name != first.name), []).append(i)
+    return max(lines.values(), key=len, default=[])
 
 
 def _same_images(dataset: Dataset, points: Sequence[Point], drawn: Sequence[ImageSet]) -> Iterator[Finding]:

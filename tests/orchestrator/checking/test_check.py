@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 import sweeps
 from orchestrator.checking import apart
@@ -13,6 +14,9 @@ from orchestrator.checking.apart import findings_apart
 from orchestrator.checking.task import kind_of, task_of
 from orchestrator.cli import main
 from store.errors import InputError
+from tests.table_files import options, write_pngs
+from tests.trainable.figshare_files import all_files, folds_file, write_folder
+from trainable.data.brain.figshare.prepare import prepare
 from trainable.testing.findings import Finding
 
 SWEEPS = sorted(path.stem for path in Path(sweeps.__path__[0]).glob("*.yaml"))
@@ -143,3 +147,59 @@ def test_what_is_no_file_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_frames_of_ours_are_no_place() -> None:
     text = f'File "{apart.__file__}", line 3 in f\nFile "/home/me/debias.py", line 12 in step\n'
     assert apart.place_in(text) == "/home/me/debias.py:12" and apart.place_in("") == ""
+
+
+NETWORK = """
+from torch import nn
+
+
+class XNet(nn.Module):
+    def __init__(self, num_classes, width=8):
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU())
+        self.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4 * width, num_classes))
+
+    def forward(self, x):
+        return self.classifier(self.features(x))
+"""
+
+
+def test_a_table_with_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "cache"))
+    table = write_pngs(tmp_path / "data", 300)
+    write(tmp_path, NETWORK, "nets.py")
+    tree = {
+        "dataset": {**options(table, image_size=32), "name": "table", "bias": {"rho": [0.5, 0.75]}},
+        "network": {"name": "module", "make": "nets.py:XNet", "args": {"width": 4}},
+        "methods": ["erm", "lnl"],
+        "search": {"rule": "val_reweighted"},
+        "plugins": ["nets.py"],
+    }
+    findings = check(write(tmp_path, yaml.safe_dump(tree), "sweep.yaml"))
+    assert [str(finding) for finding in findings if finding.level == "FAIL"] == []
+    sentences = [finding.sentence for finding in findings]
+    assert any("none/drain" in sentence for sentence in sentences)
+    assert any("two epochs" in s or "trains on after an interruption" in s for s in sentences), "it is the user's own"
+    assert any("another process loads the same checksum" in sentence for sentence in sentences)
+    assert {finding.what for finding in findings} >= {"trial of lnl", "network module", "report"}
+
+
+def test_a_table_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "cache"))
+    table = write_pngs(tmp_path / "data", 300)
+    first, *rest = check(table, "dataset.bias={rho: [0.5, 0.75]}")
+    assert "Proposed by lnl-sweep init for labels.csv: 300 images" in first.sentence
+    assert [str(finding) for finding in rest if finding.level == "FAIL"] == []
+    assert rest[-1].what == "report"
+
+
+@pytest.mark.slow
+def test_sweeps_that_need_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "cache"))
+    n = 60
+    prepare(write_folder(tmp_path / "source", all_files(n, small=tuple(range(3, n + 1))), folds_file(n)))
+    for name in sorted(NEEDING_FILES):
+        failures = [f.sentence for f in check(name, "dataset.image_size=64") if f.level == "FAIL"]
+        # The seed study's slices of one patient lie on both sides, which is what its protocol repeats.
+        wanted = 3 if name == "seed_protocol" else 0
+        assert len(failures) == wanted and all("patient" in sentence for sentence in failures), name
