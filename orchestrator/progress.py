@@ -16,6 +16,7 @@ from rich.text import Text
 
 from orchestrator.budget import Budget
 from orchestrator.directory.write_queue import ImmediateWrites, WriteQueue
+from orchestrator.plan.applicable import places_in_words
 from orchestrator.plan.prices import read_prices
 from orchestrator.process.log import passed_over
 from orchestrator.search.dispatch import CellStatus, Dispatcher
@@ -151,6 +152,7 @@ class Progress:
             "cost_in_words": None if budget.cost is None else self._prices.words(budget.cost),
             "failed": self._dispatcher.problems(),
             "errors": self._dispatcher.failures().lines(),
+            "not_applicable": places_in_words(self._dispatcher.not_applicable),
             "cells": [asdict(cell) for cell in self._dispatcher.status()],
         }
 

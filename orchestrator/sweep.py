@@ -28,6 +28,7 @@ from orchestrator.directory.reader import SweepDirectory
 from orchestrator.directory.remaining import remaining
 from orchestrator.directory.sheet import SWEEP_FILE, configuration_of, read_sheet, sweep_sheet
 from orchestrator.directory.writer import Writer
+from orchestrator.plan.applicable import places_in_words
 from orchestrator.plan.cells import Cell, choose_cells
 from orchestrator.plan.continuation import changed_numbers, check_config, check_provenance
 from orchestrator.plan.identity import search_seed
@@ -198,6 +199,8 @@ def _run_under_lease(start: _Start) -> None:
     The directory can be resumed whatever ends the run.
     """
     directory, options = start.directory, start.options
+    for line in places_in_words(start.dispatcher.not_applicable):
+        options.print(line)
     with _log(directory) as log:
         lease = acquire(directory.folder, options.print)
         options.interruption.on_end_at_once(lease.release)

@@ -13,6 +13,7 @@ from orchestrator.checking.trials import trial_findings
 from orchestrator.config.own_code import settled
 from orchestrator.config.shipped import read_sweep
 from orchestrator.config.sweep_file import parse_config, with_plugins
+from orchestrator.plan.applicable import places_in_words
 from orchestrator.plan.plan import Plan, make_plan
 from trainable.data.base import DATASETS, dataset_factory
 from trainable.data.contract import missing_options
@@ -125,6 +126,8 @@ def _sweep(task: Task) -> Iterator[Message]:
     yield Finding(
         "ok", what, f"{count(len(plan.cells), 'cell')} of {some_of(labels, 10)}, on {plan.config.network.name}"
     )
+    for line in places_in_words(plan.cells):
+        yield Finding("warn", what, line)
     yield from _each(f"data set {plan.dataset.name}", _dataset(plan))
     name, shape = plan.config.network.name, DataShape.of(plan.dataset)
     own = is_own(NETWORKS, name) or bool(NETWORKS.code(name))

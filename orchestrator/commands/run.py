@@ -194,8 +194,14 @@ def _network_words(plan: Plan, given: str) -> str:
     return f"{network.name}{f' ({options})' if options else ''}{chosen}"
 
 
+def _left_out(plan: Plan) -> str:
+    without = len(plan.cells) - len(plan.applicable)
+    return f" ({without} more are not applicable and have no trials)" if without else ""
+
+
 def _dry_run(config: SweepConfig, out: str) -> int:
     from orchestrator.directory.reader import SweepDirectory
+    from orchestrator.plan.applicable import places_in_words
     from orchestrator.plan.estimate import estimate
     from orchestrator.plan.plan import make_plan
     from orchestrator.plan.prices import read_prices
@@ -209,15 +215,19 @@ def _dry_run(config: SweepConfig, out: str) -> int:
     if plan.rule_reason:
         print(f"rule: {plan.config.search.rule}, {plan.rule_reason}")
     for cell in plan.cells:
+        if cell.not_applicable is not None:
+            continue
         if cell.like is not None:
             print(f"{cell.id}: no search; trained with what the search in {cell.like.cell} chooses")
             continue
         anchor = ", the anchor among them" if cell.anchor is not None else ""
         each = f", each with {cell.search_seeds} seeds" if cell.search_seeds > 1 else ""
         print(f"{cell.id}: {cell.trials} search trials{anchor}{each}; searched: {', '.join(cell.space) or 'nothing'}")
+    for line in places_in_words(plan.cells):
+        print(line)
     print(
-        f"{needed['cells']} cells, {needed['search']} search trials + at most {needed['confirm']} confirm trials "
-        f"= at most {needed['trials']}"
+        f"{needed['cells']} cells{_left_out(plan)}, {needed['search']} search trials + at most {needed['confirm']} "
+        f"confirm trials = at most {needed['trials']}"
     )
     for label, seconds in needed["seconds_per_trial"].items():
         print(f"  a trial of {label}: about {duration(seconds)}, from {needed['source'][label]}")

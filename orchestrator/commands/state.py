@@ -62,7 +62,7 @@ def status(options: argparse.Namespace) -> int:
         print(f"state: running, by a clock {-age:.0f} s ahead of the one here: ask again to see whether it goes on")
     else:
         print(f"state: {state}")
-    for line in snapshot.get("errors", ()):
+    for line in (*snapshot.get("errors", ()), *snapshot.get("not_applicable", ())):
         print(line)
     for line in snapshot["failed"]:
         print(f"failed: {line}")

@@ -49,7 +49,7 @@ def write_samples(plan: Plan, directory: SweepDirectory) -> None:
         return
     from trainable.data.samples import strips
 
-    values = [dict(cell.bias) for cell in plan.cells]
+    values = [dict(cell.bias) for cell in plan.applicable]
     points = list({tuple(sorted(value.items())): value for value in values}.values())
     axis = plan.cells[0].bias_axis
     varying = [name for name in points[0] if len({point[name] for point in points}) > 1] or [axis]

@@ -138,6 +138,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
                 "space": {name: _space_entry(entry) for name, entry in cell.space.items()},
                 **({"like": cell.like.content()} if cell.like else {}),
                 **({"search_seeds": cell.search_seeds} if cell.search_seeds > 1 else {}),
+                **({} if cell.not_applicable is None else {"not_applicable": cell.not_applicable}),
             }
             for cell in plan.cells
         ],

@@ -51,6 +51,7 @@ class Cell:
         like: That other cell and what is taken over from it, or None.
         search_seeds: Seeds with which each candidate is trained. It is 1 where there is nothing to choose.
         draw: How the training images are drawn.
+        not_applicable: Why the method cannot work here, in which case the cell has no trials; None = it can.
     """
 
     id: str
@@ -67,6 +68,7 @@ class Cell:
     like: Like | None = None
     search_seeds: int = 1
     draw: Draw = "natural"
+    not_applicable: str | None = None
 
     @property
     def bias_value(self) -> float:
@@ -95,7 +97,7 @@ def choose_cells(cells: list[Cell], only: str) -> list[Cell]:
         The cells that meet all of them, and those whose search chooses for one of them (``like``).
 
     Raises:
-        InputError: No condition, an unknown name, or no such cell.
+        InputError: No condition, an unknown name, no such cell, or none whose method is applicable.
 
     Example:
         >>> from orchestrator.config.sweep_file import validate
@@ -122,6 +124,9 @@ def choose_cells(cells: list[Cell], only: str) -> list[Cell]:
         chosen = [cell for cell in chosen if cell.id in keep]
     if not chosen:
         raise InputError(f"--only {only}: no cell meets all conditions")
+    reasons = [cell.not_applicable for cell in chosen]
+    if None not in reasons:
+        raise InputError(f"--only {only}: the method is not applicable there ({reasons[0]}): choose other cells")
     wanted_ids = {cell.id for cell in chosen} | {cell.like.cell for cell in chosen if cell.like}
     return [cell for cell in cells if cell.id in wanted_ids]
 

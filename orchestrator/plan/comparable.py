@@ -16,7 +16,8 @@ def check_primary(config: SweepConfig, cells: Sequence[Cell], dataset: Dataset) 
     """Refuse a declared comparison that cannot be made, which would show only after all trials have run.
 
     Raises:
-        InputError: The two methods have no bias value in common, or not the one that is named.
+        InputError: The two methods have no bias value in common, or not the one that is named, or one of them is not
+            applicable there.
 
     Example:
         >>> from orchestrator.config.sweep_file import validate
@@ -29,6 +30,8 @@ def check_primary(config: SweepConfig, cells: Sequence[Cell], dataset: Dataset) 
     primary = config.primary
     if primary is None or primary.at == "area":
         return
+    _check_applicable(primary.at, cells, dataset, primary.compare)
+    cells = [cell for cell in cells if cell.not_applicable is None]
     methods = {label: {cell.bias_value for cell in cells if cell.label == label} for label in primary.compare}
     values = comparable_values(cells, dataset, primary.compare)
     if not values:
@@ -46,6 +49,21 @@ def check_primary(config: SweepConfig, cells: Sequence[Cell], dataset: Dataset) 
             f"primary.at must be strongest, area, or a value of {cells[0].bias_axis} that both {first} and "
             f"{second} have ({known}), but got {primary.at}: name one of these, or add it to dataset.bias"
         )
+
+
+def _check_applicable(at: float | str, cells: Sequence[Cell], dataset: Dataset, labels: Sequence[str]) -> None:
+    """Refuse a place at which one of the methods is not applicable: a weaker bias is another question."""
+    values = comparable_values(cells, dataset, labels)
+    if not values or (at != "strongest" and at not in values):
+        return
+    there = {value: max(cell.bias_strength for cell in cells if cell.bias_value == value) for value in values}
+    place = max(there, key=lambda value: there[value]) if at == "strongest" else at
+    for cell in cells:
+        if cell.label in labels and cell.bias_value == place and cell.not_applicable is not None:
+            raise InputError(
+                f"primary.at: {at} compares {' with '.join(labels)} at {cell.bias_axis} = {short(cell.bias_value)}, "
+                f"but {cell.label} is not applicable there ({cell.not_applicable}): name another value, or area"
+            )
 
 
 def comparable_values(cells: Sequence[Cell], dataset: Dataset, labels: Sequence[str]) -> list[float]:

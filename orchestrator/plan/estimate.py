@@ -115,7 +115,7 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]], timer: Timer) -> dic
     for label, of_label in _by_label(rows).items():
         per_trial[label] = sum(float(row["train_seconds"]) for row in of_label) / len(of_label)
         like[label], source[label] = dict(of_label[-1]), f"{len(of_label)} trials in the directory"
-    unknown = [cell for cell in _costliest(plan.cells) if cell.label not in per_trial]
+    unknown = [cell for cell in _costliest(plan.applicable) if cell.label not in per_trial]
     for label, timing in (timer(plan, unknown) if unknown else {}).items():
         per_trial[label], tested[label] = timing.seconds * config.training.epochs, timing.tested
         source[label] = f"{timing.timed} on this machine ({timing.device})"
@@ -126,26 +126,26 @@ def estimate(plan: Plan, rows: Iterable[Mapping[str, Any]], timer: Timer) -> dic
         }
         if timing.operations is not None:
             operations[label] = timing.operations * config.training.epochs
-    search = searches * sum(cell.trials * cell.search_seeds for cell in plan.cells)
-    each = {cell.label: 0.0 for cell in plan.cells}
-    for cell in plan.cells:
+    search = searches * sum(cell.trials * cell.search_seeds for cell in plan.applicable)
+    each = {cell.label: 0.0 for cell in plan.applicable}
+    for cell in plan.applicable:
         each[cell.label] += (searches * cell.trials * cell.search_seeds + confirm) * per_trial[cell.label]
         # The mean of finished trials holds their looks at test images.
         each[cell.label] += confirm * tested.get(cell.label, 0.0)
     seconds, prices = sum(each.values()), read_prices()
     costs = [prices.of_trial({**like[label], "train_seconds": needed}) for label, needed in each.items()]
     return {
-        "cells": len(plan.cells),
+        "cells": len(plan.applicable),
         "search": search,
-        "confirm": confirm * len(plan.cells),
-        "trials": search + confirm * len(plan.cells),
+        "confirm": confirm * len(plan.applicable),
+        "trials": search + confirm * len(plan.applicable),
         "seconds": seconds,
         "seconds_per_trial": {label: per_trial[label] for label in each},
         "source": source,
         "gpu_hours": sum(float(like[label].get("gpu_share") or 0.0) * needed / 3600 for label, needed in each.items()),
         "cost": None if None in costs else sum(cost for cost in costs if cost is not None),
         "operations": sum(
-            (searches * cell.trials * cell.search_seeds + confirm) * operations[cell.label] for cell in plan.cells
+            (searches * cell.trials * cell.search_seeds + confirm) * operations[cell.label] for cell in plan.applicable
         )
         if operations.keys() == each.keys()
         else None,

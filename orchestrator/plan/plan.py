@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.config.own_code import check_files, settled
 from orchestrator.config.sweep_config import SweepConfig
+from orchestrator.plan.applicable import with_reasons
 from orchestrator.plan.cells import (
     Cell,
     bias_points,
@@ -32,7 +33,7 @@ class Plan:
     Attributes:
         config: The resolved configuration.
         dataset: The data set.
-        cells: The grid.
+        cells: The whole grid.
         rule_reason: Why the rule is the one it is, where the sweep file names none; else "".
     """
 
@@ -40,6 +41,11 @@ class Plan:
     dataset: Dataset
     cells: list[Cell]
     rule_reason: str = ""
+
+    @property
+    def applicable(self) -> list[Cell]:
+        """Cells that have trials: those whose method can work there."""
+        return [cell for cell in self.cells if cell.not_applicable is None]
 
     @property
     def note(self) -> str:
@@ -74,6 +80,7 @@ def make_plan(config: SweepConfig) -> Plan:
     _check_network(plan)
     _check_draws(plan)
     _check_methods(plan)
+    plan = replace(plan, cells=with_reasons(resolved, dataset, plan.cells))
     _check_rules(plan)
     _check_splits(plan)
     check_primary(resolved, plan.cells, dataset)
@@ -81,21 +88,12 @@ def make_plan(config: SweepConfig) -> Plan:
 
 
 def _check_methods(plan: Plan) -> None:
-    from trainable.data.view import DataView
-    from trainable.methods.base import get_method, needs_of
-    from trainable.trial.refusals import check_combination, check_needs
+    from trainable.methods.base import get_method
+    from trainable.trial.refusals import check_combination
 
     training = plan.config.training.of_a_trial()
     for name, draw in dict.fromkeys((cell.method, cell.draw) for cell in plan.cells):
         check_combination(get_method(name), plan.dataset, training, draw)
-    seen = set()
-    for cell in plan.cells:
-        method = get_method(cell.method)
-        images = (tuple(cell.bias.items()), cell.fold, method.name, cell.draw)
-        if needs_of(method, cell.draw) & {"conflicting_samples", "group_counts"} and images not in seen:
-            seen.add(images)
-            view = DataView(plan.dataset, cell.bias, search_seed(plan.config.seed), cell.fold, "search")
-            check_needs(method, cell.draw, plan.dataset, cell.bias, view.train(method.training_draw))
 
 
 def _with_absolute_files(config: SweepConfig) -> SweepConfig:
@@ -149,7 +147,7 @@ def _check_rules(plan: Plan) -> None:
     # A rule whose column is null in a cell could choose nothing there, which would show after hours of search.
     config = plan.config
     seen = set()
-    for cell in plan.cells:
+    for cell in plan.applicable:
         for rule in dict.fromkeys((config.search.rule, *config.confirm.seeds_of())):
             asked = (tuple(sorted(cell.bias.items())), cell.fold, rule)
             if rule is None or asked in seen:

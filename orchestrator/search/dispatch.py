@@ -26,14 +26,21 @@ class Dispatcher:
 
     Args:
         config: The resolved configuration.
-        cells: The grid, or the part of it that is to run.
+        cells: The grid, or the part of it that is to run. Cells in which a method is not applicable have no trials.
+
+    Attributes:
+        config: The configuration.
+        rule: The rule that the search follows.
+        cells: Those that have trials.
+        not_applicable: The others.
     """
 
     def __init__(self, config: SweepConfig, cells: list[Cell]) -> None:
         assert config.search.rule is not None
         self.config = config
         self.rule: Rule = config.search.rule
-        self.cells = cells
+        self.not_applicable = [cell for cell in cells if cell.not_applicable is not None]
+        self.cells = cells = [cell for cell in cells if cell.not_applicable is None]
         self._states = _states_of(config, cells)
         self._followers: dict[tuple[str, int], list[CellState]] = {}
         for state in self._states.values():

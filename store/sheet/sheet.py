@@ -86,6 +86,7 @@ class SheetCell:
         search_seeds: Search seeds of each candidate.
         space: What is searched.
         like: Source of its hyperparameters where it has no search of its own, or None.
+        not_applicable: Why its method cannot work here, in which case it has no trials; None = it can.
     """
 
     id: str
@@ -99,6 +100,7 @@ class SheetCell:
     search_seeds: int
     space: Mapping[str, Any]
     like: Like | None
+    not_applicable: str | None = None
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,11 @@ class Sheet:
         """Planned search seeds of each candidate, by the identifier of the cell."""
         return {cell.id: cell.search_seeds for cell in self.cells}
 
+    @functools.cached_property
+    def not_applicable(self) -> tuple[SheetCell, ...]:
+        """Cells in which their method cannot work: they have no trials and no rows."""
+        return tuple(cell for cell in self.cells if cell.not_applicable is not None)
+
     @property
     def likes(self) -> dict[str, Like]:
         """Sources of the cells without a search of their own, by identifier."""
@@ -287,6 +294,7 @@ def _cell(entry: Mapping[str, Any]) -> SheetCell:
         search_seeds=seeds if isinstance(seeds, int) else 1,
         space=mapping_in(entry, "space"),
         like=_like(entry.get("like")),
+        not_applicable=str(reason) if (reason := entry.get("not_applicable")) else None,
     )
 
 
