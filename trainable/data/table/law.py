@@ -160,7 +160,7 @@ def feasible_sizes(counts: Ints, own: Ints, span: Span, size: int | None = None)
     largest = math.floor(((most + 1) * of_class.sum() / of_class).min())
     for n in range(min(largest, int(of_class.sum()), largest if size is None else size), 0, -1):
         sizes = apportion(n, of_class)
-        if (sizes <= most).all():
+        if sizes.all() and (sizes <= most).all():
             return sizes
     return np.zeros(len(own), dtype=np.int64)
 
