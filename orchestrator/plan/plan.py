@@ -78,9 +78,9 @@ def make_plan(config: SweepConfig) -> Plan:
     plan = Plan(resolved, dataset, build_cells(resolved, dataset), reason)
     check_names(resolved, plan.cells, dataset)
     _check_network(plan)
-    _check_draws(plan)
     _check_methods(plan)
     plan = replace(plan, cells=with_reasons(resolved, dataset, plan.cells))
+    _check_draws(plan)
     _check_rules(plan)
     _check_splits(plan)
     check_primary(resolved, plan.cells, dataset)
@@ -174,7 +174,7 @@ def _check_draws(plan: Plan) -> None:
     for fold in dict.fromkeys(cell.fold for cell in plan.cells):
         check_test(DataView(dataset, plan.cells[0].bias, search_seed(plan.config.seed), fold, "confirm"))
     for cell in plan.cells:
-        draw: TrainingDraw = "biased" if get_method(cell.method).training_draw == "biased" else "unbiased"
+        draw: TrainingDraw = "unbiased" if get_method(cell.method).training_draw in ("unbiased", "clean") else "biased"
         asked = (tuple(sorted(cell.bias.items())), cell.fold, draw)
         if asked not in seen:
             seen.add(asked)

@@ -86,7 +86,7 @@ class Trainer:
             raise InputError(f"rule {spec.rule} is not defined for {spec.dataset}: choose one of {known}")
         self.bias = resolve_bias(self.dataset, spec.bias)
         self.view = DataView(self.dataset, self.bias, spec.seed, spec.fold, spec.phase, spec.split_seed)
-        law: TrainingDraw = "unbiased" if self.method.training_draw == "unbiased" else "biased"
+        law: TrainingDraw = "unbiased" if self.method.training_draw in ("unbiased", "clean") else "biased"
         self.dataset.check_draw(self.bias, spec.seed, self.view.split.train, law)
         drawn = self.view.train(self.method.training_draw, self.hyper.get("repaint_share", 1.0))
         heads, train = heads_with_labels(self.dataset.heads, drawn)
