@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,10 @@ def decoded(rows: TableRows, seen: NDArray[np.int64], recipe: Recipe) -> Decoded
     Raises:
         InputError: Files that are missing or cannot be read, or no room for the images.
     """
-    folder = cache_folder() / f"table-{_key(rows, _states(rows), seen, recipe)}"
+    files = _states(rows)
+    # Under the size that it comes to: a sweep that names it finds what was decoded before it was known.
+    recipe = replace(recipe, size=recipe.size or _usual_size(rows, files, seen, recipe))
+    folder = cache_folder() / f"table-{_key(rows, files, seen, recipe)}"
     cached = _whole(folder)
     if cached is None:
         with locked(folder) as alone:
@@ -124,6 +128,23 @@ def _key(rows: TableRows, files: Sequence[State], seen: NDArray[np.int64], recip
     return source_key((listed.hexdigest(), recipe, PIL.__version__), *modules)
 
 
+def _usual_size(rows: TableRows, files: Sequence[State], seen: NDArray[np.int64], recipe: Recipe) -> int:
+    note = cache_folder() / f"table-{_key(rows, files, seen, recipe)}.size"
+    with contextlib.suppress(OSError, ValueError):
+        return int(note.read_text(encoding="ascii"))
+    with ThreadPoolExecutor(threads()) as pool:
+        size = Decoder(rows, recipe).measured(pool, _order(seen)[:SAMPLE]).size
+    with contextlib.suppress(OSError):
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(str(size), encoding="ascii")
+    return size
+
+
+def _order(seen: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions in the order in which they are taken into the sample, the same always."""
+    return seen[numpy_generator(_FIXED, "table/window").permutation(len(seen))]
+
+
 def _whole(folder: Path) -> Arrays | None:
     loaded = load_arrays(folder)
     if loaded is None or set(loaded[0]) != {"content", "images", "n_wide", "window"}:
@@ -156,7 +177,7 @@ def _write_stamp(folder: Path, state: list[list[Any]]) -> None:
 
 
 def _decode(rows: TableRows, seen: NDArray[np.int64], recipe: Recipe, folder: Path) -> None:
-    order = seen[numpy_generator(_FIXED, "table/window").permutation(len(seen))]
+    order = _order(seen)
     work = Decoder(rows, recipe)
     with ThreadPoolExecutor(threads()) as pool:
         measure = work.measured(pool, order[:SAMPLE])

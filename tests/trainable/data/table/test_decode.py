@@ -54,6 +54,10 @@ def table_of(folder: Path, images: list[tuple[str, np.ndarray[Any, Any]]]) -> Pa
     return write_csv(folder / "labels.csv", list(COLUMNS.values()), rows)
 
 
+def folder_in(cache: Path) -> Path:
+    return next(path for path in cache.glob("table-*") if path.is_dir())
+
+
 def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passes, "read_file", lambda address: pytest.fail(f"{address} was read again"))
 
@@ -85,6 +89,12 @@ def test_decoded_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     forbid_reading(monkeypatch)
     again = made(file)[1]
     assert (again.images == first.images).all() and again.window == first.window
+
+
+def test_a_size_that_is_named_later_finds_what_was_decoded(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(file)
+    forbid_reading(monkeypatch)
+    assert made(file, Recipe(size=64))[1].images.shape == (N, 1, 64, 64)
 
 
 def test_a_copied_folder_has_the_same_digest_and_a_changed_image_another(file: Path, tmp_path: Path) -> None:
@@ -120,7 +130,7 @@ def test_options_make_other_images(file: Path) -> None:
 @pytest.mark.parametrize("damage", ["byte", "torn", "manifest", "gone"])
 def test_a_damaged_cache_is_made_again(file: Path, cache: Path, damage: str) -> None:
     right = np.array(made(file)[1].images)
-    folder = next(cache.glob("table-*"))
+    folder = folder_in(cache)
     array = folder / "images.npy"
     if damage == "byte":
         with array.open("r+b") as opened:
@@ -137,7 +147,7 @@ def test_a_damaged_cache_is_made_again(file: Path, cache: Path, damage: str) -> 
 
 def test_a_cache_that_was_copied_is_compared_once(file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made(file)
-    folder = next(cache.glob("table-*"))
+    folder = folder_in(cache)
     shutil.copytree(folder, cache / "other")
     shutil.rmtree(folder)
     (cache / "other").rename(folder)
@@ -162,7 +172,8 @@ def test_a_full_disk_is_one_sentence(file: Path, cache: Path, monkeypatch: pytes
         made(file)
 
 
-def test_no_draft_is_left_of_what_was_refused(file: Path, cache: Path) -> None:
+def test_no_draft_is_left_of_what_was_refused(file: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "SAMPLE", 2)
     (file.parent / "images" / "0003.png").write_bytes(b"no picture")
     with pytest.raises(InputError):
         made(file)
