@@ -17,13 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from store.columns import HISTORY, PRESSURES
-from trainable.data.base import Dataset, ImageSet, TrainingDraw, heads_with_labels, load_dataset, resolve_bias
-from trainable.data.held_out import divide, taken
+from trainable.data.base import Dataset, TrainingDraw, heads_with_labels, load_dataset, resolve_bias
 from trainable.data.view import DataView
 from trainable.errors import InputError
 from trainable.evaluation import evaluate
-from trainable.methods.base import Batch, Facts, Losses, Method, MethodState, Nets, get_method
-from trainable.methods.contract.draws import group_counts
+from trainable.methods.base import Batch, Losses, Method, MethodState, Nets, get_method
 from trainable.methods.contract.stages import spans
 from trainable.networks.base import DataShape
 from trainable.networks.build import build_nets, feature_shape
@@ -33,6 +31,7 @@ from trainable.trial import checkpoint, outcome
 from trainable.trial.course import Course
 from trainable.trial.feed import Feed
 from trainable.trial.machine.device import choose_device, keep_freed_memory
+from trainable.trial.material import facts_of, sets_of
 from trainable.trial.outcome import Outcome
 from trainable.trial.refusals import check_combination, check_hyperparameters, check_needs, count_conflicting
 from trainable.trial.stepper import Stepper, parts_of
@@ -104,15 +103,16 @@ class Trainer:
             features = feature_shape(self.nets.f, train.images.shape[-1])
             grid = (features[-2], features[-1]) if len(features) == 3 else (1, 1)
         stages = spans(self.method.stages, self.hyper, training.epochs)
-        held_out = any(span.stage.on == "held_out" for span in stages)
-        sets = self._divided(train) if held_out else {"train": train}
+        sets = sets_of(train, self.method, stages, self.dataset, spec)
         n_classes = len(self.dataset.classes)
         self.feeds = {
             name: Feed(images, self.method, spec, n_classes, grid, self.device) for name, images in sets.items()
         }
         steps = [len(self.feeds[span.stage.on].sizes) for span in stages]
         self.course = Course(training, stages, steps, int(self.hyper["pretrain_epochs"]))
-        self.stepper = Stepper(self.nets, self.method, self._facts(), spec, self.course)
+        n_attributes = len(self.dataset.attributes)
+        facts = facts_of(self.feeds, self.method, spec, n_attributes, stages, lambda role: self._built(f"nets/{role}"))
+        self.stepper = Stepper(self.nets, self.method, facts, spec, self.course)
         state = self.stepper.state
         if state is not None and type(state).order is not MethodState.order:
             for feed in self.feeds.values():
@@ -138,7 +138,7 @@ class Trainer:
         """The networks there are, by the letters of the paper."""
         return parts_of(self.nets)
 
-    def _built(self, role: str, with_bias_head: bool) -> Nets:
+    def _built(self, role: str, with_bias_head: bool = False) -> Nets:
         """Networks with fresh weights, on the device.
 
         The role "" is that of the trial's own.
@@ -148,38 +148,6 @@ class Trainer:
         for part in parts_of(nets).values():
             part.to(self.device)
         return nets
-
-    def _divided(self, train: ImageSet) -> dict[str, ImageSet]:
-        patients = self.dataset.groups()[train.index.numpy()]
-        seed = self.spec.seed if self.spec.split_seed is None else self.spec.split_seed
-        rest, held = divide(train, patients, seed, "bias_labels" in self.method.needs)
-        return {"train": taken(train, rest), "held_out": taken(train, held)}
-
-    def _facts(self) -> Facts:
-        """Facts about the trial, for a method with state."""
-
-        def of(feed: Feed, held_out: Facts | None) -> Facts:
-            n_classes, n_attributes, counts = feed.n_classes, len(self.dataset.attributes), None
-            if "group_counts" in self.method.needs and feed.attribute is not None:
-                counts = group_counts(feed.y, feed.attribute, n_classes, n_attributes)
-            return Facts(
-                n=feed.n,
-                n_classes=n_classes,
-                n_attributes=n_attributes,
-                epochs=self.spec.training.epochs,
-                steps_per_epoch=len(feed.sizes),
-                seed=self.spec.seed,
-                device=self.device,
-                labels=feed.y,
-                attribute=feed.attribute,
-                group_counts=counts,
-                spans=self.course.spans,
-                held_out=held_out,
-                make_nets=lambda role: self._built(f"nets/{role}", False),
-            )
-
-        held_out = of(self.feeds["held_out"], None) if "held_out" in self.feeds else None
-        return of(self.feed, held_out)
 
     def _prepare_reweighting(self) -> evaluate.Reweighting | None:
         images = self.validation_images.get("val_reweighted")
