@@ -19,6 +19,7 @@ from analysis.numbers.curve import curve_rows
 from analysis.numbers.published import COMPARABLE, beside_published
 from analysis.numbers.tables import headline_rule, selected_hyperparameters
 from analysis.points.calibration import with_calibration
+from analysis.points.external import external_columns, with_external
 from analysis.points.measures import NULL_VALUES, measures_in, own_measures, register_measure
 from analysis.points.points import Point, default_column
 from analysis.results import Results
@@ -46,6 +47,7 @@ class Findings:
         here: As ``analysis.at_bias`` at the bias of the data as they are; no rows where no sheet says it.
         selected: As ``analysis.selected_hyperparameters``.
         measures: Curves of the other test columns, as ``accuracy_vs_bias`` gives them, without hyperparameters.
+        external: Curves of external test sets by their columns (``analysis.points.external``), as ``measures``.
         confusion: As ``analysis.confusion_by_strength``; no rows without predictions.
         beside: As ``analysis.beside_published``.
         sharing: What several sweeps share; no rows for a single one.
@@ -66,6 +68,7 @@ class Findings:
     here: pd.DataFrame
     selected: pd.DataFrame
     measures: Mapping[str, pd.DataFrame]
+    external: Mapping[str, pd.DataFrame]
     confusion: pd.DataFrame
     beside: pd.DataFrame
     sharing: pd.DataFrame
@@ -125,6 +128,7 @@ def gather(places: Sequence[Location], columns: Columns | None = None) -> Findin
         every = mark_seeds_added(load(places, superseded=True), places)
         names = list(dict.fromkeys(every["sweep"]))
         predictions = _together([load_predictions(address) for address in places], names)
+        external = _together([load_predictions(address, "external") for address in places], names)
         history = _together([load_history(address) for address in places], names)
         splits = {n: load_splits(address) for n, address in zip(names, places, strict=True)} if len(names) > 1 else {}
     if len(names) > 1:
@@ -163,6 +167,7 @@ def gather(places: Sequence[Location], columns: Columns | None = None) -> Findin
         here=results.at_bias(),
         selected=selected_hyperparameters(trials),
         measures={other: _without_hyperparameters(by_column[other]) for other in others},
+        external=_external(trials, external),
         confusion=_confusion(trials, predictions),
         # The published numbers are accuracies: beside another metric they would mislead.
         beside=beside_published(curve) if column == COMPARABLE else beside_published(curve.iloc[:0]),
@@ -215,6 +220,12 @@ def _without_hyperparameters(results: Results) -> pd.DataFrame:
     """A measure's curve: the headline curve names the hyperparameters already, and they are most of the text."""
     points = (dataclasses.replace(point, hyperparameters=()) for point in results.points)
     return like(curve_rows(points, results.column), results.trials)
+
+
+def _external(trials: pd.DataFrame, external: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    columns = external_columns(sorted(external["variant"].unique()))
+    by_column = Results.by_column(with_external(trials, external), external, columns) if columns else {}
+    return {column: _without_hyperparameters(results) for column, results in by_column.items()}
 
 
 def _confusion(trials: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:

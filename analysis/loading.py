@@ -22,6 +22,7 @@ from store.errors import InputError
 from store.gathered import DERIVED, ORDER, Gathered, read_gathered
 from store.open import Location, SweepFiles, as_list, open_folder
 from store.parts import read_parts
+from store.sheet.external import PREFIX
 from store.sheet.natural import NaturalBias
 from store.sheet.sheet import Sheet, mapping_in
 
@@ -123,7 +124,9 @@ def load_predictions(directory: Location | Sequence[Location], variant: str | No
 
     Args:
         directory: A sweep's folder, or several.
-        variant: Keep one test variant (``unbiased``, ``aligned``, ``independent`` or ``conflicting``); None = all.
+        variant: Keep one test variant (``unbiased``, ``aligned``, ``independent`` or ``conflicting``), or an external
+            test set (``external:NAME``, or ``external`` for all of them); None = all variants of the sweep's own test
+            images.
 
     Returns:
         The columns of ``store.columns.PREDICTIONS`` and one ``p_<class>`` for each class; of several sweeps, one
@@ -142,10 +145,17 @@ def load_predictions(directory: Location | Sequence[Location], variant: str | No
     """
     places = _places(directory)
     tables = [read_parts(open_folder(address), "predictions") for address in places]
-    if variant is not None:
-        tables = [table.filter(pc.equal(table["variant"], variant)) for table in tables]
+    tables = [table.filter(_of_variant(table["variant"], variant)) for table in tables]
     frames = [_frame(table) for table in tables]
     return frames[0] if len(frames) == 1 else beside(frames, _load_each(places))
+
+
+def _of_variant(variants: pa.ChunkedArray, variant: str | None) -> pa.ChunkedArray:
+    """Tell which predictions are asked for: those on other images never come unasked."""
+    if variant not in (None, PREFIX.rstrip(":")):
+        return pc.equal(variants, variant)
+    external = pc.starts_with(variants, PREFIX)
+    return external if variant else pc.invert(external)
 
 
 def load_splits(directory: Location) -> pd.DataFrame:

@@ -14,10 +14,12 @@ from analysis.numbers.comparisons import Comparison, area_rows, won_back_rows
 from analysis.numbers.curve import curve_rows
 from analysis.numbers.published import COMPARABLE, beside_published
 from analysis.numbers.tables import headline_rule, table_of, with_place, with_published
-from analysis.points.measures import measure_of
+from analysis.points.external import with_external
+from analysis.points.measures import METRICS, measure_of
 from analysis.points.points import ERM, Point, collect, collect_columns, default_column
 from analysis.primary.comparison import STRONGEST, At, PairOfCurves
-from store.errors import InputError
+from store.errors import InputError, unknown_name
+from store.sheet.external import PREFIX
 
 
 class Results:
@@ -356,6 +358,52 @@ def at_bias(
             "a place on the axis must be given (value=), since no sweep.yaml says the bias of the data as they are"
         )
     return results.at_bias(value, rule)
+
+
+def external_curve(
+    trials: pd.DataFrame,
+    external: pd.DataFrame,
+    name: str | None = None,
+    metric: str = "accuracy",
+    rules: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Compute accuracy on an external test set against bias strength, with the intervals of ``accuracy_vs_bias``.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        external: What ``analysis.load_predictions(DIR, "external")`` returned, made by ``lnl-sweep predict``.
+        name: The test set; may be left out where there is one.
+        metric: ``accuracy``, ``balanced_accuracy`` or ``auroc``.
+        rules: Selection rules to keep; default: all.
+
+    Returns:
+        As ``accuracy_vs_bias``; ``n_patients`` are those of the external test set.
+
+    Raises:
+        InputError: There are no such predictions, or several test sets and no name.
+
+    Example:
+        The same rows under the name of another test set, in place of one:
+
+        >>> import analysis
+        >>> predictions = analysis.load_predictions(analysis.example_folder(), "unbiased")
+        >>> curve = external_curve(analysis.example(), predictions.assign(variant="external:other"))
+        >>> row = curve.query("label == 'erm' and bias_value == 1 and facet == 'gamma = 0'").iloc[0]
+        >>> round(row["mean"], 3), row["band"]
+        (0.615, 'seeds and patients')
+    """
+    if metric not in METRICS:
+        raise unknown_name("figure of an external test set", metric, tuple(METRICS))
+    names = sorted(str(variant).removeprefix(PREFIX) for variant in external["variant"].unique())
+    if not names:
+        raise InputError("there are no predictions on an external test set: run lnl-sweep predict DIR --data TABLE")
+    if name is None and len(names) > 1:
+        raise InputError(f"one curve is of one external test set, but there are {', '.join(names)}: give name=")
+    if name is not None and name not in names:
+        raise unknown_name("external test set", name, names)
+    variant = f"{PREFIX}{name or names[0]}"
+    rows = external[external["variant"] == variant]
+    return Results(with_external(trials, rows), rows, f"{variant}/{metric}").curve(rules)
 
 
 def primary_comparison(

@@ -19,6 +19,7 @@ from store.errors import DamagedFile
 from store.open import SweepFiles
 from store.parts import owner_of
 from store.sealed import digest
+from store.sheet.external import FOLDER, ExternalSet, external_of
 from store.sheet.sheet import Sheet
 
 
@@ -44,6 +45,7 @@ class Sweep:
         strips: Sample images, weak bias first.
         alt: Alternative text of the sample images.
         primary: The declared comparison, as far as it can be made; None where none is declared.
+        externals: External test sets that its models have predicted, by name.
         standing: Its declaration, and the changes made once test results existed.
     """
 
@@ -56,6 +58,7 @@ class Sweep:
     alt: str
     primary: Primary | None
     standing: Standing
+    externals: tuple[ExternalSet, ...] = ()
 
     def spaces(self) -> dict[str, Mapping[str, Any]]:
         """Search space of each cell.
@@ -167,7 +170,14 @@ def read_sweep(folder: SweepFiles, name: str, points: Sequence[Point]) -> Sweep:
         alt=str(index.get("alt", "sample images at each bias strength")),
         primary=declared_comparison(config, status, of_sweep),
         standing=standing_of(config, changes),
+        externals=_externals(folder),
     )
+
+
+def _externals(folder: SweepFiles) -> tuple[ExternalSet, ...]:
+    names = sorted(name for name in folder.files(FOLDER) if name.endswith(".json") and not name.startswith((".", "_")))
+    read = [external_of(_json(folder, f"{FOLDER}/{name}")) for name in names]
+    return tuple(external for external in read if external is not None)
 
 
 def _status(folder: SweepFiles) -> dict[str, Any]:

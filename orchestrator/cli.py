@@ -160,6 +160,23 @@ def build_parser() -> argparse.ArgumentParser:
         "-o", "--out", type=_local, metavar="SWEEP.zip", default="sweep.zip", help="the file to write (%(default)s)"
     )
 
+    predict = commands.add_parser("predict", help="an external test set through every model that a sweep has kept")
+    predict.add_argument("dir", metavar="DIR")
+    predict.add_argument("--data", required=True, metavar="TABLE", help="CSV, TSV or Parquet; local or s3://...")
+    predict.add_argument(
+        "--columns",
+        default="",
+        metavar="ROLE=COL,...",
+        help="columns of path, label, attribute and group (those of the sweep's own table)",
+    )
+    predict.add_argument("--name", default="", help="name of the test set (that of the file)")
+    predict.add_argument("--models", metavar="RULE", help="only models that this selection rule chose (all that count)")
+    predict.add_argument("--window", metavar="LOW,HIGH", help="values that become black and white (the sweep's)")
+    predict.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    predict.add_argument(
+        "--trust-plugins", action="store_true", help="run the plug-ins of a directory that is somebody else's"
+    )
+
     data = commands.add_parser("data", help="the data sets")
     actions = data.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=_Parser)
     listing = actions.add_parser("list", help="names, images, classes and bias parameters, and where the cache lies")

@@ -83,11 +83,13 @@ def tables_of(findings: Findings) -> dict[str, pd.DataFrame]:
         Tables by name, which is also the name of their CSV file.
     """
     measures = [curve.assign(column=column) for column, curve in findings.measures.items()]
+    external = [curve.assign(column=column) for column, curve in findings.external.items()]
     tables = {
         "trials": findings.trials.drop(columns=bias_parameters(findings.trials.columns), errors="ignore"),
         "history": findings.history,
         "curve": findings.curve.assign(column=findings.column),
         "measures": pd.concat(measures, ignore_index=True) if measures else pd.DataFrame(),
+        "external": pd.concat(external, ignore_index=True) if external else pd.DataFrame(),
         "won_back": findings.won_back,
         "areas": findings.areas,
         "breaking_points": findings.breaking,

@@ -21,7 +21,7 @@ from store.local import expanded
 from store.open import Location, SweepFiles, open_folder
 from store.sheet.sheet import Sheet
 
-_FOLDERS = ("trials", "history", "predictions", "splits", "plugins")
+_FOLDERS = ("trials", "history", "predictions", "splits", "plugins", "external")
 _IMAGES = "samples"
 _FILES = ("sweep.yaml", "changes.jsonl", "status.json")
 _ROUNDS = 6

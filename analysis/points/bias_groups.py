@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from store.sheet.external import PREFIX
+
 WORST_GROUP, FLIPS = "worst group", "flips"
 """Kinds of several variants together: they stand in ``variant``, and name the column that is added.
 
@@ -42,6 +44,8 @@ def laid_together(kind: str, predictions: pd.DataFrame, stored: pd.Series) -> pd
         >>> rows[WORST_GROUP].tolist()
         [0, 0, 1, 1]
     """
+    # An external test set has groups and pairs of its own, of which no trial's figure is.
+    predictions = predictions[~predictions["variant"].astype(str).str.startswith(PREFIX)]
     known = stored.dropna()
     known = known[~known.index.duplicated()]
     known = known[known.index.isin(predictions["trial_id"].unique())].iloc[:_MOST_TRIALS]

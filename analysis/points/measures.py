@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.points.additive import LEAST_PROBABILITY, RECALL
 from store.columns import BIAS, TRIALS
 from store.errors import InputError
+from store.sheet.external import PREFIX, is_external
 
 _NAMED = (
     "The lowest of many noisy numbers lies below the lowest true one, so the worst is named for each seed by the "
@@ -171,6 +172,8 @@ TEST_MEASURES = (
 )
 NULL_VALUES = {"ece": "ece_null"}
 """Columns with the value that a perfect network would have in a finite sample, by the column they belong to."""
+METRICS = {"accuracy": "accuracy", "balanced_accuracy": "balanced accuracy", "auroc": "AUROC"}
+"""Figures of an external test set, and their names."""
 _OWN: dict[str, Measure] = {}
 _BY_COLUMN = {measure.column: measure for measure in TEST_MEASURES}
 _BY_COLUMN["ece_null"] = Measure(
@@ -201,6 +204,11 @@ def measure_of(column: str) -> Measure:
     if column.startswith(RECALL):
         words = f"Share of the images of class {column.removeprefix(RECALL)} that are recognised, unbiased test images."
         return Measure(column, name, "higher", words, wilson="always", clean=True)
+    if is_external(column):
+        variant, _, metric = column.rpartition("/")
+        return Measure(
+            column, METRICS.get(metric, metric), "higher", f"On the external test set {variant[len(PREFIX) :]}."
+        )
     known = _BY_COLUMN.get(column) or _OWN.get(column)
     if known is not None:
         return known

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from analysis.points.additive import RECALL, Additive, Images, additive, worst_named_by_others
 from analysis.points.bias_groups import FLIPS, WORST_GROUP
 from analysis.statistics.variance import Sample, joined, stand_in, strata_of
+from store.sheet.external import is_external
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -50,6 +51,9 @@ def measured(column: str) -> tuple[str, str]:
         >>> measured("test_conflicting_accuracy"), measured("recall_glioma"), measured("bias_probe_accuracy")
         (('accuracy', 'conflicting'), ('recall_glioma', 'unbiased'), ('', ''))
     """
+    if is_external(column):
+        variant, _, metric = column.rpartition("/")
+        return metric, variant
     return (column, "unbiased") if column.startswith(RECALL) else MEASURES.get(column, ("", ""))
 
 

@@ -19,6 +19,7 @@ from analysis.report.bundle import bundle
 from analysis.report.confusion import diagnosis_section
 from analysis.report.cost import cost_section
 from analysis.report.html import markup as m
+from analysis.report.own_data.external import external_section
 from analysis.report.own_data.where import where_section
 from analysis.report.planning import planning_section
 from analysis.report.warnings import warnings_of
@@ -118,6 +119,7 @@ def render(findings: Findings) -> str:
             where_section(findings),
             results.table_section(findings),
             results.won_back_section(findings),
+            external_section(findings),
             planning_section(findings),
             search.hyperparameter_section(findings),
             search.search_section(findings),

@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow.compute as pc
+
 from orchestrator.directory.reader import SweepDirectory, histories_of
 from store.open import Readable, SweepFiles
 from store.parts import LeftOut, part_cell, read_parts
+from store.sheet.external import PREFIX
 
 FOLDER = "damaged"
 """Subfolder of a directory for damaged parts, since nothing is deleted."""
@@ -69,7 +72,9 @@ def survey_tables(folder: SweepFiles, in_between: Callable[[], set[str]] | None 
     histories = histories_of(read_parts(folder, "history", left_out=left_out).to_pylist())
     predicted = read_parts(folder, "predictions", ("trial_id", "variant", "image"), left_out=left_out)
     read_parts(folder, "splits", ("seed", "fold", "image"), left_out=left_out)
-    with_predictions = set(predicted["trial_id"].unique().to_pylist())
+    # Those on an external test set say nothing about those on the sweep's own images.
+    own = pc.invert(pc.starts_with(predicted["variant"], PREFIX))
+    with_predictions = set(predicted.filter(own)["trial_id"].unique().to_pylist())
     lost = {}
     for row in rows:
         reason = _missing(row, len(histories.get(row["trial_id"], ())), with_predictions)

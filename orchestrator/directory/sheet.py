@@ -122,6 +122,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
             "painter": dataset.has_renderer,
             "share_images": dataset.share_images,
             **({"natural": dataset.natural.content()} if dataset.natural is not None else {}),
+            **_images(dataset),
         },
         "methods_info": {label: traits_of_method(method, draws[label]).content() for label, method in methods.items()},
         "cells": [
@@ -143,6 +144,13 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
             for cell in plan.cells
         ],
     }
+
+
+def _images(dataset: Dataset) -> dict[str, Any]:
+    """How images were made of files, nothing where the data set does not say it."""
+    # A data set that does not derive from Dataset may lack the attribute.
+    info = getattr(dataset, "images_info", None)
+    return {} if info is None else {"images": dict(info)}
 
 
 def _plugins(config: SweepConfig) -> dict[str, Any]:

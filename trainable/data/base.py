@@ -95,6 +95,8 @@ class Dataset(ABC):
             public ones.
         default_network: Network of a sweep that names none; None = the one for this size of images.
         natural: Bias of the images as they were collected; None where it is painted and there is no such thing.
+        images_info: How images were made of files, by which those of an external test set are made alike: ``fit``,
+            ``window`` (two values, or None where 8 bits stay as they are), ``everywhere``; None = nothing is known.
         variants_depend_on_bias: True where the ``unbiased`` law depends on the bias value (so ``ceiling`` does).
         attribute_bits: Where the attribute is made of several annotations, the bits of each: the bias probe asks for
             each annotation by itself. Empty = it is one.
@@ -122,6 +124,7 @@ class Dataset(ABC):
     share_images: bool = False
     default_network: str | None = None
     natural: NaturalBias | None = None
+    images_info: Mapping[str, Any] | None = None
     variants_depend_on_bias: bool = False
     attribute_bits: tuple[int, ...] = ()
     reweighting_target: NDArray[np.float64] | None = None

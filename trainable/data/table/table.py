@@ -79,7 +79,7 @@ def table(
     made = decoded(rows, _not_test(rows, paint is not None), recipe)
     _check_copies(rows, made.content)
     secret = hashlib.blake2b(made.content.tobytes(), digest_size=32, person=b"patients").digest()
-    return ImageTable(
+    data = ImageTable(
         made.images,
         rows.labels,
         rows.attribute,
@@ -99,6 +99,12 @@ def table(
         checksum=content_digest(made, recipe),
         info={**_info(rows, made), "attribute": Columns.of(columns).attribute_name},
     )
+    data.images_info = {
+        "fit": recipe.fit,
+        "window": None if made.window is None else [made.window.low, made.window.high],
+        "everywhere": recipe.window.everywhere,
+    }
+    return data
 
 
 def image_keys(content: NDArray[np.uint8]) -> list[str]:
