@@ -27,8 +27,8 @@ def predict(options: argparse.Namespace) -> int:
     )
     done = predict_with(options.dir, request, print)
     sheet = done.external
-    patients = f" of {sum(sheet.patients.values())} patients" if sheet.patients else ""
-    print(f"{sheet.name}: {sum(sheet.images.values())} images{patients} ({', '.join(_counted(sheet.images))})")
+    patients = f"; patients: {', '.join(_counted(sheet.patients))}" if sheet.patients else ""
+    print(f"{sheet.name}: {sum(sheet.images.values())} images ({', '.join(_counted(sheet.images))}){patients}")
     if sheet.note:
         print(sheet.note)
     before = f", {done.before} had predicted it before" if done.before else ""

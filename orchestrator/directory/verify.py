@@ -24,6 +24,8 @@ from store.open import Readable, SweepFiles, open_folder
 from store.packed import ZipFolder
 from store.parts import Owner, check_part, is_part, owner_of
 from store.sealed import check_tensors, digest, is_whole, unseal_bytes
+from store.sheet.external import FOLDER as EXTERNAL
+from store.sheet.external import external_of
 from trainable.plugins import Plugin
 from trainable.plugins.stored import FOLDER as PLUGINS
 from trainable.plugins.stored import Reference
@@ -129,11 +131,19 @@ def _files(folder: SweepFiles, verdict: Verdict) -> Verdict:
             verdict.check(f"{table}/{name}", partial(check_part, folder, table, name, owner))
     for name in folder.files(GATHERED):
         verdict.check(f"{GATHERED}/{name}", partial(_check_fast_copy, folder, name))
+    for name in folder.files(EXTERNAL):
+        verdict.check(f"{EXTERNAL}/{name}", partial(_external, folder, f"{EXTERNAL}/{name}"))
     _changes(folder, owner, verdict)
     _samples(folder, owner, verdict)
     if SHEET not in verdict.damaged:
         _plugins(folder, verdict)
     return verdict
+
+
+def _external(folder: SweepFiles, path: str) -> None:
+    data = folder.read(path)
+    if external_of(json.loads(data)) is None or not is_whole(path, data):
+        raise DamagedFile("its checksum is missing or does not agree: remove it, and predict again")
 
 
 def _check_fast_copy(folder: SweepFiles, name: str) -> None:

@@ -111,7 +111,7 @@ def read_external(
         ExternalSet(
             name=name,
             file=rows.name,
-            checksum=_checksum(made.content, names, attribute, rows),
+            data_checksum=_checksum(made.content, names, attribute, rows),
             images={c: names.count(c) for c in sweep.classes},
             patients={}
             if rows.patients is None

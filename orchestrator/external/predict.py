@@ -166,7 +166,7 @@ def _note(folder: Folder, sheet: ExternalSet) -> None:
         return
     except ValueError as error:
         raise InputError(f"{folder.uri}/{FOLDER}/{name} is damaged: remove it, and predict again") from error
-    if known is None or known.checksum != sheet.checksum:
+    if known is None or known.data_checksum != sheet.data_checksum:
         raise InputError(
             f"other data were predicted under the name '{sheet.name}' in {folder.uri} before: give this test set "
             "another name (--name)"

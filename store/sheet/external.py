@@ -24,7 +24,7 @@ class ExternalSet:
     Attributes:
         name: Its name in the sweep.
         file: File name of its table, without the folder.
-        checksum: Hash of the images with their classes, attributes and patients, whatever their order.
+        data_checksum: Hash of the images with their classes, attributes and patients, whatever their order.
         images: Number of images of each class.
         patients: Number of patients of each class; empty where the table names none.
         note: What a reader must know: rows that were left out, a window of its own; "" = nothing.
@@ -32,7 +32,7 @@ class ExternalSet:
 
     name: str
     file: str
-    checksum: str
+    data_checksum: str
     images: Mapping[str, int]
     patients: Mapping[str, int]
     note: str = ""
@@ -79,7 +79,7 @@ def external_of(content: Mapping[str, Any]) -> ExternalSet | None:
     """
     if not isinstance(content.get("name"), str):
         return None
-    name, file, checksum, note = (str(content.get(key) or "") for key in ("name", "file", "checksum", "note"))
+    name, file, checksum, note = (str(content.get(key) or "") for key in ("name", "file", "data_checksum", "note"))
     return ExternalSet(name, file, checksum, _counts(content.get("images")), _counts(content.get("patients")), note)
 
 

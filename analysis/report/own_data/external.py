@@ -89,17 +89,14 @@ def set_words(sheet: ExternalSet) -> str:
 
     Example:
         >>> set_words(ExternalSet("other", "other.csv", "ab", {"a": 3, "b": 4}, {}, "2 lines of other.csv left out"))
-        'other.csv: 7 images (a 3, b 4), each a patient of its own. 2 lines of other.csv left out.'
+        'other.csv: 7 images (a 3, b 4); each counts as a patient of its own. 2 lines of other.csv left out.'
     """
     counts = ", ".join(f"{name} {count}" for name, count in sheet.images.items())
     total = sum(sheet.images.values())
-    if sheet.patients:
-        of_classes = ", ".join(f"{name} {count}" for name, count in sheet.patients.items())
-        basis = f"of patients by class: {of_classes}"
-    else:
-        basis = "each a patient of its own"
+    of_classes = ", ".join(f"{name} {count}" for name, count in sheet.patients.items())
+    patients = f"patients: {of_classes}" if of_classes else "each counts as a patient of its own"
     note = f" {words.upper_first(sheet.note)}." if sheet.note else ""
-    return f"{sheet.file}: {total} images ({counts}), {basis}.{note}"
+    return f"{sheet.file}: {total} images ({counts}); {patients}.{note}"
 
 
 def _coverage(findings: Findings, curve: pd.DataFrame) -> str:

@@ -74,7 +74,7 @@ def read_cells(file: str, wanted: Iterable[str] | None = None) -> Cells:
     try:
         data = read_file(address)
     except FileNotFoundError as error:
-        raise DataOutOfReach(f"there is no table {shown(address)}: correct dataset.file") from error
+        raise DataOutOfReach(f"there is no table {shown(address)}: correct its path") from error
     except (Refused, Unreachable) as error:
         raise DataOutOfReach(
             f"{shown(address)} cannot be read ({error.reason}): check the address and the credentials"
