@@ -389,7 +389,7 @@ def external_curve(
         >>> predictions = analysis.load_predictions(analysis.example_folder(), "unbiased")
         >>> curve = external_curve(analysis.example(), predictions.assign(variant="external:other"))
         >>> row = curve.query("label == 'erm' and bias_value == 1 and facet == 'gamma = 0'").iloc[0]
-        >>> round(row["mean"], 3), row["band"]
+        >>> round(float(row["mean"]), 3), row["band"]
         (0.615, 'seeds and patients')
     """
     if metric not in METRICS:
