@@ -21,7 +21,7 @@ from trainable.testing.findings import Finding, guarded
 
 @dataclass(frozen=True)
 class Doing:
-    """What the process begins now, for the sentence where it ends or hangs.
+    """Work that the process begins now, named where it ends or hangs.
 
     Attributes:
         what: What is looked at.

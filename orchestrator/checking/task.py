@@ -15,7 +15,7 @@ TABLES = (".csv", ".tsv", ".parquet")
 
 @dataclass(frozen=True)
 class Task:
-    """What is checked.
+    """File that is checked, and how.
 
     Attributes:
         kind: What the file is.

@@ -11,7 +11,7 @@ import torch
 from store.columns import to_table
 from trainable.methods.base import METHODS, Choices, Method, Range, get_method
 from trainable.testing import adversaries
-from trainable.testing.findings import Finding, failure, guarded, some_of, where_defined
+from trainable.testing.findings import Finding, count, failure, guarded, some_of, where_defined
 from trainable.testing.toy import toys
 from trainable.testing.training import (
     Difference,
@@ -136,7 +136,7 @@ def _declared(method: Method, values: Mapping[str, Any]) -> Iterator[Finding]:
         )
     common = get_method("erm").defaults
     own = [name for name in method.defaults if name not in common]
-    yield Finding("ok", what, f"declares {len(own)} hyperparameters of its own and a default of each")
+    yield Finding("ok", what, f"declares {count(len(own), 'hyperparameter')} of its own and a default of each")
 
 
 def _trains(method: Method, values: Mapping[str, Any]) -> Iterator[Finding]:

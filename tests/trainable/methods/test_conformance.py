@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from store.errors import InputError
 from trainable.methods.base import Method, get_method, list_methods, register_method
 from trainable.methods.grayscale import luminance
 from trainable.spec import TrialSpec
+from trainable.testing.training import tensors_of, trained
 from trainable.trial.provenance import method_checksum
 from trainable.trial.trainer import Trainer
 
@@ -21,16 +22,8 @@ ANCHORED = [name for name in METHODS if get_method(name).anchor]
 MakeSpec = Callable[..., TrialSpec]
 
 
-def trained(spec: TrialSpec) -> Trainer:
-    trainer = Trainer(spec, "cpu")
-    while not trainer.finished:
-        trainer.train_epoch()
-    return trainer
-
-
 def body(trainer: Trainer) -> dict[str, Tensor]:
-    parts: tuple[tuple[str, nn.Module], ...] = (("f", trainer.nets.f), ("g", trainer.nets.g))
-    return {f"{name}.{key}": t.clone() for name, part in parts for key, t in part.state_dict().items()}
+    return tensors_of(f=trainer.nets.f, g=trainer.nets.g)
 
 
 def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
