@@ -16,6 +16,7 @@ import yaml
 from analysis.candidates import SEARCH_SEEDS
 from analysis.many_sweeps import beside
 from analysis.natural import with_natural
+from analysis.not_applicable import with_absent
 from analysis.selection import mark
 from store.columns import BIAS, bias_parameters
 from store.errors import InputError
@@ -23,7 +24,6 @@ from store.gathered import DERIVED, ORDER, Gathered, read_gathered
 from store.open import Location, SweepFiles, as_list, open_folder
 from store.parts import read_parts
 from store.sheet.external import PREFIX
-from store.sheet.natural import NaturalBias
 from store.sheet.sheet import Sheet, mapping_in
 
 # The same safe loader in C, ten times as fast, where PyYAML was built with it.
@@ -47,7 +47,7 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
         axis in which the bias is stronger), ``directory``, and each bias parameter once more under its own name
         (``rho`` beside ``bias_rho``).
         Sweeps of the same name have their folder beside it in ``sweep``. Where a sheet says the bias of the data as
-        they are, the frame carries it (``analysis.natural``), so that figures mark it.
+        they are, or where a method is not applicable, the frame carries it, so that figures and tables say it.
 
     Raises:
         InputError: A folder is not a sweep's, holds no finished trial yet, or was written by a newer version.
@@ -62,8 +62,13 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
     places = _places(directories)
     frames = _load_each(places)
     trials = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-    natural = {str(frame["sweep"].iloc[0]): _natural(open_folder(at)) for frame, at in zip(frames, places, strict=True)}
-    return with_natural(trials if superseded else counted(trials), natural)
+    sheets = {
+        str(frame["sweep"].iloc[0]): _telling_sheet(open_folder(at)) for frame, at in zip(frames, places, strict=True)
+    }
+    known = {sweep: sheet for sweep, sheet in sheets.items() if sheet is not None}
+    counting = trials if superseded else counted(trials)
+    with_absent(counting, {sweep: sheet.not_applicable for sweep, sheet in known.items()})
+    return with_natural(counting, {sweep: sheet.natural for sweep, sheet in known.items()})
 
 
 def counted(trials: pd.DataFrame) -> pd.DataFrame:
@@ -229,14 +234,15 @@ def read_config(folder: SweepFiles) -> dict[str, Any]:
 section = mapping_in
 
 
-def _natural(folder: SweepFiles) -> NaturalBias | None:
-    """Bias of the data as they are, of a sweep that knows it."""
+def _telling_sheet(folder: SweepFiles) -> Sheet | None:
+    """Sheet of a sweep that knows the bias of its data as they are, or places where a method is not applicable."""
     try:
-        known = b"natural:" in folder.read("sweep.yaml")
+        content = folder.read("sweep.yaml")
     except FileNotFoundError:
         return None
     # Reading the YAML of many cells takes longer than reading their rows.
-    return Sheet(read_config(folder)).natural if known else None
+    tells = b"natural:" in content or b"not_applicable:" in content
+    return Sheet(read_config(folder)) if tells else None
 
 
 def _places(directories: Location | Sequence[Location]) -> Sequence[Location]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.not_applicable import NOT_APPLICABLE
 from store.sheet.natural import NaturalBias, natural_of
 
 NATURAL = "natural"
@@ -14,6 +15,10 @@ NATURAL = "natural"
 
 Plain numbers and texts, since pandas copies ``attrs`` and writes them as JSON.
 """
+
+
+CARRIED = (NATURAL, NOT_APPLICABLE)
+"""Keys that a frame hands on to those computed from it."""
 
 
 def with_natural(frame: pd.DataFrame, of_sweeps: Mapping[str, NaturalBias | None]) -> pd.DataFrame:
@@ -60,7 +65,7 @@ def natural_in(frame: pd.DataFrame) -> dict[str, NaturalBias]:
 
 
 def like(frame: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
-    """Hand the bias of the data as they are on to a frame that was computed from another.
+    """Hand on to a frame what the one that it was computed from carries: the bias of the data, and absent places.
 
     Args:
         frame: The new rows.
@@ -74,6 +79,7 @@ def like(frame: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
         >>> list(natural_in(like(pd.DataFrame({"sweep": ["s"], "mean": [0.9]}), source)))
         ['s']
     """
-    if NATURAL in source.attrs:
-        frame.attrs[NATURAL] = source.attrs[NATURAL]
+    for key in CARRIED:
+        if key in source.attrs:
+            frame.attrs[key] = source.attrs[key]
     return frame

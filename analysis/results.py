@@ -14,6 +14,7 @@ from analysis.numbers.comparisons import Comparison, area_rows, won_back_rows
 from analysis.numbers.curve import curve_rows
 from analysis.numbers.published import COMPARABLE, beside_published
 from analysis.numbers.tables import headline_rule, table_of, with_place, with_published
+from analysis.points.absent import absent_points
 from analysis.points.external import with_external
 from analysis.points.measures import METRICS, measure_of
 from analysis.points.points import ERM, Point, collect, collect_columns, default_column
@@ -28,7 +29,8 @@ class Results:
     Attributes:
         trials: What ``analysis.load`` returned.
         column: The test column.
-        points: Its points; those without a finished seed included, so that gaps are seen.
+        points: Its points; those without a finished seed included, so that gaps are seen, and those at which a method
+            is not applicable.
     """
 
     def __init__(
@@ -50,7 +52,9 @@ class Results:
             InputError: A column that the trials do not have, or sweeps of different metrics.
         """
         self.trials, self.column = trials, column or default_column(trials)
-        self.points = tuple(collect(trials, predictions, self.column) if points is None else points)
+        gathered = collect(trials, predictions, self.column) if points is None else points
+        # Last, so that a line's first point is one with seeds.
+        self.points = (*gathered, *absent_points(trials, gathered))
 
     @classmethod
     def by_column(

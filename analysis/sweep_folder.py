@@ -107,8 +107,9 @@ class Sweep:
 
     @property
     def cells(self) -> list[Mapping[str, Any]]:
-        """The cells of the sweep, empty where the configuration does not list them."""
-        return [cell for cell in self.config.get("cells") or () if isinstance(cell, Mapping)]
+        """The cells of the sweep that have trials, empty where the configuration does not list them."""
+        listed = (cell for cell in self.config.get("cells") or () if isinstance(cell, Mapping))
+        return [cell for cell in listed if not cell.get("not_applicable")]
 
     def changed(self) -> list[tuple[str, int | None]]:
         """Describe every extension, with the number of test results that existed by then (None = not recorded)."""

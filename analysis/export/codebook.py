@@ -37,6 +37,8 @@ _SHARED = {
     "seeds": "The seeds in the order of the values, separated by semicolons.",
     "shared": "True where one cell serves the whole axis.",
     "named_by": "Of a worst class or group: the seeds that named it, other seeds, or itself (which lies too low).",
+    "not_applicable": "Why the method cannot work here; empty where it can.",
+    "left_out": "Bias values at which the method is not applicable, in words; empty where it is everywhere.",
     "caption": "The row in words.",
     "column": "The test column shown.",
     "text": "The result as printed.",

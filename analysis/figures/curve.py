@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from analysis.figures.natural import Mark, natural_marks
 from analysis.figures.notes import note_of
 from analysis.figures.published import Source, published_marks
 from analysis.figures.style import Style, styles
+from analysis.not_applicable import NOT_APPLICABLE, absent_words
 from analysis.points.measures import shown
 from analysis.points.pairing import least_points
 from store.errors import InputError
@@ -42,6 +44,7 @@ class DrawnLine:
         texts: ``[N]``, the description of each point, in lines.
         banded: ``[N]``, the points that have an interval.
         marks_only: Too few points to join.
+        breaks: Points before which the line is interrupted, since the method is not applicable in between.
     """
 
     name: str
@@ -55,6 +58,11 @@ class DrawnLine:
     texts: tuple[tuple[str, ...], ...]
     banded: NDArray[np.bool_]
     marks_only: bool
+    breaks: tuple[int, ...] = ()
+
+    def runs(self) -> list[NDArray[np.int64]]:
+        """Points that are joined, as their numbers: one run, or several where the line is interrupted."""
+        return [run for run in np.split(np.arange(len(self.x)), self.breaks) if len(run)]
 
     @property
     def band(self) -> bool:
@@ -137,6 +145,7 @@ def curve_figure(
             look[str(key[-1])],
             overlaid.index(key[:-1]),
             _line_name(line, curve, names or {}),
+            _absent_places(curve, rule, key, x_axis),
         )
         for key, line in rows.groupby([*_OVERLAID, "label"], sort=False)
     )
@@ -146,7 +155,7 @@ def curve_figure(
         title=f"{' and '.join(datasets)}: {metric} against bias, chosen by {rule_name(rule)}"
         if title is None
         else title,
-        note=note or note_of(datasets),
+        note="; ".join(filter(None, (note or note_of(datasets), absent_words(curve[curve["rule"] == rule])))),
         axis=x_axis,
         y_title=metric,
         y_range=_y_range(curve, [y for source in marks for method in source.methods for y in method.y.tolist()]),
@@ -158,7 +167,17 @@ def curve_figure(
     )
 
 
-def _line(line: pd.DataFrame, x_axis: Axis, style: Style, layer: int, name: str) -> DrawnLine:
+def _absent_places(curve: pd.DataFrame, rule: str, key: tuple[Any, ...], x_axis: Axis) -> Array:
+    """Places on the axis at which the method of a line is not applicable."""
+    if NOT_APPLICABLE not in curve:
+        return np.zeros(0)
+    rows = curve[(curve["rule"] == rule) & curve[NOT_APPLICABLE].notna()]
+    for name, value in zip([*_OVERLAID, "label"], key, strict=True):
+        rows = rows[rows[name] == value]
+    return rows[x_axis.column].to_numpy(dtype=float)
+
+
+def _line(line: pd.DataFrame, x_axis: Axis, style: Style, layer: int, name: str, absent: Array) -> DrawnLine:
     x, mean, low, high = (line[column].to_numpy(dtype=float) for column in (x_axis.column, "mean", "low", "high"))
     return DrawnLine(
         name=name,
@@ -172,6 +191,9 @@ def _line(line: pd.DataFrame, x_axis: Axis, style: Style, layer: int, name: str)
         texts=tuple(_texts(row) for row in line.to_dict("records")),
         banded=(line["band"] != "none").to_numpy(dtype=bool),
         marks_only=len(line) < least_points(str(line["facet"].iloc[0])) and len(line) < 3,
+        breaks=tuple(
+            i + 1 for i, (a, b) in enumerate(itertools.pairwise(x)) if ((absent - a) * (absent - b) < 0).any()
+        ),
     )
 
 

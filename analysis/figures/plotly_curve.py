@@ -129,10 +129,17 @@ def _common(line: DrawnLine, kind: str) -> dict[str, Any]:
 
 
 def _band(line: DrawnLine) -> go.Scatter:
-    x, low, high = (values[line.banded] for values in (line.x, line.low, line.high))
+    around: list[float] = []
+    edge: list[float] = []
+    for run in line.runs():
+        x, low, high = (values[run][line.banded[run]] for values in (line.x, line.low, line.high))
+        # A number that is none ends a shape, and the next one is filled by itself.
+        gap = [math.nan] if around else []
+        around += [*gap, *x, *x[::-1]]
+        edge += [*gap, *high, *low[::-1]]
     return go.Scatter(
-        x=_short([*x, *x[::-1]]),
-        y=_short([*high, *low[::-1]]),
+        x=_short(around),
+        y=_short(edge),
         fill="toself",
         fillcolor=line.style.fill(0.16),
         line={"width": 0},
@@ -159,21 +166,27 @@ def _dots(line: DrawnLine, x: Sequence[float]) -> go.Scatter:
 
 def _mean(line: DrawnLine) -> go.Scatter:
     style = line.style.of_layer(line.layer)
+    # A point that is none interrupts the line.
+    gaps = list(line.breaks)
+    x, mean, low, high = (np.insert(values, gaps, np.nan) for values in (line.x, line.mean, line.low, line.high))
+    texts = ["<br>".join(safe(text) for text in texts) for texts in line.texts]
+    for gap in reversed(gaps):
+        texts.insert(gap, "")
     bars = {
         "type": "data",
         "symmetric": False,
-        "array": line.high - line.mean,
-        "arrayminus": line.mean - line.low,
+        "array": high - mean,
+        "arrayminus": mean - low,
         "color": style.color,
     }
     return go.Scatter(
-        x=line.x,
-        y=line.mean,
+        x=x,
+        y=mean,
         mode="markers" if line.marks_only else "lines+markers",
         line={"color": style.color, "dash": style.dash, "width": 2.4},
         marker={"size": 9, "color": style.color, "symbol": style.symbol},
         error_y=bars if line.bars else None,
-        customdata=["<br>".join(safe(text) for text in texts) for texts in line.texts],
+        customdata=texts,
         hovertemplate=f"<b>{safe(line.name)}</b><br>%{{customdata}}<extra></extra>",
         **_common(line, "mean"),
     )

@@ -133,13 +133,15 @@ def _mark_natural(axes: Any, x_axis: Axis, mark: Mark) -> None:
 
 def _line(axes: Any, line: DrawnLine) -> None:
     color, marker = line.style.color, _MARKERS.get(line.style.symbol, "o")
-    x, mean, low, high = (values[line.banded] for values in (line.x, line.mean, line.low, line.high))
-    if line.band:
+    for run in line.runs() if line.band else ():
+        x, low, high = (values[run][line.banded[run]] for values in (line.x, line.low, line.high))
         axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
-    elif line.bars:
+    if line.bars:
+        x, mean, low, high = (values[line.banded] for values in (line.x, line.mean, line.low, line.high))
         axes.errorbar(x, mean, np.abs(np.stack([low, high]) - mean), fmt="none", color=color, linewidth=0.8)
     dots = [(v, value) for v, values in zip(line.x, line.values, strict=True) for value in values]
     axes.plot(*zip(*dots, strict=True), linestyle="none", marker=marker, markersize=1.8, color=color, alpha=0.6)
-    axes.plot(line.x, line.mean, linestyle="none" if line.marks_only else _DASHES.get(line.style.dash, "-"),
+    x, mean = (np.insert(values, list(line.breaks), np.nan) for values in (line.x, line.mean))
+    axes.plot(x, mean, linestyle="none" if line.marks_only else _DASHES.get(line.style.dash, "-"),
               linewidth=1.2, color=color, marker=marker, markersize=4,
               markerfacecolor="white" if line.layer else color, label=line.name)  # fmt: skip

@@ -18,6 +18,7 @@ from analysis.points.pairing import (
     common_seeds,
     counterpart_curve,
     grid_of,
+    left_out,
     line_names,
     paired_samples,
 )
@@ -124,6 +125,8 @@ def _own(curve: Curve, place: Between | None, grid: Sequence[float], value: floa
         return None, (
             f"{line.bias_axis} = {value:.3g} lies outside the values measured ({measured}), and nothing is extrapolated"
         )
+    if out := left_out(dict.fromkeys((place.low, place.high)), curve):
+        return None, f"not applicable at {line.bias_axis} = {out}"
     absent = [end for end in dict.fromkeys((place.low, place.high)) if not (end in curve and curve[end].seeds)]
     if absent:
         return None, f"no finished seed at {line.bias_axis} {' and '.join(f'{end:g}' for end in absent)}"

@@ -14,11 +14,13 @@ from analysis.points.pairing import (
     BASIS,
     LINE,
     Curve,
+    applicable,
     basis_of,
     common_seeds,
     counterpart,
     grid_of,
     least_points,
+    left_out,
     line_names,
     paired_samples,
 )
@@ -55,7 +57,8 @@ def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd
     rows: list[dict[str, Any]] = []
     for key, curve in curves.items():
         first = next(iter(curve.values()))
-        grid = grid_of(curves, key)
+        whole = grid_of(curves, key)
+        grid = applicable(whole, curve)
         if (
             # The ceiling is trained without bias: there is no bias strength at which it breaks.
             first.line.method == CEILING
@@ -83,11 +86,12 @@ def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd
                 "not_better_from": _not_better(curves, curve, grid, direction),
                 # As text: the default differs from one bias value to the next.
                 "threshold": f"{threshold:g}" if threshold is not None else f"ceiling - {MARGIN:g}",
+                "left_out": left_out(whole, curve),
                 **(basis if ends[0] else {**basis, "band": "none"}),
             }
         )
         rows[-1]["caption"] = breaking_words(rows[-1])
-    more = ["value", "censored", "text", "low", "high", "not_better_from", "threshold", *BASIS, "caption"]
+    more = ["value", "censored", "text", "low", "high", "not_better_from", "threshold", "left_out", *BASIS, "caption"]
     return pd.DataFrame(rows, columns=[*LINE, *more])
 
 

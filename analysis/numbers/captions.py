@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.not_applicable import absent_words
 from store.rules import rule_name
 
 Row = Mapping[Any, Any]
@@ -45,7 +46,8 @@ def table_caption(curve: pd.DataFrame, metric: str, rule: str) -> str:
         words += f" At {short} of {len(rows)} points fewer seeds have finished than planned."
     if rows["n_added"].max():
         words += f" {rows['n_added'].max()} of the seeds were added after results had been seen."
-    return words
+    absent = absent_words(curve, reasons=True)
+    return f"{words} {absent[:1].upper()}{absent[1:]}." if absent else words
 
 
 def kinds_of(rows: pd.DataFrame) -> list[str]:
@@ -204,7 +206,7 @@ def area_words(row: Row, reference: str) -> str:
     """
     if row["area"] != row["area"]:
         return f"{_line(row)}: no area, {row['reason']}"
-    words = f"mean over the axis {row['area']:.3f}{_ends(row, 'low', 'high')},"
+    words = f"mean over the axis{_left_out(row)} {row['area']:.3f}{_ends(row, 'low', 'high')},"
     if row["difference"] == row["difference"]:
         ends = _ends(row, "difference_low", "difference_high")
         words += (
@@ -213,6 +215,12 @@ def area_words(row: Row, reference: str) -> str:
     elif row["reason"]:
         words += f" no difference to {reference} ({row['reason']}),"
     return f"{_line(row)}: {words} {_basis(row)}"
+
+
+def _left_out(row: Row) -> str:
+    if not row.get("left_out"):
+        return ""
+    return f" without {row['bias_axis']} = {row['left_out']}, where the method is not applicable,"
 
 
 def breaking_words(row: Row) -> str:
@@ -230,7 +238,7 @@ def breaking_words(row: Row) -> str:
         words = f"falls below {row['threshold']} at {row['bias_axis']} = {row['text']}"
     if row["low"]:
         words += f" [{row['low']}, {row['high']}] (percentiles of the crossed bootstrap)"
-    return f"{_line(row)}: {words}, {_basis(row)}"
+    return f"{_line(row)}: {words}{_left_out(row)}, {_basis(row)}"
 
 
 def confusion_words(row: Row) -> str:

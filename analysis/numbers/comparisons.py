@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from analysis.points.pairing import (
     BASIS,
     LINE,
     Curve,
+    applicable,
     band_name,
     basis_of,
     common_seeds,
@@ -22,6 +23,7 @@ from analysis.points.pairing import (
     counterpart_curve,
     grid_of,
     least_points,
+    left_out,
     line_names,
     paired_samples,
 )
@@ -53,6 +55,7 @@ class Comparison:
         test: The paired test over seeds alone, a statement about these test images; None for a single seed.
         at: ``area``, or the bias value as text.
         reason: Why there is no comparison; "" where there is one.
+        left_out: Of areas, the bias values at which one of the methods is not applicable, in words; "" = none.
     """
 
     method: str
@@ -68,6 +71,7 @@ class Comparison:
     test: PairedTest | None
     at: str = AREA
     reason: str = ""
+    left_out: str = ""
 
 
 def won_back_rows(points: Sequence[Point]) -> pd.DataFrame:
@@ -122,7 +126,8 @@ def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     for key, curve in curves.items():
         first = next(iter(curve.values()))
-        grid = grid_of(curves, key)
+        whole = grid_of(curves, key)
+        grid = applicable(whole, curve)
         # The area needs the line alone, the difference both lines: one may exist without the other.
         area, reason = _area(curve, grid)
         comparison = _to_reference(curves, key, grid, reference)
@@ -140,12 +145,13 @@ def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
                 "sign_flip_p": test.sign_flip_p if test else math.nan,
                 "n_pairs": comparison.n_seeds if comparison and test else 0,
                 "reason": reason or (comparison.reason if comparison else ""),
+                "left_out": left_out(whole, curve),
                 **basis_of(first, area),
             }
         )
         rows[-1]["caption"] = area_words(rows[-1], reference)
     differences = ["difference", "difference_low", "difference_high", "p", "p_seeds", "sign_flip_p", "n_pairs"]
-    names = ["area", "low", "high", *differences, "reason", *BASIS, "caption"]
+    names = ["area", "low", "high", *differences, "reason", "left_out", *BASIS, "caption"]
     frame = pd.DataFrame(rows, columns=[*LINE, *names])
     frame["p_holm"] = math.nan
     # The ceiling is no method that competes: it would make the adjustment of the others stricter.
@@ -158,7 +164,8 @@ def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
 def compare_curves(first: Curve, second: Curve, grid: list[float], reference: str) -> Comparison:
     """Compare two curves' normalised areas, paired on the seeds both have at every bias value.
 
-    The interval is the curve's band on the paired difference, patients included where both have predictions.
+    The interval is the curve's band on the paired difference, patients included where both have predictions. Bias
+    values at which one of the methods is not applicable are left out of both.
 
     Args:
         first: Points by bias value.
@@ -170,6 +177,8 @@ def compare_curves(first: Curve, second: Curve, grid: list[float], reference: st
         The comparison.
     """
     line = next(iter(first.values())).line
+    without = left_out(grid, first, second)
+    grid = applicable(grid, first, second)
     for curve, label in ((first, line.label), (second, reference)):
         gaps = [value for value in grid if value not in curve or not curve[value].seeds]
         if gaps or not curve:
@@ -183,7 +192,7 @@ def compare_curves(first: Curve, second: Curve, grid: list[float], reference: st
     if not seeds:
         return no_comparison(line.label, reference, line.rule, "no seed has finished at every bias value in both")
     a, b = (_area_of(samples, grid) for samples in _both(first, second, grid, seeds))
-    return _compared(first[grid[0]], reference, AREA, a, b)
+    return replace(_compared(first[grid[0]], reference, AREA, a, b), left_out=without)
 
 
 def compare_at(first: Point, second: Point) -> Comparison:

@@ -48,6 +48,7 @@ COLUMNS = (
     "hyperparameters",
     "shared",
     "named_by",
+    "not_applicable",
     "caption",
 )
 
@@ -143,6 +144,7 @@ def _row(point: Point, measure: Measure) -> dict[str, Any]:
         "hyperparameters": point.hyperparameters,
         "shared": point.shared,
         "named_by": named_by,
+        "not_applicable": point.not_applicable or None,
     }
 
 
@@ -175,6 +177,8 @@ def caption(row: dict[str, Any], worst: float = 0.0) -> str:
         'lnl at rho = 1, chosen by biased validation: no seed finished (5 planned)'
     """
     words = [f"{row['label']} at {row['bias_axis']} = {row['bias_value']:g}, chosen by {rule_name(row['rule'])}:"]
+    if row.get("not_applicable"):
+        return f"{words[0]} not applicable: {row['not_applicable']}"
     if row["n_seeds"] == 0:
         return f"{words[0]} no seed finished ({row['n_planned']} planned)"
     words.append(f"mean {row['mean']:.3f}")

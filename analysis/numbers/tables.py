@@ -178,7 +178,7 @@ def cell_text(row: dict[Any, Any]) -> str:
         row: A row of ``accuracy_vs_bias``.
 
     Returns:
-        The text; "" where no seed has finished.
+        The text; "" where no seed has finished, and ``not applicable`` where the method cannot work.
 
     Example:
         >>> cell_text({"n_seeds": 5, "band": "seeds only", "mean": 0.93, "low": 0.91, "high": 0.95})
@@ -187,7 +187,7 @@ def cell_text(row: dict[Any, Any]) -> str:
         '0.980 [0.950, 1.000]'
     """
     if not row["n_seeds"]:
-        return ""
+        return "not applicable" if row.get("not_applicable") else ""
     if row["band"] == "none":
         return f"{row['mean']:.{DECIMALS}f} (1 seed)"
     up, down = row["high"] - row["mean"], row["mean"] - row["low"]

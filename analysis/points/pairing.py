@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from analysis.points.points import Point
@@ -89,6 +89,36 @@ def grid_of(curves: Mapping[tuple[str, ...], Curve], key: tuple[str, ...]) -> li
         [0.5, 0.9, 1.0]
     """
     return sorted({value for other, curve in curves.items() if other[:-1] == key[:-1] for value in curve})
+
+
+def applicable(grid: Iterable[float], *curves: Curve) -> list[float]:
+    """Bias values of a grid at which all methods of some curves are applicable.
+
+    Args:
+        grid: Bias values.
+        *curves: Points by bias value.
+
+    Example:
+        >>> applicable([0.5, 1.0], {})
+        [0.5, 1.0]
+    """
+    return [value for value in grid if not any(value in c and c[value].not_applicable for c in curves)]
+
+
+def left_out(grid: Iterable[float], *curves: Curve) -> str:
+    """Write the bias values at which a method of some curves is not applicable: "1", "0 and 1", or "".
+
+    Args:
+        grid: Bias values.
+        *curves: Points by bias value.
+
+    Example:
+        >>> left_out([0.5, 1.0], {})
+        ''
+    """
+    grid = list(grid)
+    within = applicable(grid, *curves)
+    return " and ".join(f"{value:g}" for value in grid if value not in within)
 
 
 def least_points(facet: str) -> int:

@@ -77,6 +77,7 @@ class Point:
         n_added: Seeds among those planned that were added after test results existed.
         unit: What the K values are of: ``seeds``, ``splits`` (the seeds nested in them), or ``repetitions`` of the
             whole procedure, search included.
+        not_applicable: Why the method cannot work here, in which case there are no seeds; "" where it can.
     """
 
     line: Line
@@ -97,6 +98,7 @@ class Point:
     inside: tuple[tuple[float, ...], ...] = ()
     n_short: int = 0
     n_added: int = 0
+    not_applicable: str = ""
 
     def of_seeds(self, seeds: Sequence[int]) -> NDArray[np.float64]:
         """Values of the given seeds, in their order: ``[K]``."""

@@ -153,6 +153,8 @@ class PairOfCurves:
         for curve, label in ((first, self._keys[0][-1]), (second, reference)):
             if not values or values[0] not in curve or not curve[values[0]].seeds:
                 reason = f"{label} has no finished seed at {self.axis} {text}"
+                if values and values[0] in curve and (why := curve[values[0]].not_applicable):
+                    reason = f"{label} is not applicable at {self.axis} {text}: {why}"
                 return no_comparison(self._keys[0][-1], reference, self._rule, reason, text)
         return compare_at(first[values[0]], second[values[0]])
 

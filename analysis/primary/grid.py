@@ -58,7 +58,11 @@ def grid_of_pair(config: Mapping[str, Any], labels: tuple[str, str]) -> Grid:
         ()
     """
     sheet = Sheet(config)
-    listed = [cell for cell in sheet.cells if cell.bias_value is not None and cell.bias_strength is not None]
+    listed = [
+        cell
+        for cell in sheet.cells
+        if cell.bias_value is not None and cell.bias_strength is not None and cell.not_applicable is None
+    ]
     ceilings = [cell for cell in listed if sheet.traits(cell.label, cell.method).ceiling]
     shared = ceilings if len({cell.bias_value for cell in ceilings}) == 1 else []
     biased = [cell for cell in listed if cell not in shared]

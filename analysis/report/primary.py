@@ -79,7 +79,9 @@ def place_words(primary: Primary) -> str:
     at, facet = primary.comparison.at, primary.comparison.facet
     beside = f", {facet}" if facet else ""
     if primary.at == AREA:
-        return f" with {facet}" if facet else ""
+        without = primary.comparison.left_out
+        common = f" without {primary.axis} = {without}, where one of them is not applicable" if without else ""
+        return (f" with {facet}" if facet else "") + common
     if primary.at == STRONGEST:
         return " at the strongest bias" + (f" ({primary.axis} = {at}{beside})" if at != STRONGEST else "")
     return f" at {primary.axis} = {at}{beside}"
@@ -258,7 +260,8 @@ def _beside(primary: Primary, by: str = "by ") -> str:
     if beside is None or beside.reason:
         return ""
     facet = f", {beside.facet}" if beside.facet else ""
-    return f"; at the strongest bias ({primary.axis} = {beside.at}{facet}) {by}{signed(beside.difference)}"
+    common = "common " if primary.comparison.left_out else ""
+    return f"; at the strongest {common}bias ({primary.axis} = {beside.at}{facet}) {by}{signed(beside.difference)}"
 
 
 def _declared(standing: Standing) -> str:

@@ -77,6 +77,9 @@ def _won_back(findings: Findings, won: pd.DataFrame) -> Markup:
     lines: dict[str, dict[float, str]] = {}
     for r in won.to_dict("records"):
         lines.setdefault(findings.line_name(r), {})[r["bias_value"]] = r["text"]
+    same = (findings.curve["rule"] == won["rule"].iloc[0]) & (findings.curve["dataset"] == won["dataset"].iloc[0])
+    for r in findings.curve[same & findings.curve["not_applicable"].notna()].to_dict("records"):
+        lines.setdefault(findings.line_name(r), {})[r["bias_value"]] = "not applicable"
     rows = [[name, *(cells.get(value, "") for value in values)] for name, cells in lines.items()]
     bands, seeds = " or ".join(sorted(set(won["band"]))), sorted(set(won["n_seeds"]))
     unit = unit_of(sorted(set(won["band"])))
@@ -99,7 +102,7 @@ def _areas(findings: Findings, rule: str) -> Markup:
     lines = [
         [
             findings.line_name(r),
-            r["reason"] if pd.isna(r["area"]) else f"{r['area']:.3f} {_ends(r['low'], r['high'])}",
+            r["reason"] if pd.isna(r["area"]) else f"{r['area']:.3f} {_ends(r['low'], r['high'])}{_without(r)}",
             ("" if pd.isna(r["area"]) else r["reason"])
             if pd.isna(r["difference"])
             else f"{r['difference']:+.3f} {_ends(r['difference_low'], r['difference_high'])}",
@@ -114,6 +117,11 @@ def _areas(findings: Findings, rule: str) -> Markup:
         "adjusted by Holm (descriptive), where the curve falls .05 below the ceiling (95 % interval by the crossed "
         "bootstrap, weaker bias first), and the weakest bias at which the method is not better than erm any more"
     )
+    if (rows["left_out"] != "").any():
+        caption += (
+            ". Where a method is not applicable at a bias value, its area, its breaking point and its difference to "
+            "erm are those of the other values alone, for both methods"
+        )
     late = words.added_of(findings, rule)
     caption += f". {late}" if late else ""
     return m.table(["method", "area", "minus erm", "p (Holm)", "breaks at", "not better from"], lines, caption)
@@ -209,6 +217,11 @@ def _breaking(row: dict[Any, Any]) -> str:
     if pd.isna(row["text"]):
         return ""
     return f"{row['text']} [{row['from']}, {row['to']}]" if row["from"] else str(row["text"])
+
+
+def _without(row: dict[Any, Any]) -> str:
+    """Say which bias values an area leaves out, so that it is not read as one of the whole axis."""
+    return f" without {row['bias_axis']} {row['left_out']} (not applicable)" if row["left_out"] else ""
 
 
 def _ends(low: float, high: float) -> str:
