@@ -125,7 +125,12 @@ class ImageSet:
         return torch.zeros((1, *self.images.shape[1:]), dtype=torch.uint8)
 
     def batches(self, size: int) -> Iterator[Tensor]:
-        """The images in their order, uint8 ``[size, 3, H, W]`` and a rest."""
+        """The images in their order, uint8 ``[size, 3, H, W]`` and a rest.
+
+        Images that are stored come in smaller batches, since what a network makes of them takes memory too.
+        """
+        if isinstance(self.images, StoredImages):
+            size = self.images.batch(size)
         for start in range(0, len(self), size):
             yield self.images[start : start + size]
 

@@ -12,6 +12,9 @@ from torch import Tensor
 KEPT_BYTES = 2**26
 """Most bytes of images that are read into memory at once and stay there."""
 
+BATCH_PIXELS = 2**20
+"""Most pixels of a batch of stored images that is evaluated, e.g. 64 images of 128 pixels."""
+
 Read = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 
 
@@ -46,6 +49,10 @@ class StoredImages:
     def __getitem__(self, rows: slice | Tensor) -> Tensor:
         index = np.arange(len(self))[rows] if isinstance(rows, slice) else rows.cpu().numpy()
         return torch.from_numpy(self._read(index.astype(np.int64)))
+
+    def batch(self, size: int) -> int:
+        """Images of a batch that is evaluated: at most ``size``, and ``BATCH_PIXELS`` in all."""
+        return max(1, min(size, BATCH_PIXELS // self.shape[-1] ** 2))
 
     def at(self, rows: Tensor) -> StoredImages:
         """Those at some positions, int64 ``[M]``, that stay where they are too."""

@@ -174,6 +174,8 @@ class Feed:
         """
         count = self.n if most is None else min(self.n, most)
         chosen = torch.linspace(0, self.n - 1, count, dtype=torch.float64).long().to(self._device)
+        if isinstance(self._pixels, StoredImages):
+            size = self._pixels.batch(size)
         for index in torch.split(chosen, size):
             x = self._float(index)
             yield (self._transform(x) if self._transform is not None else x), self.y.index_select(0, index)
