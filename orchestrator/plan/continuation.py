@@ -13,6 +13,7 @@ _MAY_CHANGE = (
     "plugins",
     "dataset.bias",
     "dataset.folds",
+    "dataset.share_images",
     "methods",
     "search.trials",
     "search.repeats",

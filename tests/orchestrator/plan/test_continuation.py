@@ -49,6 +49,10 @@ def test_the_same_configuration_goes_on() -> None:
         ({"confirm": {"seeds": 2, "rules": ["val_biased"]}}, "confirm.rules"),
         ({"search": {"trials": 9}}, "search.trials"),
         ({"dataset": {"name": "fake", "bias": {"rho": [0.0, 1.0]}}}, "dataset.bias.rho"),
+        (
+            {"dataset": {"name": "fake", "bias": {"rho": [0.0, 0.5, 1.0]}, "share_images": True}},
+            "dataset.share_images",
+        ),
         ({"methods": ["erm", "lnl", "grl"]}, "methods"),
         ({"methods": ["erm"]}, "methods"),
         ({"methods": ["erm", {"name": "lnl", "resources": {"gpu": "1/2"}}]}, "methods"),
