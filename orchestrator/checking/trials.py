@@ -49,6 +49,8 @@ def trial_findings(plan: Plan, seconds: float) -> Iterator[Finding | Doing]:
         seconds: Time that they may take together; what it does not suffice for is named.
     """
     cells, began = _chosen(plan), time.monotonic()
+    if not cells:
+        return
     most = _affordable(plan, seconds / len(cells))
     groups = len(plan.dataset.classes) * max(1, len(plan.dataset.attributes))
     outcomes: list[tuple[Cell, Outcome]] = []
