@@ -32,8 +32,12 @@ from trainable.spec import TrialSpec
 @functools.cache
 def package_version() -> str:
     """Version of this package, or "0" where it is not installed."""
+    return _version("lnl-sweep")
+
+
+def _version(package: str) -> str:
     try:
-        return importlib.metadata.version("lnl-sweep")
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "0"
 
@@ -134,16 +138,21 @@ def network_checksum(network: str, options: Mapping[str, Any] | None = None) -> 
     Returns:
         Digest over the file of its builder, those of the code that its options name, and what they import of
         ``trainable.networks`` or, where they are a user's own, of their package and folder and of other plug-ins. A
-        network typed into an interpreter, whose source cannot be read, is told apart by its name alone.
+        network typed into an interpreter, whose source cannot be read, is told apart by its name alone, and one of timm
+        by its name and timm's version.
 
     Example:
         >>> network_checksum("small_cnn") == network_checksum("pixel_front")
         False
     """
-    from trainable.networks.base import NETWORKS, network_module
+    from trainable.networks.base import NETWORKS, TIMM, network_module
 
     modules = [network_module(network), *_code_of(NETWORKS, network, options or {})]
-    return _digest(network, modules, "trainable.networks", _SHARED_NETWORKS)
+    name = network
+    if network.startswith(TIMM):
+        # The layers of a model are in timm's own source, which its version stands for.
+        name = f"{network} {_version('timm')}"
+    return _digest(name, modules, "trainable.networks", _SHARED_NETWORKS)
 
 
 def _digest(name: str, first: Iterable[str], within: str, shared: tuple[str, ...]) -> str:

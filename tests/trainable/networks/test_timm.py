@@ -14,6 +14,7 @@ from trainable.data.base import load_dataset
 from trainable.networks.base import DataShape, network_module
 from trainable.networks.build import build_nets
 from trainable.networks.modes import evaluating
+from trainable.trial.provenance import network_checksum
 
 BY_IMAGE = DataShape.of(load_dataset("coloured_digits", bias_label="image"))
 
@@ -58,6 +59,12 @@ def test_weights_bring_the_models_own_normalisation(timm: Any, tmp_path: Path) -
             donor.layer1(donor.maxpool(donor.act1(donor.bn1(donor.conv1((x - nets.f[0].mean) / nets.f[0].std)))))
         )  # type: ignore
         assert torch.allclose(nets.f(x), expected, atol=1e-5)
+
+
+def test_another_version_of_timm_counts_as_another_source(timm: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = network_checksum("timm:resnet18"), network_checksum("resnet18")
+    monkeypatch.setattr("importlib.metadata.version", lambda package: "0.0.1")
+    assert network_checksum("timm:resnet18") != before[0] and network_checksum("resnet18") == before[1]
 
 
 @pytest.mark.parametrize(
