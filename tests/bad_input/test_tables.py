@@ -94,6 +94,12 @@ def as_text(text: bytes) -> Change:
     return lambda folder, rows: (folder / "labels.csv").write_bytes(text)
 
 
+def several_arrays(folder: Path, rows: Rows) -> None:
+    np.savez(folder / "images" / "a.npz", np.zeros((3, 3)))
+    (folder / "images" / "a.npz").rename(folder / "images" / "0005.npy")
+    rows[6][0] = "images/0005.npy"
+
+
 NOT_FINITE = np.full((72, 64), 1500, np.float32)
 NOT_FINITE[3, 4] = np.nan
 
@@ -111,6 +117,9 @@ NOT_FINITE[3, 4] = np.nan
         (image(5, NOT_FINITE), {}, "holds 1 values that are not finite"),
         (image(6, b"no picture"), {}, "1 of 48 images of labels.csv cannot be used"),
         (image(6, b""), {}, "is empty (line 8)"),
+        (image(5, np.full((72, 64), 1e300)), {}, "holds 4608 values that are not finite"),
+        (several_arrays, {}, "0005.npy must hold one array, but is an archive of several (.npz)"),
+        (column(1, lambda k: "no\nne" if k % 2 else "yes"), {}, "must be one line of text, but line 3 holds 'no\\nne'"),
         (column(1, lambda k: "none"), {}, "two classes or more"),
         (column(1, lambda k: ""), {}, "no row that can be used"),
         (column(1, lambda k: f"{k / 7:.3f}"), {}, "48 different numbers in 48 lines: cut them"),
@@ -125,7 +134,14 @@ NOT_FINITE[3, 4] = np.nan
         (as_text(b"path,label,bias,patient\nM\xfcller.png,a,b,c\n"), {}, "line 2 holds the byte 0xfc"),
         (as_text("path,label\n".encode("utf-16")), {}, "must be text in UTF-8"),
         (None, {"file": "set/label.csv"}, "there is no table "),
-        (None, {"file": "set"}, "it is a folder"),
+        (None, {"file": "set"}, "it is a folder: give the path of a CSV, TSV or Parquet"),
+        (None, {"file": 3}, "file must be the path of a table, e.g. labels.csv, but is 3"),
+        (None, {"file": ""}, "file must be the path of a table, e.g. labels.csv, but is ''"),
+        (None, {"file": "s3://bucket"}, "a file in an object store is s3://BUCKET/KEY, but got s3://bucket"),
+        (None, {"span": 3}, "span must be two values in [0, 1], the lower one first, but got 3"),
+        (None, {"span": ["low", 1]}, "span must be two values in [0, 1]"),
+        (None, {"paint": 3}, "paint of table must be a function, e.g. file.py:draw, but is 3"),
+        (None, {"paint": "torch:zeros"}, "paint of table fails on image "),
         (None, {"columns": {**COLUMNS, "label": "lable"}}, "no column 'lable': did you mean 'label'?"),
         (None, {"columns": {**COLUMNS, "lable": "label"}}, "did you mean 'label'?"),
         (None, {"columns": {"path": "path", "label": "label"}}, "must name the column of the attribute"),

@@ -136,6 +136,8 @@ class ImageTable(Dataset):
                 raise InputError(
                     f"{called} has {len(self._labels)} labels, but {len(values)} {column}: give one an image"
                 )
+        if paint is not None and not callable(paint):
+            raise InputError(f"paint of {called} must be a function, e.g. file.py:draw, but is {paint!r}")
         if rho_of is not None and rho_of not in self.classes:
             raise unknown_name("class in rho_of", rho_of, self.classes)
         if size != "auto" and (isinstance(size, bool) or not isinstance(size, int) or size < 2):
@@ -195,9 +197,13 @@ class ImageTable(Dataset):
 
     def decide(self, options: Mapping[str, Any]) -> None:
         """Take the span of a sweep's axis: lowest and highest rho."""
-        low, high = (float(end) for end in options["span"])
+        span = options["span"]
+        try:
+            low, high = (float(end) for end in span)
+        except (TypeError, ValueError):
+            low, high = 1.0, 0.0
         if not 0 <= low <= high <= 1:
-            raise InputError(f"span must be two values in [0, 1], the lower one first, but got {options['span']!r}")
+            raise InputError(f"span must be two values in [0, 1], the lower one first, but got {span!r}")
         self.span = (low, high)
 
     def options_for(self, points: Sequence[Mapping[str, float]]) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from trainable.data.table.reading.medical import dicom_pixels, is_dicom, is_nifti, nifti_pixels
 from trainable.data.table.reading.sources import slice_of
@@ -144,6 +144,8 @@ def _array_pixels(data: bytes, name: str) -> NDArray[Any]:
         array = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise InputError(f"{name} cannot be read as .npy ({reason_of(error)})") from error
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{name} must hold one array, but is an archive of several (.npz): save each as .npy")
     if array.dtype.kind not in "buif" or not array.size:
         raise InputError(f"{name} must hold numbers of pixels, but holds {array.dtype} of shape {array.shape}")
     known = (1, *_COLOURED)
@@ -156,7 +158,9 @@ def _array_pixels(data: bytes, name: str) -> NDArray[Any]:
     if array.dtype.kind == "b":
         return array.astype(np.uint8) * np.uint8(255)
     # Whole numbers keep their kind: uint8 is the one that needs no window.
-    return array.astype(np.float32) if array.dtype.kind == "f" or array.dtype.itemsize > 4 else array
+    with np.errstate(over="ignore"):
+        # What float32 cannot hold becomes infinite, which is refused.
+        return array.astype(np.float32) if array.dtype.kind == "f" or array.dtype.itemsize > 4 else array
 
 
 def _pillow_pixels(data: bytes, name: str) -> NDArray[Any]:
@@ -171,6 +175,8 @@ def _pillow_pixels(data: bytes, name: str) -> NDArray[Any]:
         raise
     except MemoryError:
         raise
+    except UnidentifiedImageError as error:
+        raise InputError(f"{name} cannot be read as an image (no format that Pillow knows)") from error
     except Exception as error:
         # Its readers raise errors of many kinds, SyntaxError among them.
         raise InputError(f"{name} cannot be read as an image ({reason_of(error)})") from error

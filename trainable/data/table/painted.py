@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from trainable.data.stored import Read
 from trainable.errors import InputError
 from trainable.randomness import derive, numpy_generator
+from trainable.texts import reason_of
 
 Painter = Callable[[NDArray[np.uint8], str, np.random.Generator], NDArray[np.uint8]]
 Ints = NDArray[np.int64]
@@ -56,7 +58,7 @@ def painting(
         The function of positions in the set.
 
     Raises:
-        InputError: (By the function.) The painter returns another kind of image.
+        InputError: (By the function.) The painter raises, or returns another kind of image.
 
     Example:
         >>> black = lambda rows: np.zeros((len(rows), 3, 4, 4), dtype=np.uint8)
@@ -82,10 +84,22 @@ def _painted(
     for i, row in enumerate(rows):
         name = names[attribute[row]]
         generator = numpy_generator(derive("paint", role), str(index[row]))
-        image: Any = paint(np.ascontiguousarray(images[i].transpose(1, 2, 0)), name, generator)
+        try:
+            image: Any = paint(np.ascontiguousarray(images[i].transpose(1, 2, 0)), name, generator)
+        except Exception as error:
+            raise InputError(
+                f"paint of {called} fails on image {index[row]} with attribute '{name}' ({reason_of(error)}"
+                f"{_where(error)}): mend it"
+            ) from error
         shape = (*images.shape[2:], 3)
         if not isinstance(image, np.ndarray) or image.shape != shape or image.dtype != np.uint8:
             actual = f"{image.dtype} of {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise InputError(f"paint of {called} must return a uint8 image of shape {shape}, but returned {actual}")
         images[i] = image.transpose(2, 0, 1)
     return images
+
+
+def _where(error: BaseException) -> str:
+    """Line of the painter at which it failed; where it could not even be called there is none."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    return f", {frames[0].filename}:{frames[0].lineno}" if frames else ""

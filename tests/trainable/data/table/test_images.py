@@ -102,7 +102,7 @@ def test_arrays_that_are_no_images(array: NDArray[Any], sentence: str) -> None:
 def test_files_that_are_no_images() -> None:
     for data, sentence in (
         (b"", r"^a\.png is empty"),
-        (b"hello", r"^a\.png cannot be read as an image \(Unidentified"),
+        (b"hello", r"^a\.png cannot be read as an image \(no format that Pillow knows\)"),
     ):
         with pytest.raises(InputError, match=sentence):
             read_pixels(data, "a.png")

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from store.errors import Refused, Unreachable, nearest
+from store.errors import DamagedFile, Refused, Unreachable, nearest
 from trainable.data.table.reading.sources import absolute, read_file, shown
 from trainable.errors import DataOutOfReach, InputError
+from trainable.texts import bounded
 
 _MISSING = ("", "na", "n/a", "#n/a", "nan", "null", "<na>")
 _DELIMITERS = (",", ";", "\t")
@@ -69,6 +70,8 @@ def read_cells(file: str, wanted: Iterable[str] | None = None) -> Cells:
         >>> cells.names, cells.columns["path"], cells.columns["label"], cells.lines
         (('path', 'label'), ['a;1.png', 'b.png'], ['01', None], [2, 3])
     """
+    if not isinstance(file, str) or not file.strip():
+        raise InputError(f"file must be the path of a table, e.g. labels.csv, but is {bounded(repr(file), 100)}")
     address = absolute(file)
     name = address.partition("?")[0].rsplit("/", 1)[-1]
     try:
@@ -79,6 +82,8 @@ def read_cells(file: str, wanted: Iterable[str] | None = None) -> Cells:
         raise DataOutOfReach(
             f"{shown(address)} cannot be read ({error.reason}): check the address and the credentials"
         ) from error
+    except DamagedFile as error:
+        raise InputError(f"{str(error).removesuffix(': remove it')}: give the path of a CSV, TSV or Parquet") from error
     except InputError:
         raise
     except OSError as error:
@@ -209,5 +214,5 @@ def _cell(value: Any) -> str | None:
     if isinstance(value, float) and value.is_integer():
         # A column of whole numbers with gaps has become one of floats somewhere on its way.
         return str(int(value))
-    text = str(value).strip()
+    text = (value.decode(errors="replace") if isinstance(value, bytes) else str(value)).strip()
     return None if text.lower() in _MISSING else text

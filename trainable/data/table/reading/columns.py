@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from trainable.data.table.reading.cells import Cells
 from trainable.errors import InputError, unknown_name
+from trainable.texts import bounded
 
 ROLES = ("path", "label", "attribute", "group", "split")
 _CUT = ("label", "attribute")
@@ -140,6 +142,13 @@ def named_values(cells: Cells, role: str, column: Column, kept: Sequence[int]) -
         places = [_bin(cells, column, text, row) for text, row in zip(texts, kept, strict=True)]
         return places, column.values()
     names = sorted(set(texts), key=_order)
+    for name in names:
+        # It is drawn in figures and printed by commands.
+        if any(unicodedata.category(one) in ("Cc", "Zl", "Zp") for one in name):
+            raise InputError(
+                f"the {role} of {cells.name} must be one line of text, but {cells.unit} "
+                f"{cells.lines[kept[texts.index(name)]]} holds {bounded(repr(name), 100)}: mend it"
+            )
     if len(names) > max(_FEW, len(texts) // 20) and all(_number(name) is not None for name in names):
         middle = sorted(float(text) for text in texts)[len(texts) // 2]
         raise InputError(

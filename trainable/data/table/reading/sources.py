@@ -57,6 +57,8 @@ def absolute(address: str, base: str | None = None) -> str:
     """
     if is_remote(address):
         refuse_credentials(address)
+        if not re.match(r"[^:]+://[^/?]+/[^?]", address):
+            raise InputError(f"a file in an object store is s3://BUCKET/KEY, but got {shown(address)}: name its key")
         return address
     text = address.removeprefix("file://")
     if base is None or text.startswith(("~", "/")):
