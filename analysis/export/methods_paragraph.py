@@ -185,7 +185,8 @@ def _confirm(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     splits = sweep.sheet.splits
     drawn = f"; each in {splits} splits into training and validation" if splits > 1 else ""
     split = "" if sweep.sheet.one_split else "split, "
-    redrawn = "" if splits > 1 else f" A seed redraws {split}painted images, initial weights and order at once."
+    images = "painted images" if sweep.sheet.painted else "training images"
+    redrawn = "" if splits > 1 else f" A seed redraws {split}{images}, initial weights and order at once."
     metric = str(confirmed["metric"].iloc[0]).replace("_", " ").replace("auroc", "AUROC")
     yield (
         f"The hyperparameters chosen by each rule were trained again from scratch with fresh seeds, the same for every "

@@ -102,7 +102,7 @@ def collapsed_words(n_collapsed: int, n_values: int, unit: str) -> str:
     return f"{n_collapsed} run{'' if n_collapsed == 1 else 's'} in {n_values} {unit}"
 
 
-def redraws(unit: str, one_split: bool = False) -> str:
+def redraws(unit: str, one_split: bool = False, painted: bool = True) -> str:
     """Write the sentence on the random draws that differ from one value of the unit to the next.
 
     An interval over the unit counts all of that together.
@@ -110,6 +110,7 @@ def redraws(unit: str, one_split: bool = False) -> str:
     Args:
         unit: ``seed``, ``split`` or ``repetition``.
         one_split: All seeds train and validate on the same patients.
+        painted: The bias is painted on the images; else a training set is drawn from those that carry it.
 
     Returns:
         The sentence; "" for repetitions.
@@ -121,18 +122,19 @@ def redraws(unit: str, one_split: bool = False) -> str:
     # A repetition draws everything anew, its search included, as the caption says already.
     if unit == "repetition":
         return ""
+    images = "painted images" if painted else "training images"
     if unit == "split":
         return (
-            "Each split of training and validation patients was trained with several seeds (painted images, initial "
+            f"Each split of training and validation patients was trained with several seeds ({images}, initial "
             "weights, order of the images); their mean is the value of the split, and the interval counts both."
         )
     if one_split:
         return (
-            "A seed redraws the painted images, the initial weights and the order of the images at once; the split "
+            f"A seed redraws the {images}, the initial weights and the order of the images at once; the split "
             "into training and validation is the same for all."
         )
     return (
-        "A seed redraws the split into training and validation, the painted images, the initial weights and the order "
+        f"A seed redraws the split into training and validation, the {images}, the initial weights and the order "
         "of the images at once."
     )
 

@@ -51,7 +51,11 @@ def curve_caption(findings: Findings, rule: str, curve: pd.DataFrame | None = No
         words.append(f"Bands are 95 % intervals over {' or '.join(kinds)},")
         given = "each with a search of its own, given" if repeated else "given the selected hyperparameters and"
         words.append(f"{given} these {tested(rows)}.")
-        words.append(redraws(unit, all(sweep.sheet.one_split for sweep in findings.sweeps)))
+        words.append(
+            redraws(
+                unit, all(s.sheet.one_split for s in findings.sweeps), any(s.sheet.painted for s in findings.sweeps)
+            )
+        )
     if (rows["band"] == "none").any():
         words.append("A point of one seed has no band.")
     if kinds == ["seeds only"]:

@@ -177,6 +177,11 @@ class Sheet:
         return natural_of(self.section("dataset_info"))
 
     @property
+    def painted(self) -> bool:
+        """True where the bias is painted on the images, as in every sheet that does not say it."""
+        return self.section("dataset_info").get("painter") is not False
+
+    @property
     def share_images(self) -> bool:
         """True where images of the data set may be shown and handed on: in ``samples/``, the report and a pack.
 

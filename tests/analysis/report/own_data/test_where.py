@@ -126,3 +126,9 @@ def test_a_private_pack_passes_its_verification(tmp_path: Path, synthetic: Modul
 
     packed = analysis.pack(own(synthetic, tmp_path / "s"), tmp_path / "s.zip")
     assert not [path for path in verify(str(packed)).damaged if path.startswith("samples")]
+
+
+@pytest.mark.parametrize(("painter", "drawn"), [(False, "training images"), (True, "painted images")])
+def test_captions_name_what_a_seed_redraws(tmp_path: Path, synthetic: ModuleType, painter: bool, drawn: str) -> None:
+    text = section(analysis.write_report(own(synthetic, tmp_path / "s", painter=painter)), "curve")
+    assert f"A seed redraws the split into training and validation, the {drawn}, the initial weights" in text
