@@ -147,7 +147,7 @@ def sweep_sheet(plan: Plan) -> dict[str, Any]:
 
 
 def _images(dataset: Dataset) -> dict[str, Any]:
-    """How images were made of files, nothing where the data set does not say it."""
+    """Entry with the making of images from files, empty where the data set does not give it."""
     # A data set that does not derive from Dataset may lack the attribute.
     info = getattr(dataset, "images_info", None)
     return {} if info is None else {"images": dict(info)}

@@ -26,7 +26,7 @@ _PLAIN = ("path", "label", "group")
 
 @dataclass(frozen=True)
 class SweepImages:
-    """What a sweep says of its own images, by which those of an external test set are made.
+    """Facts about a sweep's own images, by which those of an external test set are made.
 
     Attributes:
         classes: Names of the classes.

@@ -58,7 +58,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a prediction has done.
+    """Result of the prediction of an external test set.
 
     Attributes:
         external: The test set.

@@ -1,4 +1,4 @@
-"""Which selection rules are defined at a bias value: checked from labels and attributes, before anything is trained."""
+"""Selection rules that are defined at a bias value: checked from labels and attributes, before anything is trained."""
 
 from __future__ import annotations
 

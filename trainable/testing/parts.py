@@ -214,7 +214,7 @@ load_there(sys.argv[2])
 
 
 def _answer_of(name: str, options: Mapping[str, Any]) -> dict[str, str]:
-    """What another process finds: a new one, in which nothing of this is, its seed of ``hash`` included."""
+    """Answer of a new process, which shares nothing with this one, not even its seed of ``hash``."""
     with tempfile.TemporaryDirectory(prefix="lnl-sweep-check-") as folder:
         file = Path(folder, "data")
         file.write_bytes(pickle.dumps((loaded_plugins(), name, dict(options))))

@@ -20,7 +20,7 @@ _LEAST_PATIENTS = 7
 
 @dataclass(frozen=True)
 class Columns:
-    """What is known of each of N images.
+    """Columns of N images.
 
     Attributes:
         labels: int64 ``[N]``, class.
