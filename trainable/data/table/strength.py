@@ -1,4 +1,4 @@
-"""Strength of a bias, the share of the class that the attribute tells: in a set that is drawn, and in images as they were collected.
+"""Strength of a bias, the share of the class that the attribute tells, of drawn images and of the data as they are.
 
 Everywhere: K classes, B values of the attribute; ``counts`` int64 ``[K, B]``, images by class and attribute; ``own``
 int64 ``[K]``, the attribute that is each class's own.
