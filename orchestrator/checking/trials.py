@@ -37,6 +37,8 @@ from trainable.trial.trainer import Trainer
 BATCH = 16
 FEWEST, MOST = 16, 256
 """Training images of a trial."""
+FEWEST_OF_GROUP = 8
+"""Training images of each class and attribute, of which a trial draws; some of them conflict then up to rho = .93."""
 PASSES = 12.0
 """Forward passes that a training image costs in a trial, those of its validation and test images among them."""
 
@@ -55,7 +57,7 @@ def trial_findings(plan: Plan, seconds: float) -> Iterator[Finding | Doing]:
     groups = len(plan.dataset.classes) * max(1, len(plan.dataset.attributes))
     outcomes: list[tuple[Cell, Outcome]] = []
     left: list[str] = []
-    with registered(plan.config.dataset.name, plan.config.dataset.options, max(most, 2 * groups)):
+    with registered(plan.config.dataset.name, plan.config.dataset.options, max(most, FEWEST_OF_GROUP * groups)):
         for cell in cells:
             what = f"trial of {cell.label}"
             yield Doing(what, f"its epoch at {_at(cell)}")

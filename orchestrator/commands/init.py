@@ -10,6 +10,9 @@ from store.errors import InputError
 from store.folder import explained, replacing
 from store.local import expanded
 
+_LONG = 4 * 3600.0
+"""Seconds of computing from which on the output says what makes a sweep shorter."""
+
 
 def init(options: argparse.Namespace) -> int:
     """Write a sweep file for a table, and print what was guessed.
@@ -38,14 +41,18 @@ def init(options: argparse.Namespace) -> int:
         file.write(text.encode())
         file.flush()
         # Read as it will be read: what does not fit a sweep must not be left to the next command.
-        needed = _estimate(make_plan(read_config(file.name)))
+        plan = make_plan(read_config(file.name))
+        needed = _estimate(plan)
         time = f"at most {duration(needed['seconds'])} of computing for {needed['trials']} trials on this machine"
         at = text.index("name: ")
         file.seek(0)
         file.write(f"{text[:at]}#\n# Time: {time}, divided by the number that run at once.\n{text[at:]}".encode())
     print("\n".join(line.removeprefix("#").removeprefix(" ") for line in text[:at].splitlines()))
-    print(f"\nTime: {time}\n")
-    print(f"{target}\nnext: lnl-sweep run {options.out} --dry-run, lnl-sweep run {options.out}")
+    print(f"\nTime: {time}\n{_shorter(needed['seconds'])}Rule: {plan.config.search.rule}, {plan.rule_reason}\n")
+    print(
+        f"{target}\nnext: lnl-sweep check {options.out}, lnl-sweep run {options.out} --dry-run, "
+        f"lnl-sweep run {options.out}"
+    )
     return 0
 
 
@@ -56,6 +63,16 @@ def _check_target(target: Path, force: bool) -> None:
         raise InputError(f"{target} is there already: choose another name with -o, or replace it with --force")
     if not target.parent.is_dir():
         raise InputError(f"-o must name a file in a folder that exists, but {target.parent} does not: make it first")
+
+
+def _shorter(seconds: float) -> str:
+    """Advice for a sweep that takes long, else ""."""
+    if seconds < _LONG:
+        return ""
+    return (
+        "  shorter: a smaller image_size with network: {name: small_cnn}, fewer search.trials, training.epochs, "
+        "methods or values of rho, or a GPU\n"
+    )
 
 
 def _estimate(plan: Any) -> dict[str, Any]:

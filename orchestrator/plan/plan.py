@@ -121,7 +121,7 @@ def _with_rule(config: SweepConfig, dataset: Dataset) -> tuple[SweepConfig, str]
             if rule != candidates[-1]:
                 _check_rule(resolve(config, dataset), dataset, points, rule)
         except InputError as error:
-            reasons.append(f"{rule}: {error}")
+            reasons.append(str(error) if str(error).startswith(rule) else f"{rule}: {error}")
             continue
         search = config.search.model_copy(update={"rule": rule})
         words = f" ({'; '.join(reasons)})" if reasons else ""

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from store.errors import InputError
-from trainable.data.table.reading.cells import Cells, column_of, missing_column
+from trainable.data.table.reading.cells import Cells, missing_column
 from trainable.data.table.reading.columns import ROLES
 from trainable.data.table.reading.sources import absolute, slice_of, states
 
+_PEOPLE = ("patient", "subject", "participant", "person")
 _NAMES = {
-    "path": ("path", "file", "filename", "file_name", "filepath", "image_path", "image", "img", "png", "dicom"),
+    "path": ("path", "file", "filename", "filepath", "imagepath", "imagefile", "image", "img", "png", "dicom"),
     "label": ("label", "class", "diagnosis", "dx", "y", "target", "finding", "disease", "outcome", "category"),
     "attribute": (
         *("attribute", "bias", "confounder", "shortcut", "artifact", "artefact", "marker", "device", "drain", "tube"),
-        *("ruler", "scanner", "manufacturer", "hospital", "site", "centre", "center", "view", "background", "sex"),
-        *("gender", "age"),
+        *("ruler", "scanner", "scannermodel", "manufacturer", "hospital", "site", "centre", "center", "view"),
+        *("background", "sex", "gender", "age"),
     ),
-    "group": ("patient", "patient_id", "patientid", "subject", "subject_id", "pid", "person", "case", "case_id", "id"),
+    "group": (
+        *(f"{who}{what}" for who in _PEOPLE for what in ("", "id", "no", "nr", "num", "number", "code", "name", "key")),
+        *("pid", "mrn", "case", "caseid", "id"),
+    ),
     "split": ("split", "set", "partition", "subset", "fold"),
 }
+"""Names of the columns of each role, lower case, letters and digits alone; the first that is there is taken."""
 _PARTS = {"train", "val", "test"}
 _ASKED = 50
 _MOST_VALUES = 20
@@ -82,7 +88,7 @@ def guess_columns(cells: Cells, given: Mapping[str, str]) -> dict[str, Guess]:
 
 def _path(cells: Cells, taken: set[str], found: Mapping[str, Guess]) -> Guess:
     shares = {column: _share_of_files(cells, column) for column in _remaining(cells, taken)}
-    named = column_of(cells, _NAMES["path"])
+    named = next((column for name in _NAMES["path"] if (column := _named(cells, name)) is not None), None)
     best = max(shares, key=lambda column: (shares[column], column == named), default=None)
     if best is None or not shares[best]:
         hint = f", nor those of '{named}'" if named else ""
@@ -108,7 +114,7 @@ def _share_of_files(cells: Cells, column: str) -> float:
 
 def _label(cells: Cells, taken: set[str], found: Mapping[str, Guess]) -> Guess:
     for name in _NAMES["label"]:
-        column = column_of(cells, [name])
+        column = _named(cells, name)
         if column is not None and column not in taken and 2 <= _n_values(cells, column) <= _MOST_VALUES:
             return Guess(column, f"its name, and {_n_values(cells, column)} different values")
     few = [column for column in _remaining(cells, taken) if 2 <= _n_values(cells, column) <= _MOST_VALUES]
@@ -122,7 +128,7 @@ def _label(cells: Cells, taken: set[str], found: Mapping[str, Guess]) -> Guess:
 
 def _bias(cells: Cells, taken: set[str], found: Mapping[str, Guess]) -> Guess:
     for name in _NAMES["attribute"]:
-        column = column_of(cells, [name])
+        column = _named(cells, name)
         if column is not None and column not in taken and _n_values(cells, column) > 1:
             bins = _cut(cells, column)
             if bins or _n_values(cells, column) <= _MOST_ATTRIBUTES:
@@ -140,26 +146,32 @@ def _bias(cells: Cells, taken: set[str], found: Mapping[str, Guess]) -> Guess:
 
 def _group(cells: Cells, taken: set[str], found: Mapping[str, Guess]) -> Guess | None:
     for name in _NAMES["group"]:
-        column = column_of(cells, [name])
+        column = _named(cells, name)
         if column is None or column in taken:
             continue
         n, filled = _n_values(cells, column), sum(text is not None for text in cells.columns[column])
         # An identifier of the image is no patient, and neither is a name of a class.
         if (name not in ("id", "case") or n < filled) and n > _MOST_VALUES:
             return Guess(column, f"its name, and {n} different values in {filled} {cells.unit}s")
-        if name.startswith(("patient", "subject", "pid", "person")) and n > 1:
+        if name.startswith((*_PEOPLE, "pid", "mrn")) and n > 1:
             return Guess(column, f"its name, and {n} different values in {filled} {cells.unit}s")
     return None
 
 
 def _split(cells: Cells, taken: set[str], found: Mapping[str, Guess]) -> Guess | None:
     for name in _NAMES["split"]:
-        column = column_of(cells, [name])
+        column = _named(cells, name)
         if column is not None and column not in taken:
             values = {text.lower() for text in cells.columns[column] if text is not None}
             if {"train", "test"} <= values <= _PARTS:
                 return Guess(column, f"its name, and its values {', '.join(sorted(values))}")
     return None
+
+
+def _named(cells: Cells, name: str) -> str | None:
+    """The column of a name, whatever its case, spaces and signs: ``Patient_ID``, ``patient id``, ``PatientID``."""
+    plain = {re.sub(r"[\W_]", "", column).lower(): column for column in reversed(cells.names)}
+    return plain.get(name)
 
 
 def _remaining(cells: Cells, taken: set[str]) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from orchestrator.config.name_rule import LONGEST_NAME
 from orchestrator.proposal.columns import Guess
+from orchestrator.proposal.scarce import scarcest
 from store.errors import InputError
 from trainable.data.table.aligned import yaml_of
 
@@ -108,7 +109,8 @@ def proposal(options: Mapping[str, Any], guesses: Mapping[str, Guess], rows: Tab
     batch = next((batch for limit, batch in _BATCHES if axis.size < limit), _LARGEST_BATCH)
     epochs = min(_EPOCHS[1], max(_EPOCHS[0], math.ceil(_STEPS / math.ceil(axis.size / batch))))
     ceiling = ["ceiling"] if dataset.axes[0].unbiased_at is not None else []
-    comments = [*_about(rows, dataset), "", *_guessed(guesses), "", *_law(dataset, axis)]
+    own = options.get("aligned") or {name: name for name in dataset.classes}
+    comments = [*_about(rows, dataset), "", *_guessed(guesses), "", *_law(dataset, axis, own)]
     columns = ", ".join(f"{role}: {_value(value)}" for role, value in options["columns"].items())
     lines = [
         *(f"# {line}".rstrip() for line in comments),
@@ -153,8 +155,7 @@ def _about(rows: TableRows, dataset: ImageTable) -> list[str]:
         if unit == "patient"
         else "  (images, each its own patient: is there no column for that?)"
     )
-    left_out = rows.left_out_words()
-    return [*lines, *(["", f"Left out: {left_out}."] if left_out else [])]
+    return [*lines, *(["", f"{dataset.note}."] if dataset.note else [])]
 
 
 def _cell(rows: TableRows, k: int, b: int | None) -> str:
@@ -168,16 +169,19 @@ def _guessed(guesses: Mapping[str, Guess]) -> list[str]:
     for role, guess in guesses.items():
         cut = f", cut at its median {guess.bins[0]:g}" if guess.bins else ""
         lines.append(f"  {role}: {guess.column} ({guess.reason}{cut})")
-    for role, meaning in (("group", "every image is its own patient"), ("split", "the parts are drawn by patient")):
+    unit = "patient" if "group" in guesses else "image"
+    for role, meaning in (("group", "every image is its own patient"), ("split", f"the parts are drawn by {unit}")):
         if role not in guesses:
             lines.append(f"  {role}: none, so {meaning}")
     return lines
 
 
-def _law(dataset: ImageTable, axis: Axis) -> list[str]:
+def _law(dataset: ImageTable, axis: Axis, own: Mapping[str, str]) -> list[str]:
+    split = dataset.split(0)
     lines = [
-        f"At every rho from {axis.values[0]:g} to 1 a trial has about {axis.size} training images, no image "
-        f"twice ({len(dataset.split(0).test)} images are for testing)."
+        f"At every rho from {axis.values[0]:g} to 1 a trial has about {axis.size} of the {len(split.train)} images for "
+        f"training, no image twice ({len(split.val)} are for validation, {len(split.test)} for testing).",
+        *scarcest(dataset, split.train, own, axis.values[0]),
     ]
     if axis.alternatives:
         others = ", ".join(f"{size} from {value:g}" for value, size in axis.alternatives.items())

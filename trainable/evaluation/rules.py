@@ -11,7 +11,6 @@ from trainable.data.base import Dataset
 from trainable.data.view import DataView
 from trainable.errors import InputError
 from trainable.evaluation.evaluate import reweighting
-from trainable.evaluation.metrics import bias_weights
 from trainable.spec import RULES, Rule
 
 
@@ -60,8 +59,21 @@ def check_rule(view: DataView, rule: Rule) -> None:
             f"{dataset.classes[missing[0]]} at {values}: add patients, or choose another axis"
         )
     if rule == "val_reweighted":
-        target = dataset.reweighting_target
-        bias_weights(labels, drawn, np.bincount(drawn) / len(drawn) if target is None else target)
+        _check_kinds(view, labels, drawn)
+
+
+def _check_kinds(view: DataView, labels: NDArray[np.int64], drawn: NDArray[np.int64]) -> None:
+    """Refuse re-weighting where a class has no image with an attribute that is estimated for."""
+    dataset, target = view.dataset, view.dataset.reweighting_target
+    for k, name in enumerate(dataset.classes):
+        for b in np.unique(drawn) if target is None else np.flatnonzero(target > 0):
+            if not ((labels == k) & (drawn == b)).any():
+                values = ", ".join(f"{axis} = {value:g}" for axis, value in view.bias.items())
+                raise InputError(
+                    f"val_reweighted needs validation images of every class with every attribute, but at {values} "
+                    f"class {name} has none with {dataset.attributes[b]} (split {view.seed}): end the axis at a weaker "
+                    "bias, or choose another rule"
+                )
 
 
 def first_rule(view: DataView) -> Rule:

@@ -185,6 +185,18 @@ def test_a_table_with_a_network_of_ones_own(tmp_path: Path, monkeypatch: pytest.
     assert {finding.what for finding in findings} >= {"trial of lnl", "network module", "report"}
 
 
+def test_few_images_of_a_table_are_not_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("orchestrator.checking.trials.MOST", 16)
+    table = write_pngs(tmp_path / "data", 300)
+    tree = {
+        "dataset": {**options(table, image_size=32), "name": "table", "bias": {"rho": [0.5, 0.9]}},
+        "methods": ["ceiling", {"name": "erm", "draw": "balanced"}],
+    }
+    findings = check(write(tmp_path, yaml.safe_dump(tree), "sweep.yaml"))
+    assert [str(finding) for finding in findings if finding.level == "FAIL"] == []
+
+
 def test_a_table_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "cache"))
     table = write_pngs(tmp_path / "data", 300)

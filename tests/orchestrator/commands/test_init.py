@@ -56,7 +56,10 @@ def test_a_sweep_with_its_reasons(written: Path, tmp_path: Path, capsys: pytest.
     table = [line.split() for line in lines_of(out) if line.startswith(("#   none", "#   pneumothorax"))]
     assert sum(int(row[-2]) for row in table) == 240
     said = capsys.readouterr().out
-    assert "240 images of 80 patients" in said and "next: lnl-sweep run own.yaml --dry-run" in said
+    assert "240 images of 80 patients" in said and "next: lnl-sweep check own.yaml, lnl-sweep run own.yaml" in said
+    assert "The reason: only " in said and "and rho = 0.5 takes 50% of them there" in said
+    assert "Rule: val_biased, the first that every cell has" in said and "at rho = 1 class none has none with " in said
+    assert "shorter:" not in said
     plan = make_plan(read_config(str(out)))
     assert len(plan.cells) == 9
     out.unlink()

@@ -87,7 +87,7 @@ def test_the_default_rule_is_the_first_that_every_cell_has() -> None:
     assert weak.config.search.rule == "val_reweighted"
     assert weak.rule_reason == "the first that every cell has (val_counterfactual needs a painter)"
     assert strong.config.search.rule == "val_biased"
-    assert "val_reweighted: val_reweighted needs images of every class" in strong.rule_reason
+    assert "val_reweighted needs validation images of every class" in strong.rule_reason
     assert painted.config.search.rule == "val_counterfactual" == painted.config.confirm.rules[0]  # type: ignore[index]
     assert make_plan(config((0.0,), plain=True)).config.search.rule == "val_biased"
     with pytest.raises(InputError, match=r"rule 'val_reweighted' cannot be computed on x_ray_of_plans in cell .*rho1"):

@@ -66,6 +66,12 @@ def test_identifiers_of_images_are_no_patients(tmp_path: Path) -> None:
     assert guessed(cells(tmp_path, y=["a", "b"], sex=["f", "m", "m"], id=PATIENTS))["group"] == "id"
 
 
+@pytest.mark.parametrize("name", ["SubjectID", "subject id", "PatientNo", "patient-number", "MRN"])
+def test_patients_by_other_names(tmp_path: Path, name: str) -> None:
+    table = cells(tmp_path, y=["a", "b"], sex=["f", "m", "m"], **{name: PATIENTS, "PatientAge": list(range(60))})
+    assert guessed(table)["group"] == name
+
+
 def test_a_split_is_one_only_where_it_says_so(tmp_path: Path) -> None:
     named = cells(tmp_path, y=["a", "b"], sex=["f", "m", "m"], fold=[0, 1, 2])
     assert "split" not in guessed(named)
