@@ -38,7 +38,10 @@ BATCH = 16
 FEWEST, MOST = 16, 256
 """Training images of a trial."""
 FEWEST_OF_GROUP = 8
-"""Training images of each class and attribute, of which a trial draws; some of them conflict then up to rho = .93."""
+"""Images of each class and attribute of which a trial draws.
+
+One of them conflicts up to rho = .93.
+"""
 PASSES = 12.0
 """Forward passes that a training image costs in a trial, those of its validation and test images among them."""
 
