@@ -1,6 +1,8 @@
 """Base class of data sets, and their registry.
 
-A new data set is one new file beside this one that calls ``register_dataset``.
+A data set of one's own is a file that calls ``register_dataset``, named under ``plugins`` in the sweep file. Where
+it has images with a class and an attribute each, ``ImageTable`` is all of it; ``Dataset`` shows the nine members of
+any other.
 """
 
 from __future__ import annotations
@@ -71,6 +73,11 @@ class Dataset(ABC):
     which training images carry the bias. ``classes``, ``axes``, ``attributes``, ``image_size`` and the abstract members
     must be given; all others have a default.
 
+    A data set need not paint: ``train_images`` may return fewer images than it is asked for (``drawn`` then says which,
+    ``validation_images`` may be drawn otherwise), and its images may have weights (``ImageSet.weights``). Every count
+    of a sweep is of the images that are drawn. Without bias labels (``heads``) the methods that need them are refused
+    by name.
+
     Attributes:
         classes: Names of the classes, in label order.
         axes: The bias parameters.
@@ -102,6 +109,52 @@ class Dataset(ABC):
             each annotation by itself. Empty = it is one.
         reweighting_target: Law of the attribute that ``val_reweighted`` estimates for, ``[attributes]``, sums to 1;
             None = its own law in the validation images.
+
+    Example:
+        A whole data set, squares and crosses, with a white edge as the bias of the squares:
+
+        >>> import torch
+        >>> @register_dataset("shapes_of_the_example")
+        ... class Shapes(Dataset):
+        ...     classes, attributes, image_size = ("cross", "square"), ("plain", "edged"), 16
+        ...     axes = (Axis("rho", "Squares with an edge ρ", 0.0, 1.0, "larger", unbiased_at=0.0),)
+        ...     checksum = "shapes-1"
+        ...
+        ...     def labels(self):
+        ...         return np.arange(400) % 2
+        ...
+        ...     def drawn_images(self, index, edged):
+        ...         images = numpy_generator(0, "shapes").integers(60, size=(400, 3, 16, 16), dtype=np.uint8)[index]
+        ...         labels = index % 2
+        ...         images[labels == 0, :, 4:12, 7:9] += 120
+        ...         images[:, :, 7:9, 4:12] += 120
+        ...         images[labels == 1, :, 4:12, 4:12] = 180
+        ...         images[edged, :, 0] = 255
+        ...         attribute = torch.from_numpy(edged.astype(np.int64))
+        ...         bias = torch.zeros(len(index), 0, dtype=torch.int64)
+        ...         return ImageSet(
+        ...             torch.from_numpy(images), torch.from_numpy(labels), bias, attribute, as_tensor_index(index)
+        ...         )
+        ...
+        ...     def train_images(self, bias, seed, index, draw):
+        ...         rho = bias["rho"] if draw == "biased" else 0.0
+        ...         return self.drawn_images(index, (index % 2 == 1) & (self.annotation_draws(seed)[index] < rho))
+        ...
+        ...     def variant_images(self, variant, bias, index, role):
+        ...         u = numpy_generator(0, f"shapes/{role}").random(400)[index]
+        ...         square = index % 2 == 1
+        ...         edged = {"unbiased": u < 0, "aligned": square, "conflicting": ~square, "independent": u < 0.5}
+        ...         return self.drawn_images(index, edged[variant])
+        ...
+        ...     def bias_strength(self, bias):
+        ...         p = np.array([[0.5, 0.0], [0.5 * (1 - bias["rho"]), 0.5 * bias["rho"]]])
+        ...         h = lambda law: -(law[law > 0] * np.log2(law[law > 0])).sum()
+        ...         return float(h(p.sum(axis=1)) + h(p.sum(axis=0)) - h(p.ravel()))
+        >>> shapes = load_dataset("shapes_of_the_example")
+        >>> split = shapes.split(seed=0)
+        >>> images = shapes.train_images({"rho": 0.9}, 0, split.train, "biased")
+        >>> len(images), round(float(images.attribute.double().mean()), 2), round(shapes.bias_strength({"rho": 0.9}), 2)
+        (288, 0.47, 0.76)
     """
 
     classes: tuple[str, ...]
