@@ -108,7 +108,7 @@ def _with_absolute_files(config: SweepConfig) -> SweepConfig:
 
 
 def _with_rule(config: SweepConfig, dataset: Dataset) -> tuple[SweepConfig, str]:
-    """Configuration with the first rule that every cell has, and the reason; as it is where it names one."""
+    """Configuration with the first rule that every cell has, unless it names one, and the reason."""
     if config.search.rule is not None:
         return config, ""
     candidates, reasons = default_rules(dataset), []

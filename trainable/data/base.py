@@ -292,7 +292,7 @@ class Dataset(ABC):
         return
 
     def decide(self, options: Mapping[str, Any]) -> None:
-        """Take those of the options ``DECIDED`` that the sweep's axis decides; by default there are none.
+        """Take those of the options ``DECIDED`` that the sweep's axis decides, by default none.
 
         Args:
             options: What ``options_for`` returned.

@@ -310,7 +310,7 @@ def test_report(
 
 
 def weights_of(images: ImageSet) -> NDArray[np.float64] | None:
-    """Weight of each image, float64 ``[N]``; None = each counts 1."""
+    """Weight of each image, float64 ``[N]``, or None where each counts 1."""
     return None if images.weights is None else images.weights.numpy().astype(np.float64)
 
 

@@ -182,7 +182,7 @@ class Feed:
 
 
 def _resident(images: Tensor | StoredImages, device: torch.device) -> Tensor | StoredImages:
-    """Images as ``[n, H, W, 3]`` on the device, as floats where they are few; stored ones stay where they are."""
+    """Images as ``[n, H, W, 3]`` on the device, as floats where they are few. Stored ones stay where they are."""
     if isinstance(images, StoredImages):
         return images
     if images.numel() * 4 <= FLOAT_BYTES:

@@ -230,11 +230,11 @@ class ImageTable(Dataset):
         return hashlib.sha256(names.encode() + self._columns.content()).hexdigest()
 
     def image_keys(self) -> list[str]:
-        """Keyed hash of every image, ``[N]``; a second image of the same content gets ``-2``."""
+        """Keyed hash of every image, ``[N]``, with ``-2`` for a second image of the same content."""
         return distinct(self._keys if self._keys is not None else self._content[1])
 
     def patient_keys(self) -> list[str] | None:
-        """Keyed hash of the patient of every image, ``[N]``; None where there are no groups."""
+        """Keyed hash of the patient of every image, ``[N]``, or None where there are no groups."""
         if not self._columns.has_patients:
             return None
         if self._patient_keys is not None:
@@ -253,7 +253,7 @@ class ImageTable(Dataset):
         return self._columns.groups.copy()
 
     def collected_attribute(self) -> NDArray[np.int64] | None:
-        """The attribute that each image has, int64 ``[N]``; None where there is none, or it is painted."""
+        """The attribute that each image has, int64 ``[N]``, or None where there is none or it is painted."""
         return None if self._paint is not None or self._attribute is None else self._attribute.copy()
 
     def split(self, seed: int, fold: int | None = None) -> Split:
@@ -466,7 +466,7 @@ class ImageTable(Dataset):
         )
 
     def conflicting(self, images: ImageSet) -> NDArray[np.bool_] | None:
-        """Images whose attribute is not their class's own, bool ``[M]``; None without an attribute."""
+        """Images whose attribute is not their class's own, bool ``[M]``, or None without an attribute."""
         if not self.attributes:
             return None
         attribute = images.attribute.numpy()
@@ -474,7 +474,7 @@ class ImageTable(Dataset):
         return against
 
     def bias_strength(self, bias: Mapping[str, float]) -> float:
-        """Strength of the bias on the training law, I(b; y) / H(y), with the class shares of all images."""
+        """Strength of the bias on the training law, in [0, 1], with the class shares of all images."""
         if not self.attributes:
             return 0.0
         counts = self._counts

@@ -46,7 +46,9 @@ def joint_law(counts: Ints, own: Ints, rho: Floats) -> Floats:
 
 
 def strength(joint: Floats) -> NDArray[np.float64]:
-    """Strength of a bias, I(b; y) / H(y): how much of the class the attribute alone tells.
+    """Strength of a bias: how much of the class the attribute alone tells.
+
+    It is I(b; y) / H(y).
 
     Args:
         joint: Law, or counts, of (class, attribute), ``[..., K, B]``.
