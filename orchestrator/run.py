@@ -57,12 +57,14 @@ class Run:
         writer: Writes the rows.
         progress: Shows them.
         options: Options of the run.
+        data: Checksum of the data set where it is made of files, of which a node may have others; else None.
     """
 
     dispatcher: Dispatcher
     writer: Writer
     progress: Progress
     options: Options
+    data: str | None = None
 
     @property
     def config(self) -> SweepConfig:

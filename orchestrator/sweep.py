@@ -45,6 +45,7 @@ from store.errors import InputError
 from store.local import expanded
 from store.parts import part_cell
 from store.sealed import seal_sheet, seal_yaml
+from trainable.data.base import DATASETS
 from trainable.data.contract import check_images
 from trainable.plugins.stored import store_plugins
 
@@ -219,7 +220,8 @@ def _run_under_lease(start: _Start) -> None:
             write_splits(start.plan, directory, writer)
             write_samples(start.plan, directory)
             status = StatusFile(directory.folder, writer.queue, start.identity)
-            run = Run(start.dispatcher, writer, Progress(start.dispatcher, options.console, status), options)
+            progress = Progress(start.dispatcher, options.console, status)
+            run = Run(start.dispatcher, writer, progress, options, _data_in_files(start))
             run.budget.count_earlier(surveyed.rows)
             _run_to_the_end(run, log)
         finally:
@@ -228,6 +230,12 @@ def _run_under_lease(start: _Start) -> None:
                 lease.release()
                 _clear_remade(directory)
             options.interruption.on_end_at_once(None)
+
+
+def _data_in_files(start: _Start) -> str | None:
+    """Checksum of a data set that is made of declared files, which every node reads for itself."""
+    checksum: str = start.sheet["provenance"]["data_checksum"]
+    return checksum if DATASETS.files(start.plan.config.dataset.name) else None
 
 
 def _run_to_the_end(run: Run, log: LogFile) -> None:

@@ -8,4 +8,4 @@ __all__ = ["DamagedFile", "DataOutOfReach", "InputError", "unknown_name"]
 
 
 class DataOutOfReach(InputError):
-    """Prepared data that this node cannot get: no fault of the trial that asks for them."""
+    """Data that this node cannot get: no fault of the trial that asks for them."""

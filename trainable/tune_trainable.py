@@ -169,6 +169,21 @@ def _other_file(key: str, actual: str | None, path: str) -> DirectoryError:
     )
 
 
+def _check_data(trainer: Trainer, data: str | None) -> None:
+    """Refuse to train from other images than those of the driver.
+
+    Args:
+        trainer: A fresh trainer.
+        data: Checksum of the driver's data set; None = not compared.
+    """
+    actual = trainer.dataset.checksum
+    if data is not None and actual != data:
+        raise DirectoryError(
+            f"all nodes must have the same images of {trainer.dataset.name}, but those on node {socket.gethostname()} "
+            f"have the checksum {actual[:12]} and the driver's {data[:12]}: copy the driver's there"
+        )
+
+
 def _load_plugins(plugins: Iterable[tuple[Any, ...]]) -> None:
     """Load the plug-ins of the sweep, without which no trial of it can be built on this node."""
     from trainable.plugins import Plugin, load_plugins
@@ -195,7 +210,7 @@ def _trainer(spec: TrialSpec, device: str) -> Trainer:
                 raise DirectoryError(str(error)) from error
         except DataOutOfReach as error:
             # As a failed trial it would count in the selection, and this node would fail the next one too.
-            raise DirectoryError(str(error)) from error
+            raise DirectoryError(f"node {socket.gethostname()} cannot get the data: {error}") from error
         time.sleep(object_store.LONGEST_PAUSE)
 
 
@@ -222,6 +237,7 @@ class SweepTrainable(Trainable):
         weights: Checksum of the weights file that the driver sees; None = there is none.
         files: Checksum of the files that the data set's options name; None = they name none.
         paths: Those files and folders, by dotted key.
+        data: Checksum of the data set; None = not compared.
     """
 
     environment: ClassVar[dict[str, str]] = {}
@@ -229,6 +245,7 @@ class SweepTrainable(Trainable):
     weights: ClassVar[str | None] = None
     files: ClassVar[str | None] = None
     paths: ClassVar[Mapping[str, str]] = {}
+    data: ClassVar[str | None] = None
 
     def setup(self, config: Mapping[str, Any]) -> None:
         """Build the trial, or remember why it cannot be built: the first step reports it."""
@@ -251,6 +268,7 @@ class SweepTrainable(Trainable):
             _check_files(self._spec, self.weights, self.files, self.paths)
             # A trial without a share of a card must not take one that its node happens to have.
             self._trainer = _trainer(self._spec, "auto" if config.get("gpu", 1) else "cpu")
+            _check_data(self._trainer, self.data)
             if self._dir is not None:
                 with _directory():
                     resume(self._trainer, trial_folder(self._dir, self._spec.trial_id))

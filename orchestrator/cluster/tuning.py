@@ -144,7 +144,7 @@ def run_tuner(run: Run, demands: Mapping[str, Demand]) -> Exhausted | None:
     files = files_checksum(config.dataset.name, config.dataset.options)
     # As tuples: a worker with other code may have no class of plug-ins.
     plugins = tuple(astuple(plugin) for plugin in plugins_of(config))
-    checked = {"weights": weights, "files": files, "paths": dataset_paths(config)}
+    checked = {"weights": weights, "files": files, "paths": dataset_paths(config), "data": run.data}
     members = {"environment": store_environment(), "plugins": plugins, **checked}
     trainable = compared(SweepTrainable, f"Sweep_{driver}", members)
     local = run.writer.directory.folder.local

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -209,7 +210,24 @@ def test_a_node_that_cannot_get_the_data_fails_no_trial(
 
     monkeypatch.setattr("trainable.trial.trainer.Trainer", refused)
     result = worker(config(tiny(epochs=2), tmp_path)).step()
-    assert result["halt"] == "no space for the copy" and not result["away"] and result["row"] is None
+    assert result["halt"] == f"node {socket.gethostname()} cannot get the data: no space for the copy"
+    assert not result["away"] and result["row"] is None
+
+
+def test_a_node_with_other_images_trains_none(tiny: MakeSpec, tmp_path: Path) -> None:
+    class Elsewhere(SweepTrainable):
+        data = "0123456789abcdef"
+
+    def first_step(spec: TrialSpec) -> dict[str, Any]:
+        trainable = object.__new__(Elsewhere)
+        trainable.setup(config(spec, tmp_path))
+        return trainable.step()
+
+    spec = tiny(epochs=2)
+    said = first_step(spec)["halt"]
+    assert f"those on node {socket.gethostname()} have the checksum" in said and "the driver's 0123456789ab: " in said
+    Elsewhere.data = Trainer(spec).dataset.checksum
+    assert first_step(spec)["epoch"] == 1
 
 
 @pytest.mark.parametrize("comes_back", [True, False])

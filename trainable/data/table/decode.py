@@ -192,7 +192,7 @@ def _decode(rows: TableRows, seen: NDArray[np.int64], recipe: Recipe, folder: Pa
                     content, wide = work.write(pool, draft / "images.npy", measure)
                 _finish(draft, content, wide, measure.window)
         except OSError as error:
-            raise InputError(
+            raise DataOutOfReach(
                 f"the decoded images of {rows.name} ({work.bytes_of(measure) / 1e9:.1f} GB) cannot be written to "
                 f"{folder.parent}: {error.strerror or error}; free space there, or set LNL_SWEEP_CACHE to another "
                 "folder"

@@ -20,7 +20,7 @@ from trainable.data.table.images import Fit, read_pixels, square
 from trainable.data.table.reading.sources import read_file, shown, slice_of
 from trainable.data.table.reading.window import USUAL_RULE, Window, WindowRule, measured, sample_of
 from trainable.data.table.rows import TableRows
-from trainable.errors import InputError
+from trainable.errors import DataOutOfReach, InputError
 
 LARGEST_SIDE = 224
 """Side of the images where the sweep names none and they are larger."""
@@ -101,11 +101,11 @@ class Decoder:
         try:
             return read_pixels(read_file(slice_of(path)[0]), shown(path))
         except FileNotFoundError as error:
-            raise InputError(f"{shown(path)} is not there any more") from error
+            raise DataOutOfReach(f"{shown(path)} is not there any more") from error
         except (Refused, Unreachable) as error:
-            raise InputError(f"{shown(path)} cannot be read ({error.reason})") from error
+            raise DataOutOfReach(f"{shown(path)} cannot be read ({error.reason})") from error
         except OSError as error:
-            raise InputError(f"{shown(path)} cannot be read ({error.strerror or error})") from error
+            raise DataOutOfReach(f"{shown(path)} cannot be read ({error.strerror or error})") from error
 
     def measured(self, pool: ThreadPoolExecutor, sample: NDArray[np.int64]) -> Measure:
         """Decide the form of the images.

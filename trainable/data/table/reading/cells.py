@@ -87,7 +87,7 @@ def read_cells(file: str, wanted: Iterable[str] | None = None) -> Cells:
     except InputError:
         raise
     except OSError as error:
-        raise InputError(f"{shown(address)} cannot be read: {error.strerror or error}") from error
+        raise DataOutOfReach(f"{shown(address)} cannot be read: {error.strerror or error}") from error
     if data[:4] == b"PAR1":
         return _parquet(address, name, data, wanted)
     return _text(address, name, data, wanted)

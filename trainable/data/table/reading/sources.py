@@ -8,9 +8,10 @@ import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
-from store.errors import InputError, Refused, Unreachable
+from store.errors import Refused, Unreachable
 from store.local import expanded, read_regular
 from store.object_store import ObjectFolder, hide_credentials, refuse_credentials
+from trainable.errors import DataOutOfReach, InputError
 
 READ_SECONDS = 60.0
 """Retry budget of an object store for one file, seconds."""
@@ -121,7 +122,7 @@ def states(addresses: Iterable[str]) -> Mapping[str, State | None]:
             try:
                 listed[folder] = _folder(folder).states()
             except (Refused, Unreachable) as error:
-                raise InputError(
+                raise DataOutOfReach(
                     f"{shown(folder)} cannot be listed ({error.reason}): check the address and the credentials"
                 ) from error
         found[address] = listed[folder].get(name)
