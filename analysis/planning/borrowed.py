@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.examples import example, example_folder
 from analysis.loading import load_predictions, section
+from analysis.not_applicable import NOT_APPLICABLE
 from analysis.numbers.tables import headline_rule
 from analysis.planning.components import DESIGN, Components, components_at, design_row
 from analysis.points.pairing import common_seeds, counterpart
@@ -33,14 +34,14 @@ def borrowed_components(
             reference.
 
     Returns:
-        One row per cell of a method other than ``erm`` and ``ceiling`` (cells of several folds have one), as
+        One row per cell of a method other than ``erm`` and ``ceiling`` that it can work in (of several folds one), as
         ``variance_components`` has them; ``borrowed`` says which place of the example the components are of. And the
         components of each row.
     """
     trials, predictions = example(), load_predictions(example_folder())
     known = _differences(Results(trials, predictions).of(headline_rule(trials)), reference)
     tested, n_tested = _tested(sheet)
-    cells = [cell for cell in sheet.get("cells") or () if cell["method"] != CEILING]
+    cells = [c for c in sheet.get("cells") or () if c["method"] != CEILING and not c.get(NOT_APPLICABLE)]
     plain = {cell["label"] for cell in cells if cell["method"] in (reference, ERM)}
     declared = [] if pair is None or plain & set(pair) else [(c, pair[1]) for c in cells if c["label"] == pair[0]]
     compared = [(cell, reference) for cell in cells if plain and cell["label"] not in plain]

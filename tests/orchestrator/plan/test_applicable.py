@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from analysis.planning.borrowed import borrowed_components
 from orchestrator.config.sweep_file import validate
 from orchestrator.directory.sheet import sweep_sheet
 from orchestrator.plan.applicable import places_in_words
@@ -81,6 +82,11 @@ def test_the_sheet_says_why_and_is_read_back() -> None:
     ]
     assert all("whose bias is that of another class" in str(cell.not_applicable) for cell in sheet.not_applicable)
     assert Sheet(sweep_sheet(plan_of("erm", "lnl"))).not_applicable == ()
+
+
+def test_no_difference_is_planned_there() -> None:
+    rows, _ = borrowed_components(sweep_sheet(plan_of("erm", "upweighted")))
+    assert rows["bias_value"].tolist() == [0.5]
 
 
 def test_what_takes_its_hyperparameters_over_is_not_applicable_where_the_source_is_not() -> None:
