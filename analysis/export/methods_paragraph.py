@@ -188,10 +188,19 @@ def _confirm(sweep: Sweep, rows: pd.DataFrame) -> Iterator[str]:
     images = "painted images" if sweep.sheet.painted else "training images"
     redrawn = "" if splits > 1 else f" A seed redraws {split}{images}, initial weights and order at once."
     metric = str(confirmed["metric"].iloc[0]).replace("_", " ").replace("auroc", "AUROC")
+    measured = f"{metric} on the unbiased test variant"
+    if metric == "worst group":
+        measured = "the lowest accuracy over the groups of (class, bias attribute)"
+    weighted = ""
+    if sweep.sheet.natural is not None:
+        weighted = (
+            " The test images are those that were collected: unbiased figures weight each of them by "
+            "p(b) p(y) / p(y, b), so that bias attribute b and class y are independent."
+        )
     yield (
         f"The hyperparameters chosen by each rule were trained again from scratch with fresh seeds, the same for every "
         f"method and bias value: {_list(clauses)}{drawn}; {len(confirmed)} such trials, each evaluated once on the "
-        f"test images. Metric: {metric} on the unbiased test variant, at the {_epoch(sweep)} epoch.{redrawn}"
+        f"test images. Metric: {measured}, at the {_epoch(sweep)} epoch.{weighted}{redrawn}"
     )
     yield from (words for rule in sweep.sheet.rules if (words := search_words(sweep, rule)))
 
