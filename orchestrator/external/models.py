@@ -57,6 +57,11 @@ def wanted_models(address: str, folder: Folder, rule: str | None) -> Wanted:
     kept = {name.removesuffix(_ENDING) for name in folder.child(MODELS).names() if name.endswith(_ENDING)}
     there = tuple(trial for trial in asked if trial in kept)
     if not there:
+        if not asked:
+            raise InputError(
+                f"models of confirm trials predict, but none has finished in {folder.uri}: let the sweep run on "
+                "(lnl-sweep status)"
+            )
         raise InputError(
             f"no model of a finished confirm trial is kept in {folder.uri}/{MODELS}: sweeps keep them where "
             "confirm.keep_models is true"
