@@ -326,7 +326,7 @@ def auroc_left_out(
     total_pos, total_neg = float(w_pos.sum()), float(w_neg.sum())
     if total_pos <= 0 or total_neg <= 0:
         return float("nan"), np.full(0 if strata is None else len(strata), np.nan)
-    area = float((w_pos * _placements(pos, neg, w_neg)).sum() / (total_pos * total_neg))
+    area = min(1.0, float((w_pos * _placements(pos, neg, w_neg)).sum() / (total_pos * total_neg)))
     if strata is None:
         return area, np.zeros(0)
     n_groups, kinds = len(strata), np.unique(strata)

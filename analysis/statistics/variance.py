@@ -285,10 +285,12 @@ def clustered_wilson(
         >>> round(clustered_wilson(0.0, none, n_patients=9)[1], 2)  # nine patients without a hit
         0.3
     """
+    # A share of weighted images may exceed 1 by a rounding error.
+    mean = min(max(mean, 0.0), 1.0)
     spread = mean * (1 - mean)
     # The same share in every seed and patient has a V of rounding errors.
     n = min(spread / variance.total, n_images) if variance.total > _ROUNDING and spread > 0 else float(n_patients)
-    return wilson(mean * n, n, variance.quantile(level))
+    return wilson(min(mean * n, n), n, variance.quantile(level))
 
 
 def stand_in(sums: ArrayLike, strata: ArrayLike) -> Array:

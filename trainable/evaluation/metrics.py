@@ -113,7 +113,7 @@ def auroc(probs: Floats, labels: Ints, weights: Floats | None = None) -> float:
         _, rank = np.unique(probs[:, k], return_inverse=True)
         rest = np.bincount(rank, weights=w * ~positive)
         beaten = np.cumsum(rest) - rest / 2
-        areas.append(float((w * beaten[rank])[positive].sum() / (inside * outside)))
+        areas.append(min(1.0, float((w * beaten[rank])[positive].sum() / (inside * outside))))
     return float(np.mean(areas)) if areas else float("nan")
 
 

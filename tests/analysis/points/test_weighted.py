@@ -87,6 +87,13 @@ def test_an_interval_is_never_worth_more_than_its_weights() -> None:
     assert wide.high - wide.low > narrow.high - narrow.low
 
 
+def test_a_share_that_exceeds_one_by_rounding_has_an_interval() -> None:
+    above = np.nextafter(1.0, 2)
+    left_out = np.full((3, 12), above) + np.linspace(-1e-3, 0, 12)
+    interval = share_interval(Sample(np.full(3, above), left_out, np.zeros(12, dtype=np.int64), 9.0), 28.53)
+    assert 0.5 < interval.low < interval.high <= 1
+
+
 def test_calibration_of_weighted_images_has_no_null_value() -> None:
     frame = weighted(whole=True).query("trial_id == 't0'")
     copies = frame.loc[frame.index.repeat(frame["weight"].astype(int))].drop(columns="weight")
