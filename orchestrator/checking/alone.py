@@ -16,6 +16,7 @@ from typing import TextIO
 
 from orchestrator.checking.task import Task
 from orchestrator.process.own_packages import hold_names
+from orchestrator.process.with_parent import end_with_parent
 from trainable.testing.findings import Finding, guarded
 
 
@@ -41,6 +42,7 @@ def serve(connection: Connection, task: Task) -> None:
     """
     # Ctrl-C is the other process's to answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     with open(task.trace, "a") as trace, tempfile.TemporaryDirectory(prefix="lnl-sweep-check-") as folder:
         _record_ends(trace)
         _leave(folder, task.left_out)

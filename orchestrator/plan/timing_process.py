@@ -13,6 +13,7 @@ from orchestrator.config.sweep_file import validate
 from orchestrator.plan.cells import Cell
 from orchestrator.plan.estimate import Timing, time_cell
 from orchestrator.plan.plan import Plan, make_plan
+from orchestrator.process.with_parent import end_with_parent
 from store.errors import InputError
 from trainable.plugins import Plugin, load_plugins
 from trainable.texts import reason_of
@@ -87,6 +88,7 @@ def _serve(connection: Connection, tree: dict[str, Any], plugins: Sequence[Plugi
     """Answer ids of cells by their timing, or by the exception that prevented it, until the connection is closed."""
     # Ctrl-C is the driver's to answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     plan: Plan | None = None
     while True:
         try:
