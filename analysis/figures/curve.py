@@ -155,7 +155,7 @@ def curve_figure(
         title=f"{' and '.join(datasets)}: {metric} against bias, chosen by {rule_name(rule)}"
         if title is None
         else title,
-        note="; ".join(filter(None, (note or note_of(datasets), absent_words(curve[curve["rule"] == rule])))),
+        note="; ".join(filter(None, (absent_words(curve[curve["rule"] == rule]), note or note_of(datasets)))),
         axis=x_axis,
         y_title=metric,
         y_range=_y_range(curve, [y for source in marks for method in source.methods for y in method.y.tolist()]),

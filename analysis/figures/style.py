@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+import textwrap
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -78,6 +79,10 @@ def styles(labels: Iterable[str]) -> dict[str, Style]:
     return chosen
 
 
+_NOTE_WIDTH = 140
+"""Letters of a line of a note: more do not fit the report's figures."""
+
+
 def layout(title: str, note: str = "") -> dict[str, Any]:
     """Make the layout of all figures: transparent background (light and dark), legend above, note under the title.
 
@@ -92,13 +97,14 @@ def layout(title: str, note: str = "") -> dict[str, Any]:
         >>> layout("Accuracy", "synthetic slices")["title"]["text"]
         "Accuracy<br><span style='font-size:12px'>synthetic slices</span>"
     """
-    under = f"<br><span style='font-size:12px'>{safe(note)}</span>" if note else ""
+    lines = textwrap.wrap(note, _NOTE_WIDTH)
+    under = f"<br><span style='font-size:12px'>{'<br>'.join(map(safe, lines))}</span>" if note else ""
     return {
         "title": {"text": f"{safe(title)}{under}" if title else "", "x": 0, "xanchor": "left", "font": {"size": 16}},
         "font": {"family": FONT, "size": 13, "color": TEXT},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "margin": {"l": 58, "r": 16, "t": 70 if note else 50 if title else 16, "b": 64},
+        "margin": {"l": 58, "r": 16, "t": 46 + 24 * len(lines) if note else 50 if title else 16, "b": 64},
         "hoverlabel": {"align": "left", "font": {"size": 12}},
         "legend": {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
         "template": "none",

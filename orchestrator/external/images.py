@@ -91,6 +91,12 @@ def read_external(
     roles = columns_for(sweep.columns, columns)
     cells = read_cells(file)
     plain = {role: column for role, column in roles.items() if role in _PLAIN}
+    for role, column in plain.items():
+        if role not in columns and column not in cells.names:
+            raise InputError(
+                f"{cells.name} has no column '{column}', which is the {role} of the sweep's table: name its own by "
+                f"--columns {role}=COLUMN, one of {', '.join(cells.names)}"
+            )
     rows = read_rows(file, plain)
     places = _class_places(rows, sweep.classes)
     used = window or sweep.window

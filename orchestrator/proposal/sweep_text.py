@@ -28,6 +28,7 @@ _STEPS = 600
 _EPOCHS = (8, 30)
 _BATCHES = ((400, 16), (2000, 32), (20_000, 64))
 _LARGEST_BATCH = 128
+_LOOK = " (look whether it shows: lnl-sweep data preview)"
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,8 @@ def _about(rows: TableRows, dataset: ImageTable) -> list[str]:
         if unit == "patient"
         else "  (images, each its own patient: is there no column for that?)"
     )
-    return [*lines, *(["", f"{dataset.note}."] if dataset.note else [])]
+    look = _LOOK if dataset.note != rows.left_out_words() else ""
+    return [*lines, *(["", f"{dataset.note}{look}."] if dataset.note else [])]
 
 
 def _cell(rows: TableRows, k: int, b: int | None) -> str:

@@ -114,11 +114,12 @@ def _won(row: dict[Any, Any]) -> str:
     """Write the gain of a method against plain training."""
     if math.isnan(row["gained"]):
         return f"of {row['label']} it is not known ({row['reason']})"
+    unknown = ", which cannot be told from none" if row["gained_low"] <= 0 <= row["gained_high"] else ""
     if row["gained"] < 0:
         less = row | {"low": -row["gained_high"], "high": -row["gained_low"]}
-        return f"{row['label']} loses {_plain(-row['gained'])}{_range(less, 'low', 'high')} more"
+        return f"{row['label']} loses {_plain(-row['gained'])}{_range(less, 'low', 'high')} more{unknown}"
     share = f", a share of {row['share_text']}" if row["share_text"] not in ("", "-") else ""
-    return f"{row['label']} wins back {_plain(row['gained'])}{_range(row, 'gained_low', 'gained_high')}{share}"
+    return f"{row['label']} wins back {_plain(row['gained'])}{_range(row, 'gained_low', 'gained_high')}{share}{unknown}"
 
 
 def _basis(erm: dict[Any, Any]) -> str:

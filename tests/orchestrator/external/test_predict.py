@@ -166,7 +166,10 @@ def test_curves_in_python(predicted: Path) -> None:
     [
         (lambda rows: [[c.replace("pneumothorax", "pneumotorax") for c in r] for r in rows], "did you mean 'pneumoth"),
         (lambda rows: [r for r in rows if r[1] != "none"], "must have two classes or more"),
-        (lambda rows: [r[:1] + r[2:] for r in rows], "has no column 'label'"),
+        (
+            lambda rows: [r[:1] + r[2:] for r in rows],
+            "name its own by --columns label=COLUMN",
+        ),
         (lambda rows: [r[:3] for r in rows], "has no column 'patient'"),
         (lambda rows: [["images/no.png", *r[1:]] if r[0] == "images/3.png" else r for r in rows], "are not there"),
     ],

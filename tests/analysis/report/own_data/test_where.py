@@ -81,7 +81,7 @@ def test_what_cannot_be_said_is_said(
 def test_a_method_that_loses_more_is_said_to(tmp_path: Path, synthetic: ModuleType) -> None:
     findings = gather([own(synthetic, tmp_path / "s")])
     worse = findings.here.assign(gained=-0.1, gained_low=-0.2, gained_high=0.05)
-    assert "lnl loses 0.100 [-0.050, 0.200] more" in loss_words(findings, worse)[0]
+    assert "lnl loses 0.100 [-0.050, 0.200] more, which cannot be told from none" in loss_words(findings, worse)[0]
 
 
 def test_a_sweep_that_does_not_know_its_place_has_no_section(tmp_path: Path, synthetic: ModuleType) -> None:
