@@ -106,16 +106,21 @@ class Registry(Generic[E]):
             The decorator; it returns what it decorates unchanged.
 
         Raises:
-            InputError: (By the decorator.) The name is taken by another class or function, or there is no such option.
+            InputError: The name is no text; or, by the decorator, it is taken by another class or function, or there is
+                no such option.
         """
         declared = tuple(files), tuple(code)
+        if not isinstance(name, str) or not name.strip() or not name.isprintable():
+            raise InputError(f"a {self.kind} is registered by its name, a text of one line, but got {name!r}: name it")
 
         def decorate(source: S) -> S:
             # An object that is called has no name of its own.
             identity = (source.__module__, getattr(source, "__qualname__", type(source).__qualname__))
             known = self._sources.get(name) if name in self.entries else None
-            # In an interpreter a cell that is changed and run again replaces what it registered.
-            if known is not None and known != identity and {known[0], identity[0]} != {"__main__"}:
+            # In an interpreter a cell that is changed and run again replaces what it registered, and so does a module
+            # that is imported anew. What a plug-in registered is forgotten before that: there it is another function.
+            replaced = known == identity and self._origins.get(name) != _origin.get()
+            if known is not None and not replaced and {known[0], identity[0]} != {"__main__"}:
                 raise InputError(f"{self.kind} '{name}' is registered twice: choose another name")
             _check_declared(f"{self.kind} '{name}'", source, [*declared[0], *declared[1]])
             self.entries[name] = entry_of(source)

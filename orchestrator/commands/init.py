@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,8 @@ def init(options: argparse.Namespace) -> int:
         file.write(f"{text[:at]}#\n# Time: {time}, divided by the number that run at once.\n{text[at:]}".encode())
     print("\n".join(line.removeprefix("#").removeprefix(" ") for line in text[:at].splitlines()))
     print(f"\nTime: {time}\n{_shorter(needed['seconds'])}Rule: {plan.config.search.rule}, {plan.rule_reason}\n")
-    print(
-        f"{target}\nnext: lnl-sweep check {options.out}, lnl-sweep run {options.out} --dry-run, "
-        f"lnl-sweep run {options.out}"
-    )
+    named = shlex.quote(options.out)
+    print(f"{target}\nnext: lnl-sweep check {named}, lnl-sweep run {named} --dry-run, lnl-sweep run {named}")
     return 0
 
 

@@ -247,7 +247,7 @@ def _path(location: Sequence[int | str], tree: Any) -> list[str]:
 
 def _is_union_tag(part: int | str) -> bool:
     return isinstance(part, str) and (
-        part[:1].isupper() or "[" in part or part in ("constrained-int", "constrained-str")
+        part[:1].isupper() or "[" in part or part in ("constrained-int", "constrained-str", "str")
     )
 
 

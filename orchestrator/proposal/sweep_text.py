@@ -114,7 +114,8 @@ def proposal(options: Mapping[str, Any], guesses: Mapping[str, Guess], rows: Tab
     comments = [*_about(rows, dataset), "", *_guessed(guesses), "", *_law(dataset, axis, own)]
     columns = ", ".join(f"{role}: {_value(value)}" for role, value in options["columns"].items())
     lines = [
-        *(f"# {line}".rstrip() for line in comments),
+        # A spreadsheet's header may hold a line break.
+        *(f"# {' '.join(line.splitlines())}".rstrip() for line in comments),
         f"name: {_name(dataset.long_name)}",
         "dataset:",
         "  name: table",

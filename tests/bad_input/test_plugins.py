@@ -100,6 +100,7 @@ def test_a_name_that_is_taken(refuse: Refuse, study: Path) -> None:
 def test_what_is_no_plugin(refuse: Refuse, study: Path) -> None:
     assert "a file NAME.py" in refuse(*run(study, "--set", "plugins=[side.txt]"))
     assert "plugins" in refuse(*run(study, "--set", "plugins=own.py"))
+    assert "plugins.0: input should be a valid string, but got 3" in refuse(*run(study, "--set", "plugins=[3]"))
 
 
 def test_code_that_an_option_names(refuse: Refuse, study: Path) -> None:

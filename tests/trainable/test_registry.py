@@ -64,11 +64,22 @@ def test_a_name_is_taken_by_one_function() -> None:
     with pytest.raises(InputError, match="letter 'alpha' is registered twice: choose another name"):
         letters.register("alpha", lambda f: f.__name__)(second)
     assert letters.get("alpha") == "first"
+    # Two of one name in a file: one of them would silently count for both.
+    with coming_from(Origin("file", "/home/me/alpha.py")):
+        letters.register("alpha", lambda f: f.__name__)(first)
+        with pytest.raises(InputError, match="letter 'alpha' is registered twice"):
+            letters.register("alpha", lambda f: f.__name__)(first)
     # In a notebook a cell that was changed replaces what it registered.
     first.__module__ = second.__module__ = "__main__"
     letters.register("beta", lambda f: f.__name__)(first)
     letters.register("beta", lambda f: f.__name__)(second)
     assert letters.get("beta") == "second"
+
+
+@pytest.mark.parametrize("name", ["", " ", "two\nlines", 3, None])
+def test_a_name_is_a_text(name: str) -> None:
+    with pytest.raises(InputError, match="a letter is registered by its name, a text of one line, but got"):
+        Registry("letter", "json").register(name, id)
 
 
 def test_ours_come_from_their_modules() -> None:

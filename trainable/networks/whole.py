@@ -211,7 +211,8 @@ class _Whole:
         ]
         try:
             for mode in (evaluating, with_batch_statistics):
-                with torch.random.fork_rng(devices=[]), mode(model), torch.inference_mode():
+                # Not in inference mode: the parameters of a lazy layer are made here, and are trained later.
+                with torch.random.fork_rng(devices=[]), mode(model), torch.no_grad():
                     self._check_output(_call(model, x, self), outputs)
         finally:
             for hook in hooks:

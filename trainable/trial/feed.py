@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -213,7 +214,9 @@ def groups_of(images: ImageSet) -> Tensor:
     return torch.where(images.attribute == IGNORED, IGNORED, groups)
 
 
-def _check_order(order: Tensor, length: int, n: int) -> None:
+def _check_order(order: Any, length: int, n: int) -> None:
+    if not isinstance(order, Tensor):
+        raise InputError(f"the order of a method must be an int64 tensor, but is a {type(order).__name__}")
     if order.dtype != torch.int64 or order.shape != (length,):
         raise InputError(
             f"the order of a method must be int64 of the shape [{length}], but it gave {order.dtype} of the shape "

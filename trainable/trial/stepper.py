@@ -51,7 +51,9 @@ class Stepper:
             self._seed(derive(spec.seed, "method"))
             self._step, self.state = method.begin(facts, hyper)
             if self.state is not None:
-                self.modules = {name: module.to(self.device) for name, module in self.state.modules().items()}
+                modules = self.state.modules()
+                _check_modules(method.name, modules)
+                self.modules = {name: module.to(self.device) for name, module in modules.items()}
                 _check_kept(method.name, self.state)
         # Most methods look at no step, and none of them waits for an empty call.
         watched = self.state is not None and type(self.state).after_step is not MethodState.after_step
@@ -163,6 +165,11 @@ class Stepper:
         nets = self.state.evaluated(self.nets)
         if nets is self.nets:
             return nets
+        if not isinstance(nets, Nets):
+            raise InputError(
+                f"evaluated of method {self._spec.method} must give networks, but it gave a {type(nets).__name__}: "
+                "return nets or what facts.make_nets built"
+            )
         for name, given, own in (("f", nets.f, self.nets.f), ("g", nets.g, self.nets.g)):
             shapes = [{k: t.shape for k, t in module.state_dict().items()} for module in (given, own)]
             if shapes[0] != shapes[1]:
@@ -208,6 +215,11 @@ def logits_of(nets: Nets, feed: Feed) -> Tensor:
 def _check_kept(method: str, state: MethodState) -> None:
     """Refuse a state that could not be read back: what ``tensors`` gives must be what the method holds."""
     first, second = state.tensors(), state.tensors()
+    if not all(isinstance(one, Mapping) for one in (first, second)) or first.keys() != second.keys():
+        raise InputError(
+            f"tensors of method {method} must give a mapping with the same names at each call, but gave "
+            f"{_named(first)} and then {_named(second)}"
+        )
     for name, tensor in first.items():
         if not isinstance(tensor, Tensor):
             raise InputError(
@@ -219,3 +231,24 @@ def _check_kept(method: str, state: MethodState) -> None:
                 f"tensors of method {method} must give the tensors that it holds, since a checkpoint is read into "
                 f"them, but '{name}' is a new one at each call: keep it as an attribute"
             )
+
+
+def _check_modules(method: str, modules: Any) -> None:
+    """Refuse what is no network, and a parameter that two optimisers would step."""
+    if not isinstance(modules, Mapping) or not all(isinstance(one, nn.Module) for one in modules.values()):
+        raise InputError(f"modules of method {method} must give networks by name, but gave {_named(modules)}")
+    homes: dict[int, str] = {}
+    for name, module in modules.items():
+        for parameter in module.parameters():
+            other = homes.setdefault(id(parameter), name)
+            if other != name:
+                raise InputError(
+                    f"modules of method {method} must share no parameter, which would be trained twice a step, but "
+                    f"'{other}' and '{name}' do: name one of them"
+                )
+
+
+def _named(value: Any) -> str:
+    if not isinstance(value, Mapping):
+        return f"a {type(value).__name__}"
+    return "{" + ", ".join(f"{name}: {type(one).__name__}" for name, one in value.items()) + "}"

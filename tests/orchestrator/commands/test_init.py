@@ -127,3 +127,17 @@ def test_refusals(words: list[str], sentence: str, written: Path, capsys: pytest
         code = stop.code
     assert code == 2 and sentence in capsys.readouterr().err
     assert sorted(path.name for path in written.parent.iterdir()) == before
+
+
+def test_a_header_with_line_breaks_and_a_name_with_spaces(written: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Spreadsheets have such headers; what is printed can be run as it stands."""
+    text = (written.parent / "labels.csv").read_text(encoding="utf-8")
+    (written.parent / "broken.csv").write_text(text.replace("label,bias", '"la\nbel","bi\r\nas: #x"', 1))
+    out = written.parent / "my sweep.yaml"
+    words = ["--label", "la\nbel", "--attribute", "bi\r\nas: #x"]
+    assert cli.main(["init", "broken.csv", "-o", out.name, *words]) == 0
+    assert "lnl-sweep run 'my sweep.yaml' --dry-run" in capsys.readouterr().out
+    columns = yaml.safe_load(out.read_text(encoding="utf-8"))["dataset"]["columns"]
+    assert (columns["label"], columns["attribute"]) == ("la\nbel", "bi\r\nas: #x")
+    assert len(make_plan(read_config(str(out))).cells) == 9
+    out.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -264,11 +265,58 @@ def test_terms_are_means_over_images_and_may_be_infinite(register: Register, tin
     assert trainer.train_epoch()["terms"] == f'{{"more": null, "size": {(30 * 30 * 2 + 7 * 7) / 67!r}}}'
 
 
+SHARED = nn.Linear(2, 2)
+NUMBERS = itertools.count()
+
+
+@pytest.mark.parametrize(
+    ("modules", "sentence"),
+    [
+        ([SHARED], "modules of method own must give networks by name, but gave a list"),
+        ({"a": 3}, "must give networks by name, but gave {a: int}"),
+        ({"a": SHARED, "b": nn.Sequential(SHARED)}, "must share no parameter, .* but 'a' and 'b' do"),
+    ],
+)
+def test_further_networks_that_cannot_be_trained_are_refused(
+    modules: Any, sentence: str, register: Register, tiny: MakeSpec
+) -> None:
+    class Odd(Plain):
+        def modules(self) -> Mapping[str, nn.Module]:
+            given: Mapping[str, nn.Module] = modules
+            return given
+
+    register(Odd)
+    with pytest.raises(InputError, match=sentence):
+        Trainer(tiny("own"), "cpu")
+
+
+def test_an_order_that_is_no_tensor_is_refused(register: Register, tiny: MakeSpec) -> None:
+    class Listed(Plain):
+        def order(self, epoch: int, generator: torch.Generator) -> Any:
+            return list(range(self.facts.n))
+
+    register(Listed)
+    with pytest.raises(InputError, match="the order of a method must be an int64 tensor, but is a list"):
+        Trainer(tiny("own"), "cpu").train_epoch()
+
+
+def test_nothing_in_place_of_networks_is_not_judged(register: Register, tiny: MakeSpec) -> None:
+    class Nothing(Plain):
+        def evaluated(self, nets: Nets) -> Any:
+            return None
+
+    register(Nothing)
+    with pytest.raises(InputError, match="evaluated of method own must give networks, but it gave a NoneType"):
+        Trainer(tiny("own"), "cpu").train_epoch()
+
+
 @pytest.mark.parametrize(
     ("tensors", "sentence"),
     [
         (lambda: {"a": torch.zeros(3)}, "must give the tensors that it holds"),
         (lambda: {"a": 3.0}, "must give tensors, but 'a' is of type float"),
+        (lambda: {f"a{next(NUMBERS)}": torch.zeros(3)}, "with the same names at each call"),
+        (lambda: [torch.zeros(3)], "must give a mapping with the same names at each call, but gave a list"),
     ],
 )
 def test_tensors_that_could_not_be_read_back_are_refused(

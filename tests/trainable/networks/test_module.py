@@ -115,6 +115,12 @@ def sequential(num_classes, hidden=6):
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 14 * 14, hidden), nn.ReLU(), nn.Linear(hidden, num_classes))
 
 
+class Lazy(XNet):
+    def __init__(self, num_classes):
+        super().__init__(num_classes)
+        self.head = nn.LazyLinear(num_classes)
+
+
 def one_output(num_classes):
     return sequential(1)
 
@@ -162,6 +168,13 @@ def test_a_module_is_cut_in_two(name: str, options: dict[str, Any], shape: tuple
     assert nets.h(z, None).shape == (3, 3, 8)
     again = build(name, **options)
     assert all(torch.equal(a, b) for a, b in zip(nets.g.parameters(), again.g.parameters(), strict=True))
+
+
+def test_a_layer_that_learns_its_shape_is_trained_from_the_same_weights() -> None:
+    nets, again = (build("Lazy", split_at="blocks.1") for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(nets.g.parameters(), again.g.parameters(), strict=True))
+    nets.g(nets.f(torch.rand(3, 3, 14, 14))).sum().backward()
+    assert all(parameter.grad is not None for part in (nets.f, nets.g) for parameter in part.parameters())
 
 
 def test_building_moves_no_random_number_of_the_process_and_no_average() -> None:
