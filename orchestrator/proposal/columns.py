@@ -28,7 +28,7 @@ _NAMES = {
     ),
     "split": ("split", "set", "partition", "subset", "fold"),
 }
-"""Names of the columns of each role, lower case, letters and digits alone; the first that is there is taken."""
+"""Names of the columns of each role, lower case, letters and digits alone, the likeliest first."""
 _PARTS = {"train", "val", "test"}
 _ASKED = 50
 _MOST_VALUES = 20
@@ -183,7 +183,7 @@ def _n_values(cells: Cells, column: str) -> int:
 
 
 def _cut(cells: Cells, column: str) -> tuple[float, ...]:
-    """The median of a column of many numbers, a whole number where they are; else nothing."""
+    """The median of a column of many numbers, else nothing."""
     if _n_values(cells, column) <= _MOST_ATTRIBUTES:
         return ()
     try:
@@ -195,7 +195,7 @@ def _cut(cells: Cells, column: str) -> tuple[float, ...]:
 
 
 def _told(cells: Cells, label: str, column: str) -> float:
-    """Share of the label's entropy that a column tells: I(column; label) / H(label)."""
+    """Share of the label's entropy that a column tells, their mutual information over H(label)."""
     pairs = [
         (one, other)
         for one, other in zip(cells.columns[label], cells.columns[column], strict=True)
