@@ -39,11 +39,11 @@ def row_of(number: int, share: float = 0.8) -> tuple[int, int, int]:
     return label, label if aligned else 1 - label, patient
 
 
-def write_pngs(folder: Path, n: int = 600, share: float = 0.8) -> Path:
+def write_pngs(folder: Path, n: int = 600, share: float = 0.8, first: int = 0) -> Path:
     """Write ``folder/images/0000.png`` and on, 16 bits each, and ``folder/labels.csv``; returns the CSV."""
     (folder / "images").mkdir(parents=True, exist_ok=True)
     rows = []
-    for number in range(n):
+    for number in range(first, first + n):
         label, attribute, patient = row_of(number, share)
         name = f"images/{number:04}.png"
         Image.fromarray(xray(number, label, attribute)).save(folder / name)

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,7 @@ def require_namespaces() -> None:
 
 @contextmanager
 def node_apart(
-    place: Path, cluster: Any, seen: Sequence[Path] = (), variables: Mapping[str, str] | None = None
+    place: Path, cluster: Any, seen: Mapping[Path, Path] | None = None, variables: Mapping[str, str] | None = None
 ) -> Iterator[None]:
     """Add a node with one processor to a cluster; within the block it is one of its nodes.
 
@@ -59,20 +59,21 @@ def node_apart(
     Args:
         place: Folder for its log.
         cluster: The cluster.
-        seen: Folders of the head that it sees all the same.
+        seen: Folders of the head that it sees all the same, by the path under which it sees them.
         variables: Its environment, besides that of the tests.
     """
     require_namespaces()
     hidden = ["/tmp", str(Path.home())]
-    wanted = {str(ROOT), sys.prefix, sys.base_prefix, *map(str, seen)}
-    kept = [path for path in sorted(wanted) if any(path.startswith(f"{folder}/") for folder in hidden)]
+    program = {path: path for path in (str(ROOT), sys.prefix, sys.base_prefix)}
+    wanted = {**program, **{str(there): str(here) for there, here in (seen or {}).items()}}
+    kept = {there: wanted[there] for there in sorted(wanted) if there.startswith(tuple(f"{path}/" for path in hidden))}
     ray = str(Path(sys.executable).with_name("ray"))
     size = NODE["object_store_memory"]
     command = f"{ray} start --address={cluster.address} --num-cpus=1 --object-store-memory={size} --block"
     script = INIT.format(
-        kept="\n".join(f"mkdir /mnt/{k} && mount --bind {path} /mnt/{k}" for k, path in enumerate(kept)),
+        kept="\n".join(f"mkdir /mnt/{k} && mount --bind {here} /mnt/{k}" for k, here in enumerate(kept.values())),
         hidden="\n".join(f"mount -t tmpfs hidden {folder}" for folder in hidden),
-        back="\n".join(f"mkdir -p {path} && mount --move /mnt/{k} {path}" for k, path in enumerate(kept)),
+        back="\n".join(f"mkdir -p {there} && mount --move /mnt/{k} {there}" for k, there in enumerate(kept)),
         name=NAME,
         ready="mkdir -p $HOME",
         command=command,
@@ -96,16 +97,16 @@ def node_apart(
 
 
 @contextmanager
-def two_disks(place: Path, seen: Sequence[Path] = (), **variables: str) -> Iterator[Any]:
+def two_disks(place: Path, seen: Mapping[Path, Path] | None = None, **variables: str) -> Iterator[Any]:
     """A cluster of two nodes with one processor each, the second of which shares no disk with the first.
 
     Args:
         place: Folder for the files of the first.
-        seen: Folders that the second sees all the same.
+        seen: As of ``node_apart``.
         variables: Environment of both.
     """
     require_namespaces()
-    own = {"RAY_AUTH_MODE": "disabled", "RAY_ENABLE_WORKER_PREWARM": "0", **variables}
+    own = {"RAY_AUTH_MODE": "disabled", "LNL_SWEEP_CACHE": str(place / "cache"), **variables}
     with own_cluster(place, NODE, [], **own) as started, node_apart(place, started, seen, own):
         yield started
 
