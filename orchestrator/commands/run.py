@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.commands.report import as_uri
-from orchestrator.config.own_code import load_of_directory, settled
+from orchestrator.config.own_code import check_named_code, load_of_directory, settled
 from orchestrator.config.shipped import read_sweep
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.config.sweep_file import apply_override, validate, with_plugins
@@ -61,10 +61,13 @@ def resume(options: argparse.Namespace) -> int:
     directory = SweepDirectory(options.dir)
     directory.folder = directory.folder.patiently(READ_RETRY_SECONDS)
     tree = resume_config(directory)
+    begun = validate(tree, f"{directory.uri}/sweep.yaml")
     for override in options.set:
         apply_override(tree, override)
     config = validate(tree, f"{directory.uri}/sweep.yaml")
     config = load_of_directory(config, directory.folder, options.trust_plugins)
+    if not options.trust_plugins:
+        check_named_code(begun, directory.uri)
     return _run(settled(with_plugins(config, options.plugin), expanded(".")), options.dir, options)
 
 

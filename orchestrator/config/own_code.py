@@ -100,6 +100,44 @@ def load_of_directory(config: SweepConfig, folder: Folder, trust: bool) -> Sweep
     return config.model_copy(update={"plugins": [*references, *rest]})
 
 
+def check_named_code(config: SweepConfig, uri: str) -> None:
+    """Refuse a sheet that names code by its path, as one that a sweep wrote never does.
+
+    Such code would run whoever wrote it: the files in ``plugins/`` alone are compared with what may run here.
+    Plug-ins of the sheet that may run must be loaded before, since they tell which of their options name code.
+
+    Args:
+        config: Configuration as the sheet of a directory has it, without what this command changes.
+        uri: Address of the directory, for the message.
+
+    Raises:
+        InputError: A plug-in, or an option that names code, is none of those that the sheet has by checksum.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import parse_config
+        >>> text = "{plugins: [xray.py], dataset: {name: brain_phantom, bias: {rho: 1}}, methods: [erm]}"
+        >>> check_named_code(parse_config(text), "results/xray")
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: sweep.yaml of results/xray must name its code by checksum, but names xray.py: ...
+    """
+    names = {plugin.name for plugin in references_in(config)}
+    files = {f"{plugin.name}.py" for plugin in references_in(config) if plugin.kind == "file"}
+    named = [entry for entry in config.plugins if isinstance(entry, str)]
+    for section, registry in _sections().items():
+        chosen = getattr(config, section)
+        for option in registry.code(chosen.name):
+            place, separator, _ = str(chosen.options.get(option)).rpartition(":")
+            known = place in files or place in names or place.partition(".")[0] in {*names, *OURS}
+            if separator and not known:
+                named.append(place)
+    if named:
+        raise InputError(
+            f"sweep.yaml of {uri} must name its code by checksum, but names {', '.join(named)}: restore it from a "
+            "copy, or look at what the code does, then allow it with --trust-plugins"
+        )
+
+
 def absolute_paths(registry: Registry[Any], name: str, options: Mapping[str, Any], base: Path) -> dict[str, Any]:
     """Options in which those that are declared as files are absolute paths.
 

@@ -131,6 +131,28 @@ def test_code_of_somebody_elses_directory_does_not_run(refuse: Refuse, started: 
         assert str(stored) in found and "--trust-plugins" in found
 
 
+@pytest.mark.parametrize("absolute", [True, False])
+@pytest.mark.parametrize("section", ["plugins", "network"])
+def test_code_that_a_directory_names_by_a_path_does_not_run(
+    refuse: Refuse, started: Path, absolute: bool, section: str
+) -> None:
+    """Its checksums are no secret: whoever makes a directory can seal a sheet that names a file beside it."""
+    entry = str(started / "evil.py") if absolute else "DIR/evil.py"
+    (started / "evil.py").write_text(f"open({str(started.parent / 'ran')!r}, 'w')")
+    (started / "plugins").rename(started.parent / "put_away")
+    sheet = yaml.safe_load((started / "sweep.yaml").read_text())
+    sheet["plugins"] = [entry] if section == "plugins" else []
+    sheet["dataset"].update(name="coloured_digits")
+    sheet["dataset"].pop("file")
+    sheet["methods"][0].update(name="erm")
+    sheet["network"] = (
+        {"name": "module", "make": f"{entry}:Net", "split_at": "a"} if section == "network" else {"name": "pixel_front"}
+    )
+    (started / "sweep.yaml").write_text(yaml.safe_dump(sheet, sort_keys=False))
+    assert f"must name its code by checksum, but names {entry}: restore it" in refuse("resume", started)
+    assert not (started.parent / "ran").exists()
+
+
 def test_a_changed_plugin(refuse: Refuse, started: Path, study: Path) -> None:
     (study / "own.py").write_text(OWN + "# a word\n")
     for words in (("resume", started), run(study)):

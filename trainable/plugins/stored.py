@@ -1,12 +1,13 @@
 """Plug-ins in a sweep's directory, and the decision whether their code may run here.
 
 A directory from somebody else must not run its code by being resumed. A stored plug-in runs only where its origin has
-the same content, where this user has run it before, or where this is asked for.
+the same content and is the user's own, where this user has run it before, or where this is asked for.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -140,14 +141,14 @@ def load_stored(folder: Folder, references: Sequence[Reference], trust: bool, ow
     strange = [
         plugin
         for plugin in stored
-        if plugin.kind != "module" and not trust and not _is_known(plugin) and not _same(here[plugin.name], plugin)
+        if plugin.kind != "module" and not trust and not _is_known(plugin) and not _is_own(here[plugin.name], plugin)
     ]
     if strange:
         files = ", ".join(f"{folder.uri}/{FOLDER}/{plugin.stored_name}" for plugin in strange)
         raise InputError(
             f"code from a sweep's folder runs here only where you have run it before or its origin has the same "
-            f"content, which holds for none of {files}: look at what it does, then allow it with --trust-plugins "
-            "(trust_plugins=True)"
+            f"content and is yours, which holds for none of {files}: look at what it does, then allow it with "
+            "--trust-plugins (trust_plugins=True)"
         )
     chosen = [(here[plugin.name] or plugin) if own else plugin for plugin in stored]
     load_plugins(chosen)
@@ -193,5 +194,14 @@ def _at_origin(plugin: Plugin) -> Plugin | None:
         return None
 
 
-def _same(here: Plugin | None, plugin: Plugin) -> bool:
-    return here is not None and here.sha256 == plugin.sha256
+def _is_own(here: Plugin | None, plugin: Plugin) -> bool:
+    """True where a file of this user, or of the system, has the same content.
+
+    Whoever writes a directory also writes where its plug-ins come from: on a shared disk that may be their own file.
+    """
+    if here is None or here.sha256 != plugin.sha256:
+        return False
+    try:
+        return Path(plugin.origin).stat().st_uid in (os.getuid(), 0)
+    except OSError:
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import dataclasses
 from pathlib import Path
 
@@ -70,6 +71,18 @@ def test_one_of_somebody_else_does_not_run(out: Folder, plugin: Plugin, lab: Pat
 def test_one_runs_where_its_origin_has_the_same_content(out: Folder, plugin: Plugin) -> None:
     assert load_stored(out, [Reference.of(plugin)], trust=False) == [plugin]
     assert METHODS.find("own_erm")
+
+
+def test_an_origin_that_belongs_to_another_user_does_not_count(
+    out: Folder, plugin: Plugin, lab: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a shared disk whoever wrote the directory may also have written the file it names."""
+    if os.getuid() == 0:
+        os.chown(lab / "debias.py", 65534, -1)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda me=os.getuid(): me + 1)
+    with pytest.raises(InputError, match=r"its origin has the same content and is yours, .*--trust-plugins"):
+        load_stored(out, [Reference.of(plugin)], trust=False)
 
 
 def test_one_that_was_run_or_trusted_before_runs_again(out: Folder, plugin: Plugin, lab: Path) -> None:
