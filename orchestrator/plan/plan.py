@@ -115,11 +115,13 @@ def _with_rule(config: SweepConfig, dataset: Dataset) -> tuple[SweepConfig, str]
     points = [(point, fold) for fold in folds(config, dataset) for point in bias_points(config, dataset)]
     if "val_counterfactual" not in candidates:
         reasons.append("val_counterfactual needs a painter")
+    # Whether the declared comparison has this rule is asked of the one that is chosen.
+    seeded = resolve(config.model_copy(update={"primary": None}), dataset)
     for rule in candidates:
         try:
             # The last one is refused with its own reason, in the check of the plan.
             if rule != candidates[-1]:
-                _check_rule(resolve(config, dataset), dataset, points, rule)
+                _check_rule(seeded, dataset, points, rule)
         except InputError as error:
             reasons.append(str(error) if str(error).startswith(rule) else f"{rule}: {error}")
             continue

@@ -113,7 +113,9 @@ def lay_out_timm(
     normalise: Any = None,
     freeze: Any = None,
 ) -> Blueprint:
-    """Lay a model of timm out as f, g and h; nothing is ever downloaded.
+    """Lay a model of timm out as f, g and h.
+
+    Nothing is ever downloaded.
 
     Args:
         data: Shape of the data.

@@ -177,7 +177,9 @@ def fit(model: nn.Module, wanted: Wanted) -> Fit:
 
 
 def load_weights(model: nn.Module, wanted: Wanted) -> Fit:
-    """Put the weights of a file into a model; its last layer keeps its own where it has other outputs.
+    """Put the weights of a file into a model.
+
+    Its last layer keeps its own where it has other outputs.
 
     Args:
         model: The model.

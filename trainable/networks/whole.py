@@ -198,7 +198,10 @@ class _Whole:
         )
 
     def _check_whole(self, model: nn.Module, outputs: int) -> str:
-        """Refuse a model that does not make logits of such images; return the name of its last layer."""
+        """Refuse a model that does not make logits of such images.
+
+        Return the name of its last layer.
+        """
         by_order = [name for name, module in model.named_modules() if isinstance(module, (nn.Linear, nn.Conv2d))]
         if self.model.trusted:
             return str(by_order[-1])
@@ -234,7 +237,10 @@ class _Whole:
             )
 
     def _check_cut(self, model: nn.Module, f: nn.Module, g: nn.Module, outputs: int) -> tuple[int, ...]:
-        """Refuse pieces that compute something else than the whole; return the shape of one image's features."""
+        """Refuse pieces that compute something else than the whole.
+
+        Return the shape of one image's features.
+        """
         generator = torch.Generator().manual_seed(0)
         x = torch.rand(2, self.options.channels, self.side, self.side, generator=generator)
         with torch.random.fork_rng(devices=[]), evaluating(model, f, g), torch.inference_mode():
@@ -285,7 +291,10 @@ class TailHeads(nn.Module):
 
 
 def _check_options(network: str, options: Options, data: DataShape) -> int:
-    """Refuse impossible options; return the side of the images that the model sees."""
+    """Refuse impossible options.
+
+    Return the side of the images that the model sees.
+    """
     side = data.image_size if options.image_size is None else options.image_size
     if isinstance(side, bool) or not isinstance(side, int) or side < 1:
         raise InputError(f"network.image_size must be a whole number of pixels above 0, but got {side!r}")
@@ -311,7 +320,10 @@ def _note_layer(last: list[str], name: str, outputs: int, _: nn.Module, __: Any,
 
 
 def _call(model: nn.Module, x: Tensor, whole: _Whole) -> Any:
-    """Output of a model; None where it has no forward of its own, but only f and g."""
+    """Output of a model.
+
+    None where it has no forward of its own, but only f and g.
+    """
     if getattr(type(model), "forward", None) is nn.Module.forward:
         return None
     try:

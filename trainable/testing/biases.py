@@ -15,7 +15,10 @@ from trainable.evaluation.evaluate import reweighting
 from trainable.testing.findings import Finding, count, some_of
 
 MOST_BYTES = 2**28
-"""Most bytes of training images that are drawn at once; of more, some are."""
+"""Most bytes of training images that are drawn at once.
+
+Of more, some are.
+"""
 FEW = 10
 """Images of a class and attribute below which a part says little about them."""
 Point = Mapping[str, float]

@@ -59,7 +59,9 @@ def check_dataset(
     options: Mapping[str, Any] | None = None,
     most: int = 500,
 ) -> list[Finding]:
-    """Check a data set, by some hundred of its images; it takes seconds.
+    """Check a data set, by some hundred of its images.
+
+    It takes seconds.
 
     Its members, parts and images must have the form that every data set has. No patient and no image may be in two
     parts. Test images may depend on nothing. Images must not be clipped, scaled twice or constant. The training images

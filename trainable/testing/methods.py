@@ -36,12 +36,17 @@ HARMLESS = (
     "garbage collection",
     "hooks on all modules",
 )
-"""Settings of the process that decide no number of a trial; a library may change them when it is first used."""
+"""Settings of the process that decide no number of a trial.
+
+A library may change them when it is first used.
+"""
 _Check = Callable[[Method, Mapping[str, Any]], Iterator[Finding]]
 
 
 def check_method(method: str | Method, hyperparameters: Mapping[str, Any] | None = None) -> list[Finding]:
-    """Check a method on a toy data set of 132 images and a toy network; it takes seconds.
+    """Check a method on a toy data set of 132 images and a toy network.
+
+    It takes seconds.
 
     It must leave finite gradients in f and g and, where it has a bias head, move h on L_B alone; equal ``erm`` bit for
     bit under its anchor; train the same whatever the global random numbers are, and after an interruption; leave the

@@ -75,7 +75,9 @@ _Check = Callable[[Built], Iterator[Finding]]
 def check_network(
     network: str, options: Mapping[str, Any] | None = None, shape: DataShape | None = None
 ) -> list[Finding]:
-    """Check a network on noise in the shape of a data set; small ones take seconds.
+    """Check a network on noise in the shape of a data set.
+
+    Small ones take seconds.
 
     f, g and h must share no parameter, be built the same with the same seed, give finite logits of the right shape,
     read each image by itself in evaluation mode, train on after an interruption as without, and be the same when they

@@ -25,7 +25,10 @@ from trainable.texts import reason_of
 SEEDS = (0, 1, 2)
 PARTS = ("train", "val", "test")
 LEAST_HEX = 8
-"""Digits of a keyed hash; a shorter text may be an identifier."""
+"""Digits of a keyed hash.
+
+A shorter text may be an identifier.
+"""
 WAIT_SECONDS = 120.0
 
 

@@ -304,7 +304,10 @@ def model_bytes(trainer: Trainer, nets: Nets) -> bytes:
 
 
 def _plugins_behind(spec: TrialSpec) -> dict[str, str]:
-    """Plug-ins without which the classifier cannot be built, as metadata; nothing where it is made of ours alone."""
+    """Plug-ins without which the classifier cannot be built, as metadata.
+
+    Nothing where it is made of ours alone.
+    """
     network = NETWORKS.find(spec.network)
     homes = [METHODS.module(spec.method)] + ([] if network is None else [NETWORKS.module(spec.network)])
     if all(home.partition(".")[0] == "trainable" for home in homes) and not NETWORKS.code(spec.network):

@@ -67,7 +67,7 @@ def test_images_that_share_a_key() -> None:
     assert "has 2 images with the key 'i1'" in refusal(Named(keys=("i1", "i2", "i1")))
 
 
-@pytest.mark.parametrize("name", ["a/b", "my method", "m" * 61, "m\ud800"])
+@pytest.mark.parametrize("name", ["a/b", "my method", "m" * 61])
 def test_a_method_whose_name_is_no_label_needs_one(name: str, methods: Any) -> None:
     methods(name)
     assert "needs a label: it must have at most 60 characters" in refusal(methods=[name])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -80,7 +80,8 @@ def test_an_origin_that_belongs_to_another_user_does_not_count(
     if os.getuid() == 0:
         os.chown(lab / "debias.py", 65534, -1)
     else:
-        monkeypatch.setattr(os, "getuid", lambda me=os.getuid(): me + 1)
+        another = os.getuid() + 1
+        monkeypatch.setattr(os, "getuid", lambda: another)
     with pytest.raises(InputError, match=r"its origin has the same content and is yours, .*--trust-plugins"):
         load_stored(out, [Reference.of(plugin)], trust=False)
 

@@ -100,6 +100,9 @@ def _painted(
 
 
 def _where(error: BaseException) -> str:
-    """Line of the painter at which it failed; where it could not even be called there is none."""
+    """Line of the painter at which it failed.
+
+    Where it could not even be called there is none.
+    """
     frames = traceback.extract_tb(error.__traceback__)[1:]
     return f", {frames[0].filename}:{frames[0].lineno}" if frames else ""

@@ -200,7 +200,10 @@ class Decoder:
     def _each(
         self, pool: ThreadPoolExecutor, positions: NDArray[np.int64], work: Callable[[int], Any]
     ) -> Iterator[Any]:
-        """Results in order, a few blocks in memory at a time; all refusals in one sentence."""
+        """Results in order, a few blocks in memory at a time.
+
+        All refusals in one sentence.
+        """
         refused: list[tuple[int, InputError]] = []
 
         def one(row: int) -> Any:
