@@ -132,6 +132,8 @@ class ObjectStore:
             raise Refused(
                 f"cannot reach {uri}: {reason}; check the bucket, AWS_ENDPOINT_URL and the network", reason
             ) from error
+        if not path:
+            raise Refused(f"'{uri}' is not a directory that can be used: it names no bucket", "it names no bucket")
         return cls(filesystem), path
 
     def patiently(self, seconds: float) -> ObjectStore:

@@ -259,3 +259,8 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(address: str, sh
         open_folder(address)
     for error in (ours, theirs):
         assert not any(part in str(error.value) for part in ("AKID", "plain", "slash"))
+
+
+def test_an_address_without_a_bucket_is_refused() -> None:
+    with pytest.raises(InputError, match="it names no bucket"):
+        ObjectFolder.at("s3://")
