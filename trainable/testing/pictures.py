@@ -141,6 +141,16 @@ def repeated(dataset: Dataset, bias: Mapping[str, float], some: Some) -> Iterato
         )
         return
     yield Finding("ok", what, "the same images are drawn again, whatever the global random numbers are")
+    one, other = first["aligned"], first["conflicting"]
+    if torch.equal(one.index, other.index) and len(one) and bool((one.attribute != other.attribute).all()):
+        unchanged = int((one.pixels() == other.pixels()).flatten(1).all(1).sum())
+        if unchanged * 2 > len(one):
+            yield Finding(
+                "FAIL",
+                what,
+                f"{unchanged} of {count(len(one), 'test image')} are the same with its class's own attribute and with "
+                "another one, so that they show no bias: let the painter draw each attribute differently",
+            )
 
 
 def _same(a: ImageSet, b: ImageSet) -> bool:

@@ -17,6 +17,7 @@ from tests.trainable.figshare_files import all_files, folds_file, write_folder
 from trainable.data import base
 from trainable.data.base import ImageSet, Split, list_datasets
 from trainable.data.brain.figshare.prepare import prepare
+from trainable.data.table.image_table import ImageTable
 from trainable.testing import Finding, assert_passes, check_dataset
 from trainable.testing.toy import N, ToyImages
 
@@ -223,3 +224,20 @@ def test_a_checksum_of_one_process_alone_is_found(tmp_path: Path) -> None:
     load_plugins([read_plugin(str(file), tmp_path)])
     (failure,) = failures("hashed")
     assert "checksum differ in another process" in failure.sentence and failure.where == f"{file}:5"
+
+
+def test_a_painter_that_paints_nothing_is_found() -> None:
+    rng = np.random.default_rng(0)
+    grey = rng.integers(256, size=(60, 16, 16), dtype=np.uint8)
+    names = {"classes": ("a", "b"), "attributes": ("no", "mark"), "aligned": {"a": "no", "b": "mark"}}
+
+    def found(paint: Any) -> list[str]:
+        table = ImageTable(grey, np.arange(60) % 2, **names, paint=paint, name="x_ray")
+        return [finding.sentence for finding in failures(table) if "so that they show no bias" in finding.sentence]
+
+    def marked(image: Any, attribute: str, generator: Any) -> Any:
+        image[:4, :4] = 255 * (attribute == "mark")
+        return image
+
+    assert found(marked) == []
+    assert found(lambda image, attribute, generator: image)[0].startswith("8 of 8 test images are the same with")
