@@ -176,8 +176,10 @@ def _check_data(trainer: Trainer, data: str | None) -> None:
         trainer: A fresh trainer.
         data: Checksum of the driver's data set; None = not compared.
     """
+    if data is None:
+        return
     actual = trainer.dataset.checksum
-    if data is not None and actual != data:
+    if actual != data:
         raise DirectoryError(
             f"all nodes must have the same images of {trainer.dataset.name}, but those on node {socket.gethostname()} "
             f"have the checksum {actual[:12]} and the driver's {data[:12]}: copy the driver's there"
