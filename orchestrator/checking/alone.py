@@ -6,7 +6,6 @@ import faulthandler
 import os
 import signal
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,14 +42,16 @@ def serve(connection: Connection, task: Task) -> None:
     # Ctrl-C is the other process's to answer.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     end_with_parent()
-    with open(task.trace, "a") as trace, tempfile.TemporaryDirectory(prefix="lnl-sweep-check-") as folder:
+    # Beside the trace, so that the process that kills this one removes it.
+    empty = Path(task.trace).with_name("empty")
+    empty.mkdir()
+    with open(task.trace, "a") as trace:
         _record_ends(trace)
-        _leave(folder, task.left_out)
+        _leave(empty, task.left_out)
         _silence()
         for message in _messages(task):
             connection.send(message)
         connection.send(None)
-        os.chdir("/")
 
 
 def _messages(task: Task) -> Iterator[Finding | Doing]:
@@ -80,7 +81,7 @@ def _record_ends(trace: TextIO) -> None:
     os._exit = recorded  # type: ignore[assignment]
 
 
-def _leave(folder: str, left_out: tuple[str, ...]) -> None:
+def _leave(folder: Path, left_out: tuple[str, ...]) -> None:
     """Go to an empty folder, and forget those that another machine does not have."""
     hold_names()
     os.chdir(folder)

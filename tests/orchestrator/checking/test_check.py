@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -63,9 +64,16 @@ def test_our_own_sweeps_pass(name: str) -> None:
     assert any(finding.what == "trial of erm" for finding in findings)
 
 
-def test_a_plug_in_that_is_right(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_plug_in_that_is_right(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = write(tmp_path, METHOD.format(step="print('from the step')"))
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     assert main(["check", str(file)]) == 0
+    assert list(temporary.iterdir()) == []
     lines = capfd.readouterr().out.splitlines()
     assert lines[0] == "ok    plug-in debias.py: imports alone, in another folder and process, and registers own"
     assert all(re.match(r"(ok  |warn|FAIL)  \S", line) for line in lines[:-1])
