@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 
 ELSEWHERE = {
     r"make \w+": "needs a checkout: .ci/run calls it",
+    r"\$EDITOR ": "is done by hand",
     r"source |uv |pip install |.*-m pip install": "makes an environment: tests/integration/test_install.py",
     r"(ray (up|down|dashboard|exec|attach|job|rsync|status|start|stop|cluster-dump)|export RAY_)": (
         "needs a cluster: tests/integration/clusters"
@@ -88,20 +89,44 @@ def store() -> Iterator[Mapping[str, str]]:
         yield server.variables
 
 
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """What figshare has."""
+    parts = tmp_path_factory.mktemp("parts")
+    return zipped(write_zips(parts, all_files(SLICES, small=tuple(range(1, SLICES + 1))), folds_file(SLICES)))
+
+
+@pytest.fixture(scope="module")
+def cache(environment: Installed, archive: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The reader's cache, in which the MRI slices are prepared."""
+    folder = tmp_path_factory.mktemp("cache")
+    (folder / "1512427.zip").write_bytes(archive)
+    variables = {**environment.variables, "LNL_SWEEP_CACHE": str(folder)}
+    words = [environment.command, "data", "prepare", "brain_mri", "--from", folder / "1512427.zip"]
+    subprocess.run(list(map(str, words)), env=variables, check=True, capture_output=True)
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(archive: bytes, tmp_path: Path) -> Path:
     """An empty folder with what a reader brings along: files from elsewhere that the pages name."""
-    files = write_zips(tmp_path / "parts", all_files(SLICES, small=tuple(range(1, SLICES + 1))), folds_file(SLICES))
-    (tmp_path / "1512427.zip").write_bytes(zipped(files))
+    (tmp_path / "1512427.zip").write_bytes(archive)
     write_pngs(tmp_path, IMAGES)
     return tmp_path
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_reader_can_follow(page: str, environment: Installed, store: Mapping[str, str], folder: Path) -> None:
+def test_a_reader_can_follow(
+    page: str, environment: Installed, store: Mapping[str, str], folder: Path, cache: Path
+) -> None:
     path = f"{environment.python.parent}{os.pathsep}{environment.variables['PATH']}"
-    cache = str(folder.parent / "cache")
-    variables = {**environment.variables, **store, "PATH": path, "PLOTLY_RENDERER": "json", "LNL_SWEEP_CACHE": cache}
+    variables = {
+        **environment.variables,
+        **store,
+        "PATH": path,
+        "PLOTLY_RENDERER": "json",
+        "LNL_SWEEP_CACHE": str(cache),
+    }
     reader = Reader(folder, variables)
     for block in blocks(PAGES[page].read_text(encoding="utf-8")):
         reader.follow(block, f"{page}:{block.line}")
@@ -140,6 +165,8 @@ class Reader:
         """Type one command."""
         if (match := re.fullmatch(r"export (\w+)=(\S+)", command)) and not elsewhere(command):
             self.variables[match[1]] = match[2]
+        elif command == "make demo":
+            self._run(["bash", "-c", shortened("lnl-sweep run", self.folder)], f"{where}: {command}")
         else:
             # What a job does, it does without a cluster too.
             submitted = _SUBMITTED.match(command)
