@@ -99,7 +99,7 @@ def test_auto_packs_as_many_as_were_measured_to_fit(
     # 0.9 x 10 GB hold three trials of 3 GB, and a node has three processors for its card.
     # One of 6 GB has a card for itself.
     needs = [3 * 2**30, 6 * 2**30]
-    monkeypatch.setattr(gpu_packing, "_measure", lambda probes: (needs, 10 * 2**30, f"card of {len(probes)}"))
+    monkeypatch.setattr(gpu_packing, "_measure", lambda probes, plugins: (needs, 10 * 2**30, f"card of {len(probes)}"))
     found, told = swept(cluster, short_tmp / "auto", "auto", monkeypatch)
     assert "resources.gpu: auto = 1/3 for erm: a trial takes 3072 of 10240 MB on card of 2" in told
     assert "resources.gpu: auto = 1 for lnl: a trial takes 6144 of 10240 MB on card of 2" in told
