@@ -23,6 +23,7 @@ pytestmark = pytest.mark.slow
 ELSEWHERE = {
     r"make \w+": "needs a checkout: .ci/run calls it",
     r"\$EDITOR ": "is done by hand",
+    r".* SWEEP\.yaml": "names a file in the place of the reader's",
     r"source |uv |pip install |.*-m pip install": "makes an environment: tests/integration/test_install.py",
     r"(ray (up|down|dashboard|exec|attach|job|rsync|status|start|stop|cluster-dump)|export RAY_)": (
         "needs a cluster: tests/integration/clusters"
