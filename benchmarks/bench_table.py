@@ -180,7 +180,7 @@ def timed(step: Any) -> float:
 
 
 def started() -> float:
-    """When this process began, seconds since 1970."""
+    """Start of this process, seconds since 1970."""
     ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
     booted = next(float(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if "btime" in line)
     return booted + ticks / os.sysconf("SC_CLK_TCK")

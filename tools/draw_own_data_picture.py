@@ -22,7 +22,7 @@ PATIENTS, EACH, SIDE = 500, 3, 64
 CLASSES, ATTRIBUTES = ("none", "pneumothorax"), ("no_drain", "drain")
 ALIGNED = 0.8
 CONTRAST, NOISE = 160, 120
-"""How much darker the disc is, and the standard deviation of a pixel, in units of the files."""
+"""Depth of the disc, and the standard deviation of a pixel, in units of the files."""
 
 
 def main(folder: Path) -> None:

@@ -23,10 +23,10 @@ from trainable.data.view import DataView
 from trainable.errors import DamagedFile, InputError, unknown_name
 from trainable.evaluation.rules import first_rule
 from trainable.methods.base import Method, get_method
-from trainable.networks.base import DataShape, default_network
+from trainable.networks.base import NETWORKS, DataShape, default_network
 from trainable.networks.build import build_nets
 from trainable.plugins import loaded_plugins
-from trainable.plugins.stored import Reference, load_stored
+from trainable.plugins.stored import Reference, check_not_here, load_stored
 from trainable.spec import Draw, Metric, Phase, Rule, Training, TrialSpec
 from trainable.trial.machine.process_state import kept
 from trainable.trial.trainer import Trainer
@@ -258,6 +258,10 @@ def load_model(path: str | os.PathLike[str], device: str = "cpu", trust_plugins:
         raise InputError(f"'{file}' was not written by lnl-sweep: its metadata name no network")
     if "plugins" in meta:
         _load_plugins(file, json.loads(meta["plugins"]), trust_plugins)
+    if not trust_plugins:
+        named = (str(json.loads(meta["network_options"]).get(option)) for option in NETWORKS.code(meta["network"]))
+        places = (text.rpartition(":")[0] for text in named)
+        check_not_here(place for place in places if place and not place.endswith(".py"))
     heads = json.loads(meta["bias_heads"])
     classes = tuple(json.loads(meta["classes"]))
     # All that a network asks of its data set; pretrained weights would be overwritten at once.

@@ -15,7 +15,7 @@ from typing import TextIO
 
 from orchestrator.checking.task import Task
 from orchestrator.process.own_packages import hold_names
-from orchestrator.process.with_parent import end_with_parent
+from orchestrator.process.spawned import end_with_parent
 from trainable.testing.findings import Finding, guarded
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from orchestrator.checking.alone import Doing, serve
 from orchestrator.checking.task import Task
+from orchestrator.process.spawned import how_ended
 from trainable.testing.findings import Finding, is_theirs
 
 SILENT_SECONDS = 240.0
@@ -50,30 +51,25 @@ def findings_apart(task: Task, silent_seconds: float = SILENT_SECONDS) -> Iterat
 
 def _received(here: Connection, process: BaseProcess, trace: Path, silent_seconds: float) -> Iterator[Finding]:
     doing = Doing("check", "its start")
+
+    def failure(sentence: str) -> Finding:
+        process.join(_TRACE_SECONDS)
+        place = place_in(trace.read_text(errors="replace"))
+        return Finding("FAIL", doing.what, f"{doing.doing} {sentence}", place)
+
     while True:
         if not here.poll(silent_seconds):
             if process.pid is not None:
                 # It writes where it is.
                 with contextlib.suppress(OSError):
                     os.kill(process.pid, signal.SIGUSR1)
-            process.join(_TRACE_SECONDS)
-            yield Finding(
-                "FAIL",
-                doing.what,
-                f"{doing.doing} has not ended after {silent_seconds:.0f} s: does it wait for something, or loop?",
-                place_in(trace.read_text(errors="replace")),
-            )
+            yield failure(f"has not ended after {silent_seconds:.0f} s: does it wait for something, or loop?")
             return
         try:
             message = here.recv()
         except (EOFError, OSError):
             process.join(_TRACE_SECONDS)
-            yield Finding(
-                "FAIL",
-                doing.what,
-                f"{doing.doing} ended the process ({_how(process.exitcode)}): raise an exception instead",
-                place_in(trace.read_text(errors="replace")),
-            )
+            yield failure(f"ended the process ({how_ended(process.exitcode)}): raise an exception instead")
             return
         if message is None:
             return
@@ -95,12 +91,3 @@ def place_in(text: str) -> str:
     """
     places = [f"{file}:{line}" for file, line in _FRAME.findall(text) if is_theirs(file)]
     return places[0] if places else ""
-
-
-def _how(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"with exit code {code}"
-    try:
-        return f"by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"by signal {-code}"

@@ -13,7 +13,7 @@ from orchestrator.config.sweep_file import validate
 from orchestrator.plan.cells import Cell
 from orchestrator.plan.estimate import Timing, time_cell
 from orchestrator.plan.plan import Plan, make_plan
-from orchestrator.process.with_parent import end_with_parent
+from orchestrator.process.spawned import end_with_parent, how_ended
 from store.errors import InputError
 from trainable.plugins import Plugin, load_plugins
 from trainable.texts import reason_of
@@ -62,7 +62,8 @@ def time_apart(plan: Plan, cells: Sequence[Cell]) -> dict[str, Timing]:
     except (EOFError, OSError):
         process.join(_END_SECONDS)
         raise InputError(
-            f"a trial of {label} cannot be trained (its process ended {_how(process.exitcode)}): {_remedy(plan, cell)}"
+            f"a trial of {label} cannot be trained (its process ended {how_ended(process.exitcode)}): "
+            f"{_remedy(plan, cell)}"
         ) from None
     finally:
         here.close()
@@ -73,15 +74,6 @@ def time_apart(plan: Plan, cells: Sequence[Cell]) -> dict[str, Timing]:
 def _remedy(plan: Plan, cell: Cell) -> str:
     bias = " ".join(f"--{name} {value:g}" for name, value in cell.bias.items())
     return f"mend it and try it with lnl-sweep train {plan.config.dataset.name} --method {cell.method} {bias}"
-
-
-def _how(code: int | None) -> str:
-    if code is None or code >= 0:
-        return f"with exit code {code}"
-    try:
-        return f"by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"by signal {-code}"
 
 
 def _serve(connection: Connection, tree: dict[str, Any], plugins: Sequence[Plugin]) -> None:

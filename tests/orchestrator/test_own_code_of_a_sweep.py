@@ -77,7 +77,7 @@ def begun(study: Path, status: str = "completed") -> Path:
 
 
 def resumed(out: Path, *overrides: str, **options: Any) -> Any:
-    """What a resume would begin with."""
+    """Configuration with which a resume would begin."""
     from orchestrator.config.sweep_file import apply_override
 
     directory = SweepDirectory(str(out))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 
 import trainable
 from store.errors import InputError
+from store.sealed import seal_tensors
 from trainable.spec import Training, TrialSpec
 from trainable.trial.trainer import Trainer
 
@@ -141,3 +144,17 @@ def test_unknown_shapes_are_refused(tiny: Callable[..., TrialSpec]) -> None:
     run = trainable.train("tiny", network="tiny_net", rho=0.5, epochs=1, batch_size=22, phase="search")
     with pytest.raises(InputError, match=r"shape \[N, 3, H, W\], but got \[3, 8, 8\]"):
         run.predict(torch.zeros(3, 8, 8))
+
+
+def test_a_model_runs_no_module_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "planted.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    options = json.dumps({"make": "planted:Net", "split_at": "a"})
+    meta = {"spec": "{}", "network": "module", "network_options": options, "classes": '["a", "b"]', "image_size": "8"}
+    heads = '{"names": [], "n_values": 0, "spatial": false}'
+    content = safetensors.torch.save({"f.a": torch.zeros(2)}, {**meta, "method": "erm", "bias_heads": heads})
+    (tmp_path / "model.safetensors").write_bytes(seal_tensors(content))
+    with pytest.raises(InputError, match="planted is .*planted.py in the current folder: look at what it does"):
+        trainable.load_model(tmp_path / "model.safetensors")
+    assert not (tmp_path / "ran").exists()

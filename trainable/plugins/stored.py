@@ -7,8 +7,10 @@ the same content and is the user's own, where this user has run it before, or wh
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,6 +138,8 @@ def load_stored(folder: Folder, references: Sequence[Reference], trust: bool, ow
     Raises:
         InputError: One is missing or damaged, cannot be imported, or may not run here: the files to look at are named.
     """
+    if not trust:
+        check_not_here([reference.name for reference in references if reference.kind == "module"])
     stored = [read_stored(folder, reference) for reference in references]
     here = {plugin.name: _at_origin(plugin) for plugin in stored}
     strange = [
@@ -154,6 +158,42 @@ def load_stored(folder: Folder, references: Sequence[Reference], trust: bool, ow
     load_plugins(chosen)
     note_run(chosen)
     return chosen
+
+
+def check_not_here(modules: Iterable[str]) -> None:
+    """Refuse modules that a directory or a model names, and that lie in the current folder.
+
+    Python looks there before it looks for what is installed, in an interpreter and in a notebook, and whoever made the
+    directory may have put them beside it. None is imported.
+
+    Args:
+        modules: Full names.
+
+    Raises:
+        InputError: One lies there.
+
+    Example:
+        >>> check_not_here(["torchvision.models"])
+    """
+    for module in modules:
+        name = module.partition(".")[0]
+        # What is imported has run already.
+        spec = None if name in sys.modules else importlib.util.find_spec(name)
+        places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
+        for place in places:
+            if place is not None and _is_here(place):
+                raise InputError(
+                    f"a module that a sweep names must be installed to run here, but {module} is {place} in the "
+                    "current folder: look at what it does, then allow it with --trust-plugins (trust_plugins=True)"
+                )
+
+
+def _is_here(place: str) -> bool:
+    try:
+        path, here = Path(place).resolve(), Path.cwd().resolve()
+    except OSError:
+        return False
+    return path.is_relative_to(here) and not {"site-packages", "dist-packages"} & set(path.parts)
 
 
 def note_run(plugins: Iterable[Plugin]) -> None:

@@ -12,15 +12,8 @@ import pytest
 
 import analysis
 from store.sheet.natural import NaturalBias
+from tests.analysis.three_lines import ACCURACIES
 
-ACCURACIES = {
-    ("erm", 0.1): [0.88, 0.90, 0.86],
-    ("erm", 0.02): [0.68, 0.66, 0.70],
-    ("lnl", 0.1): [0.94, 0.92, 0.93],
-    ("lnl", 0.02): [0.90, 0.92, 0.88],
-    ("ceiling", 0.1): [0.96, 0.95, 0.955],
-    ("ceiling", 0.02): [0.95, 0.96, 0.955],
-}
 T = 4.302652729749
 """t_{.975} with two degrees of freedom."""
 

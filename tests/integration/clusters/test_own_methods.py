@@ -71,12 +71,12 @@ def store(short_tmp: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def nodes(short_tmp: Path) -> Iterator[Any]:
-    with two_disks(short_tmp / "two") as cluster:
+    with two_disks(short_tmp / "two-m") as cluster:
         yield cluster
 
 
 def in_the_middle_of_a_trial(running: Driver) -> bool:
-    """Whether some trials are finished and another one has a checkpoint; the driver is stopped then, and stays so."""
+    """True where some trials are finished and another has a checkpoint; the driver is stopped then, and stays so."""
     if len(rows(running.out)) < 3:
         return False
     running.kill(signal.SIGSTOP)

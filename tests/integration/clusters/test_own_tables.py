@@ -63,7 +63,7 @@ def store(short_tmp: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def reached(store: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this process, and the drivers that it starts, must know to use the store; the nodes do not know it."""
+    """Environment in which this process, and the drivers that it starts, reach the store; the nodes do not have it."""
     for name, value in store.variables.items():
         monkeypatch.setenv(name, value)
 
@@ -93,7 +93,7 @@ def tables(short_tmp: Path, images: Path) -> dict[str, Path]:
 @pytest.fixture(scope="module")
 def nodes(short_tmp: Path, tables: dict[str, Path], store: Server) -> Iterator[Any]:
     seen = {short_tmp / "seen": short_tmp / "seen", short_tmp / "both": short_tmp / "there"}
-    with two_disks(short_tmp / "two", seen) as cluster:
+    with two_disks(short_tmp / "two-t", seen) as cluster:
         yield cluster
 
 

@@ -56,7 +56,7 @@ def whole(short_tmp: Path, home: dict[str, str]) -> Path:
 
 
 def in_the_middle_of_a_trial(running: Driver) -> bool:
-    """Whether a trial has a checkpoint and goes on; the driver is stopped then, so that it stays so."""
+    """True where a trial has a checkpoint and goes on; the driver is stopped then, so that it stays so."""
     running.kill(signal.SIGSTOP)
     finished = {key[0] for key in rows(running.out)}
     if any(place.parent.name not in finished for place in open_marks(running.out, CHECKPOINT)):

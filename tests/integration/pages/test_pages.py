@@ -36,7 +36,7 @@ ELSEWHERE = {
 }
 """Commands that no empty folder on one machine can run, and why."""
 SHORT = ("training.epochs=1", "search.trials=1", "search.repeats=1", "confirm.seeds=1", "search.early_stopping=off")
-"""What a sweep of the pages is cut down to."""
+"""Size to which a sweep of the pages is cut down."""
 SLICES = 96
 """Slices of 24 patients in the archive that the pages prepare."""
 IMAGES = 240
@@ -92,7 +92,7 @@ def store() -> Iterator[Mapping[str, str]]:
 
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """What figshare has."""
+    """The archive as figshare has it."""
     parts = tmp_path_factory.mktemp("parts")
     return zipped(write_zips(parts, all_files(SLICES, small=tuple(range(1, SLICES + 1))), folds_file(SLICES)))
 

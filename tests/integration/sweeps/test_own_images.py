@@ -70,7 +70,7 @@ def user(short_tmp: Path) -> User:
 
 @pytest.fixture(scope="module")
 def said(user: User) -> dict[str, str]:
-    """What the commands from the table to the report printed."""
+    """Output of the commands from the table to the report."""
     table = user.folder.parent / "own-images" / "labels.csv"
     init = user.typed("init", table, "-o", "sweep.yaml")
     check = user.typed("check", "sweep.yaml")
@@ -150,7 +150,7 @@ def test_neither_images_nor_names_of_patients_leave_the_folder(user: User, out: 
 
 
 def test_images_are_shown_where_that_is_asked_for(user: User, out: Path) -> None:
-    """What the test above does not find in the sweep it would find."""
+    """The search of the test above finds what it looks for, where it is there."""
     shutil.copytree(out, user.folder / "open")
     user.typed("resume", "open", *settings("dataset.share_images=true"))
     user.typed("pack", "open", "-o", "open.zip")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import io
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.trainable.same_trial import identical, unpacked
 from trainable.methods.base import METHODS, Batch, Facts, MethodState, Nets
 from trainable.methods.contract.stages import WHOLE, Span
 from trainable.spec import TrialSpec
@@ -24,7 +24,6 @@ from trainable.trial.trainer import Trainer
 MakeSpec = Callable[..., TrialSpec]
 FOLDER = Path(__file__).parents[2] / "examples"
 NAMES = ("group_dro", "jtt", "lff", "swa", "dfr")
-TIMES = ("started_at", "finished_at", "train_seconds", "images_per_second", "peak_memory_mb", "seconds")
 N, K, A = 12, 3, 2
 
 
@@ -48,21 +47,6 @@ def finished(spec: TrialSpec) -> Trainer:
     while not trainer.finished:
         trainer.train_epoch()
     return trainer
-
-
-def identical(a: Any, b: Any) -> bool:
-    if isinstance(a, Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        keys = [key for key in a if key not in TIMES]
-        return keys == [key for key in b if key not in TIMES] and all(identical(a[k], b[k]) for k in keys)
-    if isinstance(a, list):
-        return len(a) == len(b) and all(map(identical, a, b))
-    return bool(a == b)
-
-
-def unpacked(trainer: Trainer) -> Any:
-    return torch.load(io.BytesIO(trainer.state()), weights_only=True)
 
 
 @pytest.mark.parametrize("stop", range(1, 6))

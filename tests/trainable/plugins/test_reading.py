@@ -1,4 +1,4 @@
-"""What a plug-in is, and what is refused as one."""
+"""Plug-ins as they are read, and files that are refused as such."""
 
 from __future__ import annotations
 

@@ -13,7 +13,14 @@ from store.folder import Folder, LocalFolder
 from tests.plugin_files import METHOD, forgotten
 from trainable.methods.base import METHODS
 from trainable.plugins import Plugin, load_plugins, loaded_plugins, read_plugin
-from trainable.plugins.stored import Reference, load_stored, note_run, read_stored, store_plugins
+from trainable.plugins.stored import (
+    Reference,
+    check_not_here,
+    load_stored,
+    note_run,
+    read_stored,
+    store_plugins,
+)
 
 
 @pytest.fixture
@@ -129,3 +136,20 @@ def test_a_module_must_be_the_same_wherever_a_sweep_trains() -> None:
     load_plugins([module])
     with pytest.raises(InputError, match=r"module yaml.constructor must be the same .* install the same version"):
         load_plugins([dataclasses.replace(module, sha256="0" * 64)])
+
+
+@pytest.fixture
+def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with a module, where Python looks first; it leaves a mark when it is imported."""
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Net: ...\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend("")
+    return tmp_path / "ran"
+
+
+def test_a_module_in_the_current_folder_does_not_run_because_a_directory_names_it(out: Folder, planted: Path) -> None:
+    reference = Reference("evil", "module", "0" * 64, str(planted.with_name("evil.py")))
+    with pytest.raises(InputError, match=r"must be installed to run here, but evil is .*evil.py in the current folder"):
+        load_stored(out, [reference], trust=False)
+    assert not planted.exists()
+    check_not_here(["torch.nn", "yaml", "no_such_module"])

@@ -17,15 +17,8 @@ from analysis.export.csv import write_csv
 from analysis.findings import gather
 from analysis.report.own_data.where import loss_words
 from store.sheet.natural import NaturalBias
+from tests.analysis.three_lines import ACCURACIES
 
-ACCURACIES = {
-    ("erm", 0.1): [0.88, 0.90, 0.86],
-    ("erm", 0.02): [0.68, 0.66, 0.70],
-    ("lnl", 0.1): [0.94, 0.92, 0.93],
-    ("lnl", 0.02): [0.90, 0.92, 0.88],
-    ("ceiling", 0.1): [0.96, 0.95, 0.955],
-    ("ceiling", 0.02): [0.95, 0.96, 0.955],
-}
 PICTURE = 'src="data:image/png'
 NATURAL = NaturalBias({"color_variance": 0.04}, {"color_variance": (0.03, 0.05)}, 0.87, (0.8, 0.9))
 

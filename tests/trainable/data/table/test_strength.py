@@ -1,4 +1,4 @@
-"""How much of the class the attribute tells, with values computed by hand, and the bias as it is."""
+"""Strength of a bias, with values computed by hand, and the bias as it is."""
 
 from __future__ import annotations
 

@@ -17,7 +17,9 @@ STORED = np.arange(12, dtype=np.uint16).reshape(3, 4) * 100
 
 
 def dicom(pixels: np.ndarray[Any, Any] = STORED, **changes: Any) -> bytes:
-    pydicom = pytest.importorskip("pydicom")
+    pydicom = pytest.importorskip(
+        "pydicom", reason="pydicom, an optional package that the dev extra brings, is not installed"
+    )
     image = pydicom.Dataset()
     image.file_meta = pydicom.dataset.FileMetaDataset()
     image.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
@@ -59,7 +61,9 @@ def test_a_torn_dicom_file() -> None:
 
 
 def nifti(tmp_path: Path, name: str = "v.nii.gz", affine: Any = None, shape: tuple[int, ...] = (4, 3, 5)) -> bytes:
-    nibabel = pytest.importorskip("nibabel")
+    nibabel = pytest.importorskip(
+        "nibabel", reason="nibabel, an optional package that the dev extra brings, is not installed"
+    )
     volume = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
     nibabel.save(nibabel.Nifti1Image(volume, np.eye(4) if affine is None else affine), tmp_path / name)
     return (tmp_path / name).read_bytes()

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 _PARENT = """
 import multiprocessing, os, sys, time
-from orchestrator.process.with_parent import end_with_parent
+from orchestrator.process.spawned import end_with_parent
 
 def loop():
     end_with_parent()
