@@ -155,6 +155,6 @@ def test_a_model_runs_no_module_of_the_current_folder(tmp_path: Path, monkeypatc
     heads = '{"names": [], "n_values": 0, "spatial": false}'
     content = safetensors.torch.save({"f.a": torch.zeros(2)}, {**meta, "method": "erm", "bias_heads": heads})
     (tmp_path / "model.safetensors").write_bytes(seal_tensors(content))
-    with pytest.raises(InputError, match="planted is .*planted.py in the current folder: look at what it does"):
+    with pytest.raises(InputError, match=r"planted is .*planted\.py in the current folder: look at what it does"):
         trainable.load_model(tmp_path / "model.safetensors")
     assert not (tmp_path / "ran").exists()
