@@ -194,7 +194,8 @@ def build_parser() -> argparse.ArgumentParser:
     preview = actions.add_parser(
         "preview", help="a contact sheet: one row a class, one column a bias value", epilog=_BIAS_WORDS
     )
-    preview.add_argument("name", metavar="NAME")
+    preview.add_argument("name", metavar="NAME", help="a data set, or a sweep file (then its bias values too)")
+    preview.add_argument("--trust-plugins", action="store_true", help="run the plug-ins of somebody else's sweep.yaml")
     preview.add_argument("--out", required=True, metavar="SHEET.png")
     preview.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="option of the data set")
     _add_plugin(preview)

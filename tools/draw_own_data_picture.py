@@ -21,7 +21,7 @@ PICTURE = Path(__file__).parents[1] / "docs" / "images" / "own_data.png"
 PATIENTS, EACH, SIDE = 500, 3, 64
 CLASSES, ATTRIBUTES = ("none", "pneumothorax"), ("no_drain", "drain")
 ALIGNED = 0.8
-CONTRAST, NOISE = 160, 120
+CONTRAST, NOISE = 75, 120
 """Depth of the disc, and the standard deviation of a pixel, in units of the files."""
 
 

@@ -13,6 +13,8 @@ from store.errors import InputError, unknown_name
 from store.local import expanded
 from trainable.texts import reason_of
 
+SWEEP_FILES = (".yaml", ".yml")
+
 
 def data(options: argparse.Namespace) -> int:
     """Run ``lnl-sweep data list | prepare | preview``."""
@@ -20,8 +22,10 @@ def data(options: argparse.Namespace) -> int:
         from orchestrator.commands.prepare import prepare
 
         return prepare(options)
+    if options.action == "preview":
+        return _data_preview(options)
     load_plugins_of(options.plugin)
-    return _data_list() if options.action == "list" else _data_preview(options)
+    return _data_list()
 
 
 def load_plugins_of(entries: list[str]) -> None:
@@ -64,13 +68,24 @@ def _data_list() -> int:
 
 def _data_preview(options: argparse.Namespace) -> int:
     from orchestrator.config.own_code import absolute_paths
-    from orchestrator.plan.cells import load_checked
+    from orchestrator.config.shipped import read_sweep
+    from orchestrator.plan.cells import bias_points, load_checked
     from trainable.data.base import DATASETS, resolve_bias
     from trainable.data.samples import contact_sheet
 
-    given = absolute_paths(DATASETS, options.name, dict(assignments(options.set)), expanded("."))
-    dataset = load_checked(options.name, given)
+    given = dict(assignments(options.set))
+    if options.name.endswith(SWEEP_FILES):
+        config = read_sweep(options.name, [], options.plugin, options.trust_plugins, "data preview")
+        name, known = config.dataset.name, config.dataset.options
+        given = {**known, **absolute_paths(DATASETS, name, given, expanded("."))}
+    else:
+        name, config = options.name, None
+        load_plugins_of(options.plugin)
+        given = absolute_paths(DATASETS, name, given, expanded("."))
+    dataset = load_checked(name, given)
     points = _preview_points(options.bias, options.rest, [axis.name for axis in dataset.axes])
+    if not points and config is not None:
+        points = bias_points(config, dataset)
     if not points:
         raise InputError(f"give bias values to show, e.g. --bias {dataset.axes[0].name}=0.02,0.1")
     sheet = contact_sheet(dataset, [resolve_bias(dataset, point) for point in points])

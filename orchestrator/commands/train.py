@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from orchestrator.commands.data import assignments, bias_options
+from orchestrator.commands.data import SWEEP_FILES, assignments, bias_options
 from orchestrator.config.own_code import settled
 from orchestrator.config.sweep_file import validate, with_plugins
 from store.errors import InputError, unknown_name
@@ -26,6 +26,12 @@ def train(options: argparse.Namespace) -> int:
     from store.columns import TEST_COLUMNS_BESIDE
     from trainable import train as train_one
 
+    if options.dataset.endswith(SWEEP_FILES):
+        raise InputError(
+            f"train takes the name of a data set, but '{options.dataset}' is a sweep file: give its dataset.name, its "
+            "options by --set dataset.KEY=VALUE and a bias value, or train one trial of each of its cells: "
+            f"lnl-sweep run {options.dataset} --smoke"
+        )
     bias = bias_options(options.rest)
     groups: dict[str, dict[str, Any]] = {"training": {}, "network": {}, "dataset": {}, "": {}}
     for key, value in assignments(options.set):

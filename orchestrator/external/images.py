@@ -166,7 +166,10 @@ def _class_places(rows: TableRows, classes: Sequence[str]) -> NDArray[np.int64]:
     present = [name for k, name in enumerate(rows.classes) if (rows.labels == k).any()]
     for name in present:
         if name not in classes:
-            raise unknown_name(f"class of {rows.name}", name, classes)
+            raise InputError(
+                f"{unknown_name(f'class of {rows.name}', name, classes)}: name it in the table's label column as the "
+                "sweep does, or leave those rows out"
+            )
     lacking = [name for name in classes if name not in present]
     if lacking:
         raise InputError(

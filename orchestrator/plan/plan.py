@@ -24,6 +24,7 @@ from store.errors import InputError
 from store.local import expanded
 from store.rules import Rule
 from trainable.data.base import Dataset, TrainingDraw
+from trainable.errors import ImpossibleDraw
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,7 @@ def _check_draws(plan: Plan) -> None:
     from trainable.methods.base import get_method
 
     dataset, seen = plan.dataset, set()
+    refused: list[ImpossibleDraw] = []
     if dataset.collected_attribute() is None:
         return
     for fold in dict.fromkeys(cell.fold for cell in plan.cells):
@@ -181,7 +183,13 @@ def _check_draws(plan: Plan) -> None:
         if asked not in seen:
             seen.add(asked)
             for seed, of_split in seeds_of(plan.config):
-                dataset.check_draw(cell.bias, seed, dataset.split(of_split, cell.fold).train, draw)
+                try:
+                    dataset.check_draw(cell.bias, seed, dataset.split(of_split, cell.fold).train, draw)
+                except ImpossibleDraw as error:
+                    refused.append(error)
+    if refused:
+        # The size that the scarcest of all sets has room for serves the others too.
+        raise min(refused, key=lambda error: error.largest)
 
 
 def _check_splits(plan: Plan) -> None:

@@ -123,6 +123,8 @@ NOT_FINITE[3, 4] = np.nan
         (column(1, lambda k: "none"), {}, "two classes or more"),
         (column(1, lambda k: ""), {}, "no row that can be used"),
         (column(1, lambda k: f"{k / 7:.3f}"), {}, "48 different numbers in 48 lines: cut them"),
+        (cell(3, 1, "no  ne"), {}, "'no  ne' has 1 (line 4)"),
+        (column(3, lambda k: ("7", "7.0", "07")[k] if k < 3 else f"P{k // 3}"), {}, "patient has one (line 2) and"),
         (column(2, lambda k: "drain"), {}, "two attributes or more"),
         (as_text(b""), {}, "labels.csv is empty"),
         (as_text(b"path,label,bias,patient\n"), {}, "no row that can be used (it has none at all)"),
@@ -236,7 +238,7 @@ def mixed_kinds(folder: Path, rows: Rows) -> None:
 
 def numbers(folder: Path, rows: Rows) -> None:
     for row in rows[1:]:
-        row[1], row[2] = "01" if row[1] == "none" else "1", "0" if row[2] == "no_drain" else "1"
+        row[1], row[2] = "01" if row[1] == "none" else "2", "0" if row[2] == "no_drain" else "1"
 
 
 def some_missing(folder: Path, rows: Rows) -> None:
@@ -251,7 +253,7 @@ def some_missing(folder: Path, rows: Rows) -> None:
         (wide_table, {}),
         (mixed_paths, {}),
         (mixed_kinds, {}),
-        (numbers, {"aligned": {"01": "0", "1": "1"}}),
+        (numbers, {"aligned": {"01": "0", "2": "1"}}),
         (some_missing, {}),
         (None, {"columns": {key: name for key, name in COLUMNS.items() if key != "group"}}),
         (

@@ -138,6 +138,11 @@ def test_what_train_would_pass_over(refuse: Refuse, words: list[str], named: str
     assert named in refuse("train", "coloured_digits", "--color_variance", "0.1", *words)
 
 
+def test_a_sweep_file_in_place_of_a_data_set(refuse: Refuse) -> None:
+    assert "lnl-sweep run mine.yaml --smoke" in refuse("train", "mine.yaml", "--rho", "1")
+    assert "mine.yaml" in refuse("data", "preview", "mine.yaml", "--out", "x.png")
+
+
 def test_bias_values_in_two_options(refuse: Refuse) -> None:
     words = ["--bias", "rho=0", "--bias", "rho=1"]
     assert "--bias rho=0,1" in refuse("data", "preview", "brain_phantom", *words, "--out", "x.png")

@@ -57,6 +57,8 @@ def _of_file(path: Path) -> Plugin:
     path = path.absolute()
     if not is_file(path):
         raise InputError(f"there is no plug-in {path}: put the file there, or correct plugins (--plugin)")
+    if path.name == "__init__.py":
+        raise InputError(f"__init__.py is part of a package, but got {path} alone as plug-in: name {path.parent}")
     name = _checked_name(path.stem, path)
     return Plugin.of_sources(name, "file", {path.name: _source(path)}, str(path))
 

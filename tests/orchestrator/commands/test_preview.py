@@ -71,3 +71,17 @@ def test_a_data_set_without_a_note_has_no_line_above(tmp_path: Path, monkeypatch
         assert cli.main(["data", "preview", "brain_phantom", "--rho", "1", *options, "--out", str(out)]) == 0
         heights.append(Image.open(out).height)
     assert heights[0] == heights[1] - 16
+
+
+def test_a_sweep_file_gives_options_and_bias_values(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    axis = "{rho: [0, 0.5], gamma: 1}"
+    dataset = f"{{name: brain_phantom, patients: 30, slices: 2, bias: {axis}}}"
+    Path("s.yaml").write_text(f"dataset: {dataset}\nmethods: [erm]")
+    options = [word for name, value in OPTIONS.items() for word in ("--set", f"{name}={value}")]
+    by_name = ["brain_phantom", *options, "--bias", "gamma=1", "--bias", "rho=0,0.5"]
+    for number, words in enumerate((by_name, ["s.yaml"], ["s.yaml", "--set", "patients=42"], ["s.yaml", "--rho", "1"])):
+        assert cli.main(["data", "preview", *words, "--out", f"{number}.png"]) == 0
+    sheets = [Path(f"{number}.png").read_bytes() for number in range(4)]
+    assert sheets[0] == sheets[1] and len(set(sheets)) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +116,14 @@ def test_every_split_must_give_its_training_images() -> None:
     make_plan(config(size=smallest, uneven=True))
     with pytest.raises(InputError, match=f"cannot give {largest} training images"):
         make_plan(config(size=largest, uneven=True))
+    # The size that is named is one that every split has.
+    with pytest.raises(InputError) as refused:
+        make_plan(config(size=300, uneven=True))
+    named = int(re.findall(r"size to at most (\d+)", str(refused.value))[0])
+    assert smallest <= named < 300
+    make_plan(config(size=named, uneven=True))
+    with pytest.raises(InputError, match=f"set dataset.size to at most {named},"):
+        make_plan(config(size=named + 1, uneven=True))
 
 
 def test_data_without_any_conflicting_image_are_refused_away_from_full_bias() -> None:

@@ -56,6 +56,7 @@ def test_an_installed_module_does_not_travel() -> None:
         ("notes.csv", "a file NAME.py"),
         ("missing", "no module of that name is installed"),
         ("missing.inner", "no module of that name is installed"),
+        ("lab/__init__.py", r"part of a package, but got .*: name .*/lab$"),
         ("empty/", "has no __init__.py"),
         ("nowhere/", "is not there"),
         ("x-ray.py", "rename it"),
@@ -68,6 +69,8 @@ def test_an_installed_module_does_not_travel() -> None:
 )
 def test_what_is_no_plugin(lab: Path, entry: str, words: str) -> None:
     (lab / "empty").mkdir()
+    (lab / "lab").mkdir()
+    (lab / "lab" / "__init__.py").touch()
     for name in ("notes.csv", "x-ray.py", "random.py", "torch.py", "trainable.py"):
         (lab / name).touch()
     with pytest.raises(InputError, match=words):

@@ -19,7 +19,7 @@ from trainable.data.table.law import (
     n_aligned,
     nearest_rho,
 )
-from trainable.errors import InputError
+from trainable.errors import ImpossibleDraw, InputError
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ def check_possible(counts: Ints, own: Ints, wanted: Wanted) -> None:
         wanted: What is asked for.
 
     Raises:
-        InputError: It cannot be drawn, or is too small to be worth it: the largest possible size and the nearest rho
-            that works are named.
+        ImpossibleDraw: It cannot be drawn, or is too small to be worth it: the largest possible size and the nearest
+            rho that works are named.
+        InputError: The rho is outside a span that was given by hand.
 
     Example:
         >>> half = np.array([0.5, 0.5])
@@ -65,7 +66,7 @@ def check_possible(counts: Ints, own: Ints, wanted: Wanted) -> None:
         >>> check_possible(np.array([[90, 10], [20, 80]]), np.array([0, 1]), wanted)
         Traceback (most recent call last):
             ...
-        store.errors.InputError: x_ray cannot give 80 training images at rho = 0.5 (split 7: class a has 10 ...
+        trainable.errors.ImpossibleDraw: x_ray cannot give 80 training images at rho = 0.5 (split 7: class a has 10 ...
     """
     auto = feasible_sizes(counts, own, wanted.span)
     possible = feasible_sizes(counts, own, Span(wanted.of_class, wanted.of_class))
@@ -76,13 +77,24 @@ def check_possible(counts: Ints, own: Ints, wanted: Wanted) -> None:
     else:
         if auto.min() >= LEAST_OF_CLASS and fits(counts, own, auto, wanted.of_class):
             return
+        _check_span(wanted)
         # Nothing that is worth drawing: as if the least were asked for.
         least = int(np.ceil(LEAST_OF_CLASS * counts.sum() / max(1, counts.sum(axis=1).min())))
         sizes = auto if auto.min() >= LEAST_OF_CLASS else np.maximum(apportion(least, counts.sum(axis=1)), 1)
     raise _refusal(counts, own, wanted, sizes, int(possible.sum()) if possible.all() else 0)
 
 
-def _refusal(counts: Ints, own: Ints, wanted: Wanted, sizes: Ints, largest: int) -> InputError:
+def _check_span(wanted: Wanted) -> None:
+    k = int(np.flatnonzero(wanted.varies)[0])
+    low, high = float(wanted.span.low[k]), float(wanted.span.high[k])
+    if not low <= wanted.rho <= high:
+        raise InputError(
+            f"dataset.span of {wanted.name} must hold every rho of the sweep, but rho = {wanted.rho:g} is outside "
+            f"[{low:g}, {high:g}]: leave span out, since the values in dataset.bias decide it"
+        )
+
+
+def _refusal(counts: Ints, own: Ints, wanted: Wanted, sizes: Ints, largest: int) -> ImpossibleDraw:
     aligned, conflicting = kinds(counts, own)
     of_own = n_aligned(wanted.of_class, sizes)
     short = [
@@ -95,8 +107,9 @@ def _refusal(counts: Ints, own: Ints, wanted: Wanted, sizes: Ints, largest: int)
     near = nearest_rho(counts, own, sizes, wanted.rho, wanted.varies)
     if near is not None:
         advice.append(f"take rho = {near:g}, the nearest that works")
-    return InputError(
+    return ImpossibleDraw(
         f"{wanted.name} cannot give {int(sizes.sum())} training images at rho = {wanted.rho:g} (split {wanted.seed}: "
         f"{', '.join(short) or 'too few images'}); the largest possible size there is {largest}: "
-        f"{', or '.join(advice) or 'add images of that kind'}"
+        f"{', or '.join(advice) or 'add images of that kind'}",
+        largest,
     )

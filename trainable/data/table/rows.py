@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from store.errors import nearest
 from trainable.data.patients import PARTS
 from trainable.data.table.reading.cells import Cells, read_cells
-from trainable.data.table.reading.columns import Columns, named_values
+from trainable.data.table.reading.columns import Columns, check_spelling, named_values
 from trainable.data.table.reading.sources import absolute
 from trainable.errors import InputError
 
@@ -112,6 +112,7 @@ def read_rows(file: str, columns: Mapping[str, Any]) -> TableRows:
     groups, patients = np.arange(len(kept), dtype=np.int64), None
     if roles.group is not None:
         texts = [str(cells.columns[roles.group.name][row]) for row in kept]
+        check_spelling(cells, "group", roles.group.name, texts, kept)
         numbers = {text: k for k, text in enumerate(dict.fromkeys(texts))}
         groups, patients = np.array([numbers[text] for text in texts], dtype=np.int64), tuple(numbers)
     paths = tuple(absolute(str(cells.columns[roles.path.name][row]), cells.file) for row in kept)

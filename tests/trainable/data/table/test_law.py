@@ -146,7 +146,7 @@ def test_what_cannot_be_drawn_is_refused_with_what_can() -> None:
     ):
         check_possible(counts, OWN, wanted(80, 0.5, 0.5, 1.0))
     # A rho outside the span from which the size follows.
-    with pytest.raises(InputError, match=r"cannot give 161 training images at rho = 0.5 .* take rho = 0.8766"):
+    with pytest.raises(InputError, match=r"must hold every rho .* but rho = 0.5 is outside \[0.9, 1\]: leave span out"):
         check_possible(counts, OWN, wanted(None, 0.5, 0.9, 1.0))
     with pytest.raises(InputError, match=r"too few|class none has 0 conflicting images of 4.* take rho = 1, the"):
         check_possible(np.array([[90, 0], [20, 80]]), OWN, wanted(None, 0.5, 0.5, 1.0))

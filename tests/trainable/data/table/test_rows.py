@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,8 +68,8 @@ def test_missing_values_are_counted_by_reason(tmp_path: Path) -> None:
 
 
 def test_texts_that_look_like_numbers_stay_texts(tmp_path: Path) -> None:
-    rows = read(tmp_path, [row(k, label=("01", "1")[k % 2], bias=("0", "1.0")[k // 2 % 2]) for k in range(12)])
-    assert rows.classes == ("01", "1") and rows.attributes == ("0", "1.0")
+    rows = read(tmp_path, [row(k, label=("01", "2")[k % 2], bias=("0", "1.0")[k // 2 % 2]) for k in range(12)])
+    assert rows.classes == ("01", "2") and rows.attributes == ("0", "1.0")
 
 
 def test_an_attribute_of_numbers_is_cut(tmp_path: Path) -> None:
@@ -129,6 +130,27 @@ def test_tables_that_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=sentence):
         read(tmp_path, [row(k, **changed.get(k, {})) for k in range(12)], columns)
+
+
+@pytest.mark.parametrize(
+    ("role", "texts", "shown"),
+    [
+        ("label", ("1", "2", "1.0"), "column label has '1' (line 2) and '1.0' (line 4) that"),
+        ("label", ("01", "1"), "'01' (line 2) and '1' (line 3)"),
+        ("bias", ("caf\u00e9", "tea", "cafe\u0301"), "column bias has 'caf\u00e9' (line 2) and "),
+        ("bias", ("no drain", "drain", "no  drain"), "'no drain' (line 2) and 'no  drain' (line 4)"),
+        ("patient", ("12", "12.0", "a", "b"), "column patient has one (line 2) and one (line 3) that differ in"),
+    ],
+)
+def test_what_is_written_in_two_ways(tmp_path: Path, role: str, texts: tuple[str, ...], shown: str) -> None:
+    with pytest.raises(InputError, match=re.escape(shown)):
+        read(tmp_path, [row(k, **{role: texts[k % len(texts)]}) for k in range(12)])
+
+
+def test_capitals_and_numbers_that_are_no_whole_ones_tell_apart(tmp_path: Path) -> None:
+    patients = ("1e3", "1000", "x1", "X1", "y", "Y")
+    rows = read(tmp_path, [row(k, label="aA"[k % 2], patient=patients[k % 6]) for k in range(12)])
+    assert rows.classes == ("A", "a") and rows.patients == patients
 
 
 def test_a_label_that_is_a_number(tmp_path: Path) -> None:

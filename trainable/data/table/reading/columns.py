@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from trainable.texts import bounded
 
 ROLES = ("path", "label", "attribute", "group", "split")
 _CUT = ("label", "attribute")
+_WHOLE = re.compile(r"[0-9]+(\.0+)?")
 _FEW = 20
 """Number of different values from which on a column of numbers is no set of names."""
 
@@ -141,6 +143,7 @@ def named_values(cells: Cells, role: str, column: Column, kept: Sequence[int]) -
     if column.bins:
         places = [_bin(cells, column, text, row) for text, row in zip(texts, kept, strict=True)]
         return places, column.values()
+    check_spelling(cells, role, column.name, texts, kept)
     names = sorted(set(texts), key=_order)
     for name in names:
         # It is drawn in figures and printed by commands.
@@ -157,6 +160,54 @@ def named_values(cells: Cells, role: str, column: Column, kept: Sequence[int]) -
         )
     place = {name: k for k, name in enumerate(names)}
     return [place[text] for text in texts], tuple(names)
+
+
+def check_spelling(cells: Cells, role: str, column: str, texts: Sequence[str], kept: Sequence[int]) -> None:
+    """Refuse a column that says the same in two ways, which would count as two values.
+
+    Two texts are the same where they are one whole number (``12``, ``12.0``, ``012``), or one text in two codings of
+    Unicode, or differ in the number of their spaces alone. Capitals count: letters are classes in some data sets.
+
+    Args:
+        cells: The table.
+        role: ``label``, ``attribute`` or ``group``; a patient's identifier is not repeated in the message.
+        column: Name of the column.
+        texts: Its value in each kept row.
+        kept: Rows that count.
+
+    Raises:
+        InputError: Two ways, with their lines.
+
+    Example:
+        >>> cells = Cells("", "a.csv", ("y",), {"y": ["1", "2", "1.0"]}, [2, 3, 4], "line")
+        >>> check_spelling(cells, "label", "y", ["1", "2", "1.0"], range(3))
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: the label of a.csv must be written in one way, but column y has '1' (line 2) and ...
+    """
+    first: dict[str, int] = {}
+    for place, text in enumerate(texts):
+        first.setdefault(text, place)
+    same: dict[str, str] = {}
+    for text in first:
+        other = same.setdefault(_plain(text), text)
+        if other == text:
+            continue
+        shown = [
+            f"{'one' if role == 'group' else bounded(repr(one), 60)} ({cells.unit} {cells.lines[kept[first[one]]]})"
+            for one in (other, text)
+        ]
+        raise InputError(
+            f"the {role} of {cells.name} must be written in one way, but column {column} has {' and '.join(shown)} "
+            "that differ in writing alone (spaces, leading zeros, a decimal point, the coding of an accent): "
+            "give both the same text, or texts that differ more where they are two"
+        )
+
+
+def _plain(text: str) -> str:
+    if _WHOLE.fullmatch(text):
+        return str(int(text.partition(".")[0]))
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def _bin(cells: Cells, column: Column, text: str, row: int) -> int:
