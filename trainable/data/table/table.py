@@ -195,8 +195,8 @@ def _info(rows: TableRows, made: Decoded) -> dict[str, str]:
     notes = [rows.left_out_words()]
     if 0 < made.n_wide < len(rows):
         notes.append(
-            f"{made.n_wide} of {len(rows)} images have more than 8 bits and are scaled, the others are not: save all in "
-            "one depth where that could tell a class or an attribute"
+            f"{made.n_wide} of {len(rows)} images have more than 8 bits and are scaled, the others are not: save all "
+            "in one depth where that could tell a class or an attribute"
             if made.window is not None
             else ""
         )
