@@ -71,8 +71,8 @@ def contents(dataset: Dataset, bias: Mapping[str, float], some: Some) -> Iterato
             )
         if not problems and not constant and top >= DARK and saturated <= SATURATED:
             mean = float(values.float().mean())
-            some = count(len(images), f"{part} image")
-            yield Finding("ok", what, f"a look at {some}: values up to {top}, mean {mean:.0f}")
+            looked_at = count(len(images), f"{part} image")
+            yield Finding("ok", what, f"a look at {looked_at}: values up to {top}, mean {mean:.0f}")
 
 
 def _problems(dataset: Dataset, images: ImageSet, part: str) -> Iterator[Finding]:
