@@ -43,9 +43,13 @@ def write_splits(plan: Plan, directory: SweepDirectory, writer: Writer) -> None:
 def write_samples(plan: Plan, directory: SweepDirectory) -> None:
     """Write ``samples/``, with one strip of images for each bias value, and their index.
 
-    Nothing is written where the data set does not allow its images to be shown.
+    Where the data set does not allow its images to be shown none are written, and those that an earlier run was allowed
+    to write are removed.
     """
     if not plan.dataset.share_images:
+        shown = directory.folder.child("samples")
+        for name in shown.names():
+            shown.remove(name)
         return
     from trainable.data.samples import strips
 

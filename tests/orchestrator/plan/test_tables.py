@@ -163,6 +163,9 @@ def test_samples_are_written_only_where_images_may_be_shown(tmp_path: Path) -> N
         for name in names:
             if name.endswith(".png"):
                 assert Image.open(io.BytesIO(directory.folder.child("samples").read(name))).width > 200
+    # A permission that is taken back.
+    write_samples(make_plan(config(share_images=False)), directory)
+    assert directory.folder.child("samples").names() == []
 
 
 def test_worst_group_is_a_metric() -> None:
