@@ -43,7 +43,7 @@ def main(folder: Path) -> None:
         note=f"made images, not patients; chosen by {rule}, {seeds} seeds (dots), 95 % bands over "
         f"{curve['band'].iloc[0]}",
         axis_title="share ρ of each class's training images that carry its own attribute",
-        metric="accuracy (test images re-weighted so that the attribute tells nothing)",
+        metric="accuracy without the association",
         names=findings.names(),
     )
     figure.update_layout(paper_bgcolor="white", plot_bgcolor="white", title_x=0.02)
