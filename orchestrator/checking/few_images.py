@@ -5,26 +5,27 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from trainable.data.base import DATASETS, Dataset, dataset_factory, load_dataset, register_dataset
+from trainable.data.base import DATASETS, Dataset, dataset_factory, register_dataset
 from trainable.data.parts import Split
 
 NAME = "check_few_images"
 
 
-def few_images(dataset: Dataset, most: int) -> Dataset:
+def few_images(dataset: Dataset, most: int, validation: int | None = None) -> Dataset:
     """A copy of a data set, each part of which holds at most some images, as many of each class and attribute.
 
     Args:
         dataset: The data set.
-        most: Images of the training part; the other parts hold half as many.
+        most: Images of the training part; the test part holds half as many.
+        validation: Images of the validation part; None = half as many too.
 
     Example:
+        >>> from trainable.data.base import load_dataset
         >>> few = few_images(load_dataset("coloured_digits"), 40)
         >>> [len(few.split(0).part(part)) for part in ("train", "val", "test")]
         [40, 20, 20]
@@ -42,7 +43,7 @@ def few_images(dataset: Dataset, most: int) -> Dataset:
 
     def split(seed: int, fold: int | None = None) -> Split:
         whole = dataset.split(seed, fold)
-        sizes = (most, max(1, most // 2), max(1, most // 2))
+        sizes = (most, max(1, most // 2) if validation is None else validation, max(1, most // 2))
         parts = (whole.train, whole.val, whole.test)
         return Split(*(_some(part, kinds, size) for part, size in zip(parts, sizes, strict=True)))
 
@@ -60,15 +61,14 @@ def _some(index: NDArray[np.int64], kinds: NDArray[np.int64], most: int) -> NDAr
 
 
 @contextlib.contextmanager
-def registered(name: str, options: Mapping[str, Any], most: int) -> Iterator[None]:
+def registered(name: str, cut: Dataset) -> Iterator[None]:
     """Register a data set cut to a few images within the block, as ``NAME``.
 
     Args:
-        name: Its registered name.
-        options: Its options.
-        most: Images of the training part.
+        name: The registered name of the whole one.
+        cut: The copy.
     """
-    factory, cut = dataset_factory(name), few_images(load_dataset(name, **options), most)
+    factory = dataset_factory(name)
 
     @functools.wraps(factory, assigned=("__module__", "__qualname__"), updated=())
     def few() -> Dataset:

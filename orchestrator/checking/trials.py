@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 import yaml
 
 from orchestrator.checking.alone import Doing
-from orchestrator.checking.few_images import NAME, registered
+from orchestrator.checking.few_images import NAME, few_images, registered
 from orchestrator.directory.sheet import sweep_sheet
 from orchestrator.directory.writer import typed
 from orchestrator.plan.cells import Cell
@@ -24,6 +24,10 @@ from orchestrator.plan.space import middle_of
 from store.columns import is_of_the_test, to_table
 from store.names import confirm_id, search_id
 from store.parts import part_bytes, part_name
+from trainable.data.base import Dataset
+from trainable.data.view import DataView
+from trainable.errors import InputError
+from trainable.evaluation.rules import check_rule
 from trainable.methods.base import get_method
 from trainable.methods.contract.stages import REST, least_epochs
 from trainable.networks.base import DataShape
@@ -32,16 +36,14 @@ from trainable.spec import Phase, TrialSpec
 from trainable.testing.findings import Finding, count, failure, guarded
 from trainable.trial.machine.process_state import kept
 from trainable.trial.outcome import Outcome
+from trainable.trial.refusals import check_needs
 from trainable.trial.trainer import Trainer
 
 BATCH = 16
 FEWEST, MOST = 16, 256
 """Training images of a trial."""
 FEWEST_OF_GROUP = 8
-"""Images of each class and attribute of which a trial draws.
-
-One of them conflicts up to rho = .93.
-"""
+"""Least images of each class and attribute of which a trial draws."""
 PASSES = 12.0
 """Forward passes that a training image costs in a trial, those of its validation and test images among them."""
 
@@ -60,7 +62,7 @@ def trial_findings(plan: Plan, seconds: float) -> Iterator[Finding | Doing]:
     groups = len(plan.dataset.classes) * max(1, len(plan.dataset.attributes))
     outcomes: list[tuple[Cell, Outcome]] = []
     left: list[str] = []
-    with registered(plan.config.dataset.name, plan.config.dataset.options, max(most, FEWEST_OF_GROUP * groups)):
+    with registered(plan.config.dataset.name, _cut(plan, cells, max(most, FEWEST_OF_GROUP * groups))):
         for cell in cells:
             what = f"trial of {cell.label}"
             yield Doing(what, f"its epoch at {_at(cell)}")
@@ -92,6 +94,36 @@ def _chosen(plan: Plan) -> list[Cell]:
             weakest[cell.label] = cell
     others = [cell for cell in weakest.values() if cell is not strongest[cell.label]]
     return [cell for cell in (*strongest.values(), *others) if not getattr(cell, "not_applicable", None)]
+
+
+def _cut(plan: Plan, cells: Sequence[Cell], most: int) -> Dataset:
+    """The data set of a few images, with as many more as the trials' rule and methods need at their bias.
+
+    A strong bias leaves few images that conflict: of a few none.
+    """
+    whole = plan.dataset
+    training, validation = most, max(1, most // 2)
+    while True:
+        cut = few_images(whole, training, validation)
+        lacking = {part for cell in cells for part in _lacking(plan, cut, cell)}
+        if not lacking or max(training, validation) > len(whole.labels()):
+            return cut
+        training, validation = (n * (1 + (part in lacking)) for part, n in (("train", training), ("val", validation)))
+
+
+def _lacking(plan: Plan, cut: Dataset, cell: Cell) -> Iterator[str]:
+    """Parts of a cut data set that lack images of some kind without which a trial of a cell is refused."""
+    method, rule, spec = get_method(cell.method), plan.config.search.rule, _spec(plan, cell, "confirm")
+    view = DataView(cut, cell.bias, spec.seed, spec.fold, "confirm", spec.split_seed)
+    try:
+        check_needs(method, cell.draw, cut, cell.bias, view.train(method.training_draw))
+    except InputError:
+        yield "train"
+    try:
+        if rule is not None:
+            check_rule(view, rule)
+    except InputError:
+        yield "val"
 
 
 def _at(cell: Cell) -> str:

@@ -105,6 +105,13 @@ def test_a_patient_in_two_parts_is_found() -> None:
     assert "1000, 1001 and 64 more may identify a patient" in the_failure(Named())
 
 
+def test_a_hash_of_decimal_digits_is_a_hash_and_many_numbers_are_none() -> None:
+    hashes = {hashlib.blake2b(bytes([i]), digest_size=8).hexdigest() for i in range(200)}
+    assert _no_hashes({*hashes, "0967896354285592"}) == []
+    assert len(_no_hashes({f"{10**15 + i}" for i in range(200)})) == 200
+    assert _no_hashes({*hashes, "P001"}) == ["P001"]
+
+
 def clipped(images: ImageSet) -> ImageSet:
     sixteen_bit = images.images.long() * 257
     return dataclasses.replace(images, images=sixteen_bit.clamp(0, 255).to(torch.uint8))
