@@ -22,6 +22,8 @@ from store.errors import InputError
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 _ROUNDING = 1e-24
+_NOTHING_KNOWN = 1e6
+"""Quantile of Student's t of so few degrees of freedom that any interval by it holds all of [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,7 @@ def satterthwaite(
         classes: P_c (at least 2) and V_pc of each class.
 
     Returns:
-        The degrees of freedom; infinite where V is 0.
+        The degrees of freedom; infinite where V is 0 but for rounding errors.
 
     Example:
         >>> round(satterthwaite(0.003, 0.002, 0.001, 5, [(9, 0.001), (9, 0.001)]), 2)
@@ -196,7 +198,7 @@ def satterthwaite(
     within = sum(n for n, _ in classes) - len(classes)
     parts = seeds**2 / (n_seeds - 1) + sum(v**2 / (n - 1) for n, v in classes)
     parts += interaction**2 / ((n_seeds - 1) * within)
-    return total**2 / parts if parts > 0 else math.inf
+    return total**2 / parts if total > _ROUNDING and parts > 0 else math.inf
 
 
 def interval_of(
@@ -227,7 +229,7 @@ def interval_of(
         return Interval(mean, math.nan, math.nan)
     half = variance.half(level)
     low, high = mean - half, mean + half
-    if proportion and variance.n_patients and (low < 0 or high > 1 or half == 0):
+    if proportion and variance.n_patients and (low < 0 or high > 1 or variance.total <= _ROUNDING):
         n_patients = min(variance.n_patients, sample.worth)
         return Interval(mean, *clustered_wilson(mean, variance, n_patients, level, sample.n_images))
     return Interval(mean, *(np.clip([low, high], *bounds).tolist() if bounds else (low, high)))
@@ -290,7 +292,9 @@ def clustered_wilson(
     spread = mean * (1 - mean)
     # The same share in every seed and patient has a V of rounding errors.
     n = min(spread / variance.total, n_images) if variance.total > _ROUNDING and spread > 0 else float(n_patients)
-    return wilson(min(mean * n, n), n, variance.quantile(level))
+    quantile = variance.quantile(level)
+    # Seeds that contradict one another image by image leave a V of hardly any degrees of freedom: nothing is known.
+    return wilson(min(mean * n, n), n, quantile) if quantile < _NOTHING_KNOWN else (0.0, 1.0)
 
 
 def stand_in(sums: ArrayLike, strata: ArrayLike) -> Array:

@@ -28,7 +28,7 @@ from orchestrator.interruption import Interruption
 from orchestrator.process.temporary import TemporaryFolder
 from orchestrator.run import Run
 from trainable.environment import store_environment
-from trainable.trial.provenance import files_checksum, weights_checksum
+from trainable.trial.provenance import bytes_checksum, weights_checksum
 from trainable.tune_trainable import SweepTrainable
 
 
@@ -141,7 +141,7 @@ def run_tuner(run: Run, demands: Mapping[str, Demand]) -> Exhausted | None:
 
     # Ray registers trainables by name in the whole cluster: a second sweep must not run the first one's code.
     weights = weights_checksum(config.network.name, config.network.options)
-    files = files_checksum(config.dataset.name, config.dataset.options)
+    files = bytes_checksum(config.dataset.name, config.dataset.options)
     # As tuples: a worker with other code may have no class of plug-ins.
     plugins = tuple(astuple(plugin) for plugin in plugins_of(config))
     checked = {"weights": weights, "files": files, "paths": dataset_paths(config), "data": run.data}

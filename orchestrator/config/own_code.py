@@ -202,16 +202,21 @@ def check_files(config: SweepConfig, resumed: str | None = None) -> None:
             ...
         store.errors.InputError: there is no network.weights /x.pt: put it there, or correct the path, which ...
     """
-    for key, path in missing_files(config).items():
-        if resumed is not None:
-            raise InputError(
-                f"there is no {key} {path}: put it back, or where it has moved, say so: lnl-sweep resume {resumed} "
-                f"--set {key}=NEW_PATH"
-            )
+    missing = missing_files(config)
+    if not missing:
+        return
+    named = " and no ".join(f"{key} {path}" for key, path in missing.items())
+    it = "them" if len(missing) > 1 else "it"
+    if resumed is not None:
+        options = " ".join(f"--set {key}=NEW_PATH" for key in missing)
         raise InputError(
-            f"there is no {key} {path}: put it there, or correct the path, which begins in the sweep file's folder "
-            "(for train in the current one) where it is relative"
+            f"there is no {named}: put {it} back, or where {'they have' if len(missing) > 1 else 'it has'} moved, say "
+            f"so: lnl-sweep resume {resumed} {options}, beside the options that are given already"
         )
+    raise InputError(
+        f"there is no {named}: put {it} there, or correct the path, which begins in the sweep file's folder (for train "
+        "in the current one) where it is relative"
+    )
 
 
 def files_that_may_move(config: SweepConfig, provenance: Mapping[str, Any]) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.config.sweep_config import MethodConfig, SpaceEntry
 from store.errors import InputError, unknown_name
 from trainable.methods.base import Choices, Method, Range, Space
+from trainable.methods.contract.stages import least_epochs
 from trainable.trial.refusals import check_hyperparameters, check_range
 
 
@@ -51,7 +52,32 @@ def space_of(entry: MethodConfig, method: Method, epochs: int) -> tuple[dict[str
     space = {**method.space, **given}
     space = {name: value for name, value in space.items() if name not in entry.fixed}
     fixed = {name: value for name, value in {**method.defaults, **entry.fixed}.items() if name not in space}
+    _check_stages(method, space, fixed, epochs, label)
     return space, fixed
+
+
+def _check_stages(method: Method, space: Space, fixed: Mapping[str, Any], epochs: int, label: str) -> None:
+    """Refuse searched lengths of stages that together leave no epoch for the last: those trials would fail."""
+    names = [stage.epochs for stage in method.stages if isinstance(stage.epochs, str)]
+    searched = {name: space[name] for name in names if name in space}
+    if not searched:
+        return
+    longest = {name: entry.high if isinstance(entry, Range) else max(entry.values) for name, entry in searched.items()}
+    needed = least_epochs(method.stages, {**fixed, **longest})
+    if needed > epochs:
+        name, most = max(longest.items(), key=lambda pair: pair[1])
+        room = int(most) - (needed - epochs)
+        shorter = "shorten another stage"
+        if room >= 1:
+            shorter = (
+                f"search fewer: space: {{{name}: {{int: [1, {room}]}}}}"
+                if room > 1
+                else f"fix it: fixed: {{{name}: 1}}"
+            )
+        raise InputError(
+            f"{label}: the search of '{name}' reaches {int(most)} epochs of a stage, and a trial has {epochs}, which "
+            f"leave none for the last: raise training.epochs to at least {needed}, or {shorter}"
+        )
 
 
 def _searched(where: str, entry: SpaceEntry) -> Range | Choices:

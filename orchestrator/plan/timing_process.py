@@ -72,8 +72,7 @@ def time_apart(plan: Plan, cells: Sequence[Cell]) -> dict[str, Timing]:
 
 
 def _remedy(plan: Plan, cell: Cell) -> str:
-    bias = " ".join(f"--{name} {value:g}" for name, value in cell.bias.items())
-    return f"mend it and try it with lnl-sweep train {plan.config.dataset.name} --method {cell.method} {bias}"
+    return "mend it, and try it with lnl-sweep check SWEEP.yaml, which trains a few images of each method"
 
 
 def _serve(connection: Connection, tree: dict[str, Any], plugins: Sequence[Plugin]) -> None:

@@ -117,6 +117,14 @@ def _label(cells: Cells, taken: set[str], found: Mapping[str, Guess]) -> Guess:
         column = _named(cells, name)
         if column is not None and column not in taken and 2 <= _n_values(cells, column) <= _MOST_VALUES:
             return Guess(column, f"its name, and {_n_values(cells, column)} different values")
+    for name in _NAMES["label"]:
+        column = _named(cells, name)
+        if column is not None and column not in taken and _n_values(cells, column) < 2:
+            raise InputError(
+                f"{cells.name} must have two classes or more, but its column {column} has "
+                f"{_n_values(cells, column)} value{'s' * (_n_values(cells, column) != 1)}: add images of another "
+                "class, or name the column of the class by --label COL"
+            )
     few = [column for column in _remaining(cells, taken) if 2 <= _n_values(cells, column) <= _MOST_VALUES]
     if len(few) == 1:
         return Guess(few[0], f"the only column left with 2 to {_MOST_VALUES} different values")

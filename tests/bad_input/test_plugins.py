@@ -97,6 +97,13 @@ def test_a_name_that_is_taken(refuse: Refuse, study: Path) -> None:
     assert "own.py:9: method 'erm' is registered twice: choose another name" in refuse(*run(study))
 
 
+def test_a_class_without_a_step(refuse: Refuse, study: Path) -> None:
+    head = "from trainable import MethodState, register_method"
+    method = '@register_method("own_state", long_name="Own", reference="none")\nclass Own(MethodState):\n    pass'
+    (study / "own.py").write_text(f"{OWN}\n\n{head}\n\n\n{method}\n")
+    assert "the class of method 'own_state' lacks step, which every method must have" in refuse(*run(study))
+
+
 def test_what_is_no_plugin(refuse: Refuse, study: Path) -> None:
     assert "a file NAME.py" in refuse(*run(study, "--set", "plugins=[side.txt]"))
     assert "plugins" in refuse(*run(study, "--set", "plugins=own.py"))
@@ -115,6 +122,9 @@ def test_a_declared_file_that_is_not_there(refuse: Refuse, study: Path) -> None:
     assert f"there is no dataset.file {study / 'side.txt'}: put it there" in refuse(*run(study))
     found = refuse(*run(study, "--set", "network.weights=w.pt", "--set", "dataset.file=own.py"))
     assert f"there is no network.weights {study / 'w.pt'}" in found
+    # All that is missing at once: a remedy for each alone would send the user in a circle.
+    both = refuse(*run(study, "--set", "network.weights=w.pt"))
+    assert f"there is no dataset.file {study / 'side.txt'} and no network.weights {study / 'w.pt'}: put them" in both
 
 
 def test_a_declared_file_of_train_begins_in_the_current_folder(refuse: Refuse, study: Path, tmp_path: Path) -> None:

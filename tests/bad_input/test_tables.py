@@ -127,6 +127,8 @@ NOT_FINITE[3, 4] = np.nan
         (column(3, lambda k: ("7", "7.0", "07")[k] if k < 3 else f"P{k // 3}"), {}, "patient has one (line 2) and"),
         (column(2, lambda k: "drain"), {}, "two attributes or more"),
         (as_text(b""), {}, "labels.csv is empty"),
+        (as_text(b"path,label,bias,patient\na.png,none,drain\n"), {}, "has 3 cells, but the header has 4: add the mis"),
+        (as_text(b"path,label,bias,patient\na.png,none,drain,P,1\n"), {}, "put a text with a delimiter in it between"),
         (as_text(b"path,label,bias,patient\n"), {}, "no row that can be used (it has none at all)"),
         (
             as_text(b'path,label,bias,patient\n"a.png,none,a,b\n'),
@@ -142,6 +144,7 @@ NOT_FINITE[3, 4] = np.nan
         (None, {"file": "s3://bucket"}, "a file in an object store is s3://BUCKET/KEY, but got s3://bucket"),
         (None, {"span": 3}, "span must be two values in [0, 1], the lower one first, but got 3"),
         (None, {"span": ["low", 1]}, "span must be two values in [0, 1]"),
+        (None, {"share_images": "maybe"}, "share_images of a table must be true or false, but is 'maybe'"),
         (None, {"paint": 3}, "paint of table must be a function, e.g. file.py:draw, but is 3"),
         (None, {"paint": "torch:zeros"}, "paint of table fails on image "),
         (None, {"columns": {**COLUMNS, "label": "lable"}}, "no column 'lable': did you mean 'label'?"),

@@ -299,6 +299,13 @@ class Dataset(ABC):
         """
         return
 
+    def files_content(self) -> str | None:
+        """Digest of all that the declared files say beyond ``checksum``.
+
+        None = every byte of them counts.
+        """
+        return None
+
     def options_for(self, points: Sequence[Mapping[str, float]]) -> Mapping[str, Any]:
         """Options of the data set that the bias values of a sweep decide, e.g. the span of its axis.
 

@@ -6,6 +6,7 @@ state, decorated with ``register_method``. All that it needs can be imported fro
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
@@ -159,7 +160,8 @@ def register_method(
         The decorator; it returns what it decorates unchanged.
 
     Raises:
-        InputError: The name is taken, a searched hyperparameter has no default, or there is no such need.
+        InputError: The name is taken, the class has no ``step``, a searched hyperparameter has no default, or there is
+            no such need.
 
     Example:
         >>> from torch.nn.functional import cross_entropy
@@ -179,6 +181,9 @@ def register_method(
         missing = [key for key in full_space if key not in full_defaults]
         if missing:
             raise InputError(f"method '{name}' must give a default of {', '.join(missing)}")
+        if isinstance(step, type) and inspect.isabstract(step):
+            lacking = ", ".join(sorted(getattr(step, "__abstractmethods__", ())))
+            raise InputError(f"the class of method '{name}' lacks {lacking}, which every method must have: write it")
         normalised = _normalised(name, traits)
         check_declared(name, normalised["stages"], full_defaults)
         return Method(name, long_name, reference, step, full_space, full_defaults, **normalised)

@@ -61,23 +61,23 @@ def cut(model: nn.Module, split_at: str) -> tuple[fx.GraphModule, fx.GraphModule
     parts = split_at.split(".")
     graph = _trace(model, {".".join(parts[:n]) for n in range(1, len(parts))})
     if isinstance(graph, Exception):
-        known = layers(model)
-        remedy = (
-            f"choose e.g. one of {', '.join(known)}"
-            if known
-            else "give the model two attributes f and g, modules for which model(x) is g(f(x)), and leave split_at out"
-        )
         raise InputError(
             f"split_at cannot be '{split_at}', since torch.fx cannot follow the model's forward to it "
-            f"({bounded(reason_of(graph), 200)}): {remedy}"
+            f"({bounded(reason_of(graph), 200)}): {_remedy(model)}"
         ) from graph
     calls = [node for node in graph.nodes if node.op == "call_module" and node.target == split_at]
     if len(calls) != 1 or not _divides(graph, calls[0]):
         raise InputError(
-            f"split_at must be a layer whose output alone carries on, but '{split_at}' is none: choose e.g. one of "
-            f"{', '.join(layers(model))}"
+            f"split_at must be a layer whose output alone carries on, but '{split_at}' is none: {_remedy(model)}"
         )
     return _part(model, graph, None, calls[0]), _part(model, graph, calls[0], None)
+
+
+def _remedy(model: nn.Module) -> str:
+    known = layers(model)
+    if known:
+        return f"choose e.g. one of {', '.join(known)}"
+    return "give the model two attributes f and g, modules for which model(x) is g(f(x)), and leave split_at out"
 
 
 def layers(model: nn.Module) -> list[str]:

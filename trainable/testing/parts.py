@@ -77,7 +77,7 @@ def keys(dataset: Dataset) -> Iterator[Finding]:
 
 
 def _no_hashes(keys: set[str]) -> list[str]:
-    """Keys that are none of a hash's digits, and those of decimal digits alone where they are more than chance gives."""
+    """Keys that are no hash, and decimal numbers among them where these are more than chance gives."""
     others = {key for key in keys if len(key) < LEAST_HEX or re.fullmatch(r"[0-9a-f]+", key) is None}
     decimal = {key for key in keys - others if key.isdecimal()}
     # One hash of 16 digits in 1,800 has no letter.

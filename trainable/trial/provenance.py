@@ -249,7 +249,8 @@ def _imports(module: str, source: bytes) -> tuple[str, ...]:
 def files_checksum(dataset: str, options: Mapping[str, Any]) -> str | None:
     """SHA-256 (16 hex digits) of the files that a data set's options name, where it has declared these options.
 
-    The data set's own ``checksum`` may not say everything about them.
+    The data set's own ``checksum`` may not say everything about them. Where the data set says what is left
+    (``files_content``), it stands for their bytes.
 
     Args:
         dataset: A registered name.
@@ -263,10 +264,32 @@ def files_checksum(dataset: str, options: Mapping[str, Any]) -> str | None:
         >>> print(files_checksum("coloured_digits", {"image_size": 14}))
         None
     """
-    from trainable.data.base import DATASETS
+    from trainable.data.base import DATASETS, load_dataset
 
     paths = [path for path in declared_paths(DATASETS, dataset, options).values() if is_file(path)]
-    return _contents_digest(paths) if paths else None
+    if not paths:
+        return None
+    content = load_dataset(dataset, **options).files_content()
+    return _contents_digest(paths) if content is None else content[:16]
+
+
+def bytes_checksum(dataset: str, options: Mapping[str, Any]) -> str | None:
+    """Checksum of the declared files where every byte of them counts, by which a node compares its own.
+
+    Args:
+        dataset: A registered name.
+        options: Options of the data set.
+
+    Returns:
+        ``files_checksum``, or None where the data set says itself what counts: its own checksum is compared then.
+
+    Example:
+        >>> print(bytes_checksum("coloured_digits", {}))
+        None
+    """
+    from trainable.data.base import load_dataset
+
+    return files_checksum(dataset, options) if load_dataset(dataset, **options).files_content() is None else None
 
 
 def declared_paths(registry: Registry[Any], name: str, options: Mapping[str, Any]) -> dict[str, Path]:

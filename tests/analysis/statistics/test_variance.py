@@ -249,3 +249,14 @@ class TestStrata:
     def test_test_sets_that_differ_are_not_paired(self) -> None:
         first, second = case("erm 1"), Sample(case("erm 1").values)
         assert share_one_test_set([first, first]) and not share_one_test_set([first, second])
+
+
+def test_two_seeds_that_contradict_one_another_in_every_image() -> None:
+    # One seed calls every image benign and the other none: each is right in half of them, whatever the patient.
+    strata = np.repeat([0, 1], 15)
+    right = np.stack([strata == 0, strata == 1]).astype(float)
+    left_out = np.stack([[np.delete(one, p).mean() for p in range(30)] for one in right])
+    for epsilon in (0.0, 1e-17, 1e-13):
+        sample = Sample(np.array([0.5, 0.5 + epsilon]), left_out, strata)
+        interval = interval_of(sample, (0.0, 1.0), proportion=True)
+        assert 0 <= interval.low < 0.5 < interval.high <= 1

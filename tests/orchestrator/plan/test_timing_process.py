@@ -60,7 +60,7 @@ def test_the_end_of_the_process_is_a_sentence(
     monkeypatch.setattr(timing_process, "time_cell", step)
     with pytest.raises(InputError) as refusal:
         timing_process.time_apart(plan, plan.cells)
-    assert named in str(refusal.value) and "lnl-sweep train coloured_digits --method" in str(refusal.value)
+    assert named in str(refusal.value) and "lnl-sweep check SWEEP.yaml" in str(refusal.value)
 
 
 def test_a_process_of_its_own_times_the_steps() -> None:

@@ -86,3 +86,5 @@ def test_what_cannot_be_told(tmp_path: Path) -> None:
         guess_columns(cells(tmp_path, y=["a", "b"]), {})
     with pytest.raises(InputError, match=r"no column 'lable'"):
         guess_columns(cells(tmp_path, label=["a", "b"]), {"label": "lable"})
+    with pytest.raises(InputError, match=r"two classes or more, but its column label has 1 value: add images of"):
+        guess_columns(cells(tmp_path, label=["a"], sex=["f", "m", "m"]), {})

@@ -77,6 +77,15 @@ class Named(Branching):
         return self.classifier(z)
 
 
+class Around(nn.Module):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.a, self.flat = nn.Conv2d(3, 3, 3, padding=1), num_classes
+
+    def forward(self, x):
+        return (x + self.a(x)).mean((2, 3)).repeat(1, 4)[:, : self.flat]
+
+
 class Inner(nn.Module):
     def __init__(self, num_classes):
         super().__init__()
@@ -217,6 +226,7 @@ def test_a_model_of_one_channel_sees_the_mean_of_the_colours() -> None:
         ("Fixed", {"split_at": "stem"}, "cannot work with images of 14 pixels and 3 channels"),
         ("Branching", {"split_at": "conv"}, "torch.fx cannot follow .* two attributes f and g"),
         ("Branching", {}, "cannot be cut in two"),
+        ("Around", {"split_at": "a"}, "'a' is none: give the model two attributes f and g"),
         ("Inner", {"split_at": "inside.0.conv"}, "torch.fx cannot follow .* choose e.g. one of inside"),
         ("Swapped", {}, "compute something else than the whole"),
         ("Auxiliary", {"split_at": "stem"}, "returns a tuple"),

@@ -19,6 +19,7 @@ from trainable.data.base import ImageSet, Split, list_datasets
 from trainable.data.brain.figshare.prepare import prepare
 from trainable.data.table.image_table import ImageTable
 from trainable.testing import Finding, assert_passes, check_dataset
+from trainable.testing.parts import _no_hashes
 from trainable.testing.toy import N, ToyImages
 
 OPTIONS: dict[str, dict[str, Any]] = {"brain_phantom": {"patients": 30, "slices": 2, "image_size": 32}}

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.table_files import options, write_pngs
+from trainable.data.base import load_dataset
 from trainable.networks import base as networks
 from trainable.networks.base import list_networks
-from trainable.trial.provenance import network_checksum, weights_checksum
+from trainable.trial.provenance import bytes_checksum, files_checksum, network_checksum, weights_checksum
 
 NETWORK = """
 from torch import nn
@@ -92,3 +94,20 @@ def test_a_changed_weights_file_has_another_checksum(tmp_path: Path, monkeypatch
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "resnet18-f37072fd.pth").write_bytes(b"one")
     assert weights_checksum("resnet18", {"weights": "imagenet"}) == before
+
+
+def test_the_bytes_of_a_table_do_not_count_and_its_patients_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths that are corrected, and a column that nobody reads, change no number."""
+    monkeypatch.setenv("LNL_SWEEP_CACHE", str(tmp_path / "cache"))
+    table = write_pngs(tmp_path / "data", 48)
+    given = options(table, image_size=32)
+    first, data = files_checksum("table", given), load_dataset("table", **given).checksum
+    assert first is not None and bytes_checksum("table", given) is None
+    (table.parent / "images").rename(table.parent / "moved")
+    text = table.read_text().replace("images/", "moved/").replace("age", "alter")
+    changed = {**given, "file": str(table.with_name("changed.csv"))}
+    Path(changed["file"]).write_text(text)
+    assert files_checksum("table", changed) == first and load_dataset("table", **changed).checksum == data
+    renamed = {**given, "file": str(table.with_name("renamed.csv"))}
+    Path(renamed["file"]).write_text(text.replace("P001", "P999"))
+    assert load_dataset("table", **renamed).checksum == data and files_checksum("table", renamed) != first

@@ -229,6 +229,10 @@ class ImageTable(Dataset):
         names = f"{images}/{self.image_size}/{self.classes}/{self.attributes}/{self._own.tolist()}"
         return hashlib.sha256(names.encode() + self._columns.content()).hexdigest()
 
+    def files_content(self) -> str:
+        """Digest of the patients' keys: all that ``checksum`` does not say of a table."""
+        return hashlib.sha256("/".join(self.patient_keys() or ()).encode()).hexdigest()
+
     def image_keys(self) -> list[str]:
         """Keyed hash of every image, ``[N]``, with ``-2`` for a second image of the same content."""
         return distinct(self._keys if self._keys is not None else self._content[1])

@@ -89,7 +89,8 @@ def _painted(
         except Exception as error:
             raise InputError(
                 f"paint of {called} fails on image {index[row]} with attribute '{name}' ({reason_of(error)}"
-                f"{_where(error)}): mend it"
+                f"{_where(error)}): mend it; it is called as paint(image, attribute, generator), with a uint8 image "
+                "[H, W, 3], a name and a NumPy generator"
             ) from error
         shape = (*images.shape[2:], 3)
         if not isinstance(image, np.ndarray) or image.shape != shape or image.dtype != np.uint8:

@@ -68,6 +68,8 @@ def table(
     Raises:
         InputError: Whatever of the table or of its images cannot be used, in one sentence.
     """
+    if not isinstance(share_images, bool):
+        raise InputError(f"share_images of a table must be true or false, but is {share_images!r}")
     rows = read_rows(file, columns)
     if rows.attribute is None and paint is None:
         raise InputError(

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.config.sweep_config import MethodConfig
+from orchestrator.plan.space import space_of
 from store.errors import InputError
 from trainable.methods.base import METHODS, Range, register_method
 from trainable.methods.contract.stages import Stage, least_epochs, spans
@@ -122,3 +124,28 @@ def test_each_stage_has_a_schedule_and_a_ramp_of_its_own() -> None:
         assert course.ramp(step) == ramp(0.5, within / steps)
     with pytest.raises(IndexError):
         course.factor(18)
+
+
+@pytest.mark.parametrize(
+    ("space", "epochs", "sentence"),
+    [
+        ({"T": {"int": [1, 5]}}, 6, None),
+        ({"T": {"int": [1, 5]}}, 4, "a trial has 4 epochs, which leave none for each stage (identify takes 5): raise"),
+        ({}, 3, "raise training.epochs to at least 6, or search fewer: space: {T: {int: [1, 2]}}"),
+        ({}, 5, "raise training.epochs to at least 6, or search fewer: space: {T: {int: [1, 4]}}"),
+        ({}, 2, "raise training.epochs to at least 3, or shorten a stage"),
+    ],
+)
+def test_a_searched_length_that_leaves_no_epoch_is_refused(space: Any, epochs: int, sentence: str | None) -> None:
+    """Half of a search would fail one trial at a time."""
+    try:
+        longest = {"T": Range(1, 5, integer=True)}
+        register_method("two", long_name="Two", reference="none", space=longest, defaults={"T": 2}, stages=JTT)(erm)
+        entry = MethodConfig(name="two", space=space)
+        if sentence is None:
+            assert space_of(entry, METHODS.get("two"), epochs)[0]["T"] == longest["T"]
+            return
+        with pytest.raises(InputError, match=re.escape(sentence)):
+            space_of(entry, METHODS.get("two"), epochs)
+    finally:
+        METHODS.entries.pop("two", None)

@@ -144,9 +144,13 @@ def _text(address: str, name: str, data: bytes, wanted: Iterable[str] | None) ->
         if not any(cell.strip() for cell in record):
             continue
         if len(record) < len(names) or any(cell.strip() for cell in record[len(names) :]):
+            remedy = (
+                "add the missing ones, also where they are empty"
+                if len(record) < len(names)
+                else "put a text with a delimiter in it between quotes"
+            )
             raise InputError(
-                f"line {line} of {name} has {len(record)} cells, but the header has {len(names)}: put a text with a "
-                "delimiter in it between quotes"
+                f"line {line} of {name} has {len(record)} cells, but the header has {len(names)}: {remedy}"
             )
         lines.append(line)
         for one, place in zip(picked, places, strict=True):
