@@ -25,6 +25,30 @@ _ENTRIES = {
   title = {Distributionally Robust Neural Networks for Group Shifts},
   booktitle = {ICLR}, year = {2020}, eprint = {1911.08731}, archiveprefix = {arXiv}
 }""",
+    "idrissi2022": """@inproceedings{idrissi2022,
+  author = {Idrissi, Badr Youbi and Arjovsky, Martin and Pezeshki, Mohammad and Lopez-Paz, David},
+  title = {Simple Data Balancing Achieves Competitive Worst-Group-Accuracy},
+  booktitle = {CLeaR}, year = {2022}, eprint = {2110.14503}, archiveprefix = {arXiv}
+}""",
+    "kirichenko2023": """@inproceedings{kirichenko2023,
+  author = {Kirichenko, Polina and Izmailov, Pavel and Wilson, Andrew Gordon},
+  title = {Last Layer Re-Training is Sufficient for Robustness to Spurious Correlations},
+  booktitle = {ICLR}, year = {2023}, eprint = {2204.02937}, archiveprefix = {arXiv}
+}""",
+    "hong2021": """@inproceedings{hong2021,
+  author = {Hong, Youngkyu and Yang, Eunho},
+  title = {Unbiased Classification through Bias-Contrastive and Bias-Balanced Learning},
+  booktitle = {NeurIPS}, year = {2021}
+}""",
+    "arjovsky2019": """@misc{arjovsky2019,
+  author = {Arjovsky, Martin and Bottou, L{\\'e}on and Gulrajani, Ishaan and Lopez-Paz, David},
+  title = {Invariant Risk Minimization}, year = {2019}, eprint = {1907.02893}, archiveprefix = {arXiv}
+}""",
+    "yao2022": """@inproceedings{yao2022,
+  author = {Yao, Huaxiu and Wang, Yu and Li, Sai and Zhang, Linjun and Liang, Weixin and Zou, James and Finn, Chelsea},
+  title = {Improving Out-of-Distribution Robustness via Selective Augmentation},
+  booktitle = {ICML}, year = {2022}, eprint = {2201.00299}, archiveprefix = {arXiv}
+}""",
     "lecun1998": """@article{lecun1998,
   author = {LeCun, Yann and Bottou, L{\\'e}on and Bengio, Yoshua and Haffner, Patrick},
   title = {Gradient-based learning applied to document recognition},
@@ -107,6 +131,12 @@ METHODS = {
     "grl": ("ganin2015",),
     "blind_eye": ("alvi2018",),
     "group_dro": ("sagawa2020",),
+    "reweight": ("idrissi2022",),
+    "resample": ("idrissi2022",),
+    "dfr": ("kirichenko2023",),
+    "bias_balance": ("hong2021",),
+    "irm": ("arjovsky2019",),
+    "mixup": ("yao2022",),
 }
 DATA = {
     "coloured_digits": ("lecun1998", "kim2019"),
