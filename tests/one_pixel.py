@@ -1,8 +1,8 @@
 """Writes a table data set whose bias is one pixel, so that what methods should reach on it is known.
 
 Noise whose lower half is a little brighter or darker than the upper one: the class, of which the mean of all pixels
-would tell 96 %. One pixel is white or black: the attribute. All four groups are as large. A network that takes the pixel
-for the class is right on the share rho of the training images, and on half of the test images.
+would tell 96 %. One pixel is white or black: the attribute. All four groups are as large. A network that takes the
+pixel for the class is right on the share rho of the training images, and on half of the test images.
 """
 
 from __future__ import annotations

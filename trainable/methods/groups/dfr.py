@@ -38,7 +38,6 @@ from trainable.methods.base import Batch, Facts, Losses, MethodState, Nets, Pred
 from trainable.methods.erm import erm
 from trainable.methods.groups.group import codes_of
 from trainable.methods.groups.logistic import l1_logistic
-from trainable.networks.modes import evaluating
 from trainable.randomness import torch_generator
 
 C_VALUES = (1.0, 0.7, 0.3, 0.1, 0.07, 0.03, 0.01)
@@ -269,7 +268,7 @@ class DFR(MethodState):
             self.C.fill_(C)
 
     def step(self, nets: Nets, batch: Batch, ramp: float) -> Losses:
-        """Leave the gradients of L_c in f and g; in the second stage none, since the layer is fitted already.
+        """Leave the gradients of L_c in f and g, and none in the second stage, where the layer is fitted already.
 
         Args:
             nets: f and g.
@@ -282,9 +281,12 @@ class DFR(MethodState):
         if self.facts.stage(batch.epoch) == "features":
             return erm(nets, batch, self.hyper, ramp)
         # In evaluation mode: running averages of BatchNorm in g must stay those of the fit.
-        with torch.no_grad(), evaluating(nets.f, nets.g):
+        nets.g.eval()
+        with torch.no_grad():
             logits = nets.g(nets.f(batch.x))
-            return Losses(logits, label_loss(logits, batch), terms={"C": self.C})
+            L_c = label_loss(logits, batch)
+        nets.g.train()
+        return Losses(logits, L_c, terms={"C": self.C})
 
     def tensors(self) -> Mapping[str, Tensor]:
         """The C that was chosen."""
