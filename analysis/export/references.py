@@ -54,6 +54,11 @@ _ENTRIES = {
   title = {Gradient-based learning applied to document recognition},
   journal = {Proceedings of the IEEE}, volume = {86}, number = {11}, pages = {2278--2324}, year = {1998}
 }""",
+    "bahng2020": """@inproceedings{bahng2020,
+  author = {Bahng, Hyojin and Chun, Sanghyuk and Yun, Sangdoo and Choo, Jaegul and Oh, Seong Joon},
+  title = {Learning De-biased Representations with Biased Representations},
+  booktitle = {ICML}, year = {2020}, eprint = {1910.02806}, archiveprefix = {arXiv}
+}""",
     "cheng2017": """@misc{cheng2017,
   author = {Cheng, Jun},
   title = {Brain tumor dataset}, howpublished = {figshare, article 1512427, version 5}, year = {2017}
@@ -140,6 +145,7 @@ METHODS = {
 }
 DATA = {
     "coloured_digits": ("lecun1998", "kim2019"),
+    "biased_digits": ("lecun1998", "bahng2020"),
     "brain_mri": ("cheng2017", "peretz2020"),
     "brain_phantom": ("peretz2020",),
 }
