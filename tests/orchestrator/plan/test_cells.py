@@ -175,15 +175,15 @@ def test_an_impossible_method_is_refused_by_name(method: Any, named: str) -> Non
         only_cell(method)
 
 
-@pytest.mark.parametrize("method", [name for name in list_methods() if get_method(name).adversarial])
-def test_the_anchor_of_an_adversarial_method_is_plain_training(method: str) -> None:
+@pytest.mark.parametrize("method", [name for name in list_methods() if get_method(name).anchor])
+def test_the_anchor_of_a_method_is_plain_training(method: str) -> None:
     anchor = only_cell(method).anchor
     assert {name: anchor[name] for name in get_method(method).anchor} == get_method(method).anchor
     assert set(get_method(method).anchor.values()) == {0.0}
     assert set(anchor) == set(get_method(method).defaults)
 
 
-@pytest.mark.parametrize("method", [name for name in list_methods() if not get_method(name).adversarial])
+@pytest.mark.parametrize("method", [name for name in list_methods() if not get_method(name).anchor])
 def test_a_plain_method_has_no_anchor(method: str) -> None:
     assert only_cell(method).anchor is None
 
