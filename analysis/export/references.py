@@ -49,6 +49,38 @@ _ENTRIES = {
   title = {Improving Out-of-Distribution Robustness via Selective Augmentation},
   booktitle = {ICML}, year = {2022}, eprint = {2201.00299}, archiveprefix = {arXiv}
 }""",
+    "greenfeld2020": """@inproceedings{greenfeld2020,
+  author = {Greenfeld, Daniel and Shalit, Uri},
+  title = {Robust Learning with the {Hilbert-Schmidt} Independence Criterion},
+  booktitle = {ICML}, year = {2020}, eprint = {1910.00270}, archiveprefix = {arXiv}
+}""",
+    "szekely2007": """@article{szekely2007,
+  author = {Sz{\\'e}kely, G{\\'a}bor J. and Rizzo, Maria L. and Bakirov, Nail K.},
+  title = {Measuring and Testing Dependence by Correlation of Distances},
+  journal = {Annals of Statistics}, volume = {35}, number = {6}, year = {2007}
+}""",
+    "gretton2012": """@article{gretton2012,
+  author = {Gretton, Arthur and Borgwardt, Karsten M. and Rasch, Malte J. and Sch{\\"o}lkopf, Bernhard and
+    Smola, Alexander},
+  title = {A Kernel Two-Sample Test},
+  journal = {JMLR}, volume = {13}, year = {2012}
+}""",
+    "tartaglione2021": """@inproceedings{tartaglione2021,
+  author = {Tartaglione, Enzo and Barbano, Carlo Alberto and Grangetto, Marco},
+  title = {{EnD}: Entangling and Disentangling Deep Representations for Bias Correction},
+  booktitle = {CVPR}, year = {2021}, eprint = {2103.02023}, archiveprefix = {arXiv}
+}""",
+    "liu2021": """@inproceedings{liu2021,
+  author = {Liu, Evan Zheran and Haghgoo, Behzad and Chen, Annie S. and Raghunathan, Aditi and Koh, Pang Wei and
+    Sagawa, Shiori and Liang, Percy and Finn, Chelsea},
+  title = {Just Train Twice: Improving Group Robustness without Training Group Information},
+  booktitle = {ICML}, year = {2021}, eprint = {2107.09044}, archiveprefix = {arXiv}
+}""",
+    "nam2020": """@inproceedings{nam2020,
+  author = {Nam, Junhyun and Cha, Hyuntak and Ahn, Sungsoo and Lee, Jaeho and Shin, Jinwoo},
+  title = {Learning from Failure: Training Debiased Classifier from Biased Classifier},
+  booktitle = {NeurIPS}, year = {2020}, eprint = {2007.02561}, archiveprefix = {arXiv}
+}""",
     "lecun1998": """@article{lecun1998,
   author = {LeCun, Yann and Bottou, L{\\'e}on and Bengio, Yoshua and Haffner, Patrick},
   title = {Gradient-based learning applied to document recognition},
@@ -142,6 +174,12 @@ METHODS = {
     "bias_balance": ("hong2021",),
     "irm": ("arjovsky2019",),
     "mixup": ("yao2022",),
+    "hsic": ("greenfeld2020",),
+    "dcor": ("szekely2007",),
+    "mmd": ("gretton2012",),
+    "end": ("tartaglione2021",),
+    "jtt": ("liu2021",),
+    "lff": ("nam2020",),
 }
 DATA = {
     "coloured_digits": ("lecun1998", "kim2019"),
