@@ -36,16 +36,16 @@ def log_prior(counts: Tensor) -> Tensor:
         counts: int64 ``[classes, attributes]``, images of each group.
 
     Returns:
-        float32 ``[attributes + 1, classes]``.
+        float64 ``[attributes + 1, classes]``.
 
     Example:
         >>> log_prior(torch.tensor([[3, 0], [1, 0]])).exp()
         tensor([[0.7500, 0.2500],
                 [1.0000, 1.0000],
-                [1.0000, 1.0000]])
+                [1.0000, 1.0000]], dtype=torch.float64)
     """
     of_b = counts.sum(dim=0)
-    log_p = (counts / of_b.clamp(min=1) + LEAST).log()
+    log_p = (counts.double() / of_b.clamp(min=1) + LEAST).log()
     # Of a value of b that no image has there is no prior; no image of the training asks for it.
     log_p = torch.where(of_b > 0, log_p, 0.0)
     return F.pad(log_p.T, (0, 0, 0, 1))

@@ -38,17 +38,17 @@ def weights_of(facts: Facts) -> Tensor:
         facts: The trial; the method needs the counts of the groups.
 
     Returns:
-        float32 ``[n]``, on the device.
+        float64 ``[n]``, on the device.
 
     Example:
         >>> labels, attribute = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 1])
         >>> counts = torch.tensor([[2, 1], [0, 1]])
         >>> weights_of(Facts(4, 2, 2, 1, 1, 0, labels.device, labels, attribute, counts))
-        tensor([0.6667, 0.6667, 1.3333, 1.3333])
+        tensor([0.6667, 0.6667, 1.3333, 1.3333], dtype=torch.float64)
     """
     assert facts.group_counts is not None
     counts = facts.group_counts.flatten()
-    of_group = counts.sum() / ((counts > 0).sum() * counts.clamp(min=1))
+    of_group = counts.sum().double() / ((counts > 0).sum() * counts.clamp(min=1))
     codes = codes_of(facts)
     return torch.where(codes == IGNORED, 0.0, of_group[codes.clamp(min=0)])
 

@@ -83,7 +83,7 @@ class GroupDRO(MethodState):
         L_g = losses @ member / member.sum(dim=0).clamp(min=1)
         self.q *= torch.exp(self.hyper["eta"] * L_g.detach())
         self.q /= self.q.sum()
-        total = self.q @ L_g
+        total = self.q.to(L_g.dtype) @ L_g
         autograd.backward(total)
         terms = {"q_max": self.q.max()}
         return Losses(logits.detach(), losses.detach().mean(), total=total.detach(), terms=terms)
