@@ -29,7 +29,8 @@ def grid(bias: Any) -> dict[str, Any]:
 
 
 def only_cell(method: Any, **search: Any) -> Any:
-    (cell,) = sweep_cells(sweep_config(**grid({"rho": [1.0]}), methods=[method], search={"trials": 4, **search}))
+    given = {"methods": [method], "search": {"trials": 4, **search}, "training": {"epochs": 8}}
+    (cell,) = sweep_cells(sweep_config(**grid({"rho": [1.0]}), **given))
     return cell
 
 
@@ -115,7 +116,7 @@ def test_every_method_searches_the_common_hyperparameters_over_the_same_range(na
 
 
 def test_every_method_gets_the_same_number_of_trials() -> None:
-    cells = sweep_cells(sweep_config(methods=list_methods(), search={"trials": 6}))
+    cells = sweep_cells(sweep_config(methods=list_methods(), search={"trials": 6}, training={"epochs": 8}))
     assert {cell.trials for cell in cells} == {6}
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from store.errors import InputError
 from trainable.methods.base import Method, get_method, list_methods, register_method
+from trainable.methods.contract.stages import least_epochs
 from trainable.methods.grayscale import luminance
 from trainable.spec import TrialSpec
 from trainable.testing.training import tensors_of, trained
@@ -65,7 +66,8 @@ def test_declaration(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_trains_and_changes_f_and_g(name: str, tiny: MakeSpec) -> None:
-    spec = tiny(name, epochs=1, phase="confirm")
+    method = get_method(name)
+    spec = tiny(name, epochs=least_epochs(method.stages, method.defaults), phase="confirm")
     trainer = Trainer(spec, "cpu")
     before = body(trainer)
     row = trainer.train_epoch()

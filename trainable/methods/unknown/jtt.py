@@ -65,7 +65,7 @@ def drawn_by_weight(weights: Tensor, generator: torch.Generator) -> Tensor:
     stages=(Stage("identify", epochs="T", reset="all"), Stage("train", epochs="rest", reset="all")),
 )
 class JTT(MethodState):
-    """Stage ``identify`` is plain training for T epochs; stage ``train`` draws its errors u times as often.
+    """Stage ``identify`` is plain training for T epochs, and stage ``train`` draws its errors u times as often.
 
     The row's history has the share of the training images that are errors as the term ``error_share``.
     """

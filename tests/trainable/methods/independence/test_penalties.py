@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.trainable.methods.waits import no_waits
 from trainable.data.base import IGNORED
 from trainable.methods.base import Batch, Nets, get_method
 from trainable.methods.independence.dcor import dcor_of
@@ -286,6 +287,16 @@ def test_a_step_leaves_the_gradient_of_the_weighted_sum(name: str) -> None:
             torch.testing.assert_close(p.grad, q.grad, rtol=1e-9, atol=1e-12)
     assert losses.total is not None and float(losses.total) == pytest.approx(float(total))
     assert set(losses.terms) == ({"disentangling", "entangling"} if name == "end" else {name})
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_step_waits_for_the_device(name: str) -> None:
+    method, net = get_method(name), nets()
+    _, y, b = sample()
+    batch = Batch(torch.rand(9, 3, 8, 8, dtype=torch.float64), y, b[:, None])
+    assert not isinstance(method.step, type)
+    with no_waits():
+        method.step(net, batch, method.defaults, 0.5)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.trainable.methods.waits import no_waits
 from tests.trainable.same_trial import identical, unpacked
 from trainable.data.parts import ImageSet
 from trainable.data.view import DataView
@@ -240,6 +241,16 @@ def test_lff_where_nothing_is_hard_is_finite() -> None:
     losses = state.step(Nets(nn.Identity(), net, None), batch, 1.0)
     assert losses.total is not None and bool(losses.total.isfinite())
     assert net.linear.weight.grad is not None and bool(net.linear.weight.grad.isfinite().all())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_step_waits_for_the_device(name: str, tiny: MakeSpec) -> None:
+    trainer = Trainer(tiny(name, epochs=4), "cpu")
+    batch = next(iter(trainer.feed.batches(3)))
+    state = trainer.stepper.state
+    assert state is not None
+    with no_waits():
+        state.step(trainer.nets, batch, 1.0)
 
 
 def test_the_second_network_of_lff_is_another_one_and_rests_in_pretraining(tiny: MakeSpec) -> None:
