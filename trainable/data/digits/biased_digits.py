@@ -118,12 +118,15 @@ class BiasedDigits(Dataset):
         return hashlib.sha256(b"".join(parts)).hexdigest()
 
     def image_keys(self) -> list[str]:
-        """Hash of every digit's 28 x 28 pixels, 16 hex characters, ``[N]``: that of ``coloured_digits``."""
+        """Hash of every digit's 28 x 28 pixels, 16 hex characters, ``[N]``.
+
+        It is another than in ``coloured_digits``: with another painter it is another image.
+        """
         return list(self._keys)
 
     @functools.cached_property
     def _keys(self) -> list[str]:
-        return self._digits.keys()
+        return self._digits.keys(b"biased_digits")
 
     def labels(self) -> NDArray[np.int64]:
         """Digit of every image, int64 ``[N]``."""

@@ -60,15 +60,19 @@ class Digits:
         """The ink at 28 pixels, or at 14 as the mean over 2 x 2, uint8 ``[N, image_size, image_size]``."""
         return self.ink if image_size == 28 else halved(self.ink)
 
-    def keys(self) -> list[str]:
+    def keys(self, painted: bytes = b"") -> list[str]:
         """Keyed hash of every image's pixels, 16 hex characters, ``[N]``.
 
-        A second image of the same pixels gets ``-2``.
+        Args:
+            painted: At most 16 bytes that tell images from those of another data set with the same digits.
+
+        Returns:
+            The keys; a second image of the same pixels gets ``-2``.
         """
         seen: Counter[str] = Counter()
         keys = []
         for ink in self.ink:
-            key = hashlib.blake2b(ink.tobytes(), digest_size=8, key=b"lnl-sweep").hexdigest()
+            key = hashlib.blake2b(ink.tobytes(), digest_size=8, key=b"lnl-sweep", person=painted).hexdigest()
             seen[key] += 1
             keys.append(key if seen[key] == 1 else f"{key}-{seen[key]}")
         return keys

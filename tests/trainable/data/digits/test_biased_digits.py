@@ -111,9 +111,9 @@ def test_what_one_image_gets_does_not_depend_on_the_others(digits: BiasedDigits)
     assert torch.equal(whole.images[100:110], part.images)
 
 
-def test_the_test_images_are_those_of_the_coloured_digits(digits: BiasedDigits) -> None:
+def test_the_digits_of_a_part_are_those_of_the_coloured_digits(digits: BiasedDigits) -> None:
     other = load_dataset("coloured_digits")
-    assert digits.image_keys() == other.image_keys()
+    assert not set(digits.image_keys()) & set(other.image_keys()), "no report takes them for the same images"
     for part in ("train", "val", "test"):
         assert np.array_equal(digits.split(4).part(part), other.split(4).part(part))  # type: ignore[arg-type]
     assert digits.checksum != load_dataset("coloured_digits", image_size=28).checksum
