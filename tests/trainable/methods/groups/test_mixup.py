@@ -48,7 +48,7 @@ def test_the_loss_is_that_of_the_mixtures(p_sel: float, step: int) -> None:
 def agree_loosely(net: Flat, total: torch.Tensor, losses: object, twin: Flat) -> None:
     # The ratio is a float32 number, of which 1 - ratio rounds otherwise in Python.
     torch.autograd.backward(total)
-    assert abs(float(losses.total) - float(total)) < 1e-6  # type: ignore[attr-defined]
+    assert abs(float(losses.total) - float(total.detach())) < 1e-6  # type: ignore[attr-defined]
     for found, wanted in zip(net.gradients, twin.gradients, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
 
