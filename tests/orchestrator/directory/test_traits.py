@@ -8,7 +8,6 @@ from orchestrator.directory.sheet import traits_of_method
 from store.sheet.traits import traits_of
 from trainable.methods.base import get_method, list_methods
 
-
 OF_VERSION_1 = (
     "erm", "ceiling", "uncoloured", "grayscale", "repaint", "grl", "lnl", "blind_eye", "permuted_bias",
 )  # fmt: skip
