@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from analysis.figures.learning import plot_learning_curves
     from analysis.figures.plotly_curve import plot_accuracy_vs_bias
     from analysis.figures.search import plot_lambda_map, plot_search_budget
+    from analysis.figures.small_multiples import plot_small_multiples
     from analysis.loading import load, load_config, load_history, load_predictions, load_splits
+    from analysis.many.against_erm import against_erm
+    from analysis.many.atlas import atlas_table, breaks_at
+    from analysis.many.ranks import ranks
     from analysis.numbers.comparability import shared_properties
     from analysis.numbers.confusion import confusion_by_strength
     from analysis.numbers.epochs import epoch_choice
@@ -45,10 +49,13 @@ if TYPE_CHECKING:
 _HOME = {
     "InputError": "store.errors",
     "accuracy_vs_bias": "analysis.results",
+    "against_erm": "analysis.many.against_erm",
     "areas": "analysis.results",
     "at_bias": "analysis.results",
+    "atlas_table": "analysis.many.atlas",
     "beside_published": "analysis.numbers.published",
     "breaking_points": "analysis.results",
+    "breaks_at": "analysis.many.atlas",
     "confusion_by_strength": "analysis.numbers.confusion",
     "cost": "analysis.numbers.tables",
     "epoch_choice": "analysis.numbers.epochs",
@@ -69,8 +76,10 @@ _HOME = {
     "plot_lambda_map": "analysis.figures.search",
     "plot_learning_curves": "analysis.figures.learning",
     "plot_search_budget": "analysis.figures.search",
+    "plot_small_multiples": "analysis.figures.small_multiples",
     "primary_comparison": "analysis.results",
     "published_numbers": "analysis.numbers.published",
+    "ranks": "analysis.many.ranks",
     "register_measure": "analysis.points.measures",
     "selected_hyperparameters": "analysis.numbers.tables",
     "shared_properties": "analysis.numbers.comparability",
@@ -85,10 +94,13 @@ _HOME = {
 __all__ = [
     "InputError",
     "accuracy_vs_bias",
+    "against_erm",
     "areas",
     "at_bias",
+    "atlas_table",
     "beside_published",
     "breaking_points",
+    "breaks_at",
     "confusion_by_strength",
     "cost",
     "epoch_choice",
@@ -109,8 +121,10 @@ __all__ = [
     "plot_lambda_map",
     "plot_learning_curves",
     "plot_search_budget",
+    "plot_small_multiples",
     "primary_comparison",
     "published_numbers",
+    "ranks",
     "register_measure",
     "selected_hyperparameters",
     "shared_properties",

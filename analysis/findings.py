@@ -12,6 +12,8 @@ import pandas as pd
 
 from analysis.changes import mark_seeds_added
 from analysis.loading import counted, load, load_history, load_predictions, load_splits, section
+from analysis.many.against_erm import difference_rows
+from analysis.many.ranks import rank_rows
 from analysis.natural import like
 from analysis.numbers.comparability import shared_properties
 from analysis.numbers.confusion import confusion_by_strength
@@ -20,7 +22,7 @@ from analysis.numbers.published import COMPARABLE, beside_published
 from analysis.numbers.tables import headline_rule, selected_hyperparameters
 from analysis.points.calibration import with_calibration
 from analysis.points.external import external_columns, with_external
-from analysis.points.measures import NULL_VALUES, measures_in, own_measures, register_measure
+from analysis.points.measures import NULL_VALUES, many, measures_in, own_measures, register_measure
 from analysis.points.points import Point, default_column
 from analysis.results import Results
 from analysis.sweep_folder import Sweep, read_sweep
@@ -44,6 +46,9 @@ class Findings:
         won_back: As ``analysis.won_back``.
         areas: As ``analysis.areas``.
         breaking: As ``analysis.breaking_points``.
+        ranks: As ``analysis.ranks``; no rows of few methods, or of a metric that has no better direction.
+        against_erm: As ``analysis.against_erm``, the declared comparison left out of the adjustment; no rows of few
+            methods.
         here: As ``analysis.at_bias`` at the bias of the data as they are; no rows where no sheet says it.
         selected: As ``analysis.selected_hyperparameters``.
         measures: Curves of the other test columns, as ``accuracy_vs_bias`` gives them, without hyperparameters.
@@ -65,6 +70,8 @@ class Findings:
     won_back: pd.DataFrame
     areas: pd.DataFrame
     breaking: pd.DataFrame
+    ranks: pd.DataFrame
+    against_erm: pd.DataFrame
     here: pd.DataFrame
     selected: pd.DataFrame
     measures: Mapping[str, pd.DataFrame]
@@ -152,6 +159,8 @@ def gather(places: Sequence[Location], columns: Columns | None = None) -> Findin
         sweeps = tuple(
             read_sweep(open_folder(address), name, points) for address, name in zip(places, names, strict=True)
         )
+    # Of few methods the curve itself shows which lies above which.
+    several = many(curve)
     return Findings(
         sweeps=sweeps,
         trials=trials,
@@ -164,6 +173,8 @@ def gather(places: Sequence[Location], columns: Columns | None = None) -> Findin
         won_back=results.won_back(),
         areas=results.areas(),
         breaking=results.breaking(),
+        ranks=rank_rows(points if several else [], column),
+        against_erm=pd.concat([_against_erm(points if several else [], sweep) for sweep in sweeps], ignore_index=True),
         here=results.at_bias(),
         selected=selected_hyperparameters(trials),
         measures={other: _without_hyperparameters(by_column[other]) for other in others},
@@ -174,6 +185,13 @@ def gather(places: Sequence[Location], columns: Columns | None = None) -> Findin
         sharing=shared_properties(trials, splits, predictions) if len(names) > 1 else pd.DataFrame(),
         unread=tuple(dict.fromkeys(str(w.message) for w in [*caught, *beside] if "left out" in str(w.message))),
     )
+
+
+def _against_erm(points: Sequence[Point], sweep: Sweep) -> pd.DataFrame:
+    """Differences to plain training of a sweep's methods, beside the comparison that it declared."""
+    primary = sweep.primary if sweep.standing.declared else None
+    declared = None if primary is None or primary.missing else primary.comparison
+    return difference_rows([point for point in points if point.line.sweep == sweep.name], declared)
 
 
 def with_columns(trials: pd.DataFrame, columns: Columns) -> pd.DataFrame:

@@ -219,6 +219,12 @@ def build_parser() -> argparse.ArgumentParser:
 
     init = commands.add_parser("init", help="a sweep file for your own images, from the table that names them")
     init.add_argument("table", metavar="TABLE", help="CSV, TSV or Parquet: a row an image; local or s3://...")
+    init.add_argument(
+        "--from",
+        dest="source",
+        metavar="SOURCE",
+        help="TABLE is the folder of a published data set: waterbirds, celeba or chexpert",
+    )
     init.add_argument("-o", "--out", type=_local, metavar="SWEEP.yaml", default="sweep.yaml", help="file (%(default)s)")
     for role, meaning in (
         ("path", "the image's file"),

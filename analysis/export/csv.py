@@ -93,6 +93,8 @@ def tables_of(findings: Findings) -> dict[str, pd.DataFrame]:
         "won_back": findings.won_back,
         "areas": findings.areas,
         "breaking_points": findings.breaking,
+        "ranks": findings.ranks,
+        "against_erm": findings.against_erm,
         "at_natural_bias": findings.here,
         "selected_hyperparameters": findings.selected,
         "lambda_map": lambda_map(findings.trials),

@@ -25,10 +25,71 @@ _ENTRIES = {
   title = {Distributionally Robust Neural Networks for Group Shifts},
   booktitle = {ICLR}, year = {2020}, eprint = {1911.08731}, archiveprefix = {arXiv}
 }""",
+    "idrissi2022": """@inproceedings{idrissi2022,
+  author = {Idrissi, Badr Youbi and Arjovsky, Martin and Pezeshki, Mohammad and Lopez-Paz, David},
+  title = {Simple Data Balancing Achieves Competitive Worst-Group-Accuracy},
+  booktitle = {CLeaR}, year = {2022}, eprint = {2110.14503}, archiveprefix = {arXiv}
+}""",
+    "kirichenko2023": """@inproceedings{kirichenko2023,
+  author = {Kirichenko, Polina and Izmailov, Pavel and Wilson, Andrew Gordon},
+  title = {Last Layer Re-Training is Sufficient for Robustness to Spurious Correlations},
+  booktitle = {ICLR}, year = {2023}, eprint = {2204.02937}, archiveprefix = {arXiv}
+}""",
+    "hong2021": """@inproceedings{hong2021,
+  author = {Hong, Youngkyu and Yang, Eunho},
+  title = {Unbiased Classification through Bias-Contrastive and Bias-Balanced Learning},
+  booktitle = {NeurIPS}, year = {2021}
+}""",
+    "arjovsky2019": """@misc{arjovsky2019,
+  author = {Arjovsky, Martin and Bottou, L{\\'e}on and Gulrajani, Ishaan and Lopez-Paz, David},
+  title = {Invariant Risk Minimization}, year = {2019}, eprint = {1907.02893}, archiveprefix = {arXiv}
+}""",
+    "yao2022": """@inproceedings{yao2022,
+  author = {Yao, Huaxiu and Wang, Yu and Li, Sai and Zhang, Linjun and Liang, Weixin and Zou, James and Finn, Chelsea},
+  title = {Improving Out-of-Distribution Robustness via Selective Augmentation},
+  booktitle = {ICML}, year = {2022}, eprint = {2201.00299}, archiveprefix = {arXiv}
+}""",
+    "greenfeld2020": """@inproceedings{greenfeld2020,
+  author = {Greenfeld, Daniel and Shalit, Uri},
+  title = {Robust Learning with the {Hilbert-Schmidt} Independence Criterion},
+  booktitle = {ICML}, year = {2020}, eprint = {1910.00270}, archiveprefix = {arXiv}
+}""",
+    "szekely2007": """@article{szekely2007,
+  author = {Sz{\\'e}kely, G{\\'a}bor J. and Rizzo, Maria L. and Bakirov, Nail K.},
+  title = {Measuring and Testing Dependence by Correlation of Distances},
+  journal = {Annals of Statistics}, volume = {35}, number = {6}, year = {2007}
+}""",
+    "gretton2012": """@article{gretton2012,
+  author = {Gretton, Arthur and Borgwardt, Karsten M. and Rasch, Malte J. and Sch{\\"o}lkopf, Bernhard and
+    Smola, Alexander},
+  title = {A Kernel Two-Sample Test},
+  journal = {JMLR}, volume = {13}, year = {2012}
+}""",
+    "tartaglione2021": """@inproceedings{tartaglione2021,
+  author = {Tartaglione, Enzo and Barbano, Carlo Alberto and Grangetto, Marco},
+  title = {{EnD}: Entangling and Disentangling Deep Representations for Bias Correction},
+  booktitle = {CVPR}, year = {2021}, eprint = {2103.02023}, archiveprefix = {arXiv}
+}""",
+    "liu2021": """@inproceedings{liu2021,
+  author = {Liu, Evan Zheran and Haghgoo, Behzad and Chen, Annie S. and Raghunathan, Aditi and Koh, Pang Wei and
+    Sagawa, Shiori and Liang, Percy and Finn, Chelsea},
+  title = {Just Train Twice: Improving Group Robustness without Training Group Information},
+  booktitle = {ICML}, year = {2021}, eprint = {2107.09044}, archiveprefix = {arXiv}
+}""",
+    "nam2020": """@inproceedings{nam2020,
+  author = {Nam, Junhyun and Cha, Hyuntak and Ahn, Sungsoo and Lee, Jaeho and Shin, Jinwoo},
+  title = {Learning from Failure: Training Debiased Classifier from Biased Classifier},
+  booktitle = {NeurIPS}, year = {2020}, eprint = {2007.02561}, archiveprefix = {arXiv}
+}""",
     "lecun1998": """@article{lecun1998,
   author = {LeCun, Yann and Bottou, L{\\'e}on and Bengio, Yoshua and Haffner, Patrick},
   title = {Gradient-based learning applied to document recognition},
   journal = {Proceedings of the IEEE}, volume = {86}, number = {11}, pages = {2278--2324}, year = {1998}
+}""",
+    "bahng2020": """@inproceedings{bahng2020,
+  author = {Bahng, Hyojin and Chun, Sanghyuk and Yun, Sangdoo and Choo, Jaegul and Oh, Seong Joon},
+  title = {Learning De-biased Representations with Biased Representations},
+  booktitle = {ICML}, year = {2020}, eprint = {1910.02806}, archiveprefix = {arXiv}
 }""",
     "cheng2017": """@misc{cheng2017,
   author = {Cheng, Jun},
@@ -107,9 +168,22 @@ METHODS = {
     "grl": ("ganin2015",),
     "blind_eye": ("alvi2018",),
     "group_dro": ("sagawa2020",),
+    "reweight": ("idrissi2022",),
+    "resample": ("idrissi2022",),
+    "dfr": ("kirichenko2023",),
+    "bias_balance": ("hong2021",),
+    "irm": ("arjovsky2019",),
+    "mixup": ("yao2022",),
+    "hsic": ("greenfeld2020",),
+    "dcor": ("szekely2007",),
+    "mmd": ("gretton2012",),
+    "end": ("tartaglione2021",),
+    "jtt": ("liu2021",),
+    "lff": ("nam2020",),
 }
 DATA = {
     "coloured_digits": ("lecun1998", "kim2019"),
+    "biased_digits": ("lecun1998", "bahng2020"),
     "brain_mri": ("cheng2017", "peretz2020"),
     "brain_phantom": ("peretz2020",),
 }

@@ -18,6 +18,7 @@ from analysis.figures.notes import note_of
 from analysis.figures.published import Source, published_marks
 from analysis.figures.style import Style, styles
 from analysis.not_applicable import NOT_APPLICABLE, absent_words
+from analysis.numbers.captions import no_spread
 from analysis.points.measures import shown
 from analysis.points.pairing import least_points
 from store.errors import InputError
@@ -45,6 +46,9 @@ class DrawnLine:
         banded: ``[N]``, the points that have an interval.
         marks_only: Too few points to join.
         breaks: Points before which the line is interrupted, since the method is not applicable in between.
+        label: Label of its method.
+        method: Its method.
+        absent: Places at which the method is not applicable.
     """
 
     name: str
@@ -59,6 +63,9 @@ class DrawnLine:
     banded: NDArray[np.bool_]
     marks_only: bool
     breaks: tuple[int, ...] = ()
+    label: str = ""
+    method: str = ""
+    absent: tuple[float, ...] = ()
 
     def runs(self) -> list[NDArray[np.int64]]:
         """Points that are joined, as their numbers: one run, or several where the line is interrupted."""
@@ -194,13 +201,18 @@ def _line(line: pd.DataFrame, x_axis: Axis, style: Style, layer: int, name: str,
         breaks=tuple(
             i + 1 for i, (a, b) in enumerate(itertools.pairwise(x)) if ((absent - a) * (absent - b) < 0).any()
         ),
+        label=str(line["label"].iloc[0]),
+        method=str(line["method"].iloc[0]) if "method" in line else "",
+        absent=tuple(sorted(absent.tolist())),
     )
 
 
 def _texts(row: dict[Any, Any]) -> tuple[str, ...]:
     """Describe a mean in lines: value, interval, seeds and hyperparameters."""
     interval = "no interval (one seed)"
-    if row["band"] != "none":
+    if no_spread(row):
+        interval = "no interval (no spread among the seeds)"
+    elif row["band"] != "none":
         interval = f"[{row['low']:.3f}, {row['high']:.3f}] 95 %, {row['band']}"
     seeds = f"{row['n_seeds']} of {row['n_planned']} seeds"
     collapsed = f", {row['n_collapsed']} collapsed" if row["n_collapsed"] else ""

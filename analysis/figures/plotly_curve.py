@@ -100,7 +100,7 @@ def draw_curve(shown: CurveFigure) -> go.Figure:
         # The dots of several methods at one bias value stand side by side.
         dodge = _DODGE * (i - (len(shown.lines) - 1) / 2)
         x = [shown.axis.shifted(v, dodge) for v, values in zip(line.x, line.values, strict=True) for _ in values]
-        traces += [*([_band(line)] if line.band else []), _dots(line, x), _mean(line)]
+        traces += line_traces(line, x)
     figure = go.Figure()
     # All bands lie below all lines: a later method's band would change the colour of an earlier one's line.
     figure.add_traces(sorted(traces, key=lambda trace: trace.meta != "band"))
@@ -117,6 +117,19 @@ def draw_curve(shown: CurveFigure) -> go.Figure:
     )
     _annotate(figure, shown)
     return figure
+
+
+def line_traces(line: DrawnLine, dots: Sequence[float]) -> list[go.Scatter]:
+    """Draw one line: its band, a dot for each seed, and the line of its means.
+
+    Args:
+        line: The line.
+        dots: Place of each seed's dot, point by point.
+
+    Returns:
+        The traces, the band first; without one where no points with an interval are joined.
+    """
+    return [*([_band(line)] if line.band else []), _dots(line, dots), _mean(line)]
 
 
 def _common(line: DrawnLine, kind: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.numbers.comparisons import share_text
 from analysis.points.measures import Measure
 from analysis.points.pairing import (
     BASIS,
@@ -164,8 +165,7 @@ def _compared(
         if len(seeds) > 1:
             won = recovery(own, plain, best)
             ends = {"share_low": won.low, "share_high": won.high} if won.bounded else {}
-            text = f"{won.ratio + 0.0:.2f} [{won.low + 0.0:.2f}, {won.high + 0.0:.2f}]" if won.bounded else "-"
-            result |= {"share": won.ratio if won.bounded else math.nan, **ends, "share_text": text}
+            result |= {"share": won.ratio if won.bounded else math.nan, **ends, "share_text": share_text(won)}
     return result
 
 

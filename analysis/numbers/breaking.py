@@ -25,7 +25,7 @@ from analysis.points.pairing import (
     paired_samples,
 )
 from analysis.points.points import CEILING, ERM, Point, by_label, stronger_direction
-from analysis.statistics.along_axis import BreakingPoint, crossing, signed_position
+from analysis.statistics.along_axis import crossing, crossings
 from analysis.statistics.bootstrap import draw_weights, percentile_interval, resample
 from analysis.statistics.variance import Sample, interval_of
 
@@ -34,12 +34,19 @@ _DRAWS = 1000
 Direction = Literal["larger", "smaller"]
 
 
-def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd.DataFrame:
+def breaking_rows(
+    points: Sequence[Point],
+    threshold: float | None = None,
+    margin: float = MARGIN,
+    reference: Literal["ceiling", "own"] = "ceiling",
+) -> pd.DataFrame:
     """Compute the rows of ``analysis.breaking_points``.
 
     Args:
         points: The points.
-        threshold: An accuracy; default: ``MARGIN`` below the ceiling at the same bias value.
+        threshold: An accuracy; default: ``margin`` below the reference.
+        margin: Loss of accuracy that does not count yet.
+        reference: ``ceiling`` at the same bias value, or the line's ``own`` accuracy at its weakest bias.
 
     Returns:
         The rows.
@@ -67,13 +74,17 @@ def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd
         ):
             continue
         line = [curve[value] for value in grid]
-        ceilings = [counterpart(curves, point, CEILING) for point in line] if threshold is None else []
+        weakest = curve[grid[0] if direction == "larger" else grid[-1]]
+        ceilings: list[Point | None] = []
+        if threshold is None:
+            own = reference == "own"
+            ceilings = [weakest if own else counterpart(curves, point, CEILING) for point in line]
         if any(c is None or not c.seeds for c in ceilings):
             continue
         tops = [c for c in ceilings if c is not None]
-        limit = [float(c.values.mean()) - MARGIN for c in tops] if threshold is None else threshold
+        limit = [float(c.values.mean()) - margin for c in tops] if threshold is None else threshold
         breaking = crossing(grid, [float(point.values.mean()) for point in line], limit, direction)
-        ends = _interval(line, tops, threshold, direction)
+        ends = _interval(line, tops, margin if threshold is None else -threshold, direction)
         basis = basis_of(first, _sample(first, [*line, *tops]))
         rows.append(
             {
@@ -85,7 +96,7 @@ def breaking_rows(points: Sequence[Point], threshold: float | None = None) -> pd
                 "high": ends[1],
                 "not_better_from": _not_better(curves, curve, grid, direction),
                 # As text: the default differs from one bias value to the next.
-                "threshold": f"{threshold:g}" if threshold is not None else f"ceiling - {MARGIN:g}",
+                "threshold": _threshold(threshold, margin, reference, weakest),
                 "left_out": left_out(whole, curve),
                 **(basis if ends[0] else {**basis, "band": "none"}),
             }
@@ -101,10 +112,19 @@ def _sample(point: Point, points: list[Point]) -> Sample | None:
     return paired_samples([point, *points], seeds)[0] if seeds else None
 
 
-def _interval(
-    line: list[Point], ceilings: list[Point], threshold: float | None, direction: Direction
-) -> tuple[str, str]:
+def _threshold(threshold: float | None, margin: float, reference: str, weakest: Point) -> str:
+    """Write the threshold of a line as text."""
+    if threshold is not None:
+        return f"{threshold:g}"
+    if reference == "own":
+        return f"its own at {weakest.line.bias_axis} = {weakest.bias_value:g} - {margin:g}"
+    return f"ceiling - {margin:g}"
+
+
+def _interval(line: list[Point], ceilings: list[Point], margin: float, direction: Direction) -> tuple[str, str]:
     """Compute the percentile ends of the crossing as text, weaker bias first.
+
+    Without ceilings the margin lies below 0: it is a threshold with its sign turned.
 
     Returns:
         Both ends; "" where there are no paired predictions.
@@ -127,18 +147,19 @@ def _interval(
         assert score.hits is not None and score.sizes is not None
         drawn.append(resample(score.hits[:, [point.seeds.index(seed) for seed in seeds]], score.sizes, weights))
     grid = [point.bias_value for point in line]
-    curves = np.stack(drawn[: len(line)], axis=1)
-    limits = np.stack(drawn[len(line) :], axis=1) - MARGIN if ceilings else np.full_like(curves, threshold)
-    crossings = [crossing(grid, y, limit, direction) for y, limit in zip(curves, limits, strict=True)]
-    sign = 1.0 if direction == "larger" else -1.0
-    text = {_towards_stronger(point, sign): point.text for point in crossings}
-    low, high = percentile_interval([_towards_stronger(point, sign) for point in crossings])
-    return text[low], text[high]
+    limits = np.stack(drawn[len(line) :], axis=1) if ceilings else 0.0
+    above = np.stack(drawn[: len(line)], axis=1) - limits + margin
+    low, high = percentile_interval(crossings(grid, above, direction))
+    return _text(low, grid, direction), _text(high, grid, direction)
 
 
-def _towards_stronger(breaking: BreakingPoint, sign: float) -> float:
-    # Bias values of an axis whose smaller values are the stronger bias are negated, so that all sort alike.
-    return sign * breaking.value if breaking.value is not None else signed_position(breaking)
+def _text(position: float, grid: list[float], direction: Direction) -> str:
+    """Write one end of a crossing, whose positions sort towards stronger bias."""
+    ends = (min(grid), max(grid)) if direction == "larger" else (max(grid), min(grid))
+    weaker, beyond = ("<", ">") if direction == "larger" else (">", "<")
+    if math.isinf(position):
+        return f"{weaker} {ends[0]:g}" if position < 0 else f"{beyond} {ends[1]:g}"
+    return f"{position if direction == 'larger' else -position:.3g}"
 
 
 def _not_better(curves: Mapping[tuple[str, ...], Curve], curve: Curve, grid: list[float], direction: Direction) -> str:
@@ -153,7 +174,11 @@ def _not_better(curves: Mapping[tuple[str, ...], Curve], curve: Curve, grid: lis
         if erm is None or len(seeds) < 2:
             return ""
         debiased, plain = paired_samples([curve[value], erm], seeds)
-        better = interval_of(debiased.minus(plain)).low > 0
+        gain = interval_of(debiased.minus(plain))
+        # The same gain in all seeds has no spread to judge it by.
+        if not math.isfinite(gain.low):
+            return ""
+        better = gain.low > 0
         if helped and not better:
             return f"{value:g}"
         helped = helped or better

@@ -139,6 +139,24 @@ def redraws(unit: str, one_split: bool = False, painted: bool = True) -> str:
     )
 
 
+def no_spread(row: Row) -> bool:
+    """Tell if an interval has no width, since all seeds have the same value and nothing is known of patients.
+
+    Such an interval is not to be believed: it says nothing of other seeds.
+
+    Args:
+        row: A row with ``low``, ``high``, ``n_seeds`` and ``band``.
+
+    Returns:
+        The answer.
+
+    Example:
+        >>> no_spread({"low": 1.0, "high": 1.0, "n_seeds": 3, "band": "seeds only"})
+        True
+    """
+    return bool(row["n_seeds"] > 1 and row["band"] != "none" and row["high"] - row["low"] < 1e-9)
+
+
 def tested(rows: pd.DataFrame) -> str:
     """Name the test units that the intervals hold for: ``35 test patients``, ``216 test images``.
 

@@ -103,7 +103,7 @@ def won_back_rows(points: Sequence[Point]) -> pd.DataFrame:
                 "low": recovered.low,
                 "high": recovered.high,
                 "g": recovered.g,
-                "text": _share(recovered) if recovered.bounded else "-",
+                "text": share_text(recovered),
                 **basis_of(point, samples[0]),
             }
         )
@@ -266,7 +266,23 @@ def _to_reference(
     return comparison
 
 
-def _share(recovered: Recovery) -> str:
+def share_text(recovered: Recovery) -> str:
+    """Write a share won back with its interval.
+
+    Args:
+        recovered: The share.
+
+    Returns:
+        The text; "-" where the gap between erm and the ceiling is not significant.
+
+    Example:
+        >>> share_text(Recovery(0.6, 0.4, 0.8, 0.1)), share_text(Recovery(1.0, math.nan, math.nan, 0.1))
+        ('0.60 [0.40, 0.80]', '1.00 (no spread)')
+    """
+    if not recovered.bounded:
+        return "-"
+    if math.isnan(recovered.low):
+        return f"{recovered.ratio + 0.0:.2f} (no spread)"
     # Adding 0.0 turns -0.0 into 0.0.
     ratio, low, high = (f"{round(value, 2) + 0.0:.2f}" for value in (recovered.ratio, recovered.low, recovered.high))
     return f"{ratio} [{low}, {high}]"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.numbers.captions import unit_of
+from analysis.numbers.captions import no_spread, unit_of
 from analysis.points.measures import Measure, called, measure_of
 from analysis.points.pairing import band_name
 from analysis.points.points import Point
@@ -184,6 +184,10 @@ def caption(row: dict[str, Any], worst: float = 0.0) -> str:
     words.append(f"mean {row['mean']:.3f}")
     if row["band"] == "none":
         words.append("of one seed (no interval),")
+    elif no_spread(row):
+        words.append(
+            f"in all {row['n_seeds']} {unit_of([row['band']])}, which have no spread to take an interval from,"
+        )
     else:
         words.append(f"[{row['low']:.3f}, {row['high']:.3f}], 95 % over {row['band']},")
     if row["named_by"]:

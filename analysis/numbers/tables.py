@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.numbers.captions import cost_words, selected_words
+from analysis.numbers.captions import cost_words, no_spread, selected_words
 from analysis.points.measures import own_measures
 from analysis.points.points import facets
 from analysis.selection import picks, valued
@@ -178,7 +178,8 @@ def cell_text(row: dict[Any, Any]) -> str:
         row: A row of ``accuracy_vs_bias``.
 
     Returns:
-        The text; "" where no seed has finished, and ``not applicable`` where the method cannot work.
+        The text; "" where no seed has finished, ``not applicable`` where the method cannot work, and ``(no spread)``
+        in place of an interval where all seeds have the same value and nothing is known of patients.
 
     Example:
         >>> cell_text({"n_seeds": 5, "band": "seeds only", "mean": 0.93, "low": 0.91, "high": 0.95})
@@ -191,6 +192,8 @@ def cell_text(row: dict[Any, Any]) -> str:
     if row["band"] == "none":
         return f"{row['mean']:.{DECIMALS}f} (1 seed)"
     up, down = row["high"] - row["mean"], row["mean"] - row["low"]
+    if no_spread(row):
+        return f"{row['mean']:.{DECIMALS}f} (no spread)"
     # Clipped intervals and Wilson's are not symmetric: one number cannot stand for both sides.
     if math.isclose(up, down, abs_tol=10**-DECIMALS / 2):
         return f"{row['mean']:.{DECIMALS}f} ± {up:.{DECIMALS}f}"

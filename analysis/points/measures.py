@@ -294,6 +294,26 @@ def measures_in(trials: pd.DataFrame) -> list[Measure]:
     return [m for m in every if m.column in rows and rows[m.column].notna().any()]
 
 
+MANY = 6
+"""Methods besides plain training and the ceiling that one picture can hold: with more, each gets a panel."""
+
+
+def many(curve: pd.DataFrame) -> bool:
+    """Tell if a curve has so many methods that each needs a panel of its own, and a rank.
+
+    Args:
+        curve: Rows of ``analysis.accuracy_vs_bias``.
+
+    Returns:
+        True for more than ``MANY`` labels besides plain training and the ceiling.
+
+    Example:
+        >>> many(pd.DataFrame({"label": ["erm", *"abcdefg"], "method": ["erm", *"abcdefg"]}))
+        True
+    """
+    return int(curve.loc[~curve["method"].isin(("erm", _CEILING)), "label"].nunique()) > MANY
+
+
 def shown(curve: pd.DataFrame, column: str | None) -> pd.DataFrame:
     """Give a curve's rows the labels that figures show: a ceiling is called one on the clean test variant alone.
 

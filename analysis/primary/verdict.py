@@ -8,7 +8,7 @@ from typing import Literal
 
 from analysis.statistics.variance import Variance
 
-Kind = Literal["higher", "lower", "equivalent", "undecided", "one seed", "interim", "none"]
+Kind = Literal["higher", "lower", "equivalent", "undecided", "one seed", "no spread", "interim", "none"]
 MARGIN_LEVEL = 0.9
 """Level of the interval that must lie inside the margin: two one-sided tests at .05 each (Schuirmann 1987)."""
 
@@ -19,8 +19,9 @@ class Verdict:
 
     Attributes:
         kind: ``higher`` or ``lower`` where the 95 % interval leaves 0 out; ``equivalent`` where it does not and the
-            90 % interval lies inside the margin; ``undecided`` otherwise. ``one seed`` has no interval, ``interim`` is
-            not tested as long as something is missing, and ``none`` cannot be made.
+            90 % interval lies inside the margin; ``undecided`` otherwise. ``one seed`` has no interval, nor has ``no
+            spread``, one and the same difference in all seeds; ``interim`` is not tested as long as something is
+            missing, and ``none`` cannot be made.
         within_margin: The 90 % interval lies inside the margin.
         half_90: Half the width of the 90 % interval; NaN where there is none.
         d_min: True difference that this design would have found with a probability of .8; NaN without an interval.
@@ -50,6 +51,8 @@ def verdict_of(difference: float, variance: Variance, margin: float | None = Non
         >>> verdict_of(0.01, variance).kind  # without a margin nothing is equivalent
         'undecided'
     """
+    if variance.no_spread:
+        return Verdict("no spread")
     half = variance.half()
     if not math.isfinite(half + difference):
         return Verdict("one seed")

@@ -9,9 +9,10 @@ from markupsafe import Markup
 
 from analysis.figures.measures import null_words, own_figures, plot_measure, with_null
 from analysis.figures.plotly_curve import plot_accuracy_vs_bias
+from analysis.figures.small_multiples import Order, draw_multiples, multiples
 from analysis.findings import Findings
 from analysis.numbers.published import published_or_none
-from analysis.points.measures import Measure, shown
+from analysis.points.measures import Measure, many, shown
 from analysis.report import words
 from analysis.report.html import markup as m
 from analysis.report.html.number_table import fit, numbers
@@ -151,6 +152,13 @@ def strip(findings: Findings) -> Markup:
     return m.together(pieces)
 
 
+def _panel_order(findings: Findings, rule: str) -> Order | list[str]:
+    """Order the panels by the headline rule's means, so that another rule moves none of them."""
+    if rule == findings.headline:
+        return "mean"
+    return [panel.label for panel in multiples(findings.curve, rule=findings.headline).panels]
+
+
 def _views(
     findings: Findings,
     curve: pd.DataFrame,
@@ -189,15 +197,17 @@ def _views(
             if measure is not None:
                 figure = plot_measure(curve, measure, null, **options)
             else:
-                figure = plot_accuracy_vs_bias(
-                    curve,
-                    metric=y_title,
+                options |= {
+                    "metric": y_title,
                     # Guessing has a known level for accuracy alone.
-                    chance=chance if findings.metric == "accuracy" else None,
+                    "chance": chance if findings.metric == "accuracy" else None,
                     # Only where some stand beside points of one's own, which they are to be compared with.
-                    published=published if len(findings.beside) else None,
-                    **options,
-                )
+                    "published": published if len(findings.beside) else None,
+                }
+                if many(curve):
+                    figure = draw_multiples(multiples(curve, order=_panel_order(findings, rule), **options))
+                else:
+                    figure = plot_accuracy_vs_bias(curve, **options)
         except InputError:
             continue
         when = {"rule": rule, "x": x} if headline else {"rule": rule, "measure": str(measure and measure.column)}

@@ -13,8 +13,8 @@ from markupsafe import Markup
 from analysis.findings import Columns, Findings, gather
 from analysis.loading import section
 from analysis.report import curve as curves
+from analysis.report import many, results, search
 from analysis.report import primary as words
-from analysis.report import results, search
 from analysis.report.bundle import bundle
 from analysis.report.confusion import diagnosis_section
 from analysis.report.cost import cost_section
@@ -118,6 +118,8 @@ def render(findings: Findings) -> str:
             curves.curve_section(findings),
             where_section(findings),
             results.table_section(findings),
+            many.ranks_section(findings),
+            many.against_erm_section(findings),
             results.won_back_section(findings),
             external_section(findings),
             planning_section(findings),

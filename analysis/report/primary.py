@@ -24,6 +24,7 @@ _VERDICTS = {
     "equivalent": "is equivalent to",
     "undecided": "cannot be told apart from",
     "one seed": "was run with one seed, which allows no statement against",
+    "no spread": "cannot be judged against",
 }
 
 
@@ -96,6 +97,8 @@ def more_words(primary: Primary) -> str:
     judged = primary.verdict
     if judged.kind == "undecided":
         return f"; this design could have shown a difference of {judged.d_min:.3f} (power .8)"
+    if judged.kind == "no spread":
+        return f"; {no_spread_words(primary.comparison)}"
     if not judged.within_margin or primary.margin is None:
         return ""
     margin = f"the margin of {primary.margin:g}"
@@ -104,6 +107,26 @@ def more_words(primary: Primary) -> str:
         ends = f"[{mean - judged.half_90:+.3f}, {mean + judged.half_90:+.3f}]"
         return f", and the 90 % interval {ends} lies within {margin}"
     return f", which is within {margin}"
+
+
+def no_spread_words(comparison: Comparison) -> str:
+    """Write the reason for which a comparison with the same difference in all seeds has no interval.
+
+    Args:
+        comparison: The comparison.
+
+    Returns:
+        The words.
+
+    Example:
+        >>> from analysis.numbers.comparisons import no_comparison
+        >>> no_spread_words(no_comparison("lnl", "erm", "val_biased", "")).partition(",")[0]
+        'the paired difference is the same in all 0 seeds'
+    """
+    return (
+        f"the paired difference is the same in all {_values(comparison)}, so that there is no spread among them from "
+        "which an interval or a p value could follow"
+    )
 
 
 def missing_words(primary: Primary) -> str:
@@ -134,6 +157,11 @@ def footnote(sweep: Sweep) -> str:
         return "It is tested once all its cells and seeds have finished."
     if test is None:
         return "One seed: no test."
+    only = "This is the one comparison declared beforehand; everything else here is descriptive."
+    if not sweep.standing.declared:
+        only = "Everything here is descriptive."
+    if primary.verdict.kind == "no spread":
+        return f"No test: {no_spread_words(comparison)}. {only}"
     words = (
         f"{_p(comparison.p)}; interval and p are over {comparison.band}, from one variance. On these test "
         f"images alone, paired over {_values(comparison)}: t test {_p(test.p)}, exact sign-flip test "
@@ -149,9 +177,6 @@ def footnote(sweep: Sweep) -> str:
     collapsed = (
         f" No interval is right where runs collapse: {', '.join(primary.collapsed)}." if primary.collapsed else ""
     )
-    only = "This is the one comparison declared beforehand; everything else here is descriptive."
-    if not sweep.standing.declared:
-        only = "Everything here is descriptive."
     return f"{words}.{collapsed}{late} {only}"
 
 

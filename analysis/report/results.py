@@ -140,7 +140,7 @@ def rule_cost_section(findings: Findings) -> Markup:
             continue
         gap = compare_curves(curve, other, grid_of(curves, key), line.label)
         # Rules that chose the same configurations share their trials: no seed differs.
-        same = not gap.reason and gap.difference.low == gap.difference.high == 0
+        same = not gap.reason and gap.difference.mean == 0 and gap.variance.no_spread
         text = gap.reason or ("0 (the same configurations)" if same else words.signed(gap.difference))
         name = findings.line_name({"label": line.label, "facet": line.facet, "sweep": line.sweep})
         rows.append([name, rule_name(line.rule), text, gap.n_seeds])

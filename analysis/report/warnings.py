@@ -9,7 +9,7 @@ from typing import Any
 from analysis.candidates import seed_number
 from analysis.findings import Findings
 from analysis.loading import section
-from analysis.numbers.captions import collapsed_words, span, unit_of
+from analysis.numbers.captions import collapsed_words, no_spread, span, unit_of
 from analysis.points.points import CEILING
 from analysis.report.likes import without_pressure
 from analysis.report.primary import descriptive_words
@@ -46,7 +46,16 @@ def warnings_of(findings: Findings) -> list[str]:
             _without_repaint,
         ):
             sentences += [mark + text for text in check(findings, sweep)]
-    for overall in (_failed, _short_of_seeds, _few_patients, _collapsed, _few_search_trials, _edges, _mixed):
+    for overall in (
+        _failed,
+        _short_of_seeds,
+        _few_patients,
+        _collapsed,
+        _without_spread,
+        _few_search_trials,
+        _edges,
+        _mixed,
+    ):
         sentences += overall(findings)
     return [*sentences, *(f"{text[0].upper()}{text[1:]}." for text in findings.unread)]
 
@@ -196,6 +205,17 @@ def _collapsed(findings: Findings) -> Iterator[str]:
     ]
     if runs:
         yield f"Collapsed runs: {_list(runs)}. No interval is right when runs collapse: look at the single ones."
+
+
+def _without_spread(findings: Findings) -> Iterator[str]:
+    """Warn of intervals without a width, which three equal seeds have without other seeds being equal too."""
+    rows = [row for row in findings.curve.to_dict("records") if no_spread(row)]
+    if rows:
+        names = [f"{findings.line_name(r)} at {r['bias_axis']} = {r['bias_value']:g}" for r in rows]
+        yield (
+            f"All seeds have exactly the same value at {_number_of(names, 'point')} ({_list(names)}): "
+            "their spread is 0, which says nothing of other seeds, and no interval can be given."
+        )
 
 
 def _few_search_trials(findings: Findings) -> Iterator[str]:

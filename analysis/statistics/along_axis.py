@@ -104,6 +104,35 @@ def crossing(
     return BreakingPoint(value, "", f"{value:.3g}")
 
 
+def crossings(x: ArrayLike, above: ArrayLike, stronger: Literal["larger", "smaller"] = "larger") -> NDArray[np.float64]:
+    """Find the crossings of many curves at once, as numbers that sort towards stronger bias.
+
+    Args:
+        x: ``[X]``, bias values in any order.
+        above: ``[B, X]``, accuracy minus threshold.
+        stronger: Which direction of x is the stronger bias.
+
+    Returns:
+        ``[B]``: the bias value of each first crossing as ``crossing`` finds it, negated where smaller values are the
+        stronger bias; -inf before the values measured, inf beyond them.
+
+    Example:
+        >>> crossings([0.8, 0.9, 1.0], [[0.02, -0.02, -0.1], [0.1, 0.1, 0.1]]).round(3).tolist()
+        [0.85, inf]
+    """
+    sign = 1.0 if stronger == "larger" else -1.0
+    grid, height = sign * np.asarray(x, dtype=float), np.asarray(above, dtype=float)
+    order = np.argsort(grid)
+    grid, height = grid[order], height[:, order]
+    below = height < 0
+    first = below.argmax(axis=1)
+    rows, before = np.arange(len(height)), np.maximum(first - 1, 0)
+    start, end = height[rows, before], height[rows, first]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = grid[before] + (grid[first] - grid[before]) * start / (start - end)
+    return np.where(below.any(axis=1), np.where(first == 0, -math.inf, value), math.inf)
+
+
 def signed_position(point: BreakingPoint) -> float:
     """Place a crossing as a number that sorts: -inf before the axis, +inf beyond it (towards stronger bias).
 

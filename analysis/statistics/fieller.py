@@ -73,9 +73,15 @@ def recovery(method: Sample, erm: Sample, ceiling: Sample) -> Recovery:
     b = gap.mean
     if b == 0:
         return Recovery(math.nan, math.nan, math.nan, math.inf)
-    ratio, g = gain.mean / b, (variance_of(gap).half() / b) ** 2
+    of_gap = variance_of(gap)
+    # One and the same gap in all seeds is no proof that it is not 0.
+    ratio, g = gain.mean / b, math.inf if of_gap.no_spread else (of_gap.half() / b) ** 2
     # At g >= 1 the gap c - e may be 0, so that R may be any number: the set of such R is unbounded.
     if g >= 1:
+        return Recovery(ratio, math.nan, math.nan, g)
+
+    # The method is as far from both in every seed: nothing tells how far it would be in others.
+    if variance_of(gain.minus(gap, ratio)).no_spread:
         return Recovery(ratio, math.nan, math.nan, g)
 
     def outside(r: float) -> float:

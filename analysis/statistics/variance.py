@@ -81,6 +81,14 @@ class Variance:
     n_patients: int
     classes: tuple[tuple[float, float], ...]
 
+    @property
+    def no_spread(self) -> bool:
+        """True where two or more seeds have one and the same value, in every patient if these are known.
+
+        V is then 0, which says nothing of other seeds: no interval and no test follows from it.
+        """
+        return self.n_seeds > 1 and self.total <= _ROUNDING
+
     def quantile(self, level: float = 0.95) -> float:
         """Compute the two-sided quantile of Student's t with ``df`` degrees of freedom."""
         return _quantile(self.df, 0.5 + level / 2)
@@ -98,12 +106,13 @@ class Variance:
             difference: d, the figure's mean: a difference of two figures.
 
         Returns:
-            The p, in [0, 1]; where V is 0, 1 for no difference at all and 0 for any other; NaN for a single seed.
+            The p, in [0, 1]; NaN for a single seed, and where V is 0, unless there is no difference at all (1).
         """
         if not math.isfinite(self.total + difference):
             return math.nan
-        if self.total <= 0:
-            return 1.0 if difference == 0 else 0.0
+        # A p of 0 from three equal differences would be a claim on seeds of which nothing is known.
+        if self.no_spread:
+            return 1.0 if difference == 0 else math.nan
         t = abs(difference) / math.sqrt(self.total)
         return 2 * float(special.ndtr(-t) if math.isinf(self.df) else special.stdtr(self.df, -t))
 
@@ -214,7 +223,8 @@ def interval_of(
             leave [0, 1], or V is 0, Wilson's takes its place, over as many images as V is worth.
 
     Returns:
-        The interval; without ends for a single seed.
+        The interval; without ends for a single seed, and for a difference (no ``bounds``) that is the same, and not 0,
+        in all seeds (``Variance.no_spread``).
 
     Raises:
         InputError: As ``variance_of``.
@@ -226,6 +236,8 @@ def interval_of(
     """
     variance, mean = variance_of(sample), sample.mean
     if not math.isfinite(variance.total):
+        return Interval(mean, math.nan, math.nan)
+    if variance.no_spread and bounds is None and mean != 0:
         return Interval(mean, math.nan, math.nan)
     half = variance.half(level)
     low, high = mean - half, mean + half

@@ -150,7 +150,7 @@ def probe_specs(config: SweepConfig, cells: Iterable[Cell]) -> dict[str, TrialSp
     first = {cell.label: cell for cell in reversed(list(cells))}
     specs = {}
     for label, cell in sorted(first.items()):
-        defaults = get_method(cell.method).defaults
+        defaults = get_method(cell.method).known
         searched = {name: default_in(entry, defaults[name]) for name, entry in cell.space.items()}
         hyperparameters = {**cell.fixed, **searched}
         seed = search_seed(config.seed)

@@ -1,9 +1,10 @@
-"""Command ``lnl-sweep init``: proposes a sweep file for a table of images."""
+"""Command ``lnl-sweep init``: proposes a sweep file for a table of images, or for published data."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ _LONG = 4 * 3600.0
 
 
 def init(options: argparse.Namespace) -> int:
-    """Write a sweep file for a table, and print what was guessed.
+    """Write a sweep file for a table or a published data set, and print what was guessed.
 
     Args:
-        options: ``table`` (path or address), ``out``, ``force``, and ``path``, ``label``, ``attribute``, ``group`` and
-            ``split`` (column or None).
+        options: ``table`` (path or address; of a published data set its folder), ``source`` (its name, or None),
+            ``out``, ``force``, and ``path``, ``label``, ``attribute``, ``group`` and ``split`` (column or None).
 
     Returns:
         Exit code.
@@ -28,16 +29,39 @@ def init(options: argparse.Namespace) -> int:
     Raises:
         InputError: The table or its images cannot be used, a column cannot be guessed, or the file is there already.
     """
-    from orchestrator.config.sweep_file import read_config
-    from orchestrator.plan.plan import make_plan
-    from orchestrator.progress import duration
     from orchestrator.proposal.propose import propose
     from trainable.data.table.reading.columns import ROLES
 
     target = expanded(options.out)
     _check_target(target, options.force)
     given = {role: getattr(options, role) for role in ROLES if getattr(options, role) is not None}
-    text = propose(options.table, given, target.parent)
+    if options.source is not None:
+        return _init_published(options, target, given)
+    _write(propose(options.table, given, target.parent), target, options.out)
+    return 0
+
+
+def _init_published(options: argparse.Namespace, target: Path, given: Mapping[str, str]) -> int:
+    from orchestrator.proposal.propose import propose_published
+    from orchestrator.proposal.published.sources import read_published, table_text, table_written
+
+    if given:
+        raise InputError(
+            f"--{next(iter(given))} names a column of a table, but --from {options.source} knows its own: leave it out"
+        )
+    data = read_published(options.source, options.table)
+    file = target.absolute().with_name(f"{options.source}.csv")
+    with table_written(file, table_text(data, file.parent), options.force):
+        _write(propose_published(file, data), target, options.out)
+    return 0
+
+
+def _write(text: str, target: Path, out: str) -> None:
+    """Write a sweep file that can be planned, with its time, and print it."""
+    from orchestrator.config.sweep_file import read_config
+    from orchestrator.plan.plan import make_plan
+    from orchestrator.progress import duration
+
     with explained("write", str(target)), replacing(target) as file:
         file.write(text.encode())
         file.flush()
@@ -45,14 +69,13 @@ def init(options: argparse.Namespace) -> int:
         plan = make_plan(read_config(file.name))
         needed = _estimate(plan)
         time = f"at most {duration(needed['seconds'])} of computing for {needed['trials']} trials on this machine"
-        at = text.index("name: ")
+        at = text.index("\nname: ") + 1
         file.seek(0)
         file.write(f"{text[:at]}#\n# Time: {time}, divided by the number that run at once.\n{text[at:]}".encode())
     print("\n".join(line.removeprefix("#").removeprefix(" ") for line in text[:at].splitlines()))
     print(f"\nTime: {time}\n{_shorter(needed['seconds'])}Rule: {plan.config.search.rule}, {plan.rule_reason}\n")
-    named = shlex.quote(options.out)
+    named = shlex.quote(out)
     print(f"{target}\nnext: lnl-sweep check {named}, lnl-sweep run {named} --dry-run, lnl-sweep run {named}")
-    return 0
 
 
 def _check_target(target: Path, force: bool) -> None:

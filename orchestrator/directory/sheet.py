@@ -178,7 +178,7 @@ def traits_of_method(method: Method, draw: Draw = "natural") -> Traits:
         method.reference,
         ceiling=method.training_draw == "unbiased",
         control=method.bias_labels == "permuted",
-        debiasing=method.adversarial and method.bias_labels == "own",
+        debiasing="bias_labels" in method.needs and method.bias_labels == "own",
         pressures=tuple(method.anchor),
     )
 

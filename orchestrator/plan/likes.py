@@ -88,7 +88,7 @@ def with_sources(config: SweepConfig, cells: Sequence[Cell]) -> list[Cell]:
 def _like_of(entry: MethodConfig, cell: Cell, source: Cell, epochs: int) -> Like:
     method = get_method(entry.name)
     assert entry.like is not None
-    known = [name for name in (*source.fixed, *source.space) if name in method.defaults and name not in entry.fixed]
+    known = [name for name in (*source.fixed, *source.space) if name in method.known and name not in entry.fixed]
     if not known:
         raise InputError(
             f"methods.{cell.label}.like: {method.name} takes nothing over from {entry.like}, since fixed names every "

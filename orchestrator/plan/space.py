@@ -35,8 +35,8 @@ def space_of(entry: MethodConfig, method: Method, epochs: int) -> tuple[dict[str
         (True, 1.0)
     """
     for name in [*entry.space, *entry.fixed]:
-        if name not in method.defaults:
-            raise unknown_name(f"hyperparameter of {method.name}", name, method.defaults)
+        if name not in method.known:
+            raise unknown_name(f"hyperparameter of {method.name}", name, method.known)
     both = sorted(set(entry.space) & set(entry.fixed))
     if both:
         raise InputError(f"{entry.label or entry.name}: '{both[0]}' is both in space and in fixed: remove it from one")
@@ -119,7 +119,7 @@ def anchor_of(method: Method, space: Space, fixed: Mapping[str, Any]) -> dict[st
         return None
     if any(name in fixed and fixed[name] != value for name, value in method.anchor.items()):
         return None
-    others = {name: default_in(entry, method.defaults[name]) for name, entry in space.items()}
+    others = {name: default_in(entry, method.known[name]) for name, entry in space.items()}
     return {**fixed, **others, **method.anchor}
 
 

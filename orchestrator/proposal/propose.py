@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from orchestrator.proposal.columns import guess_columns
+from orchestrator.proposal.columns import Guess, guess_columns
+from orchestrator.proposal.published.data import Published
 from orchestrator.proposal.sweep_text import options_of, proposal
 from trainable.data.table.aligned import likely_aligned
 from trainable.data.table.reading.cells import read_cells
@@ -42,6 +43,32 @@ def propose(table: str, given: Mapping[str, str], folder: Path | None = None) ->
     dataset = cast("ImageTable", load_table(**chosen))
     file = cells.file if folder is None else _beside(cells.file, folder)
     return proposal({**chosen, "file": file}, guesses, rows, dataset)
+
+
+def propose_published(file: Path, data: Published) -> str:
+    """Write a sweep file for the table of a published data set.
+
+    Args:
+        file: The table, as it was written for the data set, in the folder of the sweep file.
+        data: The data set.
+
+    Returns:
+        The text.
+
+    Raises:
+        InputError: Its images cannot be used.
+    """
+    from trainable.data.table.table import table as load_table
+
+    reason = f"as in {data.title}"
+    columns = {"path": "path", **data.roles}
+    guesses = {role: Guess(columns[role], reason) for role in ROLES if role in columns}
+    chosen = {**options_of(str(file), guesses, data.aligned), **data.options}
+    rows = read_rows(str(file), chosen["columns"])
+    dataset = cast("ImageTable", load_table(**chosen))
+    text = proposal({**chosen, "file": file.name}, guesses, rows, dataset, data.values, "rho is its share")
+    notes = "\n".join(f"# {note}" for note in data.notes())
+    return f"{notes}\n#\n{text}"
 
 
 def _beside(file: str, folder: Path) -> str:

@@ -66,11 +66,12 @@ def options_of(file: str, guesses: Mapping[str, Guess], aligned: Mapping[str, st
     return {"file": file, "columns": columns, **({"aligned": dict(aligned)} if differs else {})}
 
 
-def axis_of(dataset: ImageTable) -> Axis:
-    """Bias values for a table: from the unbiased share to 1, as far as its images go.
+def axis_of(dataset: ImageTable, wanted: Sequence[float] | None = None) -> Axis:
+    """Bias values for a table, as far as its images go.
 
     Args:
         dataset: The table.
+        wanted: Ascending values; None = from the unbiased share to 1.
 
     Raises:
         InputError: No two bias values can be drawn.
@@ -79,8 +80,8 @@ def axis_of(dataset: ImageTable) -> Axis:
 
     share = dataset.axes[0].unbiased_at
     low = 1 / len(dataset.attributes) if share is None else share
-    values = [float(f"{low + part * (1 - low):.4g}") for part in _POINTS]
-    sizes = {value: dataset.largest_set(value, 1.0) for value in values}
+    values = [float(f"{low + part * (1 - low):.4g}") for part in _POINTS] if wanted is None else list(wanted)
+    sizes = {value: dataset.largest_set(value, values[-1]) for value in values}
     while len(values) > 1 and int(sizes[values[0]].min()) < LEAST_OF_CLASS:
         values.pop(0)
     if len(values) < 2:
@@ -92,7 +93,14 @@ def axis_of(dataset: ImageTable) -> Axis:
     return Axis(tuple(values), int(sizes[values[0]].sum()), alternatives)
 
 
-def proposal(options: Mapping[str, Any], guesses: Mapping[str, Guess], rows: TableRows, dataset: ImageTable) -> str:
+def proposal(
+    options: Mapping[str, Any],
+    guesses: Mapping[str, Guess],
+    rows: TableRows,
+    dataset: ImageTable,
+    values: Sequence[float] | None = None,
+    aligned_by: str = "more frequent there than elsewhere: is it meant so?",
+) -> str:
     """Text of the sweep file.
 
     Args:
@@ -100,13 +108,15 @@ def proposal(options: Mapping[str, Any], guesses: Mapping[str, Guess], rows: Tab
         guesses: Column of each role, with the reasons.
         rows: The table.
         dataset: The same, loaded.
+        values: Bias values; None = from the unbiased share to 1.
+        aligned_by: Why an attribute is a class's own.
 
     Returns:
         YAML with comments.
     """
     from trainable.networks.base import default_network
 
-    axis = axis_of(dataset)
+    axis = axis_of(dataset, values)
     batch = next((batch for limit, batch in _BATCHES if axis.size < limit), _LARGEST_BATCH)
     epochs = min(_EPOCHS[1], max(_EPOCHS[0], math.ceil(_STEPS / math.ceil(axis.size / batch))))
     ceiling = ["ceiling"] if dataset.axes[0].unbiased_at is not None else []
@@ -123,11 +133,10 @@ def proposal(options: Mapping[str, Any], guesses: Mapping[str, Guess], rows: Tab
         f"  columns: {{{columns}}}",
     ]
     if "aligned" in options:
-        lines.append(
-            f"  aligned: {yaml_of(options['aligned'])}   # more frequent there than elsewhere: is it meant so?"
-        )
+        lines.append(f"  aligned: {yaml_of(options['aligned'])}   # {aligned_by}")
     lines += [
         f"  image_size: {dataset.image_size}",
+        *([f"  fit: {options['fit']}"] if "fit" in options else []),
         f"  bias: {{rho: {_numbers(axis.values)}}}   # share of each class's images with its own attribute",
         f"network: {{name: {default_network(dataset)}}}",
         f"methods: [{', '.join([*ceiling, 'erm', 'lnl'])}]",
@@ -182,8 +191,9 @@ def _guessed(guesses: Mapping[str, Guess]) -> list[str]:
 def _law(dataset: ImageTable, axis: Axis, own: Mapping[str, str]) -> list[str]:
     split = dataset.split(0)
     lines = [
-        f"At every rho from {axis.values[0]:g} to 1 a trial has about {axis.size} of the {len(split.train)} images for "
-        f"training, no image twice ({len(split.val)} are for validation, {len(split.test)} for testing).",
+        f"At every rho from {axis.values[0]:g} to {axis.values[-1]:g} a trial has about {axis.size} of the "
+        f"{len(split.train)} images for training, no image twice ({len(split.val)} are for validation, "
+        f"{len(split.test)} for testing).",
         *scarcest(dataset, split.train, own, axis.values[0]),
     ]
     if axis.alternatives:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.bad_input.support import Refuse
+from tests.idx_files import write_idx
 from trainable.data.base import _load
 from trainable.errors import InputError
 from trainable.registry import import_registered
@@ -45,6 +46,22 @@ from trainable.registry import import_registered
 )
 def test_a_trial_that_cannot_be(refuse: Refuse, words: list[str], named: str) -> None:
     assert named in refuse("train", *words)
+
+
+@pytest.mark.parametrize("name", ["biased_digits", "coloured_digits"])
+def test_digits_of_a_folder_that_cannot_be_read(refuse: Refuse, tmp_path: Path, name: str) -> None:
+    bias = {"biased_digits": ("--rho", "0.5"), "coloured_digits": ("--color_variance", "0.1")}[name]
+    words = ("train", name, *bias, "--set", "dataset.folder=digits")
+    assert "there is no dataset.folder" in refuse(*words)
+    images = write_idx(tmp_path / "digits", zipped=False) / "train-images-idx3-ubyte"
+    whole = images.read_bytes()
+    for content, named in (
+        (whole[:5000], "must hold 188,176 bytes for what its header states, but holds 5,000"),
+        (b"\0\0\x0d" + whole[3:], "must begin with the magic number 00000803"),
+        (whole[:7] + b"\x01" + whole[8 : 16 + 784], "must hold as many images as labels, but hold 1 and 240"),
+    ):
+        images.write_bytes(content)
+        assert named in refuse(*words)
 
 
 @pytest.mark.parametrize(

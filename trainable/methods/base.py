@@ -76,6 +76,8 @@ class Method:
         training_draw: Which images it trains on (``repainted`` reads the hyperparameter ``repaint_share``).
         bias_labels: ``own``, or ``permuted`` over the training images (a control).
         transform: Applied to float images ``[B, 3, H, W]`` in training and in every evaluation, or None.
+        options: Switches of the method with their values, the default first, which are searched only where a sweep file
+            says so. A row names one only where the sweep file does, so that a new switch changes no row.
         stages: Stretches of a trial with a training of their own, in their order; none = one, the whole trial. Early
             stopping and the choice of the best epoch look at the last of them alone.
     """
@@ -92,7 +94,13 @@ class Method:
     training_draw: TrainingDraw = "biased"
     bias_labels: Literal["own", "permuted"] = "own"
     transform: Callable[[Tensor], Tensor] | None = None
+    options: Mapping[str, Choices] = field(default_factory=dict)
     stages: tuple[Stage, ...] = ()
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """A value of every hyperparameter that may be given: the defaults, and those of the options."""
+        return {**self.defaults, **{name: choices.values[0] for name, choices in self.options.items()}}
 
     @property
     def adversarial(self) -> bool:
@@ -160,8 +168,8 @@ def register_method(
         The decorator; it returns what it decorates unchanged.
 
     Raises:
-        InputError: The name is taken, the class has no ``step``, a searched hyperparameter has no default, or there is
-            no such need.
+        InputError: The name is taken, the class has no ``step``, a searched hyperparameter has no default, an option
+            has one, or there is no such need.
 
     Example:
         >>> from torch.nn.functional import cross_entropy
@@ -178,6 +186,9 @@ def register_method(
     full_defaults = {**_COMMON_DEFAULTS, **(defaults or {})}
 
     def method_of(step: StepFunction | type[MethodState]) -> Method:
+        twice = [key for key in traits.get("options", ()) if key in full_defaults]
+        if twice:
+            raise InputError(f"method '{name}' gives {', '.join(twice)} both as a default and as an option: remove one")
         missing = [key for key in full_space if key not in full_defaults]
         if missing:
             raise InputError(f"method '{name}' must give a default of {', '.join(missing)}")

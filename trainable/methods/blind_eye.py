@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainable.methods.adversary import adversary, confusion_loss, label_loss, send_back
+from trainable.methods.adversary import adversary, confusion_loss, label_loss
+from trainable.methods.adversary_options import ADAPTIVE, send_back_by
 from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Losses, Nets, register_method
 
 
@@ -22,6 +23,7 @@ from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Losses, Nets,
     defaults={"lambda_": 1.0, "lr_bias": 1e-3},
     adversarial=True,
     anchor={"lambda_": 0.0},
+    options={"adaptive": ADAPTIVE},
 )
 def blind_eye(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
     """Leave the gradients of one step in the parameters, with the confusion loss at f.
@@ -31,7 +33,8 @@ def blind_eye(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp
     Args:
         nets: f, g and h.
         batch: Images, labels and bias labels.
-        hyperparameters: ``lambda_``, the weight of the confusion loss (the paper's alpha), >= 0.
+        hyperparameters: ``lambda_``, the weight of the confusion loss (the paper's alpha), >= 0; ``adaptive`` as
+            for ``lnl``.
         ramp: Share of it that is in force, in [0, 1].
 
     Returns:
@@ -43,7 +46,7 @@ def blind_eye(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp
     L_c = label_loss(logits, batch)
 
     from_h = adversary(nets.h, feat, batch, ramp * hyperparameters["lambda_"], 0.0, confusion_loss)
-    send_back(L_c, feat, from_h.gradient)
+    send_back_by(hyperparameters.get("adaptive", False), L_c, feat, from_h.gradient, nets.f)
 
     L_c = L_c.detach()
     return Losses(logits.detach(), L_c, from_h.mi, from_h.bias, from_h.bias_correct, L_c + from_h.total)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trainable.methods.adversary_options import ADAPTIVE
 from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Losses, Nets, register_method
 from trainable.methods.lnl import lnl
 
@@ -23,6 +24,7 @@ from trainable.methods.lnl import lnl
     defaults={"mu": 1.0, "lr_bias": 1e-3},
     adversarial=True,
     anchor={"mu": 0.0},
+    options={"adaptive": ADAPTIVE},
 )
 def grl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
     """Leave the gradients of one step in the parameters, with the reversed gradient of L_B at f.
@@ -32,7 +34,7 @@ def grl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: floa
     Args:
         nets: f, g and h.
         batch: Images, labels and bias labels.
-        hyperparameters: ``mu``, the factor of the reversal, >= 0.
+        hyperparameters: ``mu``, the factor of the reversal, >= 0; ``adaptive`` as for ``lnl``.
         ramp: Share of it that is in force, in [0, 1].
 
     Returns:

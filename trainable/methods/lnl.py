@@ -17,6 +17,10 @@ it, through a gradient reversed with strength mu:
 The authors' code steps twice a batch; here all three take the gradients of the same point, in one forward. Both weights
 rise from 0 with Ganin & Lempitsky's ramp. At full bias b is a function of y, and a perfect f could not tell y: what LNL
 gains there is incomplete unlearning, and accuracy against lambda is an inverted U, which the search range brackets.
+
+Two options, off by default. ``target: prior`` replaces L_MI by KL(Q || p(b)) with the shares p(b) of the bias labels in
+training: with an unbalanced b the uniform Q lies past independence. ``adaptive: true`` clips what f receives from h to
+the norm of the gradient of L_c, tensor by tensor, so that no lambda or mu drowns the label loss.
 """
 
 from __future__ import annotations
@@ -24,8 +28,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from trainable.methods.adversary import adversary, label_loss, send_back
-from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Losses, Nets, register_method
+from trainable.methods.adversary import LossOnQ, adversary, label_loss, negative_conditional_entropy
+from trainable.methods.adversary_options import ADAPTIVE, divergence_from, send_back_by
+from trainable.methods.base import LEARNING_RATE, PRESSURE, Batch, Choices, Losses, Nets, register_method
 
 
 def lnl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: float) -> Losses:
@@ -34,11 +39,12 @@ def lnl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: floa
     Args:
         nets: f, g and h.
         batch: Images, labels and bias labels.
-        hyperparameters: ``lambda_`` (weight of L_MI) and ``mu`` (strength of the reversed gradient), both >= 0.
+        hyperparameters: ``lambda_`` (weight of L_MI) and ``mu`` (strength of the reversed gradient), both >= 0;
+            ``target``, ``uniform`` (L_MI) or ``prior`` (KL to p(b)); ``adaptive``, True or False.
         ramp: Share of both weights that is in force, in [0, 1].
 
     Returns:
-        The terms, in nats.
+        The terms, in nats; ``mi`` is L_MI, whichever target f has.
 
     Example:
         >>> import torch
@@ -58,8 +64,13 @@ def lnl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: floa
     logits = nets.g(feat)
     L_c = label_loss(logits, batch)
 
-    from_h = adversary(nets.h, feat, batch, lambda_, mu)  # theta_h: L_B
-    send_back(L_c, feat, from_h.gradient)  # theta_g: L_c; theta_f: all three
+    loss_on_q: LossOnQ = negative_conditional_entropy
+    if hyperparameters.get("target") == "prior":
+        assert batch.label_counts is not None
+        loss_on_q = divergence_from(batch.label_counts())
+    from_h = adversary(nets.h, feat, batch, lambda_, mu, loss_on_q)  # theta_h: L_B
+    # theta_g: L_c; theta_f: all three
+    send_back_by(hyperparameters.get("adaptive", False), L_c, feat, from_h.gradient, nets.f)
 
     L_c = L_c.detach()
     return Losses(
@@ -75,6 +86,7 @@ def lnl(nets: Nets, batch: Batch, hyperparameters: Mapping[str, Any], ramp: floa
 SPACE = {"lambda_": PRESSURE, "mu": PRESSURE, "lr_bias": LEARNING_RATE}
 DEFAULTS = {"lambda_": 1.0, "mu": 1.0, "lr_bias": 1e-3}
 ANCHOR = {"lambda_": 0.0, "mu": 0.0}
+OPTIONS = {"target": Choices(("uniform", "prior")), "adaptive": ADAPTIVE}
 
 register_method(
     "lnl",
@@ -84,4 +96,5 @@ register_method(
     defaults=DEFAULTS,
     adversarial=True,
     anchor=ANCHOR,
+    options=OPTIONS,
 )(lnl)

@@ -7,7 +7,7 @@ where it does not, the gain of ``lnl`` came from the pressure itself, not from w
 from __future__ import annotations
 
 from trainable.methods.base import register_method
-from trainable.methods.lnl import ANCHOR, DEFAULTS, SPACE, lnl
+from trainable.methods.lnl import ANCHOR, DEFAULTS, OPTIONS, SPACE, lnl
 
 register_method(
     "permuted_bias",
@@ -17,5 +17,6 @@ register_method(
     defaults=DEFAULTS,
     adversarial=True,
     anchor=ANCHOR,
+    options=OPTIONS,
     bias_labels="permuted",
 )(lnl)

@@ -129,6 +129,9 @@ def _declared(method: Method, values: Mapping[str, Any]) -> Iterator[Finding]:
         elif isinstance(searched, Choices):
             for value in searched.values:
                 check_hyperparameters(method, {name: value}, epochs)
+    for name, choices in method.options.items():
+        for value in choices.values:
+            check_hyperparameters(method, {name: value}, epochs)
     missing = [name for name in (*method.space, *method.anchor) if name not in method.defaults]
     missing += ["lr_bias"] if method.bias_head and "lr_bias" not in method.defaults else []
     if missing:

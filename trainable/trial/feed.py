@@ -78,6 +78,7 @@ class Feed:
         self._pixels = _resident(images.images, device)
         self.y = images.labels.to(device)
         self._b: Tensor | None = None
+        self._label_counts: Tensor | None = None
         self.attribute: Tensor | None = None
         if grid is not None:
             order = None
@@ -152,7 +153,20 @@ class Feed:
             if self._places is not None:
                 b, places = b.permute(0, 3, 1, 2), self._places.index_select(0, index)
             y = self.y.index_select(0, index)
-            yield Batch(x, y, b, self._class_weight, places, index, self.attribute, step, epoch)
+            counts = None if self._b is None else self.label_counts
+            yield Batch(x, y, b, self._class_weight, places, index, self.attribute, step, epoch, counts)
+
+    def label_counts(self) -> Tensor:
+        """Count the bias labels of the training images (``Batch.label_counts``).
+
+        Returns:
+            float64 ``[heads, values]`` on the device, kept from the first call on. Where groups are drawn equally
+            often, an image counts in proportion to how often it is drawn.
+        """
+        if self._label_counts is None:
+            assert self._b is not None
+            self._label_counts = counts_of_labels(self._b.cpu(), self._groups).to(self._device)
+        return self._label_counts
 
     @property
     def largest_drawn(self) -> float:
@@ -198,6 +212,38 @@ def _bias_labels(bias: Tensor, grid: tuple[int, int]) -> Tensor:
     small = downsample_bias(bias, grid)
     # One byte a label and heads last: a step reads the labels at its places in one go.
     return small.to(torch.int8 if small.max() < 128 else torch.int64).permute(0, 2, 3, 1).contiguous()
+
+
+def counts_of_labels(b: Tensor, groups: Tensor | None = None) -> Tensor:
+    """Count each value of each head's bias label.
+
+    Args:
+        b: Integer ``[n, heads]`` or ``[n, H', W', heads]``; ``IGNORED`` = not counted.
+        groups: int64 ``[n]``, groups that are drawn equally often, ``IGNORED`` = never; None = each image is drawn
+            once.
+
+    Returns:
+        float64 ``[heads, values]``, values up to the largest that occurs.
+
+    Example:
+        >>> counts_of_labels(torch.tensor([[0, 1], [0, -1], [1, 1]])).tolist()
+        [[2.0, 1.0], [0.0, 2.0]]
+        >>> counts_of_labels(torch.tensor([[0], [0], [0], [1]]), torch.tensor([0, 0, 0, 1])).tolist()
+        [[2.0, 2.0]]
+    """
+    n = len(b)
+    drawn = torch.ones(n, dtype=torch.float64)
+    if groups is not None:
+        known = groups.cpu() != IGNORED
+        sizes = torch.bincount(groups[known])
+        drawn[known] = n / (int((sizes > 0).sum()) * sizes[groups[known]].double())
+        drawn[~known] = 0
+    labels = b.reshape(n, -1, b.shape[-1])
+    times = drawn[:, None].expand(labels.shape[:2]).reshape(-1)
+    values = int(labels.max()) + 1 if labels.numel() else 1
+    # A label that is not counted is -1, and falls into a first column that is left out.
+    counted = [torch.bincount(head.reshape(-1).long() + 1, times, values + 1)[1:] for head in labels.unbind(dim=2)]
+    return torch.stack(counted)
 
 
 def groups_of(images: ImageSet) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -26,8 +27,8 @@ def check_hyperparameters(method: Method, values: Mapping[str, Any], epochs: int
         where: Begins the sentence, e.g. the method's label.
 
     Raises:
-        InputError: An unknown name, no finite number where one is needed, or a number outside the hyperparameter's
-            range.
+        InputError: An unknown name, no finite number where one is needed, a number outside the hyperparameter's range,
+            or no value of an option.
 
     Example:
         >>> from trainable.methods.base import get_method
@@ -37,8 +38,8 @@ def check_hyperparameters(method: Method, values: Mapping[str, Any], epochs: int
         store.errors.InputError: lnl: the value of 'mu' must be at least 0, but got -1.0
     """
     for name, value in values.items():
-        if name not in method.defaults:
-            raise unknown_name(f"hyperparameter of {method.name}", name, method.defaults)
+        if name not in method.known:
+            raise unknown_name(f"hyperparameter of {method.name}", name, method.known)
         _check_value(method, name, value, f"{where or method.name}: the value of '{name}'")
     if method.stages:
         _check_stages(method, values, epochs, where or method.name)
@@ -97,6 +98,13 @@ def check_range(method: Method, name: str, searched: Range, epochs: int, where: 
 
 
 def _check_value(method: Method, name: str, value: Any, what: str) -> None:
+    if name in method.options:
+        known = method.options[name].values
+        # 1 equals true, and would stand in rows as another value.
+        if not any(type(value) is type(one) and value == one for one in known):
+            shown = " or ".join(json.dumps(one) if isinstance(one, bool) else str(one) for one in known)
+            raise InputError(f"{what} must be {shown}, but got {value!r}")
+        return
     default, searched = method.defaults[name], method.space.get(name)
     if not isinstance(default, (int, float)) or isinstance(default, bool):
         return

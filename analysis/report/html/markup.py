@@ -18,6 +18,8 @@ from markupsafe import Markup
 
 Cell = str | float | int | bool | None
 _TEMPLATES = Path(__file__).parents[1] / "templates"
+_LONG = 36
+"""Letters of a cell that stays in one line."""
 _LINK = re.compile(r"\[([^\[\]]+)\]\((https?://[^\s()<>]+)\)")
 
 
@@ -201,6 +203,11 @@ def _numeric(cell: Cell) -> bool:
     return number or (isinstance(cell, str) and cell[:1] in tuple("+-<>.0123456789"))
 
 
+def _broken(text: str) -> str:
+    """Put an interval, or what stands in parentheses, on a line of its own, as a table of many columns needs it."""
+    return re.sub(r"(?<=[\d*%)\]]) (?=[\[(])|(?<=^not) (?=applicable$)", "\n", text)
+
+
 @cache
 def _environment() -> Environment:
     made = Environment(
@@ -212,6 +219,10 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         auto_reload=False,
     )
-    made.filters |= {"cell": cell_text, "base64": lambda content: base64.b64encode(content).decode("ascii")}
-    made.tests["numeric"] = _numeric
+    made.filters |= {
+        "cell": cell_text,
+        "broken": _broken,
+        "base64": lambda content: base64.b64encode(content).decode("ascii"),
+    }
+    made.tests |= {"numeric": _numeric, "long": lambda cell: isinstance(cell, str) and len(cell) > _LONG}
     return made

@@ -81,9 +81,11 @@ def test_what_the_design_could_have_shown() -> None:
     assert found.d_min == pytest.approx((2.776445 + 0.940965) * math.sqrt(VARIANCE.total), rel=1e-6)
 
 
-@pytest.mark.parametrize(("difference", "kind"), [(0.0, "equivalent"), (0.01, "higher"), (-0.01, "lower")])
-def test_where_every_seed_has_the_same_difference(difference: float, kind: str) -> None:
-    assert verdict_of(difference, variance_of(Sample(np.full(5, difference))), 0.05).kind == kind
+@pytest.mark.parametrize("difference", [0.0, 0.01, -0.01, 1.0])
+def test_the_same_difference_in_every_seed_allows_no_verdict(difference: float) -> None:
+    variance = variance_of(Sample(np.full(5, difference)))
+    assert variance.no_spread and verdict_of(difference, variance, 0.05).kind == "no spread"
+    assert not variance.p(difference) < 0.05
 
 
 def test_one_seed_has_no_verdict() -> None:
@@ -104,7 +106,8 @@ def test_the_strongest_bias_is_compared_and_never_two_unpaired_intervals(made: M
 
 
 def test_a_bias_value_of_ones_own(made: Made) -> None:
-    text = said(made(GOOD, BAD, weak=BAD, primary={**PAIR, "at": 0.05, "margin": 0.05}))
+    weak = [x + d for x, d in zip(BAD, [0.001, -0.001, 0, 0.001, -0.001], strict=True)]
+    text = said(made(GOOD, BAD, weak=weak, primary={**PAIR, "at": 0.05, "margin": 0.05}))
     assert "is equivalent to erm (plain training) at color_variance = 0.05: accuracy differs by +0.000" in text
 
 
@@ -126,8 +129,20 @@ def test_equivalent_undecided_and_one_seed_have_their_words(made: Made, tmp_path
 
 
 def test_higher_within_the_margin_is_said(made: Made) -> None:
-    text = said(made(GOOD, [x - 0.01 for x in GOOD], primary={**PAIR, "at": "strongest", "margin": 0.05}))
+    less = [x - d for x, d in zip(GOOD, [0.01, 0.012, 0.008, 0.01, 0.01], strict=True)]
+    text = said(made(GOOD, less, primary={**PAIR, "at": "strongest", "margin": 0.05}))
     assert "scores higher than" in text and text.endswith("which is within the margin of 0.05.")
+
+
+def test_three_seeds_with_the_same_difference_are_no_proof(made: Made) -> None:
+    findings = made([1.0] * 3, [0.0] * 3, primary={**PAIR, "at": "strongest", "margin": 0.05})
+    text = said(findings)
+    assert "cannot be judged against" in text and "+1.000 (no interval)" in text
+    assert "the same in all 3 seeds, so that there is no spread among them" in text
+    assert footnote(findings.sweeps[0]).startswith("No test: the paired difference is the same in all 3 seeds")
+    assert any("All seeds have exactly the same value at 4 points" in line for line in warnings_of(findings))
+    methods = " ".join(methods_paragraph(findings, findings.sweeps[0]))
+    assert "p = 0" not in methods and "p < " not in methods
 
 
 @pytest.mark.parametrize(

@@ -102,9 +102,14 @@ def test_fieller_with_patients_holds_the_ratios_whose_interval_contains_zero() -
         assert (band.low <= 0 <= band.high) is inside
 
 
-def test_a_ratio_without_any_variance_is_a_point() -> None:
+def test_a_ratio_without_any_variance_has_no_interval() -> None:
     found = won_back([0.8, 0.8], [0.6, 0.6], [0.9, 0.9])
-    assert found.low == pytest.approx(2 / 3) and found.high == pytest.approx(2 / 3)
+    assert found.ratio == pytest.approx(2 / 3) and not found.bounded
+
+
+def test_a_method_as_good_as_the_ceiling_in_every_seed_has_a_ratio_without_an_interval() -> None:
+    found = won_back([0.8, 0.9], [0.6, 0.6], [0.8, 0.9])
+    assert found.ratio == 1.0 and math.isnan(found.low) and math.isnan(found.high)
 
 
 def test_recovery_of_the_seed_study_at_rho_1() -> None:

@@ -20,14 +20,14 @@ from trainable.trial.open_trial import checkpoint_names, trial_folder
 pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-METHODS = ("group_dro", "jtt")
+METHODS = ("own_group_dro", "own_jtt")
 # Both keep something from epoch to epoch: what is lost of it shows in every later number.
 SWEEP = """
 name: own
-plugins: [group_dro.py, lab/jtt.py]
+plugins: [own_group_dro.py, lab/own_jtt.py]
 dataset: {name: brain_phantom, image_size: 32, patients: 60, bias: {rho: [0.5, 0.9, 1]}}
 network: {name: small_cnn}
-methods: [group_dro, jtt]
+methods: [own_group_dro, own_jtt]
 search: {trials: 2, sampler: qmc, early_stopping: off}
 confirm: {seeds: 2}
 training: {epochs: 8, batch_size: 16}
@@ -41,8 +41,8 @@ PLANNED = CELLS * (2 + 2)
 def study(folder: Path) -> Path:
     """The sweep file with its plug-ins, one beside it and one in a folder, in a new folder."""
     (folder / "lab").mkdir(parents=True)
-    shutil.copy(EXAMPLES / "group_dro.py", folder)
-    shutil.copy(EXAMPLES / "jtt.py", folder / "lab")
+    shutil.copy(EXAMPLES / "own_group_dro.py", folder)
+    shutil.copy(EXAMPLES / "own_jtt.py", folder / "lab")
     (folder / "sweep.yaml").write_text(SWEEP)
     return folder / "sweep.yaml"
 

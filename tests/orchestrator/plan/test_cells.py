@@ -29,7 +29,8 @@ def grid(bias: Any) -> dict[str, Any]:
 
 
 def only_cell(method: Any, **search: Any) -> Any:
-    (cell,) = sweep_cells(sweep_config(**grid({"rho": [1.0]}), methods=[method], search={"trials": 4, **search}))
+    given = {"methods": [method], "search": {"trials": 4, **search}, "training": {"epochs": 8}}
+    (cell,) = sweep_cells(sweep_config(**grid({"rho": [1.0]}), **given))
     return cell
 
 
@@ -115,7 +116,7 @@ def test_every_method_searches_the_common_hyperparameters_over_the_same_range(na
 
 
 def test_every_method_gets_the_same_number_of_trials() -> None:
-    cells = sweep_cells(sweep_config(methods=list_methods(), search={"trials": 6}))
+    cells = sweep_cells(sweep_config(methods=list_methods(), search={"trials": 6}, training={"epochs": 8}))
     assert {cell.trials for cell in cells} == {6}
 
 
@@ -175,15 +176,15 @@ def test_an_impossible_method_is_refused_by_name(method: Any, named: str) -> Non
         only_cell(method)
 
 
-@pytest.mark.parametrize("method", [name for name in list_methods() if get_method(name).adversarial])
-def test_the_anchor_of_an_adversarial_method_is_plain_training(method: str) -> None:
+@pytest.mark.parametrize("method", [name for name in list_methods() if get_method(name).anchor])
+def test_the_anchor_of_a_method_is_plain_training(method: str) -> None:
     anchor = only_cell(method).anchor
     assert {name: anchor[name] for name in get_method(method).anchor} == get_method(method).anchor
     assert set(get_method(method).anchor.values()) == {0.0}
     assert set(anchor) == set(get_method(method).defaults)
 
 
-@pytest.mark.parametrize("method", [name for name in list_methods() if not get_method(name).adversarial])
+@pytest.mark.parametrize("method", [name for name in list_methods() if not get_method(name).anchor])
 def test_a_plain_method_has_no_anchor(method: str) -> None:
     assert only_cell(method).anchor is None
 

@@ -23,7 +23,7 @@ from trainable.trial.trainer import Trainer
 
 MakeSpec = Callable[..., TrialSpec]
 FOLDER = Path(__file__).parents[2] / "examples"
-NAMES = ("group_dro", "jtt", "lff", "swa", "dfr")
+NAMES = ("own_group_dro", "own_jtt", "own_lff", "swa", "own_dfr")
 N, K, A = 12, 3, 2
 
 
@@ -79,11 +79,11 @@ def test_an_interrupted_trial_equals_an_undisturbed_one(name: str, stop: int, ti
 
 
 def test_the_example_of_the_page_is_short() -> None:
-    lines = (FOLDER / "group_dro.py").read_text().split("class GroupDRO", 1)[1].splitlines()
+    lines = (FOLDER / "own_group_dro.py").read_text().split("class GroupDRO", 1)[1].splitlines()
     assert len([line for line in lines if line.strip()]) <= 25
 
 
-@pytest.mark.parametrize("name", ["group_dro", "jtt"])
+@pytest.mark.parametrize("name", ["own_group_dro", "own_jtt"])
 def test_the_page_has_the_example_whole(name: str) -> None:
     page = (FOLDER.parents[1] / "docs" / "own_method.md").read_text()
     block = page.split(f"```python {name}.py\n", 1)[1].split("```", 1)[0]
@@ -143,7 +143,7 @@ def batch_of(known: Facts, index: Tensor) -> Batch:
 def test_group_dro_follows_algorithm_1() -> None:
     known = facts()
     assert known.attribute is not None and known.group_counts is not None
-    state = begun("group_dro", known, eta=0.5)
+    state = begun("own_group_dro", known, eta=0.5)
     state.q = state.q.double()
     q = [1.0 / int((known.group_counts > 0).sum()) if n else 0.0 for n in known.group_counts.flatten().tolist()]
     torch.manual_seed(3)
@@ -169,7 +169,7 @@ def test_group_dro_follows_algorithm_1() -> None:
 
 
 def test_group_dro_draws_its_groups_equally_often(tiny: MakeSpec) -> None:
-    trainer = Trainer(tiny("group_dro", batch_size=20), "cpu")
+    trainer = Trainer(tiny("own_group_dro", batch_size=20), "cpu")
     order = trainer.feed.order(3)
     assert trainer.feed.attribute is not None
     sizes = torch.bincount(trainer.feed.y[order] * 4 + trainer.feed.attribute[order])
@@ -179,7 +179,7 @@ def test_group_dro_draws_its_groups_equally_often(tiny: MakeSpec) -> None:
 
 def test_lff_weighs_what_the_biased_network_finds_hard() -> None:
     known = facts()
-    state = begun("lff", known, q=0.7)
+    state = begun("own_lff", known, q=0.7)
     state.losses = state.losses.double()
     torch.manual_seed(3)
     net, twin = Flat(), Flat()
@@ -208,7 +208,7 @@ def test_lff_weighs_what_the_biased_network_finds_hard() -> None:
 
 
 def test_the_second_network_of_lff_is_trained_and_differs(tiny: MakeSpec) -> None:
-    trainer = Trainer(tiny("lff", epochs=2, hyperparameters={"pretrain_epochs": 1}), "cpu")
+    trainer = Trainer(tiny("own_lff", epochs=2, hyperparameters={"pretrain_epochs": 1}), "cpu")
     biased = trainer.stepper.modules["biased"]
     first = {name: t.clone() for name, t in biased.state_dict().items()}
     own = {**{f"0.{k}": t for k, t in trainer.nets.f.state_dict().items()}}
@@ -243,7 +243,7 @@ def test_swa_averages_and_is_judged_by_the_average(tiny: MakeSpec) -> None:
 
 
 def test_jtt_trains_twice_and_draws_the_errors_more_often(tiny: MakeSpec) -> None:
-    trainer = Trainer(tiny("jtt", epochs=5, hyperparameters={"T": 2, "u": 50.0}), "cpu")
+    trainer = Trainer(tiny("own_jtt", epochs=5, hyperparameters={"T": 2, "u": 50.0}), "cpu")
     plain = Trainer(tiny("erm", epochs=2), "cpu")
     rates, losses = [], []
     for epoch in range(5):
@@ -265,7 +265,7 @@ def test_jtt_trains_twice_and_draws_the_errors_more_often(tiny: MakeSpec) -> Non
 
 
 def test_dfr_leaves_f_as_it_is_and_trains_g_on_images_that_it_has_not_seen(tiny: MakeSpec) -> None:
-    spec = tiny("dfr", epochs=4, hyperparameters={"T": 2}, bias={"rho": 0.6})
+    spec = tiny("own_dfr", epochs=4, hyperparameters={"T": 2}, bias={"rho": 0.6})
     trainer = Trainer(spec, "cpu")
     for _ in range(2):
         trainer.train_epoch()

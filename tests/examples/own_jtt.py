@@ -7,8 +7,8 @@ from trainable.methods.erm import erm
 
 
 @register_method(
-    "jtt",
-    long_name="Just Train Twice",
+    "own_jtt",
+    long_name="Just Train Twice of one's own",
     reference="Liu et al. 2021, algorithm 1",
     space={"T": Range(1, 5, integer=True), "u": Range(2, 100, log=True)},
     defaults={"T": 2, "u": 20.0},

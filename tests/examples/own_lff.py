@@ -10,8 +10,8 @@ DECAY = 0.7
 
 
 @register_method(
-    "lff",
-    long_name="Learning from Failure",
+    "own_lff",
+    long_name="Learning from Failure of one's own",
     reference="Nam et al. 2020, algorithm 1",
     space={"q": Range(0.3, 0.9)},
     defaults={"q": 0.7},

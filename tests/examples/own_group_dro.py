@@ -7,8 +7,8 @@ from trainable import Losses, MethodState, Range, balanced, register_method
 
 
 @register_method(
-    "group_dro",
-    long_name="Group DRO",
+    "own_group_dro",
+    long_name="Group DRO of one's own",
     reference="Sagawa et al. 2020, algorithm 1",
     space={"eta": Range(1e-3, 1e-1, log=True)},
     defaults={"eta": 0.01},

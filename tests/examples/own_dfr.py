@@ -6,8 +6,8 @@ from trainable import Losses, MethodState, Range, Stage, balanced, label_loss, r
 
 
 @register_method(
-    "dfr",
-    long_name="Deep feature reweighting",
+    "own_dfr",
+    long_name="Deep feature reweighting of one's own",
     reference="Kirichenko et al. 2023, section 4",
     space={"l1": Range(1e-5, 1e-2, log=True), "T": Range(1, 5, integer=True)},
     defaults={"l1": 1e-3, "T": 2},
