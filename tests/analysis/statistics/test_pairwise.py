@@ -76,7 +76,6 @@ def test_draws_of_the_linear_figure_spread_as_the_figure_does() -> None:
     assert shares.sum() == pytest.approx(1) and abs(shares[0] - 0.5) < 0.06
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [3, 5, 10])
 @pytest.mark.parametrize("level", [(0.7,) * 8, (0.7, 0.7, 0.72, 0.72, 0.68, 0.65, 0.75, 0.75)])
 def test_intervals_of_ranks_hold_every_rank_of_tied_methods(level: tuple[float, ...], seeds: int) -> None:
