@@ -16,7 +16,9 @@ from analysis.figures.learning import plot_learning_curves
 from analysis.figures.measures import own_figures, plot_measure
 from analysis.figures.plotly_curve import plot_accuracy_vs_bias
 from analysis.figures.search import plot_lambda_map, plot_search_budget
+from analysis.figures.small_multiples import plot_small_multiples
 from analysis.findings import Findings
+from analysis.points.measures import many
 from analysis.writing import out_folder
 from store.errors import InputError
 from store.rules import rule_name
@@ -85,8 +87,9 @@ def report_figures(findings: Findings) -> dict[str, go.Figure]:
             return
 
     common = {"note": note, "names": findings.names(), "x": "bias_strength" if several_datasets else "bias_value"}
+    plot_curve = plot_small_multiples if many(findings.curve) else plot_accuracy_vs_bias
     for rule in findings.rules:
-        add(f"curve-{rule}", plot_accuracy_vs_bias, findings.curve, rule=rule, metric=findings.metric, **common)
+        add(f"curve-{rule}", plot_curve, findings.curve, rule=rule, metric=findings.metric, **common)
     rule = findings.headline
     for column, (curve, measure, null) in own_figures(findings.measures).items():
         title = f"{', '.join(curve['dataset'].unique())}: {measure.name} against bias, chosen by {rule_name(rule)}"

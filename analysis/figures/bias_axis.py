@@ -44,6 +44,28 @@ class Axis:
         pad = 0.06 * (ends[1] - ends[0]) or 0.05
         return [ends[0] - pad, ends[1] + pad]
 
+    def labels(self, letter: float) -> list[str]:
+        """Write the ticks, those left out whose label would lie over that of a stronger bias.
+
+        Args:
+            letter: Width of a letter as a share of the axis.
+
+        Returns:
+            A text for each tick; "" for one without a label.
+        """
+        ends = self.range()
+        places = [math.log10(v) if self.log else v for v in self.ticks]
+        texts = [f"{v:g}" for v in self.ticks]
+        last: int | None = None
+        for i in reversed(range(len(texts))):
+            if last is not None:
+                apart = abs(places[last] - places[i]) / abs(ends[1] - ends[0])
+                if apart < letter * (len(texts[i]) + len(texts[last])) / 2:
+                    texts[i] = ""
+                    continue
+            last = i
+        return texts
+
     def holds(self, value: float) -> bool:
         """Tell if a bias value lies on the axis.
 

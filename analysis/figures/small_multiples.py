@@ -27,7 +27,7 @@ ORDERS = {
 REFERENCES = ("erm", "ceiling")
 Order = Literal["mean", "strongest", "name", "given"]
 _COLUMNS, _NARROW_COLUMNS = 3, 2
-_PANEL, _GAP, _BOTTOM = 118, 30, 104
+_PANEL, _GAP, _BOTTOM = 112, 30, 92
 _NOTE = 100
 """Letters of a line under the title."""
 _MUTED = {"erm": ("rgba(213, 94, 0, 0.6)", "solid"), "ceiling": ("rgba(128, 128, 128, 0.9)", "dash")}
@@ -233,7 +233,13 @@ def draw_multiples(content: Multiples) -> go.Figure:
         uirevision="curve",
         hovermode="closest",
         meta={
-            "narrow": {"height": narrow["height"] + 24, "top": 20, "annotations": _in_lines(content), **narrow["axes"]}
+            "narrow": {
+                "height": narrow["height"] + 28,
+                "margin": {"b": _BOTTOM + 28},
+                "top": 20,
+                "annotations": _in_lines(content),
+                **narrow["axes"],
+            }
         },
         **wide["axes"],
     )
@@ -330,7 +336,7 @@ def _grid(content: Multiples, columns: int) -> dict[str, Any]:
 def _in_lines(content: Multiples) -> list[dict[str, Any]]:
     """Changes of the annotations on a phone, in their order: the title of the x axis in lines."""
     words = textwrap.wrap(_x_title(content), 46)
-    return [{"text": "<br>".join(map(safe, words)), "yshift": -60}]
+    return [{"text": "<br>".join(map(safe, words)), "yshift": -62}]
 
 
 def _x_title(content: Multiples) -> str:

@@ -46,3 +46,17 @@ def small_dir(tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType) -
     knobs = {"values": (0.1, 0.02), "methods": ("ceiling", "erm", "lnl"), "n_search": 3, "n_images": 40}
     folder: Path = synthetic.write_sweep(tmp_path_factory.mktemp("small") / "synthetic", synthetic.Sweep(**knobs))
     return folder
+
+
+@pytest.fixture(scope="session")
+def many_lines() -> ModuleType:
+    """The writer of synthetic sweeps of many methods."""
+    return _module("many_methods.py")
+
+
+@pytest.fixture(scope="session")
+def many_dir(tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType, many_lines: ModuleType) -> Path:
+    """A finished synthetic sweep of 18 methods at 8 strengths with 5 seeds; tests must not write into it."""
+    declared = {"compare": ["lnl", "erm"], "rule": "val_counterfactual", "at": "strongest"}
+    folder: Path = many_lines.write_many(tmp_path_factory.mktemp("many") / "many", synthetic, primary=declared)
+    return folder

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import subprocess
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import analysis
+from analysis import examples
+from store.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,3 +127,17 @@ def test_the_example_is_package_data() -> None:
     # What git ignores is left out of a wheel.
     ignored = subprocess.run(["git", "check-ignore", *files], cwd=ROOT, capture_output=True, text=True)
     assert len(files) > 5 and ignored.returncode == 1, ignored
+
+
+def test_an_example_is_asked_for_by_name() -> None:
+    assert analysis.example_folder("phantom") == analysis.example_folder()
+    with pytest.raises(InputError, match="unknown example 'phanton': did you mean 'phantom'"):
+        analysis.example("phanton")
+
+
+def test_another_sweep_of_the_package_has_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(analysis.example_folder(), tmp_path / "example")
+    shutil.copytree(analysis.example_folder(), tmp_path / "example_atlas_digits")
+    monkeypatch.setattr(examples, "__file__", str(tmp_path / "examples.py"))
+    assert examples.example_names() == ["phantom", "atlas_digits"]
+    assert len(analysis.example("atlas_digits")) == len(analysis.example())
