@@ -17,8 +17,9 @@ Choosing C on a half and keeping the fit of the other half, as one public implem
 away. The authors take the validation images for the second stage; here it is a fifth of the patients among the training
 images (``Stage.on``), since whoever trains on validation images is judged by what it was trained on. At a strong bias
 that leaves few images in the rare groups, and with many groups the smallest may hold a single one: each of the ten
-subsets has then one image of each group, and the fit may fall below plain training. The halves are drawn by image, within each group: C is chosen on images
-whose patients may be in the other half. The layer is the last ``nn.Linear`` of g with an output for each class.
+subsets has then one image of each group, and the fit may fall below plain training. The halves are drawn by image,
+within each group: C is chosen on images whose patients may be in the other half. The layer is the last ``nn.Linear`` of
+g with an output for each class.
 
 No hyperparameter of its own is searched. Without images that contradict the bias there are no groups to balance, and
 the method is not applicable.
