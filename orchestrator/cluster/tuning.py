@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 
 from orchestrator.budget import Exhausted
 from orchestrator.cluster.capacity import Demand
+from orchestrator.cluster.loggers import told
 from orchestrator.cluster.nodes import cluster_nodes
 from orchestrator.cluster.ray_private import no_variables_in_runtime_environments, oldest_waiting
 from orchestrator.cluster.same_code import compared
@@ -148,6 +149,7 @@ def run_tuner(run: Run, demands: Mapping[str, Demand]) -> Exhausted | None:
     members = {"environment": store_environment(), "plugins": plugins, **checked}
     trainable = compared(SweepTrainable, f"Sweep_{driver}", members)
     local = run.writer.directory.folder.local
+    loggers = told(config, session.specs, local, run.options.print)
     with TemporaryFolder() as elsewhere:
         tuner = tune.Tuner(
             tune.with_resources(trainable, _resources()),
@@ -166,7 +168,8 @@ def run_tuner(run: Run, demands: Mapping[str, Demand]) -> Exhausted | None:
             run_config=tune.RunConfig(
                 name=f"run-{driver}",
                 storage_path=str(local / "ray" if local else elsewhere),
-                callbacks=[Recorder(session, run.options.interruption)],
+                # The recorder last: it forgets a trial that has ended.
+                callbacks=[*loggers, Recorder(session, run.options.interruption)],
                 # Tune hears of one death twice, and takes the second report for the end of the trial it is about to
                 # start again: retries are ours.
                 failure_config=tune.FailureConfig(max_failures=0),

@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from orchestrator.config.loggers import LoggingConfig
 from orchestrator.config.name_rule import NAME_SCHEMA, Name
 from orchestrator.config.number_types import Bound, Real, Whole
 from orchestrator.config.primary import PrimaryConfig
@@ -355,6 +356,9 @@ class SweepConfig(_Strict):
     training: TrainingConfig = Field(default_factory=lambda: TrainingConfig(), description="The training.")
     resources: ResourcesConfig = Field(default_factory=lambda: ResourcesConfig(), description="What one trial gets.")
     limits: LimitsConfig = Field(default_factory=lambda: LimitsConfig(), description="Bounds on time and money.")
+    logging: LoggingConfig = Field(
+        default_factory=lambda: LoggingConfig(), description="Loggers that are told of every trial; default: none."
+    )
     primary: PrimaryConfig | None = Field(None, description="The one comparison that is tested.")
 
     @field_validator("methods", mode="before", json_schema_input_type=_WrittenMethods)

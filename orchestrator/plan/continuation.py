@@ -20,6 +20,7 @@ _MAY_CHANGE = (
     "search.seeds",
     "confirm",
     "limits",
+    "logging",
     "resources.gpu",
     "primary",
 )

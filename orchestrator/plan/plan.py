@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from orchestrator.config.loggers import check_loggers
 from orchestrator.config.own_code import check_files, settled
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.applicable import with_reasons
@@ -72,6 +73,7 @@ def make_plan(config: SweepConfig) -> Plan:
     config = settled(config, expanded("."))
     check_values("dataset", config.dataset.options)
     check_files(config)
+    check_loggers(config.logging)
     config = with_span(config, load_checked(config.dataset.name, config.dataset.options))
     dataset = load_checked(config.dataset.name, config.dataset.options)
     config, reason = _with_rule(config, dataset)
