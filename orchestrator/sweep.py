@@ -235,7 +235,9 @@ def _run_under_lease(start: _Start) -> None:
 def _data_in_files(start: _Start) -> str | None:
     """Checksum of a data set that is made of declared files, which every node reads for itself."""
     checksum: str = start.sheet["provenance"]["data_checksum"]
-    return checksum if DATASETS.files(start.plan.config.dataset.name) else None
+    dataset = start.plan.config.dataset
+    named = any(dataset.options.get(option) is not None for option in DATASETS.files(dataset.name))
+    return checksum if named else None
 
 
 def _run_to_the_end(run: Run, log: LogFile) -> None:

@@ -90,7 +90,7 @@ def test_only_tune_trainable_loads_ray() -> None:
 
 def test_only_tune_trainable_and_its_counterparts_name_ray() -> None:
     naming = {module_of(path) for path in FILES if any(belongs(name, "ray") for name in imports_of(path))}
-    cluster = ("nodes", "gpu_packing", "session", "tuning", "ray_private", "own_ray", "same_code", "address")
+    cluster = ("nodes", "gpu_packing", "loggers", "session", "tuning", "ray_private", "own_ray", "same_code", "address")
     rooms = {f"orchestrator.cluster.{name}" for name in cluster}
     assert naming == {"trainable.tune_trainable", "orchestrator.sweep"} | rooms
 

@@ -52,7 +52,10 @@ class WandbConfig(_Strict):
 
 
 class LoggingConfig(_Strict):
-    """Loggers that the driver writes for beside the sweep's own files; none by default."""
+    """Loggers that the driver tells of every trial.
+
+    None is on by default.
+    """
 
     tensorboard: TensorBoardConfig | None = Field(None, description="true, or {folder: PATH}.")
     mlflow: MlflowConfig | None = Field(None, description="true, or {tracking_uri: ..., experiment_name: ...}.")

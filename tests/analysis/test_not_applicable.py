@@ -116,7 +116,7 @@ def test_a_line_is_interrupted_where_its_method_is_not_applicable(inside: Path, 
     assert np.isnan(traces["mean"].y).tolist() == [False, True, False, False]
     assert traces["mean"].customdata[1] == "" and len(traces["mean"].customdata) == 4
     assert np.isnan(traces["band"].x).sum() == 1 and len(traces["dots"].x) == 3 * 5
-    drawn = draw_for_print(figure, (6, 4)).axes[0]
+    drawn = draw_for_print(figure, (152, 102)).axes[0]
     assert any(np.isnan(line.get_ydata().astype(float)).sum() == 1 for line in drawn.lines)
     ending = next(
         line for line in curve_figure(results_of(strongest).curve(), rule="val_biased").lines if line.name == "grl"
