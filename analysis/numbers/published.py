@@ -25,6 +25,8 @@ NOTES = {
 }
 """Facts that a reader must know before comparing with a source."""
 
+WIDEST = 0.2
+"""Width of an interval from which on it tells nothing of a published number."""
 COMPARABLE = "test_accuracy"
 """Test column that these numbers can be compared with."""
 
@@ -113,8 +115,8 @@ def published_or_none(dataset: str) -> pd.DataFrame:
 def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
     """Compare one's own points with the published numbers at the same bias value.
 
-    Inside or outside says whether the published number lies in one's own 95 % interval. As network, palette or split
-    differ, neither is a test of a reproduction.
+    Inside or outside says whether the published number lies in one's own 95 % interval, where that is narrower than .2:
+    in a wider one most numbers lie. As network, palette or split differ, neither is a test of a reproduction.
 
     Args:
         curve: Rows of ``analysis.accuracy_vs_bias``; only unbiased accuracy is comparable with these numbers.
@@ -122,7 +124,7 @@ def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
     Returns:
         One row per (point, published number): the curve's ``sweep``, ``dataset``, ``rule``, ``label``, ``facet``,
         ``bias_axis``, ``bias_value``, ``mean``, ``low``, ``high``; ``source``, ``name``, ``published``, ``verdict``
-        ("inside the interval", "outside the interval" or "no interval") and ``note``.
+        ("inside the interval", "outside the interval", "interval too wide to tell" or "no interval") and ``note``.
 
     Example:
         >>> import analysis
@@ -139,19 +141,25 @@ def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
             for number in numbers:
                 if not _same_place(point, number):
                     continue
-                inside = point["low"] <= number["accuracy"] <= point["high"]
-                verdict = f"{'inside' if inside else 'outside'} the interval"
                 rows.append(
                     {
                         **{name: point[name] for name in keep},
                         "source": number["source"],
                         "name": number["name"],
                         "published": number["accuracy"],
-                        "verdict": "no interval" if point["band"] == "none" else verdict,
+                        "verdict": _verdict(point, number["accuracy"]),
                         "note": NOTES[number["source"]],
                     }
                 )
     return pd.DataFrame(rows, columns=[*keep, "source", "name", "published", "verdict", "note"])
+
+
+def _verdict(point: Mapping[Any, Any], accuracy: float) -> str:
+    if point["band"] == "none" or not math.isfinite(point["low"]):
+        return "no interval"
+    if point["high"] - point["low"] >= WIDEST:
+        return "interval too wide to tell"
+    return f"{'inside' if point['low'] <= accuracy <= point['high'] else 'outside'} the interval"
 
 
 def same_off_axis(number: Mapping[Any, Any], point: Mapping[Any, Any]) -> bool:

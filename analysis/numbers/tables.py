@@ -64,7 +64,8 @@ def with_published(table: pd.DataFrame, beside: pd.DataFrame, rule: str) -> pd.D
         about += [f"beside the sweep {r['sweep']}"] if r["sweeps"] else []
         about += [r["facet"]] if r["facet"] else []
         name = f"published {r['name']}, {r['source']}" + (f" ({', '.join(about)})" if about else "")
-        word = r["verdict"].removesuffix(" the interval")
+        # A word in a cell; "too wide" = the interval tells nothing.
+        word = r["verdict"].removesuffix(" the interval").removeprefix("interval ").removesuffix(" to tell")
         rows.setdefault(name, {})[f"{r['bias_value']:g}"] = f"{r['published']:.{DECIMALS}f} {word}"
     columns = list(table.columns)
     more = pd.DataFrame([[cells.get(c, "") for c in columns] for cells in rows.values()], list(rows), columns)

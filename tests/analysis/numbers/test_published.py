@@ -101,12 +101,16 @@ def test_a_table_without_published_numbers_stays_as_it_is(points: list[dict[str,
 
 
 def test_two_configurations_of_one_method_have_a_row_each() -> None:
-    wide = point(label="grl", low=0.5, high=0.95)
+    wide = point(label="grl", low=0.76, high=0.95)
     curve = pd.DataFrame([wide, point(label="grl_seed"), point(label="grl_seed", bias_value=0.05)])
     table = pd.DataFrame([["a", "b"]], index=["grl"], columns=["0.05", "0.02"])
     more = with_published(table, analysis.beside_published(curve), "val_counterfactual")
     assert more.loc["published LNL, SABAF 2023 (beside grl)", "0.02"] == "0.770 inside"
     assert more.loc["published LNL, SABAF 2023 (beside grl_seed)", "0.02"] == "0.770 outside"
+    unknown = with_published(
+        table, analysis.beside_published(pd.DataFrame([{**wide, "low": 0.7}])), "val_counterfactual"
+    )
+    assert unknown.loc["published LNL, SABAF 2023", "0.02"] == "0.770 too wide"
     alone = with_published(table, analysis.beside_published(curve[1:]), "val_counterfactual")
     assert alone.loc["published LNL, SABAF 2023", "0.02"] == "0.770 outside"
 
