@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from orchestrator.config.sweep_file import validate
+from tests.idx_files import write_idx
 from tests.integration.pages.page import PAGES, SHELLS, Block, blocks, commands
 from tests.integration.s3_server import moto
 from tests.integration.test_install import ROOT, Installed, build, installed
+from tests.published_files import write_celeba, write_chexpert, write_waterbirds
 from tests.table_files import write_pngs
 from tests.trainable.figshare_files import all_files, folds_file, write_zips, zipped
 
@@ -113,6 +115,10 @@ def folder(archive: bytes, tmp_path: Path) -> Path:
     """An empty folder with what a reader brings along: files from elsewhere that the pages name."""
     (tmp_path / "1512427.zip").write_bytes(archive)
     write_pngs(tmp_path, IMAGES)
+    write_idx(tmp_path / "mnist")
+    write_waterbirds(tmp_path / "waterbird_complete95_forest2water2")
+    write_celeba(tmp_path / "celeba")
+    write_chexpert(tmp_path / "CheXpert-v1.0-small")
     return tmp_path
 
 
