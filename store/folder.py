@@ -27,6 +27,7 @@ PIECE = 8 * 2**20
 
 _TEMPORARY = ".tmp"
 _NOT_OURS = (PermissionError, NotADirectoryError, FileNotFoundError, IsADirectoryError, FileExistsError)
+_DELETING_SECONDS = 2.0
 _NOT_OURS_NUMBERS = (errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENAMETOOLONG)
 
 
@@ -376,14 +377,28 @@ class LocalFolder(Folder):
         with explained("write to", f"{self.uri}/{name}"), self._replacing(name, durable) as new:
             new.write(data)
 
-    def _replacing(self, name: str, durable: bool = True) -> contextlib.AbstractContextManager[BinaryIO]:
+    @contextlib.contextmanager
+    def _replacing(self, name: str, durable: bool = True) -> Iterator[BinaryIO]:
         if self.keeper is not None and not self.keeper.exists():
-            raise InputError(
-                f"{self.keeper} has vanished, so nothing more is written there: put the folder back and resume it, or "
-                "run the sweep anew"
-            )
-        self.path.mkdir(parents=True, exist_ok=True)
-        return replacing(self.path / name, durable)
+            raise self._vanished()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            with replacing(self.path / name, durable) as new:
+                yield new
+        except FileNotFoundError as error:
+            # Somebody is deleting the whole of it, file by file, and may not have come to the keeper yet.
+            end = time.monotonic() + _DELETING_SECONDS
+            while self.keeper is not None and time.monotonic() < end:
+                if not self.keeper.exists():
+                    raise self._vanished() from error
+                time.sleep(0.05)
+            raise
+
+    def _vanished(self) -> InputError:
+        return InputError(
+            f"{self.keeper} has vanished, so nothing more is written there: put the folder back and resume it, or run "
+            "the sweep anew"
+        )
 
     def exists(self, name: str = "") -> bool:
         """Report whether there is such a file or directory."""

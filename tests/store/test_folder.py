@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from store import folder as folder_module
 from store.errors import InputError
-from store.folder import Folder
+from store.folder import Folder, LocalFolder
 from store.object_store import ObjectFolder
 from store.open import folder_at
 
@@ -106,3 +108,19 @@ def test_places_that_cannot_be_used(tmp_path: Path) -> None:
         folder_at(tmp_path / "file").upload(tmp_path / "file", "f")
     with pytest.raises(InputError, match="is not a directory that can be used"):
         folder_at("ftp://host/path")
+
+
+def test_a_write_while_the_folder_is_being_deleted_says_that_it_has_vanished(tmp_path: Path) -> None:
+    """A deletion removes file by file, and may come to the file that keeps the folder last."""
+    sheet = tmp_path / "sweep" / "sweep.yaml"
+    sheet.parent.mkdir()
+    sheet.touch()
+    folder = LocalFolder(tmp_path / "sweep").kept(sheet.name).child("trials_open")
+
+    def deleted(*arguments: object, **named: object) -> None:
+        threading.Timer(0.2, sheet.unlink).start()
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match=r"sweep\.yaml has vanished"):
+        patch.setattr("store.folder.replacing", deleted)
+        folder.write("spec.json", b"{}")

@@ -54,6 +54,8 @@ def elsewhere(command: str) -> bool:
 def shortened(command: str, folder: Path) -> str:
     """A sweep of two bias values, one epoch, one candidate and one seed in place of a long one."""
     words = command.split()
+    if words[:2] == ["lnl-sweep", "resume"]:
+        return command.replace("confirm.seeds=8", "confirm.seeds=2")
     if words[:2] != ["lnl-sweep", "run"] or {"--dry-run", "--smoke"} & set(words):
         return command
     changes = list(SHORT)
