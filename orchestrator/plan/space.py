@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.config.sweep_config import MethodConfig, SpaceEntry
 from store.errors import InputError, unknown_name
 from trainable.methods.base import Choices, Method, Range, Space
-from trainable.methods.contract.stages import least_epochs
+from trainable.methods.contract.stages import REST, least_epochs
 from trainable.trial.refusals import check_hyperparameters, check_range
 
 
@@ -58,9 +58,11 @@ def space_of(entry: MethodConfig, method: Method, epochs: int) -> tuple[dict[str
 
 def _check_stages(method: Method, space: Space, fixed: Mapping[str, Any], epochs: int, label: str) -> None:
     """Refuse searched lengths of stages that together leave no epoch for the last: those trials would fail."""
-    names = [stage.epochs for stage in method.stages if isinstance(stage.epochs, str)]
+    names = [stage.epochs for stage in method.stages if isinstance(stage.epochs, str) and stage.epochs != REST]
     searched = {name: space[name] for name in names if name in space}
     if not searched:
+        # A fixed length, or the default.
+        check_hyperparameters(method, {name: fixed[name] for name in names}, epochs, label)
         return
     longest = {name: entry.high if isinstance(entry, Range) else max(entry.values) for name, entry in searched.items()}
     needed = least_epochs(method.stages, {**fixed, **longest})

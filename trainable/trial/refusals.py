@@ -41,7 +41,9 @@ def check_hyperparameters(method: Method, values: Mapping[str, Any], epochs: int
         if name not in method.known:
             raise unknown_name(f"hyperparameter of {method.name}", name, method.known)
         _check_value(method, name, value, f"{where or method.name}: the value of '{name}'")
-    if method.stages:
+    lengths = {"pretrain_epochs", *(stage.epochs for stage in method.stages)}
+    # The lengths that are not among these values are not known to be the defaults.
+    if method.stages and lengths & values.keys():
         _check_stages(method, values, epochs, where or method.name)
     pretraining = values.get("pretrain_epochs", 0)
     if pretraining != int(pretraining):

@@ -133,7 +133,7 @@ def test_each_stage_has_a_schedule_and_a_ramp_of_its_own() -> None:
         ({"T": {"int": [1, 5]}}, 4, "a trial has 4 epochs, which leave none for each stage (identify takes 5): raise"),
         ({}, 3, "raise training.epochs to at least 6, or search fewer: space: {T: {int: [1, 2]}}"),
         ({}, 5, "raise training.epochs to at least 6, or search fewer: space: {T: {int: [1, 4]}}"),
-        ({}, 2, "raise training.epochs to at least 3, or shorten a stage"),
+        ({}, 2, "raise training.epochs to at least 6, or fix it: fixed: {T: 1}"),
     ],
 )
 def test_a_searched_length_that_leaves_no_epoch_is_refused(space: Any, epochs: int, sentence: str | None) -> None:
