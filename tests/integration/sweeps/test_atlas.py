@@ -27,7 +27,7 @@ def test_every_method_in_every_cell(name: str, short_tmp: Path) -> None:
     registered = {method for method in list_methods() if not method.startswith("own")}
     assert registered - methods == CONTROLS
     strengths = {cell.bias_strength for cell in plan.cells if cell.method == "erm"}
-    assert len(strengths) >= 6 and min(strengths) == 0 and max(strengths) > 0.6
+    assert len(strengths) >= 6 and min(strengths) == 0 and max(strengths) > 0.5
     trained = rows(out).values()
     assert {row["cell"] for row in trained} == {cell.id for cell in plan.applicable}
     assert {row["status"] for row in trained} == {"completed"}
