@@ -17,6 +17,7 @@ from orchestrator.checking.alone import Doing
 from orchestrator.checking.few_images import NAME, few_images, registered
 from orchestrator.directory.sheet import sweep_sheet
 from orchestrator.directory.writer import typed
+from orchestrator.plan.applicable import missing_need
 from orchestrator.plan.cells import Cell
 from orchestrator.plan.identity import confirm_seed, search_seed, trial_spec
 from orchestrator.plan.plan import Plan
@@ -36,7 +37,6 @@ from trainable.spec import Phase, TrialSpec
 from trainable.testing.findings import Finding, count, failure, guarded
 from trainable.trial.machine.process_state import kept
 from trainable.trial.outcome import Outcome
-from trainable.trial.refusals import check_needs
 from trainable.trial.trainer import Trainer
 
 BATCH = 16
@@ -113,11 +113,9 @@ def _cut(plan: Plan, cells: Sequence[Cell], most: int) -> Dataset:
 
 def _lacking(plan: Plan, cut: Dataset, cell: Cell) -> Iterator[str]:
     """Parts of a cut data set that lack images of some kind without which a trial of a cell is refused."""
-    method, rule, spec = get_method(cell.method), plan.config.search.rule, _spec(plan, cell, "confirm")
+    rule, spec = plan.config.search.rule, _spec(plan, cell, "confirm")
     view = DataView(cut, cell.bias, spec.seed, spec.fold, "confirm", spec.split_seed)
-    try:
-        check_needs(method, cell.draw, cut, cell.bias, view.train(method.training_draw))
-    except InputError:
+    if missing_need(cell, view) is not None:
         yield "train"
     try:
         if rule is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.plan.cells import Cell
@@ -12,6 +13,9 @@ from store.errors import InputError
 from store.names import short
 from trainable.data.base import Dataset
 from trainable.methods.base import get_method, needs_of
+
+if TYPE_CHECKING:
+    from trainable.data.view import DataView
 
 _OF_A_CELL = {"conflicting_samples", "group_counts", "all_groups"}
 """Needs that the images of one bias value may meet and those of another may not."""
@@ -77,16 +81,37 @@ def _place(bias: Mapping[str, float]) -> str:
 def _missing(config: SweepConfig, dataset: Dataset, cell: Cell) -> str | None:
     """Reason for which a method cannot work in a cell, or None."""
     from trainable.data.view import DataView
+
+    return missing_need(cell, DataView(dataset, cell.bias, search_seed(config.seed), cell.fold, "search"))
+
+
+def missing_need(cell: Cell, view: DataView) -> str | None:
+    """Reason for which the training images of one seed do not meet a method's needs.
+
+    Args:
+        cell: The cell.
+        view: The data at its bias value, for that seed.
+
+    Returns:
+        The reason, without the remedy, which is that of a single trial; None where they meet them.
+
+    Example:
+        >>> from orchestrator.config.sweep_file import validate
+        >>> from orchestrator.plan.plan import make_plan
+        >>> from trainable.data.view import DataView
+        >>> dataset = {"name": "coloured_digits", "bias": {"color_variance": 0.1}}
+        >>> plan = make_plan(validate({"dataset": dataset, "methods": ["erm"]}))
+        >>> print(missing_need(plan.cells[0], DataView(plan.dataset, plan.cells[0].bias, 0, None, "search")))
+        None
+    """
     from trainable.trial.refusals import check_needs
 
     method = get_method(cell.method)
     if not needs_of(method, cell.draw) & _OF_A_CELL:
         return None
-    images = DataView(dataset, cell.bias, search_seed(config.seed), cell.fold, "search").train(method.training_draw)
     try:
-        check_needs(method, cell.draw, dataset, cell.bias, images)
+        check_needs(method, cell.draw, view.dataset, cell.bias, view.train(method.training_draw))
     except InputError as error:
-        # Without its remedy, which is that of a single trial.
         return str(error).rpartition(": ")[0]
     return None
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from trainable.methods.base import Facts
+from trainable.methods.base import Facts, MethodState, balanced
 from trainable.methods.contract.draws import IGNORED
 
 
@@ -71,3 +74,27 @@ def members(codes: Tensor, groups: int, like: Tensor) -> Tensor:
                 [0., 0.]])
     """
     return (codes.unsqueeze(1) == torch.arange(groups, device=codes.device)).to(like.dtype)
+
+
+class GroupsDrawnAlike(MethodState):
+    """A method whose epochs hold as many images of each group that occurs.
+
+    Attributes:
+        codes: Group of every training image, int64 ``[n]``.
+    """
+
+    def __init__(self, facts: Facts, hyper: Mapping[str, Any]) -> None:
+        super().__init__(facts, hyper)
+        self.codes = codes_of(facts)
+
+    def order(self, epoch: int, generator: torch.Generator) -> Tensor:
+        """Draw the images of an epoch, as many of each group.
+
+        Args:
+            epoch: Not used.
+            generator: CPU generator of this epoch.
+
+        Returns:
+            Positions, int64 ``[n]``.
+        """
+        return balanced(self.codes, generator)

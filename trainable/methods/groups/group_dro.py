@@ -27,8 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, autograd
 
-from trainable.methods.base import Batch, Facts, Losses, MethodState, Nets, Range, balanced, register_method
-from trainable.methods.groups.group import codes_of, members
+from trainable.methods.base import Batch, Facts, Losses, Nets, Range, register_method
+from trainable.methods.groups.group import GroupsDrawnAlike, members
 
 
 @register_method(
@@ -39,7 +39,7 @@ from trainable.methods.groups.group import codes_of, members
     defaults={"eta": 0.01},
     needs={"bias_labels", "group_counts"},
 )
-class GroupDRO(MethodState):
+class GroupDRO(GroupsDrawnAlike):
     """The weighted sum of the groups' losses, whose weights q rise with them.
 
     Attributes:
@@ -49,21 +49,8 @@ class GroupDRO(MethodState):
     def __init__(self, facts: Facts, hyper: Mapping[str, Any]) -> None:
         super().__init__(facts, hyper)
         assert facts.group_counts is not None
-        self.codes = codes_of(facts)
         present = facts.group_counts.flatten() > 0
         self.q = present / present.sum()
-
-    def order(self, epoch: int, generator: torch.Generator) -> Tensor:
-        """Draw the images of an epoch, as many of each group.
-
-        Args:
-            epoch: Not used.
-            generator: CPU generator of this epoch.
-
-        Returns:
-            Positions, int64 ``[n]``.
-        """
-        return balanced(self.codes, generator)
 
     def step(self, nets: Nets, batch: Batch, ramp: float) -> Losses:
         """Take a step of q, and leave the gradients of sum_g q_g L_g in f and g.

@@ -28,8 +28,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, autograd
 
-from trainable.methods.base import Batch, Facts, Losses, MethodState, Nets, Range, balanced, register_method
-from trainable.methods.groups.group import codes_of
+from trainable.methods.base import Batch, Facts, Losses, Nets, Range, register_method
+from trainable.methods.groups.group import GroupsDrawnAlike
 from trainable.randomness import derive
 
 
@@ -65,26 +65,13 @@ def partners(fits: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     defaults={"p_sel": 0.5},
     needs={"bias_labels", "group_counts"},
 )
-class Mixup(MethodState):
+class Mixup(GroupsDrawnAlike):
     """Mixtures within a class across the bias, or within a value of the bias across classes."""
 
     def __init__(self, facts: Facts, hyper: Mapping[str, Any]) -> None:
         super().__init__(facts, hyper)
-        self.codes = codes_of(facts)
         # On the device, so that no step waits for numbers to be copied there; seeded anew by each step.
         self.generator = torch.Generator(device=facts.device)
-
-    def order(self, epoch: int, generator: torch.Generator) -> Tensor:
-        """Draw the images of an epoch, as many of each group.
-
-        Args:
-            epoch: Not used.
-            generator: CPU generator of this epoch.
-
-        Returns:
-            Positions, int64 ``[n]``.
-        """
-        return balanced(self.codes, generator)
 
     def step(self, nets: Nets, batch: Batch, ramp: float) -> Losses:
         """Leave the gradients of the mixed loss in f and g.

@@ -12,15 +12,9 @@ method so that a sweep can name it, search it and compare it; ``draw`` turns any
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-import torch
-from torch import Tensor
-
-from trainable.methods.base import Batch, Facts, Losses, MethodState, Nets, balanced, register_method
+from trainable.methods.base import Batch, Losses, Nets, register_method
 from trainable.methods.erm import erm
-from trainable.methods.groups.group import codes_of
+from trainable.methods.groups.group import GroupsDrawnAlike
 
 
 @register_method(
@@ -29,24 +23,8 @@ from trainable.methods.groups.group import codes_of
     reference="Idrissi et al. 2022, section 3 (RWG by sampling)",
     needs={"bias_labels", "group_counts"},
 )
-class Resample(MethodState):
+class Resample(GroupsDrawnAlike):
     """``erm`` on batches in which all groups are equally probable."""
-
-    def __init__(self, facts: Facts, hyper: Mapping[str, Any]) -> None:
-        super().__init__(facts, hyper)
-        self.codes = codes_of(facts).cpu()
-
-    def order(self, epoch: int, generator: torch.Generator) -> Tensor:
-        """Draw the images of an epoch, as many of each group.
-
-        Args:
-            epoch: Not used.
-            generator: CPU generator of this epoch.
-
-        Returns:
-            Positions, int64 ``[n]``.
-        """
-        return balanced(self.codes, generator)
 
     def step(self, nets: Nets, batch: Batch, ramp: float) -> Losses:
         """Leave the gradients of L_c in f and g, as ``erm`` does.
