@@ -176,10 +176,9 @@ def pairs_of(points: Sequence[Point], sign: float = 1.0) -> Pairs:
 
 def _samples(points: Sequence[Point], seeds: Sequence[int], known: bool, sign: float) -> list[Sample]:
     samples = paired_samples(points, seeds)
-    zero = [Sample(np.zeros(len(seeds)), None if s.left_out is None else np.zeros_like(s.left_out), s.strata)
-            for s in samples]  # fmt: skip
-    turned = samples if sign > 0 else [z.minus(s) for z, s in zip(zero, samples, strict=True)]
-    return turned if known else [Sample(s.values) for s in turned]
+    if sign < 0:
+        samples = [Sample(-s.values, None if s.left_out is None else -s.left_out, s.strata) for s in samples]
+    return samples if known else [Sample(s.values) for s in samples]
 
 
 def _firsts(points: Sequence[Point], sign: float, drawn: dict[tuple[object, ...], Weights]) -> np.ndarray[Any, Any]:
