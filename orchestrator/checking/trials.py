@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -62,6 +63,7 @@ def trial_findings(plan: Plan, seconds: float) -> Iterator[Finding | Doing]:
     groups = len(plan.dataset.classes) * max(1, len(plan.dataset.attributes))
     outcomes: list[tuple[Cell, Outcome]] = []
     left: list[str] = []
+    spent = 0.0
     with registered(plan.config.dataset.name, _cut(plan, cells, max(most, FEWEST_OF_GROUP * groups))):
         for cell in cells:
             what = f"trial of {cell.label}"
@@ -71,12 +73,15 @@ def trial_findings(plan: Plan, seconds: float) -> Iterator[Finding | Doing]:
                 continue
             with kept():
                 findings = list(guarded(what, functools.partial(_trial, plan, cell, outcomes), f"at {_at(cell)}"))
+            spent = time.monotonic() - began
             yield from findings
     if left:
+        # The trials that were tried are the smallest that there are, or took their share of the time.
+        enough = math.ceil(1.5 * len(cells) * max(spent / max(1, len(cells) - len(left)), seconds / len(cells)))
         yield Finding(
             "warn",
             "trials",
-            f"not tried, since {seconds:.0f} s were over: {', '.join(left)}; give --seconds {3 * seconds:.0f}",
+            f"not tried, since {seconds:.0f} s were over: {', '.join(left)}; give --seconds {enough}",
         )
     if outcomes:
         yield Doing("report", "its figures and tables")

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import importlib
 import io
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -89,8 +90,9 @@ def nifti_pixels(data: bytes, name: str, z: int | None) -> NDArray[Any]:
         InputError: nibabel is not installed, or cannot read it, or there is no such slice.
     """
     nibabel = _needed("nibabel", name, "NIfTI")
-    # It prints a line of its own for each odd number in a header.
-    with _worded("nibabel", name), nibabel.imageglobals.LoggingOutputSuppressor():
+    # It prints a line of its own for each odd number in a header, also where it is without handlers.
+    nibabel.imageglobals.logger.setLevel(logging.CRITICAL)
+    with _worded("nibabel", name):
         raw = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
         kind = nibabel.Nifti2Image if int.from_bytes(raw[:4], "little") == 540 else nibabel.Nifti1Image
         volume = nibabel.as_closest_canonical(kind.from_bytes(raw))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,21 @@ def test_orientation_and_time_of_a_volume(tmp_path: Path) -> None:
     assert (flipped == volume[::-1, :, 0].T[::-1]).all()
     series = read_pixels(nifti(tmp_path, shape=(4, 3, 5, 2)), "v.nii.gz#z=1")
     assert (series == np.arange(120).reshape(4, 3, 5, 2)[:, :, 1, 0].T[::-1]).all()
+
+
+def test_an_odd_header_prints_nothing(tmp_path: Path) -> None:
+    """In a process of its own: pytest's handlers would take what else goes to the standard error."""
+    data = bytearray(nifti(tmp_path, "v.nii"))
+    data[70:72] = (32767).to_bytes(2, "little")
+    (tmp_path / "v.nii").write_bytes(data)
+    code = (
+        "import sys; from pathlib import Path; from trainable.data.table.images import read_pixels\n"
+        "try:\n    read_pixels(Path(sys.argv[1]).read_bytes(), 'v.nii')\n"
+        "except ValueError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "v.nii"], capture_output=True, text=True, check=True)
+    assert done.stderr == "" and done.stdout.startswith("v.nii cannot be read by nibabel ("), done
+    assert done.stdout.count("\n") == 1
 
 
 @pytest.mark.parametrize(("package", "name"), [("pydicom", "a.dcm"), ("nibabel", "a.nii.gz")])
