@@ -9,11 +9,15 @@ derivative has a closed form, so that one backward pass is enough: with p = soft
 
     d/dw l(w z, y) at w = 1  =  sum_k p_k z_k - z_y
 
-As in the authors' code both sums are means over the environments, here those in the batch; the weight of the penalty
-is 1 until the warm-up is over (here that of the sweep, ``training.ramp``: theirs lasts 50 to 250 of 501 steps), then
-``a`` = lambda; and where the weight exceeds 1, the whole loss is divided by it, so that gradients stay in proportion.
-The square is that of the batch's gradient, which on small batches exceeds the square of its mean. ``a`` is searched in
-1 to 1e4: the authors took 1e2 to 1e6, DomainBed (arXiv 2007.01434) 1e-1 to 1e5.
+Appendix D estimates the squared gradient without bias, as the product of those of two halves of the batch (the square
+of one batch's gradient would exceed it by the variance between batches); here each environment's images are halved in
+turn, and one with a single image in the batch adds no penalty. A product may be negative, as any estimate of what is
+near 0.
+
+As in the authors' code for colored MNIST both sums are means over the environments, here those in the batch; the weight
+of the penalty is 1 until the warm-up is over (here that of the sweep, ``training.ramp``: theirs lasts 50 to 250 of 501
+steps), then ``a`` = lambda; and where the weight exceeds 1, the whole loss is divided by it, so that gradients stay in
+proportion. ``a`` is searched in 1 to 1e4: the authors took 1e2 to 1e6, DomainBed (arXiv 2007.01434) 1e-1 to 1e5.
 
 Every environment counts the same, whatever its size. Where b is a function of y an environment has a single class, to
 which a constant answer is invariant: the method is not applicable there. Class weights of the sweep are left out.
@@ -56,7 +60,7 @@ def scale_gradients(logits: Tensor, y: Tensor) -> Tensor:
     needs={"bias_labels", "group_counts"},
 )
 class IRM(MethodState):
-    """Risk of each value of b, and its squared derivative over a common factor of the logits."""
+    """Risk of each value of b, and the squared derivative of it over a common factor of the logits."""
 
     def step(self, nets: Nets, batch: Batch, ramp: float) -> Losses:
         """Leave the gradients of IRMv1 in f and g.
@@ -67,7 +71,8 @@ class IRM(MethodState):
             ramp: Below 1 the warm-up is going on.
 
         Returns:
-            The rescaled loss as ``total``, the mean cross-entropy as ``label``, in nats; the penalty as a term.
+            The rescaled loss as ``total``, the mean cross-entropy as ``label``, in nats; the penalty, which may
+            be negative, as a term.
         """
         logits = nets.g(nets.f(batch.x))
         losses = F.cross_entropy(logits, batch.y, reduction="none")
@@ -75,8 +80,12 @@ class IRM(MethodState):
         images = member.sum(dim=0)
         environments = (images > 0).sum().clamp(min=1)
         R = losses @ member / images.clamp(min=1)
-        D = scale_gradients(logits, batch.y) @ member / images.clamp(min=1)
-        penalty = D.square().sum() / environments
+        gradients = scale_gradients(logits, batch.y)
+        turn = (member.cumsum(dim=0) - 1) % 2
+        first, second = member * (1 - turn), member * turn
+        D_1 = gradients @ first / first.sum(dim=0).clamp(min=1)
+        D_2 = gradients @ second / second.sum(dim=0).clamp(min=1)
+        penalty = (D_1 * D_2).sum() / environments
         weight = float(self.hyper["a"]) if ramp >= 1 else 1.0
         total = (R.sum() / environments + weight * penalty) / max(weight, 1.0)
         autograd.backward(total)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import fmean, stdev
 
 import pytest
 import torch
@@ -23,9 +24,10 @@ from tests.trainable.methods.groups.small import (
     stepped,
 )
 from tests.trainable.methods.waits import no_waits
-from trainable.methods.base import Nets
+from trainable.methods.base import Batch, Nets
 from trainable.methods.groups.bias_balance import LEAST
 from trainable.methods.groups.group import codes_of, weights_of
+from trainable.methods.groups.irm import scale_gradients
 
 SOME = torch.tensor([3, 5, 0, 9, 9, 1, 7])
 """A batch with an image twice and without class 1's first group."""
@@ -123,18 +125,20 @@ def test_bias_balance_without_a_bias_label_is_plain() -> None:
 
 
 @pytest.mark.parametrize(("a", "ramp", "weight"), [(50.0, 1.0, 50.0), (50.0, 0.9, 1.0), (0.5, 1.0, 0.5)])
-def test_irm_is_the_squared_gradient_over_a_factor_of_the_logits(a: float, ramp: float, weight: float) -> None:
+def test_irm_multiplies_the_gradients_of_two_halves_over_a_factor_of_the_logits(
+    a: float, ramp: float, weight: float
+) -> None:
     twin, batch = Flat(), batch_of(facts(), SOME)
     losses, net = stepped(begun("irm", facts(), a=a), batch, ramp)
     risks, penalties = [], []
     for b in range(A):
         chosen = batch.attribute == b
         w = torch.ones((), dtype=torch.float64, requires_grad=True)
-        risk = F.cross_entropy(w * twin(batch.x[chosen]), batch.y[chosen])
+        each = F.cross_entropy(w * twin(batch.x[chosen]), batch.y[chosen], reduction="none")
         # Twice differentiated, as the authors do.
-        (gradient,) = torch.autograd.grad(risk, w, create_graph=True)
-        risks.append(risk)
-        penalties.append(gradient.square())
+        halves = [torch.autograd.grad(each[i::2].mean(), w, create_graph=True)[0] for i in (0, 1)]
+        risks.append(each.mean())
+        penalties.append(halves[0] * halves[1])
     total = torch.stack(risks).mean() + weight * torch.stack(penalties).mean()
     agree(net, total / max(weight, 1.0), losses, twin)
     assert float(losses.terms["penalty"]) == pytest.approx(float(torch.stack(penalties).mean().detach()))
@@ -145,9 +149,33 @@ def test_irm_counts_the_environments_of_the_batch() -> None:
     twin, batch = Flat(), batch_of(facts(), first)
     losses, net = stepped(begun("irm", facts(), a=1.0), batch)
     w = torch.ones((), dtype=torch.float64, requires_grad=True)
-    risk = F.cross_entropy(w * twin(batch.x), batch.y)
-    (gradient,) = torch.autograd.grad(risk, w, create_graph=True)
-    agree(net, risk + gradient.square(), losses, twin)
+    each = F.cross_entropy(w * twin(batch.x), batch.y, reduction="none")
+    halves = [torch.autograd.grad(each[i::2].mean(), w, create_graph=True)[0] for i in (0, 1)]
+    agree(net, each.mean() + halves[0] * halves[1], losses, twin)
+
+
+def test_irm_cannot_halve_a_single_image() -> None:
+    twin, batch = Flat(), batch_of(facts(), torch.tensor([0]))
+    losses, net = stepped(begun("irm", facts(), a=1.0), batch)
+    agree(net, F.cross_entropy(twin(batch.x), batch.y), losses, twin)
+    assert float(losses.terms["penalty"]) == 0
+
+
+def test_the_penalty_of_irm_is_right_on_average() -> None:
+    # The square of a batch's own gradient would exceed that of all images by the variance between batches.
+    generator, labels = torch.Generator().manual_seed(0), torch.tensor([0, 1] * 32)
+    logits = torch.randn((64, 2), generator=generator, dtype=torch.float64)
+    wanted = float(scale_gradients(logits, labels).mean()) ** 2
+    found = []
+    for _ in range(4000):
+        index = torch.randint(64, (8,), generator=generator)
+        method = begun("irm", facts())
+        nets = Nets(nn.Identity(), nn.Identity(), None)
+        x, y, alike = logits[index].requires_grad_(), labels[index], torch.zeros(64, dtype=torch.long)
+        batch = Batch(x, y, index[:0], index=index, attributes=alike)
+        found.append(float(method.step(nets, batch, 1.0).terms["penalty"]))
+    mean, error = fmean(found), stdev(found) / len(found) ** 0.5
+    assert abs(mean - wanted) < 3 * error < wanted / 2
 
 
 @pytest.mark.parametrize("name", METHODS)
