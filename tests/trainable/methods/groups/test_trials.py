@@ -69,7 +69,7 @@ def test_they_are_registered_with_their_needs_and_the_ranges_of_all() -> None:
         "group_dro": {"eta"},
         "dfr": set(),
         "bias_balance": set(),
-        "irm": {"a"},
+        "irm": {"a", "anneal"},
         "mixup": {"p_sel"},
     }
     for name in METHODS:
