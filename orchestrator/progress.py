@@ -58,6 +58,7 @@ class Progress:
 
     Attributes:
         budget: Time and money that the sweep may use, and has used.
+        awaits_node: True where no node of the cluster that is there can hold a trial.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Progress:
         self._prices = read_prices()
         limits = dispatcher.config.limits
         self.budget = Budget(limits, self._prices.of_trial, now, dispatcher.totals()[2])
+        self.awaits_node = False
         self._last_write = 0.0
         self._last_line = now
         self._live: Live | None = None
@@ -143,6 +145,7 @@ class Progress:
             "planned_is_exact": exact,
             "finished": finished,
             "running": self._dispatcher.running,
+            "awaits_node": self.awaits_node,
             "slots": budget.slots,
             "seconds": round(budget.seconds(now), 1),
             "eta_seconds": budget.eta_seconds(planned, finished, now),
@@ -178,6 +181,7 @@ def status_line(snapshot: Mapping[str, Any]) -> str:
     bound = "" if snapshot["planned_is_exact"] else "<= "
     eta = snapshot["eta_seconds"]
     counts = {word: sum(cell[word] for cell in snapshot.get("cells", ())) for word in ("pruned", "failed")}
+    now = "waiting for a node that can run them" if snapshot.get("awaits_node") else "running"
     ended = "".join(f", {count} {word}" for word, count in counts.items() if count)
     rest = "" if eta is None else f", about {duration(eta)} to go"
     if snapshot.get("busy"):
@@ -188,7 +192,7 @@ def status_line(snapshot: Mapping[str, Any]) -> str:
         rest += f", {snapshot['cost_in_words']}"
     return (
         f"{snapshot['name']}: {snapshot['finished']} of {bound}{snapshot['planned']} trials finished, "
-        f"{snapshot['running']} running{ended}, {duration(snapshot['seconds'])}{rest}"
+        f"{snapshot['running']} {now}{ended}, {duration(snapshot['seconds'])}{rest}"
     )
 
 

@@ -226,13 +226,18 @@ def ray_log() -> Iterator[None]:
             handler.setLevel(level)
 
 
+def living_nodes() -> list[Mapping[str, float]]:
+    """Resources of each node of the connected cluster that is there now."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
 def cluster_nodes() -> list[Mapping[str, float]]:
     """Resources of each node of the connected cluster.
 
     A cluster that grows is counted at its largest. Waiting trials make it grow: counted at its present size, it would
     never leave zero.
     """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    nodes = living_nodes()
     growing = largest_cluster(_autoscaling_config()) if _is_head_here() else []
     return growing if len(growing) > len(nodes) else nodes
 

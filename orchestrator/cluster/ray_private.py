@@ -16,7 +16,6 @@ import logging
 import os
 import pickle
 import re
-import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 import ray
 
 from orchestrator.process.log import passed_over
+from orchestrator.process.ports import free_ports
 from store.errors import InputError
 from store.object_store import CREDENTIALS
 
@@ -209,12 +209,11 @@ def slow_agents_awaited() -> Iterator[None]:
 
     def start_with_ports(*values: Any, **named: Any) -> Any:
         given = signature.bind_partial(*values, **named)
-        with contextlib.ExitStack() as held:
-            for name in AGENT_PORTS:
-                port = given.arguments.get(name) or _free_port(held)
-                file = Path(given.arguments["session_dir"], f"{name}_{given.arguments['node_id']}")
-                file.write_text(str(port))
-                given.arguments[name] = port
+        for name, free in zip(AGENT_PORTS, free_ports(len(AGENT_PORTS)), strict=True):
+            port = given.arguments.get(name) or free
+            file = Path(given.arguments["session_dir"], f"{name}_{given.arguments['node_id']}")
+            file.write_text(str(port))
+            given.arguments[name] = port
         return start(*given.args, **given.kwargs)
 
     services.start_raylet = start_with_ports if known else start
@@ -222,14 +221,6 @@ def slow_agents_awaited() -> Iterator[None]:
         yield
     finally:
         services.start_raylet = start
-
-
-def _free_port(held: contextlib.ExitStack) -> int:
-    # Held until all are chosen, so that no two are the same.
-    bound = held.enter_context(socket.socket())
-    bound.bind(("127.0.0.1", 0))
-    port: int = bound.getsockname()[1]
-    return port
 
 
 def ensure_token(make_elsewhere: Callable[[], bool]) -> None:

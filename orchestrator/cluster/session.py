@@ -5,6 +5,7 @@ Tune's searcher, scheduler and callbacks (``orchestrator.cluster.tuning``) only 
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -47,11 +48,16 @@ class Session:
     Args:
         run: The run.
         demands: Resources of a trial of each method that has any left, by label.
-        nodes: Gives the resources of each node.
+        nodes: Gives the resources of each node, those that may still join included.
+        living: Gives the resources of each node that is there; None = that is not looked at.
     """
 
     def __init__(
-        self, run: Run, demands: Mapping[str, Demand], nodes: Callable[[], Iterable[Mapping[str, float]]] = tuple
+        self,
+        run: Run,
+        demands: Mapping[str, Demand],
+        nodes: Callable[[], Iterable[Mapping[str, float]]] = tuple,
+        living: Callable[[], Iterable[Mapping[str, float]]] | None = None,
     ) -> None:
         config = run.config
         self.dispatcher = run.dispatcher
@@ -63,7 +69,7 @@ class Session:
         # the value of the trial that just ended was known.
         ahead = 1 if config.search.sampler in ("random", "qmc") else 0
         self.capacity = Capacity(nodes(), demands.values(), run.options.slots, ahead)
-        self._nodes = nodes
+        self._nodes, self._living = nodes, living
         self._counted = time.monotonic()
         self.budget.start_hours(self._counted)
         self.specs: dict[str, TrialSpec] = {}
@@ -138,7 +144,7 @@ class Session:
         }
 
     def look_for_nodes(self) -> None:
-        """Use nodes that have joined since the sweep began."""
+        """Use nodes that have joined since the sweep began, and notice where none that holds a trial is left."""
         now = time.monotonic()
         if now - self._counted < RECOUNT_SECONDS:
             return
@@ -147,6 +153,9 @@ class Session:
         with passed_over("the count of the cluster's nodes"):
             if self.capacity.grow(self._nodes()):
                 self.budget.use_slots(self.capacity.slots, time.monotonic())
+            if self._living is not None:
+                pairs = itertools.product(self.demands.values(), self._living())
+                self.progress.awaits_node = not any(demand.on(node) for demand, node in pairs)
 
     def has_capacity(self, label: str) -> bool:
         """Tell if one more trial of this method may be issued."""

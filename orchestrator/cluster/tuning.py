@@ -19,7 +19,7 @@ from ray.tune.search import Searcher
 from orchestrator.budget import Exhausted
 from orchestrator.cluster.capacity import Demand
 from orchestrator.cluster.loggers import told
-from orchestrator.cluster.nodes import cluster_nodes
+from orchestrator.cluster.nodes import cluster_nodes, living_nodes
 from orchestrator.cluster.ray_private import no_variables_in_runtime_environments, oldest_waiting
 from orchestrator.cluster.same_code import compared
 from orchestrator.cluster.session import Session
@@ -136,7 +136,7 @@ def run_tuner(run: Run, demands: Mapping[str, Demand]) -> Exhausted | None:
         KeyboardInterrupt: SIGINT, SIGTERM or SIGHUP.
     """
     config, driver = run.config, run.writer.driver
-    session = Session(run, demands, cluster_nodes)
+    session = Session(run, demands, cluster_nodes, living_nodes)
     # Tune reads its bound once, and a cluster grows: how many may wait is the session's to say.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000000"
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.process.ports import free_ports
 from tests.integration.support import lnl_sweep_in
 
 BUCKET = "sweeps"
@@ -167,19 +166,8 @@ def make_bucket(server: Server, bucket: str = BUCKET) -> None:
 
 
 def free_port(twice: bool = False) -> int:
-    """A port that nothing listens on; with ``twice``, port + 10000 is one too.
-
-    Below those that the kernel hands out by itself, so that no client of anybody's can take it before the server does.
-    """
-    while True:
-        port = random.SystemRandom().randrange(12000, 22000)
-        try:
-            for number in (port, port + 10000) if twice else (port,):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", number))
-        except OSError:
-            continue
-        return port
+    """A port that nothing listens on; with ``twice``, port + 10000 is one too."""
+    return free_ports(1, 22000, 10000)[0] if twice else free_ports(1)[0]
 
 
 def _started(command: list[str], url: str, log: Path | None = None) -> subprocess.Popen[bytes]:

@@ -39,6 +39,11 @@ def test_the_status_line_marks_an_upper_bound() -> None:
     assert status_line(snapshot()) == "demo: 5 of <= 20 trials finished, 2 running, 1 min 05 s"
 
 
+def test_the_line_where_no_node_can_run_a_trial() -> None:
+    line = status_line(snapshot(awaits_node=True))
+    assert line == "demo: 5 of <= 20 trials finished, 2 waiting for a node that can run them, 1 min 05 s"
+
+
 def test_the_status_line_with_an_exact_plan_and_an_end_in_sight() -> None:
     line = status_line(snapshot(planned_is_exact=True, eta_seconds=90))
     assert line == "demo: 5 of 20 trials finished, 2 running, 1 min 05 s, about 1 min 30 s to go"

@@ -165,6 +165,7 @@ def test_a_node_that_joins_late_copies_for_itself(
             running.wait_for(lambda: has_it(caches["first"], shared), "the first node's copy")
             cluster.remove_node(first)
             assert len(rows(out)) < TRIALS
+            running.wait_for(lambda: "waiting for a node that can run them" in running.text(), "what it waits for")
             add(cluster, "late")
             running.wait_for(lambda: has_it(caches["late"], shared), "the late node's copy")
             assert running.wait(600) == 0, running.text()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.process.ports import free_ports
 from tests.integration.hosts import wait_until
 from tests.integration.planted import PLANTED, holding
 from tests.integration.support import Rows, assert_same_results, decoys, differences, driver, end_session, rows
@@ -40,25 +39,6 @@ def environment() -> dict[str, str]:
     """That of the head and of who talks to it: no other cluster, and no token on the loopback."""
     own = {**PLANTED, "OMP_NUM_THREADS": "1", "RAY_AUTH_MODE": "disabled", "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0"}
     return {**{name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}, **own}
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nothing listens on.
-
-    Above those that Ray keeps for its workers, 10002 to 19999, and below those that the kernel hands out by itself: it
-    takes seconds until they are used.
-    """
-    found: list[int] = []
-    for port in random.SystemRandom().sample(range(20100, 29000), 500):
-        try:
-            with socket.socket() as probe:
-                probe.bind(("", port))
-        except OSError:
-            continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise AssertionError(f"no {count} ports are free")
 
 
 @contextmanager

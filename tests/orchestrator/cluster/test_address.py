@@ -20,14 +20,9 @@ from orchestrator.cli import main
 from orchestrator.cluster import address as address_module
 from orchestrator.cluster import ray_private
 from orchestrator.cluster.address import check_cluster, check_form
+from orchestrator.process.ports import free_ports
 from store.errors import InputError
 from tests.orchestrator.support import TINY
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.mark.parametrize(
@@ -50,7 +45,7 @@ def test_where_nothing_listens_nothing_is_made(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("tiny.yaml").write_text(TINY)
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     words = ["--address", address] if how == "--address" else []
     if not words:
         monkeypatch.setenv("RAY_ADDRESS", address)
@@ -87,7 +82,7 @@ def test_what_listens_is_no_ray(monkeypatch: pytest.MonkeyPatch, capfd: pytest.C
 @pytest.fixture(scope="module")
 def asks_for_token(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of the control process of a Ray that was started where ``~/.ray/auth_token`` exists; it has no node."""
-    home, port = tmp_path_factory.mktemp("home"), free_port()
+    home, port = tmp_path_factory.mktemp("home"), free_ports(1)[0]
     (home / ".ray").mkdir()
     (home / ".ray" / "auth_token").write_text(secrets.token_hex(32))
     program = Path(ray.__file__).parent / "core/src/ray/gcs/gcs_server"

@@ -147,6 +147,18 @@ def test_nodes_that_join_take_trials_and_a_cluster_that_does_not_answer_ends_not
     assert session.progress.snapshot()["slots"] == 2
 
 
+def test_it_is_said_when_no_node_that_is_left_can_run_a_trial(
+    directory: SweepDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, nodes = stopping_config(), [{"CPU": 1.0}]
+    living = iter([[{"CPU": 0.0}, {"CPU": 1.0}], [{"CPU": 0.0}], [], nodes])
+    session = Session(run_of(directory, config), demands_of(config, nodes), lambda: nodes, lambda: next(living))
+    monkeypatch.setattr(session_module, "RECOUNT_SECONDS", 0.0)
+    for waits in (False, True, True, False):
+        session.look_for_nodes()
+        assert session.progress.snapshot()["awaits_node"] is waits
+
+
 def test_a_method_that_fits_on_no_node_keeps_no_other_from_its_end(directory: SweepDirectory) -> None:
     config = stopping_config(methods=["erm", {"name": "lnl", "resources": {"gpu": 1}}], training={"epochs": EPOCHS})
     nodes = [{"CPU": 1.0}]

@@ -17,8 +17,8 @@ near 0.
 As in the authors' code for colored MNIST both sums are means over the environments, here those in the batch; the weight
 of the penalty is 1 for the first ``anneal`` of the trial's steps, then ``a`` = lambda (in place of the sweep's
 ``training.ramp``); and where the weight exceeds 1, the whole loss is divided by it, so that gradients stay in
-proportion. ``a`` is searched in 1 to 1e4 (the authors: 1e2 to 1e6; DomainBed, arXiv 2007.01434: 1e-1 to 1e5), ``anneal``
-in .1 to .5, which are the authors' 50 to 250 of 501 steps; DomainBed's default, 500 of 5000, is ours.
+proportion. ``a`` is searched in 1 to 1e4 (the authors: 1e2 to 1e6; DomainBed, arXiv 2007.01434: 1e-1 to 1e5) and
+``anneal`` in .1 to .5, which are the authors' 50 to 250 of 501 steps; DomainBed's default, 500 of 5000, is ours.
 
 Every environment counts the same, whatever its size. Where b is a function of y an environment has a single class, to
 which a constant answer is invariant: the method is not applicable there. Class weights of the sweep are left out.
