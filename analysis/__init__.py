@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from analysis.many.against_erm import against_erm
     from analysis.many.atlas import atlas_table, breaks_at
     from analysis.many.ranks import ranks
+    from analysis.many.rule_costs import rule_costs
     from analysis.numbers.comparability import shared_properties
     from analysis.numbers.confusion import confusion_by_strength
     from analysis.numbers.epochs import epoch_choice
@@ -81,6 +82,7 @@ _HOME = {
     "published_numbers": "analysis.numbers.published",
     "ranks": "analysis.many.ranks",
     "register_measure": "analysis.points.measures",
+    "rule_costs": "analysis.many.rule_costs",
     "selected_hyperparameters": "analysis.numbers.tables",
     "shared_properties": "analysis.numbers.comparability",
     "summary_table": "analysis.results",
@@ -126,6 +128,7 @@ __all__ = [
     "published_numbers",
     "ranks",
     "register_measure",
+    "rule_costs",
     "selected_hyperparameters",
     "shared_properties",
     "summary_table",

@@ -9,16 +9,17 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.findings import Findings
+from analysis.many.rule_costs import rule_cost_rows
 from analysis.numbers.captions import table_caption, tested, unit_of
-from analysis.numbers.comparisons import compare_curves
+from analysis.numbers.comparisons import AREA
 from analysis.numbers.tables import place_title, table_csv, table_of, test_figures, with_place, with_published
 from analysis.points.measures import WITHOUT_BIAS, measure_of
-from analysis.points.pairing import grid_of
-from analysis.points.points import CEILING, by_label
+from analysis.points.points import CEILING
 from analysis.report import words
 from analysis.report.html import markup as m
 from analysis.report.html.number_table import MOST_ROWS
 from analysis.report.html.switches import per
+from analysis.statistics.intervals import Interval
 from store.rules import ORACLE, rule_name
 
 
@@ -128,22 +129,14 @@ def _areas(findings: Findings, rule: str) -> Markup:
 
 
 def rule_cost_section(findings: Findings) -> Markup:
-    """Compute the cost of the selection rule: each method's area under one rule minus that under the headline rule."""
-    curves = by_label(findings.points)
+    """List what each selection rule costs: each method's area under it minus that under the headline rule."""
     rows: list[list[m.Cell]] = []
-    for key, curve in curves.items():
-        line = next(iter(curve.values())).line
-        if line.rule == findings.headline:
-            continue
-        other = curves.get((*line.like("")[:3], findings.headline, *key[4:]), {})
-        if not other:
-            continue
-        gap = compare_curves(curve, other, grid_of(curves, key), line.label)
+    table = rule_cost_rows(findings.points, findings.headline)
+    for row in table[table["at"] == AREA].to_dict("records"):
+        number = words.signed(Interval(row["difference"], row["low"], row["high"]))
         # Rules that chose the same configurations share their trials: no seed differs.
-        same = not gap.reason and gap.difference.mean == 0 and gap.variance.no_spread
-        text = gap.reason or ("0 (the same configurations)" if same else words.signed(gap.difference))
-        name = findings.line_name({"label": line.label, "facet": line.facet, "sweep": line.sweep})
-        rows.append([name, rule_name(line.rule), text, gap.n_seeds])
+        text = row["reason"] or ("0 (the same configurations)" if row["same"] else number)
+        rows.append([findings.line_name(row), rule_name(row["rule"]), text, row["n_seeds"]])
     if not rows:
         return Markup("")
     words_ = (
@@ -154,8 +147,8 @@ def rule_cost_section(findings: Findings) -> Markup:
             else ""
         )
     )
-    table = m.table(["method", "rule", f"minus {rule_name(findings.headline)}", "seeds"], rows)
-    return m.section("rule-cost", "What the selection rule costs", m.paragraph(words_), table)
+    shown = m.table(["method", "rule", f"minus {rule_name(findings.headline)}", "seeds"], rows)
+    return m.section("rule-cost", "What the selection rule costs", m.paragraph(words_), shown)
 
 
 def measures_table(findings: Findings) -> Markup:
