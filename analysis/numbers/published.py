@@ -1,7 +1,9 @@
 """Published numbers to stand beside one's own: of other networks, palettes and splits, each a single run.
 
 Sources: Kim et al. 2019 (arXiv 1812.10352), section 4.1, a fixed checkpoint; SABAF (arXiv 2310.04955), its figure read
-to +-1 point, chosen on unbiased data; G. Peretz 2020 (galprz/bias-in-medical-imaging), maximum over 30 epochs of test
+to +-1 point, chosen on unbiased data; Bahng et al. 2020 (arXiv 1910.02806), table 1, unbiased accuracy, mean of three
+runs; EnD (arXiv 2103.02023), Biased MNIST, mean of the three runs of a search that were best on unbiased validation
+images (``results.py`` of its code); G. Peretz 2020 (galprz/bias-in-medical-imaging), maximum over 30 epochs of test
 accuracy, slices of one patient on both sides of the split.
 """
 
@@ -17,9 +19,13 @@ from store.columns import BIAS, bias_parameters
 from store.errors import InputError
 
 KIM_2019, SABAF_2023, PERETZ_2020 = "Kim et al. 2019", "SABAF 2023", "Peretz 2020"
+BAHNG_2020, END_2021 = "Bahng et al. 2020", "EnD 2021"
 NOTES = {
     KIM_2019: "another network and palette, one run a point, no interval",
     SABAF_2023: "another network and palette, read off a figure to 0.01, chosen on unbiased data, no interval",
+    BAHNG_2020: "60,000 digits, another network and palette, mean of three runs",
+    END_2021: "60,000 digits, another network and palette, mean of the three of up to 80 trials that were best on "
+    "unbiased validation images",
     PERETZ_2020: "slices of one patient on both sides of the split, about half of the pituitary class unused, no "
     "validation images, highest of 30 epochs' test accuracies, one run",
 }
@@ -44,6 +50,14 @@ _SABAF = {
     "lnl": ("LNL", (13, 20, 30, 49, 70, 77, 87, 91, 94)),
     "end": ("EnD", (14, 24, 31, 44, 60, 76, 85, 90, 93)),
 }
+_SHARES = (0.99, 0.995, 0.997, 0.999)
+_BIASED_DIGITS = {
+    BAHNG_2020: {
+        "erm": ("vanilla", (0.891, 0.721, 0.334, 0.104)),
+        "rebias": ("ReBias", (0.881, 0.760, 0.642, 0.227)),
+    },
+    END_2021: {"end": ("EnD", (0.9602, 0.9392, 0.8370, 0.5230))},
+}
 _PERETZ = [
     ("erm", "ResNet-18", rho, 0.0, accuracy)
     for rho, accuracy in zip(
@@ -60,7 +74,7 @@ def published_numbers(dataset: str) -> pd.DataFrame:
     """List the published accuracies on a data set.
 
     Args:
-        dataset: Registered name; ``coloured_digits`` and ``brain_mri`` have numbers.
+        dataset: Registered name; ``coloured_digits``, ``biased_digits`` and ``brain_mri`` have numbers.
 
     Returns:
         ``source``, ``method`` (our name), ``name`` (theirs), ``bias_axis``, ``bias_value``, ``bias_gamma`` (missing
@@ -87,10 +101,20 @@ def published_numbers(dataset: str) -> pd.DataFrame:
             for variance, percent in zip(_SABAF_VARIANCES, percents, strict=True)
         ]
         return pd.DataFrame([*kim, *sabaf], columns=_COLUMNS)
+    if dataset == "biased_digits":
+        shares = [
+            (source, method, name, "rho", share, math.nan, accuracy)
+            for source, methods in _BIASED_DIGITS.items()
+            for method, (name, accuracies) in methods.items()
+            for share, accuracy in zip(_SHARES, accuracies, strict=True)
+        ]
+        return pd.DataFrame(shares, columns=_COLUMNS)
     if dataset == "brain_mri":
         rows = [(PERETZ_2020, method, name, "rho", rho, gamma, a) for method, name, rho, gamma, a in _PERETZ]
         return pd.DataFrame(rows, columns=_COLUMNS)
-    raise InputError(f"published numbers exist for brain_mri and coloured_digits, but got '{dataset}': leave them out")
+    raise InputError(
+        f"published numbers exist for biased_digits, brain_mri and coloured_digits, but got '{dataset}': leave them out"
+    )
 
 
 def published_or_none(dataset: str) -> pd.DataFrame:
