@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.changes import mark_seeds_added
+from analysis.figures.small_multiples import multiples
 from analysis.loading import counted, load, load_history, load_predictions, load_splits, section
 from analysis.many.against_erm import difference_rows
 from analysis.many.ranks import rank_rows
@@ -90,6 +92,20 @@ class Findings:
     def metric(self) -> str:
         """The metric in words."""
         return self.column.removeprefix("test_").replace("_", " ").replace("auroc", "AUROC")
+
+    @functools.cached_property
+    def panel_order(self) -> list[str]:
+        """Labels in the order of the panels of the headline rule's curve, so that no figure moves one.
+
+        Highest mean over the axis first; none of few methods.
+        """
+        if not many(self.curve):
+            return []
+        try:
+            return [panel.label for panel in multiples(self.curve, rule=self.headline).panels]
+        # The headline rule has no finished trial yet.
+        except InputError:
+            return []
 
     def line_name(self, row: Mapping[Any, Any]) -> str:
         """Name a line in a table: the method's label, its facet, and its sweep where there are several."""

@@ -90,10 +90,10 @@ def report_figures(findings: Findings) -> dict[str, go.Figure]:
     plot_curve = plot_small_multiples if many(findings.curve) else plot_accuracy_vs_bias
     for rule in findings.rules:
         add(f"curve-{rule}", plot_curve, findings.curve, rule=rule, metric=findings.metric, **common)
-    rule = findings.headline
+    rule, order = findings.headline, findings.panel_order
     for column, (curve, measure, null) in own_figures(findings.measures).items():
         title = f"{', '.join(curve['dataset'].unique())}: {measure.name} against bias, chosen by {rule_name(rule)}"
-        add(f"measure-{column}", plot_measure, curve, measure, null, rule=rule, title=title, **common)
+        add(f"measure-{column}", plot_measure, curve, measure, null, order, rule=rule, title=title, **common)
     for sweep in findings.sweeps:
         mark = f"-{sweep.name}" if len(findings.sweeps) > 1 else ""
         trials = findings.trials[findings.trials["sweep"] == sweep.name]

@@ -96,6 +96,7 @@ class CurveFigure:
         published: Published numbers beside them.
         unbiased_at: Bias value without any bias, where the axis holds it.
         levels: Values marked by a line across, such as the accuracy of guessing.
+        level_name: Name of these values.
         null: Ends of the grey band of null values.
         natural: Places of the data as they are.
     """
@@ -109,6 +110,7 @@ class CurveFigure:
     published: tuple[Source, ...] = ()
     unbiased_at: float | None = None
     levels: tuple[float, ...] = ()
+    level_name: str = "guessing"
     null: tuple[float, float] | None = None
     natural: tuple[Mark, ...] = ()
 

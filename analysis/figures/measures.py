@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 
 from analysis.figures.curve import CurveFigure, curve_figure
 from analysis.figures.plotly_curve import draw_curve
-from analysis.points.measures import NULL_VALUES, Measure, measure_of
+from analysis.figures.small_multiples import draw_multiples, panels_of
+from analysis.points.measures import NULL_VALUES, Measure, many, measure_of
 
 _KEY = ["sweep", "dataset", "network", "rule", "facet", "label", "bias_axis", "bias_value"]
 _BETTER = {"higher": "higher is better", "lower": "lower is better", "0": "0 is best"}
@@ -27,18 +28,27 @@ def measure_figure(
     figure = curve_figure(curve, metric=f"{measure.name} ({_BETTER[measure.better]})", **options)
     # The best value is marked, and stays in view.
     if measure.better == "0":
-        return replace(figure, levels=(*figure.levels, 0.0), y_range=_with(figure.y_range, 0.0, 0.0))
+        return replace(figure, levels=(0.0,), level_name="the best value", y_range=_with(figure.y_range, 0.0, 0.0))
     ends = null_range(null, str(options.get("rule") or curve["rule"].iloc[0]))
     return figure if ends is None else replace(figure, null=ends, y_range=_with(figure.y_range, *ends))
 
 
-def plot_measure(curve: pd.DataFrame, measure: Measure, null: pd.DataFrame | None = None, **options: Any) -> go.Figure:
+def plot_measure(
+    curve: pd.DataFrame,
+    measure: Measure,
+    null: pd.DataFrame | None = None,
+    order: Sequence[str] | None = None,
+    **options: Any,
+) -> go.Figure:
     """Draw a test column against bias, with the level of a perfect network in a finite sample.
+
+    Many methods have a panel each, as in the headline curve.
 
     Args:
         curve: What ``accuracy_vs_bias`` returned for the column.
         measure: What it measures.
         null: The same of its null value, or None.
+        order: Labels in the order of the panels of many methods; None = by name.
         **options: As ``plot_accuracy_vs_bias`` takes them.
 
     Returns:
@@ -47,7 +57,26 @@ def plot_measure(curve: pd.DataFrame, measure: Measure, null: pd.DataFrame | Non
     Raises:
         InputError: As ``plot_accuracy_vs_bias``.
     """
-    return draw_curve(measure_figure(curve, measure, null, **options))
+    return draw_one_or_panels(measure_figure(curve, measure, null, **options), many(curve), order)
+
+
+def draw_one_or_panels(figure: CurveFigure, panels: bool, order: Sequence[str] | None = None) -> go.Figure:
+    """Draw a figure beside the headline curve: in one picture, or a panel for each method.
+
+    Args:
+        figure: The figure, computed already.
+        panels: True = a panel for each method.
+        order: Labels in the order of the panels; None = by name.
+
+    Returns:
+        The plotly figure.
+
+    Raises:
+        InputError: Panels are asked for, and there is no method besides plain training and the ceiling.
+    """
+    if not panels:
+        return draw_curve(figure)
+    return draw_multiples(panels_of(figure, "name" if order is None else order, "in the order of the headline curve"))
 
 
 def null_range(null: pd.DataFrame | None, rule: str) -> tuple[float, float] | None:

@@ -28,6 +28,7 @@ REFERENCES = ("erm", "ceiling")
 Order = Literal["mean", "strongest", "name", "given"]
 _COLUMNS, _NARROW_COLUMNS = 3, 2
 _PANEL, _GAP, _BOTTOM = 112, 30, 92
+_TITLE_LINE = 16
 _NOTE = 100
 """Letters of a line under the title."""
 _MUTED = {"erm": ("rgba(213, 94, 0, 0.6)", "solid"), "ceiling": ("rgba(128, 128, 128, 0.9)", "dash")}
@@ -89,7 +90,31 @@ def multiples(curve: pd.DataFrame, *, order: Order | Sequence[str] = "mean", **o
     """
     if isinstance(order, str) and order not in ORDERS:
         raise InputError(f"order must be one of {', '.join(ORDERS)}, or a list of labels, but got {order!r}")
-    figure = curve_figure(curve, **options)
+    return panels_of(curve_figure(curve, **options), order)
+
+
+def panels_of(
+    figure: CurveFigure, order: Order | Sequence[str] = "mean", words: str = "in the order given"
+) -> Multiples:
+    """Give each method of a figure a panel.
+
+    Args:
+        figure: The figure, computed already.
+        order: One of ``ORDERS``, or labels, those that are not among them last.
+        words: The order in words, where it is a list of labels.
+
+    Returns:
+        The panels.
+
+    Raises:
+        InputError: There is no method besides plain training and the ceiling.
+
+    Example:
+        >>> import analysis
+        >>> curve = analysis.accuracy_vs_bias(analysis.example(), rules=["val_counterfactual"])
+        >>> [panel.label for panel in panels_of(curve_figure(curve[curve["facet"] == "gamma = 0"]), "name").panels][:2]
+        ['blind_eye', 'grl']
+    """
     spaced = figure.axis.column == "bias_value"
     places = tuple(float(i) for i in range(len(figure.axis.ticks))) if spaced else figure.axis.ticks
     lines = tuple(_placed(line, figure) if spaced else line for line in figure.lines)
@@ -99,7 +124,7 @@ def multiples(curve: pd.DataFrame, *, order: Order | Sequence[str] = "mean", **o
         raise InputError("small multiples need a method besides erm and the ceiling, but there is none: add one")
     panels = [Panel(label, tuple(line for line in lines if line.label == label)) for label in labels]
     title = f"{figure.axis.title} (the values measured, at equal distances)" if spaced else figure.axis.title
-    words = ORDERS[order] if isinstance(order, str) else "in the order of the headline rule"
+    words = ORDERS[order] if isinstance(order, str) else words
     shown = replace(figure, lines=lines)
     return Multiples(shown, tuple(_ordered(panels, order)), beside, words, places, title)
 
@@ -226,6 +251,8 @@ def draw_multiples(content: Multiples) -> go.Figure:
     figure.update_layout(**layout(""))
     figure.update_layout(title={"text": f"{title}{note}", "yanchor": "top", "yref": "container"})
     top = 64 + 17 * len(under)
+    # On a phone the legend has a line for each of its two entries, and the title of the x axis some.
+    more = 28 + _TITLE_LINE * (len(_title_lines(content)) - 1)
     figure.update_layout(title_y=1 - 16 / (top + wide["height"]), title_x=0, title_xanchor="left", title_font_size=16)
     figure.update_layout(
         height=top + wide["height"],
@@ -234,8 +261,8 @@ def draw_multiples(content: Multiples) -> go.Figure:
         hovermode="closest",
         meta={
             "narrow": {
-                "height": narrow["height"] + 28,
-                "margin": {"b": _BOTTOM + 28},
+                "height": narrow["height"] + more,
+                "margin": {"b": _BOTTOM + more},
                 "top": 20,
                 "annotations": _in_lines(content),
                 **narrow["axes"],
@@ -250,8 +277,9 @@ def draw_multiples(content: Multiples) -> go.Figure:
 def _under(content: Multiples) -> str:
     sources = [source.name for source in content.shown.published if source.visible]
     hollow = f"hollow: published, {sources[0]}, other networks" if sources else ""
-    level = "dotted: guessing" if content.shown.levels else ""
-    parts = [content.shown.note, f"panels: {content.order}", level, hollow]
+    level = f"dotted: {content.shown.level_name}" if content.shown.levels else ""
+    null = "grey: null value, perfectly calibrated" if content.shown.null is not None else ""
+    parts = [content.shown.note, f"panels: {content.order}", level, null, hollow]
     return "; ".join(part for part in parts if part)
 
 
@@ -335,8 +363,12 @@ def _grid(content: Multiples, columns: int) -> dict[str, Any]:
 
 def _in_lines(content: Multiples) -> list[dict[str, Any]]:
     """Changes of the annotations on a phone, in their order: the title of the x axis in lines."""
-    words = textwrap.wrap(_x_title(content), 46)
-    return [{"text": "<br>".join(map(safe, words)), "yshift": -62}]
+    words = _title_lines(content)
+    return [{"text": "<br>".join(map(safe, words)), "yshift": -46 - _TITLE_LINE // 2 * (len(words) - 1)}]
+
+
+def _title_lines(content: Multiples) -> list[str]:
+    return textwrap.wrap(_x_title(content), 46)
 
 
 def _x_title(content: Multiples) -> str:
@@ -361,6 +393,12 @@ def _annotate(figure: go.Figure, content: Multiples) -> None:
             figure.add_annotation(
                 text="n/a", name="absent", hovertext="not applicable", x=place, xref=_name("x", i), y=0,
                 yanchor="bottom", yref=where["yref"], **common,
+            )  # fmt: skip
+        if content.shown.null is not None:
+            low, high = content.shown.null
+            figure.add_shape(
+                type="rect", x0=0, x1=1, y0=low, y1=high, xref=where["xref"], yref=_name("y", i), layer="below",
+                fillcolor="rgba(128, 128, 128, 0.25)", line={"width": 0},
             )  # fmt: skip
         for level in content.shown.levels:
             figure.add_shape(

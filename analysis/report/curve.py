@@ -7,9 +7,10 @@ from typing import Any, Literal
 import pandas as pd
 from markupsafe import Markup
 
+from analysis.figures.curve import curve_figure
 from analysis.figures.measures import null_words, own_figures, plot_measure, with_null
 from analysis.figures.plotly_curve import plot_accuracy_vs_bias
-from analysis.figures.small_multiples import Order, draw_multiples, multiples
+from analysis.figures.small_multiples import draw_multiples, multiples, panels_of
 from analysis.findings import Findings
 from analysis.numbers.published import published_or_none
 from analysis.points.measures import Measure, many, shown
@@ -152,13 +153,6 @@ def strip(findings: Findings) -> Markup:
     return m.together(pieces)
 
 
-def _panel_order(findings: Findings, rule: str) -> Order | list[str]:
-    """Order the panels by the headline rule's means, so that another rule moves none of them."""
-    if rule == findings.headline:
-        return "mean"
-    return [panel.label for panel in multiples(findings.curve, rule=findings.headline).panels]
-
-
 def _views(
     findings: Findings,
     curve: pd.DataFrame,
@@ -195,7 +189,7 @@ def _views(
                 "names": findings.names(),
             }
             if measure is not None:
-                figure = plot_measure(curve, measure, null, **options)
+                figure = plot_measure(curve, measure, null, findings.panel_order, **options)
             else:
                 options |= {
                     "metric": y_title,
@@ -204,8 +198,12 @@ def _views(
                     # Only where some stand beside points of one's own, which they are to be compared with.
                     "published": published if len(findings.beside) else None,
                 }
-                if many(curve):
-                    figure = draw_multiples(multiples(curve, order=_panel_order(findings, rule), **options))
+                if many(curve) and rule == findings.headline:
+                    figure = draw_multiples(multiples(curve, **options))
+                elif many(curve):
+                    # Another rule moves no panel.
+                    words_ = "in the order of the headline rule"
+                    figure = draw_multiples(panels_of(curve_figure(curve, **options), findings.panel_order, words_))
                 else:
                     figure = plot_accuracy_vs_bias(curve, **options)
         except InputError:

@@ -2,9 +2,30 @@
 (() => {
   const narrow = window.matchMedia("(max-width: 600px)");
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  // Views after the first hold what differs from it (switches.py), traces by their uid.
+  const isObject = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+  function merged(base, change) {
+    const whole = Array.isArray(base) ? [...base] : { ...base };
+    for (const [name, value] of Object.entries(change)) {
+      if (value === null) delete whole[name];
+      else if (isObject(value) && "[]" in value) whole[name] = merged(whole[name], value["[]"]);
+      else whole[name] = isObject(value) && isObject(whole[name]) ? merged(whole[name], value) : value;
+    }
+    return whole;
+  }
+  function expanded([first, ...others]) {
+    const traces = Object.fromEntries(first.data.map((trace) => [trace.uid, trace]));
+    const views = [first, ...others.map((view) => ({
+      ...view,
+      layout: merged(first.layout, view.layout),
+      data: view.data.map((trace) => merged(traces[trace.uid ?? ""] ?? {}, trace)),
+    }))];
+    return views.map((view) => ({ ...view, data: view.data.map(({ uid, ...trace }) => trace) }));
+  }
+
   const plots = [...document.querySelectorAll(".plot")].map((div) => ({
     div,
-    views: JSON.parse(document.querySelector(`script[data-for="${div.id}"]`).textContent),
+    views: expanded(JSON.parse(document.querySelector(`script[data-for="${div.id}"]`).textContent)),
   }));
   const buttons = [...document.querySelectorAll("button[data-switch]")];
   const state = {};
@@ -44,7 +65,7 @@
     if (layout.title?.text) {
       // The second line, a note, is a span: it is broken as a title of its own.
       const [title, note] = layout.title.text.split(/<br>(?=<span)/);
-      const words = note ? note.replace(/<[^>]+>/g, "") : "";
+      const words = note ? note.replaceAll("<br>", " ").replace(/<[^>]+>/g, "") : "";
       const lines = [...wrap(title, 40).split("<br>"), ...(words ? wrap(words, 52).split("<br>") : [])];
       layout.title.text = [
         wrap(title, 40),

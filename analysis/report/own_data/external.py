@@ -8,11 +8,11 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.figures.curve import curve_figure
-from analysis.figures.plotly_curve import draw_curve
+from analysis.figures.measures import draw_one_or_panels
 from analysis.findings import Findings
 from analysis.numbers.captions import table_caption
 from analysis.numbers.tables import cell_text
-from analysis.points.measures import METRICS, shown
+from analysis.points.measures import METRICS, many, shown
 from analysis.report import words
 from analysis.report.html import markup as m
 from analysis.report.html.number_table import fit, numbers
@@ -131,7 +131,8 @@ def _views(findings: Findings, curve: pd.DataFrame, rule: str, when: dict[str, s
         )
     except InputError:
         return []
-    return [View(when, draw_curve(figure), words.curve_summary(shown(curve, curve.attrs.get("column")), metric, rule))]
+    drawn = draw_one_or_panels(figure, many(curve), findings.panel_order)
+    return [View(when, drawn, words.curve_summary(shown(curve, curve.attrs.get("column")), metric, rule))]
 
 
 def _beside(findings: Findings, rows: pd.DataFrame, metric: str, rule: str, name: str) -> Markup:

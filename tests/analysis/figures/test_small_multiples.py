@@ -17,9 +17,10 @@ from matplotlib.figure import Figure
 import analysis
 from analysis.figures.bias_axis import make_axis
 from analysis.figures.curve import curve_figure
+from analysis.figures.measures import plot_measure
 from analysis.figures.print import _TYPE, WIDTHS_MM, draw, draw_panels
 from analysis.figures.small_multiples import multiples
-from analysis.points.measures import many
+from analysis.points.measures import many, measure_of
 from store.errors import InputError
 
 
@@ -82,6 +83,37 @@ def test_one_strength_and_two_methods_have_panels_too(curve: pd.DataFrame) -> No
     assert not many(two) and titles(analysis.plot_small_multiples(two)) == ["lnl", "grl"]
     with pytest.raises(InputError, match="need a method besides erm and the ceiling"):
         analysis.plot_small_multiples(curve[curve["label"] == "erm"])
+
+
+def test_other_test_figures_have_a_panel_for_each_method_too(many_dir: Path, curve: pd.DataFrame) -> None:
+    trials, predictions = analysis.load(many_dir), analysis.load_predictions(many_dir)
+    flips = analysis.accuracy_vs_bias(trials, predictions, column="flip_rate")
+    order = titles(analysis.plot_small_multiples(curve))
+    figure = plot_measure(flips, measure_of("flip_rate"), None, order)
+    assert titles(figure) == order and "in the order of the headline curve" in figure.layout.title.text
+    assert titles(plot_measure(flips, measure_of("flip_rate"))) == sorted(order)
+    (y_title,) = (a.text for a in figure.layout.annotations if a.name == "y title")
+    assert y_title == "flip rate (lower is better)"
+    beside = {t.name for t in figure.data if t.meta == "beside"}
+    assert beside == {"erm", "trained without bias"}, "the ceiling is none of a figure of another test variant"
+
+
+def test_a_best_value_and_null_values_are_marked_in_every_panel(curve: pd.DataFrame) -> None:
+    null = curve.assign(mean=0.04)
+    null.loc[null["label"] == "lnl", "mean"] = 0.06
+    figure = plot_measure(curve, measure_of("ece"), null)
+    bands = [shape for shape in figure.layout.shapes if shape.type == "rect"]
+    assert {(b.y0, b.y1) for b in bands} == {(0.04, 0.06)} and len({b.yref for b in bands}) == 16
+    assert "grey: null value" in figure.layout.title.text and "guessing" not in figure.layout.title.text
+    signed = plot_measure(curve, measure_of("confidence_gap"))
+    levels = [shape for shape in signed.layout.shapes if shape.type == "line"]
+    assert {level.y0 for level in levels} == {0.0} and len(levels) == 16
+    assert "dotted: the best value" in signed.layout.title.text
+
+
+def test_few_methods_share_one_picture_of_another_test_figure(curve: pd.DataFrame) -> None:
+    few = curve[curve["label"].isin(["erm", "lnl", "grl", "ceiling"])]
+    assert titles(plot_measure(few, measure_of("ece"))) == []
 
 
 # ---------------------------------------------------------------------- print
@@ -150,6 +182,7 @@ def test_the_report_of_many_methods(many_dir: Path, tmp_path: Path) -> None:
     assert len(text) < 6e6
     assert '<section id="ranks">' in text and '<section id="against-erm">' in text
     assert "panels: highest mean over the axis first" in text
+    assert text.count("in the order of the headline curve") >= 1
     assert "cannot be told from the best" in text and "123 tests are made here" in text
     names = {path.stem for path in analysis.write_csv(many_dir, tmp_path / "csv")}
     assert {"ranks", "against_erm"} <= names
