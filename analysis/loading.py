@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -14,6 +15,8 @@ import pyarrow.compute as pc
 import yaml
 
 from analysis.candidates import SEARCH_SEEDS
+from analysis.carried.images import with_images
+from analysis.carried.pressures import with_pressures
 from analysis.many_sweeps import beside
 from analysis.natural import with_natural
 from analysis.not_applicable import with_absent
@@ -27,6 +30,8 @@ from store.sheet.external import PREFIX
 from store.sheet.sheet import Sheet, mapping_in
 
 # The same safe loader in C, ten times as fast, where PyYAML was built with it.
+_CELLS = re.compile(rb"^cells:.*\n(?:[ \-].*\n|\n)*", re.MULTILINE)
+"""The cells in the text of ``sweep.yaml``."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -66,8 +71,11 @@ def load(directories: Location | Sequence[Location], superseded: bool = False) -
         str(frame["sweep"].iloc[0]): _telling_sheet(open_folder(at)) for frame, at in zip(frames, places, strict=True)
     }
     known = {sweep: sheet for sweep, sheet in sheets.items() if sheet is not None}
+    # The cells of a sheet may have been left out: what they tell is empty then.
     counting = trials if superseded else counted(trials)
     with_absent(counting, {sweep: sheet.not_applicable for sweep, sheet in known.items()})
+    with_pressures(counting, {sweep: sheet.pressures for sweep, sheet in known.items()})
+    with_images(counting, known)
     return with_natural(counting, {sweep: sheet.natural for sweep, sheet in known.items()})
 
 
@@ -235,14 +243,20 @@ section = mapping_in
 
 
 def _telling_sheet(folder: SweepFiles) -> Sheet | None:
-    """Sheet of a sweep that knows the bias of its data as they are, or places where a method is not applicable."""
+    """Sheet of a sweep, without its cells unless one of them is not applicable."""
     try:
         content = folder.read("sweep.yaml")
     except FileNotFoundError:
         return None
+    if b"not_applicable:" in content:
+        return Sheet(read_config(folder))
     # Reading the YAML of many cells takes longer than reading their rows.
-    tells = b"natural:" in content or b"not_applicable:" in content
-    return Sheet(read_config(folder)) if tells else None
+    try:
+        config = yaml.load(_CELLS.sub(b"", content), Loader=_LOADER)
+    # Another part refers to something in the cells.
+    except yaml.YAMLError:
+        config = read_config(folder)
+    return Sheet(config if isinstance(config, Mapping) else {})
 
 
 def _places(directories: Location | Sequence[Location]) -> Sequence[Location]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.carried.images import IMAGES
+from analysis.carried.pressures import CARRIED_PRESSURES
 from analysis.not_applicable import NOT_APPLICABLE
 from store.sheet.natural import NaturalBias, natural_of
 
@@ -17,7 +19,7 @@ Plain numbers and texts, since pandas copies ``attrs`` and writes them as JSON.
 """
 
 
-CARRIED = (NATURAL, NOT_APPLICABLE)
+CARRIED = (NATURAL, NOT_APPLICABLE, CARRIED_PRESSURES, IMAGES)
 """Keys that a frame hands on to those computed from it."""
 
 
@@ -65,7 +67,7 @@ def natural_in(frame: pd.DataFrame) -> dict[str, NaturalBias]:
 
 
 def like(frame: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
-    """Hand on to a frame what the one that it was computed from carries: the bias of the data, and absent places.
+    """Hand on to a frame what its source carries: the bias and the making of the data, absent places and weights.
 
     Args:
         frame: The new rows.

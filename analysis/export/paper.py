@@ -14,7 +14,6 @@ from analysis.figures.notes import note_of
 from analysis.figures.print import write_curve
 from analysis.findings import Findings
 from analysis.numbers.captions import table_caption
-from analysis.numbers.published import NOTES
 from analysis.numbers.tables import table_csv, table_of, with_place, with_published
 from analysis.writing import out_folder, write_text
 from store.errors import InputError
@@ -86,8 +85,8 @@ def table_tex(findings: Findings) -> str:
         here = findings.here[(findings.here["rule"] == findings.headline) & (findings.here["dataset"] == dataset)]
         table = with_place(table_of(group), group, here)
         parts.append(_tabular(with_published(table, beside, findings.headline), f"{dataset}, {axis}"))
-    sources = findings.beside["source"].unique()
-    notes = [f"{source}: {NOTES[source]}." for source in sources]
+    sources = findings.beside.drop_duplicates("source")
+    notes = [f"{row['source']}: {row['note']}." for row in sources.to_dict("records")]
     note = "; ".join(dict.fromkeys(sweep.note for sweep in findings.sweeps if sweep.note)) or note_of(rows["dataset"])
     sentence = table_caption(rows, findings.metric, findings.headline)
     caption = " ".join([sentence, *([f"Note: {note}."] if note else []), *notes])

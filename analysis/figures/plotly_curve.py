@@ -235,7 +235,7 @@ def _published(source: Source) -> list[go.Scatter]:
                     "line": {"width": 1.5},
                     "opacity": 0.85,
                 },
-                hovertemplate=f"{safe(marks.name)}, {safe(source.name)}: %{{y:.4g}}<extra>published, one run</extra>",
+                hovertemplate=f"{safe(marks.name)}, {safe(source.name)}: %{{y:.4g}}<extra>published</extra>",
                 uid=trace_id(f"published/{source.name}/{marks.method}/{marks.name}"),
                 **common,
             )

@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from analysis.carried.pressures import pressures_of
 from analysis.figures.learning import DrawnCurve, whole_numbers
 from analysis.figures.natural import Mark, category_places, natural_marks
 from analysis.figures.style import axis, layout, safe, styles
 from analysis.numbers.search import expected_validation, lambda_map
 from analysis.numbers.tables import headline_rule
+from store.columns import PRESSURES
 from store.errors import InputError
 from store.rules import rule_name
 
@@ -27,7 +29,7 @@ class SearchMap:
 
     Attributes:
         title: Its title.
-        parameter: ``lambda_`` or ``mu``.
+        parameter: The weight, such as ``lambda_`` or ``mu``.
         bias_axis: The bias parameter.
         rows: Rows of ``analysis.lambda_map``, weak bias first.
         floor: Where a weight of 0 is drawn on the logarithmic axis.
@@ -47,7 +49,7 @@ def search_map(rows: pd.DataFrame, parameter: str, title: str | None = None) -> 
 
     Args:
         rows: What ``analysis.lambda_map`` returned for one method; at least one with the parameter.
-        parameter: ``lambda_`` or ``mu``.
+        parameter: The weight, such as ``lambda_`` or ``mu``.
         title: Title; default: in words.
 
     Returns:
@@ -74,7 +76,7 @@ def search_map(rows: pd.DataFrame, parameter: str, title: str | None = None) -> 
 
 
 def plot_lambda_map(
-    trials: pd.DataFrame, label: str, parameter: str = "lambda_", rule: str | None = None, title: str | None = None
+    trials: pd.DataFrame, label: str, parameter: str | None = None, rule: str | None = None, title: str | None = None
 ) -> go.Figure:
     """Draw the search trials of one method: validation value over (bias value, weight), the chosen ones ringed.
 
@@ -83,7 +85,8 @@ def plot_lambda_map(
     Args:
         trials: What ``analysis.load`` returned.
         label: The method.
-        parameter: ``lambda_`` or ``mu``.
+        parameter: The weight of a debiasing term, such as ``lambda_``, ``mu`` or ``alpha``; default: the first that was
+            searched.
         rule: Selection rule whose validation value is shown; default: the headline rule.
         title: Title; default: in words.
 
@@ -101,9 +104,30 @@ def plot_lambda_map(
     """
     rule = rule or headline_rule(trials)
     rows = lambda_map(trials, label, rule)
-    if rows[parameter].isna().all():
+    parameter = parameter or searched_weight(trials, rows) or PRESSURES[0]
+    if parameter not in rows or rows[parameter].isna().all():
         raise InputError(f"a map needs search trials with {parameter}, but {label} has none under {rule}: search first")
     return draw_map(search_map(rows, parameter, title))
+
+
+def searched_weight(trials: pd.DataFrame, rows: pd.DataFrame) -> str | None:
+    """Find the weight that a map of a method shows: the first that was searched, as one that was fixed makes no map.
+
+    Args:
+        trials: What ``analysis.load`` returned.
+        rows: Rows of ``analysis.lambda_map`` of one method.
+
+    Returns:
+        Its name; None where no weight was searched.
+
+    Example:
+        >>> rows = pd.DataFrame({"sweep": "s", "label": "grl", "lambda_": None, "mu": [0.1, 0.4]})
+        >>> searched_weight(pd.DataFrame(), rows)
+        'mu'
+    """
+    lines = rows[["sweep", "label"]].drop_duplicates().itertuples(index=False)
+    own = [name for sweep, label in lines for name in pressures_of(trials, str(sweep), str(label))]
+    return next((name for name in (*own, *PRESSURES) if name in rows and rows[name].nunique() > 1), None)
 
 
 def draw_map(shown: SearchMap) -> go.Figure:

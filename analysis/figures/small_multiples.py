@@ -316,7 +316,7 @@ def _published(content: Multiples, panel: Panel) -> list[go.Scatter]:
             mode="markers",
             showlegend=False,
             marker={"size": 8, "symbol": f"{marks.style.symbol}{source.mark}", "color": marks.style.color},
-            hovertemplate=f"{safe(marks.name)}, {safe(source.name)}: %{{y:.4g}}<extra>published, one run</extra>",
+            hovertemplate=f"{safe(marks.name)}, {safe(source.name)}: %{{y:.4g}}<extra>published</extra>",
             meta="published",
         )
         for source in content.shown.published

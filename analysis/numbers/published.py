@@ -15,14 +15,16 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.carried.images import IMAGES
 from store.columns import BIAS, bias_parameters
 from store.errors import InputError
 
 KIM_2019, SABAF_2023, PERETZ_2020 = "Kim et al. 2019", "SABAF 2023", "Peretz 2020"
 BAHNG_2020, END_2021 = "Bahng et al. 2020", "EnD 2021"
 NOTES = {
-    KIM_2019: "another network and palette, one run a point, no interval",
-    SABAF_2023: "another network and palette, read off a figure to 0.01, chosen on unbiased data, no interval",
+    KIM_2019: "60,000 digits, another network and palette, one run a point, no interval",
+    SABAF_2023: "60,000 digits, another network and palette, read off a figure to 0.01, chosen on unbiased data, no "
+    "interval",
     BAHNG_2020: "60,000 digits, another network and palette, mean of three runs",
     END_2021: "60,000 digits, another network and palette, mean of the three of up to 80 trials that were best on "
     "unbiased validation images",
@@ -30,6 +32,11 @@ NOTES = {
     "validation images, highest of 30 epochs' test accuracies, one run",
 }
 """Facts that a reader must know before comparing with a source."""
+
+_MNIST = "LeCun et al. 1998 (MNIST"
+_DIGITS = 60_000
+_TAKEN_OF = {KIM_2019: _MNIST, SABAF_2023: _MNIST, BAHNG_2020: _MNIST, END_2021: _MNIST}
+"""Beginning of the citation of the images that a source's numbers are of, where a data set takes others too."""
 
 WIDEST = 0.2
 """Width of an interval from which on it tells nothing of a published number."""
@@ -136,11 +143,24 @@ def published_or_none(dataset: str) -> pd.DataFrame:
         return pd.DataFrame(columns=_COLUMNS)
 
 
+def _is_of(source: str, images: Mapping[str, Any]) -> bool:
+    """True where a source's numbers are of the images of a sweep: those that ship, or the same from a folder."""
+    return not images.get("folder") or str(images.get("citation", "")).startswith(_TAKEN_OF.get(source, ""))
+
+
+def _note(source: str, images: Mapping[str, Any]) -> str:
+    """Write what differs: the number of digits only where a sweep has fewer."""
+    number = images.get("n_images")
+    every = isinstance(number, int) and number >= _DIGITS
+    return NOTES[source].removeprefix(f"{_DIGITS:,} digits, ") if every else NOTES[source]
+
+
 def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
     """Compare one's own points with the published numbers at the same bias value.
 
     Inside or outside says whether the published number lies in one's own 95 % interval, where that is narrower than .2:
-    in a wider one most numbers lie. As network, palette or split differ, neither is a test of a reproduction.
+    in a wider one most numbers lie. As network, palette or split differ, neither is a test of a reproduction. Numbers
+    of other images, as those of digits beside clothes in a folder of one's own, are left out.
 
     Args:
         curve: Rows of ``analysis.accuracy_vs_bias``; only unbiased accuracy is comparable with these numbers.
@@ -159,8 +179,9 @@ def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
     """
     keep = ["sweep", "dataset", "rule", "label", "facet", "bias_axis", "bias_value", "mean", "low", "high"]
     rows = []
-    for dataset, points in curve[curve["n_seeds"] > 0].groupby("dataset", sort=False):
-        numbers = published_or_none(str(dataset)).to_dict("records")
+    for (dataset, sweep), points in curve[curve["n_seeds"] > 0].groupby(["dataset", "sweep"], sort=False):
+        images = curve.attrs.get(IMAGES, {}).get(sweep, {})
+        numbers = [n for n in published_or_none(str(dataset)).to_dict("records") if _is_of(n["source"], images)]
         for point in points.to_dict("records"):
             for number in numbers:
                 if not _same_place(point, number):
@@ -172,7 +193,7 @@ def beside_published(curve: pd.DataFrame) -> pd.DataFrame:
                         "name": number["name"],
                         "published": number["accuracy"],
                         "verdict": _verdict(point, number["accuracy"]),
-                        "note": NOTES[number["source"]],
+                        "note": _note(number["source"], images),
                     }
                 )
     return pd.DataFrame(rows, columns=[*keep, "source", "name", "published", "verdict", "note"])

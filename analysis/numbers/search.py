@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.candidates import search_number
+from analysis.carried.pressures import weights_of, without_debiasing
 from analysis.numbers.captions import budget_words, map_words
 from analysis.numbers.tables import headline_rule
 from analysis.points.points import facets
@@ -30,9 +31,10 @@ def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None 
 
     Returns:
         One row per candidate, weak bias first: ``label``, ``facet``, ``bias_value``, ``bias_strength``,
-        ``lambda_``, ``mu``, ``lr``, ``rule``, ``validation`` (what the rule maximises; of several search seeds the
-        mean), ``validation_se`` (its standard error over the seeds; missing for one), ``n_search_seeds``, ``chosen``
-        (by that rule), ``trial_id`` and ``caption``. A weight of 0 is the anchor: no debiasing.
+        ``lambda_``, ``mu`` and every other weight of a debiasing term, ``lr``, ``rule``, ``validation`` (what the rule
+        maximises; of several search seeds the mean), ``validation_se`` (its standard error over the seeds; missing for
+        one), ``n_search_seeds``, ``chosen`` (by that rule), ``trial_id`` and ``caption``. Weights that are all 0 are
+        the anchor: no debiasing.
 
     Example:
         >>> import analysis
@@ -44,13 +46,16 @@ def lambda_map(trials: pd.DataFrame, label: str | None = None, rule: str | None 
     rule = rule or headline_rule(trials)
     rows = _candidates(trials, rule)
     # A method without a weight has no place on the map.
-    rows = rows[rows[list(PRESSURES)].notna().any(axis=1)]
     if label is not None:
         rows = rows[rows["label"] == label]
+    weights = weights_of(rows)
+    further = [str(name) for name in weights if name not in rows]
+    rows = rows.assign(**{name: weights[name] for name in further})
+    rows = rows[rows[[*PRESSURES, *further]].notna().any(axis=1)]
     rows = rows.assign(rule=rule, chosen=chosen_by(trials, rows, rule))
     rows = rows.sort_values(["sweep", "label", "facet", "bias_strength", "trial_id"], ignore_index=True)
     rows = rows.assign(caption=map_words(rows, rule))
-    return rows[[*_LINE, *PRESSURES, "lr", "rule", *_VALUES, "chosen", "trial_id", "caption"]]
+    return rows[[*_LINE, *PRESSURES, *further, "lr", "rule", *_VALUES, "chosen", "trial_id", "caption"]]
 
 
 def chosen_by(trials: pd.DataFrame, rows: pd.DataFrame, rule: str) -> pd.Series:
@@ -123,9 +128,8 @@ def expected_validation(trials: pd.DataFrame, rule: str | None = None) -> pd.Dat
 
 def _is_anchor(rows: pd.DataFrame) -> pd.Series:
     """Tell for each search row if it is the anchor: trial 0, without debiasing, of a cell that searches a weight."""
-    weights = rows[[name for name in PRESSURES if name in rows]]
-    none = weights.notna().any(axis=1) & (weights.fillna(0.0) == 0.0).all(axis=1)
-    # Where a sweep file fixes both weights at 0 there is no anchor: trial 0 is a draw like the others.
+    none = without_debiasing(rows)
+    # Where a sweep file fixes all weights at 0 there is no anchor: trial 0 is a draw like the others.
     searched = (~none).groupby([rows["sweep"], rows["cell"]], dropna=False).transform("any")
     anchors: pd.Series = none & searched & (search_number(rows) == 0)
     return anchors

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.carried.pressures import pressures_of
 from analysis.numbers.captions import cost_words, no_spread, selected_words
 from analysis.points.measures import own_measures
 from analysis.points.points import facets
 from analysis.selection import picks, valued
-from store.columns import PRESSURES
 from store.rules import RULES
 
 DECIMALS = 3
@@ -230,7 +230,7 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
         One row per (sweep, cell, repeat, rule): label, facet, bias value, validation value of the rule
         with ``validation_se``, its standard error over ``n_search_seeds`` search seeds (missing for one),
         ``candidates`` (completed search trials that the rule chose from), one column per hyperparameter, ``anchor``
-        (True where an adversarial method's own weights are all 0, so that the rule preferred no debiasing) and
+        (True where all weights of the method's debiasing terms are 0, so that the rule preferred no debiasing) and
         ``caption``.
 
     Example:
@@ -253,7 +253,8 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
         for row in chosen.to_dict("records"):
             values = _json(row["hyperparameters"])
             by, position = candidates_by[row["rule"]], places[row["trial_id"]]
-            pressures = [values[name] for name in PRESSURES if isinstance(values.get(name), (int, float))]
+            names = pressures_of(trials, str(sweep), str(row["label"]))
+            pressures = [values[name] for name in names if isinstance(values.get(name), (int, float))]
             rows.append(
                 {
                     "sweep": sweep,

@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.figures.learning import draw_learning, learning_curves
-from analysis.figures.search import draw_budget, draw_map, search_budget, search_map
+from analysis.figures.search import draw_budget, draw_map, search_budget, search_map, searched_weight
 from analysis.findings import Findings
 from analysis.numbers.search import lambda_map
 from analysis.numbers.tables import headline_rule
@@ -18,7 +18,6 @@ from analysis.report.html import markup as m
 from analysis.report.html.number_table import fit, numbers
 from analysis.report.html.switches import View, per, plot
 from analysis.report.likes import like_words
-from store.columns import PRESSURES
 from store.errors import InputError
 from store.rules import rule_name
 
@@ -80,20 +79,16 @@ def search_section(findings: Findings) -> Markup:
 
 def _maps(findings: Findings, trials: pd.DataFrame, number: int) -> list[Markup]:
     rule = headline_rule(trials)
-    search = trials[(trials["phase"] == "search") & (trials["status"] == "completed")]
-    fits = fit(findings.trials[findings.trials["phase"] == "search"].dropna(subset=list(PRESSURES), how="all"))
+    fits = fit(lambda_map(findings.trials, rule=rule))
     every = lambda_map(trials, rule=rule)
     pieces = []
-    for label, rows in search.groupby("label", sort=False):
-        # The first weight that was searched: one that was fixed makes no map.
-        parameter = next((p for p in PRESSURES if rows[p].nunique() > 1), None)
+    for label in trials["label"].unique():
+        shown = every[every["label"] == label]
+        parameter = searched_weight(trials, shown)
         if parameter is None:
             continue
         symbol = parameter.rstrip("_")
         title = f"{label}: {symbol} against bias, {rule_name(rule)}"
-        shown = every[every["label"] == label]
-        if shown[parameter].isna().all():
-            continue
         caption = (
             f"{label}: validation value of every search trial over bias and {symbol}, by {rule_name(rule)}; the chosen "
             f"one is ringed, {symbol} = 0 is no debiasing. Validation images only."

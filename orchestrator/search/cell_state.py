@@ -19,6 +19,7 @@ from orchestrator.search.study import CellStudy
 from store.columns import PRESSURES
 from store.names import Place, confirm_id, search_id
 from store.rules import Rule
+from trainable.methods.base import get_method
 from trainable.spec import TrialSpec
 
 __all__ = ["CellState", "CellStatus", "Pick", "Row", "Search"]
@@ -215,6 +216,7 @@ class CellState:
         """Progress of the cell."""
         rows = [row for search in self.searches for row in search.finished] + list(self.confirm.values())
         best, (planned, exact) = self.best(), self.planned
+        pressures = get_method(self.cell.method).anchor or PRESSURES
         return CellStatus(
             cell=self.cell.id,
             label=self.cell.label,
@@ -226,7 +228,7 @@ class CellState:
             pruned=sum(row["status"] == "pruned" for row in rows),
             failed=sum(row["status"] == "failed" for row in rows),
             best=best.value if best else None,
-            best_pressure=next((best.hyperparameters[n] for n in PRESSURES if n in best.hyperparameters), None)
+            best_pressure=next((best.hyperparameters[n] for n in pressures if n in best.hyperparameters), None)
             if best
             else None,
             searching=self.picks is None,

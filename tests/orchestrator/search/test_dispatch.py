@@ -277,6 +277,14 @@ class TestTotals:
         assert (status.finished, status.running, status.failed, status.pruned) == (2, 1, 1, 0)
         assert (status.best, status.best_pressure, status.searching, status.exact) == (0.5, 0.0, True, False)
 
+    def test_the_status_of_a_cell_whose_weights_have_other_names(self) -> None:
+        config = sweep_config(dataset={"name": "fake", "bias": {"rho": [1.0]}}, methods=["end", "erm"])
+        dispatcher = dispatcher_for(config)
+        for spec in iter(dispatcher.next, None):
+            dispatcher.record(fake_row(spec, 0.5 - 0.1 * (spec.hyperparameters.get("alpha") == 0)), [])
+        end, erm = dispatcher.status()
+        assert end.best_pressure is not None and end.best_pressure > 0 and erm.best_pressure is None
+
 
 class TestOptunaAtTheEnd:
     def test_no_trial_is_left_running(self) -> None:

@@ -45,6 +45,9 @@ def test_traits_stand_in_the_sheet_and_come_from_one_table_for_an_older_one() ->
     assert sheet.traits("lnl_2", "lnl") == Traits("lnl", "Long", debiasing=True, pressures=("lambda_", "mu"))
     assert sheet.traits("permuted_bias", "").control and sheet.traits("gone", "ceiling").ceiling
     assert sheet.traits("erm", "erm") == Traits("erm")
+    said = {"own": ("alpha",), "lnl_2": ("lambda_", "mu"), "permuted_bias": ("lambda_", "mu")}
+    assert {label: names for label, names in sheet.pressures.items() if label in said} == said
+    assert "erm" not in sheet.pressures, "an older sheet does not say it"
     assert Sheet({}).stronger("color_variance") == "smaller" and Sheet({}).stronger("rho") == "larger"
 
 

@@ -1,0 +1,1 @@
+"""Facts of the sheets that are carried beside the rows of a frame."""
