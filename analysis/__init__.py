@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from analysis.loading import load, load_config, load_history, load_predictions, load_splits
     from analysis.many.against_erm import against_erm
     from analysis.many.atlas import atlas_table, breaks_at
+    from analysis.many.rank_map import plot_ranks
     from analysis.many.ranks import ranks
     from analysis.many.rule_costs import rule_costs
     from analysis.numbers.comparability import shared_properties
@@ -76,6 +77,7 @@ _HOME = {
     "plot_confusion": "analysis.figures.confusion",
     "plot_lambda_map": "analysis.figures.search",
     "plot_learning_curves": "analysis.figures.learning",
+    "plot_ranks": "analysis.many.rank_map",
     "plot_search_budget": "analysis.figures.search",
     "plot_small_multiples": "analysis.figures.small_multiples",
     "primary_comparison": "analysis.results",
@@ -122,6 +124,7 @@ __all__ = [
     "plot_confusion",
     "plot_lambda_map",
     "plot_learning_curves",
+    "plot_ranks",
     "plot_search_budget",
     "plot_small_multiples",
     "primary_comparison",

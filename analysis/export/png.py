@@ -18,6 +18,7 @@ from analysis.figures.plotly_curve import plot_accuracy_vs_bias
 from analysis.figures.search import plot_lambda_map, plot_search_budget
 from analysis.figures.small_multiples import plot_small_multiples
 from analysis.findings import Findings
+from analysis.many.rank_map import plot_ranks
 from analysis.points.measures import many
 from analysis.writing import out_folder
 from store.errors import InputError
@@ -94,6 +95,9 @@ def report_figures(findings: Findings) -> dict[str, go.Figure]:
     for column, (curve, measure, null) in own_figures(findings.measures).items():
         title = f"{', '.join(curve['dataset'].unique())}: {measure.name} against bias, chosen by {rule_name(rule)}"
         add(f"measure-{column}", plot_measure, curve, measure, null, order, rule=rule, title=title, **common)
+    headline = findings.ranks[findings.ranks["rule"] == rule]
+    for (dataset, _), ranks in findings.with_lines(headline).groupby(["dataset", "bias_axis"], sort=False):
+        add(f"ranks{f'-{dataset}' if headline['dataset'].nunique() > 1 else ''}", plot_ranks, ranks, rule)
     for sweep in findings.sweeps:
         mark = f"-{sweep.name}" if len(findings.sweeps) > 1 else ""
         trials = findings.trials[findings.trials["sweep"] == sweep.name]

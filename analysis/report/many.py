@@ -9,12 +9,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis.findings import Findings
+from analysis.many.rank_map import RankMap, draw_ranks, rank_map
 from analysis.many.ranks import best_words
 from analysis.numbers.captions import kinds_of, span, unit_of
 from analysis.report import words
 from analysis.report.html import markup as m
 from analysis.report.html.number_table import fit, numbers
-from analysis.report.html.switches import per
+from analysis.report.html.switches import View, per, plot
+from store.errors import InputError
 from store.rules import rule_name
 
 _LEVEL = 0.05
@@ -30,28 +32,52 @@ def ranks_section(findings: Findings) -> Markup:
         The HTML; none of few methods.
     """
     parts, fits = {}, fit(findings.ranks)
+    views: dict[object, list[View]] = {}
     for rule in findings.rules:
-        rows = findings.ranks[findings.ranks["rule"] == rule]
+        rows = findings.with_lines(findings.ranks[findings.ranks["rule"] == rule])
         if rows.empty:
             continue
-        tables = [_ranks_table(findings, group) for _, group in rows.groupby(["dataset", "bias_axis"], sort=False)]
+        tables = []
+        for place, group in rows.groupby(["dataset", "bias_axis"], sort=False):
+            shown = _map(findings, rule, group)
+            if shown is not None:
+                views.setdefault(place, []).append(View({"rule": rule}, draw_ranks(shown), _summary(shown)))
+            tables.append(_ranks_table(findings, group, shown))
         what = f"Ranks, chosen by {rule_name(rule)}"
-        closed = numbers(findings.with_lines(rows), what, "ranks", findings.sweeps[0].name, rule, fits=fits)
-        parts[rule] = m.together([m.bullets(best_words(rows)), *tables, closed])
-    return m.section("ranks", "Which method is best, and how sure that is", per("rule", parts)) if parts else Markup("")
+        closed = numbers(rows, what, "ranks", findings.sweeps[0].name, rule, fits=fits)
+        parts[rule] = best_words(rows), m.details(f"The ranks as a table, chosen by {rule_name(rule)}", *tables), closed
+    if not parts:
+        return Markup("")
+    said = per("rule", {rule: m.bullets(sentences) for rule, (sentences, _, _) in parts.items()})
+    plots = [
+        plot(f"figure-ranks-{number}", "Ranks along the axis", list(of_place), Markup(""))
+        for number, of_place in enumerate(views.values())
+    ]
+    below = per("rule", {rule: m.together([table, closed]) for rule, (_, table, closed) in parts.items()})
+    return m.section("ranks", "Which method is best, and how sure that is", said, *plots, below)
 
 
-def _ranks_table(findings: Findings, rows: pd.DataFrame) -> Markup:
+def _map(findings: Findings, rule: str, rows: pd.DataFrame) -> RankMap | None:
+    where = f"{rows['dataset'].iloc[0]}: " if findings.ranks["dataset"].nunique() > 1 else ""
+    try:
+        return rank_map(rows, rule, f"{where}Ranks by mean {findings.metric}, chosen by {rule_name(rule)}")
+    # Nothing has finished under this rule yet.
+    except InputError:
+        return None
+
+
+def _summary(shown: RankMap) -> str:
+    means = [f"{name} {mean:.2f}" for name, mean in zip(shown.names, shown.mean_place, strict=True) if mean == mean]
+    return f"{shown.title}. Mean place over the bias values, 0 = first and 1 = last: {', '.join(means)}."
+
+
+def _ranks_table(findings: Findings, rows: pd.DataFrame, shown: RankMap | None) -> Markup:
     values = list(rows.sort_values("bias_strength")["bias_value"].unique())
     axis, kinds = str(rows["bias_axis"].iloc[0]), kinds_of(rows)
     lines: dict[str, dict[float, str]] = {}
-    order: dict[str, list[float]] = {}
     for row in rows.to_dict("records"):
-        name = findings.line_name(row)
-        lines.setdefault(name, {})[row["bias_value"]] = _rank(row)
-        order.setdefault(name, []).extend([] if math.isnan(row["rank"]) else [row["rank"] / row["n_methods"]])
-    # The mean rank over the axis, as far as a method has one.
-    names = sorted(lines, key=lambda name: sum(order[name]) / len(order[name]) if order[name] else math.inf)
+        lines.setdefault(str(row["line"]), {})[row["bias_value"]] = _rank(row)
+    names = lines if shown is None else shown.names
     body = [[name, *(lines[name].get(value, "") for value in values)] for name in names]
     ranked = rows[rows["rank"].notna()]
     unit = unit_of(kinds)

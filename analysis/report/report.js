@@ -75,7 +75,7 @@
       layout.margin.t = 32 + 18 * lines.length;
       layout.height += 18 * (lines.length - 1);
     }
-    const { height, top, annotations, ...axes } = figure.layout.meta?.narrow ?? {};
+    const { height, top, annotations, data, ...axes } = figure.layout.meta?.narrow ?? {};
     layout.margin.t += top ?? 0;
     for (const [name, change] of Object.entries(axes)) layout[name] = { ...layout[name], ...change };
     for (const [i, change] of (annotations ?? []).entries()) Object.assign(layout.annotations[i], change);
@@ -114,6 +114,8 @@
     if (figure === undefined) return;
     document.getElementById(`${div.id}-words`).textContent = figure.summary;
     const data = dark.matches ? onDark(figure.data) : structuredClone(figure.data);
+    const changes = narrow.matches ? figure.layout.meta?.narrow?.data ?? [] : [];
+    for (const [i, change] of changes.entries()) data[i] = merged(data[i], change);
     const layout = layoutFor(figure);
     div.style.minHeight = `${layout.height}px`;
     Plotly.react(div, data, layout, {
