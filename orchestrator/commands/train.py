@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.commands.data import SWEEP_FILES, assignments, bias_options
 from orchestrator.config.own_code import settled
+from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.config.sweep_file import validate, with_plugins
 from store.errors import InputError, unknown_name
 from store.local import expanded
@@ -25,6 +26,7 @@ def train(options: argparse.Namespace) -> int:
     from orchestrator.plan.plan import make_plan
     from store.columns import TEST_COLUMNS_BESIDE
     from trainable import train as train_one
+    from trainable.trial.trainer import TrialFailed
 
     if options.dataset.endswith(SWEEP_FILES):
         raise InputError(
@@ -52,22 +54,27 @@ def train(options: argparse.Namespace) -> int:
         },
         "train",
     )
-    one = settled(with_plugins(one, options.plugin), expanded("."))
+    one = _with_lengths(settled(with_plugins(one, options.plugin), expanded(".")))
     plan = make_plan(one)
     training = one.training.of_a_trial()
-    result = train_one(
-        options.dataset,
-        method=options.method,
-        seed=options.seed,
-        training=training,
-        network=plan.config.network.name,
-        network_options=plan.config.network.options,
-        dataset_options=plan.config.dataset.options,
-        hyperparameters=groups[""],
-        draw=draw,
-        device=options.device,
-        **bias,
-    )
+    try:
+        result = train_one(
+            options.dataset,
+            method=options.method,
+            seed=options.seed,
+            training=training,
+            network=plan.config.network.name,
+            network_options=plan.config.network.options,
+            dataset_options=plan.config.dataset.options,
+            hyperparameters=groups[""],
+            draw=draw,
+            device=options.device,
+            **bias,
+        )
+    except TrialFailed as error:
+        # Not a mistake of these words, but of these values: e.g. a learning rate at which the loss overflows.
+        print(f"failed: {error}", file=sys.stderr)
+        return 1
     for entry in result.history:
         shown = {key: value for key, value in entry.items() if isinstance(value, float)}
         print(f"epoch {entry['epoch']:>3}  " + "  ".join(f"{key} {value:.4g}" for key, value in shown.items()))
@@ -82,3 +89,15 @@ def train(options: argparse.Namespace) -> int:
         print(f"failed: {result.row['error']}", file=sys.stderr)
         return 1
     return 0
+
+
+def _with_lengths(one: SweepConfig) -> SweepConfig:
+    """Fix the lengths of a method's stages at their defaults: a single trial searches none."""
+    from trainable.methods.base import get_method
+
+    entry = one.methods[0]
+    method = get_method(entry.name)
+    names = [stage.epochs for stage in method.stages if stage.epochs in method.defaults]
+    lengths = {name: method.defaults[name] for name in names if isinstance(name, str)}
+    fixed = entry.model_copy(update={"fixed": {**lengths, **entry.fixed}})
+    return one.model_copy(update={"methods": [fixed]})

@@ -22,6 +22,13 @@ class TensorBoardConfig(_Strict):
 
     folder: str | None = Field(None, description="Where they lie; default: tensorboard/ in the sweep's directory.")
 
+    @field_validator("folder")
+    @classmethod
+    def _local(cls, value: str | None) -> str | None:
+        if value is not None and ("://" in value or not value.strip()):
+            raise ValueError(f"must be a folder on the driver's machine, but got '{value}'")
+        return value
+
 
 class MlflowConfig(_Strict):
     """Runs of an MLflow experiment, one for each trial."""

@@ -213,10 +213,11 @@ def _check_network(plan: Plan) -> None:
     # Built once here: a wrong name, option or weights file would otherwise fail every trial, one by one.
     from trainable.methods.base import get_method
     from trainable.networks.base import DataShape
-    from trainable.networks.build import build_nets
+    from trainable.networks.build import build_nets, check_size
     from trainable.trial.augment import resolve as resolve_augmentation
 
     network = plan.config.network
     with_head = any(get_method(cell.method).bias_head for cell in plan.cells)
-    build_nets(network.name, network.options, DataShape.of(plan.dataset), seed=0, with_bias_head=with_head)
+    shape = DataShape.of(plan.dataset)
+    check_size(network.name, build_nets(network.name, network.options, shape, 0, with_head), shape)
     resolve_augmentation(plan.config.training.augmentation)

@@ -170,3 +170,13 @@ def test_a_file_of_a_method_that_cannot_be_imported(tmp_path: Path, monkeypatch:
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(InputError, match=r"torn_method\.py cannot be imported \(ModuleNotFoundError: .*mend or remove"):
         import_registered("torn_method")
+
+
+def test_a_trial_without_enough_epochs_for_its_stages_is_told_of_the_value_it_has(refuse: Refuse) -> None:
+    told = refuse("train", "coloured_digits", "--color_variance", "0.1", "--method", "jtt", "--epochs", "2")
+    assert "identify takes 2" in told and "search" not in told
+
+
+def test_images_too_small_for_a_network(refuse: Refuse) -> None:
+    told = refuse("train", "coloured_digits", "--color_variance", "0.1", "--network", "small_cnn")
+    assert "small_cnn cannot take images of 14 pixels, as those of coloured_digits are, but takes 16" in told

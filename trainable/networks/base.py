@@ -141,6 +141,8 @@ def list_networks() -> list[str]:
 
 SMALL = 96
 """Largest side in pixels of images for which the small network is meant."""
+SMALLEST = 16
+"""Smallest side that it can take."""
 
 
 def default_network(dataset: Dataset) -> str:
@@ -150,14 +152,16 @@ def default_network(dataset: Dataset) -> str:
         dataset: The data set.
 
     Returns:
-        The data set's own default; else ``small_cnn`` up to 96 pixels, and ``resnet18`` above.
+        The data set's own default; else ``small_cnn`` up to 96 pixels, and ``resnet18`` above. Where that is
+        ``small_cnn`` and the images have fewer than 16 pixels, which it halves four times, it is ``pixel_front``.
 
     Example:
         >>> from trainable.data.base import load_dataset
         >>> default_network(load_dataset("coloured_digits")), default_network(load_dataset("brain_phantom"))
         ('pixel_front', 'small_cnn')
     """
-    return dataset.default_network or ("small_cnn" if dataset.image_size <= SMALL else "resnet18")
+    name = dataset.default_network or ("small_cnn" if dataset.image_size <= SMALL else "resnet18")
+    return "pixel_front" if name == "small_cnn" and dataset.image_size < SMALLEST else name
 
 
 def network_note(name: str) -> str:

@@ -64,6 +64,48 @@ def _check_trained(network: str, f: nn.Module) -> None:
         )
 
 
+def check_size(network: str, nets: Nets, shape: DataShape) -> None:
+    """Refuse images that are too small for the layers of a network.
+
+    Args:
+        network: Its name, for the sentence.
+        nets: f and g; their modes and buffers are left as they are.
+        shape: Shape of the data.
+
+    Raises:
+        InputError: It cannot take images of this size, but larger ones.
+
+    Example:
+        >>> shape = DataShape(3, 14, 14, ("benign", "malignant"))
+        >>> check_size("small_cnn", build_nets("small_cnn", {}, shape, 0, with_bias_head=False), shape)
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: small_cnn cannot take images of 14 pixels, ...
+    """
+    side = shape.image_size
+    if _takes(nets, shape.channels, side):
+        return
+    # A network that takes no size at all has another fault, which its first step tells.
+    larger = next((more for more in _SIDES if more > side and _takes(nets, shape.channels, more)), None)
+    if larger is not None:
+        raise InputError(
+            f"{network} cannot take images of {side} pixels, as those of {shape.name} are, but takes {larger}: choose "
+            "another network, or a larger image_size"
+        )
+
+
+_SIDES = (16, 32, 48, 64, 80, 96, 128, 224)
+
+
+def _takes(nets: Nets, channels: int, side: int) -> bool:
+    try:
+        with evaluating(nets.f), evaluating(nets.g), torch.inference_mode():
+            nets.g(nets.f(torch.zeros(1, channels, side, side)))
+    except RuntimeError:
+        return False
+    return True
+
+
 def network_remarks(network: str, options: Mapping[str, Any], shape: DataShape) -> list[str]:
     """Sentences on a network that are no errors: weights that were not used, parts frozen at random weights.
 

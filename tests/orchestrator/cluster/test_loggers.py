@@ -147,3 +147,9 @@ def test_what_cannot_be_set_up_is_refused_before_a_trial(tmp_path: Path, monkeyp
     with pytest.raises(InputError, match=r"need a local folder.*logging.tensorboard: \{folder: PATH\}"):
         told(parse_config(TEXT % "{tensorboard: true}"), {}, None, print)
     assert config_of(SPEC)["dataset"] == "digits"
+
+
+@pytest.mark.parametrize("folder", ["s3://bucket/events", ""])
+def test_a_folder_that_is_none_on_this_machine(folder: str) -> None:
+    with pytest.raises(InputError, match=r"logging\.tensorboard\.folder: must be a folder on the driver's machine"):
+        parse_config(TEXT % f"{{tensorboard: {{folder: '{folder}'}}}}")
