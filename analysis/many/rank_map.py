@@ -136,7 +136,8 @@ def plot_ranks(ranks: pd.DataFrame, rule: str | None = None, title: str | None =
 
     Returns:
         The figure: a row for each method, the lowest mean rank on top, dark = first. A star marks methods that may be
-        the best, as they cannot be told from it, "n/a" places at which a method is not applicable. Each bias value stands by itself.
+        the best, as they cannot be told from it, "n/a" places at which a method is not applicable. Each bias value
+        stands by itself.
 
     Raises:
         InputError: No rank under that rule, or rows of several data sets.
