@@ -60,6 +60,8 @@ def shortened(command: str, folder: Path) -> str:
         return command
     changes = list(SHORT)
     name = next((word for word in words[2:] if word.endswith(".yaml")), "")
+    if not name and (ROOT / "sweeps" / f"{words[2]}.yaml").is_file():
+        name = f"sweeps/{words[2]}.yaml"
     axis, values = bias_axis((folder if (folder / name).is_file() else ROOT) / name) if name else ("", [])
     if (folder / name).is_file():
         changes += [f"dataset.bias.{axis}=[{values[0]},{values[-1]}]"] * bool(axis)
