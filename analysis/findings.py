@@ -18,6 +18,7 @@ from analysis.many.against_erm import difference_rows
 from analysis.many.ranks import rank_rows
 from analysis.natural import like
 from analysis.numbers.comparability import shared_properties
+from analysis.numbers.comparisons import Comparison, area_rows
 from analysis.numbers.confusion import confusion_by_strength
 from analysis.numbers.curve import curve_rows
 from analysis.numbers.published import COMPARABLE, beside_published
@@ -46,7 +47,7 @@ class Findings:
         rules: Rules with a curve, the headline rule first.
         column: The test column shown.
         won_back: As ``analysis.won_back``.
-        areas: As ``analysis.areas``.
+        areas: As ``analysis.areas``, the declared comparison left out of the adjustment.
         breaking: As ``analysis.breaking_points``.
         ranks: As ``analysis.ranks``; no rows of few methods, or of a metric that has no better direction.
         against_erm: As ``analysis.against_erm``, the declared comparison left out of the adjustment; no rows of few
@@ -187,7 +188,7 @@ def gather(places: Sequence[Location], columns: Columns | None = None) -> Findin
         rules=(headline, *with_points) if len(points) else (),
         column=column,
         won_back=results.won_back(),
-        areas=results.areas(),
+        areas=pd.concat([_areas(points, sweep) for sweep in sweeps], ignore_index=True),
         breaking=results.breaking(),
         ranks=rank_rows(points if several else [], column),
         against_erm=pd.concat([_against_erm(points if several else [], sweep) for sweep in sweeps], ignore_index=True),
@@ -205,9 +206,18 @@ def gather(places: Sequence[Location], columns: Columns | None = None) -> Findin
 
 def _against_erm(points: Sequence[Point], sweep: Sweep) -> pd.DataFrame:
     """Differences to plain training of a sweep's methods, beside the comparison that it declared."""
+    return difference_rows([point for point in points if point.line.sweep == sweep.name], _declared(sweep))
+
+
+def _areas(points: Sequence[Point], sweep: Sweep) -> pd.DataFrame:
+    """Areas of a sweep's methods, beside the comparison that it declared."""
+    return area_rows([point for point in points if point.line.sweep == sweep.name], primary=_declared(sweep))
+
+
+def _declared(sweep: Sweep) -> Comparison | None:
+    """Comparison of a sweep whose p stands unadjusted, or None."""
     primary = sweep.primary if sweep.standing.declared else None
-    declared = None if primary is None or primary.missing else primary.comparison
-    return difference_rows([point for point in points if point.line.sweep == sweep.name], declared)
+    return None if primary is None or primary.missing else primary.comparison
 
 
 def with_columns(trials: pd.DataFrame, columns: Columns) -> pd.DataFrame:

@@ -93,9 +93,9 @@ class Results:
         """The rows of ``won_back``."""
         return won_back_rows(self.of(rule))
 
-    def areas(self, rule: str | None = None, reference: str = ERM) -> pd.DataFrame:
+    def areas(self, rule: str | None = None, reference: str = ERM, primary: Comparison | None = None) -> pd.DataFrame:
         """The rows of ``areas``."""
-        return area_rows(self.of(rule), reference)
+        return area_rows(self.of(rule), reference, primary)
 
     def breaking(self, rule: str | None = None, threshold: float | None = None) -> pd.DataFrame:
         """The rows of ``breaking_points``."""
@@ -215,6 +215,7 @@ def areas(
     column: str | None = None,
     rule: str | None = None,
     reference: str = ERM,
+    primary: Comparison | None = None,
 ) -> pd.DataFrame:
     """Compute the normalised area under each curve, and its paired difference to a reference.
 
@@ -224,11 +225,13 @@ def areas(
         column: Test column; default: the sweep's metric.
         rule: Selection rule to keep; default: all.
         reference: Label (or method) the others are compared with.
+        primary: The declared comparison, of ``analysis.primary_comparison``; None = all differences are adjusted.
 
     Returns:
         One row per line: ``area`` with ``low``, ``high`` over the seeds present at every bias value; ``difference``,
         ``difference_low``, ``difference_high``; ``p`` of the difference, from the variance of its interval, ``p_holm``
-        (Holm over the methods of the same rule and facet); ``p_seeds`` (paired t) and ``sign_flip_p`` over seeds alone,
+        (Holm over the methods of the same rule and facet; missing of the declared comparison, which is in no family),
+        ``declared``; ``p_seeds`` (paired t) and ``sign_flip_p`` over seeds alone,
         statements about these test images; ``n_pairs`` (seeds in the difference); ``reason`` why there is no area,
         or no difference to the reference; "" where there are both, and for the reference itself; ``n_seeds`` of
         ``n_planned``, ``n_added`` of these after results had been seen, ``n_patients``, ``n_test`` and ``band`` of the
@@ -243,7 +246,7 @@ def areas(
         >>> table[table["facet"] == "gamma = 0"].set_index("label")["area"].round(3).loc[["erm", "lnl"]].to_dict()
         {'erm': 0.858, 'lnl': 0.871}
     """
-    return Results(trials, predictions, column).areas(rule, reference)
+    return Results(trials, predictions, column).areas(rule, reference, primary)
 
 
 def breaking_points(

@@ -62,7 +62,8 @@ _OF_TABLE = {
         "p_seeds": "Paired t test over seeds alone: on these test images.",
         "n_pairs": "Seeds in the difference and its tests.",
         "sign_flip_p": "Exact sign-flip test over seeds alone: on these test images.",
-        "p_holm": "p adjusted by Holm over the methods of the same rule and facet.",
+        "p_holm": "p adjusted by Holm over the methods of the same rule and facet; empty of the declared comparison.",
+        "declared": "True for the comparison declared beforehand, which is in no family of tests.",
     },
     "breaking_points": {
         "value": "Bias value at which the curve first falls below the threshold; empty where censored.",

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.natural import like
-from analysis.numbers.comparisons import Comparison, compare_at
+from analysis.numbers.comparisons import Comparison, compare_at, same_comparison
 from analysis.points.pairing import BASIS, LINE, basis_of, common_seeds, counterpart, line_names, paired_samples
 from analysis.points.points import CEILING, ERM, Point, by_label
 from analysis.results import Results
@@ -118,14 +118,8 @@ def _row(point: Point, erm: Point | None, primary: Comparison | None) -> dict[st
     row |= {"difference": made.difference.mean, "low": made.difference.low, "high": made.difference.high, "p": made.p}
     if len(seeds) < 2:
         row["reason"] = "one seed allows no test"
-    row["declared"] = primary is not None and not primary.reason and _same(made, primary)
+    row["declared"] = same_comparison(made, primary)
     return {**row, **basis_of(point, paired_samples([point, erm], seeds)[0])}
-
-
-def _same(made: Comparison, primary: Comparison) -> bool:
-    """Tell if two comparisons are of the same methods at the same place, in either order."""
-    places = [(c.rule, c.facet, c.at, frozenset((c.method, c.reference))) for c in (made, primary)]
-    return places[0] == places[1]
 
 
 def _caption(row: dict[Any, Any]) -> str:

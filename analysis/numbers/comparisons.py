@@ -30,7 +30,8 @@ from analysis.points.pairing import (
 from analysis.points.points import CEILING, ERM, Point, by_label
 from analysis.statistics.along_axis import normalised_area
 from analysis.statistics.fieller import Recovery, recovery
-from analysis.statistics.intervals import Interval, PairedTest, holm, paired_test
+from analysis.statistics.intervals import Interval, PairedTest, paired_test
+from analysis.statistics.pairwise import holm_over
 from analysis.statistics.variance import NO_VARIANCE, Sample, Variance, interval_of, variance_of
 
 AREA = "area"
@@ -112,12 +113,13 @@ def won_back_rows(points: Sequence[Point]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*LINE, *more])
 
 
-def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
+def area_rows(points: Sequence[Point], reference: str = ERM, primary: Comparison | None = None) -> pd.DataFrame:
     """Compute the rows of ``analysis.areas``.
 
     Args:
         points: The points.
         reference: Label (or method) the others are compared with.
+        primary: The declared comparison; None = none.
 
     Returns:
         The rows.
@@ -144,6 +146,7 @@ def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
                 "p_seeds": test.p if test else math.nan,
                 "sign_flip_p": test.sign_flip_p if test else math.nan,
                 "n_pairs": comparison.n_seeds if comparison and test else 0,
+                "declared": comparison is not None and same_comparison(comparison, primary),
                 "reason": reason or (comparison.reason if comparison else ""),
                 "left_out": left_out(whole, curve),
                 **basis_of(first, area),
@@ -151,14 +154,40 @@ def area_rows(points: Sequence[Point], reference: str = ERM) -> pd.DataFrame:
         )
         rows[-1]["caption"] = area_words(rows[-1], reference)
     differences = ["difference", "difference_low", "difference_high", "p", "p_seeds", "sign_flip_p", "n_pairs"]
-    names = ["area", "low", "high", *differences, "reason", "left_out", *BASIS, "caption"]
+    names = ["area", "low", "high", *differences, "declared", "reason", "left_out", *BASIS, "caption"]
     frame = pd.DataFrame(rows, columns=[*LINE, *names])
     frame["p_holm"] = math.nan
-    # The ceiling is no method that competes: it would make the adjustment of the others stricter.
-    tested = frame[frame["p"].notna() & ~frame["method"].isin([CEILING, ERM])]
-    for _, group in tested.groupby(["sweep", "dataset", "rule", "facet"]):
-        frame.loc[group.index, "p_holm"] = holm(list(group["p"]))
+    # The ceiling is no method that competes, and the declared comparison stands alone: both would make the adjustment
+    # of the others stricter. Differences at single bias values are another family (``analysis.against_erm``).
+    competes = ~frame["method"].isin([CEILING, ERM]) & ~frame["declared"].astype(bool)
+    # A difference without spread has no p, and counts as a test all the same.
+    tested = frame[frame["difference"].notna() & competes]
+    for _, group in tested.groupby(["sweep", "dataset", "network", "rule", "bias_axis", "facet"], dropna=False):
+        frame.loc[group.index, "p_holm"] = holm_over(group["p"].to_numpy(dtype=float))
     return frame
+
+
+def same_comparison(made: Comparison, primary: Comparison | None) -> bool:
+    """Tell if two comparisons are of the same methods at the same place, in either order.
+
+    Args:
+        made: A comparison.
+        primary: The declared one; None = none.
+
+    Returns:
+        False also where the declared one cannot be made.
+
+    Example:
+        >>> area = no_comparison("lnl", "erm", "val_biased", "")
+        >>> same_comparison(area, no_comparison("erm", "lnl", "val_biased", ""))
+        True
+        >>> same_comparison(area, no_comparison("lnl", "erm", "val_biased", "", "0.9"))
+        False
+    """
+    if primary is None or primary.reason:
+        return False
+    places = [(c.rule, c.facet, c.at, frozenset((c.method, c.reference))) for c in (made, primary)]
+    return places[0] == places[1]
 
 
 def compare_curves(first: Curve, second: Curve, grid: list[float], reference: str) -> Comparison:

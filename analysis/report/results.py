@@ -107,7 +107,7 @@ def _areas(findings: Findings, rule: str) -> Markup:
             ("" if pd.isna(r["area"]) else r["reason"])
             if pd.isna(r["difference"])
             else f"{r['difference']:+.3f} {_ends(r['difference_low'], r['difference_high'])}",
-            "" if pd.isna(r["p_holm"]) else words.p_text(r["p_holm"]),
+            "declared" if r["declared"] else "" if pd.isna(r["p_holm"]) else words.p_text(r["p_holm"]),
             _breaking(r),
             "" if pd.isna(r["not_better_from"]) else r["not_better_from"],
         ]

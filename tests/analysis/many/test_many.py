@@ -11,8 +11,10 @@ import pandas as pd
 import pytest
 
 import analysis
+from analysis.findings import gather
 from analysis.many.ranks import best_words
 from analysis.report.many import multiplicity_words
+from analysis.report.results import won_back_section
 from analysis.statistics.intervals import holm
 from store.errors import InputError
 
@@ -119,6 +121,33 @@ def test_the_declared_comparison_alone_is_not_adjusted(read: tuple[pd.DataFrame,
     assert others["p_holm_table"].tolist() == pytest.approx(holm(others["p"].tolist()))
     assert "123 tests are made here" in multiplicity_words(table)
     assert "it alone stands unadjusted" in multiplicity_words(table)
+
+
+@pytest.mark.parametrize("at", ["area", "strongest"])
+def test_areas_are_a_family_of_their_own_without_the_declared_one(
+    read: tuple[pd.DataFrame, pd.DataFrame], at: str
+) -> None:
+    declared = analysis.primary_comparison(read[0], ("lnl", "erm"), "val_counterfactual", read[1], at=at)
+    areas = analysis.areas(*read, primary=declared)
+    others = areas[~areas["declared"] & areas["p"].notna() & (areas["method"] != "ceiling")]
+    assert others["p_holm"].tolist() == pytest.approx(holm(others["p"].tolist()))
+    assert areas.loc[areas["declared"], "label"].tolist() == (["lnl"] if at == "area" else [])
+    if at == "area":
+        row = areas[areas["declared"]].iloc[0]
+        assert row["p"] == declared.p and math.isnan(row["p_holm"]) and len(others) == 15
+        # No area is among the tests at single bias values, of which none is declared then.
+        table = analysis.against_erm(*read, primary=declared)
+        assert not table["declared"].any() and set(table["n_tests_table"]) - {0} == {124}
+        assert "it alone stands unadjusted" not in multiplicity_words(table)
+    else:
+        assert len(others) == 16
+
+
+def test_the_report_does_not_adjust_a_declared_area(small_dir: Path) -> None:
+    findings = gather([small_dir])
+    assert findings.sweeps[0].primary is not None and findings.sweeps[0].primary.at == "area"
+    assert set(findings.areas.loc[findings.areas["declared"], "label"]) == {"lnl"}
+    assert ">declared<" in won_back_section(findings)
 
 
 def test_a_difference_without_spread_has_no_p_and_counts_as_a_test(tmp_path: Path, synthetic: ModuleType) -> None:
