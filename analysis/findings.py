@@ -114,6 +114,18 @@ class Findings:
         words = ", ".join(part for part in more if part)
         return f"{row['label']} ({words})" if words else str(row["label"])
 
+    def by_data(self, rows: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+        """Divide rows with ``sweep`` by data set and bias parameter, which no table mixes.
+
+        Returns:
+            Of each, " on NAME" ("" of a single one), the name of its bias parameter, and its rows.
+        """
+        places = self.trials.drop_duplicates("sweep").set_index("sweep")[["dataset", "bias_axis"]]
+        several = len(places.drop_duplicates()) > 1
+        keys = [rows["sweep"].map(places[name]) for name in places]
+        divided = rows.groupby(keys, sort=False)
+        return [(f" on {dataset}" if several else "", str(name), group) for (dataset, name), group in divided]
+
     def with_lines(self, rows: pd.DataFrame) -> pd.DataFrame:
         """Rows of a table with ``line``, the name of each."""
         return rows.assign(line=[self.line_name(row) for row in rows.to_dict("records")])

@@ -48,6 +48,7 @@ class DrawnLine:
         breaks: Points before which the line is interrupted, since the method is not applicable in between.
         label: Label of its method.
         method: Its method.
+        dataset: Its data set.
         absent: Places at which the method is not applicable.
     """
 
@@ -65,6 +66,7 @@ class DrawnLine:
     breaks: tuple[int, ...] = ()
     label: str = ""
     method: str = ""
+    dataset: str = ""
     absent: tuple[float, ...] = ()
 
     def runs(self) -> list[NDArray[np.int64]]:
@@ -205,6 +207,7 @@ def _line(line: pd.DataFrame, x_axis: Axis, style: Style, layer: int, name: str,
         ),
         label=str(line["label"].iloc[0]),
         method=str(line["method"].iloc[0]) if "method" in line else "",
+        dataset=str(line["dataset"].iloc[0]),
         absent=tuple(sorted(absent.tolist())),
     )
 

@@ -142,13 +142,15 @@ def draw_panels(content: Multiples, width: int) -> Figure:
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     spaced, x_axis = content.shown.axis.column == "bias_value", content.shown.axis
+    named: set[str] = set()
     for i, axes in enumerate(grid.flat):
         if i >= len(content.panels):
             axes.set_visible(False)
             continue
         panel = content.panels[i]
-        for line in content.beside:
-            _muted(axes, line, label=line.name if i == 0 else None)
+        for line in panel.beside:
+            _muted(axes, line, label=None if line.name in named else line.name)
+            named.add(line.name)
         for line in panel.lines:
             _line(axes, line, small=True)
         for place in panel.absent:

@@ -39,12 +39,14 @@ class Panel:
     """One method's panel.
 
     Attributes:
-        label: The method's label.
-        lines: Its lines, one for each facet, data set, network and sweep.
+        label: The method's label, with the data set where there are several.
+        lines: Its lines, one for each facet, network and sweep.
+        beside: Lines of plain training and the ceiling on the same data set.
     """
 
     label: str
     lines: tuple[DrawnLine, ...]
+    beside: tuple[DrawnLine, ...] = ()
 
     @property
     def absent(self) -> tuple[float, ...]:
@@ -59,7 +61,7 @@ class Multiples:
     Attributes:
         shown: The figure that they are panels of; its lines stand at ``places``.
         panels: The panels, in order.
-        beside: Lines of plain training and the ceiling, which every panel shows.
+        beside: Lines of plain training and the ceiling.
         order: The order in words.
         places: Place of each tick: its number, where the values measured stand at equal distances.
         title: Title of the x axis.
@@ -119,10 +121,18 @@ def panels_of(
     places = tuple(float(i) for i in range(len(figure.axis.ticks))) if spaced else figure.axis.ticks
     lines = tuple(_placed(line, figure) if spaced else line for line in figure.lines)
     beside = tuple(line for line in lines if line.method in REFERENCES)
-    labels = list(dict.fromkeys(line.label for line in lines if line.method not in REFERENCES))
-    if not labels:
+    places_of = list(dict.fromkeys((line.label, line.dataset) for line in lines if line.method not in REFERENCES))
+    if not places_of:
         raise InputError("small multiples need a method besides erm and the ceiling, but there is none: add one")
-    panels = [Panel(label, tuple(line for line in lines if line.label == label)) for label in labels]
+    several = len({line.dataset for line in lines}) > 1
+    panels = [
+        Panel(
+            f"{label}, {dataset}" if several else label,
+            tuple(line for line in lines if (line.label, line.dataset) == (label, dataset)),
+            tuple(line for line in beside if line.dataset == dataset),
+        )
+        for label, dataset in places_of
+    ]
     title = f"{figure.axis.title} (the values measured, at equal distances)" if spaced else figure.axis.title
     words = ORDERS[order] if isinstance(order, str) else words
     shown = replace(figure, lines=lines)
@@ -228,11 +238,13 @@ def draw_multiples(content: Multiples) -> go.Figure:
         The plotly figure; its ``layout.meta`` holds how a phone lays it out.
     """
     figure = go.Figure()
+    named: set[str] = set()
     bands: list[go.Scatter] = []
     lines: list[go.Scatter] = []
     for i, panel in enumerate(content.panels):
         where = {"xaxis": _name("x", i), "yaxis": _name("y", i)}
-        lines += [_muted(line, i).update(where) for line in content.beside]
+        lines += [_muted(line, i, first=line.name not in named).update(where) for line in panel.beside]
+        named |= {line.name for line in panel.beside}
         for line in panel.lines:
             dots = [v for v, values in zip(line.x, line.values, strict=True) for _ in values]
             for trace in line_traces(line, dots):
@@ -287,7 +299,7 @@ def _name(letter: str, number: int) -> str:
     return letter if number == 0 else f"{letter}{number + 1}"
 
 
-def _muted(line: DrawnLine, panel: int) -> go.Scatter:
+def _muted(line: DrawnLine, panel: int, first: bool) -> go.Scatter:
     """Plain training or the ceiling, without band and seeds, as thin as can be read."""
     color, dash = _MUTED[line.method]
     gaps = list(line.breaks)
@@ -299,7 +311,7 @@ def _muted(line: DrawnLine, panel: int) -> go.Scatter:
         marker={"size": 6, "color": color, "symbol": f"{line.style.symbol}-open" if line.layer else line.style.symbol},
         name=safe(line.name),
         legendgroup=line.name,
-        showlegend=panel == 0,
+        showlegend=first,
         hovertemplate=f"{safe(line.name)}: %{{y:.3f}}<extra></extra>",
         uid=trace_id(f"{panel}/{line.name}/muted"),
         meta="beside",
@@ -322,7 +334,7 @@ def _published(content: Multiples, panel: Panel) -> list[go.Scatter]:
         for source in content.shown.published
         if source.visible
         for marks in source.methods
-        if marks.method == panel.label
+        if marks.method == panel.lines[0].label
         and (inside := [(v, y) for v, y in zip(marks.x.tolist(), marks.y.tolist(), strict=True) if v in ticks])
     ]
 

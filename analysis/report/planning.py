@@ -21,24 +21,9 @@ def planning_section(findings: Findings) -> Markup:
     rows, _ = components_rows(points, pair=_declared(findings))
     if rows.empty:
         return Markup("")
-    axis = str(rows["bias_axis"].iloc[0])
     unit, repeated = str(rows["tested"].iloc[0]), str(rows["unit"].iloc[0])
     others = list(dict.fromkeys(rows["reference"]))
     parts = ["sd_splits", "sd_seeds"] if rows["sd_splits"].notna().any() else ["sd_seeds"]
-    lines = [
-        [
-            findings.line_name(r) + (f" - {r['reference']}" if len(others) > 1 else ""),
-            f"{r['bias_value']:g}",
-            *(_number(r[name]) for name in (*parts, "sd_patients", "sd_interaction")),
-            *(_number(r[name]) for name in ("d_min", "d_min_seeds", "d_min_patients")),
-            "-" if math.isnan(r["d_min"]) else r["buy"] or "neither helps",
-        ]
-        for r in rows.to_dict("records")
-    ]
-    headers = [
-        "method", axis, *(name.replace("_", " ") for name in parts), f"sd {unit}", "sd both", "d_min",
-        f"with twice the {repeated}", f"with twice the {unit}", "to buy",
-    ]  # fmt: skip
     over = " and ".join(name.removeprefix("sd_") for name in parts)
     to = f" to {others[0]}" if len(others) == 1 else ""
     caption = (
@@ -46,7 +31,24 @@ def planning_section(findings: Findings) -> Markup:
         f"interaction (of one of the {repeated} on one of the {unit}), and the least true difference that this design "
         "finds in 8 cases of 10 (d_min); to the right what twice of either would find."
     )
-    return m.section("design", "What this design can show", m.table(headers, lines, caption), _table(findings, rows))
+    tables = []
+    for on, axis, group in findings.by_data(rows):
+        lines = [
+            [
+                findings.line_name(r) + (f" - {r['reference']}" if len(others) > 1 else ""),
+                f"{r['bias_value']:g}",
+                *(_number(r[name]) for name in (*parts, "sd_patients", "sd_interaction")),
+                *(_number(r[name]) for name in ("d_min", "d_min_seeds", "d_min_patients")),
+                "-" if math.isnan(r["d_min"]) else r["buy"] or "neither helps",
+            ]
+            for r in group.to_dict("records")
+        ]
+        headers = [
+            "method", axis, *(name.replace("_", " ") for name in parts), f"sd {unit}", "sd both", "d_min",
+            f"with twice the {repeated}", f"with twice the {unit}", "to buy",
+        ]  # fmt: skip
+        tables.append(m.table(headers, lines, caption.replace("Paired difference", f"Paired difference{on}", 1)))
+    return m.section("design", "What this design can show", *tables, _table(findings, rows))
 
 
 def _table(findings: Findings, rows: pd.DataFrame) -> Markup:

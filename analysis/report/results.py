@@ -100,19 +100,6 @@ def _areas(findings: Findings, rule: str) -> Markup:
     columns = [*places, "text", "low", "high", "not_better_from"]
     broken = findings.breaking[columns].rename(columns={"low": "from", "high": "to"})
     merged = rows.merge(broken, on=places, how="left")
-    lines = [
-        [
-            findings.line_name(r),
-            r["reason"] if pd.isna(r["area"]) else f"{r['area']:.3f} {_ends(r['low'], r['high'])}{_without(r)}",
-            ("" if pd.isna(r["area"]) else r["reason"])
-            if pd.isna(r["difference"])
-            else f"{r['difference']:+.3f} {_ends(r['difference_low'], r['difference_high'])}",
-            "declared" if r["declared"] else "" if pd.isna(r["p_holm"]) else words.p_text(r["p_holm"]),
-            _breaking(r),
-            "" if pd.isna(r["not_better_from"]) else r["not_better_from"],
-        ]
-        for r in merged.to_dict("records")
-    ]
     caption = (
         "Normalised area under each curve (a mean over the axis), its paired difference to erm with the p value "
         "adjusted by Holm (descriptive), where the curve falls .05 below the ceiling (95 % interval by the crossed "
@@ -125,20 +112,42 @@ def _areas(findings: Findings, rule: str) -> Markup:
         )
     late = words.added_of(findings, rule)
     caption += f". {late}" if late else ""
-    return m.table(["method", "area", "minus erm", "p (Holm)", "breaks at", "not better from"], lines, caption)
+    headers = ["method", "area", "minus erm", "p (Holm)", "breaks at", "not better from"]
+    tables = []
+    for on, _, group in findings.by_data(merged):
+        lines = [
+            [
+                findings.line_name(r),
+                r["reason"] if pd.isna(r["area"]) else f"{r['area']:.3f} {_ends(r['low'], r['high'])}{_without(r)}",
+                ("" if pd.isna(r["area"]) else r["reason"])
+                if pd.isna(r["difference"])
+                else f"{r['difference']:+.3f} {_ends(r['difference_low'], r['difference_high'])}",
+                "declared" if r["declared"] else "" if pd.isna(r["p_holm"]) else words.p_text(r["p_holm"]),
+                _breaking(r),
+                "" if pd.isna(r["not_better_from"]) else r["not_better_from"],
+            ]
+            for r in group.to_dict("records")
+        ]
+        tables.append(m.table(headers, lines, caption.replace("under each curve", f"under each curve{on}", 1)))
+    return m.together(tables)
 
 
 def rule_cost_section(findings: Findings) -> Markup:
     """List what each selection rule costs: each method's area under it minus that under the headline rule."""
-    rows: list[list[m.Cell]] = []
-    table = rule_cost_rows(findings.points, findings.headline)
-    for row in table[table["at"] == AREA].to_dict("records"):
-        number = words.signed(Interval(row["difference"], row["low"], row["high"]))
-        # Rules that chose the same configurations share their trials: no seed differs.
-        text = row["reason"] or ("0 (the same configurations)" if row["same"] else number)
-        rows.append([findings.line_name(row), rule_name(row["rule"]), text, row["n_seeds"]])
-    if not rows:
+    costs = rule_cost_rows(findings.points, findings.headline)
+    costs = costs[costs["at"] == AREA]
+    if costs.empty:
         return Markup("")
+    tables = []
+    for on, _, group in findings.by_data(costs):
+        rows: list[list[m.Cell]] = []
+        for row in group.to_dict("records"):
+            number = words.signed(Interval(row["difference"], row["low"], row["high"]))
+            # Rules that chose the same configurations share their trials: no seed differs.
+            text = row["reason"] or ("0 (the same configurations)" if row["same"] else number)
+            rows.append([findings.line_name(row), rule_name(row["rule"]), text, row["n_seeds"]])
+        headers = ["method", "rule", f"minus {rule_name(findings.headline)}{on}", "seeds"]
+        tables.append(m.table(headers, rows))
     words_ = (
         f"Mean over the axis under another rule minus that under {rule_name(findings.headline)}, paired by seed. "
         + (
@@ -147,8 +156,7 @@ def rule_cost_section(findings: Findings) -> Markup:
             else ""
         )
     )
-    shown = m.table(["method", "rule", f"minus {rule_name(findings.headline)}", "seeds"], rows)
-    return m.section("rule-cost", "What the selection rule costs", m.paragraph(words_), shown)
+    return m.section("rule-cost", "What the selection rule costs", m.paragraph(words_), *tables)
 
 
 def measures_table(findings: Findings) -> Markup:
@@ -159,12 +167,7 @@ def measures_table(findings: Findings) -> Markup:
         columns = [
             str(c) for c in frame if c not in ("sweep", "label", "facet", "bias_axis", "bias_value", "bias_strength")
         ]
-        lines = [
-            [findings.line_name(r), f"{r['bias_value']:g}", *(m.short(r[c]) for c in columns)]
-            for r in frame.to_dict("records")
-        ]
         headers = [measure_of(c).name for c in columns]
-        axis = str(findings.trials["bias_axis"].iloc[0])
         if columns:
             caption = f"Means over seeds, chosen by {rule_name(rule)}{_named(findings, rule)}"
             others = [measure_of(c).name for c in columns if not measure_of(c).clean]
@@ -173,7 +176,14 @@ def measures_table(findings: Findings) -> Markup:
                     f"; the ceiling is one on the clean test variant alone, under {', '.join(others)} read it as "
                     f"{WITHOUT_BIAS}"
                 )
-            parts[rule] = m.table(["method", axis, *headers], lines, caption)
+            tables = []
+            for on, axis, group in findings.by_data(frame):
+                lines = [
+                    [findings.line_name(r), f"{r['bias_value']:g}", *(m.short(r[c]) for c in columns)]
+                    for r in group.to_dict("records")
+                ]
+                tables.append(m.table(["method", axis, *headers], lines, caption.replace("seeds", f"seeds{on}", 1)))
+            parts[rule] = m.together(tables)
             # A long table is exported by ``lnl-sweep report --csv``: here it would make the page large.
             if len(frame) <= MOST_ROWS:
                 file = re.sub(r"[^A-Za-z0-9._-]+", "_", f"{findings.sweeps[0].name}-{rule}-test-figures.csv")

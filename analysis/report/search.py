@@ -41,24 +41,27 @@ def hyperparameter_section(findings: Findings) -> Markup:
     parts = {}
     for rule in findings.rules:
         chosen = rows[rows["rule"] == rule].sort_values(["sweep", "label", "facet", "bias_strength"])
-        lines = [
-            [
-                findings.line_name(r),
-                f"{r['bias_value']:g}",
-                with_error(r),
-                r["candidates"],
-                *(m.short(r[name]) for name in names),
-            ]
-            for r in chosen.to_dict("records")
-        ]
         anchors = [f"{findings.line_name(r)} at {r['bias_value']:g}" for r in chosen.to_dict("records") if r["anchor"]]
-        words_ = [f"Chosen by {rule_name(rule)}.", f"The same everywhere: {same}." if same else ""]
+        words_ = [f"The same everywhere: {same}." if same else ""]
         words_.append(f"No debiasing was preferred (all its weights are 0): {', '.join(anchors)}." if anchors else "")
         words_.append(seeds_words(chosen))
         words_ += [like_words(sweep) for sweep in findings.sweeps]
-        headers = ["method", str(findings.trials["bias_axis"].iloc[0]), "validation", "candidates"]
-        caption = " ".join(word for word in words_ if word)
-        parts[rule] = m.table([*headers, *(n.rstrip("_") for n in names)], lines, caption)
+        tables = []
+        for on, bias_axis, group in findings.by_data(chosen):
+            lines = [
+                [
+                    findings.line_name(r),
+                    f"{r['bias_value']:g}",
+                    with_error(r),
+                    r["candidates"],
+                    *(m.short(r[name]) for name in names),
+                ]
+                for r in group.to_dict("records")
+            ]
+            headers = ["method", bias_axis, "validation", "candidates", *(n.rstrip("_") for n in names)]
+            caption = " ".join(word for word in (f"Chosen by {rule_name(rule)}{on}.", *words_) if word)
+            tables.append(m.table(headers, lines, caption))
+        parts[rule] = m.together(tables)
     return m.section("hyperparameters", "Selected hyperparameters", per("rule", parts))
 
 

@@ -55,6 +55,11 @@ def numbers(rows: pd.DataFrame, what: str, table: str, *names: str, fits: bool =
     """
     if rows.empty:
         return Markup("")
+    # A value of one bias parameter says nothing beside one of another.
+    places = [name for name in ("dataset", "bias_axis") if name in rows]
+    if places and len(rows[places].drop_duplicates()) > 1:
+        groups = {" ".join(map(str, key)): group for key, group in rows.groupby(places, sort=False)}
+        return m.together(numbers(g, f"{what}, on {key}", table, *names, key, fits=fits) for key, g in groups.items())
     if not fits or len(rows) > MOST_ROWS:
         sentence = f"{what}: {f'{len(rows):,} rows' if fits else 'one of many tables'}, too many for this page"
         return m.paragraph(f"{sentence}; lnl-sweep report --csv OUT writes them ({table}.csv).", "caption")

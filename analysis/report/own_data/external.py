@@ -56,7 +56,8 @@ def _one(findings: Findings, number: int, variant: str) -> Markup:
                 continue
             views += _views(findings, curve, rule, {"rule": rule, switch: metric}, f"{METRICS[metric]} on {name}")
             by_rule[rule] = m.paragraph(words.curve_caption(findings, rule, curve))
-            table = _beside(findings, rows, metric, rule, name)
+            tables_ = [_beside(findings, group, metric, rule, name + on) for on, _, group in findings.by_data(rows)]
+            table = m.together(tables_)
             what = f"{words.upper_first(METRICS[metric])} on {name}, chosen by {rule_name(rule)}"
             more = findings.with_lines(rows.assign(column=f"{variant}/{metric}"))
             by_rule_tables[rule] = table + numbers(more, what, "external", name, metric, rule, fits=fits)
