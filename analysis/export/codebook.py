@@ -170,7 +170,7 @@ def explain(table: str, column: str) -> str:
 
     Example:
         >>> explain("areas", "p_holm")
-        'p adjusted by Holm over the methods of the same rule and facet.'
+        'p adjusted by Holm over the methods of the same rule and facet; empty of the declared comparison.'
         >>> explain("trials", "recall_glioma")
         'Recall of class glioma, unbiased test variant.'
     """
