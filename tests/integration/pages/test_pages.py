@@ -37,6 +37,7 @@ ELSEWHERE = {
     r"R(script)? |duckdb": "is a program of its own",
 }
 """Commands that no empty folder on one machine can run, and why."""
+ONLY = "--only"
 SHORT = ("training.epochs=1", "search.trials=1", "search.repeats=1", "confirm.seeds=1", "search.early_stopping=off")
 """Size to which a sweep of the pages is cut down."""
 SLICES = 96
@@ -60,15 +61,16 @@ def shortened(command: str, folder: Path) -> str:
         return command
     changes = list(SHORT)
     name = next((word for word in words[2:] if word.endswith(".yaml")), "")
-    if not name and (ROOT / "sweeps" / f"{words[2]}.yaml").is_file():
-        name = f"sweeps/{words[2]}.yaml"
+    shipped = f"sweeps/{words[2]}.yaml" if words[2:] else ""
+    if not name and shipped and (ROOT / shipped).is_file():
+        name = shipped
     axis, values = bias_axis((folder if (folder / name).is_file() else ROOT) / name) if name else ("", [])
     if (folder / name).is_file():
         changes += [f"dataset.bias.{axis}=[{values[0]},{values[-1]}]"] * bool(axis)
     elif name:
         # A sweep of the package: one cell of it, and a large network on small images.
         changes += ["network.image_size=64"] * ("mri" in name or "seed" in name)
-        words += ["--only", f"method=erm,{axis}={values[-1]}"]
+        words += [ONLY, f"method=erm,{axis}={values[-1]}"]
         if "atlas" in name:
             # One of its methods searches the length of a stage.
             changes.remove("training.epochs=1")
@@ -159,6 +161,7 @@ class Reader:
         self.folder = folder
         self.variables = dict(variables)
         self.python: list[str] = []
+        self.only = ""
 
     def follow(self, block: Block, where: str) -> None:
         """Keep, type or check one block; Python is collected."""
@@ -186,7 +189,13 @@ class Reader:
             submitted = _SUBMITTED.match(command)
             typed = submitted[2] if submitted else command
             if not elsewhere(typed):
-                self._run(["bash", "-c", shortened(typed, self.folder)], f"{where}: {command}")
+                short = shortened(typed, self.folder)
+                if short.startswith("lnl-sweep resume"):
+                    # Not the whole of a sweep of which one cell was run.
+                    short += self.only
+                elif ONLY in short:
+                    self.only = f" {ONLY} {short.partition(ONLY)[2].split()[0]}"
+                self._run(["bash", "-c", short], f"{where}: {command}")
 
     def run_python(self, page: str) -> None:
         """Run the page's Python in one process, as in a notebook."""
