@@ -128,12 +128,10 @@ def test_two_sweeps_have_a_row_each_also_where_their_second_parameter_does_not_v
     ]
 
 
-def test_the_tables_of_biased_digits() -> None:
+def test_the_number_of_biased_digits() -> None:
     table = analysis.published_numbers("biased_digits").set_index(["method", "bias_value"])["accuracy"]
     # The authors' search at .999 names the unbiased test accuracy of its three best trials.
     assert table["end", 0.999] == pytest.approx((0.5563 + 0.5110 + 0.5017) / 3, abs=5e-5)
-    assert table["erm", 0.999] < table["rebias", 0.999] < table["end", 0.999]
-    assert {value for _, value in table.index} == {0.99, 0.995, 0.997, 0.999}
 
 
 # ------------------------------------------------------------- images of a folder
