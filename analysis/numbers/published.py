@@ -1,8 +1,8 @@
 """Published numbers to stand beside one's own: of other networks, palettes and splits, each a single run.
 
 Sources: Kim et al. 2019 (arXiv 1812.10352), section 4.1, a fixed checkpoint; SABAF (arXiv 2310.04955), its figure read
-to +-1 point, chosen on unbiased data; EnD (arXiv 2103.02023), Biased MNIST, mean of the three runs of a search that were
-best on unbiased validation images (``results.py`` of its code, and its authors' list of the runs); G. Peretz 2020
+to +-1 point, chosen on unbiased data; EnD (arXiv 2103.02023), Biased MNIST, mean of the three runs of a search that
+were best on unbiased validation images (``results.py`` of its code, and its authors' list of the runs); G. Peretz 2020
 (galprz/bias-in-medical-imaging), maximum over 30 epochs of test accuracy, slices of one patient on both sides of the
 split.
 """
