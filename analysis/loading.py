@@ -29,9 +29,9 @@ from store.parts import read_parts
 from store.sheet.external import PREFIX
 from store.sheet.sheet import Sheet, mapping_in
 
-# The same safe loader in C, ten times as fast, where PyYAML was built with it.
 _CELLS = re.compile(rb"^cells:.*\n(?:[ \-].*\n|\n)*", re.MULTILINE)
 """The cells in the text of ``sweep.yaml``."""
+# The same safe loader in C, ten times as fast, where PyYAML was built with it.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

@@ -103,7 +103,7 @@ def weights_of(frame: pd.DataFrame) -> pd.DataFrame:
         weights.loc[rows.index, [name for name in weights if name not in own]] = math.nan
         # Only these have no column: reading JSON takes its time.
         if set(own) & set(further):
-            values = [_values(text) for text in rows["hyperparameters"]]
+            values = [hyperparameters_in(text) for text in rows["hyperparameters"]]
             for name in set(own) & set(further):
                 weights.loc[rows.index, name] = [_number(value.get(name)) for value in values]
     return weights
@@ -128,13 +128,24 @@ def without_debiasing(frame: pd.DataFrame) -> pd.Series:
     return none
 
 
-def _values(text: object) -> Mapping[str, Any]:
+def hyperparameters_in(text: object) -> dict[str, Any]:
+    """Read the column ``hyperparameters`` of a row.
+
+    Args:
+        text: Its value, a JSON object as text.
+
+    Returns:
+        The values by name; none where it is something else, as rows of another program may have it.
+
+    Example:
+        >>> hyperparameters_in('{"lr": 0.1}'), hyperparameters_in(None)
+        ({'lr': 0.1}, {})
+    """
     try:
         values = json.loads(str(text))
-    # Rows of another program may hold something else.
     except ValueError:
         return {}
-    return values if isinstance(values, Mapping) else {}
+    return values if isinstance(values, dict) else {}
 
 
 def _number(value: object) -> float:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
 import pandas as pd
 
-from analysis.carried.pressures import pressures_of
+from analysis.carried.pressures import hyperparameters_in, pressures_of
 from analysis.numbers.captions import cost_words, no_spread, selected_words
 from analysis.points.measures import own_measures
 from analysis.points.points import facets
@@ -251,7 +250,7 @@ def selected_hyperparameters(trials: pd.DataFrame) -> pd.DataFrame:
         }
         places = dict(zip(group["trial_id"], range(len(group)), strict=True))
         for row in chosen.to_dict("records"):
-            values = _json(row["hyperparameters"])
+            values = hyperparameters_in(row["hyperparameters"])
             by, position = candidates_by[row["rule"]], places[row["trial_id"]]
             names = pressures_of(trials, str(sweep), str(row["label"]))
             pressures = [values[name] for name in names if isinstance(values.get(name), (int, float))]
@@ -347,11 +346,3 @@ def _method_name(key: tuple[str, ...], shown: list[str]) -> str:
     label = key[shown.index("label")]
     rest = [part for part, name in zip(key, shown, strict=True) if name != "label" and part]
     return f"{label} ({', '.join(rest)})" if rest else label
-
-
-def _json(text: Any) -> dict[str, Any]:
-    try:
-        value = json.loads(str(text))
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}

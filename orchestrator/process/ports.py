@@ -34,7 +34,8 @@ def free_ports(count: int, end: int | None = None, beyond: int = 0) -> list[int]
         >>> len(set(free_ports(3)))
         3
     """
-    last = min(_first_of_kernel(), end or _KERNELS_FIRST)
+    first = _first_of_kernel()
+    last = min(first, end or first)
     found: list[int] = []
     for port in random.SystemRandom().sample(range(FIRST_PORT, last), min(_ATTEMPTS, last - FIRST_PORT)):
         if all(_is_free(number) for number in {port, port + beyond}):
