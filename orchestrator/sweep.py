@@ -15,6 +15,7 @@ import yaml
 
 from orchestrator.cluster.address import check_cluster, check_form
 from orchestrator.cluster.fits import check_fits
+from orchestrator.config.loggers import check_folder
 from orchestrator.config.own_code import check_files, files_that_may_move, plugins_of, settled
 from orchestrator.config.sweep_config import SweepConfig
 from orchestrator.config.sweep_file import validate
@@ -147,6 +148,7 @@ class _Start:
 
 def _check(config: SweepConfig, out: str, options: Options) -> _Start:
     """Refuse what cannot be run, before anything is written."""
+    check_folder(config.logging, out)
     directory = SweepDirectory(out)
     directory.folder.check_usable()
     # Refused here, where nothing has been written yet.

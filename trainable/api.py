@@ -24,7 +24,7 @@ from trainable.errors import DamagedFile, InputError, unknown_name
 from trainable.evaluation.rules import first_rule
 from trainable.methods.base import Method, get_method
 from trainable.networks.base import NETWORKS, DataShape, default_network
-from trainable.networks.build import build_nets
+from trainable.networks.build import build_nets, check_size
 from trainable.plugins import loaded_plugins
 from trainable.plugins.stored import Reference, check_not_here, load_stored
 from trainable.spec import Draw, Metric, Phase, Rule, Training, TrialSpec
@@ -191,7 +191,7 @@ def train(dataset: str, *, method: str = "erm", device: str = "auto", **options:
         The run: row, history, model, predictions.
 
     Raises:
-        InputError: A name or a value is wrong.
+        InputError: A name or a value is wrong, or the images are too small for the network.
         TrialFailed: A loss or a parameter became infinite or not a number.
 
     Example:
@@ -200,13 +200,24 @@ def train(dataset: str, *, method: str = "erm", device: str = "auto", **options:
         'completed'
     """
     with kept():
-        trainer = Trainer(make_spec(dataset, method=method, **options), device)
+        spec = make_spec(dataset, method=method, **options)
+        _check_network(spec)
+        trainer = Trainer(spec, device)
         while not trainer.finished:
             trainer.train_epoch()
         outcome = trainer.finish()
     nets = trainer.reported_nets()
     model = Classifier(nets.f, nets.g, trainer.method, trainer.dataset.classes).eval()
     return Run(outcome.row, outcome.history, model, outcome.predictions)
+
+
+def _check_network(spec: TrialSpec) -> None:
+    """Refuse images that are too small for the network, in the words that a plan has for them."""
+    shape = DataShape.of(load_dataset(spec.dataset, **spec.dataset_options))
+    nets = build_nets(spec.network, spec.network_options, shape, spec.seed, get_method(spec.method).bias_head)
+    with torch.random.fork_rng(devices=[]):
+        # The forward pass of a network of one's own may draw, and the training is to draw what it drew without it.
+        check_size(spec.network, nets, shape)
 
 
 def load_model(path: str | os.PathLike[str], device: str = "cpu", trust_plugins: bool = False) -> Classifier:

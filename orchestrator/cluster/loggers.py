@@ -145,19 +145,13 @@ def told(
         One callback a logger.
 
     Raises:
-        InputError: A logger cannot be set up, or TensorBoard's folder must be named, since the directory is in an
-            object store.
+        InputError: A logger cannot be set up.
     """
     asked, callbacks = config.logging, []
     for name in asked.names:
         base = (folder or Path()) / name
         if name == "tensorboard" and asked.tensorboard is not None and asked.tensorboard.folder is not None:
             base = expanded(asked.tensorboard.folder)
-        elif name == "tensorboard" and folder is None:
-            raise InputError(
-                "TensorBoard's files need a local folder, since the sweep's directory is in an object store: give "
-                "logging.tensorboard: {folder: PATH}"
-            )
         try:
             logger = _LOGGERS[name](config, config.name or config.dataset.name)
             logger.setup()

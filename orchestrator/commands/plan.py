@@ -151,6 +151,7 @@ def _pair(sheet: Mapping[str, Any]) -> tuple[str, str] | None:
 def _sheet(address: str) -> Mapping[str, Any]:
     from analysis.loading import read_config
     from orchestrator.commands.run import READ_RETRY_SECONDS
+    from orchestrator.config.loggers import check_folder
     from orchestrator.config.sweep_file import read_config as read_file
     from orchestrator.directory.reader import SweepDirectory
     from orchestrator.directory.sheet import read_sheet, sweep_sheet
@@ -159,7 +160,9 @@ def _sheet(address: str) -> Mapping[str, Any]:
     from store.open import open_folder
 
     if _is_file(address):
-        return sweep_sheet(make_plan(read_file(address)))
+        config = read_file(address)
+        check_folder(config.logging, "results")
+        return sweep_sheet(make_plan(config))
     if address.endswith(".zip"):
         return read_config(open_folder(address))
     directory = SweepDirectory(address)

@@ -203,6 +203,7 @@ def _left_out(plan: Plan) -> str:
 
 
 def _dry_run(config: SweepConfig, out: str) -> int:
+    from orchestrator.config.loggers import check_folder
     from orchestrator.directory.reader import SweepDirectory
     from orchestrator.plan.applicable import places_in_words
     from orchestrator.plan.estimate import estimate
@@ -211,6 +212,7 @@ def _dry_run(config: SweepConfig, out: str) -> int:
     from orchestrator.plan.timing_process import time_apart
     from orchestrator.progress import duration
 
+    check_folder(config.logging, out)
     plan, prices = make_plan(config), read_prices()
     directory = SweepDirectory(out)
     needed = estimate(plan, directory.rows("trials") if directory.exists() else (), time_apart)

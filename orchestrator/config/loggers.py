@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import tempfile
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from store.errors import InputError
+from store.local import expanded
 
 _PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 
@@ -103,3 +107,52 @@ def check_loggers(asked: LoggingConfig) -> None:
                 f"logging.{name} needs the package {package}, which is not installed: pip install {package}, or leave "
                 f"logging.{name} out"
             )
+
+
+def check_folder(asked: LoggingConfig, out: str) -> None:
+    """Refuse a folder of TensorBoard's that cannot be written, and none where the sweep's directory is not local.
+
+    Nothing is left in the folder, nor is it made.
+
+    Args:
+        asked: The section ``logging``.
+        out: Address of the sweep's directory.
+
+    Raises:
+        InputError: The folder and the reason, or that one must be named.
+
+    Example:
+        >>> check_folder(LoggingConfig(tensorboard=True), "results/demo")
+        >>> check_folder(LoggingConfig(tensorboard=True), "s3://bucket/demo")
+        Traceback (most recent call last):
+            ...
+        store.errors.InputError: TensorBoard's files need a local folder, but the sweep's directory is s3://bucket/demo...
+    """
+    if asked.tensorboard is None:
+        return
+    if asked.tensorboard.folder is None:
+        if "://" in out:
+            raise InputError(
+                f"TensorBoard's files need a local folder, but the sweep's directory is {out}: give "
+                "logging.tensorboard: {folder: PATH}"
+            )
+        return
+    folder = expanded(asked.tensorboard.folder)
+    try:
+        # Asked by a file, since modes do not tell of file systems that are read only, nor hold for root.
+        with tempfile.TemporaryFile(dir=_standing(folder)):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"logging.tensorboard.folder must be a folder that can be written, but '{folder}' cannot "
+            f"({error.strerror}): name another, or leave folder out"
+        ) from error
+
+
+def _standing(folder: Path) -> Path:
+    """The folder itself, or the nearest above it that is there."""
+    try:
+        os.lstat(folder)
+    except FileNotFoundError:
+        return _standing(folder.parent)
+    return folder

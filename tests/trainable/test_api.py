@@ -132,6 +132,10 @@ def test_bad_model_files(tmp_path: Path) -> None:
         ({"color_variance": 0.02, "epochs": 0}, "epochs must be a whole number of at least 1"),
         ({"color_variance": 0.02, "batch_size": 1}, "batch_size must be a whole number of at least 2"),
         ({"color_variance": 0.02, "method": "erm2"}, "did you mean 'erm'"),
+        (
+            {"color_variance": 0.02, "network": "small_cnn"},
+            "small_cnn cannot take images of 14 pixels, as those of coloured_digits are, but takes 16: choose another",
+        ),
     ],
 )
 def test_bad_arguments(options: dict[str, object], message: str) -> None:

@@ -144,8 +144,6 @@ def test_what_cannot_be_set_up_is_refused_before_a_trial(tmp_path: Path, monkeyp
     monkeypatch.setattr("orchestrator.cluster.loggers._LOGGERS", {"mlflow": broken, "tensorboard": broken})
     with pytest.raises(InputError, match=r"mlflow cannot be set up \(ConnectionError: nobody there\)"):
         told(parse_config(TEXT % "{mlflow: true}"), {}, tmp_path, print)
-    with pytest.raises(InputError, match=r"need a local folder.*logging.tensorboard: \{folder: PATH\}"):
-        told(parse_config(TEXT % "{tensorboard: true}"), {}, None, print)
     assert config_of(SPEC)["dataset"] == "digits"
 
 
