@@ -78,7 +78,12 @@ class Forked:
 
 
 def fork(
-    words: Sequence[str], log: Path, environment: Mapping[str, str], cwd: Path | None = None, null: Null | None = None
+    words: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    cwd: Path | None = None,
+    null: Null | None = None,
+    meeting: int | None = None,
 ) -> Forked:
     """Run ``lnl-sweep WORDS`` in a session of its own.
 
@@ -88,11 +93,12 @@ def fork(
         environment: Its environment.
         cwd: Its current directory; None = that of the tests.
         null: In place of training; None = trials train.
+        meeting: Port at which workers of several nodes wait for one another; None = they do not.
 
     Returns:
         The process.
     """
-    arguments = (list(words), str(log), dict(environment), None if cwd is None else str(cwd), null)
+    arguments = (list(words), str(log), dict(environment), None if cwd is None else str(cwd), null, meeting)
     process = _started_server().Process(target=_child, args=arguments)
     process.start()
     return Forked(process, words)
@@ -113,7 +119,9 @@ def _started_server() -> ForkServerContext:
     return _server
 
 
-def _child(words: list[str], log: str, environment: dict[str, str], cwd: str | None, null: Null | None) -> None:
+def _child(
+    words: list[str], log: str, environment: dict[str, str], cwd: str | None, null: Null | None, meeting: int | None
+) -> None:
     os.setsid()
     with open(log, "ab") as file, open(os.devnull, "rb") as nothing:
         os.dup2(nothing.fileno(), 0)
@@ -128,15 +136,16 @@ def _child(words: list[str], log: str, environment: dict[str, str], cwd: str | N
     if cwd is not None:
         os.chdir(cwd)
     sys.argv = ["lnl-sweep", *words]
-    sys.exit(main(words, null))
+    sys.exit(main(words, null, meeting))
 
 
-def main(words: list[str], null: Null | None) -> int:
+def main(words: list[str], null: Null | None, meeting: int | None = None) -> int:
     """Run ``lnl-sweep WORDS`` in this process, which does nothing else.
 
     Args:
         words: Its arguments.
         null: In place of training; None = trials train.
+        meeting: As of ``fork``.
 
     Returns:
         Its exit code.
@@ -153,6 +162,11 @@ def main(words: list[str], null: Null | None) -> int:
         # The driver's own would bring its module, and with it torch, to the workers.
         tuning._places = processors()
         tuning.SweepTrainable = resumable(null.seconds, dict(null.constants))  # type: ignore[misc]
+    if meeting is not None:
+        from orchestrator.cluster import tuning
+        from tests.integration.meeting import meeting_trainable
+
+        tuning.SweepTrainable = meeting_trainable(meeting)  # type: ignore[misc]
     return cli.main(words)
 
 

@@ -177,6 +177,7 @@ def driver(
     *words: object,
     variables: Mapping[str, str] | None = None,
     null: Null | None = None,
+    meeting: int | None = None,
 ) -> Iterator[Driver]:
     """Start ``lnl-sweep WORDS``, on a Ray of its own where no address is given; at the end nothing of it is left.
 
@@ -186,13 +187,14 @@ def driver(
         words: Its arguments.
         variables: Environment variables, besides those of the tests.
         null: In place of training; None = trials train.
+        meeting: Port at which workers of several nodes wait for one another; None = they do not.
 
     Yields:
         The driver, forked from a process that has its imports.
     """
     log = temporary / f"driver-{time.monotonic_ns()}.log"
     log.touch()
-    process = fork(driver_words(words), log, driver_environment(temporary, variables), null=null)
+    process = fork(driver_words(words), log, driver_environment(temporary, variables), null=null, meeting=meeting)
     with ended(process):
         yield Driver(process, out, log)
 

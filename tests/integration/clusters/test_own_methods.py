@@ -13,6 +13,7 @@ import pytest
 
 from store.open import folder_at
 from tests.integration.clusters.apart import NAME, two_disks
+from tests.integration.meeting import meeting
 from tests.integration.s3_server import BUCKET, Server, seaweed
 from tests.integration.support import Driver, assert_same_results, driver, rows
 from trainable.trial.open_trial import checkpoint_names, trial_folder
@@ -94,8 +95,9 @@ def test_a_sweep_goes_on_at_another_machine(
     for name, value in store.variables.items():
         monkeypatch.setenv(name, value)
     out, sweep = f"s3://{BUCKET}/methods", study(short_tmp / "methods-killed")
-    mine = home(short_tmp / "methods-mine")
-    with driver(short_tmp, out, "run", sweep, "--out", out, "--address", nodes.address, variables=mine) as running:
+    mine, both = home(short_tmp / "methods-mine"), {socket.gethostname(), NAME}
+    words: tuple[object, ...] = ("run", sweep, "--out", out, "--address", nodes.address)
+    with meeting(*both) as port, driver(short_tmp, out, *words, variables=mine, meeting=port) as running:
         running.wait_for(lambda: in_the_middle_of_a_trial(running), "a checkpoint")
         running.kill(signal.SIGKILL)
         assert running.wait() == -signal.SIGKILL
@@ -107,11 +109,11 @@ def test_a_sweep_goes_on_at_another_machine(
     words = ("resume", out, "--address", nodes.address)
     with driver(short_tmp, out, *words, variables=theirs) as refused:
         assert refused.wait() == 2 and "--trust-plugins" in refused.text(), refused.text()
-    with driver(short_tmp, out, *words, "--trust-plugins", variables=theirs) as resumed:
+    words = (*words, "--trust-plugins")
+    with meeting(*both) as port, driver(short_tmp, out, *words, variables=theirs, meeting=port) as resumed:
         assert resumed.wait() == 0, resumed.text()
 
     found = rows(out)
     assert len(found) == PLANNED and any(row["preemptions"] for row in found.values())
-    assert {row["node"] for row in found.values()} == {socket.gethostname(), NAME}
-    assert {row["node"] for key, row in found.items() if key not in before} == {socket.gethostname(), NAME}
+    assert {row["node"] for key, row in found.items() if key not in before} == both
     assert_same_results(out, whole)

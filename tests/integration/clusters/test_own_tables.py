@@ -14,6 +14,7 @@ from PIL import Image
 
 from store.open import folder_at
 from tests.integration.clusters.apart import NAME, two_disks
+from tests.integration.meeting import meeting
 from tests.integration.s3_server import BUCKET, Server, seaweed
 from tests.integration.support import KEYS, differences, driver, results, rows
 from tests.table_files import ALIGNED, COLUMNS, row_of, write_pngs, xray
@@ -131,7 +132,8 @@ def test_what_a_node_lacks_ends_the_sweep_in_one_sentence(
 ) -> None:
     out = f"s3://{BUCKET}/lacking-{what}"
     words = ("run", study(short_tmp / f"lacking-{what}", tables[what]), "--out", out, "--address", nodes.address)
-    with driver(short_tmp, out, *words, variables=mine) as running:
+    both = (socket.gethostname(), NAME)
+    with meeting(*both) as port, driver(short_tmp, out, *words, variables=mine, meeting=port) as running:
         assert running.wait() == 2, running.text()
         said = running.text().splitlines()[-1]
     assert reason.format(table=tables[what]) in said, said
@@ -163,8 +165,9 @@ def test_images_in_an_object_store_reach_every_node(
     bucket.write("labels.csv", (images / "labels.csv").read_bytes())
 
     out, sweep = f"s3://{BUCKET}/seeing", study(short_tmp / "seeing", f"s3://{BUCKET}/set/labels.csv")
-    with driver(short_tmp, out, "run", sweep, "--out", out, "--address", nodes.address, variables=mine) as running:
+    words, both = ("run", sweep, "--out", out, "--address", nodes.address), {socket.gethostname(), NAME}
+    with meeting(*both) as port, driver(short_tmp, out, *words, variables=mine, meeting=port) as running:
         assert running.wait() == 0, running.text()
     found = rows(out)
-    assert len(found) == PLANNED and {row["node"] for row in found.values()} == {socket.gethostname(), NAME}
+    assert len(found) == PLANNED and {row["node"] for row in found.values()} == both
     assert_same_numbers(out, whole)
