@@ -16,9 +16,15 @@ from analysis.figures.style import layout, safe
 from store.errors import InputError
 from store.rules import rule_name
 
-_ACROSS, _ACROSS_NARROW = 4, 2
-_SIDE, _SIDE_NARROW = 250, 190
-_GAP = 48
+_WIDE, _PHONE = (4, 250, 780), (2, 190, 240)
+"""Most maps in a row, and in pixels the height of a row and its width, of which margins take a share."""
+_GAP, _BETWEEN = 30, 0.08
+"""Room between rows in pixels, for a title, and between columns as a share of the width."""
+_LETTER, _LINE, _LONGEST = 6, 10, 18
+"""Pixels of a letter and of a line of the names, and their most letters."""
+_TITLE, _BAR = 24, 46
+"""Pixels of a title of an axis, and of the scale under the maps."""
+_UNNAMED = {"showticklabels": False, "ticks": ""}
 _MOST = 8
 _SCALE = [[0.0, "#f3f3f0"], [0.001, "#e9eef5"], [0.25, "#8fb6da"], [0.6, "#2f79b5"], [1.0, "#08306b"]]
 
@@ -139,42 +145,33 @@ def draw_confusion(shown: ConfusionFigure) -> go.Figure:
         >>> shares = np.array([[0.9, 0.1], [0.6, 0.4]])
         >>> shown = ConfusionFigure("erm", ("cat", "dog"), (HeatMap("rho 0.5", shares), HeatMap("rho 1", shares)))
         >>> [note.text for note in draw_confusion(shown).layout.annotations]
-        ['rho 0.5', 'rho 1']
+        ['rho 0.5', 'rho 1', 'predicted class']
     """
-    count = len(shown.maps)
-    heats, above = [], []
+    heats, notes = [], []
+    wide, phone = (_Room(len(shown.maps), shown.classes, *room) for room in (_WIDE, _PHONE))
     axes: dict[str, Any] = {}
     narrow: dict[str, Any] = {"annotations": [], "top": 20}
     for i, heat_map in enumerate(shown.maps):
         suffix = "" if i == 0 else str(i + 1)
         heats.append(_heat(heat_map.shares, shown.classes, f"x{suffix}", f"y{suffix}"))
-        (x, y), (nx, ny) = (
-            _domains(count, i, across, side) for across, side in ((_ACROSS, _SIDE), (_ACROSS_NARROW, _SIDE_NARROW))
-        )
-        axes[f"xaxis{suffix}"] = _axis(x, f"y{suffix}", i == count - 1 and "predicted class")
-        axes[f"yaxis{suffix}"] = _axis(y, f"x{suffix}", i == 0 and "true class") | {
-            "autorange": "reversed",
-            # The rows are the same in all: named once a line, so that no name runs into the neighbour's cells.
-            "showticklabels": i % _ACROSS == 0,
-        }
-        above.append(_above(safe(heat_map.title), x, y))
-        labelled = i % _ACROSS_NARROW == 0
-        narrow |= {f"xaxis{suffix}": {"domain": nx}, f"yaxis{suffix}": {"domain": ny, "showticklabels": labelled}}
+        axes[f"xaxis{suffix}"] = _axis(f"y{suffix}") | wide.x_axis(i) | {"automargin": False}
+        axes[f"yaxis{suffix}"] = _axis(f"x{suffix}", "true class" if i == 0 else "") | wide.y_axis(i)
+        axes[f"yaxis{suffix}"]["autorange"] = "reversed"
+        narrow |= {f"xaxis{suffix}": phone.x_axis(i), f"yaxis{suffix}": phone.y_axis(i)}
+        (x, y), (nx, ny) = wide.domains(i), phone.domains(i)
+        notes.append(_note(safe(heat_map.title), x[0], y[1], xanchor="left", yanchor="bottom"))
         narrow["annotations"].append({"x": nx[0], "y": ny[1]})
+    notes.append(_note("predicted class", 0.5, 0, yanchor="top", yshift=-wide.names, font={"size": 11}))
+    narrow["annotations"].append({"yshift": -phone.names})
     bar = {"title": {"text": "share"}, "thickness": 12, "outlinewidth": 0, "tickformat": ".0%"}
     below = {**bar, "orientation": "h", "x": 0.5, "y": 0, "yref": "container", "yanchor": "bottom", "len": 0.9}
-    narrow |= {"height": _height(count, _ACROSS_NARROW, _SIDE_NARROW) + 40, "coloraxis": {"colorbar": below}}
-    look = {
-        **layout(shown.title),
-        **axes,
-        "annotations": above,
-        "showlegend": False,
-        "height": _height(count, _ACROSS, _SIDE),
-        # One scale for all maps: the same colour is the same share.
-        "coloraxis": {"cmin": 0, "cmax": 1, "colorscale": _SCALE, "colorbar": bar},
-        "meta": {"narrow": narrow},
-    }
-    look["margin"] = {**look["margin"], "t": 60 if shown.title else 34, "b": 30}
+    bottom = phone.names + _TITLE + _BAR
+    narrow |= {"height": phone.height + bottom, "margin": {"b": bottom}, "coloraxis": {"colorbar": below}}
+    look = {**layout(shown.title), **axes, "annotations": notes, "showlegend": False, "meta": {"narrow": narrow}}
+    # One scale for all maps: the same colour is the same share.
+    look["coloraxis"] = {"cmin": 0, "cmax": 1, "colorscale": _SCALE, "colorbar": bar}
+    look["margin"] = {**look["margin"], "t": 60 if shown.title else 34, "b": wide.names + _TITLE}
+    look["height"] = look["margin"]["t"] + wide.height + look["margin"]["b"]
     return go.Figure(heats, look)
 
 
@@ -195,27 +192,97 @@ def _heat(shares: NDArray[np.float64], names: Sequence[str], x: str, y: str) -> 
     )
 
 
-def _domains(count: int, i: int, across: int, side: int) -> tuple[list[float], list[float]]:
-    """Compute the domains of the i-th of several heat maps in a grid, row by row."""
-    columns = min(across, count)
-    lines = math.ceil(count / columns)
-    row, column = divmod(i, columns)
-    gap_x, gap_y = (0.08 if columns > 1 else 0.0), (_GAP / (side * lines) if lines > 1 else 0.0)
-    width, height = (1 - gap_x * (columns - 1)) / columns, (1 - gap_y * (lines - 1)) / lines
-    left, top = column * (width + gap_x), 1 - row * (height + gap_y)
-    return [round(left, 4), round(left + width, 4)], [round(max(0.0, top - height), 4), round(top, 4)]
+@dataclass(frozen=True)
+class _Room:
+    """Places of heat maps in a grid, row by row, and of the classes' names at its left and its lower edge.
+
+    The names are the same in all maps: inside the grid they would run into its titles and into each other.
+
+    Attributes:
+        count: Number of maps.
+        classes: Names of the classes.
+        across: Most maps in a row.
+        side: Height of a row in pixels.
+        width: Width of a row in pixels, about.
+    """
+
+    count: int
+    classes: tuple[str, ...]
+    across: int
+    side: int
+    width: int
+
+    @property
+    def height(self) -> int:
+        """Height of all maps in pixels."""
+        return self.side * math.ceil(self.count / self._columns) - _GAP
+
+    @property
+    def names(self) -> int:
+        """Height in pixels of the names under the maps."""
+        return 10 + (_LINE if self._lying else _LETTER * self._longest)
+
+    def domains(self, i: int) -> tuple[list[float], list[float]]:
+        """Domains of a map."""
+        row, column = divmod(i, self._columns)
+        width = (1 - _BETWEEN * (self._columns - 1)) / self._columns
+        left, top = column * (width + _BETWEEN), 1 - row * self.side / self.height
+        below = max(0.0, top - (self.side - _GAP) / self.height)
+        return [round(left, 4), round(left + width, 4)], [round(below, 4), round(top, 4)]
+
+    def x_axis(self, i: int) -> dict[str, Any]:
+        """Domain and names of a map's predicted classes, which the lowest map of a column bears."""
+        lowest = i + self._columns >= self.count
+        shown = self._ticks(self._cell) if lowest else _UNNAMED
+        return {"domain": self.domains(i)[0], **shown, "tickangle": 0 if self._lying else -90}
+
+    def y_axis(self, i: int) -> dict[str, Any]:
+        """Domain and names of a map's true classes, which the first map of a row bears."""
+        first = i % self._columns == 0
+        cell = (self.side - _GAP) / len(self.classes)
+        return {
+            "domain": self.domains(i)[1],
+            **(self._ticks(cell) if first else {"showticklabels": False, "ticks": ""}),
+        }
+
+    def _ticks(self, cell: float) -> dict[str, Any]:
+        # Of more classes than lines of text have room every second one is named, or every third.
+        step = math.ceil(_LINE / cell)
+        places = list(range(0, len(self.classes), step))
+        return {
+            "tickvals": places,
+            "ticktext": [safe(_short(self.classes[k])) for k in places],
+            "showticklabels": True,
+            "ticks": "outside",
+        }
+
+    @property
+    def _columns(self) -> int:
+        return min(self.across, self.count)
+
+    @property
+    def _cell(self) -> float:
+        return self.width * (1 - _BETWEEN * (self._columns - 1)) / self._columns / len(self.classes)
+
+    @property
+    def _longest(self) -> int:
+        return max(len(_short(name)) for name in self.classes)
+
+    @property
+    def _lying(self) -> bool:
+        """True where the names stand side by side under their cells."""
+        return _LETTER * self._longest + 4 <= self._cell
 
 
-def _height(count: int, across: int, side: int) -> int:
-    return side * math.ceil(count / min(across, count)) + 90
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1].rstrip()}…"
 
 
-def _axis(domain: list[float], anchor: str, title: str | bool) -> dict[str, Any]:
+def _axis(anchor: str, title: str = "") -> dict[str, Any]:
     return {
-        "domain": domain,
         "anchor": anchor,
         "type": "category",
-        "title": {"text": title or "", "font": {"size": 11}, "standoff": 4},
+        "title": {"text": title, "font": {"size": 11}, "standoff": 4},
         "tickfont": {"size": 10},
         "automargin": True,
         "showgrid": False,
@@ -224,15 +291,7 @@ def _axis(domain: list[float], anchor: str, title: str | bool) -> dict[str, Any]
     }
 
 
-def _above(text: str, x: list[float], y: list[float]) -> dict[str, Any]:
-    return {
-        "text": text,
-        "x": x[0],
-        "y": y[1],
-        "xref": "paper",
-        "yref": "paper",
-        "xanchor": "left",
-        "yanchor": "bottom",
-        "showarrow": False,
-        "font": {"size": 12},
-    }
+def _note(text: str, x: float, y: float, **more: Any) -> dict[str, Any]:
+    return {"text": text, "x": x, "y": y, "xref": "paper", "yref": "paper", "showarrow": False} | (
+        {"font": {"size": 12}} | more
+    )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -89,12 +90,56 @@ def test_one_seed_has_no_interval(trials: pd.DataFrame, predictions: pd.DataFram
 
 def test_the_heat_maps_go_from_weak_to_strong_and_have_a_phone_layout(confusion: pd.DataFrame) -> None:
     figure = analysis.plot_confusion(confusion, "erm", classes=[f"<b>{i}" for i in range(10)])
-    assert [a.text.split()[-1] for a in figure.layout.annotations] == ["0.4", "0.1", "0.05", "0.02"]
+    assert [a.text.split()[-1] for a in figure.layout.annotations] == ["0.4", "0.1", "0.05", "0.02", "class"]
     assert len(figure.data) == 4 and figure.data[0].z.shape == (10, 10)
     assert all("<b>" not in name for name in figure.data[0].x)
     narrow = figure.layout.meta["narrow"]
     assert narrow["xaxis3"]["domain"][0] == 0 and narrow["height"] > figure.layout.height
     assert "counterfactual validation" in figure.layout.title.text
+
+
+def shares(classes: int, values: int) -> pd.DataFrame:
+    """Even shares of so many classes at so many bias values."""
+    line = {"sweep": "s", "label": "erm", "rule": "val_biased", "facet": "", "bias_axis": "rho"}
+    cells = [
+        {"bias_value": v, "true": t, "predicted": p}
+        for v in range(values)
+        for t in range(classes)
+        for p in range(classes)
+    ]
+    return pd.DataFrame(cells).assign(**line, share=1 / classes)
+
+
+@pytest.mark.parametrize("values", [5, 7, 8])
+def test_names_stand_at_the_edges_of_the_maps_and_touch_nothing(values: int) -> None:
+    names = ["no finding", "pituitary tumour", "pleural effusion, left side"]
+    figure = analysis.plot_confusion(shares(3, values), "erm", classes=names)
+    narrow = figure.layout.meta["narrow"]
+    for axes, across, height in (
+        (figure.layout, 4, figure.layout.height - figure.layout.margin.t),
+        (narrow, 2, narrow["height"]),
+    ):
+        x, y = ([axes[f"{letter}axis{i + 1 if i else ''}"] for i in range(values)] for letter in "xy")
+        assert [axis["showticklabels"] for axis in x] == [i + across >= values for i in range(values)]
+        assert [axis["showticklabels"] for axis in y] == [i % across == 0 for i in range(values)]
+        named = x[-1]
+        assert list(named["ticktext"]) == ["no finding", "pituitary tumour", "pleural effusion,…"]
+        # Turned, the longest one ends above the title under it, and both stand inside the margin.
+        bottom = figure.layout.margin.b if across == 4 else narrow["margin"]["b"]
+        last = figure.layout.annotations[-1] if across == 4 else narrow["annotations"][-1]
+        assert named["tickangle"] == -90 and 18 * 6 < -last["yshift"] < bottom - 20
+        # All maps are of one height, with room for a title between rows.
+        inner = height - bottom
+        edges = sorted({tuple(axis["domain"]) for axis in y})
+        assert {round((top - low) * inner) for low, top in edges} == {220 if across == 4 else 160}
+        assert all((above[0] - below[1]) * inner > 25 for below, above in itertools.pairwise(edges))
+
+
+def test_short_names_lie_and_of_many_some_are_left_out() -> None:
+    digits = analysis.plot_confusion(shares(10, 8), "erm").layout
+    assert digits.xaxis5.tickangle == 0 and len(digits.xaxis5.ticktext) == 10
+    many = analysis.plot_confusion(shares(40, 5), "erm").layout
+    assert list(many.yaxis.ticktext[:3]) == ["0", "2", "4"] and list(many.xaxis2.ticktext[:2]) == ["0", "3"]
 
 
 def test_bad_input_is_one_sentence(trials: pd.DataFrame, predictions: pd.DataFrame, confusion: pd.DataFrame) -> None:
