@@ -15,6 +15,7 @@ from analysis.changes import mark_seeds_added
 from analysis.figures.small_multiples import multiples
 from analysis.loading import counted, load, load_history, load_predictions, load_splits, section
 from analysis.many.against_erm import difference_rows
+from analysis.many.images_apart import names_by_images
 from analysis.many.ranks import rank_rows
 from analysis.natural import like
 from analysis.numbers.comparability import shared_properties
@@ -108,6 +109,19 @@ class Findings:
         except InputError:
             return []
 
+    def order_of(self, sweep: str) -> list[str] | None:
+        """Labels of a sweep in the order of ``panel_order``, whose panels name data sets where there are several.
+
+        Args:
+            sweep: Name of the sweep.
+
+        Returns:
+            The labels; None of few methods.
+        """
+        datasets = set(self.trials.loc[self.trials["sweep"] == sweep, "dataset"])
+        ends = [f", {dataset}" for dataset in datasets] if self.curve["dataset"].nunique() > 1 else []
+        return [next((p.removesuffix(e) for e in ends if p.endswith(e)), p) for p in self.panel_order] or None
+
     def line_name(self, row: Mapping[Any, Any]) -> str:
         """Name a line in a table: the method's label, its facet, and its sweep where there are several."""
         more = [str(row["facet"]), str(row["sweep"]) if len(self.sweeps) > 1 else ""]
@@ -116,6 +130,8 @@ class Findings:
 
     def by_data(self, rows: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
         """Divide rows with ``sweep`` by data set and bias parameter, which no table mixes.
+
+        Data sets of one name and of other images are two (``analysis.many.images_apart``).
 
         Returns:
             Of each, " on NAME" ("" of a single one), the name of its bias parameter, and its rows.
@@ -170,6 +186,9 @@ def gather(places: Sequence[Location], columns: Columns | None = None) -> Findin
     if len(names) > 1:
         # Two sweeps may have trials of the same identifier.
         every["trial_id"] = every["sweep"] + "/" + every["trial_id"]
+    # A table of other images under one name would compare what cannot be compared.
+    registered = every.drop_duplicates("sweep").set_index("sweep")["dataset"]
+    every["dataset"] = every["sweep"].map(names_by_images(every))
     trials = with_columns(counted(every), columns or {})
     column = default_column(trials)
     trials = like(with_calibration(trials, predictions), every)
@@ -210,10 +229,17 @@ def gather(places: Sequence[Location], columns: Columns | None = None) -> Findin
         external=_external(trials, external),
         confusion=_confusion(trials, predictions),
         # The published numbers are accuracies: beside another metric they would mislead.
-        beside=beside_published(curve) if column == COMPARABLE else beside_published(curve.iloc[:0]),
+        beside=_beside(curve if column == COMPARABLE else curve.iloc[:0], registered),
         sharing=shared_properties(trials, splits, predictions) if len(names) > 1 else pd.DataFrame(),
         unread=tuple(dict.fromkeys(str(w.message) for w in [*caught, *beside] if "left out" in str(w.message))),
     )
+
+
+def _beside(curve: pd.DataFrame, registered: pd.Series) -> pd.DataFrame:
+    """Published numbers beside a curve, which are known by the registered names of data sets."""
+    found = beside_published(like(curve.assign(dataset=curve["sweep"].map(registered)), curve))
+    names = curve.drop_duplicates("sweep").set_index("sweep")["dataset"]
+    return found.assign(dataset=found["sweep"].map(names))
 
 
 def _against_erm(points: Sequence[Point], sweep: Sweep) -> pd.DataFrame:

@@ -91,10 +91,10 @@ def report_figures(findings: Findings) -> dict[str, go.Figure]:
     plot_curve = plot_small_multiples if many(findings.curve) else plot_accuracy_vs_bias
     for rule in findings.rules:
         add(f"curve-{rule}", plot_curve, findings.curve, rule=rule, metric=findings.metric, **common)
-    rule, order = findings.headline, findings.panel_order
+    rule, panels = findings.headline, findings.panel_order
     for column, (curve, measure, null) in own_figures(findings.measures).items():
         title = f"{', '.join(curve['dataset'].unique())}: {measure.name} against bias, chosen by {rule_name(rule)}"
-        add(f"measure-{column}", plot_measure, curve, measure, null, order, rule=rule, title=title, **common)
+        add(f"measure-{column}", plot_measure, curve, measure, null, panels, rule=rule, title=title, **common)
     headline = findings.ranks[findings.ranks["rule"] == rule]
     for (dataset, _), ranks in findings.with_lines(headline).groupby(["dataset", "bias_axis"], sort=False):
         add(f"ranks{f'-{dataset}' if headline['dataset'].nunique() > 1 else ''}", plot_ranks, ranks, rule)
@@ -106,8 +106,9 @@ def report_figures(findings: Findings) -> dict[str, go.Figure]:
             title = f"{label}: predicted against true class, chosen by {rule_name(rule)}"
             add(f"confusion-{label}{mark}", plot_confusion, confusion, label, rule, sweep.classes, title=title)
             add(f"lambda_map-{label}{mark}", plot_lambda_map, trials, label)
-        add(f"learning{mark}", plot_learning_curves, trials, findings.history)
-        add(f"budget{mark}", plot_search_budget, trials)
+        order = findings.order_of(sweep.name)
+        add(f"learning{mark}", plot_learning_curves, trials, findings.history, order=order)
+        add(f"budget{mark}", plot_search_budget, trials, order=order)
     return figures
 
 

@@ -4,28 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 
-from analysis.figures.style import Style, axis, layout, safe, styles
+from analysis.figures.panels.draw import draw_panels, need_panels
+from analysis.figures.panels.lines import DrawnCurve
+from analysis.figures.style import axis, layout, safe, styles
 from analysis.many_sweeps import told_apart
 from analysis.numbers.tables import headline_rule
 from analysis.points.points import facets
 from store.errors import InputError
-
-
-@dataclass(frozen=True, eq=False)
-class DrawnCurve:
-    """A line of a figure: its name in the legend, its style, and its points."""
-
-    name: str
-    style: Style
-    x: NDArray[Any]
-    y: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,16 +67,25 @@ def learning_curves(
         bias_value = float(rows["bias_value"].iloc[-1])
     # A ceiling of the whole axis was trained at one bias value and belongs to every one.
     rows = rows[(rows["bias_value"] == bias_value) | rows["whole_axis"]]
-    epochs = history.merge(rows[["trial_id", "label", "name"]], on="trial_id").dropna(subset=["test_accuracy"])
+    epochs = history.merge(rows[["trial_id", "label", "method", "name"]], on="trial_id").dropna(
+        subset=["test_accuracy"]
+    )
     if epochs.empty:
         raise InputError(f"learning curves need confirm trials with a history, but {rule} has none: finish the sweep")
     look = styles(trials["label"])
-    lines = epochs.sort_values("epoch").groupby(["label", "name", "trial_id"], sort=False)
+    lines = epochs.sort_values("epoch").groupby(["label", "method", "name", "trial_id"], sort=False)
     return LearningCurves(
         f"Learning curves at {rows['bias_axis'].iloc[0]} = {bias_value:g}" if title is None else title,
         tuple(
-            DrawnCurve(str(name), look[str(label)], of_trial["epoch"].to_numpy(), of_trial["test_accuracy"].to_numpy())
-            for (label, name, _), of_trial in lines
+            DrawnCurve(
+                str(name),
+                look[str(label)],
+                of_trial["epoch"].to_numpy(),
+                of_trial["test_accuracy"].to_numpy(),
+                str(label),
+                str(method),
+            )
+            for (label, method, name, _), of_trial in lines
         ),
     )
 
@@ -98,10 +96,12 @@ def plot_learning_curves(
     rule: str | None = None,
     bias_value: float | None = None,
     title: str | None = None,
+    order: Sequence[str] | None = None,
 ) -> go.Figure:
     """Draw test accuracy by epoch of the confirm trials, a thin line per seed.
 
-    The figure is to look at: it never chooses anything.
+    More than six methods have a panel each, beside plain training and the ceiling. The figure is to look at: it never
+    chooses anything.
 
     Args:
         trials: What ``analysis.load`` returned.
@@ -109,6 +109,7 @@ def plot_learning_curves(
         rule: Selection rule; default: the headline rule.
         bias_value: Where on the axis; default: the strongest bias.
         title: Title; default: in words.
+        order: Labels in the order of the panels; default: by name.
 
     Returns:
         The figure.
@@ -123,24 +124,29 @@ def plot_learning_curves(
         >>> figure.layout.title.text, figure.layout.yaxis.title.text
         ('Learning curves at rho = 0.9', 'test accuracy')
     """
-    return draw_learning(learning_curves(trials, history, rule, bias_value, title))
+    return draw_learning(learning_curves(trials, history, rule, bias_value, title), order)
 
 
-def draw_learning(shown: LearningCurves) -> go.Figure:
+def draw_learning(shown: LearningCurves, order: Sequence[str] | None = None) -> go.Figure:
     """Draw learning curves that are computed already.
 
     Args:
         shown: The curves.
+        order: Labels in the order of the panels of many methods; None = by name.
 
     Returns:
         The plotly figure.
 
     Example:
         >>> from analysis.figures.style import styles
+        >>> import numpy as np
         >>> line = DrawnCurve("erm", styles(["erm"])["erm"], np.array([1, 2]), np.array([0.6, 0.8]))
         >>> draw_learning(LearningCurves("Learning curves", (line,))).data[0].y.tolist()
         [0.6, 0.8]
     """
+    if need_panels(shown.lines):
+        note = "a line per seed, of plain training and the ceiling the mean"
+        return draw_panels(shown.title, shown.lines, ("epoch", "test accuracy"), order, note)
     named = set[str]()
     figure = go.Figure()
     for line in shown.lines:
@@ -180,6 +186,7 @@ def whole_numbers(lines: Sequence[DrawnCurve]) -> dict[str, int]:
 
     Example:
         >>> from analysis.figures.style import styles
+        >>> import numpy as np
         >>> whole_numbers([DrawnCurve("erm", styles(["erm"])["erm"], np.arange(8), np.ones(8))])
         {'dtick': 1}
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.carried.pressures import pressures_of
-from analysis.figures.learning import DrawnCurve, whole_numbers
+from analysis.figures.learning import whole_numbers
 from analysis.figures.natural import Mark, category_places, natural_marks
+from analysis.figures.panels.draw import draw_panels, need_panels
+from analysis.figures.panels.lines import DrawnCurve
 from analysis.figures.style import axis, layout, safe, styles
 from analysis.numbers.search import expected_validation, lambda_map
 from analysis.numbers.tables import headline_rule
@@ -221,26 +224,40 @@ def search_budget(
     rows = rows[(rows["bias_value"] == bias_value) | rows["label"].isin(whole)]
     if rows.empty:
         raise InputError("the budget curve needs two or more completed search trials of a method: search more")
-    look = styles(trials["label"])
+    look, methods = styles(trials["label"]), dict(zip(trials["label"], trials["method"], strict=True))
     return SearchBudget(
         f"Best of n trials at {rows['bias_axis'].iloc[0]} = {bias_value:g}" if title is None else title,
         tuple(
-            DrawnCurve(str(name), look[str(label)], of_line["n"].to_numpy(), of_line["expected"].to_numpy())
+            DrawnCurve(
+                str(name),
+                look[str(label)],
+                of_line["n"].to_numpy(),
+                of_line["expected"].to_numpy(),
+                str(label),
+                str(methods[label]),
+            )
             for (_, label, name), of_line in rows.groupby(["sweep", "label", "name"], sort=False)
         ),
     )
 
 
 def plot_search_budget(
-    trials: pd.DataFrame, rule: str | None = None, bias_value: float | None = None, title: str | None = None
+    trials: pd.DataFrame,
+    rule: str | None = None,
+    bias_value: float | None = None,
+    title: str | None = None,
+    order: Sequence[str] | None = None,
 ) -> go.Figure:
     """Draw the expected best validation value of the first n search trials (Dodge et al. 2019), a line per method.
+
+    More than six methods have a panel each, beside plain training and the ceiling.
 
     Args:
         trials: What ``analysis.load`` returned.
         rule: Selection rule; default: the headline rule.
         bias_value: Where on the axis; default: the strongest bias.
         title: Title; default: in words.
+        order: Labels in the order of the panels; default: by name.
 
     Returns:
         The figure.
@@ -254,14 +271,15 @@ def plot_search_budget(
         >>> figure.layout.title.text
         'Best of n trials at rho = 0.9'
     """
-    return draw_budget(search_budget(trials, rule, bias_value, title))
+    return draw_budget(search_budget(trials, rule, bias_value, title), order)
 
 
-def draw_budget(shown: SearchBudget) -> go.Figure:
+def draw_budget(shown: SearchBudget, order: Sequence[str] | None = None) -> go.Figure:
     """Draw the curves of a larger search that are computed already.
 
     Args:
         shown: The curves.
+        order: Labels in the order of the panels of many methods; None = by name.
 
     Returns:
         The plotly figure.
@@ -272,6 +290,8 @@ def draw_budget(shown: SearchBudget) -> go.Figure:
         >>> draw_budget(SearchBudget("Best of n trials", (line,))).data[0].name
         'lnl'
     """
+    if need_panels(shown.lines):
+        return draw_panels(shown.title, shown.lines, ("search trials", "expected best validation"), order)
     figure = go.Figure()
     for line in shown.lines:
         figure.add_trace(

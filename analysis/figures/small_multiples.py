@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from analysis.figures.curve import CurveFigure, DrawnLine, curve_figure
+from analysis.figures.panels.draw import COLUMNS, MUTED, NARROW_COLUMNS, REFERENCES, axis_name, inner_height, spots
 from analysis.figures.plotly_curve import line_traces
 from analysis.figures.style import axis, layout, safe, trace_id
 from store.errors import InputError
@@ -24,14 +24,11 @@ ORDERS = {
     "given": "in the order given",
 }
 """Orders of the panels, and their words."""
-REFERENCES = ("erm", "ceiling")
 Order = Literal["mean", "strongest", "name", "given"]
-_COLUMNS, _NARROW_COLUMNS = 3, 2
-_PANEL, _GAP, _BOTTOM = 112, 30, 92
+_BOTTOM = 92
 _TITLE_LINE = 16
 _NOTE = 100
 """Letters of a line under the title."""
-_MUTED = {"erm": ("rgba(213, 94, 0, 0.6)", "solid"), "ceiling": ("rgba(128, 128, 128, 0.9)", "dash")}
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +239,7 @@ def draw_multiples(content: Multiples) -> go.Figure:
     bands: list[go.Scatter] = []
     lines: list[go.Scatter] = []
     for i, panel in enumerate(content.panels):
-        where = {"xaxis": _name("x", i), "yaxis": _name("y", i)}
+        where = {"xaxis": axis_name("x", i), "yaxis": axis_name("y", i)}
         lines += [_muted(line, i, first=line.name not in named).update(where) for line in panel.beside]
         named |= {line.name for line in panel.beside}
         for line in panel.lines:
@@ -255,7 +252,7 @@ def draw_multiples(content: Multiples) -> go.Figure:
         lines += [trace.update(where) for trace in _published(content, panel)]
     # All bands lie below all lines.
     figure.add_traces([*bands, *lines])
-    wide, narrow = _grid(content, _COLUMNS), _grid(content, _NARROW_COLUMNS)
+    wide, narrow = _grid(content, COLUMNS), _grid(content, NARROW_COLUMNS)
     # Panels have a title of their own above them, and a narrower page less room for a line of the note.
     under = textwrap.wrap(_under(content), _NOTE)
     note = f"<br><span style='font-size:12px'>{'<br>'.join(map(safe, under))}</span>"
@@ -295,13 +292,9 @@ def _under(content: Multiples) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _name(letter: str, number: int) -> str:
-    return letter if number == 0 else f"{letter}{number + 1}"
-
-
 def _muted(line: DrawnLine, panel: int, first: bool) -> go.Scatter:
     """Plain training or the ceiling, without band and seeds, as thin as can be read."""
-    color, dash = _MUTED[line.method]
+    color, dash = MUTED[line.method]
     gaps = list(line.breaks)
     return go.Scatter(
         x=np.insert(line.x, gaps, np.nan),
@@ -342,35 +335,25 @@ def _published(content: Multiples, panel: Panel) -> list[go.Scatter]:
 def _grid(content: Multiples, columns: int) -> dict[str, Any]:
     """Place the panels in so many columns: the axes, and the height below the top margin in pixels."""
     n = len(content.panels)
-    columns = min(columns, n)
-    rows = math.ceil(n / columns)
-    inner = rows * _PANEL + (rows - 1) * _GAP
     axis_of, pad = content.shown.axis, 0.35
     spaced = axis_of.column == "bias_value"
     ends = [content.places[0] - pad, content.places[-1] + pad] if spaced else axis_of.range()
     ticks: dict[str, Any] = (
         {"tickvals": list(content.places), "ticktext": [f"{v:g}" for v in axis_of.ticks]} if spaced else {"nticks": 4}
     )
-    gap = 0.035
-    width = (1 - gap * (columns - 1)) / columns
     axes: dict[str, Any] = {}
-    for i in range(n):
-        row, column = divmod(i, columns)
-        top = 1 - row * (_PANEL + _GAP) / inner
-        left = column * (width + gap)
-        # The lowest panel of a column bears the ticks, also where the last row is not full.
-        lowest = i + columns >= n
-        axes[f"xaxis{_name('', i)}"] = axis(
-            "", domain=[left, min(left + width, 1.0)], anchor=_name("y", i), range=ends, showticklabels=lowest,
-            tickangle=-90 if columns < _COLUMNS and len(content.places) > 6 else 0, tickfont={"size": 10},
+    for i, spot in enumerate(spots(n, columns)):
+        axes[f"xaxis{axis_name('', i)}"] = axis(
+            "", domain=list(spot.x), anchor=axis_name("y", i), range=ends, showticklabels=spot.lowest,
+            tickangle=-90 if columns < COLUMNS and len(content.places) > 6 else 0, tickfont={"size": 10},
             automargin=False, **ticks, **({"matches": "x"} if i else {}),
         )  # fmt: skip
-        axes[f"yaxis{_name('', i)}"] = axis(
-            "", domain=[max(top - _PANEL / inner, 0.0), top], anchor=_name("x", i), tickformat=".2f", nticks=4,
-            range=list(content.shown.y_range), showticklabels=column == 0, tickfont={"size": 10},
+        axes[f"yaxis{axis_name('', i)}"] = axis(
+            "", domain=list(spot.y), anchor=axis_name("x", i), tickformat=".2f", nticks=4,
+            range=list(content.shown.y_range), showticklabels=spot.first, tickfont={"size": 10},
             automargin=False, **({"matches": "y"} if i else {}),
         )  # fmt: skip
-    return {"axes": axes, "height": inner + _BOTTOM}
+    return {"axes": axes, "height": inner_height(n, columns) + _BOTTOM}
 
 
 def _in_lines(content: Multiples) -> list[dict[str, Any]]:
@@ -396,30 +379,30 @@ def _annotate(figure: go.Figure, content: Multiples) -> None:
     )  # fmt: skip
     common: dict[str, Any] = {"showarrow": False, "font": {"size": 11}}
     for i, panel in enumerate(content.panels):
-        where = {"xref": f"{_name('x', i)} domain", "yref": f"{_name('y', i)} domain"}
+        where = {"xref": f"{axis_name('x', i)} domain", "yref": f"{axis_name('y', i)} domain"}
         figure.add_annotation(
             text=f"<b>{safe(panel.label)}</b>", name="panel", x=0, y=1, xanchor="left", yanchor="bottom",
             showarrow=False, font={"size": 12}, **where,
         )  # fmt: skip
         for place in panel.absent:
             figure.add_annotation(
-                text="n/a", name="absent", hovertext="not applicable", x=place, xref=_name("x", i), y=0,
+                text="n/a", name="absent", hovertext="not applicable", x=place, xref=axis_name("x", i), y=0,
                 yanchor="bottom", yref=where["yref"], **common,
             )  # fmt: skip
         if content.shown.null is not None:
             low, high = content.shown.null
             figure.add_shape(
-                type="rect", x0=0, x1=1, y0=low, y1=high, xref=where["xref"], yref=_name("y", i), layer="below",
+                type="rect", x0=0, x1=1, y0=low, y1=high, xref=where["xref"], yref=axis_name("y", i), layer="below",
                 fillcolor="rgba(128, 128, 128, 0.25)", line={"width": 0},
             )  # fmt: skip
         for level in content.shown.levels:
             figure.add_shape(
-                type="line", x0=0, x1=1, y0=level, y1=level, xref=where["xref"], yref=_name("y", i),
+                type="line", x0=0, x1=1, y0=level, y1=level, xref=where["xref"], yref=axis_name("y", i),
                 line={"dash": "dot", "width": 1, "color": "rgba(128, 128, 128, 0.6)"},
             )  # fmt: skip
         for at in _marks(content):
             figure.add_shape(
-                type="line", x0=at, x1=at, y0=0, y1=0.1, xref=_name("x", i), yref=where["yref"],
+                type="line", x0=at, x1=at, y0=0, y1=0.1, xref=axis_name("x", i), yref=where["yref"],
                 line={"width": 3, "color": "#808080"},
             )  # fmt: skip
     figure.add_annotation(

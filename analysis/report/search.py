@@ -73,7 +73,7 @@ def search_section(findings: Findings) -> Markup:
     parts = []
     for number, sweep in enumerate(findings.sweeps):
         trials = findings.trials[findings.trials["sweep"] == sweep.name]
-        pieces = [*_maps(findings, trials, number), _budget(trials, number, sweep.name)]
+        pieces = [*_maps(findings, trials, number), _budget(findings, trials, number)]
         if len(findings.sweeps) > 1 and any(pieces):
             pieces.insert(0, m.paragraph(f"{sweep.name}:"))
         parts += pieces
@@ -149,8 +149,8 @@ def map_words(rows: pd.DataFrame, parameter: str) -> str:
     return f"Chosen, weak to strong bias: {', '.join(words)}." if words else ""
 
 
-def _budget(trials: pd.DataFrame, number: int, name: str) -> Markup:
-    rule = headline_rule(trials)
+def _budget(findings: Findings, trials: pd.DataFrame, number: int) -> Markup:
+    rule, name = headline_rule(trials), findings.sweeps[number].name
     try:
         shown = search_budget(trials, rule)
     except InputError:
@@ -162,7 +162,7 @@ def _budget(trials: pd.DataFrame, number: int, name: str) -> Markup:
     last = "; ".join(
         f"{line.name}: {line.y[0]:.3f} after 1, {line.y[-1]:.3f} after {len(line.y)}" for line in shown.lines
     )
-    view = View({}, draw_budget(shown), f"{caption} {last}.")
+    view = View({}, draw_budget(shown, findings.order_of(name)), f"{caption} {last}.")
     table = numbers(shown.table(), "Expected best value", "expected_validation", name)
     return plot(f"figure-budget-{number}", "What a larger search gives", [view], m.paragraph(caption)) + table
 
@@ -189,7 +189,7 @@ def learning_section(findings: Findings) -> Markup:
             summary = (
                 f"Test accuracy by epoch at the strongest bias, chosen by {rule_name(rule)}. Means over seeds: {ends}."
             )
-            views.append(View({"rule": rule}, draw_learning(shown), summary))
+            views.append(View({"rule": rule}, draw_learning(shown, findings.order_of(sweep.name)), summary))
             what = f"Test accuracy by epoch, chosen by {rule_name(rule)}"
             tables[rule] = numbers(shown.by_epoch(), what, "history", sweep.name, rule)
         if views:

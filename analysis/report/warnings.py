@@ -55,6 +55,7 @@ def warnings_of(findings: Findings) -> list[str]:
         _few_search_trials,
         _edges,
         _mixed,
+        _other_images,
     ):
         sentences += overall(findings)
     return [*sentences, *(f"{text[0].upper()}{text[1:]}." for text in findings.unread)]
@@ -267,6 +268,20 @@ def _edge(value: Any, bounds: Any) -> str:
         low, high, value = math.log(low), math.log(high), math.log(value)
     share = (value - low) / (high - low)
     return "lower end" if share <= _EDGE else "upper end" if share >= 1 - _EDGE else ""
+
+
+def _other_images(findings: Findings) -> Iterator[str]:
+    named = findings.trials.drop_duplicates("sweep").set_index("sweep")["dataset"]
+    of_name: dict[str, list[str]] = {}
+    for sweep in findings.sweeps:
+        dataset = section(sweep.config, "dataset").get("name")
+        if dataset is not None and named[sweep.name] != dataset:
+            of_name.setdefault(str(dataset), []).append(sweep.name)
+    for dataset, sweeps in of_name.items():
+        yield (
+            f"{_list(sweeps)} are of {dataset} and have other images: they share no table, and the checksum of its "
+            "images stands behind the name of each data set."
+        )
 
 
 def _mixed(findings: Findings) -> Iterator[str]:

@@ -12,6 +12,8 @@ import pytest
 
 import analysis
 from analysis.findings import gather
+from analysis.report.results import table_section
+from analysis.report.warnings import warnings_of
 from store.errors import InputError
 from store.open import open_folder
 from store.parts import read_parts
@@ -119,3 +121,24 @@ def test_sweeps_of_other_names_keep_them(two: tuple[Path, Path], synthetic: Modu
     assert list(found["sweep"].unique()) == list(analysis.load(list(two))["sweep"].unique()) == ["synthetic", "mine"]
     with pytest.raises(InputError, match="at least one folder"):
         analysis.load_history([])
+
+
+def test_sweeps_of_one_name_and_other_images_share_no_table(two: tuple[Path, Path], synthetic: ModuleType) -> None:
+    same = gather(two)
+    name = str(same.curve["dataset"].iloc[0])
+    assert [on for on, _, _ in same.by_data(same.selected)] == [""] and set(same.trials["dataset"]) == {name}
+    for folder, checksum in zip(two, ("ab" * 32, "cd" * 32), strict=True):
+        rows = [row | {"data_checksum": checksum} for row in read_parts(open_folder(folder), "trials").to_pylist()]
+        synthetic.write_part(folder, "trials", "all", rows, (1, "d", 1))
+    other = gather(two)
+    names = [f"{name} (data abababab)", f"{name} (data cdcdcdcd)"]
+    assert [on for on, _, _ in other.by_data(other.selected)] == [f" on {one}" for one in names]
+    assert all(group["sweep"].nunique() == 1 for _, _, group in other.by_data(other.selected))
+    assert list(other.curve["dataset"].unique()) == names
+    html = str(table_section(other))
+    assert all(f" on {one}" in html for one in names)
+    # What is published is of the registered name, and stands beside each.
+    assert set(other.beside["dataset"]) == (set(names) if len(same.beside) else set())
+    assert len(other.beside) == len(same.beside)
+    assert any("have other images" in sentence for sentence in warnings_of(other))
+    assert not any("have other images" in sentence for sentence in warnings_of(same))

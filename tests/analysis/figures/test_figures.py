@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -135,6 +136,49 @@ def test_search_figures(trials: pd.DataFrame, sweep_dir: Path) -> None:
     assert figure.layout.yaxis.ticktext[0] == "0"
     assert len(analysis.plot_learning_curves(trials, history).data) == 4 * 5
     assert len(analysis.plot_search_budget(trials).data) == 4
+
+
+def with_methods(trials: pd.DataFrame, history: pd.DataFrame, n: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of so many methods besides plain training and the ceiling, each a copy of lnl's."""
+    parts, epochs = [trials[trials["label"].isin(["erm", "ceiling"])]], [history]
+    for k in range(n):
+        rows = trials[trials["label"] == "lnl"]
+        ids = "m" + str(k) + "/" + rows["trial_id"]
+        parts.append(rows.assign(label=f"m{k}", trial_id=ids))
+        own = history[history["trial_id"].isin(rows["trial_id"])]
+        epochs.append(own.assign(trial_id=f"m{k}/" + own["trial_id"]))
+    many = pd.concat(parts, ignore_index=True)
+    many.attrs = trials.attrs
+    return many, pd.concat(epochs, ignore_index=True)
+
+
+def test_lines_of_many_methods_lie_in_panels(trials: pd.DataFrame, sweep_dir: Path) -> None:
+    history = analysis.load_history(sweep_dir)
+    six, seven = (with_methods(trials, history, n) for n in (6, 7))
+    for rows, epochs in (six, seven):
+        order = ["m3", "m1"] if rows is seven[0] else None
+        learning = analysis.plot_learning_curves(rows, epochs, order=order)
+        budget = analysis.plot_search_budget(rows, order=order)
+        for figure in (learning, budget):
+            panels = [note.text for note in figure.layout.annotations if note.name == "panel"]
+            # Six fit into one picture, as before.
+            assert panels == ([] if order is None else [f"<b>m{k}</b>" for k in (3, 1, 0, 2, 4, 5, 6)])
+            if order is not None:
+                # Plain training and the ceiling, muted, in each panel, and once in the legend.
+                muted = [trace for trace in figure.data if trace.meta == "beside"]
+                assert len(muted) % 7 == 0 and sum(trace.showlegend for trace in muted) == len(muted) / 7
+                assert {trace.legendgroup for trace in muted} <= {"erm", "ceiling"}
+                narrow = figure.layout.meta["narrow"]
+                assert narrow["xaxis2"]["domain"][1] == 1 and narrow["xaxis7"]["domain"][0] == 0
+                assert len({trace.uid for trace in figure.data}) == len(figure.data)
+    # A line per seed, of plain training their mean.
+    shown = learning_curves(*seven)
+    erm = [line for line in shown.lines if line.label == "erm"]
+    drawn = next(trace for trace in learning.data if trace.legendgroup == "erm")
+    assert list(drawn.y) == pytest.approx(np.mean([line.y for line in erm], axis=0), abs=1e-4)
+    own = [trace for trace in learning.data if trace.meta is None and trace.xaxis == "x"]
+    assert len(own) == sum(line.label == "m3" for line in shown.lines) == 5
+    assert all(trace.xaxis in {"x", *(f"x{k}" for k in range(2, 8))} for trace in learning.data)
 
 
 def test_figures_without_rows_say_so(trials: pd.DataFrame, curve: pd.DataFrame, sweep_dir: Path) -> None:
