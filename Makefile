@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-OF_INTEGRATION := -o cache_dir=.pytest_cache/integration
 export UV_PYTHON_DOWNLOADS ?= never
 # Where Python may not keep what it has compiled, each worker of a sweep and each process of a test compiles our modules
 # again.
@@ -36,17 +35,14 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/lnl-sweep run
 
-# Integration tests wait for much of their time: two processes run them, and a third one the others, which are shown
-# after them. What fails of real clusters on a machine as busy as that is run once more with nothing beside it, and both
-# outcomes stay on the screen.
+# Tests of real clusters wait for much of their time: three processes keep two processors busy. What fails on a machine as
+# busy as that is run once more with nothing beside it, and both outcomes stay on the screen.
 test: $(STAMP)
-	@$(BIN)/python -m pytest --ignore=tests/integration > .test-others.log 2>&1 & others=$$!; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(OF_INTEGRATION) tests/integration; integration=$$?; \
-	wait $$others; code=$$?; cat .test-others.log; rm -f .test-others.log; \
-	[ $$integration -ne 1 ] || { \
-	  echo "Once more, with nothing beside it, what failed of tests/integration:"; \
-	  $(BIN)/python -m pytest --last-failed --maxfail=1 $(OF_INTEGRATION) tests/integration; integration=$$?; }; \
-	[ $$integration -eq 0 ] && [ $$code -eq 0 ]
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder; code=$$?; \
+	[ $$code -ne 1 ] || { \
+	  echo "Once more, with nothing beside it, what has failed:"; \
+	  $(BIN)/python -m pytest --last-failed --maxfail=1; code=$$?; }; \
+	exit $$code
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"

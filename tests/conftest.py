@@ -6,6 +6,24 @@ from collections.abc import Generator
 
 import pytest
 
+LONGEST = (
+    "pages/test_pages",
+    "checking/test_check",
+    "sweeps/test_atlas",
+    "s3/test_s3",
+    "integration/faults/",
+    "integration/clusters/",
+    "integration/sweeps/",
+    "integration/",
+    "analysis/test_notebooks",
+)
+"""Beginnings of the places of long tests, the longest files first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first: the last one to be begun would keep one process busy, and the others idle."""
+    items.sort(key=lambda item: next((k for k, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST)))
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:

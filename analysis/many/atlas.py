@@ -120,7 +120,8 @@ def atlas_table(
     if not points:
         raise InputError(f"the atlas's table needs confirm trials, but {rule_name(rule)} has chosen none: name another")
     reference: Literal["ceiling", "own"] = "ceiling" if any(p.line.method == CEILING for p in points) else "own"
-    broken = _by_line(_breaks(points, margin, reference))
+    breaks = _breaks(points, margin, reference)
+    broken = _by_line(breaks)
     strengths = {point.bias_value: point.bias_strength for point in points}
     places = list(values) or sorted(strengths, key=lambda value: strengths[value])
     back = {place: _by_line(results.at_bias(place, rule)) for place in places}
@@ -136,7 +137,9 @@ def atlas_table(
             row |= {f"won_back_{place:g}{end}": cell for end, cell in _won(table[key], curve, place).items()}
         rows.append({**row, **dict(zip(_TRAININGS, spent.get((line.sweep, line.label), (0, 0, 0, 0.0)), strict=True))})
     frame = like(pd.DataFrame(rows), trials)
-    frame.attrs["caption"] = _caption(rule, margin, reference, pd.Series([len(p.seeds) for p in points if p.seeds]))
+    seeds = pd.Series([len(p.seeds) for p in points if p.seeds])
+    over = next((str(band) for band in breaks["band"] if band != "none"), "seeds")
+    frame.attrs["caption"] = _caption(rule, margin, reference, seeds, over)
     return frame
 
 
@@ -182,13 +185,13 @@ def _cost(trials: pd.DataFrame) -> dict[tuple[str, str], tuple[int, int, int, fl
     return spent
 
 
-def _caption(rule: str, margin: float, reference: str, seeds: pd.Series) -> str:
+def _caption(rule: str, margin: float, reference: str, seeds: pd.Series, over: str) -> str:
     below = (
         "the ceiling at the same bias" if reference == "ceiling" else "the method's own accuracy at the weakest bias"
     )
     return (
         f"Breaks at: first bias at which the method lies more than {margin:g} below {below}, interpolated between the "
-        "values measured, 95 % interval by the paired bootstrap over seeds and patients. Won back: (method - erm) / "
+        f"values measured, 95 % interval by the paired bootstrap over {over}. Won back: (method - erm) / "
         '(ceiling - erm), 95 % interval (Fieller), paired; "-": plain training has lost nothing significant there. '
         "Intervals are not adjusted for their number. Trainings: all search and confirm trials of the method. "
         f"Hyperparameters chosen by {rule_name(rule)}, {span(seeds)} seeds."

@@ -1,4 +1,4 @@
-"""The page of the atlas shows what the stored sweep says."""
+"""The page of the atlas shows what the stored sweeps say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import analysis
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("atlas_phantom",)
+NAMES = ("atlas_digits", "atlas_phantom")
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,6 @@ def test_an_atlas_is_a_whole_sweep(name: str, writer: ModuleType) -> None:
     assert set(curve.loc[curve["n_seeds"] > 0, "n_seeds"]) == {5}
 
 
-def test_they_are_under_three_megabytes() -> None:
+def test_both_are_under_three_megabytes() -> None:
     files = [path for name in NAMES for path in analysis.example_folder(name).rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) < 3_000_000
