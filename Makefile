@@ -38,10 +38,11 @@ demo: $(STAMP)
 # Tests of real clusters wait for much of their time: three processes keep two processors busy. What fails on a machine as
 # busy as that is run once more with nothing beside it, and both outcomes stay on the screen.
 test: $(STAMP)
+	@rm -f .pytest_cache/v/cache/lastfailed
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder; code=$$?; \
 	[ $$code -ne 1 ] || { \
 	  echo "Once more, with nothing beside it, what has failed:"; \
-	  $(BIN)/python -m pytest --last-failed --maxfail=1; code=$$?; }; \
+	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail=1; code=$$?; }; \
 	exit $$code
 
 test-fast: $(STAMP)
