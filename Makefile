@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+INTEGRATION := -o cache_dir=.pytest_cache/integration tests/integration
 export UV_PYTHON_DOWNLOADS ?= never
 # Where Python may not keep what it has compiled, each worker of a sweep and each process of a test compiles our modules
 # again.
@@ -35,15 +36,18 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/lnl-sweep run
 
-# Tests of real clusters wait for much of their time: three processes keep two processors busy. What fails on a machine as
-# busy as that is run once more with nothing beside it, and both outcomes stay on the screen.
+# Integration tests wait for much of their time: two processes run them, and a third one the others, which are shown
+# after them. What fails of real clusters on a machine as busy as that is run once more with nothing beside it, and both
+# outcomes stay on the screen.
 test: $(STAMP)
-	@rm -f .pytest_cache/v/cache/lastfailed
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder; code=$$?; \
-	[ $$code -ne 1 ] || { \
-	  echo "Once more, with nothing beside it, what has failed:"; \
-	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail=1; code=$$?; }; \
-	exit $$code
+	@rm -rf .pytest_cache/integration
+	@$(BIN)/python -m pytest --ignore=tests/integration > .test-others.log 2>&1 & others=$$!; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(INTEGRATION); integration=$$?; \
+	wait $$others; code=$$?; cat .test-others.log; rm -f .test-others.log; \
+	[ $$integration -ne 1 ] || { \
+	  echo "Once more, with nothing beside it, what has failed of tests/integration:"; \
+	  $(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail=1 $(INTEGRATION); integration=$$?; }; \
+	[ $$integration -eq 0 ] && [ $$code -eq 0 ]
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"

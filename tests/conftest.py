@@ -6,18 +6,8 @@ from collections.abc import Generator
 
 import pytest
 
-LONGEST = (
-    "pages/test_pages",
-    "checking/test_check",
-    "sweeps/test_atlas",
-    "s3/test_s3",
-    "integration/faults/",
-    "integration/clusters/",
-    "integration/sweeps/",
-    "integration/",
-    "analysis/test_notebooks",
-)
-"""Beginnings of the places of long tests, the longest files first."""
+LONGEST = ("pages/test_pages", "sweeps/test_atlas", "s3/test_s3")
+"""Parts of the names of the longest files, the longest first."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
