@@ -38,7 +38,7 @@ class Axis:
     Attributes:
         values: Ascending.
         size: Training images at each of them.
-        alternatives: Size of the training sets where the axis begins at a later value, by that value.
+        alternatives: Size of the training sets where the axis begins at a later value, by that value, if it is larger.
     """
 
     values: tuple[float, ...]
@@ -89,8 +89,9 @@ def axis_of(dataset: ImageTable, wanted: Sequence[float] | None = None) -> Axis:
             f"the images of {dataset.long_name} do not allow two bias values with {LEAST_OF_CLASS} training images of "
             "every class: collect more, above all conflicting ones (with another attribute than their class's own)"
         )
-    alternatives = {value: int(sizes[value].sum()) for value in values[1:-1]}
-    return Axis(tuple(values), int(sizes[values[0]].sum()), alternatives)
+    size = int(sizes[values[0]].sum())
+    later = {value: int(sizes[value].sum()) for value in values[1:-1]}
+    return Axis(tuple(values), size, {value: more for value, more in later.items() if more > size})
 
 
 def proposal(
@@ -194,7 +195,7 @@ def _law(dataset: ImageTable, axis: Axis, own: Mapping[str, str]) -> list[str]:
         f"At every rho from {axis.values[0]:g} to {axis.values[-1]:g} a trial has about {axis.size} of the "
         f"{len(split.train)} images for training, no image twice ({len(split.val)} are for validation, "
         f"{len(split.test)} for testing).",
-        *scarcest(dataset, split.train, own, axis.values[0]),
+        *scarcest(dataset, split.train, own, axis.values[0], axis.values[-1]),
     ]
     if axis.alternatives:
         others = ", ".join(f"{size} from {value:g}" for value, size in axis.alternatives.items())

@@ -173,16 +173,22 @@ def complete(
         The rows.
 
     Raises:
-        InputError: None is left.
+        InputError: None is left, or an image stands twice.
     """
-    kept = []
+    kept: list[Row] = []
+    seen: set[str] = set()
     for path, cells in rows:
         lacking = next((column for column, text in cells.items() if text is None), None)
         if lacking is not None:
             left_out[f"without {lacking}"] += 1
         elif not (root / path).is_file():
             left_out[f"whose image is not below {root}"] += 1
+        elif path in seen:
+            raise InputError(
+                f"each image must stand once in {file}, but {bounded(path, 300)} stands twice: leave one row out"
+            )
         else:
+            seen.add(path)
             kept.append(Row(str(root / path), {column: str(text) for column, text in cells.items()}))
     if not kept:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in left_out.items()) or "it has none"

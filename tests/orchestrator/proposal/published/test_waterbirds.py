@@ -79,3 +79,10 @@ def test_no_folder_no_file_and_no_images(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "metadata.csv").write_bytes((folder / "metadata.csv").read_bytes())
     with pytest.raises(InputError, match=r"must lie below .*, but none of 60 is there, e\.g\. .*Species_0000.jpg: put"):
         waterbirds(tmp_path)
+
+
+def test_an_image_that_stands_twice(folder: Path, tmp_path: Path) -> None:
+    twice = changed(folder, tmp_path, ("Species_0004.jpg", "Species_0000.jpg"))
+    words = r"each image must stand once in .*/metadata.csv, but 000.Species_0/Species_0000.jpg stands twice: leave"
+    with pytest.raises(InputError, match=words):
+        waterbirds(twice)
