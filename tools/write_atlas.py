@@ -43,8 +43,9 @@ AGAINST = (
     "brackets) where it is below .05 only when adjusted over the methods at that bias value; a dot where neither is."
 )
 BEST = (
-    "Methods that may be the best at a bias value: those whose 95 % interval of the rank reaches 1 (paired bootstrap, "
-    "the ceiling left out). One name alone would be a winner."
+    "Methods that may be the best at a bias value: those that Holm's test of their differences to all others does not "
+    "put below another, paired by seed and test image, the ceiling left out (95 %, each bias value by itself). One "
+    "name alone would be a winner."
 )
 CHOICE = (
     "Test accuracy of the configurations that biased validation chose, minus those that counterfactual validation "
