@@ -142,7 +142,8 @@ def curve_figure(
     rule = rule or (str(curve["rule"].iloc[0]) if len(curve) else "")
     rows = curve[(curve["rule"] == rule) & (curve["n_seeds"] > 0)]
     if rows.empty:
-        raise InputError(f"a curve needs at least one confirm trial, but rule '{rule}' has none: finish the sweep")
+        missing = f"rule '{rule}' has none" if rule else "there is none"
+        raise InputError(f"a curve needs at least one confirm trial, but {missing}: finish the sweep")
     x_axis = make_axis(rows, x, axis_title)
     natural = tuple(mark for mark in natural_marks(rows, x) if mark.value > 0 or not x_axis.log)
     x_axis = replace(x_axis, beside=tuple(mark.value for mark in natural))

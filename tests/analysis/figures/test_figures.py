@@ -182,7 +182,7 @@ def test_lines_of_many_methods_lie_in_panels(trials: pd.DataFrame, sweep_dir: Pa
 
 
 def test_figures_without_rows_say_so(trials: pd.DataFrame, curve: pd.DataFrame, sweep_dir: Path) -> None:
-    with pytest.raises(InputError, match="finish the sweep"):
+    with pytest.raises(InputError, match="but there is none: finish the sweep"):
         analysis.plot_accuracy_vs_bias(curve.iloc[:0])
     with pytest.raises(InputError, match="search first"):
         analysis.plot_lambda_map(trials, "erm")
