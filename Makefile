@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo       run the demo sweep and write results/brain_phantom/report.html (PYTHON=python3.12: with another python)"
-	@echo "make test       run the test suite (about 25 minutes on two idle cores)"
+	@echo "make test       run the test suite (about 40 minutes on two idle cores)"
 	@echo "make test-fast  run all but the slow tests (3 to 5 minutes)"
 	@echo "make test-lab   run what needs a laboratory: ray up, lost machines, two Slurm nodes, long simulations (needs root)"
 	@echo "make test-versions"
