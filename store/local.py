@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 from store.errors import DamagedFile, InputError
@@ -47,6 +48,31 @@ def exists(path: Path) -> bool:
     except OSError:
         # Longer than the file system allows.
         return False
+
+
+def probe_writable(folder: Path) -> None:
+    """Try whether files can be written in a folder.
+
+    A file without a name is written there, or in the nearest folder above that exists, since modes do not tell of file
+    systems that are read only, nor hold for root. Nothing is left, nor is the folder made.
+
+    Raises:
+        OSError: None can be written.
+
+    Example:
+        >>> probe_writable(Path(tempfile.gettempdir()) / "not" / "made")
+    """
+    with tempfile.TemporaryFile(dir=_standing(folder)):
+        pass
+
+
+def _standing(folder: Path) -> Path:
+    """The folder itself, or the nearest above it that is there, be it a link that leads nowhere."""
+    try:
+        os.lstat(folder)
+    except FileNotFoundError:
+        return _standing(folder.parent)
+    return folder
 
 
 def is_file(path: Path) -> bool:

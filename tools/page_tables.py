@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 
-def filled(text: str, tables: Mapping[str, Callable[[], list[str]]]) -> str:
+def write_page(page: Path, names: Iterable[str], tables_of: Callable[[str], list[str]]) -> None:
+    """Write the tables of some examples into a page."""
+    page.write_text(filled(page.read_text(encoding="utf-8"), names, tables_of), encoding="utf-8")
+    print(page)
+
+
+def filled(text: str, names: Iterable[str], tables_of: Callable[[str], list[str]]) -> str:
     """Put tables in place of what stands between their marks ``<!-- NAME -->`` and ``<!-- end -->``.
 
     Args:
         text: The page.
-        tables: What writes the lines, by name.
+        names: Names of examples.
+        tables_of: Writes the lines of one.
 
     Returns:
         The page.
     """
-    for name, written in tables.items():
+    for name in names:
         mark = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        lines = "\n".join([*written(), ""])
+        lines = "\n".join([*tables_of(name), ""])
         text, found = re.subn(mark, lambda match, new=lines: f"{match[1]}\n{new}{match[2]}", text, flags=re.DOTALL)
         assert found == 1, f"the page must have the mark <!-- {name} --> once, but has it {found} times"
     return text

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from page_tables import by_place, filled, point, section, signed, table
+from page_tables import by_place, point, section, signed, table, write_page
 
 import analysis
 from analysis.loading import load_config
@@ -60,20 +59,7 @@ def main() -> None:
     if not parser.parse_args().tables:
         for name in VALUES:
             draw(name, PAGE.parent / "images" / f"{name}.png")
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    print(PAGE)
-
-
-def page(text: str) -> str:
-    """Put the tables of both examples into the page.
-
-    Args:
-        text: The page.
-
-    Returns:
-        The page.
-    """
-    return filled(text, {name: partial(tables_of, name) for name in VALUES})
+    write_page(PAGE, VALUES, tables_of)
 
 
 def draw(name: str, picture: Path) -> None:

@@ -5,10 +5,9 @@ The page keeps the text outside the marks ``<!-- coloured_digits_extreme -->`` .
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
-from page_tables import filled, section, table
+from page_tables import section, table, write_page
 
 import analysis
 from analysis.loading import load_config
@@ -21,20 +20,7 @@ NAMES = ("coloured_digits_extreme", "biased_digits_paper")
 
 def main() -> None:
     """Write the tables."""
-    PAGE.write_text(page(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-    print(PAGE)
-
-
-def page(text: str) -> str:
-    """Put the tables of all examples into the page.
-
-    Args:
-        text: The page.
-
-    Returns:
-        The page.
-    """
-    return filled(text, {name: partial(tables_of, name) for name in NAMES})
+    write_page(PAGE, NAMES, tables_of)
 
 
 def tables_of(name: str) -> list[str]:

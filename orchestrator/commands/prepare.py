@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from store.errors import InputError
-from store.local import expanded
+from store.local import expanded, probe_writable
 
 PREPARED = ("brain_mri",)
 
@@ -58,9 +58,12 @@ def prepare(options: argparse.Namespace) -> int:
 
 
 def _check_writable(target: Path) -> None:
-    nearest = next(path for path in (target, *target.parents) if path.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        raise InputError(f"--to must name a folder that can be written, but {nearest} is not one: choose another")
+    try:
+        probe_writable(target)
+    except OSError as error:
+        raise InputError(
+            f"--to must name a folder that can be written, but {target} cannot ({error.strerror}): choose another"
+        ) from error
 
 
 def _prepare(options: argparse.Namespace) -> None:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
-import tempfile
-from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from store.errors import InputError
-from store.local import expanded
+from store.local import expanded, probe_writable
 
 _PACKAGES = {"tensorboard": "tensorboardX", "mlflow": "mlflow", "wandb": "wandb"}
 
@@ -139,20 +136,9 @@ def check_folder(asked: LoggingConfig, out: str) -> None:
         return
     folder = expanded(asked.tensorboard.folder)
     try:
-        # Asked by a file, since modes do not tell of file systems that are read only, nor hold for root.
-        with tempfile.TemporaryFile(dir=_standing(folder)):
-            pass
+        probe_writable(folder)
     except OSError as error:
         raise InputError(
             f"logging.tensorboard.folder must be a folder that can be written, but '{folder}' cannot "
             f"({error.strerror}): name another, or leave folder out"
         ) from error
-
-
-def _standing(folder: Path) -> Path:
-    """The folder itself, or the nearest above it that is there."""
-    try:
-        os.lstat(folder)
-    except FileNotFoundError:
-        return _standing(folder.parent)
-    return folder

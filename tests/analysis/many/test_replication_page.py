@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -15,16 +14,15 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
-def writer() -> Iterator[ModuleType]:
+def writer(tool: Callable[[str], ModuleType]) -> ModuleType:
     """``tools/write_replication.py``."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "tools")
-        yield importlib.import_module("write_replication")
+    return tool("write_replication")
 
 
-def test_its_tables_are_those_of_the_stored_sweeps(writer: ModuleType) -> None:
+def test_its_tables_are_those_of_the_stored_sweeps(writer: ModuleType, tool: Callable[[str], ModuleType]) -> None:
     text = writer.PAGE.read_text(encoding="utf-8")
-    assert writer.page(text) == text
+    filled = tool("page_tables").filled
+    assert filled(text, writer.NAMES, writer.tables_of) == text
     assert all(f'analysis.example("{name}")' in text for name in writer.NAMES)
 
 
